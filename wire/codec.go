@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/quic-go/quic-go/quicvarint"
+)
+
+// A decoder consumes the fields of one message body. The first error sticks;
+// the fields read after it are zero, and done reports it.
+type decoder struct {
+	message string
+	b       []byte
+	err     error
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = malformed(d.message, fmt.Sprintf(format, args...))
+	}
+}
+
+// varint reads an integer of at most limit.
+func (d *decoder) varint(field string, limit uint64) uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, n, err := quicvarint.Parse(d.b)
+	if err != nil {
+		d.fail("ends within its %s", field)
+		return 0
+	}
+	if n != quicvarint.Len(v) {
+		d.fail("%s is not in its shortest form", field)
+		return 0
+	}
+	if v > limit {
+		d.fail("%s is %d, at most %d is allowed", field, v, limit)
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// take reads n bytes, which stay part of the body.
+func (d *decoder) take(field string, n int) []byte {
+	if d.err != nil {
+		return nil
+	}
+	if len(d.b) < n {
+		d.fail("ends within its %s", field)
+		return nil
+	}
+	p := d.b[:n]
+	d.b = d.b[n:]
+	return p
+}
+
+// bytes reads a length of at most limit and that many bytes.
+func (d *decoder) bytes(field string, limit int) []byte {
+	return d.take(field, int(d.varint("length of its "+field, uint64(limit))))
+}
+
+func (d *decoder) hash(field string) (h [32]byte) {
+	copy(h[:], d.take(field, hashLen))
+	return h
+}
+
+func (d *decoder) proof() *[32]byte {
+	p := d.bytes("proof", hashLen)
+	switch len(p) {
+	case 0:
+		return nil
+	case hashLen:
+		return (*[32]byte)(append([]byte(nil), p...))
+	}
+	d.fail("proof has %d bytes, want 0 or %d", len(p), hashLen)
+	return nil
+}
+
+// done returns the first error; bytes that are left over are one.
+func (d *decoder) done() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("has %d bytes too many", len(d.b))
+	}
+	return d.err
+}
+
+func appendBytes[T string | []byte](b []byte, p T) []byte {
+	return append(quicvarint.Append(b, uint64(len(p))), p...)
+}
+
+func appendProof(b []byte, p *[32]byte) []byte {
+	if p == nil {
+		return append(b, 0)
+	}
+	return appendBytes(b, p[:])
+}
+
+// readVarint reads an integer of at most limit from a stream. An end before
+// the first byte is [io.EOF], a later one [io.ErrUnexpectedEOF].
+func readVarint(r io.Reader, message, field string, limit uint64) (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return 0, err
+	}
+	n := 1 << (b[0] >> 6)
+	if _, err := io.ReadFull(r, b[1:n]); err != nil {
+		return 0, unexpected(err)
+	}
+	d := decoder{message: message, b: b[:n]}
+	v := d.varint(field, limit)
+	return v, d.done()
+}
+
+// readBody reads n bytes. Memory grows with what has arrived, never with what
+// was announced.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	const step = 64 << 10
+	b := make([]byte, 0, min(n, step))
+	for len(b) < n {
+		if len(b) == cap(b) {
+			grown := make([]byte, len(b), min(n, 2*cap(b)))
+			copy(grown, b)
+			b = grown
+		}
+		got, err := io.ReadFull(r, b[len(b):cap(b)])
+		b = b[:len(b)+got]
+		if err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	return b, nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func zigzag(n int64) uint64 { return uint64(n)<<1 ^ uint64(n>>63) }
+
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// addOverflows reports whether a + b does not fit limit.
+func addOverflows(a, b, limit uint64) bool {
+	sum, carry := bits.Add64(a, b, 0)
+	return carry != 0 || sum > limit
+}

@@ -1,0 +1,152 @@
+// Package wire is the specification of malcolm/1, the protocol by which a
+// malcolm client copies one file from several servers, and its codec: messages
+// to bytes and back, and the limits of every length. It does no I/O of its own
+// beyond the [io.Reader] it is handed, knows nothing of connections, and holds
+// no state.
+//
+// # Goals
+//
+//   - Ask many servers what they hold before trusting any of them.
+//   - A first byte of data two round trips after the handshake: hello, range.
+//   - Every length is checked against a limit before anything is allocated.
+//   - One message has exactly one encoding, so that a digest of a message and
+//     the message itself are interchangeable.
+//
+// Not goals: directories, writing to a server, compression, proxying, finding
+// servers. QUIC (RFC 9000) brings encryption, streams, flow control and
+// recovery; nothing of it is repeated here.
+//
+// # Connection
+//
+// QUIC version 1 and TLS 1.3, ALPN "malcolm/1". No 0-RTT, no session tickets,
+// no datagrams, no unidirectional streams. The server's certificate carries
+// the Ed25519 key that is its identity; names, chains and dates in it mean
+// nothing. The client opens every stream, bidirectional; a server never opens
+// one. A stream carries one request and its reply, and ends. Streams are
+// independent of each other and may be answered in any order.
+//
+// # Notation
+//
+//	varint      a QUIC variable-length integer (RFC 9000, section 16) in its
+//	            shortest form; a longer form is malformed
+//	u32, u64    unsigned, big-endian, fixed width
+//	hash        32 bytes
+//	bytes<=N    varint length, at most N, and that many bytes
+//	proof       bytes<=32 of length 0 (none) or 32
+//
+// Bytes that are left over behind the last field of a body are malformed: a
+// message has no room for extensions, because a new field is a new request
+// type or a new ALPN, and a peer that skips what it does not understand would
+// answer a question that was not asked.
+//
+// # Request
+//
+// The client sends one request and finishes its side of the stream.
+//
+//	varint  type
+//	varint  length of the body, at most 4096
+//	body
+//
+//	type  name      body
+//	1     hello     varint flags: bit 0 = send the manifest with the offer if it
+//	                is at most 65536 bytes long; every other bit is 0
+//	                bytes<=1024 selector: which file; empty = the only one
+//	                proof: HMAC of the access token (client's role)
+//	2     manifest  hash checksum of the version that is meant
+//	3     range     hash checksum of the version that is meant
+//	                varint offset, in bytes
+//	                varint length, in bytes, at least 1;
+//	                offset + length is at most 2^44
+//
+// A server answers an unknown type with the status "unsupported", whatever its
+// body says, as long as the length is within the limit.
+//
+// # Reply
+//
+// A reply is a sequence of frames; the last one is followed by the end of the
+// stream. Every status but "ok" and "indexing" ends the reply.
+//
+//	varint  status
+//	varint  length of the body
+//	body
+//
+//	status  name         body
+//	0       ok           what was asked for, see below
+//	1       indexing     varint bytes hashed so far, varint bytes in all; only
+//	                     in reply to hello; more frames follow, until the offer
+//	2       changed      text: the version that is named is no longer held
+//	3       not found    text: no file of that selector
+//	4       out of range text: the range does not lie within the file
+//	5       unsupported  text: unknown request type
+//	6       malformed    text: the request breaks this specification
+//	7       denied       text: the proof is missing or wrong
+//	8       busy         text: a limit of the server is reached, come back later
+//	9       stopping     text: the server is shutting down
+//	10      unreadable   text: the server cannot read its file
+//
+// A text is bytes<=256 without its length (the body's length is enough). It is
+// for people only, means nothing to a program, and is hostile until quoted.
+//
+// Bodies of "ok":
+//
+//	hello     an offer; when it announces a manifest, a second frame "ok" with
+//	          that manifest follows
+//	manifest  the manifest
+//	range     exactly the bytes asked for
+//
+// When the file changes, or the server stops, while the bytes of a range are
+// under way, the server resets the stream with a code from the table below.
+//
+// # Offer
+//
+// At most 1024 bytes.
+//
+//	varint      size of the file in bytes, at most 2^44
+//	varint      modification time, seconds since 1970-01-01 UTC, zigzag: 2n for
+//	            n >= 0, -2n-1 for n < 0
+//	varint      modification time, nanoseconds, 0 to 999999999
+//	hash        checksum: BLAKE3-256 of the whole file
+//	hash        digest: BLAKE3-256 of the encoded manifest
+//	bytes<=230  name: UTF-8, empty when the server has none that it can offer
+//	proof       HMAC of the access token (server's role)
+//	varint      length of the manifest that follows in a frame of its own; 0 =
+//	            none follows; at most 65536
+//
+// # Manifest
+//
+// 16 + 48n bytes for n chunks.
+//
+//	u64        size of the file in bytes
+//	u32        chunk size in bytes
+//	u32        n, the number of chunks, at most 2^20
+//	n * hash   chunk values: the BLAKE3 chaining value of each chunk as a
+//	           subtree of the file; with a single chunk, the root hash itself
+//	n * 16 B   xxh3-128 of each chunk, canonical (big-endian) form
+//
+// The chunk size is a function of the file's size alone (package
+// malcolm/transfer/manifest), so all of the header is redundant; a reader
+// refuses a manifest whose header is not what the size demands, and one whose
+// values do not merge to the checksum.
+//
+// # Codes
+//
+// The application error code with which a connection is closed:
+//
+//	0  done        the client has what it wanted
+//	1  stopping    the server is shutting down; another may be asked at once
+//	2  protocol    the peer broke this specification
+//	3  limit       the peer went over a limit, or was idle for too long
+//	4  denied      no valid proof of the access token
+//	5  untrusted   the client does not accept the server's identity
+//	6  internal    a fault of the closing side
+//
+// The code with which one side of a stream is reset or its sending is refused:
+//
+//	1  cancelled   the client no longer needs the reply
+//	2  changed     the file changed under the range
+//	3  unreadable  the server cannot read its file
+//	4  stalled     the reply made no progress for too long
+//	5  stopping    the server is shutting down
+//	6  protocol    the request breaks this specification
+//	7  internal    a fault of the sending side
+package wire

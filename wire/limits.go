@@ -1,0 +1,30 @@
+package wire
+
+// Limits of malcolm/1. A length above its limit is refused before anything is
+// allocated for it.
+const (
+	// MaxRequestLen bounds a request's body, in bytes.
+	MaxRequestLen = 4 << 10
+	// MaxOfferLen bounds an encoded offer, in bytes.
+	MaxOfferLen = 1 << 10
+	// MaxNameLen bounds the file name in an offer, in bytes of UTF-8.
+	MaxNameLen = 230
+	// MaxTextLen bounds the text that explains a refusal, in bytes.
+	MaxTextLen = 256
+	// MaxSelectorLen bounds the file selector in a hello, in bytes.
+	MaxSelectorLen = 1 << 10
+	// MaxFileSize is the size of the largest file that can be offered, in
+	// bytes: MaxChunks chunks of 16 MiB.
+	MaxFileSize = MaxChunks * 16 << 20
+	// MaxChunks bounds the number of chunks in a manifest.
+	MaxChunks = 1 << 20
+	// MaxInlineManifest is the length in bytes up to which a manifest follows
+	// the offer on the same stream when the hello asks for it.
+	MaxInlineManifest = 64 << 10
+	// ManifestHeaderLen and ManifestChunkLen give a manifest's length.
+	ManifestHeaderLen = 16
+	ManifestChunkLen  = hashLen + xxh3Len
+
+	hashLen = 32 // BLAKE3, and every HMAC proof
+	xxh3Len = 16
+)
