@@ -1,0 +1,306 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Limits of what names a target, in bytes.
+const (
+	maxTargetLen = 8192 // room for 1,024 ports
+	maxHostLen   = 253  // RFC 1035, 2.3.4, without the length bytes
+	maxLabelLen  = 63   // RFC 1035, 2.3.4
+)
+
+// Addresses are the values of --address, one a flag, as they were typed.
+// Unlike kong's own slices it does not cut a value at its commas, which may be
+// between ports, and takes `-a=HOST`.
+type Addresses []string
+
+// Decode implements [kong.MapperValue]. A repeated flag appends.
+func (a *Addresses) Decode(ctx *kong.DecodeContext) error {
+	address, err := popValue(ctx, "an address")
+	if err != nil {
+		return err
+	}
+	*a = append(*a, address)
+	return nil
+}
+
+// HostPorts is a host and the port words written next to it, if any.
+type HostPorts struct {
+	Host  string
+	Words []string
+}
+
+// A Target is the place of one server.
+type Target struct {
+	Host string // a lower-case name, or an IP address in its shortest form, without brackets
+	Port uint16 // never 0
+}
+
+// String is the target as [net.Dial] takes it: "host:port", "[v6]:port".
+func (t Target) String() string {
+	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
+}
+
+// ParseTarget reads an address of -a or a positional target:
+//
+//	127.0.0.1  example.com  ::1  [::1]
+//	host:10001-10004  host:1,2,5-7  [::1]:10001  [fe80::1%eth0]:9000
+//
+// The host comes back in lower case, an IP address in its shortest form. The
+// port words, nil when there are none, are for [ExpandPorts]; they are made of
+// digits, "-" and "," but may still be no ports. The error says in words what
+// is wrong; it holds at most 80 columns of s.
+func ParseTarget(s string) (host string, portWords []string, err error) {
+	host, ports, hasPorts, err := splitTarget(s)
+	if err != nil {
+		return "", nil, err
+	}
+	if !hasPorts {
+		return host, nil, nil
+	}
+	if strings.Trim(ports, ",") == "" {
+		return "", nil, fmt.Errorf("%s has no port after the colon", quotePeer(s))
+	}
+	for word := range strings.SplitSeq(ports, ",") {
+		if word != "" && !isPortList(word) {
+			return "", nil, fmt.Errorf("%s: %s %s", quotePeer(s), quotePeer(word), problemNoPort)
+		}
+	}
+	return host, []string{ports}, nil
+}
+
+// splitTarget takes a target apart and checks its host.
+func splitTarget(s string) (host, ports string, hasPorts bool, err error) {
+	if err := checkTargetText(s); err != nil {
+		return "", "", false, err
+	}
+	if s[0] == '[' {
+		return splitBracketed(s)
+	}
+	if addr, ok := parseIPv6(s); ok {
+		return addr, "", false, nil
+	}
+	if strings.Count(s, ":") > 1 {
+		return "", "", false, fmt.Errorf("%s has several colons and is no IPv6 address; with ports it is written [ADDRESS]:PORT", quotePeer(s))
+	}
+	host, ports, hasPorts = strings.Cut(s, ":")
+	if host == "" {
+		return "", "", false, fmt.Errorf("%s has no host before the colon", quotePeer(s))
+	}
+	host, err = checkHost(host)
+	return host, ports, hasPorts, err
+}
+
+// checkTargetText refuses what is no target whatever its parts are.
+func checkTargetText(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the address is empty")
+	case len(s) > maxTargetLen:
+		return fmt.Errorf("%s is too long for an address: %s bytes, at most %s are allowed",
+			quotePeer(s), comma(int64(len(s))), comma(maxTargetLen))
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("%s has a space or control character in it; several addresses are several words", quotePeer(s))
+	}
+	if scheme, _, ok := strings.Cut(s, "://"); ok {
+		if strings.EqualFold(scheme, "malcolm") {
+			return fmt.Errorf("%s: an address has no scheme; leave out malcolm:// and write HOST:PORT", quotePeer(s))
+		}
+		return fmt.Errorf("%s is a URL; only malcolm servers can be asked, written HOST:PORT", quotePeer(s))
+	}
+	if strings.Contains(s, "/") {
+		return fmt.Errorf("%s has a %q in it; an address is HOST or HOST:PORT, without a path", quotePeer(s), "/")
+	}
+	if strings.Contains(s, "@") {
+		return fmt.Errorf("%s has a %q in it; an address has no user name", quotePeer(s), "@")
+	}
+	return nil
+}
+
+// splitBracketed takes "[v6]" and "[v6]:ports" apart.
+func splitBracketed(s string) (host, ports string, hasPorts bool, err error) {
+	inside, rest, closed := strings.Cut(s[1:], "]")
+	if !closed {
+		return "", "", false, fmt.Errorf("%s lacks the closing bracket", quotePeer(s))
+	}
+	addr, ok := parseIPv6(inside)
+	switch {
+	case inside == "":
+		return "", "", false, fmt.Errorf("%s has no host within the brackets", quotePeer(s))
+	case !ok:
+		return "", "", false, fmt.Errorf("%s: %s is no IPv6 address; only those stand in brackets", quotePeer(s), quotePeer(inside))
+	case rest == "":
+		return addr, "", false, nil
+	case rest[0] != ':':
+		return "", "", false, fmt.Errorf("%s: %s after the bracket; ports are written [ADDRESS]:PORT", quotePeer(s), quotePeer(rest))
+	}
+	return addr, rest[1:], true, nil
+}
+
+// parseIPv6 reads an IPv6 address with or without a zone, and returns it in its
+// shortest form, an IPv4 one in its own. The zone must look like the name or number of an interface:
+// netip takes anything, also "eth0:9000".
+func parseIPv6(s string) (string, bool) {
+	addr, err := netip.ParseAddr(s)
+	if err != nil || !addr.Is6() {
+		return "", false
+	}
+	if strings.ContainsFunc(addr.Zone(), func(r rune) bool { return !isNameRune(r) }) {
+		return "", false
+	}
+	return addr.Unmap().String(), true
+}
+
+// isNameRune reports whether r may stand in a host name or the name of an
+// interface.
+func isNameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
+}
+
+// checkHost accepts an IPv4 address or a name, and returns it in lower case.
+func checkHost(host string) (string, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String(), nil
+	}
+	if isDigits(host) {
+		return "", fmt.Errorf("%s is a number and no host; ports are given with -p or as HOST:PORT", quotePeer(host))
+	}
+	name := strings.TrimSuffix(host, ".")
+	if len(name) > maxHostLen {
+		return "", fmt.Errorf("%s is too long for a host name: %s bytes, at most %d are allowed",
+			quotePeer(host), comma(int64(len(name))), maxHostLen)
+	}
+	last := ""
+	for label := range strings.SplitSeq(name, ".") {
+		switch {
+		case strings.ContainsFunc(label, func(r rune) bool { return r > 0x7f }):
+			return "", fmt.Errorf("%s is no host name; international names are written in their xn-- form", quotePeer(host))
+		case label == "", label[0] == '-', strings.ContainsFunc(label, func(r rune) bool { return !isNameRune(r) }):
+			return "", fmt.Errorf("%s is no host name", quotePeer(host))
+		case len(label) > maxLabelLen:
+			return "", fmt.Errorf("%s is no host name: %s is longer than %d bytes", quotePeer(host), quotePeer(label), maxLabelLen)
+		}
+		last = label
+	}
+	if isDigits(last) {
+		return "", fmt.Errorf("%s is no IPv4 address", quotePeer(host))
+	}
+	return strings.ToLower(host), nil
+}
+
+// Targets lists the servers to ask, first those of addresses, then those of
+// positional, each host's in the order of its ports. The ports apply to every
+// address that has none of its own. A server named more than once is used once
+// and named in a warning.
+//
+// That no address takes the ports is a warning and no error: every address
+// says where to go, and ports that an environment meant for serve provides
+// must not make `get HOST:PORT` useless. A word that is no port, an address
+// without a port, no address at all, and more than 1,024 targets are errors.
+func Targets(addresses []string, ports PortWords, positional []string) ([]Target, []string, error) {
+	shared, err := checkPorts(ports)
+	if err != nil {
+		return nil, nil, err
+	}
+	var list targetList
+	sharedUsed := false
+	for _, address := range slices.Concat(addresses, positional) {
+		var at HostPorts
+		if at.Host, at.Words, err = ParseTarget(address); err != nil {
+			return nil, nil, err
+		}
+		portsHere := shared
+		switch {
+		case at.Words != nil:
+			if portsHere, err = checkPorts(at.Words); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", quotePeer(address), err)
+			}
+		case len(shared) == 0:
+			return nil, nil, fmt.Errorf("%s has no port: add -p PORT or write %s", quotePeer(address), withPort(at.Host))
+		default:
+			sharedUsed = true
+		}
+		if err := list.add(at.Host, portsHere); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(list.targets) == 0 {
+		return nil, nil, errors.New("no address: add -a HOST -p PORT or write HOST:PORT")
+	}
+	warnings := list.warnings()
+	if len(shared) > 0 && !sharedUsed {
+		warnings = append(warnings, "the ports of -p are not used: every address has its own")
+	}
+	return list.targets, warnings, nil
+}
+
+// checkPorts spreads words and refuses any that is no port. Words listed twice
+// are kept, to be counted with the targets.
+func checkPorts(words []string) ([]PortWord, error) {
+	ports, err := ExpandPorts(words)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range ports {
+		if w.Port == 0 {
+			return nil, fmt.Errorf("%s %s", quotePeer(w.Word), w.Problem)
+		}
+	}
+	return ports, nil
+}
+
+// withPort shows how a port is written next to host.
+func withPort(host string) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return quotePeer(host + ":PORT")
+}
+
+// A targetList is a list of different targets, with how often each was given.
+type targetList struct {
+	targets []Target
+	given   map[Target]int
+}
+
+func (l *targetList) add(host string, ports []PortWord) error {
+	if l.given == nil {
+		l.given = make(map[Target]int)
+	}
+	for _, w := range ports {
+		t := Target{Host: host, Port: w.Port}
+		l.given[t]++
+		if l.given[t] > 1 {
+			continue
+		}
+		if len(l.targets) == maxPorts {
+			return fmt.Errorf("more than %s targets", comma(maxPorts))
+		}
+		l.targets = append(l.targets, t)
+	}
+	return nil
+}
+
+// warnings names each target that was given more than once.
+func (l *targetList) warnings() []string {
+	var out []string
+	for _, t := range l.targets {
+		switch n := l.given[t]; {
+		case n == 2:
+			out = append(out, t.String()+": given twice, used once")
+		case n > 2:
+			out = append(out, fmt.Sprintf("%s: given %d times, used once", t, n))
+		}
+	}
+	return out
+}
