@@ -1,0 +1,184 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"malcolm/wire"
+)
+
+// BuildOptions are the choices that [Build] leaves to its caller. The zero
+// value is the default.
+type BuildOptions struct {
+	Workers int           // chunks hashed at once; 0 or less: GOMAXPROCS
+	Done    *atomic.Int64 // bytes hashed are added to it as it goes; nil: not reported
+}
+
+// Build reads a file of size bytes from src and returns its manifest and its
+// checksum. Chunks are taken from the front, several at once, so src must
+// allow concurrent ReadAt; a worker holds about 300 KiB.
+//
+// Errors: a size over [wire.MaxFileSize] (or negative); [io.ErrUnexpectedEOF],
+// wrapped, when src ends before size; what src returned, wrapped with the
+// chunk; ctx.Err() within one buffer of its end. No worker is left behind.
+func Build(ctx context.Context, src io.ReaderAt, size int64, o BuildOptions) (wire.Manifest, [32]byte, error) {
+	if !validSize(size) {
+		return wire.Manifest{}, [32]byte{}, fmt.Errorf("a file of %d bytes cannot be hashed: the limit is %d (16 TiB)",
+			size, int64(wire.MaxFileSize))
+	}
+	return build(ctx, src, size, ChunkSize(size), o)
+}
+
+func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildOptions) (wire.Manifest, [32]byte, error) {
+	m := wire.NewManifest(size, chunkSize, count(size, chunkSize))
+	s := scan{src: src, size: size, chunkSize: chunkSize, done: o.Done}
+	s.each = func(chunk int, h *Hasher, whole bool) error {
+		if !whole {
+			return fmt.Errorf("read chunk %d of %d: the source has fewer than %d bytes: %w",
+				chunk, m.Len(), size, io.ErrUnexpectedEOF)
+		}
+		value, xxh := h.Sum()
+		m.SetChunk(chunk, value, xxh)
+		return nil
+	}
+	if err := s.run(ctx, o.Workers); err != nil {
+		return wire.Manifest{}, [32]byte{}, err
+	}
+	return m, Checksum(m), nil
+}
+
+// MatchOptions are the choices that [Match] leaves to its caller. The zero
+// value is the default.
+type MatchOptions struct {
+	Workers int           // chunks hashed at once; 0 or less: GOMAXPROCS
+	Done    *atomic.Int64 // bytes hashed are added to it as it goes; nil: not reported
+}
+
+// Match reads every chunk of m from src and calls report once for each: ok
+// says whether its BLAKE3 value is m's. A chunk that src does not hold whole is
+// not ok, and no error; bytes of src behind m's size are not looked at. m
+// should have passed [Check].
+//
+// Chunks are taken from the front, several at once: src must allow concurrent
+// ReadAt, and report must allow concurrent calls. All calls have returned when
+// Match returns; after an error, some chunks have not been reported. Errors: a
+// [*CheckError] when m's chunks are not those of a file of its size; what src
+// returned, wrapped with the chunk; ctx.Err() within one buffer of its end.
+func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool)) error {
+	if err := checkShape(m, m.Size()); err != nil {
+		return err
+	}
+	return match(ctx, src, m, o, report)
+}
+
+func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool)) error {
+	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done}
+	s.each = func(chunk int, h *Hasher, whole bool) error {
+		ok := false
+		if whole {
+			value, _ := h.Sum()
+			ok = value == m.Value(chunk)
+		}
+		report(chunk, ok)
+		return nil
+	}
+	return s.run(ctx, o.Workers)
+}
+
+// readLen is how many bytes a worker reads at once: few enough to be in the
+// core's cache still when they are hashed.
+const readLen = 256 << 10
+
+// A worker is what one goroutine of a scan needs. Between scans it waits in
+// workers.
+type worker struct {
+	h   Hasher
+	buf [readLen]byte
+}
+
+var workers = sync.Pool{New: func() any { return new(worker) }}
+
+// A scan reads and hashes all chunks of a file, in parallel.
+type scan struct {
+	src       io.ReaderAt
+	size      int64
+	chunkSize int64
+	done      *atomic.Int64 // may be nil
+
+	// each gets every chunk that was read, in no order, from several
+	// goroutines. Unless src ended before the chunk did, whole is true and h
+	// has its sums; h is the scan's again when each returns. An error ends the
+	// scan.
+	each func(chunk int, h *Hasher, whole bool) error
+
+	next atomic.Int64 // the first chunk that no worker has taken
+}
+
+// run scans with n workers, GOMAXPROCS when n is not positive, and returns
+// the first error when all of them have ended.
+func (s *scan) run(ctx context.Context, n int) error {
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	chunks := count(s.size, s.chunkSize)
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(n, chunks) {
+		g.Go(func() error { return s.work(ctx, chunks) })
+	}
+	return g.Wait()
+}
+
+func (s *scan) work(ctx context.Context, chunks int) error {
+	w := workers.Get().(*worker)
+	defer workers.Put(w)
+	for {
+		chunk := int(s.next.Add(1) - 1)
+		if chunk >= chunks {
+			return nil
+		}
+		whole, err := s.hash(ctx, w, chunk)
+		if err != nil {
+			return err
+		}
+		if err := s.each(chunk, &w.h, whole); err != nil {
+			return err
+		}
+	}
+}
+
+// hash reads one chunk into w.h. whole is false, without an error, when the
+// source ends before the chunk does.
+func (s *scan) hash(ctx context.Context, w *worker, chunk int) (whole bool, err error) {
+	w.h.reset(s.size, s.chunkSize, chunk)
+	at := int64(chunk) * s.chunkSize
+	for w.h.Remaining() > 0 {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		b := w.buf[:min(readLen, w.h.Remaining())]
+		n, err := s.src.ReadAt(b, at)
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+			return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, err)
+		case n < len(b) && err == nil:
+			return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, io.ErrNoProgress)
+		case n < len(b):
+			return false, nil
+		}
+		if _, err := w.h.Write(b); err != nil {
+			return false, err
+		}
+		at += int64(n)
+		if s.done != nil {
+			s.done.Add(int64(n))
+		}
+	}
+	return true, nil
+}

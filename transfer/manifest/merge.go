@@ -1,0 +1,141 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+
+	"lukechampine.com/blake3"
+	"lukechampine.com/blake3/guts"
+
+	"malcolm/wire"
+)
+
+// A stack merges the chaining values of equal subtrees, given from left to
+// right, as BLAKE3 does: at most one value waits at each level, and the levels
+// that hold one are the set bits of n (BLAKE3 paper, section 5.1.2).
+type stack struct {
+	n  uint64 // values pushed, below 2^len(cv)
+	cv [32][8]uint32
+}
+
+// push adds a value that is not the last.
+func (s *stack) push(cv [8]uint32) {
+	level := 0
+	for ; s.n>>level&1 == 1; level++ {
+		cv = guts.ChainingValue(guts.ParentNode(s.cv[level], cv, &guts.IV, 0))
+	}
+	s.cv[level] = cv
+	s.n++
+}
+
+// top merges all that was pushed, at least one value, and the last value,
+// whose subtree may be smaller than the others. The node that it returns is
+// not compressed yet, so that it can be made the root.
+func (s *stack) top(last [8]uint32) guts.Node {
+	node := guts.ParentNode(s.cv[bits.TrailingZeros64(s.n)], last, &guts.IV, 0)
+	for n := s.n & (s.n - 1); n != 0; n &= n - 1 {
+		left := s.cv[bits.TrailingZeros64(n)]
+		node = guts.ParentNode(left, guts.ChainingValue(node), &guts.IV, 0)
+	}
+	return node
+}
+
+// Merge returns the checksum of a file of n chunks, 0 to [wire.MaxChunks],
+// where value(i) is the value of chunk i; it is called once for each, in
+// order. With one chunk, its value is the checksum; with none, the checksum is
+// that of no bytes. Merge panics when n is out of range.
+func Merge(n int, value func(i int) [32]byte) [32]byte {
+	switch {
+	case n < 0 || n > wire.MaxChunks:
+		panic(fmt.Sprintf("malcolm: internal error: merge of %d chunks", n))
+	case n == 0:
+		return blake3.Sum256(nil)
+	case n == 1:
+		return value(0)
+	}
+	var s stack
+	for i := range n - 1 {
+		s.push(cvWords(value(i)))
+	}
+	node := s.top(cvWords(value(n - 1)))
+	node.Flags |= guts.FlagRoot
+	return cvBytes(guts.ChainingValue(node))
+}
+
+// Checksum returns what the values of m merge to.
+func Checksum(m wire.Manifest) [32]byte { return Merge(m.Len(), m.Value) }
+
+// Digest returns the BLAKE3-256 of m's encoding.
+func Digest(m wire.Manifest) [32]byte {
+	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and an
+	// encoding is up to 48 MiB.
+	var h Hasher
+	b := m.Bytes()
+	h.begin(int64(len(b)), 0, true)
+	if _, err := h.Write(b); err != nil {
+		panic("malcolm: internal error: " + err.Error())
+	}
+	digest, _ := h.Sum()
+	return digest
+}
+
+// A CheckError says why a manifest is not that of the file it was given for.
+// Its text holds nothing that a peer chose, except numbers and hashes.
+type CheckError struct {
+	Reason string
+}
+
+func (e *CheckError) Error() string { return "manifest refused: " + e.Reason }
+
+func refused(format string, args ...any) error {
+	return &CheckError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// Check says whether m can be the manifest of a file of size bytes with this
+// checksum: its size is size, its chunk size and number of chunks follow from
+// that, and its values merge to checksum. It proves the values; of the size it
+// says only that m agrees with it. Errors are [*CheckError]; no size makes it
+// panic.
+func Check(m wire.Manifest, size int64, checksum [32]byte) error {
+	if err := checkShape(m, size); err != nil {
+		return err
+	}
+	if got := Checksum(m); got != checksum {
+		return refused("its values merge to %x, not to the checksum %x", got, checksum)
+	}
+	return nil
+}
+
+// checkShape is the part of Check that computes no hash.
+func checkShape(m wire.Manifest, size int64) error {
+	if !validSize(size) {
+		return refused("no file has a size of %d bytes", size)
+	}
+	if m.Size() != size {
+		return refused("it is for %d bytes, not %d", m.Size(), size)
+	}
+	if want := ChunkSize(size); m.ChunkSize() != want {
+		return refused("its chunks have %d bytes, not %d", m.ChunkSize(), want)
+	}
+	if want := Count(size); m.Len() != want {
+		return refused("it has %d chunks, not %d", m.Len(), want)
+	}
+	return nil
+}
+
+// cvWords and cvBytes turn a chaining value into guts' words and back; BLAKE3
+// is little-endian.
+func cvWords(b [32]byte) (cv [8]uint32) {
+	for i := range cv {
+		cv[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return cv
+}
+
+func cvBytes(cv [8]uint32) (b [32]byte) {
+	for i, w := range cv {
+		binary.LittleEndian.PutUint32(b[4*i:], w)
+	}
+	return b
+}

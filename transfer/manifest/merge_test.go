@@ -1,0 +1,168 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/bits"
+	"strings"
+	"testing"
+
+	"lukechampine.com/blake3"
+	"lukechampine.com/blake3/guts"
+
+	"malcolm/wire"
+)
+
+// naiveMerge is the recursive definition: the left child has the largest power
+// of two of values that leaves at least one for the right.
+func naiveMerge(values [][32]byte, flags uint32) [32]byte {
+	if len(values) == 1 {
+		return values[0]
+	}
+	left := 1 << (bits.Len(uint(len(values)-1)) - 1)
+	node := guts.ParentNode(cvWords(naiveMerge(values[:left], 0)), cvWords(naiveMerge(values[left:], 0)), &guts.IV, flags)
+	return cvBytes(guts.ChainingValue(node))
+}
+
+func TestMerge(t *testing.T) {
+	if got, want := Merge(0, nil), blake3.Sum256(nil); got != want {
+		t.Errorf("Merge of nothing = %x, want %x", got, want)
+	}
+	values := make([][32]byte, 4097)
+	for i := range values {
+		values[i] = blake3.Sum256([]byte{byte(i), byte(i >> 8)})
+	}
+	sizes := []int{255, 256, 257, 1023, 4095, 4096, 4097}
+	for n := 1; n <= 70; n++ {
+		sizes = append(sizes, n)
+	}
+	for _, n := range sizes {
+		next := 0
+		got := Merge(n, func(i int) [32]byte {
+			if i != next {
+				t.Fatalf("Merge of %d asks for value %d, want %d", n, i, next)
+			}
+			next++
+			return values[i]
+		})
+		if want := naiveMerge(values[:n], guts.FlagRoot); got != want {
+			t.Errorf("Merge of %d = %x, want %x", n, got, want)
+		}
+		if next != n {
+			t.Errorf("Merge of %d asked for %d values", n, next)
+		}
+	}
+}
+
+func TestMergeOfMostChunks(t *testing.T) {
+	values := make([][32]byte, wire.MaxChunks)
+	for i := range values {
+		values[i][0], values[i][1], values[i][2] = byte(i), byte(i>>8), byte(i>>16)
+	}
+	for _, n := range []int{wire.MaxChunks - 1, wire.MaxChunks} {
+		got := Merge(n, func(i int) [32]byte { return values[i] })
+		if want := naiveMerge(values[:n], guts.FlagRoot); got != want {
+			t.Errorf("Merge of %d = %x, want %x", n, got, want)
+		}
+	}
+}
+
+func TestDigest(t *testing.T) {
+	for _, n := range []int{0, 1, 21, 22, 341, 342, 5000} {
+		m := wire.NewManifest(1, MinChunkSize, n)
+		for i := range n {
+			m.SetChunk(i, [32]byte{byte(i), 1}, [16]byte{byte(i >> 8), 2})
+		}
+		if got, want := Digest(m), blake3.Sum256(m.Bytes()); got != want {
+			t.Errorf("Digest of %d chunks = %x, want %x", n, got, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	const size = 5*MinChunkSize + 17
+	built := func(size int64) (wire.Manifest, [32]byte) {
+		m, checksum, err := Build(context.Background(), bytes.NewReader(pattern(size)), size, BuildOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m, checksum
+	}
+	good, checksum := built(size)
+	with := func(change func(m wire.Manifest)) wire.Manifest {
+		m, err := wire.ParseManifest(bytes.Clone(good.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(m)
+		return m
+	}
+	shaped := func(size, chunkSize int64, n int) wire.Manifest {
+		m := wire.NewManifest(size, chunkSize, n)
+		for i := range min(n, good.Len()) {
+			m.SetChunk(i, good.Value(i), good.XXH3(i))
+		}
+		return m
+	}
+	empty, emptySum := built(0)
+	one, oneSum := built(1)
+
+	for _, c := range []struct {
+		name     string
+		m        wire.Manifest
+		size     int64
+		checksum [32]byte
+		reason   string // "" when it is accepted
+	}{
+		{"good", good, size, checksum, ""},
+		{"empty", empty, 0, emptySum, ""},
+		{"one byte", one, 1, oneSum, ""},
+		{"other xxh3", with(func(m wire.Manifest) { m.SetChunk(2, m.Value(2), [16]byte{}) }), size, checksum, ""},
+
+		{"other size", good, size - 1, checksum, "it is for 1310737 bytes, not 1310736"},
+		{"negative size", good, -1, checksum, "no file has a size of -1 bytes"},
+		{"size over the limit", good, wire.MaxFileSize + 1, checksum, "no file has a size of 17592186044417 bytes"},
+		{"half the chunk size", shaped(size, MinChunkSize/2, 6), size, checksum, "its chunks have 131072 bytes, not 262144"},
+		{"no chunk size", shaped(size, 0, 6), size, checksum, "its chunks have 0 bytes, not 262144"},
+		{"chunk missing", shaped(size, MinChunkSize, 5), size, checksum, "it has 5 chunks, not 6"},
+		{"chunk too many", shaped(size, MinChunkSize, 7), size, checksum, "it has 7 chunks, not 6"},
+		{"none", shaped(size, MinChunkSize, 0), size, checksum, "it has 0 chunks, not 6"},
+		{"chunk of an empty file", shaped(0, MinChunkSize, 1), 0, good.Value(0), "it has 1 chunks, not 0"},
+		{"first value", with(func(m wire.Manifest) { m.SetChunk(0, [32]byte{}, m.XXH3(0)) }), size, checksum, "its values merge to"},
+		{"last value", with(func(m wire.Manifest) { m.SetChunk(5, [32]byte{}, m.XXH3(5)) }), size, checksum, "its values merge to"},
+		{"values exchanged", with(func(m wire.Manifest) {
+			a, b := m.Value(1), m.Value(2)
+			m.SetChunk(1, b, m.XXH3(1))
+			m.SetChunk(2, a, m.XXH3(2))
+		}), size, checksum, "its values merge to"},
+		{"other checksum", good, size, emptySum, "its values merge to"},
+		{"empty, other checksum", empty, 0, checksum, "its values merge to"},
+		{"one byte, other checksum", one, 1, checksum, "its values merge to"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := Check(c.m, c.size, c.checksum)
+			if c.reason == "" {
+				if err != nil {
+					t.Errorf("Check = %v, want no error", err)
+				}
+				return
+			}
+			var got *CheckError
+			if !errors.As(err, &got) {
+				t.Fatalf("Check = %v, want a *CheckError", err)
+			}
+			if !strings.HasPrefix(got.Reason, c.reason) {
+				t.Errorf("reason = %q, want %q", got.Reason, c.reason)
+			}
+		})
+	}
+}
+
+func BenchmarkChecksum(b *testing.B) {
+	m := wire.NewManifest(1<<30, MinChunkSize, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		Checksum(m)
+	}
+}
