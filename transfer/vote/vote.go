@@ -23,7 +23,8 @@
 //     begins anew when it is true again;
 //   - with a checksum asked for: one server offers it, of whatever size.
 //
-// A majority of other files does not close a vote that a checksum decides: a slower server may still offer it.
+// A majority of other files does not close a vote that a checksum decides: a slower server may still offer it. The size is
+// then one server's word, and a true checksum with a false size can win; the last chunk proves the size.
 //
 // The quorum has no part in closing. A majority with too few IDs closes the vote after its second although servers that
 // are still silent could have met the quorum, and the result is then [TooFewIDs]: --quorum asks for IDs that answer in time,
