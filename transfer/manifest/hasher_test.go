@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"testing"
@@ -13,11 +14,11 @@ import (
 
 // pattern returns n bytes as the golden sums have them.
 func pattern(n int64) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i % 251)
+	period := make([]byte, 251)
+	for i := range period {
+		period[i] = byte(i)
 	}
-	return b
+	return bytes.Repeat(period, int(n/251)+1)[:n]
 }
 
 // naiveValue is the tree as the BLAKE3 paper defines it, one KiB and one

@@ -78,24 +78,45 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
+// built returns the manifest and the checksum of pattern(size).
+func built(t *testing.T, size int64) (wire.Manifest, [32]byte) {
+	t.Helper()
+	m, checksum, err := Build(context.Background(), bytes.NewReader(pattern(size)), size, BuildOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, checksum
+}
+
+// changed returns a copy of m with one chunk's hashes replaced.
+func changed(t *testing.T, m wire.Manifest, chunk int, value [32]byte, xxh [16]byte) wire.Manifest {
+	t.Helper()
+	c, err := wire.ParseManifest(bytes.Clone(m.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetChunk(chunk, value, xxh)
+	return c
+}
+
+func TestCheckAccepts(t *testing.T) {
+	for _, size := range []int64{0, 1, MinChunkSize, MinChunkSize + 1, 5*MinChunkSize + 17} {
+		m, checksum := built(t, size)
+		if err := Check(m, size, checksum); err != nil {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
+	m, checksum := built(t, 2*MinChunkSize)
+	if err := Check(changed(t, m, 1, m.Value(1), [16]byte{}), m.Size(), checksum); err != nil {
+		t.Errorf("another xxh3: %v", err)
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
 	const size = 5*MinChunkSize + 17
-	built := func(size int64) (wire.Manifest, [32]byte) {
-		m, checksum, err := Build(context.Background(), bytes.NewReader(pattern(size)), size, BuildOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m, checksum
-	}
-	good, checksum := built(size)
-	with := func(change func(m wire.Manifest)) wire.Manifest {
-		m, err := wire.ParseManifest(bytes.Clone(good.Bytes()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		change(m)
-		return m
-	}
+	good, checksum := built(t, size)
+	empty, emptySum := built(t, 0)
+	one, _ := built(t, 1)
 	shaped := func(size, chunkSize int64, n int) wire.Manifest {
 		m := wire.NewManifest(size, chunkSize, n)
 		for i := range min(n, good.Len()) {
@@ -103,21 +124,15 @@ func TestCheck(t *testing.T) {
 		}
 		return m
 	}
-	empty, emptySum := built(0)
-	one, oneSum := built(1)
+	exchanged := changed(t, changed(t, good, 1, good.Value(2), good.XXH3(1)), 2, good.Value(1), good.XXH3(2))
 
 	for _, c := range []struct {
 		name     string
 		m        wire.Manifest
 		size     int64
 		checksum [32]byte
-		reason   string // "" when it is accepted
+		reason   string
 	}{
-		{"good", good, size, checksum, ""},
-		{"empty", empty, 0, emptySum, ""},
-		{"one byte", one, 1, oneSum, ""},
-		{"other xxh3", with(func(m wire.Manifest) { m.SetChunk(2, m.Value(2), [16]byte{}) }), size, checksum, ""},
-
 		{"other size", good, size - 1, checksum, "it is for 1310737 bytes, not 1310736"},
 		{"negative size", good, -1, checksum, "no file has a size of -1 bytes"},
 		{"size over the limit", good, wire.MaxFileSize + 1, checksum, "no file has a size of 17592186044417 bytes"},
@@ -127,27 +142,16 @@ func TestCheck(t *testing.T) {
 		{"chunk too many", shaped(size, MinChunkSize, 7), size, checksum, "it has 7 chunks, not 6"},
 		{"none", shaped(size, MinChunkSize, 0), size, checksum, "it has 0 chunks, not 6"},
 		{"chunk of an empty file", shaped(0, MinChunkSize, 1), 0, good.Value(0), "it has 1 chunks, not 0"},
-		{"first value", with(func(m wire.Manifest) { m.SetChunk(0, [32]byte{}, m.XXH3(0)) }), size, checksum, "its values merge to"},
-		{"last value", with(func(m wire.Manifest) { m.SetChunk(5, [32]byte{}, m.XXH3(5)) }), size, checksum, "its values merge to"},
-		{"values exchanged", with(func(m wire.Manifest) {
-			a, b := m.Value(1), m.Value(2)
-			m.SetChunk(1, b, m.XXH3(1))
-			m.SetChunk(2, a, m.XXH3(2))
-		}), size, checksum, "its values merge to"},
+		{"first value", changed(t, good, 0, [32]byte{}, good.XXH3(0)), size, checksum, "its values merge to"},
+		{"last value", changed(t, good, 5, [32]byte{}, good.XXH3(5)), size, checksum, "its values merge to"},
+		{"values exchanged", exchanged, size, checksum, "its values merge to"},
 		{"other checksum", good, size, emptySum, "its values merge to"},
 		{"empty, other checksum", empty, 0, checksum, "its values merge to"},
 		{"one byte, other checksum", one, 1, checksum, "its values merge to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := Check(c.m, c.size, c.checksum)
-			if c.reason == "" {
-				if err != nil {
-					t.Errorf("Check = %v, want no error", err)
-				}
-				return
-			}
 			var got *CheckError
-			if !errors.As(err, &got) {
+			if err := Check(c.m, c.size, c.checksum); !errors.As(err, &got) {
 				t.Fatalf("Check = %v, want a *CheckError", err)
 			}
 			if !strings.HasPrefix(got.Reason, c.reason) {
