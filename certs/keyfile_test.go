@@ -37,8 +37,8 @@ func putKeyFile(t *testing.T, content string) (dir, path string) {
 	return dir, path
 }
 
-// wantKeyFileError asserts that err is for path and says reason, and returns
-// it.
+// wantKeyFileError asserts that err is for path and says reason, and that there
+// is no identity.
 func wantKeyFileError(t *testing.T, id *Identity, err error, path, reason string) {
 	t.Helper()
 	keyErr, ok := errors.AsType[*KeyFileError](err)
