@@ -61,7 +61,7 @@ func (d *decoder) take(field string, n int) []byte {
 
 // bytes reads a length of at most limit and that many bytes.
 func (d *decoder) bytes(field string, limit int) []byte {
-	return d.take(field, int(d.varint("length of its "+field, uint64(limit))))
+	return d.take(field, int(d.varint(field+" length", uint64(limit))))
 }
 
 func (d *decoder) hash(field string) (h [32]byte) {

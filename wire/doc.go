@@ -72,8 +72,10 @@
 //
 //	status  name         body
 //	0       ok           what was asked for, see below
-//	1       indexing     varint bytes hashed so far, varint bytes in all; only
-//	                     in reply to hello; more frames follow, until the offer
+//	1       indexing     varint bytes hashed so far, varint bytes in all,
+//	                     each at most 2^44, the first at most the second; only
+//	                     in reply to hello; more frames follow, until an offer
+//	                     or a status that ends the reply
 //	2       changed      text: the version that is named is no longer held
 //	3       not found    text: no file of that selector
 //	4       out of range text: the range does not lie within the file
@@ -85,7 +87,8 @@
 //	10      unreadable   text: the server cannot read its file
 //
 // A text is bytes<=256 without its length (the body's length is enough). It is
-// for people only, means nothing to a program, and is hostile until quoted.
+// for people only, means nothing to a program, and is hostile until quoted. It
+// need not be UTF-8. A status that is not in the table has a text too.
 //
 // Bodies of "ok":
 //
@@ -102,9 +105,10 @@
 // At most 1024 bytes.
 //
 //	varint      size of the file in bytes, at most 2^44
-//	varint      modification time, seconds since 1970-01-01 UTC, zigzag: 2n for
-//	            n >= 0, -2n-1 for n < 0
-//	varint      modification time, nanoseconds, 0 to 999999999
+//	varint      modification time, seconds since 1970-01-01 UTC, rounded down,
+//	            -2^61 to 2^61 - 1, zigzag: 2n for n >= 0, -2n-1 for n < 0
+//	varint      modification time, nanoseconds, 0 to 999999999, counted forward
+//	            from those seconds
 //	hash        checksum: BLAKE3-256 of the whole file
 //	hash        digest: BLAKE3-256 of the encoded manifest
 //	bytes<=230  name: UTF-8, empty when the server has none that it can offer
@@ -116,17 +120,19 @@
 //
 // 16 + 48n bytes for n chunks.
 //
-//	u64        size of the file in bytes
+//	u64        size of the file in bytes, at most 2^44
 //	u32        chunk size in bytes
 //	u32        n, the number of chunks, at most 2^20
 //	n * hash   chunk values: the BLAKE3 chaining value of each chunk as a
 //	           subtree of the file; with a single chunk, the root hash itself
 //	n * 16 B   xxh3-128 of each chunk, canonical (big-endian) form
 //
-// The chunk size is a function of the file's size alone (package
-// malcolm/transfer/manifest), so all of the header is redundant; a reader
-// refuses a manifest whose header is not what the size demands, and one whose
-// values do not merge to the checksum.
+// The chunk size is a function of the file's size alone: the smallest power of
+// two that is at least size/4096 (a fraction, not rounded), at least 2^18 and
+// at most 2^24. n is size / chunk size, rounded up. So all of the header is
+// redundant; a client refuses a manifest whose header is not what the size
+// demands, and one whose values do not merge to the checksum. An empty file has
+// no chunk; its checksum is the BLAKE3 of no bytes.
 //
 // # Codes
 //

@@ -9,7 +9,12 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-const maxNanos = 999_999_999
+// The range of a modification time: what a varint holds.
+const (
+	minSeconds = -1 << 61
+	maxSeconds = 1<<61 - 1
+	maxNanos   = 999_999_999
+)
 
 // A Header begins every frame of a reply.
 type Header struct {
@@ -25,7 +30,8 @@ func (h Header) Append(b []byte) []byte {
 
 // ReadHeader reads the head of the next frame. Nothing is allocated for its
 // length, and its length is not checked: the caller knows what it asked for.
-// Errors are [io.EOF] when the reply has ended, [*MalformedError], or r's own.
+// Errors are [io.EOF] when the reply has ended, [io.ErrUnexpectedEOF] when it
+// ended within a head, [*MalformedError], or r's own.
 func ReadHeader(r io.Reader) (Header, error) {
 	s, err := readVarint(r, "reply", "status", quicvarint.Max)
 	if err != nil {
@@ -61,7 +67,8 @@ func AppendRefusal(b []byte, s Status, text string) []byte {
 }
 
 // ReadRefusal reads the text that belongs to h and returns the refusal as an
-// error. Any other error says that not even that could be read.
+// error. Any other error says that not even that could be read:
+// [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
 func ReadRefusal(r io.Reader, h Header) error {
 	if h.Length > MaxTextLen {
 		return malformed("reply", fmt.Sprintf("text of %d bytes, at most %d are allowed", h.Length, MaxTextLen))
@@ -101,7 +108,8 @@ func ParseIndexing(b []byte) (Indexing, error) {
 // maxIndexingLen bounds the body of a frame "indexing": two varints.
 const maxIndexingLen = 16
 
-// ReadIndexing reads the body of a frame "indexing" with the head h.
+// ReadIndexing reads the body of a frame "indexing" with the head h. Errors are
+// [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
 func ReadIndexing(r io.Reader, h Header) (Indexing, error) {
 	b, err := readLimited(r, h, "indexing", maxIndexingLen)
 	if err != nil {
@@ -112,8 +120,8 @@ func ReadIndexing(r io.Reader, h Header) (Indexing, error) {
 
 // An Offer is what a server says of its file.
 type Offer struct {
-	Size        int64 // in bytes, 0 to MaxFileSize
-	ModTime     time.Time
+	Size        int64     // in bytes, 0 to MaxFileSize
+	ModTime     time.Time // -2^61 to 2^61 - 1 s from 1970, UTC: years that time's JSON refuses too
 	Checksum    [32]byte  // BLAKE3-256 of the file
 	Digest      [32]byte  // BLAKE3-256 of the encoded manifest
 	Name        string    // at most MaxNameLen bytes of UTF-8; empty: none
@@ -122,10 +130,11 @@ type Offer struct {
 }
 
 // Append appends the encoding of o to b. The caller keeps o within the limits
-// that its fields name.
+// that its fields name, but for ModTime, which comes from a file system: a
+// second beyond its limits is sent as the nearest that is within.
 func (o Offer) Append(b []byte) []byte {
 	b = quicvarint.Append(b, uint64(o.Size))
-	b = quicvarint.Append(b, zigzag(o.ModTime.Unix()))
+	b = quicvarint.Append(b, zigzag(min(max(o.ModTime.Unix(), minSeconds), maxSeconds)))
 	b = quicvarint.Append(b, uint64(o.ModTime.Nanosecond()))
 	b = append(b, o.Checksum[:]...)
 	b = append(b, o.Digest[:]...)
@@ -159,7 +168,8 @@ func ParseOffer(b []byte) (Offer, error) {
 	return o, nil
 }
 
-// ReadOffer reads the body of an offer with the head h.
+// ReadOffer reads the body of an offer with the head h. Errors are
+// [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
 func ReadOffer(r io.Reader, h Header) (Offer, error) {
 	b, err := readLimited(r, h, "offer", MaxOfferLen)
 	if err != nil {
@@ -169,7 +179,8 @@ func ReadOffer(r io.Reader, h Header) (Offer, error) {
 }
 
 // ReadManifest reads a manifest with the head h. want is its length in bytes
-// by the size that was agreed on; any other length is malformed.
+// by the size that was agreed on; any other length is malformed. Errors are
+// [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
 func ReadManifest(r io.Reader, h Header, want int) (Manifest, error) {
 	if h.Length != uint64(want) {
 		return Manifest{}, malformed("manifest", fmt.Sprintf("%d bytes, want %d", h.Length, want))

@@ -38,7 +38,7 @@ type ManifestRequest struct {
 // RangeRequest asks for bytes of one version of the file.
 type RangeRequest struct {
 	Checksum [32]byte
-	Offset   int64 // in bytes, 0 to MaxFileSize
+	Offset   int64 // in bytes, 0 to MaxFileSize - 1
 	Length   int64 // in bytes, 1 to MaxFileSize - Offset
 }
 
@@ -80,9 +80,11 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("unknown request type %d", e.Type)
 }
 
-// ReadRequest reads one request from a stream. Errors are [*MalformedError],
-// [*UnsupportedError], [io.EOF] when the stream ended before its first byte,
-// or r's own. At most [MaxRequestLen] bytes of body are read.
+// ReadRequest reads one request from a stream, and nothing behind it. Errors
+// are [*MalformedError], [*UnsupportedError], [io.EOF] when the stream ended
+// before its first byte, [io.ErrUnexpectedEOF] when it ended within the
+// request, or r's own. At most [MaxRequestLen] bytes of body are read; of a
+// body that is announced as longer, none.
 func ReadRequest(r io.Reader) (Request, error) {
 	t, err := readVarint(r, "request", "type", quicvarint.Max)
 	if err != nil {
