@@ -1,0 +1,112 @@
+package partfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Dir is the FS over the directory of root. It keeps nothing open and never closes root.
+func Dir(root *os.Root) FS { return dir{root} }
+
+type dir struct{ root *os.Root }
+
+func (d dir) Path(name string) string { return filepath.Join(d.root.Name(), name) }
+
+func (d dir) Lstat(name string) (Info, error) { return lstatIn(d.root, name) }
+
+func (d dir) Create(name string) (Handle, error) {
+	return d.openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+}
+
+func (d dir) Open(name string) (Handle, error) {
+	return d.openFile(name, os.O_RDONLY|openNonblock)
+}
+
+func (d dir) OpenWrite(name string) (Handle, error) {
+	return d.openFile(name, os.O_RDWR|openNonblock)
+}
+
+func (d dir) openFile(name string, flag int) (Handle, error) {
+	f, err := d.root.OpenFile(name, flag, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
+
+func (d dir) RenameNoReplace(from, to string) error {
+	return d.withDescriptor(func(fd uintptr) error { return renameNoReplace(fd, from, to) })
+}
+
+func (d dir) Rename(from, to string) error { return d.root.Rename(from, to) }
+
+func (d dir) Link(from, to string) error { return d.root.Link(from, to) }
+
+func (d dir) Remove(name string) error { return d.root.Remove(name) }
+
+func (d dir) SyncDir() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return syncDirectory(f)
+}
+
+func (d dir) Free() (n int64, err error) {
+	err = d.withDescriptor(func(fd uintptr) error {
+		n, err = freeSpace(fd)
+		return err
+	})
+	return n, err
+}
+
+// withDescriptor calls do with the directory's own descriptor or handle.
+func (d dir) withDescriptor(do func(fd uintptr) error) error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return control(f, do)
+}
+
+// file is the Handle over an *os.File.
+type file struct{ *os.File }
+
+func (f file) Stat() (Info, error) { return infoOfFile(f.File) }
+
+func (f file) Lock() (locked bool, err error) {
+	err = control(f.File, func(fd uintptr) error {
+		locked, err = tryLock(fd)
+		return err
+	})
+	return locked, err
+}
+
+func (f file) Allocate(off, n int64) error {
+	return control(f.File, func(fd uintptr) error { return allocate(fd, off, n) })
+}
+
+func (f file) Datasync() error { return datasync(f.File) }
+
+// control calls do with f's descriptor, which stays open meanwhile.
+func control(f *os.File, do func(fd uintptr) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	if err := conn.Control(func(fd uintptr) { result = do(fd) }); err != nil {
+		return err
+	}
+	return result
+}
+
+func kindOf(mode fs.FileMode) Kind {
+	if mode.IsRegular() {
+		return Regular
+	}
+	return Other
+}

@@ -1,0 +1,217 @@
+package partfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// What an entry of File.owners says.
+const (
+	untouched  uint64 = 0              // nobody claimed the chunk in this run: on disk is what was there before
+	free       uint64 = 1              // claimed and handed back: its bytes on disk are unknown
+	firstOwner uint64 = 2              // this and all up to marked: the number of the claim that owns the chunk
+	marked     uint64 = math.MaxUint64 // its bytes on disk are the right ones
+)
+
+// stripeCount is how many locks all chunks share. Writes hold them for reading, so chunks of one lock are still
+// written side by side; chunk i's neighbours, which are in work together, have other locks.
+const stripeCount = 256
+
+// File is the part file, open and locked. Its methods may be called from any goroutine, Close after all others have
+// returned. It holds 8 bytes of memory a chunk.
+type File struct {
+	fs              FS
+	handle          Handle
+	name, part      string
+	size, chunkSize int64
+	prior           int64 // bytes that were there before this run
+	sparse          bool
+	replace         bool
+	fresh           bool // created or emptied by this run
+
+	// The owner array: an entry is read with its stripe held for reading, changed with it held for writing.
+	stripes     [stripeCount]sync.RWMutex
+	owners      []uint64
+	lastOwner   atomic.Uint64
+	markedCount atomic.Int64
+	written     atomic.Bool // a write was tried
+
+	// Under end.
+	end       sync.Mutex
+	syncErr   error // the first sync that failed, for ever
+	committed bool
+	closed    bool
+}
+
+// Size is the size of the finished file in bytes.
+func (f *File) Size() int64 { return f.size }
+
+// Chunks is the number of chunks.
+func (f *File) Chunks() int { return len(f.owners) }
+
+// Prior is how many bytes, counted from the front, were there before this run; 0 after StartOver. What lies behind
+// them reads as zeros.
+func (f *File) Prior() int64 { return f.prior }
+
+// Sparse reports whether the space of the file is not reserved, so that a write can still find the disk full.
+func (f *File) Sparse() bool { return f.sparse }
+
+// PartPath is the path of the part file, to be shown.
+func (f *File) PartPath() string { return f.fs.Path(f.part) }
+
+// ReadAt reads from the part file as io.ReaderAt says.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.handle.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		err = failure(f.fs, "read", f.part, err)
+	}
+	return n, err
+}
+
+// Claim makes the caller the owner of the chunk. It is false if the chunk is marked or has an owner.
+func (f *File) Claim(chunk int) (*Claim, bool) {
+	return f.claim(chunk, func(owner uint64) bool { return owner < firstOwner })
+}
+
+// TakeOver makes the caller the owner of the chunk, whoever owned it, after a write in progress has ended. It is false
+// if the chunk is marked. It is for a copy in memory whose value has matched: its bytes are to be written and marked
+// at once.
+func (f *File) TakeOver(chunk int) (*Claim, bool) {
+	return f.claim(chunk, func(owner uint64) bool { return owner != marked })
+}
+
+func (f *File) claim(chunk int, allowed func(owner uint64) bool) (*Claim, bool) {
+	mu := f.stripe(chunk)
+	mu.Lock()
+	defer mu.Unlock()
+	if !allowed(f.owners[chunk]) {
+		return nil, false
+	}
+	id := f.lastOwner.Add(1)
+	f.owners[chunk] = id
+	return &Claim{file: f, chunk: chunk, id: id}, true
+}
+
+// MarkExisting marks a chunk whose bytes were found right on disk. It is false, and marks nothing, if somebody claimed
+// the chunk in this run: its bytes may have changed since they were read. A chunk that is marked already is true.
+func (f *File) MarkExisting(chunk int) bool {
+	mu := f.stripe(chunk)
+	mu.Lock()
+	defer mu.Unlock()
+	if f.owners[chunk] == untouched {
+		f.mark(chunk)
+	}
+	return f.owners[chunk] == marked
+}
+
+// Marked reports whether the chunk's bytes on disk are known to be right.
+func (f *File) Marked(chunk int) bool {
+	mu := f.stripe(chunk)
+	mu.RLock()
+	defer mu.RUnlock()
+	return f.owners[chunk] == marked
+}
+
+// MarkedCount is the number of marked chunks.
+func (f *File) MarkedCount() int { return int(f.markedCount.Load()) }
+
+// mark is called with the chunk's stripe held for writing.
+func (f *File) mark(chunk int) {
+	f.owners[chunk] = marked
+	f.markedCount.Add(1)
+}
+
+// stripe is the lock of the chunk, and the check that there is such a chunk.
+func (f *File) stripe(chunk int) *sync.RWMutex {
+	if chunk < 0 || chunk >= len(f.owners) {
+		panic(fmt.Sprintf("malcolm: internal error: chunk %d of %d", chunk, len(f.owners)))
+	}
+	return &f.stripes[chunk%stripeCount]
+}
+
+// Claim is the ownership of one chunk, until it is marked, released or taken over. WriteAt and Mark belong to one
+// goroutine, Release may be called from any.
+type Claim struct {
+	file  *File
+	chunk int
+	id    uint64
+	next  int64 // bytes at the front of the chunk that this claim has written; the writing goroutine's
+}
+
+var (
+	errOutside    = errors.New("outside of the chunk")
+	errGap        = errors.New("leaves a gap in the chunk")
+	errIncomplete = errors.New("marked before all of the chunk was written")
+)
+
+// WriteAt writes p at off bytes from the start of the chunk. A chunk is written from its front on, so off is at most
+// what was written so far. It is ErrNotOwner, and nothing is written, when the ownership was lost.
+func (c *Claim) WriteAt(p []byte, off int64) error {
+	f, end := c.file, off+int64(len(p))
+	mu := f.stripe(c.chunk)
+	mu.RLock()
+	defer mu.RUnlock()
+	if f.owners[c.chunk] != c.id {
+		return ErrNotOwner
+	}
+	switch {
+	case off < 0 || end > c.length():
+		return reasoned(f.fs, "write", f.part, Internal, errOutside)
+	case off > c.next:
+		return reasoned(f.fs, "write", f.part, Internal, errGap)
+	case len(p) == 0:
+		return nil
+	}
+	if !f.written.Load() {
+		f.written.Store(true)
+	}
+	n, err := f.handle.WriteAt(p, int64(c.chunk)*f.chunkSize+off)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		c.next = off
+		return failure(f.fs, "write", f.part, err)
+	}
+	c.next = max(c.next, end)
+	return nil
+}
+
+// Mark says that the value of the chunk, all of it written through this claim, has matched: its bytes on disk are the
+// right ones. The ownership ends. It is ErrNotOwner when it had been lost, and an internal error when bytes of the
+// chunk are missing.
+func (c *Claim) Mark() error {
+	f := c.file
+	mu := f.stripe(c.chunk)
+	mu.Lock()
+	defer mu.Unlock()
+	if f.owners[c.chunk] != c.id {
+		return ErrNotOwner
+	}
+	if c.next != c.length() {
+		return reasoned(f.fs, "mark", f.part, Internal, errIncomplete)
+	}
+	f.mark(c.chunk)
+	return nil
+}
+
+// Release hands the chunk back, after a write in progress has ended; another may claim it. It does nothing when the
+// ownership has ended before.
+func (c *Claim) Release() {
+	f := c.file
+	mu := f.stripe(c.chunk)
+	mu.Lock()
+	defer mu.Unlock()
+	if f.owners[c.chunk] == c.id {
+		f.owners[c.chunk] = free
+	}
+}
+
+// length is the chunk's length in bytes.
+func (c *Claim) length() int64 {
+	return min(c.file.chunkSize, c.file.size-int64(c.chunk)*c.file.chunkSize)
+}

@@ -1,0 +1,258 @@
+package partfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Options say which part file to open, and how.
+type Options struct {
+	Name      string // the final name; a plain file name
+	Size      int64  // bytes of the finished file; 0 or more
+	ChunkSize int64  // bytes, more than 0; the last chunk may be short, a file of 0 bytes has none
+
+	// From Decide. Action is Fetch, Resume or StartOver; the last two create the part file where it has gone.
+	Action  Action
+	Replace bool
+
+	SkipPreallocate bool // leave the file sparse
+	SkipSpaceCheck  bool // do not ask for free space first: for file systems that lie about it
+}
+
+const (
+	// openTries bounds how often the file may be replaced between our look and our lock.
+	openTries = 4
+	// allocateStep is how many bytes are reserved in one call: file systems that undo an interrupted call get ahead.
+	allocateStep = 256 << 20
+)
+
+// Open takes the part file of o.Name: creates it (with the umask's mode), or locks the one that is there. It makes it
+// o.Size bytes long, with its space reserved unless the file system cannot (see Sparse). Nothing is changed before
+// the lock is held and free space is known to suffice; after an error the part file has its own bytes as before, or is
+// gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular, NoSpace, Changed, Internal, System.
+func Open(fsys FS, o Options) (*File, error) {
+	if err := o.check(fsys); err != nil {
+		return nil, err
+	}
+	f := &File{
+		fs: fsys, name: o.Name, part: o.Name + PartSuffix,
+		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace,
+		owners: make([]uint64, (o.Size+o.ChunkSize-1)/o.ChunkSize),
+	}
+	f.lastOwner.Store(firstOwner - 1)
+	info, err := f.acquire(o.Action)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.prepare(info, o); err != nil {
+		if f.fresh {
+			f.removePart() // the first error is the one to report
+		}
+		f.handle.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (o Options) check(fsys FS) error {
+	if err := checkName(fsys, o.Name); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case o.Size < 0 || o.ChunkSize <= 0 || o.Size > 1<<62 || o.ChunkSize > 1<<62:
+		err = fmt.Errorf("size %d in chunks of %d", o.Size, o.ChunkSize)
+	case o.Action != Fetch && o.Action != Resume && o.Action != StartOver:
+		err = fmt.Errorf("no action to open with: %d", o.Action)
+	default:
+		return nil
+	}
+	return reasoned(fsys, "open", o.Name, Internal, err)
+}
+
+// acquire sets f.handle to the locked part file that lies under its name, and f.fresh if it was created.
+func (f *File) acquire(action Action) (Info, error) {
+	for range openTries {
+		info, err := f.tryAcquire(action)
+		if !errors.Is(err, errReplaced) {
+			return info, err
+		}
+	}
+	return Info{}, reasoned(f.fs, "open", f.part, Changed, errReplaced)
+}
+
+// tryAcquire fails with errReplaced if what is under the name changed on the way.
+func (f *File) tryAcquire(action Action) (Info, error) {
+	before, err := lstat(f.fs, f.part)
+	if err != nil {
+		return Info{}, err
+	}
+	var h Handle
+	switch {
+	case before.Kind == None:
+		h, err = f.fs.Create(f.part)
+		if errors.Is(err, fs.ErrExist) && action != Fetch {
+			return Info{}, errReplaced
+		}
+		if err != nil {
+			return Info{}, failure(f.fs, "create", f.part, err)
+		}
+	case action == Fetch:
+		return Info{}, reasoned(f.fs, "create", f.part, Exists, fs.ErrExist)
+	default:
+		if err := f.usable(before); err != nil {
+			return Info{}, err
+		}
+		h, err = f.fs.OpenWrite(f.part)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Info{}, errReplaced
+		}
+		if err != nil {
+			return Info{}, failure(f.fs, "open", f.part, err)
+		}
+	}
+	info, err := f.lockAndCompare(h)
+	if err != nil {
+		if before.Kind == None && ReasonOf(err) == System && !errors.Is(err, errReplaced) {
+			f.fs.Remove(f.part)
+		}
+		h.Close()
+		return Info{}, err
+	}
+	f.handle, f.fresh = h, before.Kind == None
+	return info, nil
+}
+
+// usable refuses what a part file must not be. Two links would mean that writing here changes another file's bytes.
+func (f *File) usable(info Info) error {
+	if info.Kind != Regular {
+		return reasoned(f.fs, "open", f.part, NotRegular, errNotRegular)
+	}
+	if info.Links != 1 {
+		return reasoned(f.fs, "open", f.part, NotRegular, errLinks)
+	}
+	return nil
+}
+
+// lockAndCompare takes h's lock and then makes sure that h is what lies under the part file's name: whoever had the
+// lock before may have renamed or removed it.
+func (f *File) lockAndCompare(h Handle) (Info, error) {
+	locked, err := h.Lock()
+	if err != nil {
+		return Info{}, failure(f.fs, "lock", f.part, err)
+	}
+	if !locked {
+		return Info{}, reasoned(f.fs, "lock", f.part, Locked, errLocked)
+	}
+	opened, err := h.Stat()
+	if err != nil {
+		return Info{}, failure(f.fs, "stat", f.part, err)
+	}
+	named, err := lstat(f.fs, f.part)
+	if err != nil {
+		return Info{}, err
+	}
+	if opened.ID != named.ID || named.Kind == None {
+		return Info{}, errReplaced
+	}
+	return opened, f.usable(opened)
+}
+
+// prepare makes the file o.Size bytes long. Whatever can be refused is refused before the first change.
+func (f *File) prepare(info Info, o Options) error {
+	if err := f.checkSpace(info, o); err != nil {
+		return err
+	}
+	f.prior = min(info.Size, f.size)
+	if o.Action == StartOver {
+		f.prior = 0
+	}
+	if info.Size > f.prior {
+		if err := f.handle.Truncate(f.prior); err != nil {
+			return failure(f.fs, "truncate", f.part, err)
+		}
+	}
+	f.fresh = f.fresh || o.Action == StartOver
+	if err := f.grow(o.SkipPreallocate); err != nil {
+		f.handle.Truncate(f.prior) // gives back what was reserved; the first error is the one to report
+		return err
+	}
+	return nil
+}
+
+// grow brings the file from f.prior bytes to its full size, with all of its space reserved where that is possible.
+func (f *File) grow(skipPreallocate bool) error {
+	if !skipPreallocate {
+		err := f.reserve()
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	f.sparse = true
+	if f.prior == f.size {
+		return nil
+	}
+	if err := f.handle.Truncate(f.size); err != nil {
+		return failure(f.fs, "truncate", f.part, err)
+	}
+	return nil
+}
+
+func (f *File) reserve() error {
+	for off := int64(0); off < f.size; off += allocateStep {
+		if err := f.handle.Allocate(off, min(allocateStep, f.size-off)); err != nil {
+			return failure(f.fs, "reserve", f.part, err)
+		}
+	}
+	return nil
+}
+
+// checkSpace asks for what the file does not occupy yet. A directory that does not know its free space passes.
+func (f *File) checkSpace(info Info, o Options) error {
+	need := f.size - info.Allocated
+	if o.SkipSpaceCheck || need <= 0 {
+		return nil
+	}
+	have, err := f.fs.Free()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return failure(f.fs, "free space", ".", err)
+	}
+	if have < need {
+		return &Error{
+			Op: "reserve", Name: f.fs.Path(f.part), Reason: NoSpace, Need: need, Have: have,
+			Err: fmt.Errorf("needs %d bytes, %d are free", need, have),
+		}
+	}
+	return nil
+}
+
+// removePart removes the part file if it is still ours that has the name.
+func (f *File) removePart() error {
+	if err := f.stillNamed("remove"); err != nil {
+		return err
+	}
+	if err := f.fs.Remove(f.part); err != nil {
+		return failure(f.fs, "remove", f.part, err)
+	}
+	return nil
+}
+
+// stillNamed fails with Changed unless the open file is what lies under the part file's name.
+func (f *File) stillNamed(op string) error {
+	opened, err := f.handle.Stat()
+	if err != nil {
+		return failure(f.fs, "stat", f.part, err)
+	}
+	named, err := lstat(f.fs, f.part)
+	if err != nil {
+		return err
+	}
+	if named.Kind != Regular || named.ID != opened.ID {
+		return reasoned(f.fs, op, f.part, Changed, errReplaced)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+// Package partfile owns the output of a download while it is unfinished, NAME.part, and its commit to NAME, both
+// directly beneath one directory.
+//
+// The way through it: [Look] says what lies at the target, [Decide] what to do about it, [Open] takes the part file
+// (created or found, locked, cut to size, its space reserved), [File.Claim], [Claim.WriteAt] and [Claim.Mark] fill it
+// with one writer a chunk, [File.Commit] gives it its final name, [File.Close] ends it in any case.
+//
+// Three promises. The final name never holds anything but a file of which every chunk was marked, synced before it
+// was renamed. A file that was there is replaced only when [Options.Replace] is set. A part file is used only if it is
+// a regular file with one link, still lies under its name once it is locked, and nobody else holds its lock.
+//
+// Everything that touches the disk goes through [FS] and [Handle]; [Dir] is their implementation over an os.Root.
+package partfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// PartSuffix is what the name of the unfinished file has behind the final name.
+const PartSuffix = ".part"
+
+// Found is what lies at the target, by names alone.
+type Found struct {
+	Final     Kind
+	FinalSize int64 // bytes; 0 unless Final is Regular
+	Part      Kind
+	PartSize  int64 // bytes; 0 unless Part is Regular
+}
+
+// Look says what lies under the final name and under the part file's. It opens nothing and follows no link.
+func Look(fsys FS, name string) (Found, error) {
+	if err := checkName(fsys, name); err != nil {
+		return Found{}, err
+	}
+	final, err := lstat(fsys, name)
+	if err != nil {
+		return Found{}, err
+	}
+	part, err := lstat(fsys, name+PartSuffix)
+	if err != nil {
+		return Found{}, err
+	}
+	return Found{Final: final.Kind, FinalSize: final.Size, Part: part.Kind, PartSize: part.Size}, nil
+}
+
+// FinalState is the state that follows from the look alone, for a download of size bytes. It is FinalUnread for a
+// regular file of the right size: what it is then takes reading it, which [NeedsHash] says whether to do.
+func (f Found) FinalState(size int64) FinalState {
+	switch {
+	case f.Final == None:
+		return FinalNone
+	case f.Final == Other:
+		return FinalOther
+	case f.FinalSize != size:
+		return FinalWrong
+	}
+	return FinalUnread
+}
+
+// PartState is the state that follows from the look alone. A part file without a readable journal counts as one of the
+// same checksum: its chunks are checked one by one.
+func (f Found) PartState() PartState {
+	switch f.Part {
+	case None:
+		return PartNone
+	case Regular:
+		return PartSame
+	}
+	return PartOther
+}
+
+// Reader is an existing file opened for reading. ReadAt may be called from any goroutine.
+type Reader interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// OpenFinal opens the regular file that lies under the final name, and returns its size in bytes: for the hash that
+// tells FinalRight from FinalWrong. Anything else under that name is NotRegular, and never opened on purpose.
+func OpenFinal(fsys FS, name string) (Reader, int64, error) {
+	if err := checkName(fsys, name); err != nil {
+		return nil, 0, err
+	}
+	before, err := lstat(fsys, name)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case before.Kind == None:
+		return nil, 0, failure(fsys, "open", name, fs.ErrNotExist)
+	case before.Kind != Regular:
+		return nil, 0, reasoned(fsys, "open", name, NotRegular, errNotRegular)
+	}
+	h, err := fsys.Open(name)
+	if err != nil {
+		return nil, 0, failure(fsys, "open", name, err)
+	}
+	after, err := h.Stat()
+	if err == nil && (after.Kind != Regular || after.ID != before.ID) {
+		err = reasoned(fsys, "open", name, Changed, errReplaced)
+	}
+	if err != nil {
+		h.Close()
+		return nil, 0, failure(fsys, "stat", name, err)
+	}
+	return h, after.Size, nil
+}
+
+// lstat is FS.Lstat in which nothing there is Kind None and no error.
+func lstat(fsys FS, name string) (Info, error) {
+	info, err := fsys.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Info{}, nil
+	}
+	if err != nil {
+		return Info{}, failure(fsys, "lstat", name, err)
+	}
+	if info.Kind != Regular {
+		info.Size = 0
+	}
+	return info, nil
+}
+
+// checkName refuses what is not a plain file name. Which plain names are acceptable is decided where names come from.
+func checkName(fsys FS, name string) error {
+	plain := name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00") &&
+		!strings.ContainsRune(name, os.PathSeparator) && filepath.IsLocal(name)
+	if !plain {
+		return reasoned(fsys, "use", name, Internal, errNotPlainName)
+	}
+	return nil
+}

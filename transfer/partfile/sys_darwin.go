@@ -1,0 +1,35 @@
+package partfile
+
+import (
+	"errors"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func renameNoReplace(dirfd uintptr, from, to string) error {
+	return retryInterrupted(func() error {
+		return unix.RenameatxNp(int(dirfd), from, int(dirfd), to, unix.RENAME_EXCL)
+	})
+}
+
+// allocate leaves the file sparse: APFS reserves nothing that would stay reserved across a truncate.
+func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
+
+// datasync is F_FULLFSYNC, as os.File.Sync is: fsync alone does not empty the drive's cache.
+func datasync(f *os.File) error { return f.Sync() }
+
+func freeSpace(dirfd uintptr) (int64, error) {
+	var st unix.Statfs_t
+	if err := retryInterrupted(func() error { return unix.Fstatfs(int(dirfd), &st) }); err != nil {
+		return 0, err
+	}
+	if st.Blocks == 0 {
+		return 0, errors.ErrUnsupported // a file system that does not count
+	}
+	if st.Bsize != 0 && st.Bavail > math.MaxInt64/uint64(st.Bsize) {
+		return math.MaxInt64, nil
+	}
+	return int64(st.Bavail * uint64(st.Bsize)), nil
+}

@@ -1,0 +1,53 @@
+package partfile
+
+import (
+	"errors"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// renameNoReplace is ErrUnsupported also for EINVAL: the answer of a file system that does not know the flag.
+func renameNoReplace(dirfd uintptr, from, to string) error {
+	err := retryInterrupted(func() error {
+		return unix.Renameat2(int(dirfd), from, int(dirfd), to, unix.RENAME_NOREPLACE)
+	})
+	if err == unix.EINVAL {
+		return errors.ErrUnsupported
+	}
+	return err
+}
+
+func allocate(fd uintptr, off, n int64) error {
+	return retryInterrupted(func() error { return unix.Fallocate(int(fd), 0, off, n) })
+}
+
+func datasync(f *os.File) error {
+	return control(f, func(fd uintptr) error {
+		return retryInterrupted(func() error { return unix.Fdatasync(int(fd)) })
+	})
+}
+
+func freeSpace(dirfd uintptr) (int64, error) {
+	var st unix.Statfs_t
+	if err := retryInterrupted(func() error { return unix.Fstatfs(int(dirfd), &st) }); err != nil {
+		return 0, err
+	}
+	if st.Blocks == 0 {
+		return 0, errors.ErrUnsupported // a file system that does not count
+	}
+	unit := uint64(st.Frsize)
+	if unit == 0 {
+		unit = uint64(st.Bsize)
+	}
+	return bytesOf(uint64(st.Bavail), unit), nil
+}
+
+// bytesOf is blocks times unit, at most math.MaxInt64.
+func bytesOf(blocks, unit uint64) int64 {
+	if unit != 0 && blocks > math.MaxInt64/unit {
+		return math.MaxInt64
+	}
+	return int64(blocks * unit)
+}

@@ -1,0 +1,73 @@
+//go:build unix
+
+package partfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// openNonblock keeps an open from waiting for the other end of a FIFO that was put in a file's place.
+const openNonblock = unix.O_NONBLOCK
+
+var diskErrors = []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS, unix.EFBIG}
+
+// statBlock is the unit of st_blocks in bytes, whatever the file system's own block is.
+const statBlock = 512
+
+func lstatIn(root *os.Root, name string) (Info, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(info), nil
+}
+
+func infoOfFile(f *os.File) (Info, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(info), nil
+}
+
+func infoOf(info fs.FileInfo) Info {
+	st := info.Sys().(*syscall.Stat_t)
+	return Info{
+		Kind:      kindOf(info.Mode()),
+		Size:      info.Size(),
+		Allocated: int64(st.Blocks) * statBlock,
+		Links:     uint64(st.Nlink),
+		ID:        ID{Volume: uint64(st.Dev), File: uint64(st.Ino)},
+	}
+}
+
+func tryLock(fd uintptr) (bool, error) {
+	err := retryInterrupted(func() error { return unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// syncDirectory takes the answers of file systems that have no sync for directories as done: they have nothing better.
+func syncDirectory(f *os.File) error {
+	err := f.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// retryInterrupted repeats a call that a signal ended before it did anything.
+func retryInterrupted(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
