@@ -44,7 +44,12 @@ func (m colorMode) enabled(file *os.File, getenv func(string) string) bool {
 		return false
 	}
 	return getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" &&
-		file != nil && term.IsTerminal(int(file.Fd()))
+		isTerminal(file)
+}
+
+// isTerminal reports whether file is open and a terminal.
+func isTerminal(file *os.File) bool {
+	return file != nil && term.IsTerminal(int(file.Fd()))
 }
 
 // A palette colours text for a terminal. Its zero value leaves text as it is.

@@ -42,7 +42,7 @@ func (p *PortWords) Decode(ctx *kong.DecodeContext) error {
 	*p = append(*p, words...)
 	following := ctx.Scan.PopWhile(func(t kong.Token) bool {
 		word, ok := t.Value.(string)
-		return ok && t.Type == kong.UntypedToken && isPortList(word)
+		return ok && isPortList(word)
 	})
 	for _, t := range following {
 		*p = append(*p, t.String())
@@ -153,7 +153,7 @@ func appendPorts(out []PortWord, piece string, seen map[uint16]bool) ([]PortWord
 	}
 	for n := first; n <= last; n++ {
 		w := PortWord{Word: piece, Port: uint16(n)}
-		if first != last {
+		if strings.Contains(piece, "-") {
 			w.Word = strconv.Itoa(n)
 		}
 		if seen[w.Port] {
