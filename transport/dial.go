@@ -1,0 +1,137 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/quic-go/quic-go"
+)
+
+// DialOptions configures a client connection.
+type DialOptions struct {
+	// TLS must have VerifyConnection, which alone decides who the peer is, and
+	// protocols to offer. It is copied; TLS 1.3 is the least version and sessions
+	// are not resumed, whatever it says.
+	TLS *tls.Config
+	// Windows is what the connection takes its receive window from; nil means a
+	// budget of DefaultWindows for this connection alone.
+	Windows *WindowBudget
+	// StreamWindow and ConnWindow are the receive windows in bytes to start with;
+	// zero means DefaultStreamWindow and DefaultConnWindow. When less is left in
+	// Windows, the connection starts with that, but at least 64 KiB. Negative
+	// numbers are refused.
+	StreamWindow, ConnWindow int64
+}
+
+// Dial connects to the server at remote over pc, which it owns from now on: pc is
+// closed when the connection ends, and when Dial fails. With a socket from
+// [DialUDP], remote is what the socket is connected to, whatever the argument.
+//
+// ctx bounds the handshake and nothing later. The error wraps a *PeerError,
+// *NetworkError or *LocalError; a deadline of ctx that passes is a NetworkError
+// of kind NoAnswer, a refusal by VerifyConnection a LocalError that wraps it.
+func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
+	d := dialed{pc: pc, watch: newWatch(func() {})}
+	if u, ok := pc.(*udpConn); ok {
+		d.watch, remote = u.watch, u.RemoteAddr()
+	} else if _, ok := pc.(quic.OOBCapablePacketConn); !ok {
+		d.pc = &plainConn{PacketConn: pc, watch: d.watch}
+	}
+	qc, err := d.dial(ctx, remote, o)
+	if err != nil {
+		d.release()
+		return nil, fmt.Errorf("dial %s: %w", remote, err)
+	}
+	c := &Conn{qc: qc, released: make(chan struct{})}
+	context.AfterFunc(qc.Context(), func() {
+		d.release()
+		close(c.released)
+	})
+	return c, nil
+}
+
+// dialed is what one client connection holds.
+type dialed struct {
+	pc    net.PacketConn
+	watch *watch
+	tr    *quic.Transport // nil until used
+	share *lease          // nil until taken
+}
+
+// release gives everything back. The connection, if any, has ended.
+func (d *dialed) release() {
+	if d.tr != nil {
+		d.tr.Close()
+	}
+	d.pc.Close()
+	if d.share != nil {
+		d.share.close()
+	}
+}
+
+func (d *dialed) dial(ctx context.Context, remote net.Addr, o DialOptions) (*quic.Conn, error) {
+	switch {
+	case o.TLS == nil || o.TLS.VerifyConnection == nil:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a tls configuration without VerifyConnection would trust anybody")}
+	case len(o.TLS.NextProtos) == 0:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the tls configuration offers no protocol")}
+	case o.StreamWindow < 0 || o.ConnWindow < 0:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a receive window is negative")}
+	}
+	budget := o.Windows
+	if budget == nil {
+		budget = NewWindowBudget(DefaultWindows)
+	}
+	d.share = budget.open(orDefault(o.ConnWindow, DefaultConnWindow), minConnWindow)
+	if d.share == nil {
+		return nil, &LocalError{Kind: LocalWindows}
+	}
+	conf := d.config(o)
+	d.tr = &quic.Transport{Conn: d.pc}
+	qc, err := d.tr.Dial(ctx, remote, d.tls(o.TLS), conf)
+	if err != nil {
+		return nil, classifyDial(ctx, err)
+	}
+	return qc, nil
+}
+
+// config returns quic-go's configuration. The share is fresh.
+func (d *dialed) config(o DialOptions) *quic.Config {
+	conn := d.share.held
+	stream := min(orDefault(o.StreamWindow, DefaultStreamWindow), conn)
+	return &quic.Config{
+		Versions:                       []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:           clientHandshakeIdle,
+		MaxIdleTimeout:                 clientIdle,
+		KeepAlivePeriod:                keepAlive,
+		InitialStreamReceiveWindow:     uint64(stream),
+		MaxStreamReceiveWindow:         uint64(max(stream, maxStreamWindow)),
+		InitialConnectionReceiveWindow: uint64(conn),
+		MaxConnectionReceiveWindow:     uint64(max(conn, maxConnWindow)),
+		AllowConnectionWindowIncrease: func(_ *quic.Conn, delta uint64) bool {
+			return delta <= maxConnWindow && d.share.grow(int64(delta))
+		},
+		MaxIncomingStreams:    -1,
+		MaxIncomingUniStreams: -1,
+	}
+}
+
+// tls returns a copy of conf that tells the watch when the peer has proved itself
+// and marks a refusal as ours.
+func (d *dialed) tls(conf *tls.Config) *tls.Config {
+	conf = conf.Clone()
+	conf.MinVersion = tls.VersionTLS13
+	conf.ClientSessionCache = nil
+	verify := conf.VerifyConnection
+	conf.VerifyConnection = func(cs tls.ConnectionState) error {
+		if err := verify(cs); err != nil {
+			return &verifyError{err}
+		}
+		d.watch.establish()
+		return nil
+	}
+	return conf
+}

@@ -1,0 +1,42 @@
+package transport
+
+import (
+	"net"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+var (
+	errnoInUse = []syscall.Errno{windows.WSAEADDRINUSE, windows.WSAEACCES}
+	// Windows reports a closed port as a reset.
+	errnoRefused = []syscall.Errno{windows.WSAECONNRESET, windows.WSAECONNREFUSED}
+	// errnoUnreachable means that packets do not get to the peer's host.
+	errnoUnreachable = []syscall.Errno{
+		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN, windows.WSAENETDOWN,
+		windows.WSAENETRESET,
+	}
+	// errnoICMP is what the system makes of ICMP messages.
+	errnoICMP = []syscall.Errno{
+		windows.WSAECONNRESET, windows.WSAECONNREFUSED, windows.WSAENETRESET,
+		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN,
+	}
+	// errnoLost is what a write returns when the packet did not leave this host
+	// now, although a later one may.
+	errnoLost = []syscall.Errno{windows.WSAENOBUFS, windows.WSAENETDOWN, windows.WSAEADDRNOTAVAIL, windows.WSAEACCES}
+)
+
+// enableRefusals makes c report closed ports, which package net turns off. When
+// it cannot, a closed port is found by the timeout of Dial.
+func enableRefusals(c *net.UDPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		on, returned := uint32(1), uint32(0)
+		_ = windows.WSAIoctl(windows.Handle(fd), windows.SIO_UDP_CONNRESET,
+			(*byte)(unsafe.Pointer(&on)), uint32(unsafe.Sizeof(on)), nil, 0, &returned, nil, 0)
+	})
+}

@@ -1,0 +1,149 @@
+package transport
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/quic-go/quic-go"
+)
+
+// ListenOptions configures a listener.
+type ListenOptions struct {
+	// TLS must hold a certificate and the protocols to offer. It is copied; TLS
+	// 1.3 is the least version and session tickets are off, whatever it says.
+	TLS *tls.Config
+	// ResetKey is the secret from which stateless-reset tokens are made, mixed
+	// with the local port. With the same key and port a listener that takes the
+	// place of another makes the other's clients notice at once.
+	ResetKey [32]byte
+	// Limit counts the connections; nil means a limit for this listener alone,
+	// with the default numbers.
+	Limit *ConnLimit
+	// MaxStreams is how many streams a client may have open at a time; zero means
+	// DefaultMaxStreams. A negative number is refused.
+	MaxStreams int64
+}
+
+// Listener accepts the connections of one virtual server. All methods may be
+// called from any goroutine.
+type Listener struct {
+	pc    net.PacketConn
+	tr    *quic.Transport
+	ln    *quic.Listener
+	limit *ConnLimit
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Listen serves QUIC on pc, which it owns from now on: also when Listen fails, pc
+// is closed.
+func Listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
+	l, err := listen(pc, o)
+	if err != nil {
+		pc.Close()
+		return nil, fmt.Errorf("listen on %s: %w", pc.LocalAddr(), err)
+	}
+	return l, nil
+}
+
+func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
+	switch {
+	case o.TLS == nil || len(o.TLS.NextProtos) == 0:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a listener needs a tls configuration with protocols")}
+	case o.MaxStreams < 0:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the limit of streams is negative")}
+	}
+	tlsConf := o.TLS.Clone()
+	tlsConf.MinVersion = tls.VersionTLS13
+	tlsConf.SessionTicketsDisabled = true
+
+	l := &Listener{pc: pc, limit: o.Limit}
+	if l.limit == nil {
+		l.limit = new(ConnLimit)
+	}
+	key := resetKey(o.ResetKey, pc.LocalAddr())
+	l.tr = &quic.Transport{Conn: pc, StatelessResetKey: &key, ConnContext: l.admit}
+	ln, err := l.tr.Listen(tlsConf, &quic.Config{
+		Versions:                       []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:           serverHandshakeIdle,
+		MaxIdleTimeout:                 serverIdle,
+		InitialStreamReceiveWindow:     serverStreamWindow,
+		MaxStreamReceiveWindow:         serverStreamWindow,
+		InitialConnectionReceiveWindow: serverConnWindow,
+		MaxConnectionReceiveWindow:     serverConnWindow,
+		MaxIncomingStreams:             orDefault(o.MaxStreams, DefaultMaxStreams),
+		MaxIncomingUniStreams:          -1,
+	})
+	if err != nil {
+		l.tr.Close()
+		return nil, classify(err)
+	}
+	l.ln = ln
+	return l, nil
+}
+
+// resetKey makes the stateless-reset key of one port. With one key for all ports
+// of a process, anyone who sees a connection ID could have another port compute
+// its token (RFC 9000, section 21.11).
+func resetKey(secret [32]byte, local net.Addr) quic.StatelessResetKey {
+	var port int
+	if u, ok := local.(*net.UDPAddr); ok {
+		port = u.Port
+	}
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte("malcolm stateless reset " + strconv.Itoa(port)))
+	return quic.StatelessResetKey(mac.Sum(nil))
+}
+
+// admit is called by quic-go for the first packet of a connection. The context
+// that it is given ends when the connection ends or its handshake fails, and only
+// then if admit returns no error: GetConfigForClient comes before and knows no
+// end.
+func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	from := source{listener: l, addr: hostOf(info.RemoteAddr)}
+	if !l.limit.take(from) {
+		return nil, errTooMany
+	}
+	context.AfterFunc(ctx, func() { l.limit.release(from) })
+	return ctx, nil
+}
+
+// Accept returns the next connection whose handshake is complete. After
+// StopAccepting it returns those that are left. The error wraps a *LocalError
+// after StopAccepting, after Close and when ctx ends, and a *NetworkError when the
+// socket failed.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
+	qc, err := l.ln.Accept(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("accept on %s: %w", l.Addr(), classify(err))
+	}
+	return &Conn{qc: qc}, nil
+}
+
+// Addr returns the address that the listener's socket is bound to.
+func (l *Listener) Addr() net.Addr { return l.pc.LocalAddr() }
+
+// StopAccepting refuses handshakes that are not complete and ignores new clients;
+// connections live on. Accept must be called until it fails, so that connections
+// that are waiting can be closed.
+func (l *Listener) StopAccepting() { l.ln.Close() }
+
+// Close ends the listener, every connection that is left, silently, and closes
+// the socket. Calls after the first return the first one's error.
+func (l *Listener) Close() error {
+	l.closeOnce.Do(func() {
+		l.tr.Close()
+		if err := l.pc.Close(); err != nil {
+			l.closeErr = fmt.Errorf("close the socket on %s: %w", l.Addr(), err)
+		}
+	})
+	return l.closeErr
+}

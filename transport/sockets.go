@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/ipv4"
+)
+
+// ListenUDP opens the socket of a virtual server on bind and port. An empty bind
+// means all addresses, IPv4 and IPv6 on one socket; an IPv4 or IPv6 address, also
+// the unspecified one, means that address and family only; a host name means its
+// first address. Port 0 lets the system choose. The error wraps the system's; see
+// [InUse].
+func ListenUDP(bind string, port uint16) (net.PacketConn, error) {
+	hostPort := net.JoinHostPort(bind, strconv.Itoa(int(port)))
+	network := "udp"
+	if a, err := netip.ParseAddr(bind); err == nil {
+		network = "udp6"
+		if a.Unmap().Is4() {
+			network = "udp4"
+		}
+	}
+	local, err := net.ResolveUDPAddr(network, hostPort)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", hostPort, err)
+	}
+	pc, err := net.ListenUDP(network, local)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", hostPort, err)
+	}
+	return pc, nil
+}
+
+// InUse reports whether err says that a port is taken by another socket.
+func InUse(err error) bool { return isErrno(err, errnoInUse) }
+
+// DialUDP opens a UDP socket that is connected to remote. It sends nothing; a
+// [*NetworkError] says that there is no way to remote. The result is meant for
+// [Dial] and gives quic-go all that a *net.UDPConn gives it.
+func DialUDP(remote netip.AddrPort) (net.PacketConn, error) {
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	inner, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote))
+	if err != nil {
+		return nil, fmt.Errorf("open a socket to %s: %w", remote, classify(err))
+	}
+	enableRefusals(inner)
+	c := &udpConn{
+		UDPConn:   inner,
+		readBatch: ipv4.NewPacketConn(inner).ReadBatch,
+		readFrom:  inner.ReadFrom,
+		writeMsg: func(b, oob []byte) (int, int, error) {
+			return inner.WriteMsgUDP(b, oob, nil)
+		},
+	}
+	c.watch = newWatch(func() { inner.SetReadDeadline(time.Unix(1, 0)) })
+	return c, nil
+}

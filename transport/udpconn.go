@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"net"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/net/ipv4"
+)
+
+// udpConn is a connected UDP socket as quic-go wants it. Writes carry no address,
+// since the kernel refuses one on a connected socket, and the network's hints
+// about the peer go through watch.
+//
+// quic-go reads with ReadBatch and writes with WriteMsgUDP where it knows control
+// messages (Linux, macOS, FreeBSD), else with ReadFrom and WriteTo. It must see
+// neither a temporary error nor an empty batch: it would hand out packets that it
+// had handed out before.
+type udpConn struct {
+	*net.UDPConn // buffers, deadlines, SyscallConn
+	watch        *watch
+
+	// The socket's calls; fields so that tests can stand in for the kernel.
+	readBatch func(ms []ipv4.Message, flags int) (int, error)
+	readFrom  func(p []byte) (int, net.Addr, error)
+	writeMsg  func(b, oob []byte) (n, oobn int, err error)
+}
+
+var (
+	_ quic.OOBCapablePacketConn = (*udpConn)(nil)
+	_ net.Conn                  = (*udpConn)(nil)
+)
+
+// ReadBatch fills ms with at least one packet or returns an error that ends the
+// connection.
+func (c *udpConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	for {
+		n, err := c.readBatch(ms, flags)
+		if err = c.watch.read(n > 0, err); err != nil {
+			return 0, err
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// ReadFrom reads one packet.
+func (c *udpConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		n, addr, err := c.readFrom(p)
+		swallowed := err != nil
+		if err = c.watch.read(addr != nil, err); err != nil {
+			return n, addr, err
+		}
+		if !swallowed {
+			return n, addr, nil
+		}
+	}
+}
+
+// WriteMsgUDP sends b, whatever the address.
+func (c *udpConn) WriteMsgUDP(b, oob []byte, _ *net.UDPAddr) (n, oobn int, err error) {
+	n, oobn, err = c.writeMsg(b, oob)
+	if err != nil {
+		if err = c.watch.wrote(err); err != nil {
+			return n, oobn, err
+		}
+		n, oobn = len(b), len(oob)
+	}
+	if nudge := c.watch.nudge(b); nudge != nil {
+		if _, _, err := c.writeMsg(nudge, nil); err != nil {
+			return n, oobn, c.watch.wrote(err)
+		}
+	}
+	return n, oobn, nil
+}
+
+// WriteTo sends p, whatever the address.
+func (c *udpConn) WriteTo(p []byte, _ net.Addr) (int, error) {
+	n, _, err := c.WriteMsgUDP(p, nil, nil)
+	return n, err
+}
+
+// Close closes the socket.
+func (c *udpConn) Close() error {
+	c.watch.stop()
+	return c.UDPConn.Close()
+}
+
+// plainConn gives any other packet connection, as a simulated one, the part of
+// watch that needs no system errors.
+type plainConn struct {
+	net.PacketConn
+	watch *watch
+}
+
+func (c *plainConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, addr, err := c.PacketConn.ReadFrom(p)
+	if err == nil {
+		c.watch.arrived()
+	}
+	return n, addr, err
+}
+
+func (c *plainConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	n, err := c.PacketConn.WriteTo(p, addr)
+	if err != nil {
+		return n, err
+	}
+	if nudge := c.watch.nudge(p); nudge != nil {
+		if _, err := c.PacketConn.WriteTo(nudge, addr); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// SetReadBuffer and SetWriteBuffer keep quic-go from warning about a connection
+// without them.
+func (c *plainConn) SetReadBuffer(bytes int) error {
+	if s, ok := c.PacketConn.(interface{ SetReadBuffer(int) error }); ok {
+		return s.SetReadBuffer(bytes)
+	}
+	return nil
+}
+
+func (c *plainConn) SetWriteBuffer(bytes int) error {
+	if s, ok := c.PacketConn.(interface{ SetWriteBuffer(int) error }); ok {
+		return s.SetWriteBuffer(bytes)
+	}
+	return nil
+}
