@@ -1,0 +1,320 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/ipv4"
+)
+
+// kernel stands in for the calls of a udpConn's socket. Reads block until
+// something is queued.
+type kernel struct {
+	reads  chan any // error, or int: packets in a batch
+	writes []error  // results of the next writes; then nil
+	sent   [][]byte
+}
+
+func newKernel() (*kernel, *udpConn) {
+	k := &kernel{reads: make(chan any, 100)}
+	c := &udpConn{
+		readBatch: func([]ipv4.Message, int) (int, error) {
+			switch r := (<-k.reads).(type) {
+			case error:
+				return 0, r
+			default:
+				return r.(int), nil
+			}
+		},
+		writeMsg: func(b, oob []byte) (int, int, error) {
+			if len(k.writes) > 0 {
+				err := k.writes[0]
+				k.writes = k.writes[1:]
+				if err != nil {
+					return 0, 0, err
+				}
+			}
+			k.sent = append(k.sent, slices.Clone(b))
+			return len(b), len(oob), nil
+		},
+	}
+	c.readFrom = func([]byte) (int, net.Addr, error) {
+		n, err := c.readBatch(nil, 0)
+		if err != nil {
+			return 0, nil, err
+		}
+		return n, &net.UDPAddr{}, nil
+	}
+	c.watch = newWatch(func() { k.reads <- os.ErrDeadlineExceeded })
+	return k, c
+}
+
+// sysErr wraps errno as package net does.
+func sysErr(call string, errno syscall.Errno) error {
+	return &net.OpError{Op: "read", Net: "udp", Err: os.NewSyscallError(call, errno)}
+}
+
+var (
+	refusal = sysErr("recvmmsg", errnoRefused[0])
+	noRoute = sysErr("sendmsg", errnoUnreachable[0])
+)
+
+// result is what one read returned.
+type result struct {
+	n   int
+	err error
+}
+
+// readAll reads until the first error.
+func readAll(c *udpConn) <-chan result {
+	results := make(chan result, 100)
+	go func() {
+		defer close(results)
+		for {
+			n, err := c.ReadBatch(nil, 0)
+			results <- result{n, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return results
+}
+
+func TestRefusalBeforeTheHandshake(t *testing.T) {
+	for _, err := range []error{refusal, noRoute} {
+		k, c := newKernel()
+		k.reads <- err
+		if _, got := c.ReadBatch(nil, 0); got != err {
+			t.Errorf("ReadBatch: %v, want %v", got, err)
+		}
+		k.reads <- err
+		if _, _, got := c.ReadFrom(nil); got != err {
+			t.Errorf("ReadFrom: %v, want %v", got, err)
+		}
+		k.writes = []error{err, err}
+		if _, got := c.WriteTo([]byte{1}, nil); got != err {
+			t.Errorf("WriteTo: %v, want %v", got, err)
+		}
+		if _, _, got := c.WriteMsgUDP([]byte{1}, nil, nil); got != err {
+			t.Errorf("WriteMsgUDP: %v, want %v", got, err)
+		}
+	}
+}
+
+func TestHintsAreSwallowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, c := newKernel()
+		c.watch.establish()
+		for _, errno := range errnoICMP {
+			k.reads <- sysErr("recvmmsg", errno)
+		}
+		k.reads <- 0 // never handed out
+		k.reads <- 3
+		if n, err := c.ReadBatch(nil, 0); n != 3 || err != nil {
+			t.Errorf("ReadBatch = %d, %v, want 3 packets", n, err)
+		}
+		k.reads <- refusal
+		k.reads <- 5
+		if n, _, err := c.ReadFrom(nil); n != 5 || err != nil {
+			t.Errorf("ReadFrom = %d, %v, want 5 bytes", n, err)
+		}
+		for _, errno := range slices.Concat(errnoICMP, errnoLost) {
+			k.writes = []error{sysErr("sendmsg", errno)}
+			if n, oobn, err := c.WriteMsgUDP([]byte{1, 2}, []byte{3}, nil); n != 2 || oobn != 1 || err != nil {
+				t.Errorf("WriteMsgUDP = %d, %d, %v after %v, want 2, 1", n, oobn, err, errno)
+			}
+		}
+		c.watch.stop()
+	})
+}
+
+func TestOtherErrorsPass(t *testing.T) {
+	k, c := newKernel()
+	c.watch.establish()
+	for _, err := range []error{net.ErrClosed, os.ErrDeadlineExceeded, sysErr("recvmmsg", syscall.EBADF)} {
+		k.reads <- err
+		if _, got := c.ReadBatch(nil, 0); got != err {
+			t.Errorf("ReadBatch: %v, want %v", got, err)
+		}
+	}
+	// quic-go needs to see that a packet was too large, and GSO's failure.
+	for _, errno := range []syscall.Errno{syscall.EMSGSIZE, syscall.EIO} {
+		err := sysErr("sendmsg", errno)
+		k.writes = []error{err}
+		if _, _, got := c.WriteMsgUDP([]byte{1}, nil, nil); got != err {
+			t.Errorf("WriteMsgUDP: %v, want %v", got, err)
+		}
+	}
+}
+
+func TestRefusalsEndADeadConnection(t *testing.T) {
+	for name, refuse := range map[string]func(*kernel, *udpConn){
+		"on reads": func(k *kernel, _ *udpConn) { k.reads <- refusal },
+		"on writes": func(k *kernel, c *udpConn) {
+			k.writes = []error{refusal}
+			c.WriteTo([]byte{1}, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// The third refusal within the two seconds, and after them.
+			for _, times := range [][maxRefusals]time.Duration{
+				{0, time.Second, 1500 * time.Millisecond},
+				{0, time.Second, 5 * time.Second},
+			} {
+				synctest.Test(t, func(t *testing.T) {
+					k, c := newKernel()
+					c.watch.establish()
+					results := readAll(c)
+					start := time.Now()
+					for _, at := range times {
+						time.Sleep(time.Until(start.Add(at)))
+						refuse(k, c)
+					}
+					r := <-results
+					wantNetwork(t, r.err, PortUnreachable)
+					if !isErrno(r.err, errnoRefused) {
+						t.Errorf("the system's error is lost in %v", r.err)
+					}
+					want := max(refusalPatience, times[maxRefusals-1])
+					if got := time.Since(start); got != want {
+						t.Errorf("ended after %v, want %v", got, want)
+					}
+					_, err := c.WriteTo([]byte{1}, nil)
+					if k.writes = []error{refusal}; err != nil {
+						t.Errorf("write on a live socket: %v", err)
+					}
+					_, err = c.WriteTo([]byte{1}, nil)
+					wantNetwork(t, err, PortUnreachable)
+				})
+			}
+		})
+	}
+}
+
+func TestForgedRefusalsDoNotEndALiveConnection(t *testing.T) {
+	for name, run := range map[string]func(k *kernel){
+		"one": func(k *kernel) {
+			k.reads <- refusal
+			for range 10 {
+				time.Sleep(time.Second)
+				k.reads <- 1
+			}
+		},
+		"a storm between packets": func(k *kernel) {
+			for range 100 {
+				for range 10 {
+					k.reads <- refusal
+				}
+				time.Sleep(refusalPatience - 1)
+				k.reads <- 1
+				time.Sleep(1)
+			}
+		},
+		"two and silence": func(k *kernel) {
+			k.reads <- refusal
+			k.reads <- refusal
+			time.Sleep(10 * time.Second)
+			k.reads <- 1
+			k.reads <- refusal // the first after a packet
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, c := newKernel()
+				c.watch.establish()
+				results := readAll(c)
+				go func() {
+					for r := range results {
+						if r.err != nil && r.err != net.ErrClosed {
+							t.Errorf("read: %v", r.err)
+						}
+					}
+				}()
+				run(k)
+				time.Sleep(10 * time.Second)
+				k.reads <- net.ErrClosed
+			})
+		})
+	}
+}
+
+func TestNudge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, c := newKernel()
+		short := append([]byte{0x40}, make([]byte, 29)...)
+		for i := range short[1:] {
+			short[1+i] = byte(i)
+		}
+		nudges := func(packet []byte) int {
+			t.Helper()
+			before := len(k.sent)
+			c.WriteTo(packet, nil)
+			for _, b := range k.sent[before+1:] {
+				if len(b) <= shortPacket || string(b[:nudgePrefix]) != string(packet[:nudgePrefix]) ||
+					string(b[nudgePrefix:len(packet)]) == string(packet[nudgePrefix:]) {
+					t.Errorf("nudge %x after %x", b, packet)
+				}
+			}
+			return len(k.sent) - before - 1
+		}
+		send := func(packet []byte, want ...int) {
+			t.Helper()
+			for i, want := range want {
+				time.Sleep(nudgeQuiet)
+				if got := nudges(packet); got != want {
+					t.Errorf("packet %d: %d nudges, want %d", i+1, got, want)
+				}
+			}
+		}
+		send(short, 0, 0, 0, 0) // no handshake yet
+		c.watch.establish()
+		send(short, 0, 0, 1, 1)
+		c.watch.arrived()
+		send(short, 0, 0)
+		c.watch.arrived()
+		send(short, 0, 0, 1)
+		send(append([]byte{0xc0}, short[1:]...), 0)          // a long header
+		send(append(short, make([]byte, shortPacket)...), 0) // long enough by itself
+		send(short[:nudgePrefix-1], 0)                       // no packet of QUIC's
+
+		c.watch.arrived()
+		for range 10 { // at once, as acknowledgements in a burst
+			if nudges(short) != 0 {
+				t.Error("nudge without a silence")
+			}
+		}
+		// A nudge may find a refusal that waits in the socket.
+		time.Sleep(nudgeQuiet)
+		k.writes = []error{nil, refusal}
+		if _, err := c.WriteTo(short, nil); err != nil {
+			t.Errorf("write: %v", err)
+		}
+		if got := c.watch.refusals.n; got != 1 {
+			t.Errorf("refusals = %d, want 1", got)
+		}
+		c.watch.stop()
+	})
+}
+
+func TestPlainConnPassesBuffersOn(t *testing.T) {
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc.Close()
+	plain := &plainConn{PacketConn: pc}
+	if !errors.Is(plain.SetReadBuffer(1), net.ErrClosed) || !errors.Is(plain.SetWriteBuffer(1), net.ErrClosed) {
+		t.Error("the buffers of the inner socket were not set")
+	}
+	plain.PacketConn = &closeSpy{}
+	if plain.SetReadBuffer(1) != nil || plain.SetWriteBuffer(1) != nil {
+		t.Error("a connection without buffers must not warn")
+	}
+}
