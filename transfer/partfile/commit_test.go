@@ -223,7 +223,7 @@ func TestEveryFailureIsReported(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Size, c.o.ChunkSize = int64(len(content)), testChunk
 			reached := map[string]bool{}
-			for n := 0; ; n++ {
+			for n := 0; ; n++ { // the n-th call fails
 				fsys := newTestFS(t)
 				if c.old != "" {
 					fsys.put(t, "x", c.old)

@@ -21,6 +21,8 @@ type Options struct {
 }
 
 const (
+	// maxChunks is the design's limit for a file.
+	maxChunks = 1 << 20
 	// openTries bounds how often the file may be replaced between our look and our lock.
 	openTries = 4
 	// allocateStep is how many bytes are reserved in one call: file systems that undo an interrupted call get ahead.
@@ -61,7 +63,7 @@ func (o Options) check(fsys FS) error {
 	}
 	var err error
 	switch {
-	case o.Size < 0 || o.ChunkSize <= 0 || o.Size > 1<<62 || o.ChunkSize > 1<<62:
+	case o.Size < 0 || o.ChunkSize <= 0 || o.ChunkSize > 1<<62 || o.Size > maxChunks*min(o.ChunkSize, 1<<42):
 		err = fmt.Errorf("size %d in chunks of %d", o.Size, o.ChunkSize)
 	case o.Action != Fetch && o.Action != Resume && o.Action != StartOver:
 		err = fmt.Errorf("no action to open with: %d", o.Action)

@@ -3,11 +3,10 @@ package partfile
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -55,6 +54,8 @@ func TestOpenRefusesBadOptions(t *testing.T) {
 		{Name: "x", Size: 1, ChunkSize: -1},
 		{Name: "x", Size: 1, ChunkSize: 1, Action: AlreadyRight},
 		{Name: "x", Size: 1, ChunkSize: 1, Action: Refuse},
+		{Name: "x", Size: maxChunks + 1, ChunkSize: 1},
+		{Name: "x", Size: math.MaxInt64, ChunkSize: math.MaxInt64},
 	} {
 		_, err := Open(fsys, o)
 		wantReason(t, err, Internal)
@@ -116,198 +117,6 @@ func TestOpenActions(t *testing.T) {
 		}
 	}
 }
-
-func TestPreallocates(t *testing.T) {
-	const size = 5 << 20
-	fsys := newTestFS(t)
-	f := openTest(t, fsys, Options{Name: "x", Size: size, ChunkSize: 1 << 20})
-	info, err := f.handle.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Size != size {
-		t.Errorf("%d bytes long, want %d", info.Size, size)
-	}
-	if !f.Sparse() && info.Allocated < size {
-		t.Errorf("%d bytes allocated, want %d", info.Allocated, size)
-	}
-	if n := fsys.called("allocate"); n != 1 {
-		t.Errorf("%d allocations, want 1", n)
-	}
-}
-
-func TestPreallocationUnsupported(t *testing.T) {
-	fsys := newTestFS(t)
-	fsys.before = func(op, _ string) error {
-		if op == "allocate" {
-			return errors.ErrUnsupported
-		}
-		return nil
-	}
-	f := openTest(t, fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
-	if !f.Sparse() {
-		t.Error("not sparse")
-	}
-	fsys.want(t, "x.part", strings.Repeat("\x00", 10))
-}
-
-// A reservation that fails half-way gives back what it took and keeps what was there.
-func TestPreallocationFails(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		left   string
-		action Action
-		names  []string
-	}{
-		{"fetch", "-", Fetch, nil},
-		{"resume", "01", Resume, []string{"x.part"}},
-		{"start over", "01", StartOver, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			fsys := newTestFS(t)
-			if c.left != "-" {
-				fsys.put(t, "x.part", c.left)
-			}
-			fsys.before = func(op, name string) error {
-				if op != "allocate" {
-					return nil
-				}
-				if err := os.Truncate(filepath.Join(fsys.path, name), 7); err != nil {
-					t.Fatal(err)
-				}
-				return syscall.ENOSPC
-			}
-			_, err := Open(fsys, Options{Name: "x", Size: 10, ChunkSize: 4, Action: c.action})
-			wantReason(t, err, System)
-			if !errors.Is(err, syscall.ENOSPC) || !IsDiskError(err) {
-				t.Errorf("error %v, want a full disk", err)
-			}
-			fsys.wantNames(t, c.names...)
-			if c.names != nil {
-				fsys.want(t, "x.part", c.left)
-			}
-		})
-	}
-}
-
-func TestNoSpaceBeforeAnythingIsReserved(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		left   string
-		action Action
-	}{
-		{"fetch", "-", Fetch},
-		{"resume", "01", Resume},
-		{"start over", "01", StartOver},
-		{"cut", strings.Repeat("x", 30), Resume},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			fsys := newTestFS(t)
-			if c.left != "-" {
-				fsys.put(t, "x.part", c.left)
-			}
-			fsys.before = func(op, _ string) error {
-				if op == "free" {
-					return fixedFree(5)
-				}
-				return nil
-			}
-			const size = 1 << 20
-			_, err := Open(fsys, Options{Name: "x", Size: size, ChunkSize: size, Action: c.action})
-			e := wantReason(t, err, NoSpace)
-			if e.Have != 5 || e.Need <= size-1<<16 || e.Need > size || !IsDiskError(err) {
-				t.Errorf("need %d, have %d, want about %d and 5", e.Need, e.Have, size)
-			}
-			if got := fsys.onlyCalls("allocate", "truncate", "write"); len(got) != 0 {
-				t.Errorf("changed the file before the refusal: %q", got)
-			}
-			if c.left == "-" {
-				fsys.wantNames(t)
-			} else {
-				fsys.want(t, "x.part", c.left)
-			}
-		})
-	}
-}
-
-// What the part file occupies already is not asked for again.
-func TestSpaceOfThePartCounts(t *testing.T) {
-	const size = 1 << 20
-	fsys := newTestFS(t)
-	fsys.put(t, "x.part", strings.Repeat("x", size))
-	fsys.before = func(op, name string) error {
-		if op == "free" {
-			return fixedFree(size / 2)
-		}
-		return nil
-	}
-	h, err := fsys.FS.OpenWrite("x.part")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	if err := h.Sync(); err != nil { // delayed allocation ends
-		t.Fatal(err)
-	}
-	for _, action := range []Action{Resume, StartOver} {
-		f, err := Open(fsys, Options{Name: "x", Size: size + 100, ChunkSize: size, Action: action})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.handle.Close()
-	}
-	if fsys.called("free") == 0 {
-		t.Error("free space was not asked for")
-	}
-}
-
-func TestSpaceCheckLeftOut(t *testing.T) {
-	fsys := newTestFS(t)
-	fsys.before = func(op, _ string) error {
-		if op == "free" {
-			return errors.ErrUnsupported
-		}
-		return nil
-	}
-	openTest(t, fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
-	fsys.forget()
-	openTest(t, fsys, Options{Name: "y", Size: 10, ChunkSize: 4, SkipSpaceCheck: true})
-	if n := fsys.called("free"); n != 0 {
-		t.Errorf("free space asked for %d times, want 0", n)
-	}
-}
-
-func TestSpaceIsReservedInSteps(t *testing.T) {
-	const size = 2*allocateStep + 5
-	fsys := newTestFS(t)
-	var next int64
-	f := &File{fs: fsys, part: "x.part", size: size, handle: allocator(func(off, n int64) error {
-		if off != next || n <= 0 || n > allocateStep {
-			t.Errorf("allocation of %d at %d, want one at %d", n, off, next)
-		}
-		next = off + n
-		return nil
-	})}
-	if err := f.reserve(); err != nil {
-		t.Fatal(err)
-	}
-	if next != size {
-		t.Errorf("%d bytes reserved, want %d", next, size)
-	}
-}
-
-type allocator func(off, n int64) error
-
-func (a allocator) Allocate(off, n int64) error { return a(off, n) }
-
-func (allocator) ReadAt([]byte, int64) (int, error)  { panic("read") }
-func (allocator) WriteAt([]byte, int64) (int, error) { panic("write") }
-func (allocator) Close() error                       { panic("close") }
-func (allocator) Stat() (Info, error)                { panic("stat") }
-func (allocator) Lock() (bool, error)                { panic("lock") }
-func (allocator) Truncate(int64) error               { panic("truncate") }
-func (allocator) Datasync() error                    { panic("datasync") }
-func (allocator) Sync() error                        { panic("sync") }
 
 func TestOpenLocked(t *testing.T) {
 	fsys := newTestFS(t)
@@ -513,20 +322,4 @@ func TestLockFails(t *testing.T) {
 	_, err = Open(fsys, o)
 	wantReason(t, err, System)
 	fsys.want(t, "x.part", "01")
-}
-
-func TestMemoryPerChunk(t *testing.T) {
-	const chunks, perChunk = 1 << 20, 16 // bytes
-	fsys := newTestFS(t)
-	o := Options{Name: "x", Size: chunks, ChunkSize: 1}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f := openTest(t, fsys, o)
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > chunks*perChunk {
-		t.Errorf("%d bytes allocated for %d chunks, want at most %d each", got, chunks, perChunk)
-	}
-	if got := f.Chunks(); got != chunks {
-		t.Errorf("%d chunks, want %d", got, chunks)
-	}
 }

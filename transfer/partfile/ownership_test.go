@@ -171,12 +171,13 @@ func TestOwnershipProperty(t *testing.T) {
 		for i := range m.owners {
 			m.owners[i] = modelUntouched
 		}
-		t.Repeat(m.actions())
+		t.Repeat(m.resumeActions(m.actions()))
 	})
 }
 
+func (m *ownership) aChunk(t *rapid.T) int { return rapid.IntRange(0, m.f.Chunks()-1).Draw(t, "chunk") }
+
 func (m *ownership) actions() map[string]func(*rapid.T) {
-	aChunk := func(t *rapid.T) int { return rapid.IntRange(0, m.f.Chunks()-1).Draw(t, "chunk") }
 	aWriter := func(t *rapid.T) *writer {
 		if len(m.writers) == 0 {
 			t.Skip("nobody claimed yet")
@@ -186,7 +187,7 @@ func (m *ownership) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"": m.check,
 		"claim": func(t *rapid.T) {
-			chunk := aChunk(t)
+			chunk := m.aChunk(t)
 			c, ok := m.f.Claim(chunk)
 			if want := m.owners[chunk] == modelFree || m.owners[chunk] == modelUntouched; ok != want {
 				t.Fatalf("claim of chunk %d: %t, want %t", chunk, ok, want)
@@ -196,7 +197,7 @@ func (m *ownership) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"take over": func(t *rapid.T) {
-			chunk := aChunk(t)
+			chunk := m.aChunk(t)
 			c, ok := m.f.TakeOver(chunk)
 			if want := m.owners[chunk] != modelMarked; ok != want {
 				t.Fatalf("take-over of chunk %d: %t, want %t", chunk, ok, want)
@@ -223,24 +224,29 @@ func (m *ownership) actions() map[string]func(*rapid.T) {
 				m.owners[w.chunk] = modelFree
 			}
 		},
-		"read existing": func(t *rapid.T) {
-			chunk := aChunk(t)
-			m.read[chunk] = bytes.Equal(m.onDisk(t, chunk), chunkOf(m.right, chunk))
-		},
-		"mark existing": func(t *rapid.T) {
-			chunk := aChunk(t)
-			if !m.read[chunk] {
-				t.Skip("not found right")
-			}
-			got := m.f.MarkExisting(chunk)
-			if want := m.owners[chunk] == modelUntouched || m.owners[chunk] == modelMarked; got != want {
-				t.Fatalf("mark of existing chunk %d: %t, want %t", chunk, got, want)
-			}
-			if got {
-				m.owners[chunk] = modelMarked
-			}
-		},
 	}
+}
+
+// resumeActions are those of the checker of what an earlier run left.
+func (m *ownership) resumeActions(actions map[string]func(*rapid.T)) map[string]func(*rapid.T) {
+	actions["read existing"] = func(t *rapid.T) {
+		chunk := m.aChunk(t)
+		m.read[chunk] = bytes.Equal(m.onDisk(t, chunk), chunkOf(m.right, chunk))
+	}
+	actions["mark existing"] = func(t *rapid.T) {
+		chunk := m.aChunk(t)
+		if !m.read[chunk] {
+			t.Skip("not found right")
+		}
+		got := m.f.MarkExisting(chunk)
+		if want := m.owners[chunk] == modelUntouched || m.owners[chunk] == modelMarked; got != want {
+			t.Fatalf("mark of existing chunk %d: %t, want %t", chunk, got, want)
+		}
+		if got {
+			m.owners[chunk] = modelMarked
+		}
+	}
+	return actions
 }
 
 // Many goroutines, half of them liars, on few chunks: the outcome is the right file. Run with -race.
