@@ -121,7 +121,7 @@ func ReadIndexing(r io.Reader, h Header) (Indexing, error) {
 // An Offer is what a server says of its file.
 type Offer struct {
 	Size        int64     // in bytes, 0 to MaxFileSize
-	ModTime     time.Time // -2^61 to 2^61 - 1 s from 1970, UTC: years that time's JSON refuses too
+	ModTime     time.Time // UTC when parsed; -2^61 to 2^61 - 1 s, more years than its JSON can hold
 	Checksum    [32]byte  // BLAKE3-256 of the file
 	Digest      [32]byte  // BLAKE3-256 of the encoded manifest
 	Name        string    // at most MaxNameLen bytes of UTF-8; empty: none
