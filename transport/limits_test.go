@@ -141,6 +141,30 @@ func TestWindowBudgetOfConnections(t *testing.T) {
 	})
 }
 
+func TestClientWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		l := serve(t, n.conn(1, 1), ListenOptions{})
+		const stream, conn = 64 << 10, 160 << 10
+		client := mustDial(t, n.conn(2, 2), l.Addr(), DialOptions{StreamWindow: stream, ConnWindow: conn})
+		server := mustAccept(t, l)
+		var total int
+		for range 4 {
+			_, s := streams(t, client, server)
+			s.SetWriteDeadline(time.Now().Add(time.Second))
+			n, err := s.Write(make([]byte, conn))
+			wantLocal(t, err, LocalDeadline)
+			if n > stream {
+				t.Errorf("a stream took %d bytes, want at most %d", n, stream)
+			}
+			total += n
+		}
+		if total != conn {
+			t.Errorf("the connection took %d bytes, want %d", total, conn)
+		}
+	})
+}
+
 func TestWindowsGivenBackByFailedDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)

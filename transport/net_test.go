@@ -70,8 +70,8 @@ func (n *network) conn(host byte, port int) net.PacketConn {
 	addr := &net.UDPAddr{IP: net.IPv4(10, 0, 0, host).To4(), Port: port}
 	link := &simnet.SimulatedLink{UploadPacket: n, Latency: n.rtt / 2}
 	c := simnet.NewBlockingSimConn(addr, link)
-	n.AddNode(addr, link)
 	link.Start()
+	n.AddNode(addr, link) // packets may come from here on
 	n.t.Cleanup(func() { c.Close(); link.Close() })
 	return c
 }

@@ -194,6 +194,45 @@ func TestServerWindows(t *testing.T) {
 	})
 }
 
+// sessions counts the session tickets that a client got.
+type sessions struct{ tls.ClientSessionCache }
+
+func (s *sessions) Put(key string, cs *tls.ClientSessionState) {
+	if cs != nil {
+		panic("a session ticket")
+	}
+}
+func (s *sessions) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+
+func TestNoSessionTickets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		withCache := clientTLS()
+		withCache.ServerName = "server"
+		withCache.ClientSessionCache = &sessions{}
+
+		// A listener gives none to a client of any make ...
+		l := serve(t, n.conn(1, 1), ListenOptions{})
+		tr := &quic.Transport{Conn: n.conn(2, 2)}
+		defer tr.Close()
+		c, err := tr.Dial(t.Context(), l.Addr(), withCache, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		c.CloseWithError(0, "")
+
+		// ... and our client takes none from a server of any make.
+		other := &quic.Transport{Conn: n.conn(3, 3)}
+		defer other.Close()
+		if _, err := other.Listen(serverTLS(), nil); err != nil {
+			t.Fatal(err)
+		}
+		mustDial(t, n.conn(4, 4), other.Conn.LocalAddr(), DialOptions{TLS: withCache})
+		time.Sleep(time.Second)
+	})
+}
+
 func TestNoCommonProtocol(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -330,8 +369,12 @@ func TestIdleTimeout(t *testing.T) {
 		var dropped atomic.Int64
 		drop := func(simnet.Packet) bool { dropped.Add(1); return true }
 		n.drop.Store(&drop)
+		start := time.Now()
 		<-client.Done()
 		wantNetwork(t, client.Err(), IdleTimeout)
+		if got := time.Since(start); got < clientIdle || got > clientIdle+2*keepAlive {
+			t.Errorf("the client gave up after %v, want about %v", got, clientIdle)
+		}
 		<-server.Done()
 		wantNetwork(t, server.Err(), IdleTimeout)
 		if dropped.Load() == 0 {

@@ -172,6 +172,12 @@ func TestRefusalsEndADeadConnection(t *testing.T) {
 					k, c := newKernel()
 					c.watch.establish()
 					results := readAll(c)
+					refuse(k, c) // does not count: a packet comes
+					synctest.Wait()
+					k.reads <- 1
+					if r := <-results; r.n != 1 || r.err != nil {
+						t.Fatalf("read %d, %v, want a packet", r.n, r.err)
+					}
 					start := time.Now()
 					for _, at := range times {
 						time.Sleep(time.Until(start.Add(at)))
