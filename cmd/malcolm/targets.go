@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/transfer"
 )
 
 // Limits of what names a target, in bytes.
@@ -40,16 +40,9 @@ type HostPorts struct {
 	Words []string
 }
 
-// A Target is the place of one server.
-type Target struct {
-	Host string // a lower-case name, or an IP address in its shortest form, without brackets
-	Port uint16 // never 0
-}
-
-// String is the target as [net.Dial] takes it: "host:port", "[v6]:port".
-func (t Target) String() string {
-	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
-}
+// A Target is the place of one server: a lower-case name or an IP address in
+// its shortest form, and a port that is never 0.
+type Target = transfer.Target
 
 // ParseTarget reads an address of -a or a positional target:
 //

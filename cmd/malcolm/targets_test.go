@@ -157,10 +157,10 @@ func TestTargetString(t *testing.T) {
 		target Target
 		want   string
 	}{
-		{Target{"127.0.0.1", 1}, "127.0.0.1:1"},
-		{Target{"host", 65535}, "host:65535"},
-		{Target{"::1", 9}, "[::1]:9"},
-		{Target{"fe80::1%eth0", 9}, "[fe80::1%eth0]:9"},
+		{Target{Host: "127.0.0.1", Port: 1}, "127.0.0.1:1"},
+		{Target{Host: "host", Port: 65535}, "host:65535"},
+		{Target{Host: "::1", Port: 9}, "[::1]:9"},
+		{Target{Host: "fe80::1%eth0", Port: 9}, "[fe80::1%eth0]:9"},
 	}
 	for _, test := range tests {
 		if got := test.target.String(); got != test.want {

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+	"malcolm/transport"
+)
+
+const (
+	// demoSize is the size of the demo's own file, in bytes; demoLeast what it
+	// is cut down to where there is no room.
+	demoSize  = 256 << 20
+	demoLeast = 8 << 20
+	// demoSeconds is how long the demo's copy is made to take.
+	demoSeconds = 6
+	// demoInterval is the time between its status reports.
+	demoInterval = time.Second
+	// demoStop is how much of the file has arrived when a server is stopped, in
+	// percent.
+	demoStop = 40
+	demoName = "demo.bin"
+)
+
+type demoCmd struct {
+	File      string    `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
+	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
+	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+}
+
+// Help is what kong prints behind the flags.
+func (*demoCmd) Help() string {
+	return `Four good servers and one whose reader flips bits, all on this machine and of one server ID; at 40 % one of the good ones is stopped. The copy is compared byte by byte, and everything is removed again.
+
+Examples:
+  malcolm demo
+  malcolm demo -f data.mp4
+  malcolm demo -c | cat`
+}
+
+func (c *demoCmd) run(ctx context.Context, _ []string, sys system) (err error) {
+	color, err := mergeColor(c.Color, c.ColorBool)
+	if err != nil {
+		return &usageError{err}
+	}
+	t := newTerminal(sys, color)
+	t.out = t.err // nothing that the demo says is a result
+	dir, err := os.MkdirTemp("", "malcolm-demo-")
+	if err != nil {
+		return demoError("make a temporary directory", err)
+	}
+	defer func() {
+		if removeErr := os.RemoveAll(dir); err == nil && removeErr != nil {
+			err = demoError("clean up", removeErr)
+		}
+	}()
+	d := &demo{terminal: t, dir: dir}
+	if err := d.prepare(ctx, c.File); err != nil {
+		return err
+	}
+	defer d.file.Close()
+	return d.show(ctx)
+}
+
+func demoError(op string, err error) error {
+	var path string
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		path, err = p.Path, p.Err
+	}
+	return &transfer.FileError{Op: op, Path: path, Err: err}
+}
+
+// A demo is one run of the demonstration.
+type demo struct {
+	*terminal
+	dir      string
+	file     *os.File
+	size     int64
+	identity *certs.Identity
+	targets  []transfer.Target
+}
+
+// prepare makes the directories, the identity and the file. The directories
+// stand for the user's own, which stay as they are.
+func (d *demo) prepare(ctx context.Context, path string) (err error) {
+	if err := os.Mkdir(d.copyDir(), 0o700); err != nil {
+		return demoError("make a directory", err)
+	}
+	if d.identity, err = certs.LoadOrCreate(filepath.Join(d.dir, "state")); err != nil {
+		return err
+	}
+	if path != "" {
+		d.file, err = openServed(path)
+	} else {
+		d.file, err = d.makeFile(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := d.file.Stat()
+	if err != nil {
+		return demoError("look at the file", err)
+	}
+	d.size = info.Size()
+	return nil
+}
+
+func (d *demo) copyDir() string { return filepath.Join(d.dir, "copy") }
+
+// makeFile writes random bytes: as many as there is room for twice, and to
+// spare.
+func (d *demo) makeFile(ctx context.Context) (*os.File, error) {
+	size := int64(demoSize)
+	root, err := os.OpenRoot(d.dir)
+	if err != nil {
+		return nil, demoError("open", err)
+	}
+	defer root.Close()
+	if free, err := partfile.Dir(root).Free(); err == nil {
+		for size > demoLeast && free < 3*size {
+			size /= 2
+		}
+	}
+	f, err := os.Create(filepath.Join(d.dir, demoName))
+	if err != nil {
+		return nil, demoError("make a file", err)
+	}
+	d.say("making %s of random bytes", formatBytes(size))
+	random := rand.NewChaCha8([32]byte([]byte(time.Now().Format("malcolm 2006-01-02 15:04:05.000000"))[:32]))
+	buf := make([]byte, 1<<20)
+	for written := int64(0); written < size && err == nil; written += int64(len(buf)) {
+		random.Read(buf)
+		if _, err = f.Write(buf); err == nil {
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, demoError("write", err)
+	}
+	return f, nil
+}
+
+// show serves, copies and compares.
+func (d *demo) show(ctx context.Context) error {
+	serving, stopAll := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stopAll()
+	victim, stopVictim := context.WithCancel(serving)
+	defer stopVictim()
+
+	var ready sync.WaitGroup
+	groups := []struct {
+		ctx    context.Context
+		label  string
+		source transfer.Source
+		ports  int
+	}{
+		{serving, "good", d.file, 3},
+		{victim, "victim", d.file, 1},
+		{serving, "liar", bitFlipper{d.file}, 1},
+	}
+	for _, g := range groups {
+		conns, err := d.bind(g.ports)
+		if err != nil {
+			return err
+		}
+		ready.Add(1)
+		wg.Go(func() { d.serve(g.ctx, g.label, g.source, conns, ready.Done) })
+	}
+	ready.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := runGet(ctx, d.terminal, transfer.GetConfig{
+		Targets:  d.targets,
+		Dir:      d.copyDir(),
+		Limit:    max(d.size/demoSeconds, 1<<20),
+		Interval: demoInterval,
+		Events: func(e transfer.GetEvent) {
+			if p, ok := e.(transfer.Progress); ok && p.Good*100 >= p.Size*demoStop {
+				stopVictim()
+			}
+		},
+	}, "malcolm demo")
+	if err != nil {
+		return err
+	}
+	return d.compare()
+}
+
+func (d *demo) bind(n int) ([]net.PacketConn, error) {
+	var conns []net.PacketConn
+	for range n {
+		pc, err := transport.ListenUDP("127.0.0.1", 0)
+		if err != nil {
+			return nil, &listenError{ports: n}
+		}
+		conns = append(conns, pc)
+		d.targets = append(d.targets, transfer.Target{Host: "127.0.0.1", Port: uint16(pc.LocalAddr().(*net.UDPAddr).Port)})
+	}
+	return conns, nil
+}
+
+// serve runs one process's worth of servers and calls ready once their file is
+// hashed, or they have failed.
+func (d *demo) serve(ctx context.Context, label string, source transfer.Source, conns []net.PacketConn, ready func()) {
+	once := sync.OnceFunc(ready)
+	defer once()
+	label = fmt.Sprintf("%-6s |", label)
+	err := transfer.Serve(ctx, transfer.ServeConfig{
+		Source: source, Name: demoName, Identity: d.identity, Conns: conns,
+		Events: func(e transfer.ServeEvent) {
+			switch e := e.(type) {
+			case transfer.Listening:
+				d.say("%s listening on UDP %s", label, portList(e.Addrs))
+			case transfer.Ready:
+				d.say("%s offers %s, BLAKE3 %s", label, formatBytes(e.Size), hexShort(e.Checksum))
+				once()
+			case transfer.Stopping:
+				d.say("%s stopping, %s under way", label, plural(e.Ranges, "request", "requests"))
+			case transfer.Stopped:
+				d.say("%s stopped", label)
+			}
+		},
+	})
+	if err != nil {
+		d.fail(err)
+	}
+}
+
+// compare reads both files.
+func (d *demo) compare() error {
+	copied, err := os.Open(filepath.Join(d.copyDir(), demoName))
+	if err != nil {
+		return demoError("open", err)
+	}
+	defer copied.Close()
+	same, err := sameBytes(io.NewSectionReader(d.file, 0, d.size), copied)
+	if err != nil {
+		return demoError("compare", err)
+	}
+	if !same {
+		return errors.New("the copy differs from the original")
+	}
+	d.say("%s", d.green("compared byte by byte: the copy is the original"))
+	return nil
+}
+
+func sameBytes(a, b io.Reader) (bool, error) {
+	bufA, bufB := make([]byte, 1<<20), make([]byte, 1<<20)
+	for {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		if !bytes.Equal(bufA[:n], bufB[:m]) {
+			return false, nil
+		}
+		endA, endB := isEOF(errA), isEOF(errB)
+		switch {
+		case endA || endB:
+			return endA && endB, nil
+		case errA != nil:
+			return false, errA
+		case errB != nil:
+			return false, errB
+		}
+	}
+}
+
+func isEOF(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+
+// A bitFlipper is a file whose reader flips a bit of every 1,000,000th byte.
+type bitFlipper struct{ transfer.Source }
+
+func (b bitFlipper) ReadAt(p []byte, off int64) (int, error) {
+	n, err := b.Source.ReadAt(p, off)
+	const every = 1_000_000
+	for i := (every - off%every) % every; i < int64(n); i += every {
+		p[i] ^= 1
+	}
+	return n, err
+}

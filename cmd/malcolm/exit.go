@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/vote"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// The exit codes.
+const (
+	exitDone       = 0
+	exitUnexpected = 1
+	exitUsage      = 2
+	exitIntegrity  = 3
+	exitVote       = 4
+	exitIdentity   = 5
+	exitLocal      = 6
+	exitNetwork    = 7
+	exitChanged    = 8
+)
+
+// exitCode is the one place that maps errors to exit codes.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if s, ok := errors.AsType[*signalError](err); ok {
+		return s.exitCode()
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	if e, ok := errors.AsType[*transfer.NameError](err); ok && e.Chosen {
+		return exitUsage
+	}
+	switch transfer.KindOf(err) {
+	case transfer.KindIntegrity:
+		return exitIntegrity
+	case transfer.KindVote:
+		return exitVote
+	case transfer.KindIdentity:
+		return exitIdentity
+	case transfer.KindLocal:
+		return exitLocal
+	case transfer.KindNetwork:
+		return exitNetwork
+	case transfer.KindChanged:
+		return exitChanged
+	}
+	if _, ok := errors.AsType[*listenError](err); ok {
+		return exitNetwork
+	}
+	return exitUnexpected
+}
+
+// describe says in words what went wrong: an error's own text, except where
+// the error is about the network and its words are about programs.
+func describe(err error) string {
+	if e, ok := errors.AsType[*transfer.NobodyAnsweredError](err); ok && len(e.Servers) == 1 {
+		return e.Servers[0].Target.String() + ": " + reason(e.Servers[0].Err)
+	}
+	return err.Error()
+}
+
+// reason says in words why a server is not, or no longer, of use.
+func reason(err error) string {
+	if e, ok := errors.AsType[*transport.PeerError](err); ok {
+		return peerReason(e)
+	}
+	if e, ok := errors.AsType[*wire.Refusal](err); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
+		switch e.Kind {
+		case transport.PortUnreachable:
+			return "connection refused"
+		case transport.IdleTimeout:
+			return "the connection died: nothing came for too long"
+		}
+		return e.Error()
+	}
+	return err.Error()
+}
+
+func peerReason(e *transport.PeerError) string {
+	switch e.Kind {
+	case transport.PeerClosed:
+		switch wire.CloseCode(e.Code) {
+		case wire.CloseStopping:
+			return "the server is stopping"
+		case wire.CloseLimit:
+			return "the server says that a limit is reached"
+		case wire.CloseProtocol:
+			return "the server says that we broke the protocol"
+		}
+	case transport.PeerNoALPN, transport.PeerVersion:
+		return "something else than malcolm answers on this port"
+	case transport.PeerRestarted:
+		return "the server was restarted"
+	case transport.PeerRefused:
+		return "the server takes no more connections"
+	}
+	return e.Error()
+}
+
+// hints says what to do next.
+func hints(err error) []string {
+	switch e := err.(type) {
+	case *transfer.TargetError:
+		return targetHints(e)
+	case *transfer.NotDirectoryError:
+		return []string{"-o takes a directory that exists; a name goes into --name: -o DIR --name FILE"}
+	case *transfer.NameError:
+		if e.Chosen {
+			return nil
+		}
+		return []string{"--name NAME chooses another one"}
+	case *transfer.NobodyAnsweredError:
+		return nobodyHints(e)
+	case *transfer.UndecidedError:
+		return voteHints(e)
+	case *certs.KeyFileError:
+		return nil
+	}
+	if e, ok := errors.AsType[*partfile.Error](err); ok {
+		return partHints(e)
+	}
+	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
+		return []string{"check the path and its permissions"}
+	}
+	return nil
+}
+
+func targetHints(e *transfer.TargetError) []string {
+	switch e.Hint {
+	case partfile.HintResume:
+		return []string{"-r continues it, --force starts over"}
+	case partfile.HintCheck:
+		return []string{"-r accepts it if it is the right file, --force replaces it"}
+	case partfile.HintForce:
+		if e.Final == partfile.FinalNone {
+			return []string{"--force starts over"}
+		}
+		return []string{"--force replaces it; -o DIR or --name NAME writes elsewhere"}
+	case partfile.HintElsewhere:
+		return []string{"-o DIR or --name NAME writes elsewhere"}
+	}
+	return nil
+}
+
+func partHints(e *partfile.Error) []string {
+	switch {
+	case e.Reason == partfile.NoSpace:
+		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", formatBytes(e.Need-e.Have))}
+	case e.Reason == partfile.Exists:
+		return []string{"-r continues an unfinished download, --force replaces what is there"}
+	case e.Reason == partfile.Locked:
+		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
+	case e.Reason == partfile.NotRegular:
+		return []string{"-o DIR or --name NAME writes elsewhere"}
+	case partfile.IsDiskError(e):
+		return []string{"make room or mend the disk, then run the same command with -r"}
+	}
+	return nil
+}
+
+func nobodyHints(e *transfer.NobodyAnsweredError) []string {
+	for _, s := range e.Servers {
+		if _, ok := errors.AsType[*transfer.ResolveError](s.Err); !ok {
+			return []string{"is malcolm serve running there, and do firewalls let UDP through to its ports?"}
+		}
+	}
+	return []string{"check the spelling of the host, or give its IP address"}
+}
+
+func voteHints(e *transfer.UndecidedError) []string {
+	switch e.Result.Reason {
+	case vote.TooFewIDs:
+		return []string{"ask servers of other identities as well, or lower --quorum"}
+	case vote.ChecksumNotOffered:
+		return []string{"nothing was written; without --checksum the majority decides"}
+	}
+	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
+}
+
+func checksums(groups []vote.Group) string {
+	var list []string
+	for _, g := range groups[:min(len(groups), 3)] {
+		list = append(list, fmt.Sprintf("%x", g.Checksum))
+	}
+	return strings.Join(list, " ")
+}

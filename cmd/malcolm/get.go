@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"malcolm/transfer"
+)
+
+type getCmd struct {
+	Addresses Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
+	Ports     PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
+	Targets   []string  `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+
+	Output   string   `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
+	Name     string   `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Resume   bool     `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Force    bool     `help:"Start over, and replace a file that is there."`
+	Checksum checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
+	Quorum   int      `placeholder:"N" help:"At least N distinct server IDs must agree."`
+
+	Limit          Rate    `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	ConnectTimeout Timeout `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
+	Patience       Timeout `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
+
+	Interval  Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
+	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+}
+
+// Help is what kong prints behind the flags.
+func (*getCmd) Help() string {
+	return `Examples:
+  malcolm get -o copy -a 127.0.0.1 -i 1 -r -p 10001 10002 10003 10004
+  malcolm get host:10001-10004 other:9000
+  malcolm get --quorum 2 --limit 10M -a host-a -a host-b -p 10001
+
+The path of the finished file goes to stdout, everything else to stderr. ^C keeps what is there and prints the command that continues.`
+}
+
+// A checksum is 64 hex digits.
+type checksum [32]byte
+
+// UnmarshalText reads what b3sum prints.
+func (c *checksum) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(c)) {
+		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d", len(text))
+	}
+	if _, err := hex.Decode(c[:], text); err != nil {
+		return errors.New("a checksum is made of hex digits, as b3sum prints them")
+	}
+	return nil
+}
+
+func (c *getCmd) run(ctx context.Context, args []string, sys system) error {
+	color, err := mergeColor(c.Color, c.ColorBool)
+	if err != nil {
+		return &usageError{err}
+	}
+	t := newTerminal(sys, color)
+	targets, warnings, err := Targets(c.Addresses, c.Ports, c.Targets)
+	if err != nil {
+		return &usageError{err}
+	}
+	for _, w := range warnings {
+		t.warn("%s", w)
+	}
+	if c.Quorum < 0 || c.Quorum > len(targets) {
+		return usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
+			c.Quorum, plural(len(targets), "server", "servers"), len(targets)))
+	}
+	cfg := transfer.GetConfig{
+		Targets: targets, Dir: c.Output, Name: c.Name, Resume: c.Resume, Force: c.Force,
+		Quorum: c.Quorum, Limit: int64(c.Limit), Interval: c.Interval.Duration(),
+		ConnectTimeout: c.ConnectTimeout.Duration(), Patience: c.Patience.Duration(),
+	}
+	if c.Checksum != (checksum{}) {
+		cfg.Checksum = (*[32]byte)(&c.Checksum)
+	}
+	if c.Name != "" {
+		if err := transfer.CheckName(c.Name); err != nil {
+			return err
+		}
+	}
+	return runGet(ctx, t, cfg, resumeCommand(args))
+}
+
+// runGet is the client as get and demo run it: it tells what happens, and
+// writes the path of the finished file to stdout.
+func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
+	view := &getView{terminal: t}
+	tell := cfg.Events
+	cfg.Events = func(e transfer.GetEvent) {
+		view.event(e)
+		if tell != nil {
+			tell(e)
+		}
+	}
+	result, err := transfer.Get(ctx, cfg)
+	if err != nil {
+		view.failed(result, err, resume)
+		return &reportedError{err}
+	}
+	view.done(result)
+	return nil
+}
+
+// resumeCommand is the command that continues what args began.
+func resumeCommand(args []string) string {
+	words := []string{"malcolm"}
+	for i, a := range args {
+		words = append(words, shellQuote(a))
+		if i == 0 && !slices.ContainsFunc(args, isResume) {
+			words = append(words, "-r")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func isResume(arg string) bool { return arg == "-r" || arg == "--resume" }

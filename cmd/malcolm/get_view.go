@@ -1,0 +1,309 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/vote"
+)
+
+// A getView tells a person what Get does.
+type getView struct {
+	*terminal
+	last   transfer.Progress
+	before time.Time
+	sparse bool
+	ids    []shownID
+}
+
+// A shownID is a server ID and the servers that proved it.
+type shownID struct {
+	id      certs.ServerID
+	targets []transfer.Target
+}
+
+func (v *getView) event(e transfer.GetEvent) {
+	switch e := e.(type) {
+	case transfer.Connected:
+		v.connected(e)
+	case transfer.NotReached:
+		v.warn("%s: %s", e.Target, reason(e.Err))
+	case transfer.Duplicate:
+		v.warn("%s: given twice, used once", e.Target)
+	case transfer.Voted:
+		v.voted(e)
+	case transfer.Joined:
+		v.say("%s answered late and has the same file: it takes part", e.Target)
+	case transfer.LeftOut:
+		v.warn("%s answered late and has another file (%s, %s): left out", e.Target, hexShort(e.Checksum), formatBytes(e.Size))
+	case transfer.Started:
+		v.started(e)
+	case transfer.ChunkRefused:
+		v.chunkRefused(e)
+	case transfer.ListDiffers:
+		v.warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
+	case transfer.ManifestRefused:
+		v.warn("%s: its manifest is not used: %s", e.Target, reason(e.Err))
+	case transfer.Lost:
+		v.lost(e)
+	case transfer.Progress:
+		v.progress(e, time.Now())
+	}
+}
+
+func (v *getView) connected(e transfer.Connected) {
+	for i := range v.ids {
+		if v.ids[i].id == e.ID {
+			v.ids[i].targets = append(v.ids[i].targets, e.Target)
+			return
+		}
+	}
+	v.ids = append(v.ids, shownID{id: e.ID, targets: []transfer.Target{e.Target}})
+}
+
+// voted says who answered and how the vote ended.
+func (v *getView) voted(e transfer.Voted) {
+	v.sayIDs()
+	v.say("%s", v.bold(voteLine(e)))
+}
+
+// sayIDs names each server ID with the servers that proved it.
+func (v *getView) sayIDs() {
+	for _, s := range v.ids {
+		line := "server ID " + s.id.String() + ": " + s.targets[0].String()
+		if more := len(s.targets) - 1; more > 0 {
+			line += fmt.Sprintf(" and %d more", more)
+		}
+		v.say("%s", line)
+	}
+}
+
+// voteLine says in one line how a decided vote ended.
+func voteLine(e transfer.Voted) string {
+	r := e.Result
+	won := r.Groups[r.Winner]
+	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %s", len(won.Servers), plural(asked, "server", "servers"))
+	if len(r.Groups) > 1 || len(won.IDs) != 1 {
+		fmt.Fprintf(&b, ", %s of %s,", vote.FormatVotes(won.Votes), votesOf(r))
+	}
+	verb := " agree on "
+	switch {
+	case e.Chosen:
+		verb = " have the checksum asked for: "
+	case len(won.Servers) == 1:
+		verb = " says "
+	}
+	fmt.Fprintf(&b, "%s%s (%s)", verb, hexShort(won.Checksum), formatBytes(won.Size))
+	for i, g := range r.Groups {
+		if i != r.Winner {
+			fmt.Fprintf(&b, "; %s %s another file, left out", names(e.Targets, g.Servers), has(len(g.Servers)))
+		}
+	}
+	if len(won.IDs) == 1 && !e.Chosen {
+		b.WriteString("; one server ID, so not cross-checked")
+	}
+	return b.String()
+}
+
+func votesOf(r vote.Result) string {
+	n := vote.FormatVotes(r.Total)
+	if n == "1" {
+		return "1 vote"
+	}
+	return n + " votes"
+}
+
+func has(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+// names lists servers, at most three of them.
+func names(targets []transfer.Target, servers []int) string {
+	const most = 3
+	var list []string
+	for _, s := range servers[:min(len(servers), most)] {
+		list = append(list, targets[s].String())
+	}
+	if more := len(servers) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
+}
+
+func (v *getView) started(e transfer.Started) {
+	what := fmt.Sprintf("getting %s: %s in %s", quotePeer(e.Name), formatBytes(e.Size), plural(e.Chunks, "chunk", "chunks"))
+	if e.Check > 0 {
+		what += fmt.Sprintf("; checking %s of an earlier run", formatBytes(e.Check))
+	}
+	v.say("%s", what)
+	if e.Sparse {
+		v.warn("this file system cannot reserve space: the disk may still turn out to be full")
+	}
+}
+
+func (v *getView) chunkRefused(e transfer.ChunkRefused) {
+	if e.Changed {
+		v.warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
+			e.Target, e.Chunk, formatBytes(e.Length), formatBytes(e.Offset))
+		return
+	}
+	v.warn("%s sent wrong bytes: chunk %d (%s at %s) is refused, and the server is out for this run",
+		e.Target, e.Chunk, formatBytes(e.Length), formatBytes(e.Offset))
+}
+
+func (v *getView) lost(e transfer.Lost) {
+	var left string
+	if e.Left >= 0 {
+		left = fmt.Sprintf("; %s left", plural(e.Left, "server", "servers"))
+	}
+	switch e.State {
+	case transfer.PeerLost:
+		v.warn("lost %s: %s%s", e.Target, reason(e.Err), left)
+	case transfer.PeerChanged:
+		v.warn("%s: its file changed: left out%s", e.Target, left)
+	default:
+		v.warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
+	}
+}
+
+// progress writes a line for each server whose numbers changed and one for the
+// total.
+func (v *getView) progress(p transfer.Progress, now time.Time) {
+	changed := p.Good != v.last.Good || p.Checked != v.last.Checked || p.Phase != v.last.Phase
+	for i, s := range p.Servers {
+		var last transfer.ServerReport
+		if i < len(v.last.Servers) {
+			last = v.last.Servers[i]
+		}
+		switch {
+		case s.State == transfer.PeerIndexing && s.Indexing != last.Indexing:
+			v.say("%-21s  indexing, %s", s.Target, formatPercent(int64(s.Indexing*1000), 1000))
+		case s.State == transfer.PeerServing && (s.Bytes != last.Bytes || s.State != last.State),
+			s.BadChunks != last.BadChunks:
+			v.say("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, formatRate(s.Rate),
+				share(s.Bytes, p.Good-p.Resumed), formatBytes(s.Bytes), s.BadChunks)
+			changed = true
+		}
+	}
+	if changed && p.Phase != transfer.PhaseAsking {
+		v.say("%s", totalLine(p))
+	}
+	v.last, v.before = p, now
+}
+
+func totalLine(p transfer.Progress) string {
+	switch {
+	case p.Phase == transfer.PhaseFinishing:
+		return "total  100 %  making it durable"
+	case p.Phase == transfer.PhasePreparing && p.Check > 0:
+		return fmt.Sprintf("checking what is there: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
+	case p.Phase == transfer.PhasePreparing:
+		return "asking for the manifest"
+	}
+	line := fmt.Sprintf("total  %s  %s of %s  %s", formatPercent(p.Good, p.Size), formatBytes(p.Good), formatBytes(p.Size), formatRate(p.Rate))
+	if p.Left >= 0 {
+		line += "  " + formatLeft(p.Size-p.Good, p.Rate) + " left"
+	}
+	return line
+}
+
+// share is a server's part of what was fetched.
+func share(bytes, all int64) string {
+	if all <= 0 {
+		return "0 %"
+	}
+	return fmt.Sprintf("%d %%", (bytes*100+all/2)/all)
+}
+
+// done ends a run that has its file.
+func (v *getView) done(r *transfer.Result) {
+	if r.AlreadyRight {
+		v.say("%s is there already and right: %s, BLAKE3 %s", quotePeer(r.Name), formatBytes(r.Size), hexOf(r.Checksum))
+		v.result(r.Path)
+		return
+	}
+	seconds := r.Elapsed.Seconds()
+	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s, from %s", formatBytes(r.Size), formatDuration(r.Elapsed),
+		formatRate(float64(r.Fetched)/seconds), hexOf(r.Checksum), sources(r.Servers))
+	if r.Resumed > 0 {
+		line += fmt.Sprintf(", %s kept from an earlier run", formatBytes(r.Resumed))
+	}
+	v.say("%s", v.green(line))
+	v.result(r.Path)
+}
+
+// sources says how much each server gave, the most first.
+func sources(servers []transfer.ServerReport) string {
+	var used []transfer.ServerReport
+	for _, s := range servers {
+		if s.Bytes > 0 {
+			used = append(used, s)
+		}
+	}
+	if len(used) == 0 {
+		return "no server"
+	}
+	sort.SliceStable(used, func(i, j int) bool { return used[i].Bytes > used[j].Bytes })
+	const most = 8
+	var list []string
+	for _, s := range used[:min(len(used), most)] {
+		list = append(list, fmt.Sprintf("%s %s", s.Target, formatBytes(s.Bytes)))
+	}
+	text := fmt.Sprintf("%s (%s)", plural(len(used), "server", "servers"), strings.Join(list, ", "))
+	if more := len(used) - most; more > 0 {
+		text = strings.TrimSuffix(text, ")") + fmt.Sprintf(", %d more)", more)
+	}
+	return text
+}
+
+// failed ends a run that has no file: what went wrong, what is kept, and how
+// to go on.
+func (v *getView) failed(r *transfer.Result, err error, resume string) {
+	v.sayFailedServers(err)
+	if s, ok := errors.AsType[*signalError](err); ok {
+		v.say("%s", s.Error())
+	} else {
+		v.fail(errors.New(describe(err)))
+	}
+	for _, h := range hints(err) {
+		v.hint(h)
+	}
+	if r.Part != "" {
+		if _, refused := errors.AsType[*transfer.TargetError](err); !refused {
+			v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
+			v.hint("to continue: " + resume)
+		}
+	}
+}
+
+// sayFailedServers lists what a person needs to see behind a failed vote or a
+// run without servers.
+func (v *getView) sayFailedServers(err error) {
+	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
+		v.sayIDs()
+		for _, g := range e.Result.Groups {
+			v.say("%s of %s: %s, BLAKE3 %s: %s", vote.FormatVotes(g.Votes), votesOf(e.Result), formatBytes(g.Size),
+				hexOf(g.Checksum), names(e.Targets, g.Servers))
+			for _, id := range g.IDs {
+				v.say("    server ID %s", certs.ServerID(id))
+			}
+		}
+	}
+	if e, ok := errors.AsType[*transfer.NoServerLeftError](err); ok {
+		for _, s := range e.Servers {
+			if s.Err != nil {
+				v.say("%-21s  %s: %s", s.Target, s.State, reason(s.Err))
+			}
+		}
+	}
+}

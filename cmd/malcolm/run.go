@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// system is what a run has of the world around it.
+type system struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// A command runs one of the subcommands. args are the words behind the
+// program's name, as they were typed.
+type command interface {
+	run(ctx context.Context, args []string, sys system) error
+}
+
+const description = `malcolm copies one file from several servers at once, over encrypted QUIC, and proves chunk by chunk that what arrived is what most of them hold.
+
+Examples:
+  malcolm demo
+  malcolm serve -f data.mp4 -n 4 -p 10001 10002 10003 10004
+  malcolm get -o copy -a 127.0.0.1 -r -p 10001 10002 10003 10004
+  malcolm get -o copy 10.0.0.5:10001-10004 10.0.0.7:9000
+
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong bytes, 4 no majority, 5 identity refused, 6 local file, 7 network, 8 the source changed, 129/130/143 ended by a signal.`
+
+type cli struct {
+	Serve serveCmd `cmd:"" help:"Offer a file on several virtual servers."`
+	Get   getCmd   `cmd:"" help:"Copy a file from several servers at once."`
+	Demo  demoCmd  `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// run does what the command line says and returns the exit code. It may be
+// called once at a time.
+func run(ctx context.Context, args []string, sys system) int {
+	quietQUIC()
+	t := newTerminal(sys, colorAuto)
+	cmd, code := parse(args, sys, t)
+	if cmd == nil {
+		return code
+	}
+	err := cmd.run(ctx, args, sys)
+	return t.finish(err)
+}
+
+// quietQUIC keeps quic-go from writing to the terminal: its one remark, on
+// socket buffers, is made by malcolm where it matters.
+func quietQUIC() { os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") }
+
+// parse returns the command, or nil and the exit code when there is nothing to
+// run: a usage error, or help and the version, which have been printed.
+func parse(args []string, sys system, t *terminal) (command, int) {
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("malcolm"),
+		kong.Description(description),
+		kong.Vars{"version": version()},
+		kong.Writers(sys.stdout, sys.stderr),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		t.fail(err)
+		return nil, exitUnexpected
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(splitShortValues(args, parser))
+	switch {
+	case exited:
+		return nil, exitDone
+	case err != nil:
+		t.fail(err)
+		t.hint("malcolm " + helpFor(args) + "--help shows the flags, with examples")
+		return nil, exitUsage
+	}
+	return k.Selected().Target.Addr().Interface().(command), exitDone
+}
+
+// helpFor returns the subcommand that args name, and a space, if there is one.
+func helpFor(args []string) string {
+	switch args[0] {
+	case "serve", "get", "demo":
+		return args[0] + " "
+	}
+	return ""
+}
+
+var shortValue = regexp.MustCompile(`^-([A-Za-z])=(.*)$`)
+
+// splitShortValues writes -o=DIR as --output=DIR: the parser would take the
+// equals sign for a part of the value.
+func splitShortValues(args []string, parser *kong.Kong) []string {
+	long := make(map[string]string)
+	for _, node := range parser.Model.Children {
+		for _, f := range node.Flags {
+			if f.Short != 0 {
+				long[node.Name+string(f.Short)] = f.Name
+			}
+		}
+	}
+	out := make([]string, len(args))
+	for i, a := range args {
+		if a == "--" {
+			copy(out[i:], args[i:])
+			break
+		}
+		out[i] = a
+		if m := shortValue.FindStringSubmatch(a); m != nil && long[args[0]+m[1]] != "" {
+			out[i] = "--" + long[args[0]+m[1]] + "=" + m[2]
+		}
+	}
+	return out
+}
+
+// version says what was built, from what the toolchain recorded.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "malcolm (unknown version)"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "development"
+	}
+	return strings.Join([]string{"malcolm", v, info.GoVersion}, " ")
+}
+
+// A usageError says that the command line cannot be carried out as it stands.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(text string) error { return &usageError{errors.New(text)} }

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transport"
+)
+
+// defaultServers is how many virtual servers there are when nothing says.
+const defaultServers = 4
+
+type serveCmd struct {
+	File      string     `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
+	Number    int        `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
+	Ports     PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
+	Interval  Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	Color     colorMode  `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
+	ColorBool bool       `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+}
+
+// Help is what kong prints behind the flags.
+func (*serveCmd) Help() string {
+	return `Examples:
+  malcolm serve -f data.mp4
+  malcolm serve -f data.mp4 -n 4 -i 1 -p 10001 10002 10003 10004
+  malcolm serve -f data.mp4 -p 10001-10004 --bind 192.168.1.5 --limit 10M
+
+Anyone who can reach the ports can read the file. ^C stops: transfers under way have 5 seconds to finish; a second ^C stops at once.`
+}
+
+func (c *serveCmd) run(ctx context.Context, _ []string, sys system) error {
+	color, err := mergeColor(c.Color, c.ColorBool)
+	if err != nil {
+		return &usageError{err}
+	}
+	t := newTerminal(sys, color)
+	ports, err := c.ports(t)
+	if err != nil {
+		return err
+	}
+	file, err := openServed(c.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	identity, err := loadIdentity()
+	if err != nil {
+		return err
+	}
+	conns, err := c.bind(t, ports)
+	if err != nil {
+		return err
+	}
+	view := &serveView{terminal: t, file: c.File, name: filepath.Base(c.File), host: c.host(), interval: c.Interval.Duration()}
+	err = transfer.Serve(ctx, transfer.ServeConfig{
+		Source:   file,
+		Name:     filepath.Base(c.File),
+		Identity: identity,
+		Conns:    conns,
+		Limit:    int64(c.Limit),
+		Interval: c.Interval.Duration(),
+		Events:   view.event,
+	})
+	return err
+}
+
+// ports returns the ports to bind, 0 for any free one. A word that is no port
+// is warned of and left out.
+func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
+	if c.Number < 0 || c.Number > maxPorts {
+		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", c.Number, comma(maxPorts)))
+	}
+	words, err := ExpandPorts(c.Ports)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	if len(words) == 0 {
+		n := c.Number
+		if n == 0 {
+			n = defaultServers
+		}
+		return make([]uint16, n), nil
+	}
+	if c.Number != 0 && c.Number != len(words) {
+		return nil, usage(fmt.Sprintf("-n %d asks for %s, but -p names %s",
+			c.Number, plural(c.Number, "server", "servers"), plural(len(words), "port", "ports")))
+	}
+	var ports []uint16
+	for _, w := range words {
+		if w.Problem != "" {
+			t.warn("%s %s; left out", quotePeer(w.Word), w.Problem)
+			continue
+		}
+		ports = append(ports, w.Port)
+	}
+	if len(ports) == 0 {
+		return nil, usage("none of the words behind -p is a port")
+	}
+	return ports, nil
+}
+
+// A listenError says that no port could be listened on.
+type listenError struct{ ports int }
+
+func (e *listenError) Error() string {
+	return fmt.Sprintf("no port to listen on: none of %d could be bound", e.ports)
+}
+
+// bind opens a socket for each port; one that cannot be bound is warned of.
+func (c *serveCmd) bind(t *terminal, ports []uint16) ([]net.PacketConn, error) {
+	var bind string
+	if c.Bind.IsValid() {
+		bind = c.Bind.String()
+	}
+	var conns []net.PacketConn
+	for _, port := range ports {
+		pc, err := transport.ListenUDP(bind, port)
+		if err != nil {
+			t.warn("%s: %s", portName(port), bindReason(err))
+			continue
+		}
+		conns = append(conns, pc)
+	}
+	if len(conns) == 0 {
+		return nil, &listenError{ports: len(ports)}
+	}
+	return conns, nil
+}
+
+func portName(port uint16) string {
+	if port == 0 {
+		return "a free port"
+	}
+	return strconv.Itoa(int(port))
+}
+
+func bindReason(err error) string {
+	switch {
+	case transport.InUse(err):
+		return "in use by another program"
+	case errors.Is(err, fs.ErrPermission):
+		return "no permission to listen on it (ports below 1024 need privileges)"
+	}
+	if e, ok := errors.AsType[*os.SyscallError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// host returns what the command to paste names, and whether that is reachable
+// from other machines.
+func (c *serveCmd) host() advertised {
+	switch {
+	case c.Advertise != "":
+		return advertised{host: c.Advertise, reachable: true}
+	case c.Bind.IsValid() && !c.Bind.IsUnspecified():
+		return advertised{host: c.Bind.String(), reachable: !c.Bind.IsLoopback()}
+	}
+	if addr, ok := globalAddr(); ok {
+		return advertised{host: addr.String(), reachable: true}
+	}
+	return advertised{host: "127.0.0.1"}
+}
+
+type advertised struct {
+	host      string
+	reachable bool // from other machines
+}
+
+// globalAddr returns an address of this machine that others can reach, IPv4
+// before IPv6.
+func globalAddr() (netip.Addr, bool) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	var found netip.Addr
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		addr := prefix.Addr().Unmap()
+		if addr.IsGlobalUnicast() && (!found.IsValid() || addr.Is4() && !found.Is4()) {
+			found = addr
+		}
+	}
+	return found, found.IsValid()
+}
+
+// openServed opens the file to offer. Nothing but a regular file is opened: a
+// FIFO would wait for a writer.
+func openServed(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, &transfer.FileError{Op: "serve", Path: path, Err: errNotRegular(info)}
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(path)
+	}
+	if err != nil {
+		if p, ok := errors.AsType[*fs.PathError](err); ok {
+			err = p.Err
+		}
+		return nil, &transfer.FileError{Op: "open", Path: path, Err: err}
+	}
+	return f, nil
+}
+
+func errNotRegular(info fs.FileInfo) error {
+	if info.IsDir() {
+		return errors.New("is a directory; malcolm offers one regular file")
+	}
+	return errors.New("is not a regular file")
+}
+
+func loadIdentity() (*certs.Identity, error) {
+	dir, err := certs.StateDir()
+	if err != nil {
+		return nil, &transfer.FileError{Op: "find the home of the identity", Err: err}
+	}
+	return certs.LoadOrCreate(dir)
+}
+
+// A serveView tells a person what Serve does.
+type serveView struct {
+	*terminal
+	file     string
+	name     string
+	host     advertised
+	interval time.Duration
+
+	ready  bool // the greeting has been said
+	last   transfer.Status
+	before time.Time
+}
+
+func (v *serveView) event(e transfer.ServeEvent) {
+	switch e := e.(type) {
+	case transfer.Listening:
+		v.say("listening on UDP %s; hashing %s", portList(e.Addrs), shellQuote(v.name))
+	case transfer.Ready:
+		v.greet(e)
+	case transfer.Status:
+		v.status(e, time.Now())
+	case transfer.ServerFailed:
+		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
+	case transfer.Stopping:
+		if e.Ranges > 0 {
+			v.say("stopping: %s may finish within 5 seconds; ^C again stops at once", plural(e.Ranges, "request", "requests"))
+		}
+	case transfer.Stopped:
+		v.say("stopped")
+	}
+}
+
+// greet says what is offered and how to get it.
+func (v *serveView) greet(e transfer.Ready) {
+	v.say("%s: %s, BLAKE3 %s", v.bold(shellQuote(e.Name)), formatBytes(e.Size), hexOf(e.Checksum))
+	if v.ready {
+		v.say("the file has changed: this version is offered from now on")
+		return
+	}
+	v.ready = true
+	if e.Offered == "" {
+		v.warn("the name is over 230 bytes or not UTF-8 and is not offered: clients must choose one with --name")
+	}
+	v.say("server ID %s", e.ID)
+	v.say("to copy it: %s", v.green(v.pasteable(e.Addrs)))
+	if !v.host.reachable {
+		v.say("that works only on this machine; --advertise HOST names another address")
+	}
+	v.say("anyone who can reach these ports can read %s", shellQuote(e.Name))
+}
+
+// pasteable is the command that gets the file. Its directory is never the one
+// that the file lies in.
+func (v *serveView) pasteable(addrs []net.Addr) string {
+	dir := "copy"
+	if served, err := filepath.Abs(v.file); err == nil {
+		if copied, err := filepath.Abs(dir); err == nil && filepath.Dir(served) == copied {
+			dir = "copy2"
+		}
+	}
+	return fmt.Sprintf("mkdir -p %s && malcolm get -o %s -a %s -r -p %s", dir, dir, shellQuote(v.host.host), portWords(addrs))
+}
+
+// portWords writes ports as -p takes them, runs as ranges.
+func portWords(addrs []net.Addr) string {
+	var ports []int
+	for _, a := range addrs {
+		ports = append(ports, a.(*net.UDPAddr).Port)
+	}
+	slices.Sort(ports)
+	var words []string
+	for i := 0; i < len(ports); {
+		j := i
+		for j+1 < len(ports) && ports[j+1] == ports[j]+1 {
+			j++
+		}
+		word := strconv.Itoa(ports[i])
+		if j > i {
+			word += "-" + strconv.Itoa(ports[j])
+		}
+		words = append(words, word)
+		i = j + 1
+	}
+	return strings.Join(words, " ")
+}
+
+func portList(addrs []net.Addr) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = portOf(a)
+	}
+	return strings.Join(words, " ")
+}
+
+func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
+
+func hexOf(sum [32]byte) string { return fmt.Sprintf("%x", sum) }
+
+// status writes a line for each virtual server whose numbers changed, and one
+// for the total.
+func (v *serveView) status(s transfer.Status, now time.Time) {
+	seconds := now.Sub(v.before).Seconds()
+	var clients, ranges, changed int
+	var sent, sentBefore int64
+	for i, vs := range s.Servers {
+		var last transfer.VirtualStatus
+		if i < len(v.last.Servers) {
+			last = v.last.Servers[i]
+		}
+		clients, ranges, sent, sentBefore = clients+vs.Clients, ranges+vs.Ranges, sent+vs.Sent, sentBefore+last.Sent
+		if last.Addr != nil && vs == last {
+			continue
+		}
+		changed++
+		v.say("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
+			countOf(vs.Clients, "client"), countOf(vs.Ranges, "range"), formatBytes(vs.Sent),
+			formatRate(float64(vs.Sent-last.Sent)/seconds))
+	}
+	if !s.Indexed && s.Indexing.Done != v.last.Indexing.Done {
+		changed++
+		v.say("hashing %s of %s, %s", formatBytes(s.Indexing.Done), formatBytes(s.Indexing.Total), formatPercent(s.Indexing.Done, s.Indexing.Total))
+	}
+	if changed > 0 {
+		v.say("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
+			formatBytes(sent), formatRate(float64(sent-sentBefore)/seconds))
+	}
+	v.last, v.before = s, now
+}
+
+// countOf writes a number and what is counted, in a column.
+func countOf(n int, noun string) string {
+	return fmt.Sprintf("%-10s", plural(n, noun, noun+"s"))
+}

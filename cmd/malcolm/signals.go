@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// A signalError is the cause with which a run ends that a signal ended.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string { return "ended by a signal: " + e.signal.String() }
+
+// exitCode is what a shell reports for a program that the signal ended.
+func (e *signalError) exitCode() int { return 128 + int(e.signal) }
+
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
+// cancels, with a [*signalError] as its cause. A second one calls exit at once.
+// stop ends the watching.
+func withSignals(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for count := 0; ; count++ {
+			select {
+			case s := <-signals:
+				err := &signalError{signal: syscall.SIGINT}
+				if number, ok := s.(syscall.Signal); ok {
+					err.signal = number
+				}
+				if count > 0 {
+					exit(err.exitCode())
+				}
+				cancel(err)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}

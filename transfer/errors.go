@@ -1,0 +1,167 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"malcolm/certs"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/vote"
+)
+
+// A Kind is the class of an error of [Get] or [Serve], by what its user can do
+// about it.
+type Kind int
+
+// The kinds of errors.
+const (
+	KindUnexpected Kind = iota
+	KindIntegrity       // every server was refused for wrong bytes
+	KindVote            // no majority, too few IDs, nobody offers the checksum
+	KindIdentity        // an identity was refused
+	KindLocal           // a local file: full, exists, locked, no permission
+	KindNetwork         // no server left, or none reached
+	KindChanged         // the source changed during the transfer
+)
+
+// KindOf returns an error's kind.
+func KindOf(err error) Kind {
+	var left *NoServerLeftError
+	if errors.As(err, &left) {
+		return left.kind()
+	}
+	for _, c := range kinds {
+		if c.is(err) {
+			return c.kind
+		}
+	}
+	return KindUnexpected
+}
+
+var kinds = []struct {
+	kind Kind
+	is   func(error) bool
+}{
+	{KindVote, as[*UndecidedError]},
+	{KindNetwork, as[*NobodyAnsweredError]},
+	{KindLocal, as[*NameError]},
+	{KindLocal, as[*TargetError]},
+	{KindLocal, as[*NotDirectoryError]},
+	{KindLocal, as[*FileError]},
+	{KindLocal, as[*partfile.Error]},
+	{KindLocal, as[*certs.KeyFileError]},
+}
+
+func as[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// errEnded is the cause with which the helpers of a finished run are stopped.
+var errEnded = errors.New("the run has ended")
+
+// A FileError says which operation on a local file did not work.
+type FileError struct {
+	Op   string // "open", "read", "hash"
+	Path string
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	if e.Path == "" {
+		return e.Op + ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("%s %q: %v", e.Op, e.Path, e.Err)
+}
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// unwrapPath takes the path out of an error that will name it itself.
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// A NotDirectoryError says that the output is no directory.
+type NotDirectoryError struct{ Path string }
+
+func (e *NotDirectoryError) Error() string { return fmt.Sprintf("%q is not a directory", e.Path) }
+
+// A TargetError says that something lies where the file is to be written, and
+// that the flags given do not say what to do with it.
+type TargetError struct {
+	Path  string // of the file that is in the way
+	Final partfile.FinalState
+	Part  partfile.PartState
+	Hint  partfile.Hint
+}
+
+func (e *TargetError) Error() string {
+	switch {
+	case e.Final == partfile.FinalOther, e.Final == partfile.FinalNone && e.Part == partfile.PartOther:
+		return fmt.Sprintf("%q is not a regular file", e.Path)
+	case e.Final == partfile.FinalNone && e.Part == partfile.PartOtherChecksum:
+		return fmt.Sprintf("%q is an unfinished download of another version", e.Path)
+	case e.Final == partfile.FinalNone:
+		return fmt.Sprintf("%q is an unfinished download", e.Path)
+	case e.Final == partfile.FinalWrong:
+		return fmt.Sprintf("%q exists and is another file", e.Path)
+	}
+	return fmt.Sprintf("%q exists", e.Path)
+}
+
+// A NobodyAnsweredError says that no server answered.
+type NobodyAnsweredError struct{ Servers []ServerReport }
+
+func (e *NobodyAnsweredError) Error() string {
+	if len(e.Servers) == 1 {
+		return fmt.Sprintf("%s: %v", e.Servers[0].Target, e.Servers[0].Err)
+	}
+	return fmt.Sprintf("none of %d servers answered", len(e.Servers))
+}
+
+// An UndecidedError says that the vote chose no file.
+type UndecidedError struct {
+	Targets []Target
+	Result  vote.Result
+	Quorum  int
+}
+
+func (e *UndecidedError) Error() string {
+	switch e.Result.Reason {
+	case vote.TooFewIDs:
+		return fmt.Sprintf("only %d distinct server IDs agree, %d are asked for", len(e.Result.Groups[0].IDs), e.Quorum)
+	case vote.ChecksumNotOffered:
+		return "no server offers the checksum asked for"
+	}
+	return "no majority: the servers do not agree on one file"
+}
+
+// A NoServerLeftError says that no server is left that could send the rest.
+type NoServerLeftError struct {
+	Missing int64 // bytes
+	Servers []ServerReport
+}
+
+func (e *NoServerLeftError) Error() string {
+	return fmt.Sprintf("no server is left, %d bytes are missing", e.Missing)
+}
+
+// kind follows DESIGN's order of causes: a lost server may come back, so the
+// network is to blame while any was only lost.
+func (e *NoServerLeftError) kind() Kind {
+	kind := KindIntegrity
+	for _, s := range e.Servers {
+		switch s.State {
+		case PeerLost:
+			return KindNetwork
+		case PeerChanged:
+			kind = KindChanged
+		}
+	}
+	return kind
+}

@@ -1,0 +1,413 @@
+package transfer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
+	"malcolm/transfer/vote"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// DefaultConnectTimeout and DefaultPatience are what GetConfig means by zero.
+const (
+	DefaultConnectTimeout = 5 * time.Second
+	DefaultPatience       = 15 * time.Minute
+)
+
+const (
+	// pieceSize and pieces bound the memory in which a client holds what it is
+	// reading.
+	pieceSize = 128 << 10
+	pieces    = 128
+	// tickTime is the time between two looks at what has arrived.
+	tickTime = 100 * time.Millisecond
+)
+
+// A Target is one virtual server as the user names it.
+type Target struct {
+	Host string // a name or an IP address, without brackets
+	Port uint16
+}
+
+// String returns the target as host:port, IPv6 addresses in brackets.
+func (t Target) String() string {
+	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
+}
+
+// A Network finds and opens the way to a server. [Get] uses the system's when
+// none is given; tests give a simulated one. Any goroutine may call it.
+type Network interface {
+	// Resolve returns the addresses of a host, best first.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+	// Open returns a socket that reaches one server.
+	Open(remote netip.AddrPort) (net.PacketConn, error)
+}
+
+// GetConfig says what [Get] copies, from where and to where.
+type GetConfig struct {
+	// Targets are the servers, at least one.
+	Targets []Target
+	// Dir is the directory that is written into; it must exist.
+	Dir string
+	// Name is what the file is to be called; empty: what the servers say.
+	Name string
+	// Resume keeps the good chunks of an unfinished download; Force starts
+	// over, or replaces a file that is there (see partfile.Decide).
+	Resume, Force bool
+	// Checksum is the BLAKE3 that the file must have; nil: the majority
+	// decides.
+	Checksum *[32]byte
+	// Quorum is how many distinct server IDs must agree; 0 means one.
+	Quorum int
+	// Limit is how many bytes of the file a second are taken from all servers
+	// together; 0 means no limit.
+	Limit int64
+	// ConnectTimeout is how long a server may take to answer; Patience how long
+	// one may go on saying that it is indexing. 0 means the default.
+	ConnectTimeout, Patience time.Duration
+	// Interval is the time between progress events; 0 means none.
+	Interval time.Duration
+	// Events is told what happens, one event at a time, always from the
+	// goroutine that called Get. It must not block for long. Nil means that
+	// nobody is told.
+	Events func(GetEvent)
+	// Network is the way to the servers; nil: the system's.
+	Network Network
+}
+
+// Result is what [Get] did, as far as it came: a failed run has one too.
+type Result struct {
+	Path         string // of the finished file; empty when there is none
+	Part         string // of the unfinished file that was kept; empty when there is none
+	Name         string // as voted or chosen; empty before the vote
+	Size         int64  // in bytes
+	Checksum     [32]byte
+	AlreadyRight bool          // nothing was fetched: the file was there
+	Elapsed      time.Duration // from the call to the end
+	Fetched      int64         // bytes that were fetched and found good
+	Resumed      int64         // bytes that were kept from an earlier run
+	Servers      []ServerReport
+}
+
+// Get copies one file from several servers. It returns when the file lies
+// under its final name and is durable, or with an error that [KindOf] tells
+// apart. When ctx ends, it keeps the unfinished file, returns within two
+// seconds, and the error is ctx's cause.
+func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = DefaultConnectTimeout
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = DefaultPatience
+	}
+	if cfg.Network == nil {
+		cfg.Network = systemNetwork{}
+	}
+	g := &getting{
+		cfg:     cfg,
+		begun:   time.Now(),
+		inbox:   make(chan func(), 256),
+		limit:   newLimiter(cfg.Limit),
+		pieces:  newBufferPool(pieces, pieceSize),
+		windows: transport.NewWindowBudget(transport.DefaultWindows),
+		fetches: make(map[int]*fetch),
+	}
+	for i, t := range cfg.Targets {
+		g.peers = append(g.peers, &peer{index: i, target: t})
+	}
+	err := g.run(ctx)
+	g.result.Elapsed = time.Since(g.begun)
+	g.result.Servers = g.reports()
+	return &g.result, err
+}
+
+// getting is one run of Get. Everything below "loop" belongs to the goroutine
+// that called Get; the rest is safe for all.
+type getting struct {
+	cfg     GetConfig
+	begun   time.Time
+	inbox   chan func() // closures for the loop
+	limit   *limiter
+	pieces  *bufferPool
+	windows *transport.WindowBudget
+	wg      sync.WaitGroup
+	stopped <-chan struct{} // closed when the loop no longer reads the inbox
+	halt    func()          // ends and joins everything that runs beside the loop
+
+	// Made before any fetcher starts, and not changed while one runs.
+	manifest wire.Manifest
+	part     *partfile.File
+
+	addrs addrSet
+
+	// loop
+	peers    []*peer
+	ballot   *vote.Ballot
+	voted    *vote.Group // nil before the vote is decided
+	answers  int         // how many servers have answered
+	needed   bool        // without a server the run cannot go on
+	source   *peer       // whose manifest was taken
+	schedule *schedule.Schedule
+	layout   schedule.Config
+	fetches  map[int]*fetch  // by range ID
+	fetching context.Context // of the fetches
+	meter    schedule.Meter
+	arrived  int64         // bytes since the last sample
+	checked  int64         // bytes of an earlier run that were looked at
+	toCheck  int64         // of so many
+	hashed   *atomic.Int64 // bytes hashed of the file that has the final name; nil: not doing that
+	differs  bool          // a ListDiffers was told
+	fatal    error
+	result   Result
+}
+
+func (g *getting) run(ctx context.Context) error {
+	root, err := openDir(g.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	// Everything that runs beside the loop ends with ctx, and is joined by halt.
+	ctx, cancel := context.WithCancelCause(ctx)
+	g.stopped = ctx.Done()
+	g.halt = func() {
+		cancel(errEnded)
+		g.wg.Wait()
+	}
+	defer g.halt()
+
+	t := g.startClocks()
+	defer t.stop()
+	if err := g.vote(ctx, t); err != nil {
+		return err
+	}
+	fsys := partfile.Dir(root)
+	decision, err := g.decide(ctx, t, fsys)
+	if err != nil || g.result.AlreadyRight {
+		return err
+	}
+	if err := g.obtainManifest(ctx, t); err != nil {
+		return err
+	}
+	return g.fill(ctx, t, fsys, decision)
+}
+
+// fill fetches what is missing and gives the file its name.
+func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partfile.Decision) error {
+	err := g.do(ctx, t, func() (err error) {
+		g.part, err = partfile.Open(fsys, partfile.Options{
+			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize,
+			Action: d.Action, Replace: d.Replace,
+		})
+		return err
+	})
+	defer func() {
+		g.halt()
+		if g.part != nil {
+			g.part.Close()
+		}
+		if g.result.Path == "" {
+			g.result.Part = existing(fsys, g.result.Name)
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := g.fetchAll(ctx, t, d); err != nil {
+		return err
+	}
+	return g.do(ctx, t, func() (err error) {
+		g.result.Path, err = g.part.Commit()
+		return err
+	})
+}
+
+// existing returns the path of the part file if there is one.
+func existing(fsys partfile.FS, name string) string {
+	if info, err := fsys.Lstat(name + partfile.PartSuffix); err == nil && info.Kind == partfile.Regular {
+		return fsys.Path(name + partfile.PartSuffix)
+	}
+	return ""
+}
+
+func openDir(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
+	}
+	if !info.IsDir() {
+		return nil, &NotDirectoryError{Path: dir}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
+	}
+	return root, nil
+}
+
+// post hands a closure to the loop. It is dropped when the loop has ended.
+func (g *getting) post(f func()) {
+	select {
+	case g.inbox <- f:
+	case <-g.stopped:
+	}
+}
+
+// do runs f beside the loop, which goes on, and returns f's error; ctx's cause
+// when that ends first, but not before f has returned.
+func (g *getting) do(ctx context.Context, t *clocks, f func() error) error {
+	var err error
+	returned := make(chan struct{})
+	g.wg.Go(func() {
+		defer close(returned)
+		err = f()
+	})
+	finished := false
+	g.wg.Go(func() {
+		<-returned
+		g.post(func() { finished = true })
+	})
+	loopErr := g.loop(ctx, t, func() bool { return finished })
+	<-returned
+	if err != nil {
+		return err
+	}
+	return loopErr
+}
+
+// loop runs what is posted until done holds. The error is fatal's or ctx's
+// cause.
+func (g *getting) loop(ctx context.Context, t *clocks, done func() bool) error {
+	for {
+		if g.fatal != nil {
+			return g.fatal
+		}
+		if done() {
+			return nil
+		}
+		select {
+		case f := <-g.inbox:
+			f()
+		case now := <-t.tick.C:
+			g.sample(now)
+		case <-t.report:
+			g.emitProgress()
+		case <-t.closing(g.ballot):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (g *getting) emit(e GetEvent) {
+	if g.cfg.Events != nil {
+		g.cfg.Events(e)
+	}
+}
+
+// clocks are the timers of the loop.
+type clocks struct {
+	tick     *time.Ticker
+	reporter *time.Ticker
+	report   <-chan time.Time
+	vote     *time.Timer
+}
+
+func (g *getting) startClocks() *clocks {
+	t := &clocks{tick: time.NewTicker(tickTime), vote: time.NewTimer(0)}
+	if g.cfg.Interval > 0 {
+		t.reporter = time.NewTicker(g.cfg.Interval)
+		t.report = t.reporter.C
+	}
+	return t
+}
+
+// closing returns a channel that receives when the vote closes by itself; nil
+// when there is no such time.
+func (t *clocks) closing(b *vote.Ballot) <-chan time.Time {
+	if b == nil {
+		return nil
+	}
+	at, ok := b.CloseAt()
+	if !ok {
+		return nil
+	}
+	t.vote.Reset(time.Until(at))
+	return t.vote.C
+}
+
+func (t *clocks) stop() {
+	t.tick.Stop()
+	t.vote.Stop()
+	if t.reporter != nil {
+		t.reporter.Stop()
+	}
+}
+
+// systemNetwork is the real one.
+type systemNetwork struct{}
+
+func (systemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}, nil
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+func (systemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	return transport.DialUDP(remote)
+}
+
+// addrSet remembers which addresses are in use, so that a server that is given
+// twice is used once. Any goroutine may call take.
+type addrSet struct {
+	mu   sync.Mutex
+	used map[netip.AddrPort]bool
+}
+
+// take reports whether the address was free, and uses it.
+func (a *addrSet) take(addr netip.AddrPort) bool {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.used[addr] {
+		return false
+	}
+	if a.used == nil {
+		a.used = make(map[netip.AddrPort]bool)
+	}
+	a.used[addr] = true
+	return true
+}
+
+// A peer is one server of the command line.
+type peer struct {
+	index  int
+	target Target
+
+	// loop
+	conn    *transport.Conn // nil before it is connected
+	id      certs.ServerID
+	offer   wire.Offer
+	state   PeerState
+	err     error
+	rank    int           // 0 for the first server that answered
+	inline  wire.Manifest // that came with the offer; the zero Manifest: none
+	indexed float64       // 0 to 1 while it is indexing
+	judging bool          // a wrong chunk of it is being looked into
+	bytes   int64         // of chunks that were found good
+	arrived int64         // bytes of ranges, good or not
+	sampled int64         // arrived at the last sample
+	bad     int           // chunks that were refused
+	failing int           // ranges in a row that brought nothing
+}

@@ -1,0 +1,168 @@
+package transfer
+
+import (
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/vote"
+)
+
+// A GetEvent is something that [Get] tells of: [Connected], [NotReached],
+// [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
+// [ListDiffers], [ManifestRefused], [Lost], [Progress] or [Finishing].
+type GetEvent interface{ getEvent() }
+
+// Connected says that a server proved an identity.
+type Connected struct {
+	Target Target
+	ID     certs.ServerID
+}
+
+// NotReached says that a server is not part of the vote, and why.
+type NotReached struct {
+	Target Target
+	Err    error
+}
+
+// Duplicate says that a server was given twice and is used once.
+type Duplicate struct{ Target Target }
+
+// Voted says how the vote ended when it was decided. Numbers of servers in
+// Result are places in Targets.
+type Voted struct {
+	Targets []Target
+	Result  vote.Result
+	Chosen  bool // the user's checksum decided
+}
+
+// LeftOut says that a server that answered after the vote has another file.
+type LeftOut struct {
+	Target   Target
+	Checksum [32]byte
+	Size     int64
+}
+
+// Joined says that a server that answered after the vote has the same file and
+// takes part.
+type Joined struct{ Target Target }
+
+// Started says that fetching begins.
+type Started struct {
+	Name   string
+	Size   int64 // in bytes
+	Chunks int
+	Check  int64 // bytes of an earlier run to be looked at first
+	Sparse bool  // the space could not be reserved
+}
+
+// ChunkRefused says that a chunk was not what the majority holds, and that its
+// server is out.
+type ChunkRefused struct {
+	Target  Target
+	Chunk   int
+	Offset  int64 // in bytes
+	Length  int64
+	Changed bool // the server no longer offers the voted file: no lie
+}
+
+// ListDiffers says that a chunk that was found good does not have the xxh3-128
+// that a server's manifest gives for it. Nothing depends on it.
+type ListDiffers struct {
+	Target Target
+	Chunk  int
+}
+
+// ManifestRefused says that a server's manifest was not believed, or did not
+// come.
+type ManifestRefused struct {
+	Target Target
+	Err    error
+}
+
+// Lost says that a server that took part no longer does.
+type Lost struct {
+	Target Target
+	State  PeerState
+	Err    error
+	Left   int // servers that still take part; -1 before the vote is over
+}
+
+// Progress is told every interval.
+type Progress struct {
+	Phase    Phase
+	Size     int64         // of the file, in bytes; 0 before the vote
+	Good     int64         // bytes that are known to be good
+	Resumed  int64         // of these, from an earlier run
+	Checked  int64         // bytes of an earlier run looked at so far
+	Check    int64         // bytes of an earlier run to be looked at
+	Rate     float64       // bytes a second, smoothed
+	Left     time.Duration // time left; negative: not known
+	Servers  []ServerReport
+	Interval time.Duration
+}
+
+// Finishing says that every chunk is good and the file is being made durable.
+type Finishing struct{}
+
+func (Connected) getEvent()       {}
+func (NotReached) getEvent()      {}
+func (Duplicate) getEvent()       {}
+func (Voted) getEvent()           {}
+func (LeftOut) getEvent()         {}
+func (Joined) getEvent()          {}
+func (Started) getEvent()         {}
+func (ChunkRefused) getEvent()    {}
+func (ListDiffers) getEvent()     {}
+func (ManifestRefused) getEvent() {}
+func (Lost) getEvent()            {}
+func (Progress) getEvent()        {}
+func (Finishing) getEvent()       {}
+
+// A Phase is what a run of [Get] is doing.
+type Phase int
+
+// The phases, in order.
+const (
+	PhaseAsking    Phase = iota // connecting, voting
+	PhasePreparing              // looking at what is there, fetching the manifest
+	PhaseFetching
+	PhaseFinishing
+)
+
+// A PeerState is what a server is to a run of [Get].
+type PeerState int
+
+// The states of a server.
+const (
+	PeerConnecting PeerState = iota
+	PeerIndexing             // it is hashing its file
+	PeerAnswered             // waits for the end of the vote
+	PeerServing              // takes part
+	PeerNotReached           // never answered
+	PeerDuplicate            // the same as another
+	PeerLeftOut              // has another file
+	PeerLost                 // the connection died, or it is stopping
+	PeerChanged              // its file changed
+	PeerWrong                // sent wrong bytes, or broke the protocol
+)
+
+var peerStateNames = [...]string{
+	"connecting", "indexing", "answered", "serving", "not reached", "duplicate",
+	"left out", "lost", "changed", "wrong bytes",
+}
+
+// String returns the state in words.
+func (s PeerState) String() string { return peerStateNames[s] }
+
+// A ServerReport is one server's part in a run.
+type ServerReport struct {
+	Target    Target
+	ID        certs.ServerID // zero before it has proved one
+	State     PeerState
+	Bytes     int64         // of chunks that were found good
+	BadChunks int           // chunks that were refused
+	Rate      float64       // bytes a second, smoothed; 0 when it does not take part
+	RTT       time.Duration // smoothed round trip; 0 without a connection
+	Indexing  float64       // 0 to 1 while State is PeerIndexing
+	Err       error         // why it does not take part; nil when it does
+}

@@ -1,0 +1,393 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+const (
+	// askTime is how long a request may take to leave.
+	askTime = 10 * time.Second
+	// retryPause is how long a server is not asked after a range that brought
+	// nothing; it doubles with each further one, up to retryMax.
+	retryPause = 250 * time.Millisecond
+	retryMax   = 15 * time.Second
+)
+
+// A wrongChunkError says that a chunk does not have the value that the
+// majority's manifest gives for it.
+type wrongChunkError struct{ chunk int }
+
+func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
+
+// A fetch is one range under way: a stream, and the goroutine that reads it.
+type fetch struct {
+	schedule.Range
+	peer *peer
+	conn *transport.Conn
+
+	// Counters that the fetch writes and the loop reads.
+	arrived atomic.Int64 // bytes
+	waiting atomic.Bool  // for the network, not for malcolm itself
+	heard   atomic.Int64 // when bytes last came, in nanoseconds since 1970
+
+	// loop
+	sampled int64 // arrived at the last sample
+
+	mu        sync.Mutex
+	stream    *transport.Stream // nil before it is open
+	cancelled bool
+}
+
+// cancel ends the fetch soon, whatever it waits for. Any goroutine may call it.
+func (f *fetch) cancel() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancelled = true
+	if f.stream != nil {
+		f.stream.CancelRead(uint64(wire.StreamCancelled))
+	}
+}
+
+// opened takes the stream, unless the fetch was cancelled meanwhile.
+func (f *fetch) opened(st *transport.Stream) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cancelled {
+		st.CancelRead(uint64(wire.StreamCancelled))
+		return false
+	}
+	f.stream = st
+	return true
+}
+
+// fetchAll fetches every chunk that is missing.
+func (g *getting) fetchAll(ctx context.Context, t *clocks, d partfile.Decision) error {
+	now := time.Now()
+	g.schedule = schedule.New(g.layout)
+	g.meter.Start(meterTime, now)
+	have := int64(0)
+	if d.Action == partfile.Resume {
+		have = g.part.Prior()
+	}
+	g.toCheck = have
+	g.emit(Started{
+		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: have, Sparse: g.part.Sparse(),
+	})
+	for c := range g.layout.Chunks {
+		if offset, n := manifest.Span(g.layout.Size, c); offset+n > have {
+			g.schedule.Add(c)
+		}
+	}
+	if have > 0 {
+		g.wg.Go(func() { g.checkPart(ctx, have) })
+	}
+	for _, p := range g.byRank() {
+		g.schedule.Join(p.index, p.conn.Stats().MinRTT, now)
+	}
+	g.fetching = ctx
+	g.dispatch(now)
+	if err := g.loop(ctx, t, g.complete); err != nil {
+		return err
+	}
+	g.needed = false
+	g.emit(Finishing{})
+	return nil
+}
+
+// complete reports whether every chunk is good.
+func (g *getting) complete() bool { return g.schedule != nil && g.schedule.Done() }
+
+// dispatch does what the schedule wants done now.
+func (g *getting) dispatch(now time.Time) {
+	if g.schedule == nil || g.fatal != nil {
+		return
+	}
+	a := g.schedule.Plan(now)
+	for _, id := range a.Cancel {
+		if f := g.fetches[id]; f != nil {
+			f.cancel()
+		}
+	}
+	for _, r := range a.Fetch {
+		p := g.peers[r.Server]
+		f := &fetch{Range: r, peer: p, conn: p.conn}
+		f.heard.Store(now.UnixNano())
+		g.fetches[r.ID] = f
+		g.wg.Go(func() {
+			err := g.fetchRange(g.fetching, f)
+			g.post(func() { g.ended(f, err) })
+		})
+	}
+}
+
+// sample tells the schedule what has arrived, and lets it act on it.
+func (g *getting) sample(now time.Time) {
+	if g.schedule == nil {
+		return
+	}
+	for id, f := range g.fetches {
+		n := g.count(f)
+		heard := time.Unix(0, f.heard.Load())
+		if !f.waiting.Load() {
+			heard = now
+		}
+		g.schedule.Arrived(id, n, heard)
+	}
+	for _, p := range g.peers {
+		if p.state == PeerServing {
+			g.schedule.Sample(p.index, p.arrived-p.sampled, p.conn.Stats().MinRTT, now)
+		}
+		p.sampled = p.arrived
+	}
+	g.meter.Add(g.arrived, now)
+	g.arrived = 0
+	g.dispatch(now)
+}
+
+// count takes up what a fetch has read since it was last counted.
+func (g *getting) count(f *fetch) int64 {
+	n := f.arrived.Load() - f.sampled
+	f.sampled += n
+	f.peer.arrived += n
+	g.arrived += n
+	return n
+}
+
+// ended runs in the loop when a fetch is over; err is nil when all of its
+// chunks are good.
+func (g *getting) ended(f *fetch, err error) {
+	now := time.Now()
+	g.schedule.Arrived(f.ID, g.count(f), now)
+	delete(g.fetches, f.ID)
+	g.schedule.End(f.ID)
+	var disk *partfile.Error
+	var wrong *wrongChunkError
+	switch {
+	case err == nil:
+		f.peer.failing = 0
+	case errors.As(err, &disk):
+		g.fail(err)
+	case f.isCancelled():
+	case errors.As(err, &wrong):
+		g.refused(f.peer, wrong.chunk)
+	case blame(err) != PeerLost:
+		g.leave(f.peer, blame(err), err)
+	default:
+		g.backOff(f, now)
+	}
+	g.dispatch(now)
+}
+
+func (f *fetch) isCancelled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cancelled
+}
+
+// backOff lets a server rest whose range ended without a fault of its bytes.
+// When the connection is what ended, its contact says so too.
+func (g *getting) backOff(f *fetch, now time.Time) {
+	if f.sampled > 0 {
+		f.peer.failing = 0
+	}
+	pause := min(retryPause<<min(f.peer.failing, 16), retryMax)
+	f.peer.failing++
+	g.schedule.Pause(f.peer.index, now.Add(pause))
+}
+
+// refused runs in the loop when a server's chunk was wrong: it gets no more
+// work, and is asked once more what it offers, which tells a lie from a change.
+func (g *getting) refused(p *peer, chunk int) {
+	p.bad++
+	if p.judging || p.state != PeerServing {
+		return
+	}
+	p.judging = true
+	g.schedule.Leave(p.index)
+	for _, f := range g.fetches {
+		if f.peer == p {
+			f.cancel()
+		}
+	}
+	conn, ctx := p.conn, g.fetching
+	g.wg.Go(func() {
+		changed := g.offersElse(ctx, conn)
+		g.post(func() { g.judged(p, chunk, changed) })
+	})
+}
+
+// offersElse reports whether a server no longer offers what was voted for.
+func (g *getting) offersElse(ctx context.Context, conn *transport.Conn) bool {
+	indexing := false
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	offer, _, err := g.hello(asking, conn, time.Now().Add(g.cfg.ConnectTimeout), func(wire.Indexing) {
+		indexing = true
+		cancel()
+	})
+	if indexing {
+		return true
+	}
+	if err != nil {
+		return blame(err) == PeerChanged
+	}
+	return offer.Checksum != g.result.Checksum || offer.Size != g.result.Size
+}
+
+func (g *getting) judged(p *peer, chunk int, changed bool) {
+	offset, n := manifest.Span(g.layout.Size, chunk)
+	g.emit(ChunkRefused{Target: p.target, Chunk: chunk, Offset: offset, Length: n, Changed: changed})
+	state := PeerWrong
+	if changed {
+		state = PeerChanged
+	}
+	g.leave(p, state, &wrongChunkError{chunk})
+}
+
+// fetchRange runs beside the loop: it asks for one range and takes its chunks
+// one after the other.
+func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
+	offset, length := g.layout.Span(f.Range)
+	st, err := f.conn.OpenStream(ctx)
+	if err != nil {
+		return err
+	}
+	if !f.opened(st) {
+		return context.Canceled
+	}
+	defer st.CancelRead(uint64(wire.StreamCancelled))
+	defer context.AfterFunc(ctx, f.cancel)()
+	req := wire.RangeRequest{Checksum: g.result.Checksum, Offset: offset, Length: length}
+	if err := ask(st, req, time.Now().Add(askTime)); err != nil {
+		return err
+	}
+	f.waiting.Store(true)
+	h, err := wire.ReadHeader(st)
+	switch {
+	case err != nil:
+		return g.replyError(err)
+	case h.Status != wire.StatusOK:
+		return g.replyError(wire.ReadRefusal(st, h))
+	case h.Length != uint64(length):
+		return &ProtocolError{Err: fmt.Errorf("%d bytes where %d were asked for", h.Length, length)}
+	}
+	var hasher manifest.Hasher
+	for c := f.First; c < f.First+f.Count; c++ {
+		if err := g.fetchChunk(ctx, f, st, &hasher, c); err != nil {
+			return err
+		}
+	}
+	return atEnd(st)
+}
+
+// atEnd checks that nothing follows the bytes that were asked for.
+func atEnd(st *transport.Stream) error {
+	var b [1]byte
+	st.SetReadDeadline(time.Now().Add(askTime))
+	if n, _ := st.Read(b[:]); n > 0 {
+		return &ProtocolError{Err: errors.New("more bytes than were asked for")}
+	}
+	return nil
+}
+
+// fetchChunk reads one chunk: into the part file as it comes, and marks it
+// once its value matches.
+func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, hasher *manifest.Hasher, chunk int) error {
+	claim, ok := g.part.Claim(chunk)
+	if !ok {
+		return fmt.Errorf("malcolm: internal error: chunk %d has an owner", chunk)
+	}
+	defer claim.Release()
+	hasher.Reset(g.layout.Size, chunk)
+	for at := int64(0); hasher.Remaining() > 0; {
+		n, err := g.fetchPiece(ctx, f, st, hasher, claim, at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+		if err := g.limit.wait(ctx, n); err != nil {
+			return err
+		}
+	}
+	value, xxh := hasher.Sum()
+	if value != g.manifest.Value(chunk) {
+		return &wrongChunkError{chunk}
+	}
+	if err := claim.Mark(); err != nil {
+		return err
+	}
+	g.post(func() { g.gotChunk(f.peer, chunk, xxh) })
+	return nil
+}
+
+// fetchPiece waits until the stream has bytes, and only then holds a buffer.
+func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, hasher *manifest.Hasher, claim *partfile.Claim, at int64) (int, error) {
+	f.waiting.Store(true)
+	var one [1]byte
+	if _, err := st.Peek(one[:]); err != nil {
+		return 0, g.replyError(err)
+	}
+	f.waiting.Store(false)
+	f.heard.Store(time.Now().UnixNano())
+	buf, err := g.pieces.get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer g.pieces.put(buf)
+	want := min(int64(len(*buf)), hasher.Remaining())
+	n, err := st.Read((*buf)[:g.limit.piece(int(want))])
+	if n == 0 && err != nil {
+		return 0, g.replyError(err)
+	}
+	f.arrived.Add(int64(n))
+	p := (*buf)[:n]
+	if _, err := hasher.Write(p); err != nil {
+		return 0, err
+	}
+	return n, claim.WriteAt(p, at)
+}
+
+// gotChunk runs in the loop.
+func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
+	_, n := manifest.Span(g.layout.Size, chunk)
+	g.schedule.Good(chunk)
+	p.bytes += n
+	g.result.Fetched += n
+	if xxh != g.manifest.XXH3(chunk) && !g.differs {
+		g.differs = true
+		g.emit(ListDiffers{Target: g.source.target, Chunk: chunk})
+	}
+}
+
+// isEnd reports whether a reply ended before it was whole.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// isTimeout reports whether a deadline of ours passed.
+func isTimeout(err error) bool {
+	var local *transport.LocalError
+	return errors.As(err, &local) && local.Kind == transport.LocalDeadline
+}
+
+// streamCode returns the code with which the peer reset a stream; 0 when err is
+// something else.
+func streamCode(err error) wire.StreamCode {
+	var peer *transport.PeerError
+	if errors.As(err, &peer) && peer.Kind == transport.PeerReset {
+		return wire.StreamCode(peer.Code)
+	}
+	return 0
+}

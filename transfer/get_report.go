@@ -1,0 +1,61 @@
+package transfer
+
+import "time"
+
+// meterTime is the time constant of the average that the time left is told by.
+const meterTime = 5 * time.Second
+
+// good returns how many bytes are known to be good.
+func (g *getting) good() int64 { return g.result.Fetched + g.result.Resumed }
+
+func (g *getting) emitProgress() {
+	p := Progress{
+		Phase:    g.phase(),
+		Size:     g.layout.Size,
+		Good:     g.good(),
+		Resumed:  g.result.Resumed,
+		Checked:  g.checked,
+		Check:    g.toCheck,
+		Rate:     g.meter.Rate(),
+		Left:     -1,
+		Servers:  g.reports(),
+		Interval: g.cfg.Interval,
+	}
+	if g.hashed != nil {
+		p.Checked = g.hashed.Load()
+	}
+	if p.Rate > 0 && g.schedule != nil {
+		p.Left = time.Duration(float64(p.Size-p.Good) / p.Rate * float64(time.Second))
+	}
+	g.emit(p)
+}
+
+func (g *getting) phase() Phase {
+	switch {
+	case g.voted == nil:
+		return PhaseAsking
+	case g.schedule == nil:
+		return PhasePreparing
+	case g.schedule.Done():
+		return PhaseFinishing
+	}
+	return PhaseFetching
+}
+
+func (g *getting) reports() []ServerReport {
+	reports := make([]ServerReport, len(g.peers))
+	for i, p := range g.peers {
+		r := ServerReport{Target: p.target, ID: p.id, State: p.state, Bytes: p.bytes, BadChunks: p.bad, Err: p.err}
+		if p.state == PeerIndexing {
+			r.Indexing = p.indexed
+		}
+		if p.state == PeerServing {
+			r.RTT = p.conn.Stats().SmoothedRTT
+			if g.schedule != nil {
+				r.Rate = g.schedule.Rate(p.index)
+			}
+		}
+		reports[i] = r
+	}
+	return reports
+}

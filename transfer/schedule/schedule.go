@@ -1,0 +1,268 @@
+// Package schedule decides which server fetches which chunks next. It is pure:
+// plain state, the time as an argument, actions as results; no goroutine, no
+// network, no clock.
+//
+// The rules, with the numbers in the constants below:
+//
+//   - One queue holds the missing chunks, from the front of the file. Every
+//     server takes ranges of adjoining chunks from it, so a quick server takes
+//     more; nobody is dropped for being slow.
+//   - A server gets its next range when the bytes that it still owes fall below
+//     max(2 × rate × least round trip, one chunk), and whenever it has fewer
+//     than MinStreams ranges under way.
+//   - A range is about one second of the server's rate, but no more than half of
+//     the server's share of what is still in the queue, so that the ranges get
+//     smaller towards the end and all servers finish together (guided
+//     self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput. C-36,
+//     1987).
+//   - A server whose rate is not known yet gets ranges of one chunk.
+//   - A server that is silent while another one sends loses its work: its
+//     ranges are cancelled and go back to the queue. It is asked again for one
+//     chunk after a pause that doubles each time.
+//   - With a limit on the total rate, no more than one second of it is asked
+//     for ahead, but at least one chunk a server.
+//
+// A chunk is in the hands of at most one range at any time.
+package schedule
+
+import "time"
+
+const (
+	// MinStreams and MaxStreams bound the ranges under way at one server.
+	MinStreams = 2
+	MaxStreams = 16
+	// MaxStreamsTotal bounds the ranges under way at all servers; each server
+	// may have one in any case.
+	MaxStreamsTotal = 128
+	// MaxRangeLen bounds a range of more than one chunk, in bytes.
+	MaxRangeLen = 64 << 20
+
+	// rangeTime is the time that a range is meant to take.
+	rangeTime = time.Second
+	// limitAhead is how much of a limited rate is asked for ahead.
+	limitAhead = time.Second
+	// rateTime is the time constant of the moving average of a server's rate.
+	rateTime = 2 * time.Second
+	// minSilence is the shortest silence that counts as a stall, and the first
+	// pause after it; maxPause the longest pause.
+	minSilence = 2 * time.Second
+	maxPause   = time.Minute
+	// silenceRTTs is the silence that counts as a stall, in least round trips.
+	silenceRTTs = 4
+	// probeChunks a server must be in the queue for a silent one to be asked
+	// again while others send.
+	probeChunks = 4
+)
+
+// Config describes the file and the limits of one transfer.
+type Config struct {
+	Size      int64 // of the file, in bytes
+	ChunkSize int64 // of every chunk but the last, in bytes
+	Chunks    int   // number of chunks
+	Limit     int64 // bytes a second over all servers; 0: no limit
+}
+
+// A Range is a run of adjoining chunks that one server was asked for.
+type Range struct {
+	ID     int // unique within the transfer, from 1
+	Server int
+	First  int // number of the first chunk
+	Count  int // number of chunks, at least 1
+}
+
+// Span returns the range's place in the file, in bytes.
+func (c Config) Span(r Range) (offset, length int64) {
+	offset = int64(r.First) * c.ChunkSize
+	end := min(offset+int64(r.Count)*c.ChunkSize, c.Size)
+	return offset, end - offset
+}
+
+type chunkState uint8
+
+const (
+	unknown  chunkState = iota // not in the queue: not yet added
+	missing                    // in the queue
+	underway                   // in the hands of one range
+	good                       // done with
+)
+
+// A Schedule is the state of one transfer. It belongs to one goroutine.
+type Schedule struct {
+	cfg     Config
+	chunks  []chunkState
+	low     int   // no chunk below it is missing
+	queued  int64 // bytes in the queue
+	left    int   // chunks that are not good
+	ranges  map[int]*rangeState
+	servers map[int]*server
+	order   []int // servers in the order in which they joined
+	turn    int   // where the next round of Plan begins, in order
+	lastID  int
+}
+
+type rangeState struct {
+	Range
+	owed      int64 // bytes of it that have not arrived
+	cancelled bool
+}
+
+type server struct {
+	rtt     time.Duration // least round trip
+	streams int           // ranges under way
+	owed    int64         // bytes asked for that have not arrived
+
+	rate Meter
+
+	// Silence of the network.
+	heard  time.Time // when bytes last arrived, or when the first range was asked for
+	pause  time.Duration
+	resume time.Time // not asked for anything before this time
+}
+
+// New returns a schedule with an empty queue.
+func New(cfg Config) *Schedule {
+	return &Schedule{
+		cfg:     cfg,
+		chunks:  make([]chunkState, cfg.Chunks),
+		low:     cfg.Chunks,
+		left:    cfg.Chunks,
+		ranges:  make(map[int]*rangeState),
+		servers: make(map[int]*server),
+	}
+}
+
+// Add puts a chunk into the queue that was not known to be missing before.
+func (s *Schedule) Add(chunk int) {
+	if s.chunks[chunk] == unknown {
+		s.put(chunk)
+	}
+}
+
+// Good says that a chunk is done with, whether it came from a range or was
+// found on the disk.
+func (s *Schedule) Good(chunk int) {
+	switch s.chunks[chunk] {
+	case good:
+		return
+	case missing:
+		s.queued -= s.length(chunk)
+	}
+	s.chunks[chunk] = good
+	s.left--
+}
+
+// Done reports whether every chunk is good.
+func (s *Schedule) Done() bool { return s.left == 0 }
+
+// Join adds a server, or one that has left and is back. rtt is its least round
+// trip; 0 when it is not known.
+func (s *Schedule) Join(id int, rtt time.Duration, now time.Time) {
+	if _, ok := s.servers[id]; ok {
+		return
+	}
+	v := &server{rtt: rtt, heard: now}
+	v.rate.Start(rateTime, now)
+	s.servers[id] = v
+	s.order = append(s.order, id)
+}
+
+// Leave removes a server. Its ranges stay under way until [Schedule.End].
+func (s *Schedule) Leave(id int) {
+	if _, ok := s.servers[id]; !ok {
+		return
+	}
+	delete(s.servers, id)
+	for i, o := range s.order {
+		if o == id {
+			s.order = append(s.order[:i], s.order[i+1:]...)
+			break
+		}
+	}
+}
+
+// Servers returns how many servers take part.
+func (s *Schedule) Servers() int { return len(s.servers) }
+
+// Arrived says how many bytes have come on a range since the last call for it,
+// and is called with 0 too, at least every second, so that the rates fall
+// while nothing comes. heard is when bytes last came from the network; time in
+// which malcolm itself did not read is not silence, so the caller passes now
+// for a range that waits for malcolm.
+func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
+	r := s.ranges[id]
+	if r == nil {
+		return
+	}
+	bytes = min(bytes, r.owed)
+	r.owed -= bytes
+	v := s.servers[r.Server]
+	if v == nil {
+		return
+	}
+	v.owed -= bytes
+	if heard.After(v.heard) {
+		v.heard = heard
+	}
+	if bytes > 0 {
+		v.pause = 0
+	}
+}
+
+// Sample updates the moving averages with the bytes that arrived from each
+// server since the last call.
+func (s *Schedule) Sample(id int, bytes int64, rtt time.Duration, now time.Time) {
+	v := s.servers[id]
+	if v == nil {
+		return
+	}
+	if rtt > 0 {
+		v.rtt = rtt
+	}
+	v.rate.Add(bytes, now)
+}
+
+// Rate returns a server's estimated rate in bytes a second; 0 when nothing has
+// come from it yet.
+func (s *Schedule) Rate(id int) float64 {
+	if v := s.servers[id]; v != nil {
+		return v.rate.Rate()
+	}
+	return 0
+}
+
+// End says that the stream of a range has ended, for whatever reason. Its
+// chunks that are not good go back to the queue.
+func (s *Schedule) End(id int) {
+	r := s.ranges[id]
+	if r == nil {
+		return
+	}
+	delete(s.ranges, id)
+	for c := r.First; c < r.First+r.Count; c++ {
+		if s.chunks[c] == underway {
+			s.put(c)
+		}
+	}
+	if v := s.servers[r.Server]; v != nil {
+		v.owed -= r.owed
+		v.streams--
+	}
+}
+
+// Pause keeps a server from being asked before the given time.
+func (s *Schedule) Pause(id int, until time.Time) {
+	if v := s.servers[id]; v != nil && until.After(v.resume) {
+		v.resume = until
+	}
+}
+
+func (s *Schedule) put(chunk int) {
+	s.chunks[chunk] = missing
+	s.queued += s.length(chunk)
+	s.low = min(s.low, chunk)
+}
+
+func (s *Schedule) length(chunk int) int64 {
+	_, n := s.cfg.Span(Range{First: chunk, Count: 1})
+	return n
+}

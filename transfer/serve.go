@@ -1,0 +1,336 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+const (
+	// drainTime is how long ranges that are under way may go on when a server
+	// stops.
+	drainTime = 5 * time.Second
+	// serveBufferSize and serveBuffers bound the memory in which a process
+	// holds what it is sending; connBuffers is one connection's share.
+	serveBufferSize = 1 << 20
+	serveBuffers    = 128
+	connBuffers     = 2
+	// resetLabel names the subkey of the identity from which stateless reset
+	// tokens are made (RFC 9000, section 10.3), so that a restarted server can
+	// tell its former clients at once.
+	resetLabel = "malcolm stateless reset"
+)
+
+// ServeConfig says what [Serve] serves, and where.
+type ServeConfig struct {
+	// Source is the file. It is read from several goroutines and not closed.
+	Source Source
+	// Name is what the file is called. One that the protocol cannot carry (over
+	// 230 bytes, or not UTF-8) is offered as an empty name, and said.
+	Name string
+	// Identity proves who serves, on all virtual servers.
+	Identity *certs.Identity
+	// Conns are the sockets, one for each virtual server. They belong to Serve,
+	// which closes them.
+	Conns []net.PacketConn
+	// Limit is how many bytes a second all virtual servers together send; 0
+	// means no limit.
+	Limit int64
+	// Interval is the time between status events; 0 means none.
+	Interval time.Duration
+	// Events is told what happens, one event at a time. It must not block for
+	// long. Nil means that nobody is told.
+	Events func(ServeEvent)
+}
+
+// Serve offers a file until ctx ends; then it stops accepting, lets ranges that
+// are under way finish for up to 5 s, closes every connection with a code that
+// clients understand, and returns nil. The error says that the source cannot
+// be read, or that no socket could be used: a [*FileError] or a transport's.
+func Serve(ctx context.Context, cfg ServeConfig) error {
+	s := &serving{
+		cfg:     cfg,
+		index:   newIndex(cfg.Source, offerable(cfg.Name)),
+		limit:   newLimiter(cfg.Limit),
+		buffers: newBufferPool(serveBuffers, serveBufferSize),
+		events:  make(chan ServeEvent, 16),
+	}
+	return s.run(ctx)
+}
+
+// serving is one run of Serve.
+type serving struct {
+	cfg     ServeConfig
+	index   *index
+	limit   *limiter
+	buffers *bufferPool
+	virtual []*virtualServer
+	events  chan ServeEvent
+
+	stopping atomic.Bool
+	active   activity // streams being answered
+}
+
+// A virtualServer is one listener and its counters.
+type virtualServer struct {
+	addr     net.Addr
+	listener *transport.Listener
+	clients  atomic.Int64
+	ranges   atomic.Int64
+	sent     atomic.Int64 // bytes of the file
+	stopped  atomic.Bool
+}
+
+func (s *serving) run(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		return err
+	}
+	defer s.closeListeners()
+	// work ends when draining is over; accepting ends with ctx.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	accepting, stopAccepting := context.WithCancelCause(ctx)
+	defer stopAccepting(nil)
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var listening sync.WaitGroup
+	for i, v := range s.virtual {
+		listening.Add(1)
+		wg.Go(func() { s.accept(accepting, work, i, v, listening.Done) })
+	}
+	wg.Go(func() {
+		listening.Wait()
+		stopAccepting(errNoListener)
+	})
+	wg.Go(func() {
+		ready := func(v *version) { s.post(accepting, s.readyEvent(v)) }
+		if err := s.index.run(accepting, ready); err != nil {
+			stopAccepting(&FileError{Op: "read", Path: s.cfg.Name, Err: err})
+		}
+	})
+	s.emit(Listening{Addrs: s.addrs(), ID: s.cfg.Identity.ID()})
+	s.report(accepting)
+
+	s.drain()
+	stopWork()
+	wg.Wait()
+	s.flush()
+	s.emit(s.status(true))
+	s.emit(Stopped{})
+	if err := context.Cause(accepting); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *serving) listen() error {
+	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
+	if err != nil {
+		closeAll(s.cfg.Conns)
+		return err
+	}
+	limit := new(transport.ConnLimit)
+	for i, pc := range s.cfg.Conns {
+		l, err := transport.Listen(pc, transport.ListenOptions{
+			TLS:      tls,
+			ResetKey: s.cfg.Identity.Derive(resetLabel),
+			Limit:    limit,
+		})
+		if err != nil {
+			s.closeListeners()
+			closeAll(s.cfg.Conns[i:])
+			return err
+		}
+		s.virtual = append(s.virtual, &virtualServer{addr: pc.LocalAddr(), listener: l})
+	}
+	return nil
+}
+
+func closeAll(conns []net.PacketConn) {
+	for _, pc := range conns {
+		pc.Close()
+	}
+}
+
+func (s *serving) closeListeners() {
+	for _, v := range s.virtual {
+		v.listener.Close()
+	}
+}
+
+// errNoListener says that every socket failed while it was listening.
+var errNoListener = &FileError{Op: "listen", Err: errors.New("every socket failed")}
+
+// accept takes a virtual server's connections until accepting ends, then calls
+// deaf, and returns when the last of them has ended, which is when work ends at the
+// latest.
+func (s *serving) accept(accepting, work context.Context, i int, v *virtualServer, deaf func()) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer deaf()
+	defer v.stopped.Store(true)
+	for {
+		conn, err := v.listener.Accept(accepting)
+		if err != nil {
+			if accepting.Err() == nil {
+				s.post(accepting, ServerFailed{Server: i, Addr: v.addr, Err: err})
+			}
+			return
+		}
+		wg.Go(func() {
+			v.clients.Add(1)
+			defer v.clients.Add(-1)
+			s.serveConn(work, v, conn)
+		})
+	}
+}
+
+func (s *serving) readyEvent(v *version) Ready {
+	return Ready{
+		Name: s.cfg.Name, Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum,
+		ID: s.cfg.Identity.ID(), Addrs: s.addrs(),
+	}
+}
+
+// post hands an event to the goroutine that tells of them.
+func (s *serving) post(ctx context.Context, e ServeEvent) {
+	select {
+	case s.events <- e:
+	case <-ctx.Done():
+	}
+}
+
+func (s *serving) emit(e ServeEvent) {
+	if s.cfg.Events != nil {
+		s.cfg.Events(e)
+	}
+}
+
+// report tells what happens until ctx ends.
+func (s *serving) report(ctx context.Context) {
+	var tick <-chan time.Time
+	if s.cfg.Interval > 0 {
+		t := time.NewTicker(s.cfg.Interval)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case e := <-s.events:
+			s.emit(e)
+		case <-tick:
+			s.emit(s.status(false))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// flush tells what was posted and not told yet.
+func (s *serving) flush() {
+	for {
+		select {
+		case e := <-s.events:
+			s.emit(e)
+		default:
+			return
+		}
+	}
+}
+
+// drain refuses new requests and waits for those under way.
+func (s *serving) drain() {
+	for _, v := range s.virtual {
+		v.listener.StopAccepting()
+	}
+	s.stopping.Store(true)
+	s.emit(Stopping{Ranges: s.active.count()})
+	t := time.NewTimer(drainTime)
+	defer t.Stop()
+	select {
+	case <-s.active.idle():
+	case <-t.C:
+	}
+}
+
+func (s *serving) addrs() []net.Addr {
+	addrs := make([]net.Addr, len(s.virtual))
+	for i, v := range s.virtual {
+		addrs[i] = v.addr
+	}
+	return addrs
+}
+
+func (s *serving) status(stopped bool) Status {
+	current, _ := s.index.get()
+	st := Status{Indexing: s.index.progress(), Indexed: current != nil}
+	for _, v := range s.virtual {
+		vs := VirtualStatus{
+			Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),
+		}
+		switch {
+		case stopped || v.stopped.Load():
+			vs.State = StateStopped
+		case vs.Ranges > 0:
+			vs.State = StateServing
+		case current == nil:
+			vs.State = StateIndexing
+		default:
+			vs.State = StateListening
+		}
+		st.Servers = append(st.Servers, vs)
+	}
+	return st
+}
+
+// activity counts what is under way and tells when nothing is any more. Any
+// goroutine may call its methods.
+type activity struct {
+	mu      sync.Mutex
+	n       int
+	waiting []chan struct{}
+}
+
+func (a *activity) begin() {
+	a.mu.Lock()
+	a.n++
+	a.mu.Unlock()
+}
+
+func (a *activity) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.n--; a.n == 0 {
+		for _, c := range a.waiting {
+			close(c)
+		}
+		a.waiting = nil
+	}
+}
+
+func (a *activity) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.n
+}
+
+// idle returns a channel that is closed once nothing is under way.
+func (a *activity) idle() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := make(chan struct{})
+	if a.n == 0 {
+		close(c)
+	} else {
+		a.waiting = append(a.waiting, c)
+	}
+	return c
+}

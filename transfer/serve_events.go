@@ -1,0 +1,82 @@
+package transfer
+
+import (
+	"net"
+
+	"malcolm/certs"
+	"malcolm/wire"
+)
+
+// A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
+// [Status], [ServerFailed], [Stopping] or [Stopped].
+type ServeEvent interface{ serveEvent() }
+
+// Listening says that the sockets answer, before the file is hashed.
+type Listening struct {
+	Addrs []net.Addr // one for each virtual server
+	ID    certs.ServerID
+}
+
+// Ready says that a version of the file is hashed and offered; again each time
+// that the file has changed.
+type Ready struct {
+	Name     string // as configured
+	Offered  string // what clients are told: Name, or empty when it cannot be sent
+	Size     int64  // in bytes
+	Checksum [32]byte
+	ID       certs.ServerID
+	Addrs    []net.Addr
+}
+
+// ServerFailed says that a virtual server's socket failed; the others go on.
+type ServerFailed struct {
+	Server int
+	Addr   net.Addr
+	Err    error
+}
+
+// Stopping says that nothing new is accepted and how many streams are still
+// being answered.
+type Stopping struct{ Ranges int }
+
+// Stopped is the last event.
+type Stopped struct{}
+
+// A State is what a virtual server does.
+type State int
+
+// The states of a virtual server.
+const (
+	StateIndexing  State = iota // answers that it is hashing the file
+	StateListening              // waits for clients
+	StateServing                // sends at least one range
+	StateStopped
+)
+
+var stateNames = [...]string{"indexing", "listening", "serving", "stopped"}
+
+// String returns the state in one word.
+func (s State) String() string { return stateNames[s] }
+
+// Status is the state of all virtual servers at one moment.
+type Status struct {
+	Indexing wire.Indexing // how far the hashing is, while Indexed is false
+	Indexed  bool
+	Servers  []VirtualStatus
+}
+
+// VirtualStatus is the state of one virtual server.
+type VirtualStatus struct {
+	Addr    net.Addr
+	State   State
+	Clients int   // connections now
+	Ranges  int   // being sent now
+	Sent    int64 // bytes of the file since the start
+}
+
+func (Listening) serveEvent()    {}
+func (Ready) serveEvent()        {}
+func (ServerFailed) serveEvent() {}
+func (Stopping) serveEvent()     {}
+func (Stopped) serveEvent()      {}
+func (Status) serveEvent()       {}
