@@ -101,7 +101,7 @@ func TestHostileTextIsQuoted(t *testing.T) {
 	if len(e.Text) != maxText {
 		t.Errorf("text of %d bytes, want %d", len(e.Text), maxText)
 	}
-	if s := e.Error(); strings.ContainsAny(s, "\x1b\xff") || !strings.Contains(s, `\x1b`) {
+	if s := e.Error(); strings.ContainsRune(s, 0x1b) || strings.Contains(s, "\xff") || !strings.Contains(s, `\x1b`) {
 		t.Errorf("error text not quoted: %q", s)
 	}
 }

@@ -17,7 +17,6 @@ type getView struct {
 	*terminal
 	last   transfer.Progress
 	before time.Time
-	sparse bool
 	ids    []shownID
 }
 
