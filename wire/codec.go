@@ -136,6 +136,19 @@ func readBody(r io.Reader, n int) ([]byte, error) {
 	return b, nil
 }
 
+// readEnd checks that a stream ends here.
+func readEnd(r io.Reader, message string) error {
+	var b [1]byte
+	switch n, err := io.ReadFull(r, b[:]); {
+	case n > 0:
+		return malformed(message, "has bytes behind its end")
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
+}
+
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -32,7 +32,7 @@
 //	u32, u64    unsigned, big-endian, fixed width
 //	hash        32 bytes
 //	bytes<=N    varint length, at most N, and that many bytes
-//	proof       bytes<=32 of length 0 (none) or 32
+//	proof       bytes<=32 of length 0 (none) or 32, see "Proof"
 //
 // Bytes that are left over behind the last field of a body are malformed: a
 // message has no room for extensions, because a new field is a new request
@@ -41,7 +41,10 @@
 //
 // # Request
 //
-// The client sends one request and finishes its side of the stream.
+// The client sends one request and finishes its side of the stream at once: the
+// end of the stream is part of the request, and more bytes are malformed. A
+// request that ends before it is whole, or takes too long, is answered by a
+// reset of both sides of the stream.
 //
 //	varint  type
 //	varint  length of the body, at most 4096
@@ -50,8 +53,9 @@
 //	type  name      body
 //	1     hello     varint flags: bit 0 = send the manifest with the offer if it
 //	                is at most 65536 bytes long; every other bit is 0
-//	                bytes<=1024 selector: which file; empty = the only one
-//	                proof: HMAC of the access token (client's role)
+//	                bytes<=1024 selector: which file, compared byte by byte;
+//	                empty = the only one
+//	                proof: the client's
 //	2     manifest  hash checksum of the version that is meant
 //	3     range     hash checksum of the version that is meant
 //	                varint offset, in bytes
@@ -75,7 +79,8 @@
 //	1       indexing     varint bytes hashed so far, varint bytes in all,
 //	                     each at most 2^44, the first at most the second; only
 //	                     in reply to hello; more frames follow, until an offer
-//	                     or a status that ends the reply
+//	                     or a status that ends the reply; both numbers may fall
+//	                     when the file changes while it is hashed
 //	2       changed      text: the version that is named is no longer held
 //	3       not found    text: no file of that selector
 //	4       out of range text: the range does not lie within the file
@@ -111,9 +116,11 @@
 //	            from those seconds
 //	hash        checksum: BLAKE3-256 of the whole file
 //	hash        digest: BLAKE3-256 of the encoded manifest
-//	bytes<=230  name: UTF-8, empty when the server has none that it can offer
-//	proof       HMAC of the access token (server's role)
-//	varint      length of the manifest that follows in a frame of its own; 0 =
+//	bytes<=230  name: UTF-8, empty when the server has none that it can offer;
+//	            what a client writes to is for the client to decide
+//	proof       the server's
+//	varint      length of the manifest that follows in a frame of its own: that
+//	            of the file's manifest if hello asked for it and it fits, else 0 =
 //	            none follows; at most 65536
 //
 // # Manifest
@@ -133,6 +140,16 @@
 // redundant; a client refuses a manifest whose header is not what the size
 // demands, and one whose values do not merge to the checksum. An empty file has
 // no chunk; its checksum is the BLAKE3 of no bytes.
+//
+// # Proof
+//
+// Where both sides hold an access token, each proves it to the other: with
+// HMAC-SHA256, the token's bytes as the key, over the role ("client" or
+// "server", ASCII) and 32 bytes that TLS exports for this connection (RFC 8446,
+// section 7.5) with the label "EXPORTER-malcolm-auth" and an empty context.
+// Nobody who relays it can use it on another connection. A server that asks for
+// a token answers "denied" to a hello without a valid proof, and to everything
+// that comes before a hello with one.
 //
 // # Codes
 //

@@ -98,6 +98,9 @@ func ReadRequest(r io.Reader) (Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := readEnd(r, "request"); err != nil {
+		return nil, err
+	}
 	return parseRequest(t, body)
 }
 
