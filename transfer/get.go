@@ -226,10 +226,14 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	if err := g.fetchAll(ctx, t, d); err != nil {
 		return err
 	}
-	return g.do(ctx, t, func() (err error) {
+	err = g.do(ctx, t, func() (err error) {
 		g.result.Path, err = g.part.Commit()
 		return err
 	})
+	if g.result.Path != "" {
+		return nil // also when ctx ended meanwhile
+	}
+	return err
 }
 
 // existing returns the path of the part file if there is one.

@@ -14,6 +14,16 @@ import (
 	"malcolm/wire"
 )
 
+const (
+	// limitedWindow is a stream's window with a limited rate, in seconds of a
+	// server's share of it. QUIC tells the sender of progress each time that a
+	// quarter of the window was read, and that must be well before the sender
+	// takes the stream for stalled.
+	limitedWindow = 20
+	// minStreamWindow is the smallest such window, in bytes.
+	minStreamWindow = 32 << 10
+)
+
 var (
 	errDuplicate  = errors.New("is the same server as another one")
 	errNoAnswer   = errors.New("no answer")
@@ -111,6 +121,10 @@ func (g *getting) dial(ctx context.Context, remote netip.AddrPort) (*transport.C
 		return nil, err
 	}
 	stream, all := transport.InitialWindows(len(g.cfg.Targets))
+	if g.cfg.Limit > 0 {
+		share := g.cfg.Limit / int64(len(g.cfg.Targets))
+		stream = min(stream, max(share*limitedWindow, minStreamWindow))
+	}
 	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, nil), Windows: g.windows, StreamWindow: stream, ConnWindow: all,
 	})

@@ -63,11 +63,14 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 	g.hashed = &done
 	state := partfile.FinalWrong
 	err := g.do(ctx, t, func() error {
-		f, err := fsys.Open(name)
+		f, size, err := partfile.OpenFinal(fsys, name)
 		if err != nil {
-			return &FileError{Op: "open", Path: fsys.Path(name), Err: unwrapPath(err)}
+			return err
 		}
 		defer f.Close()
+		if size != g.layout.Size {
+			return nil
+		}
 		_, sum, err := manifest.Build(ctx, f, g.layout.Size, manifest.BuildOptions{Done: &done})
 		if err != nil && ctx.Err() == nil {
 			return &FileError{Op: "read", Path: fsys.Path(name), Err: err}

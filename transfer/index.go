@@ -86,9 +86,10 @@ func (ix *index) isCurrent(v *version) bool {
 }
 
 // run makes a version, tells ready of it, and makes a new one each time the
-// last was invalidated. It returns when ctx ends (nil) or when the source
+// last was invalidated. It tells unsteady when the source changed while it was
+// hashed, and begins again. It returns when ctx ends (nil) or when the source
 // cannot be read.
-func (ix *index) run(ctx context.Context, ready func(*version)) error {
+func (ix *index) run(ctx context.Context, ready func(*version), unsteady func()) error {
 	for {
 		v, err := ix.build(ctx)
 		if ctx.Err() != nil {
@@ -98,6 +99,7 @@ func (ix *index) run(ctx context.Context, ready func(*version)) error {
 			return err
 		}
 		if v == nil {
+			unsteady()
 			if sleep(ctx, time.Second) != nil {
 				return nil
 			}

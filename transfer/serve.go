@@ -112,7 +112,8 @@ func (s *serving) run(ctx context.Context) error {
 	})
 	wg.Go(func() {
 		ready := func(v *version) { s.post(accepting, s.readyEvent(v)) }
-		if err := s.index.run(accepting, ready); err != nil {
+		unsteady := func() { s.post(accepting, Unsteady{}) }
+		if err := s.index.run(accepting, ready, unsteady); err != nil {
 			stopAccepting(&FileError{Op: "read", Path: s.cfg.Name, Err: err})
 		}
 	})

@@ -8,7 +8,7 @@ import (
 )
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
-// [Status], [ServerFailed], [Stopping] or [Stopped].
+// [Unsteady], [Status], [ServerFailed], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -27,6 +27,10 @@ type Ready struct {
 	ID       certs.ServerID
 	Addrs    []net.Addr
 }
+
+// Unsteady says that the file changed while it was hashed, and that the hashing
+// begins again.
+type Unsteady struct{}
 
 // ServerFailed says that a virtual server's socket failed; the others go on.
 type ServerFailed struct {
@@ -76,6 +80,7 @@ type VirtualStatus struct {
 
 func (Listening) serveEvent()    {}
 func (Ready) serveEvent()        {}
+func (Unsteady) serveEvent()     {}
 func (ServerFailed) serveEvent() {}
 func (Stopping) serveEvent()     {}
 func (Stopped) serveEvent()      {}

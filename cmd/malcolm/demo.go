@@ -67,7 +67,7 @@ func (c *demoCmd) run(ctx context.Context, _ []string, sys system) (err error) {
 			err = demoError("clean up", removeErr)
 		}
 	}()
-	d := &demo{terminal: t, dir: dir}
+	d := &demo{terminal: t, dir: dir, name: demoName}
 	if err := d.prepare(ctx, c.File); err != nil {
 		return err
 	}
@@ -87,6 +87,7 @@ func demoError(op string, err error) error {
 type demo struct {
 	*terminal
 	dir      string
+	name     string // of the file and its copy
 	file     *os.File
 	size     int64
 	identity *certs.Identity
@@ -103,6 +104,9 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if path != "" {
+		if base := filepath.Base(path); transfer.CheckName(base) == nil {
+			d.name = base
+		}
 		d.file, err = openServed(path)
 	} else {
 		d.file, err = d.makeFile(ctx)
@@ -189,6 +193,7 @@ func (d *demo) show(ctx context.Context) error {
 	err := runGet(ctx, d.terminal, transfer.GetConfig{
 		Targets:  d.targets,
 		Dir:      d.copyDir(),
+		Name:     d.name,
 		Limit:    max(d.size/demoSeconds, 1<<20),
 		Interval: demoInterval,
 		Events: func(e transfer.GetEvent) {
@@ -223,7 +228,7 @@ func (d *demo) serve(ctx context.Context, label string, source transfer.Source, 
 	defer once()
 	label = fmt.Sprintf("%-6s |", label)
 	err := transfer.Serve(ctx, transfer.ServeConfig{
-		Source: source, Name: demoName, Identity: d.identity, Conns: conns,
+		Source: source, Name: d.name, Identity: d.identity, Conns: conns,
 		Events: func(e transfer.ServeEvent) {
 			switch e := e.(type) {
 			case transfer.Listening:
@@ -245,7 +250,7 @@ func (d *demo) serve(ctx context.Context, label string, source transfer.Source, 
 
 // compare reads both files.
 func (d *demo) compare() error {
-	copied, err := os.Open(filepath.Join(d.copyDir(), demoName))
+	copied, err := os.Open(filepath.Join(d.copyDir(), d.name))
 	if err != nil {
 		return demoError("open", err)
 	}

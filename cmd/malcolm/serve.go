@@ -260,6 +260,8 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.greet(e)
 	case transfer.Status:
 		v.status(e, time.Now())
+	case transfer.Unsteady:
+		v.warn("%s changed while it was hashed: hashing it again", shellQuote(v.name))
 	case transfer.ServerFailed:
 		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
 	case transfer.Stopping:

@@ -10,7 +10,15 @@ import (
 // A signalError is the cause with which a run ends that a signal ended.
 type signalError struct{ signal syscall.Signal }
 
-func (e *signalError) Error() string { return "ended by a signal: " + e.signal.String() }
+func (e *signalError) Error() string {
+	switch e.signal {
+	case syscall.SIGINT:
+		return "interrupted"
+	case syscall.SIGTERM:
+		return "terminated"
+	}
+	return "the terminal hung up"
+}
 
 // exitCode is what a shell reports for a program that the signal ended.
 func (e *signalError) exitCode() int { return 128 + int(e.signal) }
