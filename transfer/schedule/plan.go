@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Actions are what [Schedule.Plan] wants done.
 type Actions struct {
@@ -10,100 +13,129 @@ type Actions struct {
 
 // Plan returns what to do now. Ranges in it count as under way from here on.
 // It is called after every change of the state and at least every second.
+// Equal calls in equal order have equal results.
 func (s *Schedule) Plan(now time.Time) Actions {
-	var a Actions
-	a.Cancel = s.stalls(now)
-	for progress := true; progress && s.queued > 0; {
-		progress = false
-		for range s.order {
-			id := s.order[s.turn%len(s.order)]
-			s.turn++
-			if r, ok := s.next(id, now); ok {
-				a.Fetch = append(a.Fetch, r)
-				progress = true
-			}
-		}
+	o := s.survey(now)
+	a := Actions{Cancel: s.stalls(o)}
+	a.Fetch = s.round(a.Fetch, o, idleServers)
+	for given := -1; given < len(a.Fetch); {
+		given = len(a.Fetch)
+		a.Fetch = s.round(a.Fetch, o, allServers)
 	}
 	return a
 }
 
-// next takes one range from the queue for a server that wants work.
-func (s *Schedule) next(id int, now time.Time) (Range, bool) {
-	if !s.wants(id, now) {
-		return Range{}, false
+// Who takes part in a round.
+const (
+	idleServers = true
+	allServers  = false
+)
+
+// round lets servers that want work have one range each, beginning behind the
+// one that got the last range, and appends these ranges to fetch.
+func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
+	if s.queued == 0 {
+		return fetch
 	}
-	v := s.servers[id]
-	first := s.front()
-	if first < 0 {
-		return Range{}, false
-	}
-	budget := s.rangeLen(v)
-	r := Range{Server: id, First: first}
-	var length int64
-	for c := first; c < s.cfg.Chunks && s.chunks[c] == missing; c++ {
-		n := s.length(c)
-		if r.Count > 0 && length+n > budget {
+	soonest := s.soonest(o)
+	start := s.turn
+	for i := range s.order {
+		at := (start + i) % len(s.order)
+		v := s.order[at]
+		if idle && len(v.ranges) > 0 {
+			continue
+		}
+		first := s.missing.first()
+		if first < 0 {
 			break
 		}
-		s.chunks[c] = underway
-		r.Count++
-		length += n
+		if s.wants(v, o, s.length(first), soonest) {
+			fetch = append(fetch, s.take(v, first, o))
+			s.turn = at + 1
+		}
 	}
-	s.queued -= length
-	s.lastID++
-	r.ID = s.lastID
-	s.ranges[r.ID] = &rangeState{Range: r, owed: length}
-	if v.streams == 0 {
-		v.heard = now
-	}
-	v.streams++
-	v.owed += length
-	return r, true
+	return fetch
 }
 
-// wants reports whether a server should be asked for more.
-func (s *Schedule) wants(id int, now time.Time) bool {
-	v := s.servers[id]
-	if now.Before(v.resume) {
+// soonest returns in how many seconds one of the working servers would have
+// done all that is in the queue, by the estimates of the rates.
+func (s *Schedule) soonest(o outlook) float64 {
+	soonest := math.Inf(1)
+	for _, v := range s.order {
+		if v.pause == 0 && !v.resting(o.now) && !v.silent(o.now) {
+			soonest = min(soonest, v.takes(s.queued))
+		}
+	}
+	return soonest
+}
+
+// takes returns in how many seconds a server would have sent what it owes and
+// n bytes more; infinity when its rate is not known.
+func (v *server) takes(n int64) float64 {
+	return float64(v.owed+n) / v.rate.Rate()
+}
+
+// wants reports whether a server should be asked for more; length is that of
+// the chunk at the front of the queue.
+func (s *Schedule) wants(v *server, o outlook, length int64, soonest float64) bool {
+	switch {
+	case v.resting(o.now):
 		return false
-	}
-	if v.streams == 0 {
-		return v.pause == 0 || s.mayProbe(id, now)
-	}
-	if v.pause > 0 || v.streams >= MaxStreams || len(s.ranges) >= MaxStreamsTotal {
+	case v.pause > 0:
+		return len(v.ranges) == 0 && s.mayProbe(v, o)
+	case v.rate.Rate() > 0 && v.takes(length) > soonest:
 		return false
-	}
-	if s.cfg.Limit > 0 && s.owed()+s.cfg.ChunkSize > s.ahead() {
+	case len(v.ranges) == 0:
+		return true
+	case len(v.ranges) >= MaxStreams || len(s.ranges) >= MaxStreamsTotal:
 		return false
-	}
-	if v.streams < MinStreams {
+	case s.cfg.Limit > 0 && s.owed+length > s.ahead():
+		return false
+	case len(v.ranges) < MinStreams:
 		return true
 	}
 	bandwidthDelay := 2 * v.rate.Rate() * v.rtt.Seconds()
 	return float64(v.owed) < max(bandwidthDelay, float64(s.cfg.ChunkSize))
 }
 
-// mayProbe reports whether a server that fell silent may have a chunk again:
-// not when so little is left that the others would wait for it in vain.
-func (s *Schedule) mayProbe(id int, now time.Time) bool {
-	return !s.otherSends(id, now) || s.queued > probeChunks*s.cfg.ChunkSize*int64(len(s.servers))
+// take hands a range to a server that begins with the chunk first, the front
+// of the queue.
+func (s *Schedule) take(v *server, first int, o outlook) Range {
+	s.lastID++
+	r := &rangeState{Range: Range{ID: s.lastID, Server: v.id, First: first}, by: v}
+	budget := s.rangeLen(v, o)
+	for c := first; c < s.cfg.Chunks && s.chunks[c] == missing; c++ {
+		n := s.length(c)
+		if r.Count > 0 && r.owed+n > budget {
+			break
+		}
+		s.chunks[c] = underway
+		s.missing.remove(c)
+		r.Count++
+		r.owed += n
+	}
+	if v.owed == 0 {
+		v.heard = later(v.heard, o.now)
+	}
+	s.queued -= r.owed
+	v.owed += r.owed
+	s.owed += r.owed
+	v.ranges = append(v.ranges, r)
+	s.ranges[r.ID] = r
+	return r.Range
 }
 
 // rangeLen returns how many bytes a server's next range may have; a range of
 // one chunk is always allowed.
-func (s *Schedule) rangeLen(v *server) int64 {
+func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	rate := v.rate.Rate()
 	if rate == 0 || v.pause > 0 {
 		return 0
 	}
-	var total float64
-	for _, other := range s.servers {
-		total += other.rate.Rate()
-	}
-	share := float64(s.queued) * rate / total / 2
+	share := float64(s.queued) * rate / max(o.rate, rate) / 2
 	n := int64(min(rate*rangeTime.Seconds(), share, MaxRangeLen))
 	if s.cfg.Limit > 0 {
-		n = min(n, s.ahead()-s.owed())
+		n = min(n, s.ahead()-s.owed)
 	}
 	return n
 }
@@ -111,56 +143,4 @@ func (s *Schedule) rangeLen(v *server) int64 {
 // ahead returns how many bytes may be under way with a limited rate.
 func (s *Schedule) ahead() int64 {
 	return int64(float64(s.cfg.Limit) * limitAhead.Seconds())
-}
-
-func (s *Schedule) owed() (n int64) {
-	for _, v := range s.servers {
-		n += v.owed
-	}
-	return n
-}
-
-// front returns the first chunk in the queue, or -1.
-func (s *Schedule) front() int {
-	for ; s.low < s.cfg.Chunks; s.low++ {
-		if s.chunks[s.low] == missing {
-			return s.low
-		}
-	}
-	return -1
-}
-
-// stalls returns the ranges of silent servers, if another server could do
-// their work, and lets those servers pause.
-func (s *Schedule) stalls(now time.Time) (cancel []int) {
-	for id, v := range s.servers {
-		if !v.silent(now) || !s.otherSends(id, now) {
-			continue
-		}
-		v.pause = min(max(2*v.pause, minSilence), maxPause)
-		v.resume = now.Add(v.pause)
-		for rid, r := range s.ranges {
-			if r.Server == id && !r.cancelled {
-				r.cancelled = true
-				cancel = append(cancel, rid)
-			}
-		}
-	}
-	return cancel
-}
-
-// silent reports whether a server owes bytes and has sent none for so long
-// that others may take its work.
-func (v *server) silent(now time.Time) bool {
-	return v.owed > 0 && !now.Before(v.resume) && now.Sub(v.heard) >= max(minSilence, silenceRTTs*v.rtt)
-}
-
-// otherSends reports whether a server other than id could take its work.
-func (s *Schedule) otherSends(id int, now time.Time) bool {
-	for other, v := range s.servers {
-		if other != id && v.pause == 0 && !v.silent(now) {
-			return true
-		}
-	}
-	return false
 }

@@ -16,16 +16,27 @@
 //     self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput. C-36,
 //     1987).
 //   - A server whose rate is not known yet gets ranges of one chunk.
-//   - A server that is silent while another one sends loses its work: its
-//     ranges are cancelled and go back to the queue. It is asked again for one
-//     chunk after a pause that doubles each time.
+//   - Servers with nothing to do come first, then all in turn.
+//   - Nobody takes a chunk that another server would finish sooner even if that
+//     one did all that is in the queue. So the last chunks are not left to the
+//     slowest.
+//   - A server that is silent while another one could take its work loses it:
+//     its ranges are cancelled and go back to the queue. It is asked again for
+//     one chunk after a pause that doubles each time until it sends, unless the
+//     others will be done before it is known whether it sends. A silence that
+//     cost part of a chunk must last twice as long to count the next time,
+//     until a range of that server arrives whole: else servers with regular
+//     gaps would take long chunks from each other for ever.
 //   - With a limit on the total rate, no more than one second of it is asked
 //     for ahead, but at least one chunk a server.
 //
 // A chunk is in the hands of at most one range at any time.
 package schedule
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// MinStreams and MaxStreams bound the ranges under way at one server.
@@ -49,9 +60,8 @@ const (
 	maxPause   = time.Minute
 	// silenceRTTs is the silence that counts as a stall, in least round trips.
 	silenceRTTs = 4
-	// probeChunks a server must be in the queue for a silent one to be asked
-	// again while others send.
-	probeChunks = 4
+	// maxGrace bounds the longer silence of a server that lost part of a chunk.
+	maxGrace = 30 * time.Second
 )
 
 // Config describes the file and the limits of one transfer.
@@ -90,33 +100,36 @@ const (
 type Schedule struct {
 	cfg     Config
 	chunks  []chunkState
-	low     int   // no chunk below it is missing
-	queued  int64 // bytes in the queue
-	left    int   // chunks that are not good
+	missing chunkSet // the queue: chunks whose state is missing
+	queued  int64    // bytes in the queue
+	left    int      // chunks that are not good
 	ranges  map[int]*rangeState
+	owed    int64 // of all servers
 	servers map[int]*server
-	order   []int // servers in the order in which they joined
-	turn    int   // where the next round of Plan begins, in order
+	order   []*server // in the order in which they joined
+	turn    int       // where the next round begins, in order
 	lastID  int
 }
 
 type rangeState struct {
 	Range
-	owed      int64 // bytes of it that have not arrived
+	by        *server
+	owed      int64 // bytes that are expected and have not arrived; 0 once it is given up
 	cancelled bool
 }
 
 type server struct {
-	rtt     time.Duration // least round trip
-	streams int           // ranges under way
-	owed    int64         // bytes asked for that have not arrived
-
-	rate Meter
+	id     int
+	rtt    time.Duration // least round trip
+	ranges []*rangeState // under way, also cancelled ones, oldest first
+	owed   int64         // of its ranges
+	rate   Meter
 
 	// Silence of the network.
-	heard  time.Time // when bytes last arrived, or when the first range was asked for
-	pause  time.Duration
-	resume time.Time // not asked for anything before this time
+	heard  time.Time     // when bytes last arrived, or when it began to owe some
+	pause  time.Duration // after the last stall; 0 once bytes have come since
+	resume time.Time     // not asked for anything before this time
+	grace  time.Duration // silence that it is allowed at least
 }
 
 // New returns a schedule with an empty queue.
@@ -124,7 +137,7 @@ func New(cfg Config) *Schedule {
 	return &Schedule{
 		cfg:     cfg,
 		chunks:  make([]chunkState, cfg.Chunks),
-		low:     cfg.Chunks,
+		missing: newChunkSet(cfg.Chunks),
 		left:    cfg.Chunks,
 		ranges:  make(map[int]*rangeState),
 		servers: make(map[int]*server),
@@ -145,6 +158,7 @@ func (s *Schedule) Good(chunk int) {
 	case good:
 		return
 	case missing:
+		s.missing.remove(chunk)
 		s.queued -= s.length(chunk)
 	}
 	s.chunks[chunk] = good
@@ -160,23 +174,27 @@ func (s *Schedule) Join(id int, rtt time.Duration, now time.Time) {
 	if _, ok := s.servers[id]; ok {
 		return
 	}
-	v := &server{rtt: rtt, heard: now}
+	v := &server{id: id, rtt: rtt, heard: now}
 	v.rate.Start(rateTime, now)
 	s.servers[id] = v
-	s.order = append(s.order, id)
+	s.order = append(s.order, v)
 }
 
-// Leave removes a server. Its ranges stay under way until [Schedule.End].
+// Leave removes a server. Its ranges stay under way until [Schedule.End], but
+// nothing more is expected from them.
 func (s *Schedule) Leave(id int) {
-	if _, ok := s.servers[id]; !ok {
+	v := s.servers[id]
+	if v == nil {
 		return
 	}
+	for _, r := range v.ranges {
+		s.giveUp(r)
+	}
 	delete(s.servers, id)
-	for i, o := range s.order {
-		if o == id {
-			s.order = append(s.order[:i], s.order[i+1:]...)
-			break
-		}
+	i := slices.Index(s.order, v)
+	s.order = slices.Delete(s.order, i, i+1)
+	if s.turn > i {
+		s.turn--
 	}
 }
 
@@ -184,32 +202,28 @@ func (s *Schedule) Leave(id int) {
 func (s *Schedule) Servers() int { return len(s.servers) }
 
 // Arrived says how many bytes have come on a range since the last call for it,
-// and is called with 0 too, at least every second, so that the rates fall
-// while nothing comes. heard is when bytes last came from the network; time in
-// which malcolm itself did not read is not silence, so the caller passes now
-// for a range that waits for malcolm.
+// and is called with 0 too, at least every second, so that silence is noticed.
+// heard is when bytes last came from the network; time in which malcolm itself
+// did not read is not silence, so the caller passes now for a range that waits
+// for malcolm.
 func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 	r := s.ranges[id]
 	if r == nil {
 		return
 	}
-	bytes = min(bytes, r.owed)
-	r.owed -= bytes
-	v := s.servers[r.Server]
-	if v == nil {
+	s.expectLess(r, min(bytes, r.owed))
+	if r.cancelled && bytes == 0 {
 		return
 	}
-	v.owed -= bytes
-	if heard.After(v.heard) {
-		v.heard = heard
-	}
+	r.by.heard = later(r.by.heard, heard)
 	if bytes > 0 {
-		v.pause = 0
+		r.by.pause = 0
 	}
 }
 
-// Sample updates the moving averages with the bytes that arrived from each
-// server since the last call.
+// Sample updates the moving averages with the bytes that arrived from a server
+// since the last call. It is called with 0 too, several times a second, so that
+// the rate falls while nothing comes of what was asked for.
 func (s *Schedule) Sample(id int, bytes int64, rtt time.Duration, now time.Time) {
 	v := s.servers[id]
 	if v == nil {
@@ -217,6 +231,10 @@ func (s *Schedule) Sample(id int, bytes int64, rtt time.Duration, now time.Time)
 	}
 	if rtt > 0 {
 		v.rtt = rtt
+	}
+	if bytes == 0 && v.owed == 0 {
+		v.rate.Skip(now)
+		return
 	}
 	v.rate.Add(bytes, now)
 }
@@ -237,16 +255,20 @@ func (s *Schedule) End(id int) {
 	if r == nil {
 		return
 	}
+	s.giveUp(r)
 	delete(s.ranges, id)
+	whole := true
 	for c := r.First; c < r.First+r.Count; c++ {
 		if s.chunks[c] == underway {
 			s.put(c)
+			whole = false
 		}
 	}
-	if v := s.servers[r.Server]; v != nil {
-		v.owed -= r.owed
-		v.streams--
+	if whole {
+		r.by.grace = 0
 	}
+	i := slices.Index(r.by.ranges, r)
+	r.by.ranges = slices.Delete(r.by.ranges, i, i+1)
 }
 
 // Pause keeps a server from being asked before the given time.
@@ -256,10 +278,19 @@ func (s *Schedule) Pause(id int, until time.Time) {
 	}
 }
 
+// giveUp expects nothing more from a range.
+func (s *Schedule) giveUp(r *rangeState) { s.expectLess(r, r.owed) }
+
+func (s *Schedule) expectLess(r *rangeState, bytes int64) {
+	r.owed -= bytes
+	r.by.owed -= bytes
+	s.owed -= bytes
+}
+
 func (s *Schedule) put(chunk int) {
 	s.chunks[chunk] = missing
+	s.missing.add(chunk)
 	s.queued += s.length(chunk)
-	s.low = min(s.low, chunk)
 }
 
 func (s *Schedule) length(chunk int) int64 {

@@ -1,0 +1,156 @@
+package transfer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// An evil server speaks malcolm/1 by hand. Without hooks it is an honest one,
+// which serves data; a hook that is not nil replies in its place, and belongs
+// to the goroutine of its stream. A reply ends when the hook returns, unless
+// it says that the stream is to be left as it is.
+type evil struct {
+	target   Target
+	data     []byte
+	offer    wire.Offer
+	manifest wire.Manifest
+	streams  int64 // that a client may have open; 0: the default
+
+	onStream   func(st *transport.Stream) bool   // before the request is read; true: that was all
+	onHello    func(st *transport.Stream, n int) // n is 0 for the first one
+	onManifest func(st *transport.Stream)
+	onRange    func(st *transport.Stream, r wire.RangeRequest)
+
+	hellos, manifests, ranges atomic.Int64
+
+	cancel context.CancelFunc
+	ctx    context.Context
+	done   chan struct{}
+}
+
+// evil starts an evil server under an identity of testIDs. It offers data and
+// its manifest inline; prepare may change that.
+func (w *world) evil(data []byte, id int, prepare func(e *evil)) *evil {
+	e := &evil{target: w.nextTargets(1)[0], data: data, done: make(chan struct{})}
+	e.manifest, e.offer.Checksum = hashes(data)
+	e.offer.Size = int64(len(data))
+	e.offer.Name = "data.bin"
+	e.offer.ModTime = time.Unix(1e9, 0)
+	e.offer.Digest = manifest.Digest(e.manifest)
+	e.offer.ManifestLen = len(e.manifest.Bytes())
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	w.link(e.target)
+	w.evils = append(w.evils, e)
+	if prepare != nil {
+		prepare(e)
+	}
+	tls, err := testIDs[id].ServerTLS(time.Now(), wire.ALPN)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	addr := netip.AddrPortFrom(netip.MustParseAddr(e.target.Host), e.target.Port)
+	l, err := transport.Listen(w.socket(net.UDPAddrFromAddrPort(addr)), transport.ListenOptions{TLS: tls, MaxStreams: e.streams})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	go e.run(l)
+	return e
+}
+
+func (e *evil) run(l *transport.Listener) {
+	defer close(e.done)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer l.Close()
+	for {
+		conn, err := l.Accept(e.ctx)
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			defer conn.Close(uint64(wire.CloseDone), "")
+			for {
+				st, err := conn.AcceptStream(e.ctx)
+				if err != nil {
+					return
+				}
+				wg.Go(func() { e.answer(st) })
+			}
+		})
+	}
+}
+
+func (e *evil) answer(st *transport.Stream) {
+	if e.onStream != nil && e.onStream(st) {
+		return
+	}
+	req, err := wire.ReadRequest(st)
+	if err != nil {
+		return
+	}
+	switch req := req.(type) {
+	case wire.Hello:
+		n := int(e.hellos.Add(1)) - 1
+		if e.onHello != nil {
+			e.onHello(st, n)
+		} else {
+			e.sendOffer(st, e.offer)
+		}
+	case wire.ManifestRequest:
+		e.manifests.Add(1)
+		if e.onManifest != nil {
+			e.onManifest(st)
+		} else {
+			e.sendManifest(st)
+		}
+	case wire.RangeRequest:
+		e.ranges.Add(1)
+		if e.onRange != nil {
+			e.onRange(st, req)
+		} else {
+			e.sendRange(st, req)
+		}
+	}
+	st.CloseWrite()
+}
+
+// frame sends one frame of a reply.
+func frame(st *transport.Stream, status wire.Status, body []byte) {
+	b := wire.Header{Status: status, Length: uint64(len(body))}.Append(nil)
+	st.Write(append(b, body...))
+}
+
+// sendOffer sends an offer, and the manifest if it announces one.
+func (e *evil) sendOffer(st *transport.Stream, o wire.Offer) {
+	frame(st, wire.StatusOK, o.Append(nil))
+	if o.ManifestLen > 0 {
+		e.sendManifest(st)
+	}
+}
+
+func (e *evil) sendManifest(st *transport.Stream) { frame(st, wire.StatusOK, e.manifest.Bytes()) }
+
+func (e *evil) sendRange(st *transport.Stream, r wire.RangeRequest) {
+	frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length])
+}
+
+// wait blocks until the end of the world.
+func (e *evil) wait() { <-e.ctx.Done() }
+
+func TestEvilIsHonestWithoutHooks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk+5, 1)
+		e := w.evil(data, 0, nil)
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		o.has("data.bin", data)
+	})
+}

@@ -1,0 +1,482 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"malcolm/certs"
+	"malcolm/transfer/manifest"
+)
+
+// chunk is the chunk size of every file in these tests.
+const chunk = manifest.MinChunkSize
+
+// testIDs are identities to serve under, made once.
+var testIDs = func() (ids [4]*certs.Identity) {
+	for i := range ids {
+		id, err := certs.Generate()
+		if err != nil {
+			panic(err)
+		}
+		ids[i] = id
+	}
+	return ids
+}()
+
+// A world is a simulated network in virtual time with servers in it. It is the
+// router of the network and the [Network] of the clients.
+type world struct {
+	t       *testing.T
+	nodes   simnet.PerfectRouter
+	servers []*server
+	evils   []*evil
+
+	mu    sync.Mutex
+	rng   *rand.Rand
+	links map[netip.AddrPort]*link
+	wires []*simnet.SimulatedLink
+	port  int // the last one that a client has
+}
+
+// bubble runs f in a world of its own, which must be empty of goroutines when
+// f has returned and the servers have been stopped.
+func bubble(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, rng: rand.New(rand.NewPCG(1, 2)), links: make(map[netip.AddrPort]*link), port: 20000}
+		t.Cleanup(w.close)
+		f(t, w)
+	})
+}
+
+func (w *world) close() {
+	for _, s := range w.servers {
+		s.src.release()
+		s.cancel()
+	}
+	for _, e := range w.evils {
+		e.cancel()
+	}
+	for _, s := range w.servers {
+		<-s.done
+	}
+	for _, e := range w.evils {
+		<-e.done
+	}
+	for _, l := range w.wires {
+		l.Close()
+	}
+}
+
+// A link is one server's way to all others, the same in both directions. Its
+// settings may be changed while packets are under way.
+type link struct {
+	w *world
+
+	// under w.mu
+	delay time.Duration // one way
+	rate  float64       // bytes a second, each way; 0: no bound
+	loss  float64       // of packets, 0 to 1
+	hole  bool          // loses everything
+	free  [2]time.Time  // when the last byte so far has left, from and to the server
+	lost  int           // packets by loss
+	eaten int           // packets by the hole
+	spilt int           // packets by a full queue
+}
+
+const (
+	defaultDelay = 10 * time.Millisecond
+	defaultRate  = 8 << 20
+	// queueTime is how much of its rate a link holds before it drops.
+	queueTime = 100 * time.Millisecond
+)
+
+// set changes the link under the lock.
+func (l *link) set(f func(l *link)) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	f(l)
+}
+
+// dropped returns the packets lost by chance and those swallowed by the hole.
+func (l *link) dropped() (lost, eaten int) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.lost, l.eaten
+}
+
+// linkOf returns the link that a packet takes and in which direction. w.mu is
+// held.
+func (w *world) linkOf(p simnet.Packet) (*link, int) {
+	if l := w.links[p.From.(*net.UDPAddr).AddrPort()]; l != nil {
+		return l, 0
+	}
+	return w.links[p.To.(*net.UDPAddr).AddrPort()], 1
+}
+
+// SendPacket implements simnet.Router.
+func (w *world) SendPacket(p simnet.Packet) error {
+	if w.drops(p) {
+		return nil
+	}
+	// As with UDP, nobody tells the sender that nobody listens.
+	_ = w.nodes.SendPacket(p)
+	return nil
+}
+
+func (w *world) drops(p simnet.Packet) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, way := w.linkOf(p)
+	switch {
+	case l == nil:
+		return true
+	case l.hole:
+		l.eaten++
+		return true
+	case l.loss > 0 && w.rng.Float64() < l.loss:
+		l.lost++
+		return true
+	case l.rate > 0 && time.Until(l.free[way]) > queueTime:
+		l.spilt++
+		return true
+	}
+	return false
+}
+
+// transit returns how long a packet takes, behind those that went before.
+func (w *world) transit(p simnet.Packet) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, way := w.linkOf(p)
+	now := time.Now()
+	if l.rate == 0 {
+		return l.delay
+	}
+	if l.free[way].Before(now) {
+		l.free[way] = now
+	}
+	l.free[way] = l.free[way].Add(time.Duration(float64(len(p.Data)) / l.rate * float64(time.Second)))
+	return l.free[way].Sub(now) + l.delay
+}
+
+// AddNode implements simnet.Router.
+func (w *world) AddNode(addr net.Addr, receiver simnet.PacketReceiver) {
+	w.nodes.AddNode(addr, receiver)
+}
+
+// socket returns a socket at an address, in the place of an earlier one.
+func (w *world) socket(addr *net.UDPAddr) net.PacketConn {
+	settings := simnet.LinkSettings{MTU: 1500}
+	l := &simnet.SimulatedLink{UploadPacket: w, LatencyFunc: w.transit, UplinkSettings: settings, DownlinkSettings: settings}
+	c := simnet.NewBlockingSimConn(addr, l)
+	l.Start()
+	w.mu.Lock()
+	w.wires = append(w.wires, l)
+	w.mu.Unlock()
+	w.AddNode(addr, l)
+	return c
+}
+
+// link returns the link of the server at an address.
+func (w *world) link(t Target) *link {
+	at := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.links[at] == nil {
+		w.links[at] = &link{w: w, delay: defaultDelay, rate: defaultRate}
+	}
+	return w.links[at]
+}
+
+// Resolve implements [Network]. The host "twin" is the first server's.
+func (w *world) Resolve(_ context.Context, host string) ([]netip.Addr, error) {
+	if host == "twin" {
+		host = "10.0.0.1"
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil, errors.New("no such host")
+	}
+	return []netip.Addr{addr}, nil
+}
+
+// Open implements [Network].
+func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
+	w.mu.Lock()
+	w.port++
+	port := w.port
+	w.mu.Unlock()
+	return w.socket(&net.UDPAddr{IP: net.IPv4(10, 9, 0, 1).To4(), Port: port}), nil
+}
+
+// nextTargets returns n addresses of a new host.
+func (w *world) nextTargets(n int) (targets []Target) {
+	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.evils) + 1)}).String()
+	for i := range n {
+		targets = append(targets, Target{Host: host, Port: uint16(9001 + i)})
+	}
+	return targets
+}
+
+// A server is one run of [Serve].
+type server struct {
+	w       *world
+	src     *source
+	cfg     ServeConfig
+	targets []Target
+	links   []*link
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when Serve has returned
+	err     error         // what it returned
+
+	mu     sync.Mutex
+	events []ServeEvent
+}
+
+// serve starts a process that serves src on n ports under an identity of
+// testIDs. Of cfg, Name, Limit and Interval are used.
+func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
+	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
+	s.cfg.Source, s.cfg.Identity = src, testIDs[id]
+	if s.cfg.Name == "" {
+		s.cfg.Name = "data.bin"
+	}
+	for _, t := range s.targets {
+		s.links = append(s.links, w.link(t))
+	}
+	w.servers = append(w.servers, s)
+	s.start()
+	return s
+}
+
+// start runs Serve on the server's addresses.
+func (s *server) start() {
+	cfg := s.cfg
+	for _, t := range s.targets {
+		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
+		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
+	}
+	cfg.Events = func(e ServeEvent) {
+		if _, ok := e.(Ready); ok {
+			s.src.served()
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.events = append(s.events, e)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.done = cancel, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		s.err = Serve(ctx, cfg)
+	}()
+}
+
+// holders starts one process on one port for each of several files, under
+// the identities in turn.
+func (w *world) holders(files ...[]byte) (servers []*server) {
+	for i, data := range files {
+		servers = append(servers, w.serve(newSource(data), i%len(testIDs), 1, ServeConfig{}))
+	}
+	return servers
+}
+
+func targetsOf(servers ...*server) (targets []Target) {
+	for _, s := range servers {
+		targets = append(targets, s.targets...)
+	}
+	return targets
+}
+
+func serveEvents[E ServeEvent](s *server) (found []E) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e, ok := e.(E); ok {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// An outcome is one run of [Get].
+type outcome struct {
+	*Result
+	t      *testing.T
+	err    error
+	dir    string
+	events []timedEvent
+}
+
+type timedEvent struct {
+	GetEvent
+	at time.Time
+}
+
+// maxVirtual is a time, in a world of slow networks, in which no test of these
+// is still busy.
+const maxVirtual = time.Hour
+
+var errForever = errors.New("get would have gone on for ever")
+
+// get runs [Get] into a directory: a new one, unless cfg says which.
+func (w *world) get(cfg GetConfig) *outcome { return w.getUnder(context.Background(), cfg) }
+
+func (w *world) getUnder(ctx context.Context, cfg GetConfig) *outcome {
+	w.t.Helper()
+	if cfg.Dir == "" {
+		cfg.Dir = w.t.TempDir()
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = 50 * time.Millisecond
+	}
+	o := &outcome{t: w.t, dir: cfg.Dir}
+	react := cfg.Events
+	cfg.Network = w
+	cfg.Events = func(e GetEvent) {
+		o.events = append(o.events, timedEvent{e, time.Now()})
+		if react != nil {
+			react(e)
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, maxVirtual, errForever)
+	defer cancel()
+	o.Result, o.err = Get(ctx, cfg)
+	if errors.Is(o.err, errForever) {
+		w.t.Fatal(o.err)
+	}
+	return o
+}
+
+// at calls f once, when a part of the file is good: 0.4 is 40 %.
+func at(part float64, f func()) func(GetEvent) {
+	done := false
+	return func(e GetEvent) {
+		if p, ok := e.(Progress); ok && !done && p.Phase == PhaseFetching && float64(p.Good) >= part*float64(p.Size) {
+			done = true
+			f()
+		}
+	}
+}
+
+func events[E GetEvent](o *outcome) (found []E) {
+	for _, e := range o.events {
+		if e, ok := e.GetEvent.(E); ok {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// only returns the single event of a type, and when it was told.
+func only[E GetEvent](o *outcome) (E, time.Time) {
+	o.t.Helper()
+	var when time.Time
+	for _, e := range o.events {
+		if _, ok := e.GetEvent.(E); ok {
+			when = e.at
+		}
+	}
+	found := events[E](o)
+	if len(found) != 1 {
+		var none E
+		o.t.Fatalf("%d events of type %T, want 1", len(found), none)
+	}
+	return found[0], when
+}
+
+// none fails the test if an event of a type was told.
+func none[E GetEvent](o *outcome) {
+	o.t.Helper()
+	for _, e := range events[E](o) {
+		o.t.Errorf("event %T %+v, want none of this type", e, e)
+	}
+}
+
+// has fails the test unless the run ended well and the file is data.
+func (o *outcome) has(name string, data []byte) {
+	o.t.Helper()
+	if o.err != nil {
+		o.t.Fatalf("error = %v, want none", o.err)
+	}
+	if got, want := o.Path, filepath.Join(o.dir, name); got != want {
+		o.t.Errorf("path = %q, want %q", got, want)
+	}
+	if o.Part != "" {
+		o.t.Errorf("part = %q, want none", o.Part)
+	}
+	o.lists(name)
+	if got := o.read(name); !bytes.Equal(got, data) {
+		o.t.Errorf("the file differs: %d bytes, want %d", len(got), len(data))
+	}
+	if o.Size != int64(len(data)) || o.Checksum != checksum(data) {
+		o.t.Errorf("result has size %d and checksum %x, want those of the file", o.Size, o.Checksum)
+	}
+}
+
+// fails fails the test unless the run ended with an error of type E and of a
+// kind, and nothing lies under the final name. It returns the error.
+func fails[E error](o *outcome, kind Kind) (target E) {
+	o.t.Helper()
+	if !errors.As(o.err, &target) {
+		o.t.Fatalf("error = %T %v, want a %T", o.err, o.err, target)
+	}
+	if got := KindOf(o.err); got != kind {
+		o.t.Errorf("kind of %v = %d, want %d", o.err, got, kind)
+	}
+	if o.Path != "" {
+		o.t.Errorf("path = %q, want none", o.Path)
+	}
+	return target
+}
+
+// lists fails the test unless the directory holds exactly these names.
+func (o *outcome) lists(names ...string) {
+	o.t.Helper()
+	entries, err := os.ReadDir(o.dir)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if !slices.Equal(got, names) {
+		o.t.Errorf("directory holds %q, want %q", got, names)
+	}
+}
+
+func (o *outcome) read(name string) []byte {
+	o.t.Helper()
+	b, err := os.ReadFile(filepath.Join(o.dir, name))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return b
+}
+
+// report returns what the result says of a target.
+func (o *outcome) report(t Target) ServerReport {
+	o.t.Helper()
+	for _, r := range o.Servers {
+		if r.Target == t {
+			return r
+		}
+	}
+	o.t.Fatalf("no report of %s", t)
+	return ServerReport{}
+}
