@@ -1,9 +1,6 @@
 package schedule
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Actions are what [Schedule.Plan] wants done.
 type Actions struct {
@@ -37,7 +34,7 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 	if s.queued == 0 {
 		return fetch
 	}
-	soonest := s.soonest(o)
+	f := forecast{s: s, now: o.now}
 	start := s.turn
 	for i := range s.order {
 		at := (start + i) % len(s.order)
@@ -49,7 +46,7 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 		if first < 0 {
 			break
 		}
-		if s.wants(v, o, s.length(first), soonest) {
+		if s.wants(v, o, &f, s.length(first)) {
 			fetch = append(fetch, s.take(v, first, o))
 			s.turn = at + 1
 		}
@@ -57,37 +54,25 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 	return fetch
 }
 
-// soonest returns in how many seconds one of the working servers would have
-// done all that is in the queue, by the estimates of the rates.
-func (s *Schedule) soonest(o outlook) float64 {
-	soonest := math.Inf(1)
-	for _, v := range s.order {
-		if v.pause == 0 && !v.resting(o.now) && !v.silent(o.now) {
-			soonest = min(soonest, v.takes(s.queued))
-		}
-	}
-	return soonest
-}
-
-// takes returns in how many seconds a server would have sent what it owes and
-// n bytes more; infinity when its rate is not known.
-func (v *server) takes(n int64) float64 {
-	return float64(v.owed+n) / v.rate.Rate()
-}
-
 // wants reports whether a server should be asked for more; length is that of
 // the chunk at the front of the queue.
-func (s *Schedule) wants(v *server, o outlook, length int64, soonest float64) bool {
+func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
 	switch {
 	case v.resting(o.now):
 		return false
 	case v.pause > 0:
 		return len(v.ranges) == 0 && s.mayProbe(v, o)
-	case v.rate.Rate() > 0 && v.takes(length) > soonest:
+	case len(v.ranges) > 0 && !s.wantsAhead(v, length):
 		return false
-	case len(v.ranges) == 0:
-		return true
-	case len(v.ranges) >= MaxStreams || len(s.ranges) >= MaxStreamsTotal:
+	}
+	return !f.tooSlow(v)
+}
+
+// wantsAhead reports whether a server that has ranges under way should have a
+// further one.
+func (s *Schedule) wantsAhead(v *server, length int64) bool {
+	switch {
+	case !v.sent || len(v.ranges) >= MaxStreams || len(s.ranges) >= MaxStreamsTotal:
 		return false
 	case s.cfg.Limit > 0 && s.owed+length > s.ahead():
 		return false

@@ -15,11 +15,12 @@
 //     smaller towards the end and all servers finish together (guided
 //     self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput. C-36,
 //     1987).
-//   - A server whose rate is not known yet gets ranges of one chunk.
+//   - A server whose rate is not known yet gets ranges of one chunk, and no
+//     second one before bytes of the first have come.
 //   - Servers with nothing to do come first, then all in turn.
-//   - Nobody takes a chunk that another server would finish sooner even if that
-//     one did all that is in the queue. So the last chunks are not left to the
-//     slowest.
+//   - A server does not take a chunk if by then, by the estimates, the others
+//     would have done all that is in the queue. So the last chunks are not left
+//     to the slowest.
 //   - A server that is silent while another one could take its work loses it:
 //     its ranges are cancelled and go back to the queue. It is asked again for
 //     one chunk after a pause that doubles each time until it sends, unless the
@@ -60,6 +61,8 @@ const (
 	maxPause   = time.Minute
 	// silenceRTTs is the silence that counts as a stall, in least round trips.
 	silenceRTTs = 4
+	// forecastError is the relative error of a forecast.
+	forecastError = 0.01
 	// maxGrace bounds the longer silence of a server that lost part of a chunk.
 	maxGrace = 30 * time.Second
 )
@@ -123,6 +126,7 @@ type server struct {
 	rtt    time.Duration // least round trip
 	ranges []*rangeState // under way, also cancelled ones, oldest first
 	owed   int64         // of its ranges
+	sent   bool          // bytes have come from it
 	rate   Meter
 
 	// Silence of the network.
@@ -217,6 +221,7 @@ func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 	}
 	r.by.heard = later(r.by.heard, heard)
 	if bytes > 0 {
+		r.by.sent = true
 		r.by.pause = 0
 	}
 }

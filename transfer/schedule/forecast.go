@@ -1,0 +1,67 @@
+package schedule
+
+import (
+	"math"
+	"time"
+)
+
+// A forecast says when the queue would be done if every chunk in it went to the
+// server that finishes it soonest, by the estimates of the rates. It is made
+// when it is first asked for, and holds for one round.
+type forecast struct {
+	s    *Schedule
+	now  time.Time
+	made bool
+	end  float64 // seconds from now; infinity when no rate is known
+}
+
+// tooSlow reports whether others would have done all that is in the queue
+// before v could finish one chunk of it. It is never so for all of the working
+// servers: the end is when some of them finish a chunk.
+func (f *forecast) tooSlow(v *server) bool {
+	if v.rate.Rate() == 0 {
+		return false
+	}
+	if !f.made {
+		f.made = true
+		f.end = f.s.endOfQueue(f.now)
+	}
+	return v.takes(f.s.cfg.ChunkSize) > f.end
+}
+
+// takes returns in how many seconds a server would have sent what it owes and
+// n bytes more; infinity when its rate is not known.
+func (v *server) takes(n int64) float64 {
+	return float64(v.owed+n) / v.rate.Rate()
+}
+
+// endOfQueue returns the least number of seconds in which the working servers
+// can have finished as many chunks as the queue has, besides what they owe.
+func (s *Schedule) endOfQueue(now time.Time) float64 {
+	chunk := s.cfg.ChunkSize
+	queue := (s.queued + chunk - 1) / chunk
+	var known []*server
+	low, high := 0.0, math.Inf(1)
+	for _, v := range s.order {
+		if v.working(now) && v.rate.Rate() > 0 {
+			known = append(known, v)
+			high = min(high, v.takes(queue*chunk))
+		}
+	}
+	if len(known) == 0 {
+		return high
+	}
+	for high-low > forecastError*high {
+		middle := low + (high-low)/2
+		var n int64
+		for _, v := range known {
+			n += max(0, int64((middle*v.rate.Rate()-float64(v.owed))/float64(chunk)))
+		}
+		if n < queue {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return high
+}
