@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,8 +33,10 @@ func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong
 // A fetch is one range under way: a stream, and the goroutine that reads it.
 type fetch struct {
 	schedule.Range
-	peer *peer
-	conn *transport.Conn
+	peer   *peer
+	conn   *transport.Conn
+	ctx    context.Context    // ends when the range is not wanted any more
+	cancel context.CancelFunc // ends ctx; any goroutine may call it
 
 	// Counters that the fetch writes and the loop reads.
 	arrived atomic.Int64 // bytes
@@ -44,32 +45,6 @@ type fetch struct {
 
 	// loop
 	sampled int64 // arrived at the last sample
-
-	mu        sync.Mutex
-	stream    *transport.Stream // nil before it is open
-	cancelled bool
-}
-
-// cancel ends the fetch soon, whatever it waits for. Any goroutine may call it.
-func (f *fetch) cancel() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.cancelled = true
-	if f.stream != nil {
-		f.stream.CancelRead(uint64(wire.StreamCancelled))
-	}
-}
-
-// opened takes the stream, unless the fetch was cancelled meanwhile.
-func (f *fetch) opened(st *transport.Stream) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cancelled {
-		st.CancelRead(uint64(wire.StreamCancelled))
-		return false
-	}
-	f.stream = st
-	return true
 }
 
 // fetchAll fetches every chunk that is missing.
@@ -123,10 +98,12 @@ func (g *getting) dispatch(now time.Time) {
 	for _, r := range a.Fetch {
 		p := g.peers[r.Server]
 		f := &fetch{Range: r, peer: p, conn: p.conn}
+		f.ctx, f.cancel = context.WithCancel(g.fetching)
 		f.heard.Store(now.UnixNano())
+		f.waiting.Store(true)
 		g.fetches[r.ID] = f
 		g.wg.Go(func() {
-			err := g.fetchRange(g.fetching, f)
+			err := g.fetchRange(f.ctx, f)
 			g.post(func() { g.ended(f, err) })
 		})
 	}
@@ -169,6 +146,8 @@ func (g *getting) count(f *fetch) int64 {
 // chunks are good.
 func (g *getting) ended(f *fetch, err error) {
 	now := time.Now()
+	cancelled := f.ctx.Err() != nil
+	f.cancel()
 	g.schedule.Arrived(f.ID, g.count(f), now)
 	delete(g.fetches, f.ID)
 	g.schedule.End(f.ID)
@@ -179,7 +158,7 @@ func (g *getting) ended(f *fetch, err error) {
 		f.peer.failing = 0
 	case errors.As(err, &disk):
 		g.fail(err)
-	case f.isCancelled():
+	case cancelled:
 	case errors.As(err, &wrong):
 		g.refused(f.peer, wrong.chunk)
 	case blame(err) != PeerLost:
@@ -188,12 +167,6 @@ func (g *getting) ended(f *fetch, err error) {
 		g.backOff(f, now)
 	}
 	g.dispatch(now)
-}
-
-func (f *fetch) isCancelled() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.cancelled
 }
 
 // backOff lets a server rest whose range ended without a fault of its bytes.
@@ -264,16 +237,12 @@ func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
 	if err != nil {
 		return err
 	}
-	if !f.opened(st) {
-		return context.Canceled
-	}
 	defer st.CancelRead(uint64(wire.StreamCancelled))
-	defer context.AfterFunc(ctx, f.cancel)()
+	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
 	req := wire.RangeRequest{Checksum: g.result.Checksum, Offset: offset, Length: length}
 	if err := ask(st, req, time.Now().Add(askTime)); err != nil {
 		return err
 	}
-	f.waiting.Store(true)
 	h, err := wire.ReadHeader(st)
 	switch {
 	case err != nil:
