@@ -142,14 +142,16 @@ func (g *getting) timedOut(ctx context.Context, err error) error {
 // indexing, indexing is called. A manifest that came with the offer is
 // checked; the zero Manifest says that none came.
 func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time.Time, indexing func(wire.Indexing)) (offer wire.Offer, m wire.Manifest, err error) {
-	st, err := conn.OpenStream(ctx)
+	opening, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	st, err := conn.OpenStream(opening)
 	if err != nil {
-		return offer, m, err
+		return offer, m, g.timedOut(opening, err)
 	}
 	defer st.CancelRead(uint64(wire.StreamCancelled))
 	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
 	if err := ask(st, wire.Hello{InlineManifest: true}, deadline); err != nil {
-		return offer, m, err
+		return offer, m, g.replyError(err)
 	}
 	patience := time.Now().Add(g.cfg.Patience)
 	for {
@@ -165,9 +167,11 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 				return offer, m, g.replyError(err)
 			}
 			indexing(i)
-			if deadline = time.Now().Add(g.cfg.ConnectTimeout); deadline.After(patience) {
+			now := time.Now()
+			if !now.Before(patience) {
 				return offer, m, &TimeoutError{After: g.cfg.Patience, Err: errImpatient}
 			}
+			deadline = now.Add(g.cfg.ConnectTimeout)
 		case wire.StatusOK:
 			return g.readOffer(st, h)
 		default:
