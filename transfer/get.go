@@ -413,5 +413,5 @@ type peer struct {
 	arrived int64         // bytes of ranges, good or not
 	sampled int64         // arrived at the last sample
 	bad     int           // chunks that were refused
-	failing int           // ranges in a row that brought nothing
+	failing int           // ranges that ended early since the last good chunk
 }

@@ -18,10 +18,12 @@ import (
 const (
 	// askTime is how long a request may take to leave.
 	askTime = 10 * time.Second
-	// retryPause is how long a server is not asked after a range that brought
-	// nothing; it doubles with each further one, up to retryMax.
+	// retryPause is how long a server is not asked after a range that ended
+	// early; it doubles with each further one, up to retryMax. After maxFailing
+	// without a good chunk between them the server is lost.
 	retryPause = 250 * time.Millisecond
 	retryMax   = 15 * time.Second
+	maxFailing = 8
 )
 
 // A wrongChunkError says that a chunk does not have the value that the
@@ -155,7 +157,6 @@ func (g *getting) ended(f *fetch, err error) {
 	var wrong *wrongChunkError
 	switch {
 	case err == nil:
-		f.peer.failing = 0
 	case errors.As(err, &disk):
 		g.fail(err)
 	case cancelled:
@@ -164,20 +165,21 @@ func (g *getting) ended(f *fetch, err error) {
 	case blame(err) != PeerLost:
 		g.leave(f.peer, blame(err), err)
 	default:
-		g.backOff(f, now)
+		g.backOff(f.peer, err, now)
 	}
 	g.dispatch(now)
 }
 
-// backOff lets a server rest whose range ended without a fault of its bytes.
-// When the connection is what ended, its contact says so too.
-func (g *getting) backOff(f *fetch, now time.Time) {
-	if f.sampled > 0 {
-		f.peer.failing = 0
+// backOff lets a server rest whose range ended without a fault of its bytes, and
+// gives it up when that goes on. When the connection is what ended, its contact
+// says so too.
+func (g *getting) backOff(p *peer, err error, now time.Time) {
+	if p.failing++; p.failing >= maxFailing {
+		g.leave(p, PeerLost, err)
+		return
 	}
-	pause := min(retryPause<<min(f.peer.failing, 16), retryMax)
-	f.peer.failing++
-	g.schedule.Pause(f.peer.index, now.Add(pause))
+	pause := min(retryPause<<(p.failing-1), retryMax)
+	g.schedule.Pause(p.index, now.Add(pause))
 }
 
 // refused runs in the loop when a server's chunk was wrong: it gets no more
@@ -333,6 +335,7 @@ func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 	_, n := manifest.Span(g.layout.Size, chunk)
 	g.schedule.Good(chunk)
 	p.bytes += n
+	p.failing = 0
 	g.result.Fetched += n
 	if xxh != g.manifest.XXH3(chunk) && !g.differs {
 		g.differs = true
