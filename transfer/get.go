@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -230,10 +232,13 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		g.result.Path, err = g.part.Commit()
 		return err
 	})
-	if g.result.Path != "" {
-		return nil // also when ctx ended meanwhile
+	if g.result.Path == "" {
+		return err
 	}
-	return err
+	// The file is there, also when ctx ended meanwhile: what is still to be said
+	// of a server with a wrong chunk is said, and changes nothing.
+	_ = g.loop(ctx, t, func() bool { return !g.judging() })
+	return nil
 }
 
 // existing returns the path of the part file if there is one.
@@ -246,6 +251,9 @@ func existing(fsys partfile.FS, name string) string {
 
 func openDir(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotDirectoryError{Path: dir, Missing: true}
+	}
 	if err != nil {
 		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -221,7 +222,14 @@ func (g *getting) offersElse(ctx context.Context, conn *transport.Conn) bool {
 	return offer.Checksum != g.result.Checksum || offer.Size != g.result.Size
 }
 
+// judging reports whether it is still open what becomes of a server that sent
+// a wrong chunk.
+func (g *getting) judging() bool {
+	return slices.ContainsFunc(g.peers, func(p *peer) bool { return p.judging })
+}
+
 func (g *getting) judged(p *peer, chunk int, changed bool) {
+	p.judging = false
 	offset, n := manifest.Span(g.layout.Size, chunk)
 	g.emit(ChunkRefused{Target: p.target, Chunk: chunk, Offset: offset, Length: n, Changed: changed})
 	state := PeerWrong
