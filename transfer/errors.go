@@ -87,9 +87,17 @@ func unwrapPath(err error) error {
 }
 
 // A NotDirectoryError says that the output is no directory.
-type NotDirectoryError struct{ Path string }
+type NotDirectoryError struct {
+	Path    string
+	Missing bool // there is nothing of that name
+}
 
-func (e *NotDirectoryError) Error() string { return fmt.Sprintf("%q is not a directory", e.Path) }
+func (e *NotDirectoryError) Error() string {
+	if e.Missing {
+		return fmt.Sprintf("the output directory %q does not exist", e.Path)
+	}
+	return fmt.Sprintf("the output %q is not a directory", e.Path)
+}
 
 // A TargetError says that something lies where the file is to be written, and
 // that the flags given do not say what to do with it.

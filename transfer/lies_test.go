@@ -1,0 +1,183 @@
+package transfer
+
+import (
+	"testing"
+	"time"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// lie makes a server's first range wrong, one bit in its first chunk, and
+// reports which chunk that was; -1 as long as it did not lie.
+func lie(s *server) func() int {
+	wrong := make(chan int, 1)
+	s.src.onRange(func(p []byte, off int64) error {
+		select {
+		case wrong <- int(off / chunk):
+			p[0] ^= 1
+		default:
+		}
+		return nil
+	})
+	return func() int {
+		select {
+		case c := <-wrong:
+			return c
+		default:
+			return -1
+		}
+	}
+}
+
+func TestLiar(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(10*chunk, 1)
+		servers := w.holders(data, data, data)
+		liar := servers[1]
+		lied := lie(liar)
+		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		wantRefused(t, o, liar, lied())
+	})
+}
+
+// wantRefused fails the test unless one server was refused for one chunk.
+func wantRefused(t *testing.T, o *outcome, liar *server, chunkNumber int) {
+	t.Helper()
+	if chunkNumber < 0 {
+		t.Fatal("the liar did not lie")
+	}
+	got, _ := only[ChunkRefused](o)
+	length := min(chunk, o.Size-int64(chunkNumber)*chunk)
+	want := ChunkRefused{Target: liar.targets[0], Chunk: chunkNumber, Offset: int64(chunkNumber) * chunk, Length: length}
+	if got != want {
+		t.Errorf("refused = %+v, want %+v", got, want)
+	}
+	lost, _ := only[Lost](o)
+	if lost.Target != liar.targets[0] || lost.State != PeerWrong {
+		t.Errorf("lost = %+v, want the liar, for wrong bytes", lost)
+	}
+	if r := o.report(liar.targets[0]); r.State != PeerWrong || r.BadChunks != 1 || r.Err == nil {
+		t.Errorf("its report = %+v, want wrong bytes", r)
+	}
+}
+
+// A lie about the last chunk is told although the others have the file
+// complete before it is known whether the liar's file has changed.
+func TestLiarAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(2*chunk, 1)
+		servers := w.holders(data, data)
+		liar := servers[0]
+		liar.links[0].set(func(l *link) { l.delay = 300 * time.Millisecond })
+		servers[1].links[0].set(func(l *link) { l.delay = time.Millisecond })
+		lied := lie(liar)
+		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		wantRefused(t, o, liar, lied())
+	})
+}
+
+func TestOnlyLiar(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(8*chunk, 1)
+		liar := w.holders(data)[0]
+		slow(200<<10, liar)
+		lied := make(chan int, 1)
+		o := w.get(GetConfig{Targets: liar.targets, Events: at(0.4, func() { lied <- 0; liar.src.flips() })})
+		if len(lied) == 0 {
+			t.Fatal("the liar did not lie")
+		}
+		err := fails[*NoServerLeftError](o, KindIntegrity)
+		if o.Fetched == 0 || err.Missing != o.Size-o.Fetched {
+			t.Errorf("missing %d, fetched %d of %d", err.Missing, o.Fetched, o.Size)
+		}
+		o.lists("data.bin.part")
+		if o.Part == "" {
+			t.Error("the part file is not named")
+		}
+		if r := o.report(liar.targets[0]); r.State != PeerWrong || r.Bytes != o.Fetched {
+			t.Errorf("report = %+v, want wrong bytes and %d good ones", r, o.Fetched)
+		}
+		// What was right is kept, and nothing else.
+		kept := o.Fetched
+		honest := w.holders(data)[0]
+		o = w.get(GetConfig{Targets: honest.targets, Dir: o.dir, Resume: true})
+		o.has("data.bin", data)
+		if o.Resumed != kept || o.Fetched != o.Size-kept || honest.src.sent() != o.Fetched {
+			t.Errorf("resumed %d, fetched %d, served %d, want %d of %d resumed",
+				o.Resumed, o.Fetched, honest.src.sent(), kept, o.Size)
+		}
+	})
+}
+
+// A server whose file is another one by now is no liar, however its bytes came.
+func TestWrongChunkOfAChangedFile(t *testing.T) {
+	for _, again := range []struct {
+		name  string
+		hello func(e *evil, st *transport.Stream)
+	}{
+		{"another offer", func(e *evil, st *transport.Stream) {
+			offer := e.offer
+			offer.ManifestLen = 0
+			offer.Checksum[0] ^= 1
+			e.sendOffer(st, offer)
+		}},
+		{"changed", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusChanged, nil) }},
+		{"indexing", func(e *evil, st *transport.Stream) {
+			frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
+			e.wait()
+		}},
+	} {
+		t.Run(again.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(3*chunk, 1)
+				e := w.evil(data, 0, func(e *evil) {
+					e.data = file(3*chunk, 2)
+					e.onHello = func(st *transport.Stream, n int) {
+						if n == 0 {
+							e.sendOffer(st, e.offer)
+						} else {
+							again.hello(e, st)
+						}
+					}
+				})
+				o := w.get(GetConfig{Targets: []Target{e.target}})
+				fails[*NoServerLeftError](o, KindChanged)
+				if refused, _ := only[ChunkRefused](o); !refused.Changed || refused.Target != e.target {
+					t.Errorf("refused = %+v, want that the file changed", refused)
+				}
+				if r := o.report(e.target); r.State != PeerChanged {
+					t.Errorf("report = %+v, want changed", r)
+				}
+				if got := e.hellos.Load(); got != 2 {
+					t.Errorf("%d hellos, want 2", got)
+				}
+			})
+		})
+	}
+}
+
+// A liar that keeps its only stream, so that it cannot be asked again, is out
+// all the same.
+func TestLiarThatCannotBeAsked(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		e := w.evil(data, 0, func(e *evil) {
+			e.streams = 1
+			e.onStream = func(st *transport.Stream) bool {
+				if e.hellos.Load() == 0 {
+					return false
+				}
+				// Without its last byte the request never ends here.
+				frame(st, wire.StatusOK, make([]byte, chunk))
+				e.wait()
+				return true
+			}
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		fails[*NoServerLeftError](o, KindIntegrity)
+		only[ChunkRefused](o)
+	})
+}
