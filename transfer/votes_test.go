@@ -1,0 +1,282 @@
+package transfer
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"malcolm/transfer/vote"
+)
+
+func TestMinority(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, other := file(3*chunk, 1), file(3*chunk, 2)
+		servers := w.holders(other, data, data)
+		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		voted, _ := only[Voted](o)
+		r := voted.Result
+		if r.Reason != vote.Decided || len(r.Groups) != 2 || !slices.Equal(r.Groups[r.Winner].Servers, []int{1, 2}) {
+			t.Errorf("vote = %+v, want servers 1 and 2", r)
+		}
+		if voted.Chosen || r.DistinctIDs != 2 || vote.FormatVotes(r.Total) != "3" {
+			t.Errorf("chosen %t, %d IDs, %v votes, want a vote of 2 of 3 IDs", voted.Chosen, r.DistinctIDs, r.Total)
+		}
+		none[LeftOut](o) // the vote says it
+		if r := o.report(servers[0].targets[0]); r.State != PeerLeftOut || r.Bytes != 0 {
+			t.Errorf("report = %+v, want left out", r)
+		}
+		if got := servers[0].src.sent(); got != 0 {
+			t.Errorf("%d bytes were asked of the server that was left out", got)
+		}
+	})
+}
+
+func TestUndecided(t *testing.T) {
+	a, b := file(3*chunk, 1), file(3*chunk, 2)
+	nobodys := checksum(file(3*chunk, 3))
+	for _, test := range []struct {
+		name   string
+		serve  func(w *world) []*server
+		cfg    GetConfig
+		reason vote.Reason
+		groups int
+	}{
+		{"tie", func(w *world) []*server { return w.holders(a, b) }, GetConfig{}, vote.NoMajority, 2},
+		{"tie of one ID", func(w *world) []*server {
+			return []*server{w.serve(newSource(a), 0, 1, ServeConfig{}), w.serve(newSource(b), 0, 1, ServeConfig{})}
+		}, GetConfig{}, vote.NoMajority, 2},
+		{"ports are no votes", func(w *world) []*server {
+			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{}), w.serve(newSource(b), 1, 1, ServeConfig{})}
+		}, GetConfig{}, vote.NoMajority, 2},
+		{"quorum", func(w *world) []*server {
+			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{})}
+		}, GetConfig{Quorum: 2}, vote.TooFewIDs, 1},
+		{"checksum", func(w *world) []*server { return w.holders(a, a, b) },
+			GetConfig{Checksum: &nobodys}, vote.ChecksumNotOffered, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				servers := test.serve(w)
+				test.cfg.Targets = targetsOf(servers...)
+				o := w.get(test.cfg)
+				err := fails[*UndecidedError](o, KindVote)
+				if err.Result.Reason != test.reason || len(err.Result.Groups) != test.groups || err.Result.Winner != -1 {
+					t.Errorf("result = %+v, want %d groups and reason %d", err.Result, test.groups, test.reason)
+				}
+				if len(err.Error()) == 0 || len(err.Targets) != len(test.cfg.Targets) || err.Quorum != test.cfg.Quorum {
+					t.Errorf("error = %+v, want targets and quorum", err)
+				}
+				o.lists()
+				if o.Part != "" || o.Name != "" {
+					t.Errorf("part %q, name %q, want none", o.Part, o.Name)
+				}
+				none[Voted](o)
+				none[Started](o)
+			})
+		})
+	}
+}
+
+func TestQuorumMet(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(chunk, 1)
+		o := w.get(GetConfig{Targets: targetsOf(w.holders(data, data)...), Quorum: 2})
+		o.has("data.bin", data)
+	})
+}
+
+func TestChecksumAgainstMajority(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, other := file(3*chunk, 1), file(3*chunk, 2)
+		servers := w.holders(other, other, data)
+		// The others answer first, so that there is a majority to decide against.
+		servers[2].links[0].set(func(l *link) { l.delay = 100 * time.Millisecond })
+		want := checksum(data)
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Checksum: &want})
+		o.has("data.bin", data)
+		voted, _ := only[Voted](o)
+		if !voted.Chosen || len(voted.Result.Answered) != 3 {
+			t.Errorf("voted = %+v, want all three heard, and the checksum to decide", voted)
+		}
+		for _, s := range servers[:2] {
+			if r := o.report(s.targets[0]); r.State != PeerLeftOut {
+				t.Errorf("report = %+v, want left out", r)
+			}
+		}
+	})
+}
+
+func TestDuplicates(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.holders(data)[0]
+		same := s.targets[0]
+		o := w.get(GetConfig{Targets: []Target{same, same, {Host: "twin", Port: same.Port}}})
+		o.has("data.bin", data)
+		if got := len(events[Duplicate](o)); got != 2 {
+			t.Errorf("%d events Duplicate, want 2", got)
+		}
+		only[Connected](o)
+		none[NotReached](o)
+		duplicates := 0
+		for _, r := range o.Servers {
+			if r.State == PeerDuplicate {
+				duplicates++
+			}
+		}
+		if duplicates != 2 {
+			t.Errorf("%d reports say duplicate, want 2", duplicates)
+		}
+	})
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	for _, timeout := range []time.Duration{0, 2 * time.Second} {
+		bubble(t, func(t *testing.T, w *world) {
+			servers := w.holders(file(chunk, 1), file(chunk, 1))
+			for _, s := range servers {
+				s.links[0].set(func(l *link) { l.hole = true })
+			}
+			o := w.get(GetConfig{Targets: targetsOf(servers...), ConnectTimeout: timeout})
+			err := fails[*NobodyAnsweredError](o, KindNetwork)
+			want := timeout
+			if want == 0 {
+				want = DefaultConnectTimeout
+			}
+			if o.Elapsed != want {
+				t.Errorf("gave up after %v, want %v", o.Elapsed, want)
+			}
+			for i, s := range servers {
+				if _, eaten := s.links[0].dropped(); eaten == 0 {
+					t.Errorf("nothing was sent to server %d", i)
+				}
+				var late *TimeoutError
+				if r := err.Servers[i]; r.State != PeerNotReached || !errors.As(r.Err, &late) || late.After != want {
+					t.Errorf("report = %+v, want no answer in %v", r, want)
+				}
+			}
+			if got := len(events[NotReached](o)); got != 2 {
+				t.Errorf("%d events NotReached, want 2", got)
+			}
+			o.lists()
+		})
+	}
+}
+
+func TestUnknownHost(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		o := w.get(GetConfig{Targets: []Target{{Host: "nowhere.invalid", Port: 1}}})
+		err := fails[*NobodyAnsweredError](o, KindNetwork)
+		var resolve *ResolveError
+		if !errors.As(err.Servers[0].Err, &resolve) || resolve.Host != "nowhere.invalid" {
+			t.Errorf("report = %+v, want a host without an address", err.Servers[0])
+		}
+		if o.Elapsed != 0 {
+			t.Errorf("took %v, want no time", o.Elapsed)
+		}
+	})
+}
+
+func TestOneOfFourReachable(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data, data, data)
+		for _, s := range servers[1:] {
+			s.links[0].set(func(l *link) { l.hole = true })
+		}
+		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		if got := len(events[NotReached](o)); got != 3 {
+			t.Errorf("%d events NotReached, want 3", got)
+		}
+		// One of four is no majority of those asked before the others have failed.
+		if voted, when := only[Voted](o); len(voted.Result.Failed) != 3 || when.Sub(o.events[0].at) < 4*time.Second {
+			t.Errorf("vote = %+v, want three failed", voted.Result)
+		}
+	})
+}
+
+// A server that is still indexing when two of three have agreed is not waited
+// for, and comes in later.
+func TestLateServer(t *testing.T) {
+	late := func(t *testing.T, w *world, same bool) (*outcome, []*server) {
+		data := file(12*chunk, 1)
+		theirs := data
+		if !same {
+			theirs = file(12*chunk, 2)
+		}
+		servers := w.holders(data, data)
+		slow(100<<10, servers...)
+		src := newSource(theirs)
+		src.indexing = slowly(250 * time.Millisecond) // 3 s in all
+		servers = append(servers, w.serve(src, 2, 1, ServeConfig{}))
+		begun := time.Now()
+		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		voted, when := only[Voted](o)
+		if took := when.Sub(begun); took < time.Second || took > 1500*time.Millisecond {
+			t.Errorf("the vote took %v, want one second after two answers", took)
+		}
+		if !slices.Equal(voted.Result.Answered, []int{0, 1}) || !slices.Equal(voted.Result.Silent, []int{2}) {
+			t.Errorf("vote = %+v, want server 2 silent", voted.Result)
+		}
+		return o, servers
+	}
+	t.Run("same file", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			o, servers := late(t, w, true)
+			joined, _ := only[Joined](o)
+			none[LeftOut](o)
+			if r := o.report(servers[2].targets[0]); joined.Target != r.Target || r.State != PeerServing || r.Bytes == 0 {
+				t.Errorf("joined = %+v, report = %+v, want a server that helped", joined, r)
+			}
+		})
+	})
+	t.Run("another file", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			o, servers := late(t, w, false)
+			left, _ := only[LeftOut](o)
+			none[Joined](o)
+			if left.Target != servers[2].targets[0] || left.Checksum != checksum(servers[2].src.data) || left.Size != 12*chunk {
+				t.Errorf("left out = %+v, want the late server and its file", left)
+			}
+			if r := o.report(left.Target); r.State != PeerLeftOut || r.Bytes != 0 {
+				t.Errorf("report = %+v, want left out", r)
+			}
+		})
+	})
+}
+
+// The servers that make the majority may be gone before the vote is over.
+func TestMajorityIsGone(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data)
+		src := newSource(data)
+		src.indexing = func() error { src.block(); return nil }
+		silent := w.serve(src, 2, 1, ServeConfig{})
+		answered := 0
+		// Both stop between their answer and the close of the vote.
+		o := w.get(GetConfig{Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e GetEvent) {
+			if _, ok := e.(Connected); !ok {
+				return
+			}
+			if answered++; answered == 3 {
+				time.AfterFunc(500*time.Millisecond, func() { servers[0].cancel(); servers[1].cancel() })
+			}
+		}})
+		err := fails[*NoServerLeftError](o, KindNetwork)
+		if got := events[Lost](o); len(got) != 2 || got[0].Left != -1 || got[1].Left != -1 {
+			t.Errorf("lost = %+v, want both, before the vote was over", got)
+		}
+		only[Voted](o)
+		if err.Missing != 3*chunk {
+			t.Errorf("missing %d, want all", err.Missing)
+		}
+		if took := o.Elapsed; took < 20*time.Second || took > 22*time.Second {
+			t.Errorf("took %v, want the patience with the server that is still indexing", took)
+		}
+	})
+}
