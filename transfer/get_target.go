@@ -99,8 +99,8 @@ func (g *getting) checkPart(ctx context.Context, have int64) {
 
 // found runs in the loop: a chunk of an earlier run is good, or is not.
 func (g *getting) found(chunk int, ok bool) {
-	_, n := manifest.Span(g.layout.Size, chunk)
-	g.checked += n
+	offset, n := manifest.Span(g.layout.Size, chunk)
+	g.checked += max(0, min(n, g.toCheck-offset)) // a short part lacks the rest
 	if ok {
 		g.schedule.Good(chunk)
 		g.result.Resumed += n
