@@ -1,0 +1,205 @@
+package transfer
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+	"time"
+)
+
+func TestIndexingServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(16*chunk, 1)
+		src := newSource(data)
+		src.indexing = slowly(time.Second)
+		s := w.serve(src, 0, 1, ServeConfig{Interval: 500 * time.Millisecond})
+		o := w.get(GetConfig{Targets: s.targets})
+		o.has("data.bin", data)
+		if o.Elapsed < 15*time.Second {
+			t.Fatalf("took %v, so there was no indexing", o.Elapsed)
+		}
+		seen, last := 0, 0.0
+		for _, p := range events[Progress](o) {
+			r := p.Servers[0]
+			if r.State != PeerIndexing {
+				continue
+			}
+			if p.Phase != PhaseAsking || r.Indexing < last || r.Indexing > 1 {
+				t.Fatalf("progress = %+v after %v, want that it rises", p, last)
+			}
+			if r.Indexing > last {
+				seen++
+			}
+			last = r.Indexing
+		}
+		if seen < 10 {
+			t.Errorf("saw %d steps of indexing, want at least 10", seen)
+		}
+		var states []State
+		for _, st := range serveEvents[Status](s) {
+			if n := len(states); n == 0 || states[n-1] != st.Servers[0].State {
+				states = append(states, st.Servers[0].State)
+			}
+			if st.Indexed == (st.Servers[0].State == StateIndexing) {
+				t.Errorf("status = %+v, want indexed or indexing", st)
+			}
+		}
+		if len(states) == 0 || states[0] != StateIndexing {
+			t.Errorf("states = %v, want indexing first", states)
+		}
+	})
+}
+
+func TestPatience(t *testing.T) {
+	for _, patience := range []time.Duration{2 * time.Second, 20 * time.Second} {
+		bubble(t, func(t *testing.T, w *world) {
+			src := newSource(file(chunk, 1))
+			src.indexing = func() error { src.block(); return nil }
+			s := w.serve(src, 0, 1, ServeConfig{})
+			o := w.get(GetConfig{Targets: s.targets, Patience: patience})
+			err := fails[*NobodyAnsweredError](o, KindNetwork)
+			var late *TimeoutError
+			if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != patience || !errors.Is(late, errImpatient) {
+				t.Errorf("report = %+v, want that it is still indexing in %v", r, patience)
+			}
+			if o.Elapsed < patience || o.Elapsed > patience+time.Second {
+				t.Errorf("gave up after %v, want %v", o.Elapsed, patience)
+			}
+		})
+	}
+}
+
+// A server that falls silent while it is indexing is not waited for as long.
+func TestSilentWhileIndexing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(chunk, 1))
+		src.indexing = func() error { src.block(); return nil }
+		s := w.serve(src, 0, 1, ServeConfig{})
+		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+			if p, ok := e.(Progress); ok && p.Servers[0].State == PeerIndexing {
+				s.links[0].set(func(l *link) { l.hole = true })
+			}
+		}})
+		err := fails[*NobodyAnsweredError](o, KindNetwork)
+		var late *TimeoutError
+		if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != DefaultConnectTimeout {
+			t.Errorf("report = %+v, want no answer", r)
+		}
+		if _, eaten := s.links[0].dropped(); eaten == 0 || o.Elapsed > 7*time.Second {
+			t.Errorf("%d packets were swallowed, gave up after %v", eaten, o.Elapsed)
+		}
+	})
+}
+
+func TestStopWhileIndexing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(chunk, 1))
+		src.indexing = func() error { src.block(); return nil }
+		s := w.serve(src, 0, 1, ServeConfig{})
+		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+			if p, ok := e.(Progress); ok && p.Servers[0].State == PeerIndexing {
+				s.cancel()
+			}
+		}})
+		fails[*NobodyAnsweredError](o, KindNetwork)
+		if o.Elapsed > 2*time.Second {
+			t.Errorf("gave up after %v, want at once", o.Elapsed)
+		}
+		src.release()
+		<-s.done
+		if s.err != nil {
+			t.Errorf("serve returned %v, want nil", s.err)
+		}
+	})
+}
+
+func TestSourceThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(chunk, 1))
+		src.indexing = func() error { return &fs.PathError{Op: "read", Path: "x", Err: errors.New("input/output error")} }
+		s := w.serve(src, 0, 2, ServeConfig{})
+		<-s.done
+		var file *FileError
+		if !errors.As(s.err, &file) || KindOf(s.err) != KindLocal {
+			t.Errorf("serve returned %v, want a file error", s.err)
+		}
+		if len(serveEvents[Stopped](s)) != 1 {
+			t.Error("the end was not told")
+		}
+	})
+}
+
+// A file that is written while it is hashed is not offered.
+func TestSourceThatIsWritten(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 2)
+		src := newSource(file(4*chunk, 1))
+		reads := make(chan int, 100)
+		src.indexing = func() error {
+			reads <- 1
+			if len(reads) == 3 {
+				src.replace(data)
+			}
+			return nil
+		}
+		s := w.serve(src, 0, 1, ServeConfig{})
+		o := w.get(GetConfig{Targets: s.targets})
+		o.has("data.bin", data)
+		if len(serveEvents[Unsteady](s)) == 0 {
+			t.Error("nobody was told that the file changed")
+		}
+		if got := serveEvents[Ready](s); len(got) != 1 || got[0].Checksum != checksum(data) {
+			t.Errorf("ready = %+v, want once, for what the file is now", got)
+		}
+	})
+}
+
+func TestChangedSource(t *testing.T) {
+	for _, size := range []int{8 * chunk, 5 * chunk} {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.holders(file(8*chunk, 1))[0]
+			slow(200<<10, s)
+			next := file(size, 2)
+			o := w.get(GetConfig{Targets: s.targets, Events: at(0.2, func() { s.src.replace(next) })})
+			err := fails[*NoServerLeftError](o, KindChanged)
+			if o.Fetched == 0 || err.Missing != 8*chunk-o.Fetched {
+				t.Errorf("fetched %d, missing %d, want a part of the old file", o.Fetched, err.Missing)
+			}
+			lost, _ := only[Lost](o)
+			if lost.State != PeerChanged || lost.Left != 0 || o.report(s.targets[0]).State != PeerChanged {
+				t.Errorf("lost = %+v, want changed", lost)
+			}
+			o.lists("data.bin.part")
+			none[ChunkRefused](o)
+			// The server offers what it has now.
+			o = w.get(GetConfig{Targets: s.targets})
+			o.has("data.bin", next)
+			if got := len(serveEvents[Ready](s)); got != 2 {
+				t.Errorf("ready was told %d times, want 2", got)
+			}
+		})
+	}
+}
+
+func TestChangedSourceOfOne(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(12*chunk, 1)
+		servers := w.holders(data, data)
+		slow(200<<10, servers...)
+		changed := servers[0]
+		var when time.Time
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
+			when = time.Now()
+			changed.src.replace(file(12*chunk, 2))
+		})})
+		o.has("data.bin", data)
+		lost, told := only[Lost](o)
+		if when.IsZero() || lost.Target != changed.targets[0] || lost.State != PeerChanged || lost.Left != 1 {
+			t.Errorf("lost = %+v, want the changed one", lost)
+		}
+		if told.Before(when) {
+			t.Errorf("told at %v, before it changed", told)
+		}
+		none[ChunkRefused](o)
+	})
+}

@@ -1,0 +1,128 @@
+package transfer
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+func TestStoppedServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(16*chunk, 1)
+		servers := w.holders(data, data)
+		// A chunk takes less than the time that ranges have to finish.
+		slow(200<<10, servers...)
+		stopped := servers[0]
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.25, stopped.cancel)})
+		o.has("data.bin", data)
+		lost, _ := only[Lost](o)
+		var peer *transport.PeerError
+		if lost.Target != stopped.targets[0] || lost.State != PeerLost || lost.Left != 1 || !errors.As(lost.Err, &peer) ||
+			peer.Kind != transport.PeerClosed || wire.CloseCode(peer.Code) != wire.CloseStopping {
+			t.Errorf("lost = %+v, want the server that said it is stopping", lost)
+		}
+		<-stopped.done
+		if stopped.err != nil {
+			t.Errorf("serve returned %v, want nil", stopped.err)
+		}
+		stopping := serveEvents[Stopping](stopped)
+		if len(stopping) != 1 || stopping[0].Ranges == 0 {
+			t.Fatalf("stopping = %+v, want ranges under way", stopping)
+		}
+		// Whatever it had begun to send arrived whole.
+		if got, want := o.report(stopped.targets[0]).Bytes, stopped.src.sent(); got != want || got == 0 {
+			t.Errorf("%d good bytes came from it, it read %d", got, want)
+		}
+		wantStopped(t, stopped)
+	})
+}
+
+// wantStopped fails the test unless a server's last events say that it is over.
+func wantStopped(t *testing.T, s *server) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.events)
+	if n < 2 {
+		t.Fatalf("%d events", n)
+	}
+	if _, ok := s.events[n-1].(Stopped); !ok {
+		t.Errorf("last event = %T, want Stopped", s.events[n-1])
+	}
+	status, ok := s.events[n-2].(Status)
+	if !ok {
+		t.Fatalf("last event but one = %T, want a status", s.events[n-2])
+	}
+	for _, v := range status.Servers {
+		if v.State != StateStopped || v.Ranges != 0 {
+			t.Errorf("status = %+v, want stopped", v)
+		}
+	}
+}
+
+// Ranges that take too long are not waited for.
+func TestStopIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(file(4*chunk, 1))[0]
+		slow(10<<10, s)
+		var begun time.Time
+		stopped := make(chan time.Time, 1)
+		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+			p, ok := e.(Progress)
+			if ok && begun.IsZero() && p.Phase == PhaseFetching && p.Servers[0].Rate > 0 {
+				begun = time.Now()
+				s.cancel()
+				go func() {
+					<-s.done
+					stopped <- time.Now()
+				}()
+			}
+		}})
+		fails[*NoServerLeftError](o, KindNetwork)
+		if got := (<-stopped).Sub(begun); got < drainTime || got > drainTime+2*time.Second {
+			t.Errorf("serve returned after %v, want %v and the linger", got, drainTime)
+		}
+		if s.err != nil {
+			t.Errorf("serve returned %v, want nil", s.err)
+		}
+		wantStopped(t, s)
+	})
+}
+
+// A server that was killed and started again under the same identity tells its
+// former clients at once.
+func TestRestartedServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(24*chunk, 1)
+		servers := w.holders(data, data)
+		slow(100<<10, servers...)
+		killed, l := servers[0], servers[0].links[0]
+		var restarted time.Time
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
+			l.set(func(l *link) { l.hole = true }) // nothing that it says any more gets out
+			killed.cancel()
+			done := killed.done
+			go func() {
+				<-done
+				killed.start()
+				l.set(func(l *link) { l.hole = false })
+				restarted = time.Now()
+			}()
+		})})
+		o.has("data.bin", data)
+		if _, eaten := l.dropped(); eaten == 0 || restarted.IsZero() {
+			t.Fatalf("restarted at %v, %d packets swallowed", restarted, eaten)
+		}
+		lost, when := only[Lost](o)
+		var peer *transport.PeerError
+		if !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerRestarted || lost.State != PeerLost {
+			t.Errorf("lost = %+v, want that it was restarted", lost)
+		}
+		if after := when.Sub(restarted); after < 0 || after > 5*time.Second {
+			t.Errorf("told %v after the restart, want at once", after)
+		}
+	})
+}
