@@ -116,7 +116,10 @@ func hints(err error) []string {
 	case *transfer.TargetError:
 		return targetHints(e)
 	case *transfer.NotDirectoryError:
-		return []string{"-o takes a directory that exists; a name goes into --name: -o DIR --name FILE"}
+		if e.Missing {
+			return []string{"make it: mkdir -p " + shellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
+		}
+		return []string{"-o takes a directory; the file's name goes into --name: -o DIR --name FILE"}
 	case *transfer.NameError:
 		if e.Chosen {
 			return nil
