@@ -1,0 +1,88 @@
+package transfer
+
+import (
+	"testing"
+	"time"
+)
+
+// wantDuration fails the test unless size bytes took the time of a rate.
+func wantDuration(t *testing.T, got time.Duration, size, rate int64) {
+	t.Helper()
+	want := time.Duration(float64(size) / float64(rate) * float64(time.Second))
+	// The handshakes take 60 ms, and limitBurst is free.
+	if got < want*97/100 || got > want*105/100 {
+		t.Errorf("took %v, want %v", got, want)
+	}
+}
+
+// fetchingTime returns how long the fetching of a run took.
+func fetchingTime(o *outcome) time.Duration {
+	_, from := only[Started](o)
+	_, to := only[Finishing](o)
+	return to.Sub(from)
+}
+
+func TestClientLimit(t *testing.T) {
+	for _, servers := range []int{1, 3} {
+		bubble(t, func(t *testing.T, w *world) {
+			const rate = 300 << 10
+			data := file(8*chunk, 1)
+			s := w.serve(newSource(data), 0, servers, ServeConfig{})
+			o := w.get(GetConfig{Targets: s.targets, Limit: rate})
+			o.has("data.bin", data)
+			wantDuration(t, fetchingTime(o), o.Size, rate)
+		})
+	}
+}
+
+func TestServerLimit(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const rate = 300 << 10
+		data := file(8*chunk, 1)
+		// One limit for all that the process sends: two ports are no quicker.
+		s := w.serve(newSource(data), 0, 2, ServeConfig{Limit: rate})
+		o := w.get(GetConfig{Targets: s.targets})
+		o.has("data.bin", data)
+		wantDuration(t, fetchingTime(o), o.Size, rate)
+	})
+}
+
+// A rate at which one chunk takes minutes is no reason to give a server up.
+func TestVeryLowLimit(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const rate = 2 << 10
+		data := file(2*chunk, 1)
+		servers := w.holders(data, data)
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Limit: rate, Interval: time.Second})
+		o.has("data.bin", data)
+		none[Lost](o)
+		wantDuration(t, fetchingTime(o), o.Size, rate)
+		if got := servers[0].src.sent() + servers[1].src.sent(); got != o.Size {
+			t.Errorf("%d bytes were served, want each one once", got)
+		}
+	})
+}
+
+func TestLimiterIdleTime(t *testing.T) {
+	l := newLimiter(1000)
+	now := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		after time.Duration
+		n     int
+		delay time.Duration
+	}{
+		{0, 100, 50 * time.Millisecond},                                 // of 100 ms, limitBurst is free
+		{0, 100, 150 * time.Millisecond},                                // behind the first
+		{150 * time.Millisecond, 100, 100 * time.Millisecond},           // all paid for, nothing saved
+		{100 * time.Millisecond, 0, 0},                                  // just now
+		{time.Hour, 50, 0},                                              // no more than the burst is saved
+		{0, 1000, time.Second},                                          // and it is used up
+		{3 * time.Second, 100, 50 * time.Millisecond},                   // again
+		{-10 * time.Second, 100, 10*time.Second + 150*time.Millisecond}, // a clock that went back lets nothing through
+	} {
+		now = now.Add(step.after)
+		if got := l.take(step.n, now); got != step.delay {
+			t.Errorf("take(%d) after %v = %v, want %v", step.n, step.after, got, step.delay)
+		}
+	}
+}

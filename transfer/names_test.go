@@ -1,0 +1,225 @@
+package transfer
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"malcolm/wire"
+)
+
+// hostileNames are names that nobody's file gets from a server, and why.
+var hostileNames = []struct{ name, problem string }{
+	{"", "is empty"},
+	{".", "is a directory"},
+	{"..", "is a directory"},
+	{"../../x", "contains a path separator"},
+	{"/etc/x", "contains a path separator"},
+	{"a/b", "contains a path separator"},
+	{`a\b`, "contains a path separator"},
+	{`C:\x`, "contains a path separator"},
+	{".x", "begins with a dot"},
+	{"-x", "begins with a hyphen"},
+	{"x\x00y", "contains a control character"},
+	{"x\ny", "contains a control character"},
+	{"x\x1b[31my", "contains a control character"},
+	{"x\u0085y", "contains a control character"},
+	{"x\u202egpj.exe", "contains a control character"},
+	{"x\u2028y", "contains a control character"},
+	{"x.part", "ends as an unfinished download does"},
+	{"x.part.journal", "ends as an unfinished download does"},
+}
+
+func TestHostileNames(t *testing.T) {
+	for _, test := range hostileNames {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(10, 1)
+				e := w.evil(data, 0, func(e *evil) { e.offer.Name = test.name })
+				parent := t.TempDir()
+				dir := filepath.Join(parent, "a", "b")
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				before := tree(t, parent)
+				o := w.get(GetConfig{Targets: []Target{e.target}, Dir: dir})
+				err := fails[*NameError](o, KindLocal)
+				if err.Name != test.name || err.Problem != test.problem || err.Chosen {
+					t.Errorf("error = %+v, want that it %s", err, test.problem)
+				}
+				if text := err.Error(); strings.ContainsFunc(text, hidden) || !strings.Contains(text, err.Problem) {
+					t.Errorf("text = %q, want it plain", text)
+				}
+				wantTree(t, parent, before)
+				// The user's own name is used in its place.
+				o = w.get(GetConfig{Targets: []Target{e.target}, Dir: dir, Name: "mine"})
+				o.has("mine", data)
+			})
+		})
+	}
+}
+
+// tree returns what lies beneath a directory: kinds, bytes and links.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		content := d.Type().String()
+		switch {
+		case d.Type().IsRegular():
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			content += string(b)
+		case d.Type()&os.ModeSymlink != 0:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			content += to
+		}
+		found[path] = content
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func wantTree(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	got := tree(t, dir)
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s is new", path)
+		}
+	}
+	for path, content := range want {
+		if now, ok := got[path]; !ok || now != content {
+			t.Errorf("%s is changed or gone", path)
+		}
+	}
+}
+
+// A name that the protocol does not allow makes the offer malformed.
+func TestMalformedNames(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", wire.MaxNameLen+1), "x\xff", "\xc0\xaf"} {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(10, 1)
+			e := w.evil(data, 0, func(e *evil) { e.offer.Name = name })
+			o := w.get(GetConfig{Targets: []Target{e.target}})
+			fails[*NobodyAnsweredError](o, KindNetwork)
+			out, _ := only[NotReached](o)
+			var protocol *ProtocolError
+			if out.Target != e.target || !errors.As(out.Err, &protocol) {
+				t.Errorf("not reached = %+v, want a broken protocol", out)
+			}
+			o.lists()
+			// Others are not held back by it.
+			o = w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+			o.has("data.bin", data)
+		})
+	}
+}
+
+// Serve does not offer what no client could take.
+func TestUnofferableNames(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 300), "x\xff"} {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.serve(newSource(file(10, 1)), 0, 1, ServeConfig{Name: name})
+			o := w.get(GetConfig{Targets: s.targets})
+			if err := fails[*NameError](o, KindLocal); err.Name != "" {
+				t.Errorf("name = %q, want an empty one", err.Name)
+			}
+			if got := serveEvents[Ready](s); len(got) != 1 || got[0].Offered != "" || got[0].Name != name {
+				t.Errorf("ready = %+v, want that nothing is offered", got)
+			}
+			o.lists()
+		})
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	onlyOffered := map[string]bool{"begins with a dot": true, "begins with a hyphen": true}
+	for _, test := range hostileNames {
+		err := CheckName(test.name)
+		if onlyOffered[test.problem] {
+			if err != nil {
+				t.Errorf("CheckName(%q) = %v, want none: the user may", test.name, err)
+			}
+			continue
+		}
+		var name *NameError
+		if !errors.As(err, &name) || name.Problem != test.problem || !name.Chosen {
+			t.Errorf("CheckName(%q) = %v, want that it %s", test.name, err, test.problem)
+		}
+	}
+	for _, test := range []struct{ name, problem string }{
+		{strings.Repeat("x", wire.MaxNameLen+1), "is longer than 230 bytes"},
+		{strings.Repeat("é", wire.MaxNameLen/2+1), "is longer than 230 bytes"},
+		{"x\xff", "is not UTF-8"},
+	} {
+		for _, err := range []error{CheckName(test.name), checkOffered(test.name)} {
+			var name *NameError
+			if !errors.As(err, &name) || name.Problem != test.problem {
+				t.Errorf("error of %q = %v, want that it %s", test.name, err, test.problem)
+			}
+		}
+	}
+	for _, name := range []string{"x", "data.bin", "päth ☃", "a b", "x-.y", "part", strings.Repeat("x", wire.MaxNameLen)} {
+		if err := CheckName(name); err != nil {
+			t.Errorf("CheckName(%q) = %v, want none", name, err)
+		}
+		if err := checkOffered(name); err != nil {
+			t.Errorf("checkOffered(%q) = %v, want none", name, err)
+		}
+	}
+	if runtime.GOOS == "windows" {
+		for _, name := range []string{"a:b", "a*", "CON", "nul.txt", "x.", "x "} {
+			if CheckName(name) == nil {
+				t.Errorf("CheckName(%q) = nil, want that Windows cannot", name)
+			}
+		}
+	}
+}
+
+func TestChosenName(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(file(10, 1))[0]
+		o := w.get(GetConfig{Targets: s.targets, Name: "../x"})
+		if err := fails[*NameError](o, KindLocal); !err.Chosen {
+			t.Errorf("error = %+v, want the user's name", err)
+		}
+		o.lists()
+	})
+}
+
+func TestQuote(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"", `""`},
+		{"plain", `"plain"`},
+		{"a\x1b[2J\n\"", `"a\x1b[2J\n\""`},
+		{"\xff", `"\xff"`},
+		{strings.Repeat("a", maxQuoted), `"` + strings.Repeat("a", maxQuoted) + `"`},
+		{strings.Repeat("a", maxQuoted+1), `"` + strings.Repeat("a", maxQuoted) + `"…`},
+		{strings.Repeat("a", maxQuoted-1) + "☃b", `"` + strings.Repeat("a", maxQuoted-1) + `"…`},
+		{strings.Repeat("\xbf", maxQuoted+1), `""…`},
+	} {
+		got := quote(test.text)
+		if got != test.want {
+			t.Errorf("quote(%q) = %s, want %s", test.text, got, test.want)
+		}
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, hidden) {
+			t.Errorf("quote(%q) = %q, want it plain", test.text, got)
+		}
+	}
+}
