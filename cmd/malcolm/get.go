@@ -16,12 +16,12 @@ type getCmd struct {
 	Ports     PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
 	Targets   []string  `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	Output   string   `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
-	Name     string   `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
-	Resume   bool     `short:"r" help:"Continue an unfinished download: keep what is right of it."`
-	Force    bool     `help:"Start over, and replace a file that is there."`
-	Checksum checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
-	Quorum   int      `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	Output   string    `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
+	Name     string    `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Resume   bool      `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Force    bool      `help:"Start over, and replace a file that is there."`
+	Checksum *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
+	Quorum   int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
 
 	Limit          Rate    `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	ConnectTimeout Timeout `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
@@ -75,11 +75,8 @@ func (c *getCmd) run(ctx context.Context, args []string, sys system) error {
 	}
 	cfg := transfer.GetConfig{
 		Targets: targets, Dir: c.Output, Name: c.Name, Resume: c.Resume, Force: c.Force,
-		Quorum: c.Quorum, Limit: int64(c.Limit), Interval: c.Interval.Duration(),
+		Checksum: (*[32]byte)(c.Checksum), Quorum: c.Quorum, Limit: int64(c.Limit), Interval: c.Interval.Duration(),
 		ConnectTimeout: c.ConnectTimeout.Duration(), Patience: c.Patience.Duration(),
-	}
-	if c.Checksum != (checksum{}) {
-		cfg.Checksum = (*[32]byte)(&c.Checksum)
 	}
 	if c.Name != "" {
 		if err := transfer.CheckName(c.Name); err != nil {

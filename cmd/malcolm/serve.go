@@ -24,7 +24,7 @@ const defaultServers = 4
 
 type serveCmd struct {
 	File      string     `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
-	Number    int        `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
+	Number    *int       `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
 	Ports     PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval  Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	Color     colorMode  `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
@@ -83,23 +83,23 @@ func (c *serveCmd) run(ctx context.Context, _ []string, sys system) error {
 // ports returns the ports to bind, 0 for any free one. A word that is no port
 // is warned of and left out.
 func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
-	if c.Number < 0 || c.Number > maxPorts {
-		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", c.Number, comma(maxPorts)))
+	if n := c.Number; n != nil && (*n < 1 || *n > maxPorts) {
+		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, comma(maxPorts)))
 	}
 	words, err := ExpandPorts(c.Ports)
 	if err != nil {
 		return nil, &usageError{err}
 	}
 	if len(words) == 0 {
-		n := c.Number
-		if n == 0 {
-			n = defaultServers
+		n := defaultServers
+		if c.Number != nil {
+			n = *c.Number
 		}
 		return make([]uint16, n), nil
 	}
-	if c.Number != 0 && c.Number != len(words) {
+	if c.Number != nil && *c.Number != len(words) {
 		return nil, usage(fmt.Sprintf("-n %d asks for %s, but -p names %s",
-			c.Number, plural(c.Number, "server", "servers"), plural(len(words), "port", "ports")))
+			*c.Number, plural(*c.Number, "server", "servers"), plural(len(words), "port", "ports")))
 	}
 	var ports []uint16
 	for _, w := range words {
