@@ -65,6 +65,7 @@ type simRange struct {
 	came    float64       // bytes
 	sampled int64         // bytes that the schedule was told
 	heard   time.Duration
+	rate    float64       // bytes a second, until the next event
 	next    int           // the chunk that comes now
 	ends    time.Duration // when it ends by a fault or cancel; simLongest: it does not
 	broken  bool          // ends with a fault of the server
@@ -85,6 +86,7 @@ type sim struct {
 	held    []bool // by chunk: in a range
 	good    []bool
 	arrived []int64 // by server, since the last sample
+	sharing []int   // by server: ranges that bytes come on
 	fetched float64 // bytes, also those that were thrown away
 	log     []schedule.Range
 	met     injury
@@ -94,12 +96,12 @@ var simEpoch = time.Unix(1_000_000_000, 0)
 
 func (m *sim) clock() time.Time { return simEpoch.Add(m.now) }
 
-// run returns how long the transfer takes.
+// run simulates a transfer to its end.
 func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 	m := &sim{
 		t: t, cfg: cfg, servers: servers, s: schedule.New(cfg), failing: make([]int, len(servers)),
 		known: make([]bool, len(servers)), held: make([]bool, cfg.Chunks), good: make([]bool, cfg.Chunks),
-		arrived: make([]int64, len(servers)),
+		arrived: make([]int64, len(servers)), sharing: make([]int, len(servers)),
 	}
 	for c := range cfg.Chunks {
 		m.s.Add(c)
@@ -109,6 +111,7 @@ func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 			m.tick()
 			tick += simTick
 		}
+		m.setRates()
 		m.advance(m.nextEvent(tick))
 		m.endRanges()
 		if m.now > simLongest {
@@ -122,7 +125,8 @@ func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 func (m *sim) tick() {
 	for i, v := range m.servers {
 		kind, bad := v.at(m.now)
-		dead := bad && kind == death && func() bool { _, was := v.at(m.now - simDeath); return was }()
+		before, was := v.at(m.now - simDeath)
+		dead := bad && kind == death && was && before == death
 		switch {
 		case !m.known[i] && m.now >= v.join && !(bad && kind == death):
 			m.known[i] = true
@@ -181,18 +185,19 @@ func (m *sim) count(r *simRange) int64 {
 	return n
 }
 
-// rates returns the rate of each active range: a server shares its rate evenly,
+// setRates sets the rate of each active range: a server shares its rate evenly,
 // and a limit slows all down.
-func (m *sim) rates() []float64 {
-	sharing := make([]int, len(m.servers))
-	sends := func(r *simRange) bool { return r.begins <= m.now && !r.broken && m.servers[r.Server].sends(m.now) }
+func (m *sim) setRates() {
+	clear(m.sharing)
 	for _, r := range m.active {
-		if sends(r) {
-			sharing[r.Server]++
+		r.rate = 0
+		if r.begins <= m.now && !r.broken && m.servers[r.Server].sends(m.now) {
+			r.rate = m.servers[r.Server].rate
+			m.sharing[r.Server]++
 		}
 	}
 	var total float64
-	for i, n := range sharing {
+	for i, n := range m.sharing {
 		if n > 0 {
 			total += m.servers[i].rate
 		}
@@ -201,13 +206,11 @@ func (m *sim) rates() []float64 {
 	if m.cfg.Limit > 0 {
 		slower = min(1, float64(m.cfg.Limit)/total)
 	}
-	rates := make([]float64, len(m.active))
-	for i, r := range m.active {
-		if sends(r) {
-			rates[i] = slower * m.servers[r.Server].rate / float64(sharing[r.Server])
+	for _, r := range m.active {
+		if r.rate > 0 {
+			r.rate *= slower / float64(m.sharing[r.Server])
 		}
 	}
-	return rates
 }
 
 // nextEvent returns when something happens next.
@@ -218,12 +221,11 @@ func (m *sim) nextEvent(tick time.Duration) time.Duration {
 			next = min(next, t)
 		}
 	}
-	rates := m.rates()
-	for i, r := range m.active {
+	for _, r := range m.active {
 		consider(r.begins)
 		consider(r.ends)
-		if rates[i] > 0 {
-			left := (float64(r.length) - r.came) / rates[i] * float64(time.Second)
+		if r.rate > 0 {
+			left := (float64(r.length) - r.came) / r.rate * float64(time.Second)
 			consider(m.now + time.Duration(math.Ceil(min(left, float64(time.Hour)))))
 		}
 	}
@@ -238,13 +240,12 @@ func (m *sim) nextEvent(tick time.Duration) time.Duration {
 
 // advance lets bytes come until then, during which no rate changes.
 func (m *sim) advance(then time.Duration) {
-	rates := m.rates()
-	for i, r := range m.active {
-		if rates[i] == 0 {
+	for _, r := range m.active {
+		if r.rate == 0 {
 			continue
 		}
 		before := r.came
-		r.came = min(r.came+rates[i]*(then-m.now).Seconds(), float64(r.length))
+		r.came = min(r.came+r.rate*(then-m.now).Seconds(), float64(r.length))
 		if float64(r.length)-r.came < 0.5 {
 			r.came = float64(r.length)
 		}

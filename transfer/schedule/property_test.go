@@ -1,0 +1,302 @@
+package schedule
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// A model drives a Schedule by random calls, and knows by itself which chunk is
+// in whose hands.
+type model struct {
+	*Schedule
+	known  []bool // added or good
+	holder []int  // ID of the range that has the chunk; 0: none
+	good   []bool
+	open   []Range // under way
+	told   map[int]bool
+	now    time.Time
+}
+
+func drawModel(t *rapid.T) *model {
+	chunks := rapid.SampledFrom([]int{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
+	cfg := Config{
+		ChunkSize: rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
+		Chunks:    chunks,
+		Limit:     rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
+	}
+	if chunks > 0 {
+		cfg.Size = int64(chunks-1)*cfg.ChunkSize + rapid.Int64Range(1, cfg.ChunkSize).Draw(t, "last chunk")
+	}
+	return &model{
+		Schedule: New(cfg), known: make([]bool, chunks), holder: make([]int, chunks), good: make([]bool, chunks),
+		told: make(map[int]bool), now: time.Unix(1_000_000_000, 0),
+	}
+}
+
+func (m *model) plan(t *rapid.T) Actions {
+	a := m.Plan(m.now)
+	for _, id := range a.Cancel {
+		if m.told[id] {
+			t.Fatalf("range %d is cancelled twice", id)
+		}
+		m.told[id] = true
+	}
+	for _, r := range a.Fetch {
+		if r.Count < 1 || r.ID <= 0 || m.servers[r.Server] == nil {
+			t.Fatalf("bad range %+v", r)
+		}
+		if _, n := m.cfg.Span(r); r.Count > 1 && n > MaxRangeLen {
+			t.Fatalf("%+v is %d bytes long", r, n)
+		}
+		for c := r.First; c < r.First+r.Count; c++ {
+			if !m.known[c] || m.good[c] || m.holder[c] != 0 {
+				t.Fatalf("%+v: chunk %d: known %v, good %v, in range %d", r, c, m.known[c], m.good[c], m.holder[c])
+			}
+			m.holder[c] = r.ID
+		}
+		m.open = append(m.open, r)
+	}
+	m.bounds(t, a)
+	return a
+}
+
+// bounds checks what holds after every Plan.
+func (m *model) bounds(t *rapid.T, a Actions) {
+	streams := make(map[*server]int)
+	for _, r := range m.ranges {
+		streams[r.by]++
+	}
+	for _, v := range m.order {
+		if streams[v] > MaxStreams {
+			t.Fatalf("server %d has %d ranges", v.id, streams[v])
+		}
+	}
+	for i, r := range a.Fetch {
+		v := m.servers[r.Server]
+		if streams[v] > 1 && len(m.ranges) > MaxStreamsTotal {
+			for _, other := range a.Fetch[:i] {
+				if other.Server == r.Server {
+					t.Fatalf("%d ranges in all, and a further one for server %d", len(m.ranges), r.Server)
+				}
+			}
+		}
+	}
+	if m.queued > 0 && len(m.ranges) == 0 {
+		for _, v := range m.order {
+			if !v.resting(m.now) {
+				t.Fatalf("%d bytes in the queue, nothing under way, and server %d may be asked", m.queued, v.id)
+			}
+		}
+	}
+}
+
+func (m *model) end(i int) {
+	r := m.open[i]
+	m.End(r.ID)
+	for c := r.First; c < r.First+r.Count; c++ {
+		m.holder[c] = 0
+	}
+	m.open = append(m.open[:i], m.open[i+1:]...)
+}
+
+func (m *model) setGood(c int) {
+	m.Good(c)
+	m.known[c], m.good[c] = true, true
+}
+
+// recount compares every counter with a plain count.
+func (m *model) recount(t *rapid.T) {
+	var queued, owed int64
+	left, first := 0, -1
+	for c := range m.cfg.Chunks {
+		if !m.good[c] {
+			left++
+		}
+		want := unknown
+		switch {
+		case m.good[c]:
+			want = good
+		case m.holder[c] != 0:
+			want = underway
+		case m.known[c]:
+			want = missing
+			queued += min(m.cfg.ChunkSize, m.cfg.Size-int64(c)*m.cfg.ChunkSize)
+			if first < 0 {
+				first = c
+			}
+		}
+		if m.chunks[c] != want {
+			t.Fatalf("chunk %d has state %d, want %d", c, m.chunks[c], want)
+		}
+	}
+	if m.queued != queued || m.left != left || m.missing.first() != first {
+		t.Fatalf("queued %d, left %d, front %d, want %d, %d, %d", m.queued, m.left, m.missing.first(), queued, left, first)
+	}
+	if len(m.ranges) != len(m.open) || len(m.order) != len(m.servers) {
+		t.Fatalf("%d ranges, %d of %d servers in order, want %d ranges", len(m.ranges), len(m.order), len(m.servers), len(m.open))
+	}
+	for _, v := range m.order {
+		var sum int64
+		n := 0
+		for _, r := range m.ranges {
+			if r.by == v {
+				sum += r.owed
+				n++
+			}
+		}
+		if v.owed != sum || len(v.ranges) != n || m.servers[v.id] != v {
+			t.Fatalf("server %d owes %d on %d ranges, want %d on %d", v.id, v.owed, len(v.ranges), sum, n)
+		}
+		owed += sum
+	}
+	for _, r := range m.ranges {
+		if _, n := m.cfg.Span(r.Range); r.owed < 0 || r.owed > n || (r.cancelled && r.owed != 0) {
+			t.Fatalf("range %d of %d bytes owes %d, cancelled: %v", r.ID, n, r.owed, r.cancelled)
+		}
+	}
+	if m.owed != owed {
+		t.Fatalf("%d bytes are owed in all, want %d", m.owed, owed)
+	}
+}
+
+// drain goes on with a new server that does all it is asked for, until every
+// chunk that was ever missing is good. The others are silent: their ranges end
+// when they are cancelled, when their server has left, and when their bytes
+// have all come.
+func (m *model) drain(t *rapid.T) {
+	const honest = 1000
+	m.Join(honest, 0, m.now)
+	for round := 0; ; round++ {
+		for i := len(m.open) - 1; i >= 0; i-- {
+			if r := m.open[i]; r.Server == honest {
+				_, n := m.cfg.Span(r)
+				m.Arrived(r.ID, n, m.now)
+				for c := r.First; c < r.First+r.Count; c++ {
+					m.setGood(c)
+				}
+				m.end(i)
+			} else if m.ranges[r.ID].owed == 0 {
+				m.end(i)
+			}
+		}
+		m.plan(t)
+		m.recount(t)
+		if m.queued == 0 && len(m.open) == 0 {
+			break
+		}
+		if round > 2000 {
+			t.Fatalf("still %d bytes in the queue and %d ranges under way", m.queued, len(m.open))
+		}
+		m.now = m.now.Add(time.Second)
+	}
+	for c, known := range m.known {
+		if known != m.good[c] {
+			t.Fatalf("chunk %d: known %v, good %v", c, known, m.good[c])
+		}
+	}
+	if m.Done() != (m.left == 0) {
+		t.Fatalf("done: %v with %d chunks left", m.Done(), m.left)
+	}
+}
+
+// Whatever is called in whatever order: a chunk is in at most one range, only
+// missing chunks are handed out, all of them are in the end, and the counters
+// are right.
+func TestAnyOrderOfCalls(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		server := rapid.IntRange(0, 8)
+		rtt := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second})
+		chunk := func() int { return rapid.IntRange(0, m.cfg.Chunks-1).Draw(t, "chunk") }
+		open := func() int {
+			if len(m.open) == 0 {
+				t.Skip("nothing is under way")
+			}
+			return rapid.IntRange(0, len(m.open)-1).Draw(t, "range")
+		}
+		needChunks := func() {
+			if m.cfg.Chunks == 0 {
+				t.Skip("no chunks")
+			}
+		}
+		actions := map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				needChunks()
+				first := chunk()
+				for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Chunks); c++ {
+					m.Add(c)
+					m.known[c] = true
+				}
+			},
+			"good": func(t *rapid.T) {
+				needChunks()
+				m.setGood(chunk())
+			},
+			"arrived": func(t *rapid.T) {
+				r := m.open[open()]
+				_, n := m.cfg.Span(r)
+				ago := time.Duration(rapid.IntRange(0, 3).Draw(t, "ago")) * time.Second
+				bytes := rapid.SampledFrom([]int64{0, 1, n / 2, n, n + 1}).Draw(t, "bytes")
+				m.Arrived(r.ID, bytes, m.now.Add(-ago))
+			},
+			"whole": func(t *rapid.T) {
+				i := open()
+				r := m.open[i]
+				_, n := m.cfg.Span(r)
+				m.Arrived(r.ID, n, m.now)
+				for c := r.First; c < r.First+r.Count; c++ {
+					m.setGood(c)
+				}
+				m.end(i)
+			},
+			"end":   func(t *rapid.T) { m.end(open()) },
+			"join":  func(t *rapid.T) { m.Join(server.Draw(t, "server"), rtt.Draw(t, "rtt"), m.now) },
+			"leave": func(t *rapid.T) { m.Leave(server.Draw(t, "server")) },
+			"sample": func(t *rapid.T) {
+				m.Sample(server.Draw(t, "server"), rapid.Int64Range(0, 100<<20).Draw(t, "bytes"), rtt.Draw(t, "rtt"), m.now)
+			},
+			"pause": func(t *rapid.T) {
+				m.Pause(server.Draw(t, "server"), m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds"))*time.Second))
+			},
+			"pass": func(t *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int{1, 100, 2000, 10_000, -100}).Draw(t, "ms")) * time.Millisecond)
+			},
+			"plan":       func(t *rapid.T) { m.plan(t) },
+			"plan again": func(t *rapid.T) { m.plan(t) },
+			"":           func(t *rapid.T) { m.recount(t) },
+		}
+		for range 10 { // Repeat alone is short
+			t.Repeat(actions)
+		}
+		m.drain(t)
+	})
+}
+
+func TestChunkSet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.SampledFrom([]int{1, 63, 64, 65, 4095, 4096, 4097, 262_145}).Draw(t, "n")
+		set, want := newChunkSet(n), make(map[int]bool)
+		member := rapid.OneOf(rapid.IntRange(0, n-1), rapid.Just(n-1), rapid.IntRange(0, min(n-1, 70)))
+		t.Repeat(map[string]func(*rapid.T){
+			"add":    func(t *rapid.T) { c := member.Draw(t, "c"); set.add(c); want[c] = true },
+			"remove": func(t *rapid.T) { c := member.Draw(t, "c"); set.remove(c); delete(want, c) },
+			"first":  func(t *rapid.T) { c := set.first(); set.remove(max(c, 0)); delete(want, c) },
+			"": func(t *rapid.T) {
+				least := -1
+				for c := range want {
+					if least < 0 || c < least {
+						least = c
+					}
+				}
+				if got := set.first(); got != least {
+					t.Fatalf("first = %d, want %d", got, least)
+				}
+			},
+		})
+	})
+	if got := newChunkSet(0).first(); got != -1 {
+		t.Errorf("first of no chunks = %d", got)
+	}
+}
