@@ -184,6 +184,10 @@ func (g *getting) readOffer(st *transport.Stream, h wire.Header) (offer wire.Off
 	if offer, err = wire.ReadOffer(st, h); err != nil {
 		return offer, m, g.replyError(err)
 	}
+	// An empty file has no chunk whose bytes could prove the size later on.
+	if offer.Size == 0 && offer.Checksum != manifest.Merge(0, nil) {
+		return offer, m, &ProtocolError{Err: errors.New("no bytes have the checksum that is offered")}
+	}
 	if offer.ManifestLen == 0 {
 		return offer, m, nil
 	}
