@@ -167,7 +167,8 @@ func blame(err error) PeerState {
 	case errors.As(err, &refusal) && refusal.Status == wire.StatusChanged:
 		return PeerChanged
 	case errors.As(err, &refusal) && (refusal.Status == wire.StatusMalformed || refusal.Status == wire.StatusOutOfRange ||
-		refusal.Status == wire.StatusUnsupported || refusal.Status == wire.StatusNotFound):
+		refusal.Status == wire.StatusUnsupported || refusal.Status == wire.StatusNotFound ||
+		refusal.Status == wire.StatusIndexing): // which only hello may be answered
 		return PeerWrong
 	case streamCode(err) == wire.StreamChanged:
 		return PeerChanged
@@ -186,6 +187,9 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 	n, err := w.st.Read(p)
 	if n > 0 {
 		w.progress.Store(time.Now().UnixNano())
+	}
+	if isTimeout(err) {
+		err = &TimeoutError{After: manifestTime, Err: errNoAnswer}
 	}
 	return n, err
 }
