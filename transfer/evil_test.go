@@ -49,7 +49,6 @@ func (w *world) evil(data []byte, id int, prepare func(e *evil)) *evil {
 	e.offer.ManifestLen = len(e.manifest.Bytes())
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	w.link(e.target)
-	w.evils = append(w.evils, e)
 	if prepare != nil {
 		prepare(e)
 	}
@@ -62,6 +61,7 @@ func (w *world) evil(data []byte, id int, prepare func(e *evil)) *evil {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.evils = append(w.evils, e)
 	go e.run(l)
 	return e
 }

@@ -1,0 +1,201 @@
+package transfer
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// withoutInline makes a server send no manifest with its offer.
+func withoutInline(e *evil) { e.offer.ManifestLen = 0 }
+
+func TestManifestIsAskedFor(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		quick, other := w.evil(data, 0, withoutInline), w.evil(data, 1, withoutInline)
+		w.link(other.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
+		o := w.get(GetConfig{Targets: []Target{quick.target, other.target}})
+		o.has("data.bin", data)
+		if q, n := quick.manifests.Load(), other.manifests.Load(); q != 1 || n != 0 {
+			t.Errorf("the quicker one was asked %d times, the other %d times, want 1 and 0", q, n)
+		}
+	})
+}
+
+// A manifest that one server has sent with its offer is not asked for again.
+func TestManifestOfAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		e := w.evil(data, 0, withoutInline)
+		o := w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+		o.has("data.bin", data)
+		if got := e.manifests.Load(); got != 0 {
+			t.Errorf("the manifest was asked for %d times, want none", got)
+		}
+	})
+}
+
+func TestManifestIsHedged(t *testing.T) {
+	data := file(3*chunk, 1)
+	for _, test := range []struct {
+		name  string
+		stall func(e *evil, st *transport.Stream)
+	}{
+		{"at once", func(e *evil, _ *transport.Stream) { e.wait() }},
+		{"in the middle", func(e *evil, st *transport.Stream) {
+			st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
+			st.Write(e.manifest.Bytes()[:20])
+			e.wait()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				stalls := w.evil(data, 0, func(e *evil) {
+					withoutInline(e)
+					e.onManifest = func(st *transport.Stream) { test.stall(e, st) }
+				})
+				other := w.evil(data, 1, withoutInline)
+				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond })
+				o := w.get(GetConfig{Targets: []Target{stalls.target, other.target}})
+				o.has("data.bin", data)
+				if s, n := stalls.manifests.Load(), other.manifests.Load(); s != 1 || n != 1 {
+					t.Errorf("asked %d and %d times, want once each", s, n)
+				}
+				_, voted := only[Voted](o)
+				_, started := only[Started](o)
+				if took := started.Sub(voted); took < hedgeTime || took > hedgeTime+time.Second {
+					t.Errorf("the manifest took %v, want a second server asked after %v", took, hedgeTime)
+				}
+				none[ManifestRefused](o) // slow is no fault
+				if r := o.report(stalls.target); r.State != PeerServing {
+					t.Errorf("report = %+v, want serving", r)
+				}
+			})
+		})
+	}
+}
+
+// A manifest that never comes costs its server the place, and the run ends.
+func TestManifestNeverComes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
+			withoutInline(e)
+			e.onManifest = func(*transport.Stream) { e.wait() }
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		fails[*NoServerLeftError](o, KindNetwork)
+		refused, _ := only[ManifestRefused](o)
+		var late *TimeoutError
+		if !errors.As(refused.Err, &late) || late.After != manifestTime {
+			t.Errorf("refused = %+v, want no answer in %v", refused, manifestTime)
+		}
+		if o.Elapsed < manifestTime || o.Elapsed > manifestTime+time.Second {
+			t.Errorf("gave up after %v, want %v", o.Elapsed, manifestTime)
+		}
+		o.lists()
+	})
+}
+
+func TestBadManifests(t *testing.T) {
+	data := file(3*chunk, 1)
+	for _, test := range []struct {
+		name  string
+		send  func(e *evil, st *transport.Stream)
+		state PeerState
+		kind  Kind
+	}{
+		{"does not merge", func(e *evil, st *transport.Stream) {
+			frame(st, wire.StatusOK, wire.NewManifest(e.offer.Size, chunk, 3).Bytes())
+		}, PeerWrong, KindIntegrity},
+		{"two values swapped", func(e *evil, st *transport.Stream) {
+			m := wire.NewManifest(e.offer.Size, chunk, 3)
+			for i, from := range []int{1, 0, 2} {
+				m.SetChunk(i, e.manifest.Value(from), e.manifest.XXH3(from))
+			}
+			frame(st, wire.StatusOK, m.Bytes())
+		}, PeerWrong, KindIntegrity},
+		{"too short", func(e *evil, st *transport.Stream) {
+			frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
+		}, PeerWrong, KindIntegrity},
+		{"too long", func(e *evil, st *transport.Stream) {
+			frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
+		}, PeerWrong, KindIntegrity},
+		{"far too long", func(_ *evil, st *transport.Stream) {
+			st.Write(wire.Header{Length: 1 << 61}.Append(nil))
+		}, PeerWrong, KindIntegrity},
+		{"cut off", func(e *evil, st *transport.Stream) {
+			st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
+			st.Write(e.manifest.Bytes()[:50])
+		}, PeerWrong, KindIntegrity},
+		{"another digest", func(e *evil, st *transport.Stream) {
+			m := wire.NewManifest(e.offer.Size, chunk, 3)
+			for i := range 3 {
+				m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
+			}
+			frame(st, wire.StatusOK, m.Bytes())
+		}, PeerWrong, KindIntegrity},
+		{"changed", func(_ *evil, st *transport.Stream) {
+			st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
+		}, PeerChanged, KindChanged},
+		{"reset", func(_ *evil, st *transport.Stream) {
+			st.CancelWrite(uint64(wire.StreamInternal))
+		}, PeerLost, KindNetwork},
+	} {
+		start := func(w *world) *evil {
+			return w.evil(data, 1, func(e *evil) {
+				withoutInline(e)
+				e.onManifest = func(st *transport.Stream) { test.send(e, st) }
+			})
+		}
+		check := func(t *testing.T, o *outcome, e *evil) {
+			t.Helper()
+			if refused, _ := only[ManifestRefused](o); refused.Target != e.target || refused.Err == nil {
+				t.Errorf("refused = %+v, want the evil one", refused)
+			}
+			if r := o.report(e.target); r.State != test.state || r.Err == nil || r.Bytes != 0 {
+				t.Errorf("report = %+v, want %s", r, test.state)
+			}
+		}
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := start(w)
+				other := w.evil(data, 0, withoutInline)
+				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+				o := w.get(GetConfig{Targets: []Target{other.target, e.target}})
+				o.has("data.bin", data)
+				check(t, o, e)
+			})
+		})
+		t.Run(test.name+", alone", func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := start(w)
+				o := w.get(GetConfig{Targets: []Target{e.target}})
+				fails[*NoServerLeftError](o, test.kind)
+				check(t, o, e)
+				o.lists()
+			})
+		})
+	}
+}
+
+// A wrong xxh3 list is told of once, and decides nothing.
+func TestListDiffers(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		e := w.evil(data, 0, func(e *evil) {
+			for i := range 3 {
+				e.manifest.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
+			}
+			e.offer.Digest = manifest.Digest(e.manifest)
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		o.has("data.bin", data)
+		if differs, _ := only[ListDiffers](o); differs.Target != e.target || differs.Chunk < 0 || differs.Chunk > 2 {
+			t.Errorf("differs = %+v, want the server", differs)
+		}
+	})
+}

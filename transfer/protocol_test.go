@@ -1,0 +1,271 @@
+package transfer
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// raw sends bytes as they are.
+func raw(b ...byte) func(st *transport.Stream) {
+	return func(st *transport.Stream) { st.Write(b) }
+}
+
+// Whatever a server replies to hello that is no offer, it is named and out,
+// and does not keep the others from deciding.
+func TestBadOffers(t *testing.T) {
+	data := file(3*chunk, 1)
+	offers := func(change func(e *evil, o *wire.Offer)) func(e *evil) func(st *transport.Stream) {
+		return func(e *evil) func(st *transport.Stream) {
+			return func(st *transport.Stream) {
+				o := e.offer
+				change(e, &o)
+				e.sendOffer(st, o)
+			}
+		}
+	}
+	plain := func(reply func(st *transport.Stream)) func(e *evil) func(st *transport.Stream) {
+		return func(*evil) func(st *transport.Stream) { return reply }
+	}
+	var protocol *ProtocolError
+	var refusal *wire.Refusal
+	for _, test := range []struct {
+		name  string
+		hello func(e *evil) func(st *transport.Stream)
+		want  any
+	}{
+		{"nothing", plain(raw()), &protocol},
+		{"half a header", plain(raw(0)), &protocol},
+		{"no varint", plain(raw(0x40, 0, 5)), &protocol},
+		{"empty offer", plain(func(st *transport.Stream) { frame(st, wire.StatusOK, nil) }), &protocol},
+		{"offer without end", plain(func(st *transport.Stream) {
+			st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
+		}), &protocol},
+		{"bytes behind the offer", func(e *evil) func(st *transport.Stream) {
+			return func(st *transport.Stream) { frame(st, wire.StatusOK, append(e.offer.Append(nil), 0)) }
+		}, &protocol},
+		{"more indexed than there is", plain(func(st *transport.Stream) {
+			frame(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
+		}), &protocol},
+		{"too large", offers(func(_ *evil, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), &protocol},
+		{"length of the manifest", offers(func(_ *evil, o *wire.Offer) { o.ManifestLen++ }), &protocol},
+		{"manifest that does not merge", offers(func(e *evil, _ *wire.Offer) {
+			e.manifest = wire.NewManifest(e.offer.Size, chunk, 3)
+		}), &protocol},
+		{"manifest of another size", offers(func(e *evil, _ *wire.Offer) {
+			m := wire.NewManifest(e.offer.Size-1, chunk, 3)
+			for i := range 3 {
+				m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+			}
+			e.manifest = m
+		}), &protocol},
+		{"digest", offers(func(_ *evil, o *wire.Offer) { o.Digest[3] ^= 1 }), &protocol},
+		{"manifest that is refused", func(e *evil) func(st *transport.Stream) {
+			return func(st *transport.Stream) {
+				frame(st, wire.StatusOK, e.offer.Append(nil))
+				st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
+			}
+		}, &refusal},
+		{"no bytes with another checksum", offers(func(_ *evil, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), &protocol},
+		{"unknown status", plain(func(st *transport.Stream) { frame(st, 99, []byte("what")) }), &refusal},
+		{"busy", plain(func(st *transport.Stream) { frame(st, wire.StatusBusy, nil) }), &refusal},
+		{"text without end", plain(func(st *transport.Stream) {
+			st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
+		}), &protocol},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := w.evil(data, 1, func(e *evil) {
+					reply := test.hello(e)
+					e.onHello = func(st *transport.Stream, _ int) { reply(st) }
+				})
+				o := w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+				o.has("data.bin", data)
+				out, _ := only[NotReached](o)
+				if out.Target != e.target || !errors.As(out.Err, test.want) {
+					t.Errorf("not reached = %+v %T, want the evil one and a %T", out, out.Err, test.want)
+				}
+				if r := o.report(e.target); r.State != PeerNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
+					t.Errorf("report = %+v, want not reached", r)
+				}
+			})
+		})
+	}
+}
+
+// A server alone that offers no bytes under any checksum must not make an
+// empty file of that checksum, whoever asked for it.
+func TestEmptyFileOfAnotherChecksum(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			e := w.evil(file(chunk, 1), 0, func(e *evil) { e.offer.Size, e.offer.ManifestLen = 0, 0 })
+			cfg := GetConfig{Targets: []Target{e.target}}
+			if asked {
+				cfg.Checksum = &e.offer.Checksum
+			}
+			o := w.get(cfg)
+			fails[*NobodyAnsweredError](o, KindNetwork)
+			o.lists()
+		})
+	}
+}
+
+// With a checksum asked for, one server's false size can win the vote; what it
+// cannot do is to have a file of that size believed.
+func TestFalseSize(t *testing.T) {
+	data := file(3*chunk, 1)
+	for _, size := range []int64{3*chunk - 1, 3*chunk + 1, chunk} {
+		bubble(t, func(t *testing.T, w *world) {
+			e := w.evil(data, 0, func(e *evil) {
+				e.offer.Size, e.offer.ManifestLen = size, 0
+				m := wire.NewManifest(size, chunk, manifest.Count(size))
+				for i := range min(m.Len(), e.manifest.Len()) {
+					m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+				}
+				e.manifest = m
+				e.offer.Digest = manifest.Digest(m)
+				e.data = append(slices.Clone(data), 0)
+			})
+			want := checksum(data)
+			o := w.get(GetConfig{Targets: []Target{e.target}, Checksum: &want})
+			fails[*NoServerLeftError](o, KindIntegrity)
+			if r := o.report(e.target); r.State != PeerWrong {
+				t.Errorf("report = %+v, want wrong", r)
+			}
+			if voted, _ := only[Voted](o); voted.Result.Groups[0].Size != size {
+				t.Errorf("voted = %+v, want the false size", voted)
+			}
+		})
+	}
+}
+
+// A text from a server is shown in a form that does no harm.
+func TestHostileTexts(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
+		e := w.evil(file(chunk, 1), 0, func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		fails[*NobodyAnsweredError](o, KindNetwork)
+		var refusal *wire.Refusal
+		if out, _ := only[NotReached](o); !errors.As(out.Err, &refusal) || refusal.Text != text {
+			t.Errorf("not reached = %+v, want the refusal", out)
+		}
+		if got := o.err.Error(); strings.ContainsFunc(got, hidden) || !strings.Contains(got, `\x1b[2J`) {
+			t.Errorf("error = %q, want the text quoted", got)
+		}
+	})
+}
+
+// What a server may not reply to a request for a range puts it out; the others
+// do its work.
+func TestBadRanges(t *testing.T) {
+	data := file(6*chunk, 1)
+	type reply func(e *evil, st *transport.Stream, r wire.RangeRequest)
+	refuse := func(s wire.Status) reply {
+		return func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { st.Write(wire.AppendRefusal(nil, s, "no")) }
+	}
+	for _, test := range []struct {
+		name  string
+		reply reply
+		state PeerState
+		kind  Kind // when it is the only server
+	}{
+		{"fewer bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+			st.Write(e.data[r.Offset : r.Offset+r.Length-1])
+		}, PeerWrong, KindIntegrity},
+		{"more bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+			st.Write(append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+		}, PeerWrong, KindIntegrity},
+		{"a shorter length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+			frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length-1])
+		}, PeerWrong, KindIntegrity},
+		{"a longer length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+			frame(st, wire.StatusOK, append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+		}, PeerWrong, KindIntegrity},
+		{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, PeerWrong, KindIntegrity},
+		{"no varint", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(st) }, PeerWrong, KindIntegrity},
+		{"indexing", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+			frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+		}, PeerWrong, KindIntegrity},
+		{"malformed", refuse(wire.StatusMalformed), PeerWrong, KindIntegrity},
+		{"out of range", refuse(wire.StatusOutOfRange), PeerWrong, KindIntegrity},
+		{"unsupported", refuse(wire.StatusUnsupported), PeerWrong, KindIntegrity},
+		{"text without end", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+			st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
+		}, PeerWrong, KindIntegrity},
+		{"changed", refuse(wire.StatusChanged), PeerChanged, KindChanged},
+		{"reset: changed", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+			st.CancelWrite(uint64(wire.StreamChanged))
+		}, PeerChanged, KindChanged},
+		{"unknown status", refuse(99), PeerLost, KindNetwork},
+		{"busy", refuse(wire.StatusBusy), PeerLost, KindNetwork},
+		{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+			st.Write(e.data[r.Offset : r.Offset+1000])
+			time.Sleep(100 * time.Millisecond) // so that they arrive
+			st.CancelWrite(uint64(wire.StreamInternal))
+		}, PeerLost, KindNetwork},
+	} {
+		start := func(w *world) *evil {
+			return w.evil(data, 1, func(e *evil) {
+				e.onRange = func(st *transport.Stream, r wire.RangeRequest) { test.reply(e, st, r) }
+			})
+		}
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := start(w)
+				honest := w.holders(data)[0]
+				o := w.get(GetConfig{Targets: append(targetsOf(honest), e.target)})
+				o.has("data.bin", data)
+				if e.ranges.Load() == 0 {
+					t.Error("nothing was asked of the evil server")
+				}
+				if r := o.report(e.target); test.state != PeerLost && r.State != test.state {
+					t.Errorf("report = %+v, want %s", r, test.state)
+				}
+				if r := o.report(honest.targets[0]); r.State != PeerServing {
+					t.Errorf("report of the honest one = %+v, want serving", r)
+				}
+			})
+		})
+		t.Run(test.name+", alone", func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := start(w)
+				o := w.get(GetConfig{Targets: []Target{e.target}})
+				fails[*NoServerLeftError](o, test.kind)
+				if lost, _ := only[Lost](o); lost.State != test.state || lost.Err == nil || lost.Left != 0 {
+					t.Errorf("lost = %+v, want %s", lost, test.state)
+				}
+				none[ChunkRefused](o)
+			})
+		})
+	}
+}
+
+// A connection that the server closes is lost, with what it said.
+func TestServerCloses(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
+			e.onRange = func(*transport.Stream, wire.RangeRequest) {
+				e.cancel()
+				time.Sleep(time.Second) // the stream does not end before the connection
+			}
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}})
+		fails[*NoServerLeftError](o, KindNetwork)
+		var peer *transport.PeerError
+		if lost, _ := only[Lost](o); !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerClosed {
+			t.Errorf("lost = %+v, want that the server closed the connection", lost)
+		}
+	})
+}
