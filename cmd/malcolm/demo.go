@@ -36,7 +36,7 @@ const (
 )
 
 type demoCmd struct {
-	File      string    `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
+	File      Path      `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
 	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
 	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
 }
@@ -68,7 +68,7 @@ func (c *demoCmd) run(ctx context.Context, _ []string, sys system) (err error) {
 		}
 	}()
 	d := &demo{terminal: t, dir: dir, name: demoName}
-	if err := d.prepare(ctx, c.File); err != nil {
+	if err := d.prepare(ctx, string(c.File)); err != nil {
 		return err
 	}
 	defer d.file.Close()

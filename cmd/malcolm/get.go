@@ -16,8 +16,8 @@ type getCmd struct {
 	Ports     PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
 	Targets   []string  `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	Output   string    `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
-	Name     string    `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Output   Path      `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
+	Name     Path      `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
 	Resume   bool      `short:"r" help:"Continue an unfinished download: keep what is right of it."`
 	Force    bool      `help:"Start over, and replace a file that is there."`
 	Checksum *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
@@ -74,12 +74,12 @@ func (c *getCmd) run(ctx context.Context, args []string, sys system) error {
 			c.Quorum, plural(len(targets), "server", "servers"), len(targets)))
 	}
 	cfg := transfer.GetConfig{
-		Targets: targets, Dir: c.Output, Name: c.Name, Resume: c.Resume, Force: c.Force,
+		Targets: targets, Dir: string(c.Output), Name: string(c.Name), Resume: c.Resume, Force: c.Force,
 		Checksum: (*[32]byte)(c.Checksum), Quorum: c.Quorum, Limit: int64(c.Limit), Interval: c.Interval.Duration(),
 		ConnectTimeout: c.ConnectTimeout.Duration(), Patience: c.Patience.Duration(),
 	}
 	if c.Name != "" {
-		if err := transfer.CheckName(c.Name); err != nil {
+		if err := transfer.CheckName(string(c.Name)); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,7 @@ import (
 const defaultServers = 4
 
 type serveCmd struct {
-	File      string     `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
+	File      Path       `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
 	Number    *int       `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
 	Ports     PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval  Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
@@ -54,7 +54,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, sys system) error {
 	if err != nil {
 		return err
 	}
-	file, err := openServed(c.File)
+	file, err := openServed(string(c.File))
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,11 @@ func (c *serveCmd) run(ctx context.Context, _ []string, sys system) error {
 	if err != nil {
 		return err
 	}
-	view := &serveView{terminal: t, file: c.File, name: filepath.Base(c.File), host: c.host(), interval: c.Interval.Duration()}
+	name := filepath.Base(string(c.File))
+	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), interval: c.Interval.Duration()}
 	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source:   file,
-		Name:     filepath.Base(c.File),
+		Name:     name,
 		Identity: identity,
 		Conns:    conns,
 		Limit:    int64(c.Limit),

@@ -1,0 +1,18 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// A Path is the name of a file as it was typed, byte by byte. kong's own
+// strings take a way through JSON, which replaces what is not UTF-8, and most
+// systems allow any bytes in a name.
+type Path string
+
+// Decode implements [kong.MapperValue].
+func (p *Path) Decode(ctx *kong.DecodeContext) error {
+	text, err := popValue(ctx, "a path")
+	if err != nil {
+		return err
+	}
+	*p = Path(text)
+	return nil
+}
