@@ -17,6 +17,14 @@ const (
 	colorNever  colorMode = "never"
 )
 
+// ColorFlags are the flags of every command about colour.
+type ColorFlags struct {
+	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
+	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+}
+
+func (f ColorFlags) mode() (colorMode, error) { return mergeColor(f.Color, f.ColorBool) }
+
 // mergeColor joins --color and -c, which means always. The empty mode is auto.
 // The error says that the two contradict each other.
 func mergeColor(mode colorMode, printing bool) (colorMode, error) {

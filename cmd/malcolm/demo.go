@@ -36,9 +36,8 @@ const (
 )
 
 type demoCmd struct {
-	File      Path      `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
-	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
-	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+	File Path `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
+	ColorFlags
 }
 
 // Help is what kong prints behind the flags.
@@ -51,12 +50,7 @@ Examples:
   malcolm demo -c | cat`
 }
 
-func (c *demoCmd) run(ctx context.Context, _ []string, sys system) (err error) {
-	color, err := mergeColor(c.Color, c.ColorBool)
-	if err != nil {
-		return &usageError{err}
-	}
-	t := newTerminal(sys, color)
+func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) {
 	t.out = t.err // nothing that the demo says is a result
 	dir, err := os.MkdirTemp("", "malcolm-demo-")
 	if err != nil {

@@ -27,9 +27,8 @@ type getCmd struct {
 	ConnectTimeout Timeout `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
 	Patience       Timeout `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
 
-	Interval  Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
-	Color     colorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
-	ColorBool bool      `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	ColorFlags
 }
 
 // Help is what kong prints behind the flags.
@@ -56,12 +55,7 @@ func (c *checksum) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (c *getCmd) run(ctx context.Context, args []string, sys system) error {
-	color, err := mergeColor(c.Color, c.ColorBool)
-	if err != nil {
-		return &usageError{err}
-	}
-	t := newTerminal(sys, color)
+func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	targets, warnings, err := Targets(c.Addresses, c.Ports, c.Targets)
 	if err != nil {
 		return &usageError{err}

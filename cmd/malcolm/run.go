@@ -22,7 +22,9 @@ type system struct {
 // A command runs one of the subcommands. args are the words behind the
 // program's name, as they were typed.
 type command interface {
-	run(ctx context.Context, args []string, sys system) error
+	run(ctx context.Context, args []string, t *terminal) error
+	// mode is how the terminal is to be used; the error is one of usage.
+	mode() (colorMode, error)
 }
 
 const description = `malcolm copies one file from several servers at once, over encrypted QUIC, and proves chunk by chunk that what arrived is what most of them hold.
@@ -52,8 +54,12 @@ func run(ctx context.Context, args []string, sys system) int {
 	if cmd == nil {
 		return code
 	}
-	err := cmd.run(ctx, args, sys)
-	return t.finish(err)
+	color, err := cmd.mode()
+	if err != nil {
+		return t.finish(&usageError{err})
+	}
+	t = newTerminal(sys, color)
+	return t.finish(cmd.run(ctx, args, t))
 }
 
 // quietQUIC keeps quic-go from writing to the terminal: its one remark, on

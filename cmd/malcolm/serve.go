@@ -23,12 +23,11 @@ import (
 const defaultServers = 4
 
 type serveCmd struct {
-	File      Path       `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
-	Number    *int       `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
-	Ports     PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
-	Interval  Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
-	Color     colorMode  `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
-	ColorBool bool       `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
+	File     Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
+	Number   *int      `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
+	Ports    PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
+	Interval Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	ColorFlags
 	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
 	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
 	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
@@ -44,12 +43,7 @@ func (*serveCmd) Help() string {
 Anyone who can reach the ports can read the file. ^C stops: transfers under way have 5 seconds to finish; a second ^C stops at once.`
 }
 
-func (c *serveCmd) run(ctx context.Context, _ []string, sys system) error {
-	color, err := mergeColor(c.Color, c.ColorBool)
-	if err != nil {
-		return &usageError{err}
-	}
-	t := newTerminal(sys, color)
+func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	ports, err := c.ports(t)
 	if err != nil {
 		return err
