@@ -88,7 +88,7 @@ type sim struct {
 	arrived []int64 // by server, since the last sample
 	sharing []int   // by server: ranges that bytes come on
 	fetched float64 // bytes, also those that were thrown away
-	log     []schedule.Range
+	log     []schedule.Range // handed out, and cancelled: those have a negative ID
 	met     injury
 }
 
@@ -151,6 +151,9 @@ func (m *sim) tick() {
 func (m *sim) plan() {
 	a := m.s.Plan(m.clock())
 	m.met.stalls += len(a.Cancel)
+	for _, id := range a.Cancel {
+		m.log = append(m.log, schedule.Range{ID: -id})
+	}
 	m.cancel(func(r *simRange) bool { return slices.Contains(a.Cancel, r.ID) })
 	for _, f := range a.Fetch {
 		for c := f.First; c < f.First+f.Count; c++ {
@@ -327,7 +330,7 @@ func layout(size, chunk int64) schedule.Config {
 	return schedule.Config{Size: size, ChunkSize: chunk, Chunks: int((size + chunk - 1) / chunk)}
 }
 
-// drawServers returns 1 to 20 servers, and a file that takes them 10 to 200
+// drawServers returns 1 to 20 servers, and a file that takes them 10 to 100
 // seconds, of 40 to 200 chunks a server.
 func drawServers(rng *rand.Rand) (schedule.Config, []simServer) {
 	servers := make([]simServer, 1+rng.IntN(20))
@@ -339,7 +342,7 @@ func drawServers(rng *rand.Rand) (schedule.Config, []simServer) {
 		}
 		total += servers[i].rate
 	}
-	size := total * (10 + 190*rng.Float64())
+	size := total * (10 + 90*rng.Float64())
 	chunks := float64(len(servers)) * (40 + 160*rng.Float64())
 	return layout(int64(size), int64(size/chunks)), servers
 }

@@ -10,7 +10,7 @@ import (
 // All times here are virtual.
 
 func TestSimulation(t *testing.T) {
-	for _, r := range simulate(t, 300, false) {
+	for _, r := range simulate(t, simSeeds, false) {
 		if r.over() > 3 {
 			t.Errorf("%+v: more than 1.5 × bound + 3 s", r)
 		}
@@ -22,7 +22,7 @@ func TestSimulation(t *testing.T) {
 
 func TestSimulationWithFaults(t *testing.T) {
 	var met injury
-	for _, r := range simulate(t, 300, true) {
+	for _, r := range simulate(t, simSeeds, true) {
 		if r.over() > 10 {
 			t.Errorf("%+v: more than 1.5 × bound + 10 s", r)
 		}
@@ -30,7 +30,7 @@ func TestSimulationWithFaults(t *testing.T) {
 		met.deaths += r.met.deaths
 		met.refusals += r.met.refusals
 	}
-	if met.stalls < 300 || met.deaths < 100 || met.refusals < 300 {
+	if met.stalls < simSeeds || met.deaths < simSeeds/10 || met.refusals < simSeeds {
 		t.Errorf("%+v: too few faults were met", met)
 	}
 }
@@ -38,7 +38,7 @@ func TestSimulationWithFaults(t *testing.T) {
 // With a limit, the time is the file's size over the limit: two streams a
 // server and a second ahead suffice.
 func TestSimulationWithLimit(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(simSeeds / 5) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		cfg, servers := drawServers(rng)
 		var total float64
@@ -54,7 +54,7 @@ func TestSimulationWithLimit(t *testing.T) {
 }
 
 func TestSimulationIsDeterministic(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(simSeeds / 10) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		cfg, servers := drawServers(rng)
 		addFaults(rng, cfg, servers)
