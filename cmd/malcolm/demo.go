@@ -25,8 +25,10 @@ const (
 	// is cut down to where there is no room.
 	demoSize  = 256 << 20
 	demoLeast = 8 << 20
-	// demoSeconds is how long the demo's copy is made to take.
+	// demoSeconds is how long the demo's copy is made to take, and demoRate the
+	// least bytes a second to do it with: a small file takes less.
 	demoSeconds = 6
+	demoRate    = 64 << 10
 	// demoInterval is the time between its status reports.
 	demoInterval = time.Second
 	// demoStop is how much of the file has arrived when a server is stopped, in
@@ -188,7 +190,7 @@ func (d *demo) show(ctx context.Context) error {
 		Targets:  d.targets,
 		Dir:      d.copyDir(),
 		Name:     d.name,
-		Limit:    max(d.size/demoSeconds, 1<<20),
+		Limit:    max(d.size/demoSeconds, demoRate),
 		Interval: demoInterval,
 		Events: func(e transfer.GetEvent) {
 			if p, ok := e.(transfer.Progress); ok && p.Good*100 >= p.Size*demoStop {
