@@ -67,17 +67,25 @@ func Merge(n int, value func(i int) [32]byte) [32]byte {
 func Checksum(m wire.Manifest) [32]byte { return Merge(m.Len(), m.Value) }
 
 // Digest returns the BLAKE3-256 of m's encoding.
-func Digest(m wire.Manifest) [32]byte {
+func Digest(m wire.Manifest) [32]byte { return sumOf(m.Bytes()) }
+
+// sumOf returns the BLAKE3-256 of all parts in a row, at least one byte.
+func sumOf(parts ...[]byte) [32]byte {
 	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and an
 	// encoding is up to 48 MiB.
-	var h Hasher
-	b := m.Bytes()
-	h.begin(int64(len(b)), 0, true)
-	if _, err := h.Write(b); err != nil {
-		panic("malcolm: internal error: " + err.Error())
+	var n int64
+	for _, p := range parts {
+		n += int64(len(p))
 	}
-	digest, _ := h.Sum()
-	return digest
+	var h Hasher
+	h.begin(n, 0, true)
+	for _, p := range parts {
+		if _, err := h.Write(p); err != nil {
+			panic("malcolm: internal error: " + err.Error())
+		}
+	}
+	sum, _ := h.Sum()
+	return sum
 }
 
 // A CheckError says why a manifest is not that of the file it was given for.

@@ -1,0 +1,381 @@
+package manifest
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"malcolm/wire"
+)
+
+// An entry of the cache is one file. Integers are big-endian.
+//
+//	offset  bytes  field
+//	0       8      magic, "mlcindex"
+//	8       4      version, 1
+//	12      40     key: device, inode, size, mtime, ctime, 8 bytes each
+//	52      32     checksum of the file
+//	84      n      manifest, as on the wire
+//	84+n    32     BLAKE3-256 of all that is before it
+//
+// The size in the key decides n. The entry's name is made of its version and
+// key, so that programs with different versions leave each other's entries
+// alone.
+const (
+	entryMagic   = "mlcindex"
+	entryVersion = 1
+	entryHeadLen = len(entryMagic) + 4 + keyLen + 32
+	entrySumLen  = 32
+
+	entrySuffix  = ".index"
+	entryNameLen = 2*16 + len(entrySuffix)
+	tempSuffix   = ".tmp"
+
+	// blockSize is what files are counted in against MaxBytes, in bytes: the
+	// usual block of a file system.
+	blockSize = 4 << 10
+
+	// defaultMaxBytes holds eleven of the largest manifests and some 2,500 of
+	// files of 1 to 64 GiB.
+	defaultMaxBytes = 512 << 20
+
+	// staleTemp is the age from which an unfinished entry is taken as left
+	// behind by a process that died.
+	staleTemp = time.Hour
+)
+
+// errDamaged says that what lies under an entry's name is not that entry.
+var errDamaged = errors.New("damaged entry")
+
+// A Cache keeps the manifests of local files between runs, so that a file that
+// has not changed need not be hashed again. It holds nothing open; several
+// goroutines and processes may use one directory at the same time. Nothing
+// outside the directory is touched, and in it only files that have the names
+// of entries.
+//
+// What the cache says is as good as [Key] and as the directory's owner: on
+// Unix, directory and entries must belong to the user of the process and must
+// not be open to others for writing. A caller stores a manifest only when the
+// file's key was the same before and after it was hashed, and was
+// [Key.Settled] when that began.
+type Cache struct {
+	// Dir is the directory, see [CacheDir]. Store makes it, with mode 0700.
+	Dir string
+	// MaxBytes bounds the entries together, each rounded up to 4 KiB; 0 or
+	// less: 512 MiB. It holds whenever no Store is under way.
+	MaxBytes int64
+}
+
+// CacheDir returns the directory for what malcolm can make again:
+// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm, and on Windows and macOS the
+// directory malcolm in the user's cache directory. A relative $XDG_CACHE_HOME
+// is ignored, as the XDG base directory specification demands. The result is
+// absolute; the directory need not exist.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "malcolm"), nil
+	}
+	var base string
+	var err error
+	switch runtime.GOOS {
+	case "windows", "darwin", "ios":
+		base, err = os.UserCacheDir()
+	default:
+		base, err = os.UserHomeDir()
+		base = filepath.Join(base, ".cache")
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the cache directory: $XDG_CACHE_HOME is no absolute path, and %w", err)
+	}
+	if !filepath.IsAbs(base) {
+		return "", fmt.Errorf("find the cache directory: neither $XDG_CACHE_HOME nor the home directory is an absolute path (%q)", base)
+	}
+	return filepath.Join(base, "malcolm"), nil
+}
+
+// Load returns the manifest that was stored for k and the checksum that its
+// values merge to. Whatever is wrong is a miss: no entry, no directory, either
+// of them not ours alone, no regular file in the entry's place, an entry that
+// cannot be read or is damaged in any bit. What is not the entry under its
+// name is removed, without looking where a link leads. A hit makes the entry
+// the most recently used one.
+func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
+	if !validSize(k.Size) {
+		return wire.Manifest{}, [32]byte{}, false
+	}
+	root, err := openCache(c.Dir)
+	if err != nil {
+		return wire.Manifest{}, [32]byte{}, false
+	}
+	defer root.Close()
+	name := entryName(k)
+	b, err := readEntry(root, name, entryLen(k.Size))
+	if err == nil {
+		m, checksum, err = decodeEntry(b, k)
+	}
+	if err != nil {
+		if errors.Is(err, errDamaged) {
+			// Should another process have put a good entry there since, the
+			// file is hashed once more than needed.
+			_ = root.Remove(name)
+		}
+		return wire.Manifest{}, [32]byte{}, false
+	}
+	_ = root.Chtimes(name, time.Time{}, time.Now()) // without it, the entry only goes earlier
+	return m, checksum, true
+}
+
+// Store keeps m as the manifest of the file with key k, in place of what was
+// stored for k before, and removes the least recently used entries beyond
+// MaxBytes. An entry appears as a whole or not at all.
+//
+// An error says why the next run may have to hash again; nothing else depends
+// on it. It comes from the system, or says that m is no manifest of k.Size
+// bytes, that the entry alone is larger than MaxBytes, or that others may
+// write to the directory.
+func (c *Cache) Store(k Key, m wire.Manifest) error {
+	if err := c.store(k, m); err != nil {
+		return fmt.Errorf("store index in %q: %w", c.Dir, err)
+	}
+	return nil
+}
+
+func (c *Cache) store(k Key, m wire.Manifest) error {
+	if len(m.Bytes()) == 0 {
+		return errors.New("no manifest")
+	}
+	if err := checkShape(m, k.Size); err != nil {
+		return err
+	}
+	if n := onDisk(int64(entryLen(k.Size))); n > c.maxBytes() {
+		return fmt.Errorf("%d bytes are needed, %d allowed", n, c.maxBytes())
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	root, err := openCache(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	name := entryName(k)
+	if err := replaceEntry(root, name, k, m); err != nil {
+		return err
+	}
+	return evict(root, name, c.maxBytes())
+}
+
+func (c *Cache) maxBytes() int64 {
+	if c.MaxBytes <= 0 {
+		return defaultMaxBytes
+	}
+	return c.MaxBytes
+}
+
+// openCache opens the directory if it is ours alone.
+func openCache(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err == nil && !ours(info) {
+		err = fmt.Errorf("the directory is another user's or open to others (mode %#o)", info.Mode().Perm())
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// entryName returns the name of k's entry in the directory. 128 bits of a hash
+// serve, since the entry itself holds the key.
+func entryName(k Key) string {
+	sum := sumOf(entryPrefix(k))
+	return hex.EncodeToString(sum[:16]) + entrySuffix
+}
+
+// isEntryName reports whether entryName can have made name.
+func isEntryName(name string) bool {
+	digits, found := strings.CutSuffix(name, entrySuffix)
+	return found && len(name) == entryNameLen && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// isTempName reports whether name is that of an unfinished entry.
+func isTempName(name string) bool {
+	return len(name) > entryNameLen && isEntryName(name[:entryNameLen]) &&
+		name[entryNameLen] == '.' && strings.HasSuffix(name, tempSuffix)
+}
+
+// entryLen returns the length in bytes of the entry for a file of size bytes.
+func entryLen(size int64) int { return entryHeadLen + wire.ManifestLen(Count(size)) + entrySumLen }
+
+// entryPrefix returns the fields of an entry that are known before it is read.
+func entryPrefix(k Key) []byte {
+	b := append(make([]byte, 0, entryHeadLen), entryMagic...)
+	return k.append(binary.BigEndian.AppendUint32(b, entryVersion))
+}
+
+// readEntry reads a file of n bytes in root. Errors that are errDamaged say
+// that what has the name is no such file, or not ours.
+func readEntry(root *os.Root, name string, n int) ([]byte, error) {
+	// Root.OpenFile follows links and may wait for FIFOs, so Lstat decides
+	// what is opened and Stat confirms that it was.
+	seen, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !seen.Mode().IsRegular() || seen.Size() != int64(n) || !ours(seen) {
+		return nil, errDamaged
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|openNonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	opened, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(seen, opened) {
+		return nil, fs.ErrNotExist // replaced meanwhile
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// decodeEntry checks an entry for k, of any length, and returns its manifest,
+// which keeps b. The only error is errDamaged.
+func decodeEntry(b []byte, k Key) (m wire.Manifest, checksum [32]byte, err error) {
+	prefix := entryPrefix(k)
+	if len(b) < entryHeadLen+entrySumLen || !bytes.HasPrefix(b, prefix) {
+		return wire.Manifest{}, [32]byte{}, errDamaged
+	}
+	body, sum := b[:len(b)-entrySumLen], b[len(b)-entrySumLen:]
+	if sumOf(body) != [32]byte(sum) {
+		return wire.Manifest{}, [32]byte{}, errDamaged
+	}
+	checksum = [32]byte(body[len(prefix):])
+	m, err = wire.ParseManifest(body[entryHeadLen:])
+	if err != nil || Check(m, k.Size, checksum) != nil {
+		return wire.Manifest{}, [32]byte{}, errDamaged
+	}
+	return m, checksum, nil
+}
+
+// replaceEntry writes the entry beside its place and puts it there when it is
+// on the disk.
+func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
+	temp := name + "." + rand.Text() + tempSuffix
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = writeEntry(f, k, m)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = root.Rename(temp, name)
+	}
+	if err != nil {
+		return errors.Join(err, root.Remove(temp))
+	}
+	return nil
+}
+
+// writeEntry makes no copy of m, which may have 48 MiB.
+func writeEntry(w io.Writer, k Key, m wire.Manifest) error {
+	checksum := Checksum(m)
+	head := append(entryPrefix(k), checksum[:]...)
+	sum := sumOf(head, m.Bytes())
+	for _, part := range [][]byte{head, m.Bytes(), sum[:]} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onDisk returns what a file of n bytes counts.
+func onDisk(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
+
+// evict removes the least recently used entries until all together have at
+// most limit bytes, but never the one called keep, and what dead processes
+// left unfinished. What others remove meanwhile counts as removed.
+func evict(root *os.Root, keep string, limit int64) error {
+	entries, err := listEntries(root)
+	if err != nil {
+		return err
+	}
+	var total int64
+	for _, e := range entries {
+		total += onDisk(e.Size())
+	}
+	slices.SortFunc(entries, func(a, b fs.FileInfo) int {
+		return cmp.Or(a.ModTime().Compare(b.ModTime()), strings.Compare(a.Name(), b.Name()))
+	})
+	var failed error
+	for _, e := range entries {
+		if total <= limit {
+			return nil
+		}
+		if e.Name() == keep {
+			continue
+		}
+		if err := root.Remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		total -= onDisk(e.Size())
+	}
+	return failed
+}
+
+// listEntries returns all that has an entry's name, and removes unfinished
+// entries that are too old to be somebody's work.
+func listEntries(root *os.Root) ([]fs.FileInfo, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var entries []fs.FileInfo
+	for _, name := range names {
+		temp := isTempName(name)
+		if !temp && !isEntryName(name) {
+			continue
+		}
+		info, err := root.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // another process removed it
+		case err != nil:
+			return nil, err
+		case !temp:
+			entries = append(entries, info)
+		case time.Since(info.ModTime()).Abs() > staleTemp:
+			_ = root.Remove(name) // the next Store tries again
+		}
+	}
+	return entries, nil
+}

@@ -1,0 +1,8 @@
+//go:build linux || openbsd || dragonfly || solaris
+
+package manifest
+
+import "syscall"
+
+// changedAt sets the change time, in seconds since 1970.
+func changedAt(st *syscall.Stat_t, sec uint8) { st.Ctim = syscall.NsecToTimespec(int64(sec) * 1e9) }
