@@ -185,13 +185,30 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// A server that leaves does not shift the turn.
+func TestTurnsWhenOneLeaves(t *testing.T) {
+	d := newDesk(t, layout(10_000*mb, mb))
+	for i := range 100 {
+		d.join(i, mb, 0)
+	}
+	for _, r := range d.fetch() {
+		d.sent(r, 1)
+	}
+	second := d.fetch()
+	d.Leave(5)
+	d.finish(second[0])
+	d.one(len(second))
+}
+
 func TestIdleServersFirst(t *testing.T) {
-	d := newDesk(t, layout(2*mb, mb))
+	d := newDesk(t, layout(3*mb, mb))
 	d.join(0, 0, 0)
-	d.sent(d.one(0), 1)
 	d.join(1, 0, 0)
-	if r := d.one(1); r.First != 1 {
-		t.Errorf("chunk %d, want 1", r.First)
+	f := d.fetch()
+	d.sent(f[0], 1)
+	d.finish(f[1])
+	if r := d.one(1); r.First != 2 {
+		t.Errorf("chunk %d, want 2", r.First)
 	}
 }
 
@@ -250,6 +267,27 @@ func TestLastChunksGoToTheQuick(t *testing.T) {
 	d.End(r.ID)
 	if r := d.one(0); r.First != 0 {
 		t.Errorf("chunk %d, want 0", r.First)
+	}
+}
+
+// A server that owes more than it can send until the end counts for nothing in
+// the forecast, not for less than nothing.
+func TestForecastWithOneThatOwesMuch(t *testing.T) {
+	d := newDesk(t, layout(100*mb, mb))
+	d.join(2, 50*mb, 0)
+	r := d.one(2)
+	d.pass(20 * time.Second)
+	d.Sample(2, 0, 0, d.now) // its rate falls to nearly nothing
+	d.sent(r, 0)
+	for c := 60; c < 100; c++ {
+		d.Good(c)
+	}
+	d.join(0, 10*mb/7, 0) // 0.7 s for a chunk
+	d.join(1, 10*mb, 0)
+	d.join(3, 10*mb, 0) // these two have done ten chunks in 0.5 s
+	f := d.fetch()
+	if got := servers(f); r.Count != 50 || !slices.Equal(got, []int{1, 3}) {
+		t.Errorf("%d chunks, then ranges for %d, want 50, then 1 and 3", r.Count, got)
 	}
 }
 

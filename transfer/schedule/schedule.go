@@ -216,9 +216,6 @@ func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 		return
 	}
 	s.expectLess(r, min(bytes, r.owed))
-	if r.cancelled && bytes == 0 {
-		return
-	}
 	r.by.heard = later(r.by.heard, heard)
 	if bytes > 0 {
 		r.by.sent = true

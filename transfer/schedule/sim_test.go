@@ -85,9 +85,9 @@ type sim struct {
 	known   []bool // the server has joined and not left
 	held    []bool // by chunk: in a range
 	good    []bool
-	arrived []int64 // by server, since the last sample
-	sharing []int   // by server: ranges that bytes come on
-	fetched float64 // bytes, also those that were thrown away
+	arrived []int64          // by server, since the last sample
+	sharing []int            // by server: ranges that bytes come on
+	fetched float64          // bytes, also those that were thrown away
 	log     []schedule.Range // handed out, and cancelled: those have a negative ID
 	met     injury
 }

@@ -4,10 +4,9 @@ import "time"
 
 // An outlook is what Plan sees of the servers before it acts.
 type outlook struct {
-	now     time.Time
-	working int     // servers that send, or would send if they were asked
-	able    int     // those, and servers that are due to be tried again
-	rate    float64 // of the working servers, bytes a second
+	now  time.Time
+	able int     // working servers, and those that are due to be tried again
+	rate float64 // of the working servers, bytes a second
 }
 
 func (s *Schedule) survey(now time.Time) outlook {
@@ -15,7 +14,6 @@ func (s *Schedule) survey(now time.Time) outlook {
 	for _, v := range s.order {
 		switch {
 		case v.working(now):
-			o.working++
 			o.able++
 			o.rate += v.rate.Rate()
 		case !v.resting(now) && len(v.ranges) == 0:
@@ -85,10 +83,10 @@ func (s *Schedule) wanted(r *rangeState) (n int64) {
 }
 
 // mayProbe reports whether a server that fell silent may have a chunk again:
-// not when the others have done all the rest before it is known whether it
-// sends.
+// not when the others, if there are any, have done all the rest before it is
+// known whether it sends.
 func (s *Schedule) mayProbe(v *server, o outlook) bool {
-	return o.working == 0 || float64(s.queued) > o.rate*(2*v.silence()).Seconds()
+	return float64(s.queued) > o.rate*(2*v.silence()).Seconds()
 }
 
 func later(a, b time.Time) time.Time {

@@ -219,6 +219,33 @@ func TestProbeIsNoPromise(t *testing.T) {
 	d.none()
 }
 
+// A probe is one chunk, whatever the rate was, and not before a longer pause is
+// over.
+func TestProbeIsShort(t *testing.T) {
+	d := newDesk(t, layout(1000*mb, mb))
+	d.join(0, 10*mb, 0)
+	long := d.one(0)
+	d.join(1, 0, 0)
+	d.finish(d.one(1))
+	d.Pause(0, d.now.Add(time.Hour))
+	d.Pause(1, d.now.Add(3*time.Second))
+	d.pass(2 * time.Second)
+	d.none()
+	d.pass(time.Second)
+	a := d.plan()
+	if len(a.Cancel) != 1 || a.Cancel[0] != long.ID || long.Count != 10 {
+		t.Fatalf("actions = %+v, want the cancel of %+v", a, long)
+	}
+	d.End(long.ID)
+	d.Leave(1)
+	d.pass(time.Hour - 3*time.Second - 1)
+	d.none()
+	d.pass(1)
+	if r := d.one(0); r.Count != 1 {
+		t.Errorf("%d chunks, want 1", r.Count)
+	}
+}
+
 // A server that was silent is not tried again when the others are done before
 // it is known whether it sends, but it is when they are not.
 func TestProbe(t *testing.T) {
