@@ -101,7 +101,7 @@ func TestManifestNeverComes(t *testing.T) {
 }
 
 func TestBadManifests(t *testing.T) {
-	data := file(3*chunk, 1)
+	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name  string
 		send  func(e *evil, st *transport.Stream)

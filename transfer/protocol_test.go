@@ -20,7 +20,7 @@ func raw(b ...byte) func(st *transport.Stream) {
 // Whatever a server replies to hello that is no offer, it is named and out,
 // and does not keep the others from deciding.
 func TestBadOffers(t *testing.T) {
-	data := file(3*chunk, 1)
+	data := file(2*chunk+1, 1)
 	offers := func(change func(e *evil, o *wire.Offer)) func(e *evil) func(st *transport.Stream) {
 		return func(e *evil) func(st *transport.Stream) {
 			return func(st *transport.Stream) {
@@ -167,7 +167,7 @@ func TestHostileTexts(t *testing.T) {
 // What a server may not reply to a request for a range puts it out; the others
 // do its work.
 func TestBadRanges(t *testing.T) {
-	data := file(6*chunk, 1)
+	data := file(2*chunk+1, 1)
 	type reply func(e *evil, st *transport.Stream, r wire.RangeRequest)
 	refuse := func(s wire.Status) reply {
 		return func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { st.Write(wire.AppendRefusal(nil, s, "no")) }
@@ -211,7 +211,7 @@ func TestBadRanges(t *testing.T) {
 		{"busy", refuse(wire.StatusBusy), PeerLost, KindNetwork},
 		{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-			st.Write(e.data[r.Offset : r.Offset+1000])
+			st.Write(e.data[r.Offset : r.Offset+r.Length/2])
 			time.Sleep(100 * time.Millisecond) // so that they arrive
 			st.CancelWrite(uint64(wire.StreamInternal))
 		}, PeerLost, KindNetwork},

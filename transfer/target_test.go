@@ -37,7 +37,7 @@ var targetTable = []struct {
 }
 
 func TestTargetTable(t *testing.T) {
-	data := file(2*chunk+50, 1)
+	data := file(chunk+50, 1)
 	for _, row := range targetTable {
 		for i, want := range row.want {
 			resume, force := i&1 != 0, i&2 != 0
