@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -30,8 +31,11 @@ const (
 
 // ServeConfig says what [Serve] serves, and where.
 type ServeConfig struct {
-	// Source is the file. It is read from several goroutines and not closed.
+	// Source is the file.
 	Source Source
+	// Cache keeps what hashing a large file gave, for the next time; nil: it is
+	// not kept.
+	Cache *manifest.Cache
 	// Name is what the file is called. One that the protocol cannot carry (over
 	// 230 bytes, or not UTF-8) is offered as an empty name, and said.
 	Name string
@@ -52,12 +56,12 @@ type ServeConfig struct {
 
 // Serve offers a file until ctx ends; then it stops accepting, lets ranges that
 // are under way finish for up to 5 s, closes every connection with a code that
-// clients understand, and returns nil. The error says that the source cannot
-// be read, or that no socket could be used: a [*FileError] or a transport's.
+// clients understand, and returns nil. The error says that the source could
+// not be read when it was hashed for the first time, or that no socket could be
+// used: a [*FileError] or a transport's.
 func Serve(ctx context.Context, cfg ServeConfig) error {
 	s := &serving{
 		cfg:     cfg,
-		index:   newIndex(cfg.Source, offerable(cfg.Name)),
 		limit:   newLimiter(cfg.Limit),
 		buffers: newBufferPool(serveBuffers, serveBufferSize),
 		events:  make(chan ServeEvent, 16),
@@ -101,6 +105,13 @@ func (s *serving) run(ctx context.Context) error {
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	s.index = newIndex(s.cfg.Source, offerable(s.cfg.Name), s.cfg.Cache, func(e ServeEvent) {
+		if r, ok := e.(Ready); ok {
+			r.Name, r.ID, r.Addrs = s.cfg.Name, s.cfg.Identity.ID(), s.addrs()
+			e = r
+		}
+		s.post(accepting, e)
+	})
 	var listening sync.WaitGroup
 	for i, v := range s.virtual {
 		listening.Add(1)
@@ -111,10 +122,8 @@ func (s *serving) run(ctx context.Context) error {
 		stopAccepting(errNoListener)
 	})
 	wg.Go(func() {
-		ready := func(v *version) { s.post(accepting, s.readyEvent(v)) }
-		unsteady := func() { s.post(accepting, Unsteady{}) }
-		if err := s.index.run(accepting, ready, unsteady); err != nil {
-			stopAccepting(&FileError{Op: "read", Path: s.cfg.Name, Err: err})
+		if err := s.index.run(accepting); err != nil {
+			stopAccepting(readFailure(s.cfg.Name, err))
 		}
 	})
 	s.emit(Listening{Addrs: s.addrs(), ID: s.cfg.Identity.ID()})
@@ -194,11 +203,12 @@ func (s *serving) accept(accepting, work context.Context, i int, v *virtualServe
 	}
 }
 
-func (s *serving) readyEvent(v *version) Ready {
-	return Ready{
-		Name: s.cfg.Name, Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum,
-		ID: s.cfg.Identity.ID(), Addrs: s.addrs(),
+// readFailure names the file in an error that does not.
+func readFailure(name string, err error) error {
+	if _, ok := errors.AsType[*FileError](err); ok {
+		return err
 	}
+	return &FileError{Op: "read", Path: name, Err: unwrapPath(err)}
 }
 
 // post hands an event to the goroutine that tells of them.
@@ -271,8 +281,7 @@ func (s *serving) addrs() []net.Addr {
 }
 
 func (s *serving) status(stopped bool) Status {
-	current, _ := s.index.get()
-	st := Status{Indexing: s.index.progress(), Indexed: current != nil}
+	st := Status{Indexing: s.index.progress(), Indexed: s.index.isReady()}
 	for _, v := range s.virtual {
 		vs := VirtualStatus{
 			Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),
@@ -282,7 +291,7 @@ func (s *serving) status(stopped bool) Status {
 			vs.State = StateStopped
 		case vs.Ranges > 0:
 			vs.State = StateServing
-		case current == nil:
+		case !st.Indexed:
 			vs.State = StateIndexing
 		default:
 			vs.State = StateListening

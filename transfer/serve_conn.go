@@ -33,6 +33,9 @@ type clientConn struct {
 	server  *virtualServer
 	conn    *transport.Conn
 	buffers chan struct{} // one token for each buffer that its streams use
+
+	mu      sync.Mutex
+	offered *version // what the last hello was answered with; nil: nothing yet
 }
 
 // serveConn answers a connection's streams until the connection or ctx ends.
@@ -40,9 +43,12 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 	c := &clientConn{serving: s, server: v, conn: conn, buffers: make(chan struct{}, connBuffers)}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	defer c.close()
+	defer func() {
+		c.close()
+		cancel()
+		wg.Wait()
+		s.index.release(c.offered)
+	}()
 	for {
 		st, err := conn.AcceptStream(ctx)
 		if err != nil {
@@ -156,12 +162,10 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 		return c.refuse(st, wire.StatusNotFound, "this server has one file, without a selector")
 	}
 	v, err := c.awaitIndex(ctx, st)
-	if err != nil {
+	if v == nil {
 		return err
 	}
-	if v == nil {
-		return c.refuse(st, wire.StatusStopping, "")
-	}
+	c.setOffered(v)
 	offer := v.offer
 	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
 	if inline {
@@ -181,17 +185,31 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 	return st.CloseWrite()
 }
 
-// awaitIndex returns the current version. While there is none it tells the
-// client how far the hashing is. Nil without an error: the server stops.
+// setOffered remembers the version that this client was offered, and whose use
+// it takes over: as long as the client may ask for it, it is held.
+func (c *clientConn) setOffered(v *version) {
+	c.mu.Lock()
+	before := c.offered
+	c.offered = v
+	c.mu.Unlock()
+	c.index.release(before)
+}
+
+// awaitIndex returns the current version, acquired. While there is none it
+// tells the client how far the hashing is. Nil without an error: a refusal has
+// been sent.
 func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
 	for {
-		v, ready := c.index.get()
-		if v != nil {
-			if c.index.isCurrent(v) {
-				return v, nil
-			}
+		v, ready, err := c.index.acquire()
+		switch {
+		case v != nil && c.index.isCurrent(v):
+			return v, nil
+		case v != nil:
 			c.index.invalidate(v)
+			c.index.release(v)
 			continue
+		case err != nil:
+			return nil, c.refuse(st, wire.StatusUnreadable, "the file cannot be read")
 		}
 		body := c.index.progress().Append(nil)
 		frame := wire.Header{Status: wire.StatusIndexing, Length: uint64(len(body))}.Append(nil)
@@ -207,23 +225,42 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 			return nil, errReset{wire.StreamStopping}
 		}
 		if c.stopping.Load() {
-			return nil, nil
+			return nil, c.refuse(st, wire.StatusStopping, "")
 		}
 	}
 }
 
-// held returns the version that a client names, if it is still the current
-// one. When it is not, the refusal has been sent.
+// held returns the version that a client names, acquired, if it is what the
+// client was offered or the current one, and the open file is still that. When
+// it is not, a refusal has been sent.
 func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
-	v, _ := c.index.get()
-	if v == nil || v.offer.Checksum != checksum {
+	v := c.named(checksum)
+	if v == nil {
 		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
 	}
-	if !c.index.isCurrent(v) {
+	if !v.isIntact() {
 		c.index.invalidate(v)
+		c.index.release(v)
 		return nil, c.refuse(st, wire.StatusChanged, "the file has changed")
 	}
 	return v, nil
+}
+
+// named returns the version with a checksum, acquired; nil if there is none.
+func (c *clientConn) named(checksum [32]byte) *version {
+	c.mu.Lock()
+	if v := c.offered; v != nil && v.offer.Checksum == checksum {
+		c.index.share(v)
+		c.mu.Unlock()
+		return v
+	}
+	c.mu.Unlock()
+	v, _, _ := c.index.acquire()
+	if v != nil && v.offer.Checksum != checksum {
+		c.index.release(v)
+		return nil
+	}
+	return v
 }
 
 func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wire.ManifestRequest) error {
@@ -231,6 +268,7 @@ func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wir
 	if v == nil {
 		return err
 	}
+	defer c.index.release(v)
 	if err := c.sendManifest(ctx, st, v.manifest); err != nil {
 		return err
 	}
@@ -262,6 +300,7 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 	if v == nil {
 		return err
 	}
+	defer c.index.release(v)
 	if req.Offset+req.Length > v.offer.Size {
 		return c.refuse(st, wire.StatusOutOfRange, fmt.Sprintf("the file has %d bytes", v.offer.Size))
 	}
@@ -297,10 +336,10 @@ func (c *clientConn) sendPiece(ctx context.Context, st *transport.Stream, v *ver
 	}
 	defer c.serving.buffers.put(buf)
 	p := (*buf)[:min(int64(len(*buf)), end-offset)]
-	if _, err := c.index.source.ReadAt(p, offset); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := v.file.ReadAt(p, offset); err != nil && !errors.Is(err, io.EOF) {
 		return 0, errReset{wire.StreamUnreadable}
 	}
-	if !c.index.isCurrent(v) {
+	if !v.isIntact() {
 		c.index.invalidate(v)
 		return 0, errReset{wire.StreamChanged}
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
-// [Unsteady], [Status], [ServerFailed], [Stopping] or [Stopped].
+// [Unsteady], [Unreadable], [CacheFailed], [Status], [ServerFailed], [Stopping]
+// or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -31,6 +32,13 @@ type Ready struct {
 // Unsteady says that the file changed while it was hashed, and that the hashing
 // begins again.
 type Unsteady struct{}
+
+// Unreadable says that the file was changed and cannot be hashed anew; it is
+// tried again every second, and new clients are refused until then.
+type Unreadable struct{ Err error }
+
+// CacheFailed says that what hashing gave could not be kept.
+type CacheFailed struct{ Err error }
 
 // ServerFailed says that a virtual server's socket failed; the others go on.
 type ServerFailed struct {
@@ -81,6 +89,8 @@ type VirtualStatus struct {
 func (Listening) serveEvent()    {}
 func (Ready) serveEvent()        {}
 func (Unsteady) serveEvent()     {}
+func (Unreadable) serveEvent()   {}
+func (CacheFailed) serveEvent()  {}
 func (ServerFailed) serveEvent() {}
 func (Stopping) serveEvent()     {}
 func (Stopped) serveEvent()      {}

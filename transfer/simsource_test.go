@@ -94,6 +94,10 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+func (s *source) Open() (File, error) { return s, nil }
+
+func (s *source) Close() error { return nil }
+
 func (s *source) Stat() (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

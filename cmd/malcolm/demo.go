@@ -67,7 +67,6 @@ func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) 
 	if err := d.prepare(ctx, string(c.File)); err != nil {
 		return err
 	}
-	defer d.file.Close()
 	return d.show(ctx)
 }
 
@@ -84,7 +83,7 @@ type demo struct {
 	*terminal
 	dir      string
 	name     string // of the file and its copy
-	file     *os.File
+	path     string // of the file
 	size     int64
 	identity *certs.Identity
 	targets  []transfer.Target
@@ -99,20 +98,19 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 	if d.identity, err = certs.LoadOrCreate(filepath.Join(d.dir, "state")); err != nil {
 		return err
 	}
-	if path != "" {
+	if path == "" {
+		if d.path, err = d.makeFile(ctx); err != nil {
+			return err
+		}
+	} else {
+		d.path = path
 		if base := filepath.Base(path); transfer.CheckName(base) == nil {
 			d.name = base
 		}
-		d.file, err = openServed(path)
-	} else {
-		d.file, err = d.makeFile(ctx)
 	}
+	info, err := transfer.NamedFile(d.path).Stat()
 	if err != nil {
 		return err
-	}
-	info, err := d.file.Stat()
-	if err != nil {
-		return demoError("look at the file", err)
 	}
 	d.size = info.Size()
 	return nil
@@ -120,13 +118,13 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 
 func (d *demo) copyDir() string { return filepath.Join(d.dir, "copy") }
 
-// makeFile writes random bytes: as many as there is room for twice, and to
-// spare.
-func (d *demo) makeFile(ctx context.Context) (*os.File, error) {
+// makeFile writes random bytes, as many as there is room for twice and to
+// spare, and returns the file's path.
+func (d *demo) makeFile(ctx context.Context) (string, error) {
 	size := int64(demoSize)
 	root, err := os.OpenRoot(d.dir)
 	if err != nil {
-		return nil, demoError("open", err)
+		return "", demoError("open", err)
 	}
 	defer root.Close()
 	if free, err := partfile.Dir(root).Free(); err == nil {
@@ -136,8 +134,9 @@ func (d *demo) makeFile(ctx context.Context) (*os.File, error) {
 	}
 	f, err := os.Create(filepath.Join(d.dir, demoName))
 	if err != nil {
-		return nil, demoError("make a file", err)
+		return "", demoError("make a file", err)
 	}
+	defer f.Close()
 	d.say("making %s of random bytes", formatBytes(size))
 	random := rand.NewChaCha8([32]byte([]byte(time.Now().Format("malcolm 2006-01-02 15:04:05.000000"))[:32]))
 	buf := make([]byte, 1<<20)
@@ -148,10 +147,9 @@ func (d *demo) makeFile(ctx context.Context) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		f.Close()
-		return nil, demoError("write", err)
+		return "", demoError("write", err)
 	}
-	return f, nil
+	return f.Name(), nil
 }
 
 // show serves, copies and compares.
@@ -164,15 +162,16 @@ func (d *demo) show(ctx context.Context) error {
 	defer stopVictim()
 
 	var ready sync.WaitGroup
+	file := transfer.NamedFile(d.path)
 	groups := []struct {
 		ctx    context.Context
 		label  string
 		source transfer.Source
 		ports  int
 	}{
-		{serving, "good", d.file, 3},
-		{victim, "victim", d.file, 1},
-		{serving, "liar", bitFlipper{d.file}, 1},
+		{serving, "good", file, 3},
+		{victim, "victim", file, 1},
+		{serving, "liar", bitFlipper{file}, 1},
 	}
 	for _, g := range groups {
 		conns, err := d.bind(g.ports)
@@ -246,12 +245,17 @@ func (d *demo) serve(ctx context.Context, label string, source transfer.Source, 
 
 // compare reads both files.
 func (d *demo) compare() error {
+	original, err := os.Open(d.path)
+	if err != nil {
+		return demoError("open", err)
+	}
+	defer original.Close()
 	copied, err := os.Open(filepath.Join(d.copyDir(), d.name))
 	if err != nil {
 		return demoError("open", err)
 	}
 	defer copied.Close()
-	same, err := sameBytes(io.NewSectionReader(d.file, 0, d.size), copied)
+	same, err := sameBytes(original, copied)
 	if err != nil {
 		return demoError("compare", err)
 	}
@@ -287,8 +291,19 @@ func isEOF(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF 
 // A bitFlipper is a file whose reader flips a bit of every 1,000,000th byte.
 type bitFlipper struct{ transfer.Source }
 
-func (b bitFlipper) ReadAt(p []byte, off int64) (int, error) {
-	n, err := b.Source.ReadAt(p, off)
+// Open opens the file behind it.
+func (b bitFlipper) Open() (transfer.File, error) {
+	f, err := b.Source.Open()
+	if err != nil {
+		return nil, err
+	}
+	return flippedFile{f}, nil
+}
+
+type flippedFile struct{ transfer.File }
+
+func (f flippedFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
 	const every = 1_000_000
 	for i := (every - off%every) % every; i < int64(n); i += every {
 		p[i] ^= 1

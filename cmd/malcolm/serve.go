@@ -16,6 +16,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/manifest"
 	"malcolm/transport"
 )
 
@@ -48,11 +49,12 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	file, err := openServed(string(c.File))
+	source := transfer.NamedFile(c.File)
+	file, err := source.Open()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	file.Close()
 	identity, err := loadIdentity()
 	if err != nil {
 		return err
@@ -63,8 +65,9 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	}
 	name := filepath.Base(string(c.File))
 	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), interval: c.Interval.Duration()}
-	err = transfer.Serve(ctx, transfer.ServeConfig{
-		Source:   file,
+	return transfer.Serve(ctx, transfer.ServeConfig{
+		Source:   source,
+		Cache:    indexCache(),
 		Name:     name,
 		Identity: identity,
 		Conns:    conns,
@@ -72,7 +75,6 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Interval: c.Interval.Duration(),
 		Events:   view.event,
 	})
-	return err
 }
 
 // ports returns the ports to bind, 0 for any free one. A word that is no port
@@ -199,31 +201,14 @@ func globalAddr() (netip.Addr, bool) {
 	return found, found.IsValid()
 }
 
-// openServed opens the file to offer. Nothing but a regular file is opened: a
-// FIFO would wait for a writer.
-func openServed(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, &transfer.FileError{Op: "serve", Path: path, Err: errNotRegular(info)}
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(path)
-	}
+// indexCache is where the hashes of large files are kept; nil where there is no
+// place for it.
+func indexCache() *manifest.Cache {
+	dir, err := manifest.CacheDir()
 	if err != nil {
-		if p, ok := errors.AsType[*fs.PathError](err); ok {
-			err = p.Err
-		}
-		return nil, &transfer.FileError{Op: "open", Path: path, Err: err}
+		return nil
 	}
-	return f, nil
-}
-
-func errNotRegular(info fs.FileInfo) error {
-	if info.IsDir() {
-		return errors.New("is a directory; malcolm offers one regular file")
-	}
-	return errors.New("is not a regular file")
+	return &manifest.Cache{Dir: dir}
 }
 
 func loadIdentity() (*certs.Identity, error) {
@@ -257,6 +242,10 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.status(e, time.Now())
 	case transfer.Unsteady:
 		v.warn("%s changed while it was hashed: hashing it again", shellQuote(v.name))
+	case transfer.Unreadable:
+		v.warn("%s changed and cannot be read: %s; trying again every second", shellQuote(v.name), reason(e.Err))
+	case transfer.CacheFailed:
+		v.warn("the index is not kept for the next time: %s", reason(e.Err))
 	case transfer.ServerFailed:
 		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
 	case transfer.Stopping:
