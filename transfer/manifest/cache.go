@@ -47,7 +47,7 @@ const (
 	// usual block of a file system.
 	blockSize = 4 << 10
 
-	// defaultMaxBytes holds eleven of the largest manifests and some 2,500 of
+	// defaultMaxBytes holds ten of the largest manifests and some 2,500 of
 	// files of 1 to 64 GiB.
 	defaultMaxBytes = 512 << 20
 

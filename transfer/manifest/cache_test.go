@@ -236,6 +236,10 @@ func TestCacheOtherThings(t *testing.T) {
 			must(t, os.Rename(good, filepath.Join(c.Dir, "good")))
 			return os.Symlink("good", c.path(k))
 		}},
+		{"a link as long as an entry", func(c *Cache, good string) error {
+			must(t, os.Rename(good, filepath.Join(c.Dir, "good")))
+			return os.Symlink(strings.Repeat("./", entryLen(5)/2-2)+"good", c.path(k))
+		}},
 		{"a dangling link", func(c *Cache, good string) error { return os.Symlink("nowhere", c.path(k)) }},
 		{"a directory", func(c *Cache, good string) error { return os.Mkdir(c.path(k), 0o700) }},
 	} {
@@ -358,8 +362,7 @@ func TestCacheEviction(t *testing.T) {
 	must(t, c.Store(keys[5], madeUp(5, 5)))
 	left(2, 3, 4, 5)
 
-	// A larger one takes the place of several; the one just stored stays even
-	// if its clock says that it is the oldest.
+	// A larger one takes the place of several.
 	for i, minute := range []int{0, 0, 7, 6, 5, 8} {
 		if i >= 2 {
 			c.use(t, keys[i], minute)
@@ -369,6 +372,14 @@ func TestCacheEviction(t *testing.T) {
 	must(t, c.Store(large, madeUp(large.Size, 1)))
 	left(2, 5)
 	wantHit(t, c, large, madeUp(large.Size, 1), "the larger one")
+
+	// The one just stored stays, also when the clock was set back.
+	for i, k := range []Key{keys[2], keys[5], large} {
+		c.use(t, k, 50_000_000+i) // in the year 2115
+	}
+	must(t, c.Store(keys[0], madeUp(5, 0)))
+	wantHit(t, c, keys[0], madeUp(5, 0), "stored after the clock was set back")
+	left(0, 5)
 
 	// Two blocks fit, three do not.
 	c.MaxBytes = 2 * blockSize
@@ -392,6 +403,7 @@ func TestCacheEvictionSparesOthers(t *testing.T) {
 	spared := []string{
 		"notes.txt", "identity.pem", ".index", entry[1:], "g" + entry[1:], strings.ToUpper(entry[:32]) + ".index",
 		entry + "x", entry + ".bak", entry + ".new.tmp", "x.tmp",
+		entry + "x.tmp", strings.Repeat("f", 50) + ".tmp",
 	}
 	removed := []string{entry, entry + ".OLD.tmp", entry + ".AHEAD.tmp"}
 	slices.Sort(spared)
