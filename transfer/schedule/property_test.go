@@ -101,6 +101,17 @@ func (m *model) end(i int) {
 	m.open = append(m.open[:i], m.open[i+1:]...)
 }
 
+// finish lets a whole range arrive.
+func (m *model) finish(i int) {
+	r := m.open[i]
+	_, n := m.cfg.Span(r)
+	m.Arrived(r.ID, n, m.now)
+	for c := r.First; c < r.First+r.Count; c++ {
+		m.setGood(c)
+	}
+	m.end(i)
+}
+
 func (m *model) setGood(c int) {
 	m.Good(c)
 	m.known[c], m.good[c] = true, true
@@ -171,12 +182,7 @@ func (m *model) drain(t *rapid.T) {
 	for round := 0; ; round++ {
 		for i := len(m.open) - 1; i >= 0; i-- {
 			if r := m.open[i]; r.Server == honest {
-				_, n := m.cfg.Span(r)
-				m.Arrived(r.ID, n, m.now)
-				for c := r.First; c < r.First+r.Count; c++ {
-					m.setGood(c)
-				}
-				m.end(i)
+				m.finish(i)
 			} else if m.ranges[r.ID].owed == 0 {
 				m.end(i)
 			}
@@ -201,72 +207,66 @@ func (m *model) drain(t *rapid.T) {
 	}
 }
 
+// actions are all calls, with random arguments.
+func (m *model) actions() map[string]func(*rapid.T) {
+	server := rapid.IntRange(0, 8)
+	rtt := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second})
+	return map[string]func(*rapid.T){
+		"add": func(t *rapid.T) {
+			first := m.drawChunk(t)
+			for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Chunks); c++ {
+				m.Add(c)
+				m.known[c] = true
+			}
+		},
+		"good": func(t *rapid.T) { m.setGood(m.drawChunk(t)) },
+		"arrived": func(t *rapid.T) {
+			r := m.open[m.drawOpen(t)]
+			_, n := m.cfg.Span(r)
+			ago := time.Duration(rapid.IntRange(0, 3).Draw(t, "ago")) * time.Second
+			bytes := rapid.SampledFrom([]int64{0, 1, n / 2, n, n + 1}).Draw(t, "bytes")
+			m.Arrived(r.ID, bytes, m.now.Add(-ago))
+		},
+		"whole": func(t *rapid.T) { m.finish(m.drawOpen(t)) },
+		"end":   func(t *rapid.T) { m.end(m.drawOpen(t)) },
+		"join":  func(t *rapid.T) { m.Join(server.Draw(t, "server"), rtt.Draw(t, "rtt"), m.now) },
+		"leave": func(t *rapid.T) { m.Leave(server.Draw(t, "server")) },
+		"sample": func(t *rapid.T) {
+			m.Sample(server.Draw(t, "server"), rapid.Int64Range(0, 100<<20).Draw(t, "bytes"), rtt.Draw(t, "rtt"), m.now)
+		},
+		"pause": func(t *rapid.T) {
+			m.Pause(server.Draw(t, "server"), m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds"))*time.Second))
+		},
+		"pass": func(t *rapid.T) {
+			m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int{1, 100, 2000, 10_000, -100}).Draw(t, "ms")) * time.Millisecond)
+		},
+		"plan":       func(t *rapid.T) { m.plan(t) },
+		"plan again": func(t *rapid.T) { m.plan(t) }, // twice as often
+		"":           func(t *rapid.T) { m.recount(t) },
+	}
+}
+
+func (m *model) drawChunk(t *rapid.T) int {
+	if m.cfg.Chunks == 0 {
+		t.Skip("no chunks")
+	}
+	return rapid.IntRange(0, m.cfg.Chunks-1).Draw(t, "chunk")
+}
+
+func (m *model) drawOpen(t *rapid.T) int {
+	if len(m.open) == 0 {
+		t.Skip("nothing is under way")
+	}
+	return rapid.IntRange(0, len(m.open)-1).Draw(t, "range")
+}
+
 // Whatever is called in whatever order: a chunk is in at most one range, only
 // missing chunks are handed out, all of them are in the end, and the counters
 // are right.
 func TestAnyOrderOfCalls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t)
-		server := rapid.IntRange(0, 8)
-		rtt := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second})
-		chunk := func() int { return rapid.IntRange(0, m.cfg.Chunks-1).Draw(t, "chunk") }
-		open := func() int {
-			if len(m.open) == 0 {
-				t.Skip("nothing is under way")
-			}
-			return rapid.IntRange(0, len(m.open)-1).Draw(t, "range")
-		}
-		needChunks := func() {
-			if m.cfg.Chunks == 0 {
-				t.Skip("no chunks")
-			}
-		}
-		actions := map[string]func(*rapid.T){
-			"add": func(t *rapid.T) {
-				needChunks()
-				first := chunk()
-				for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Chunks); c++ {
-					m.Add(c)
-					m.known[c] = true
-				}
-			},
-			"good": func(t *rapid.T) {
-				needChunks()
-				m.setGood(chunk())
-			},
-			"arrived": func(t *rapid.T) {
-				r := m.open[open()]
-				_, n := m.cfg.Span(r)
-				ago := time.Duration(rapid.IntRange(0, 3).Draw(t, "ago")) * time.Second
-				bytes := rapid.SampledFrom([]int64{0, 1, n / 2, n, n + 1}).Draw(t, "bytes")
-				m.Arrived(r.ID, bytes, m.now.Add(-ago))
-			},
-			"whole": func(t *rapid.T) {
-				i := open()
-				r := m.open[i]
-				_, n := m.cfg.Span(r)
-				m.Arrived(r.ID, n, m.now)
-				for c := r.First; c < r.First+r.Count; c++ {
-					m.setGood(c)
-				}
-				m.end(i)
-			},
-			"end":   func(t *rapid.T) { m.end(open()) },
-			"join":  func(t *rapid.T) { m.Join(server.Draw(t, "server"), rtt.Draw(t, "rtt"), m.now) },
-			"leave": func(t *rapid.T) { m.Leave(server.Draw(t, "server")) },
-			"sample": func(t *rapid.T) {
-				m.Sample(server.Draw(t, "server"), rapid.Int64Range(0, 100<<20).Draw(t, "bytes"), rtt.Draw(t, "rtt"), m.now)
-			},
-			"pause": func(t *rapid.T) {
-				m.Pause(server.Draw(t, "server"), m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds"))*time.Second))
-			},
-			"pass": func(t *rapid.T) {
-				m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int{1, 100, 2000, 10_000, -100}).Draw(t, "ms")) * time.Millisecond)
-			},
-			"plan":       func(t *rapid.T) { m.plan(t) },
-			"plan again": func(t *rapid.T) { m.plan(t) },
-			"":           func(t *rapid.T) { m.recount(t) },
-		}
+		actions := m.actions()
 		for range 10 { // Repeat alone is short
 			t.Repeat(actions)
 		}
