@@ -105,7 +105,10 @@ type TargetError struct {
 	Path  string // of the file that is in the way
 	Final partfile.FinalState
 	Part  partfile.PartState
-	Hint  partfile.Hint
+	// Unfinished is what the journal of the unfinished download names; the zero
+	// Header when there is no usable one.
+	Unfinished partfile.Header
+	Hint       partfile.Hint
 }
 
 func (e *TargetError) Error() string {

@@ -208,7 +208,7 @@ func (g *getting) run(ctx context.Context) error {
 func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partfile.Decision) error {
 	err := g.do(ctx, t, func() (err error) {
 		g.part, err = partfile.Open(fsys, partfile.Options{
-			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize,
+			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace,
 		})
 		return err

@@ -304,7 +304,7 @@ func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream
 	if value != g.manifest.Value(chunk) {
 		return &wrongChunkError{chunk}
 	}
-	if err := claim.Mark(); err != nil {
+	if err := claim.Mark(xxh); err != nil {
 		return err
 	}
 	g.post(func() { g.gotChunk(f.peer, chunk, xxh) })

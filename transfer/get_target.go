@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/zeebo/xxh3"
+
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 )
@@ -26,20 +28,26 @@ func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (part
 			return partfile.Decision{}, err
 		}
 	}
-	part := found.PartState()
+	part := found.PartState(g.header())
 	d := partfile.Decide(final, part, g.cfg.Resume, g.cfg.Force)
 	switch d.Action {
 	case partfile.AlreadyRight:
 		g.result.AlreadyRight = true
 		g.result.Path = fsys.Path(name)
+		_ = partfile.FinishLeftover(fsys, name) // the file is right, whatever stays beside it
 	case partfile.Refuse:
 		path := fsys.Path(name)
 		if final == partfile.FinalNone || final != partfile.FinalOther && part == partfile.PartOther {
 			path = fsys.Path(name + partfile.PartSuffix)
 		}
-		return d, &TargetError{Path: path, Final: final, Part: part, Hint: d.Hint}
+		return d, &TargetError{Path: path, Final: final, Part: part, Unfinished: found.Header, Hint: d.Hint}
 	}
 	return d, nil
+}
+
+// header is what the journal of this download says of it.
+func (g *getting) header() partfile.Header {
+	return partfile.Header{Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum}
 }
 
 func (g *getting) settleName() error {
@@ -89,12 +97,25 @@ func (g *getting) checkPart(ctx context.Context, have int64) {
 	src := io.NewSectionReader(g.part, 0, have)
 	o := manifest.MatchOptions{Workers: max(1, runtime.GOMAXPROCS(0)-1)}
 	err := manifest.Match(ctx, src, g.manifest, o, func(chunk int, ok bool) {
-		ok = ok && g.part.MarkExisting(chunk)
+		if ok {
+			xxh, err := g.ownXXH3(chunk)
+			ok = err == nil && g.part.MarkExisting(chunk, xxh)
+		}
 		g.post(func() { g.found(chunk, ok) })
 	})
 	if err != nil && ctx.Err() == nil {
 		g.post(func() { g.fail(&FileError{Op: "read", Path: g.part.PartPath(), Err: err}) })
 	}
+}
+
+// ownXXH3 reads a chunk from the part file. What the journal is told is never taken from a peer's list.
+func (g *getting) ownXXH3(chunk int) (xxh [16]byte, err error) {
+	offset, n := manifest.Span(g.layout.Size, chunk)
+	h := xxh3.New()
+	if _, err := io.Copy(h, io.NewSectionReader(g.part, offset, n)); err != nil {
+		return xxh, err
+	}
+	return h.Sum128().Bytes(), nil
 }
 
 // found runs in the loop: a chunk of an earlier run is good, or is not.

@@ -169,7 +169,7 @@ func TestChangedSource(t *testing.T) {
 			if lost.State != PeerChanged || lost.Left != 0 || o.report(s.targets[0]).State != PeerChanged {
 				t.Errorf("lost = %+v, want changed", lost)
 			}
-			o.lists("data.bin.part")
+			o.lists("data.bin.part", "data.bin.part.journal")
 			none[ChunkRefused](o)
 			// The server offers what it has now.
 			o = w.get(GetConfig{Targets: s.targets})

@@ -93,7 +93,7 @@ func TestOnlyLiar(t *testing.T) {
 		if o.Fetched == 0 || err.Missing != o.Size-o.Fetched {
 			t.Errorf("missing %d, fetched %d of %d", err.Missing, o.Fetched, o.Size)
 		}
-		o.lists("data.bin.part")
+		o.lists("data.bin.part", "data.bin.part.journal")
 		if o.Part == "" {
 			t.Error("the part file is not named")
 		}

@@ -32,7 +32,7 @@ func interrupt(t *testing.T, w *world, part float64, servers ...*server) *outcom
 	if o.Path != "" || o.Part != filepath.Join(o.dir, "data.bin.part") || o.Fetched == 0 {
 		t.Errorf("path %q, part %q, fetched %d, want the part kept", o.Path, o.Part, o.Fetched)
 	}
-	o.lists("data.bin.part")
+	o.lists("data.bin.part", "data.bin.part.journal")
 	return o
 }
 

@@ -197,7 +197,7 @@ func TestTargetThatAppears(t *testing.T) {
 			if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.Exists {
 				t.Errorf("error = %v, want that it exists", err)
 			}
-			o.lists("data.bin", "data.bin.part")
+			o.lists("data.bin", "data.bin.part", "data.bin.part.journal")
 			if got := o.read("data.bin"); !slices.Equal(got, theirs) {
 				t.Errorf("the file is %q, want what appeared", got)
 			}

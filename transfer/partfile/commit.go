@@ -5,29 +5,11 @@ import (
 	"fmt"
 )
 
-// Sync makes the bytes written so far durable. A failure is final: nobody knows then which writes are on disk, so
-// every later Sync and Commit returns the same error and does not try again.
-func (f *File) Sync() error {
-	f.end.Lock()
-	defer f.end.Unlock()
-	return f.sync(f.handle.Datasync)
-}
-
-func (f *File) sync(call func() error) error {
-	if f.syncErr != nil {
-		return f.syncErr
-	}
-	if err := call(); err != nil {
-		f.syncErr = failure(f.fs, "sync", f.part, err)
-	}
-	return f.syncErr
-}
-
 // Commit makes the file durable, gives it its final name and returns its path. All chunks must be marked. Without
 // Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
 // replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back.
 // After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
-// a power failure may still take back.
+// a power failure may still take back. With a path, the error says only that the journal could not be removed.
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -49,10 +31,10 @@ func (f *File) Commit() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := f.syncDir(); err != nil {
+	if err := syncDir(f.fs); err != nil {
 		return "", err
 	}
-	return f.fs.Path(f.name), nil
+	return f.fs.Path(f.name), f.removeJournal()
 }
 
 // unchanged fails unless the part file is where and as long as it was left.
@@ -100,7 +82,7 @@ func (f *File) renameExclusively() error {
 		return failure(f.fs, "link", f.name, err)
 	}
 	f.committed = true
-	if err := f.syncDir(); err != nil {
+	if err := syncDir(f.fs); err != nil {
 		return err
 	}
 	if err := f.fs.Remove(f.part); err != nil {
@@ -109,16 +91,10 @@ func (f *File) renameExclusively() error {
 	return nil
 }
 
-func (f *File) syncDir() error {
-	if err := f.fs.SyncDir(); err != nil {
-		return failure(f.fs, "sync directory", ".", err)
-	}
-	return nil
-}
-
 // Close ends the use of the file and its lock. A part file that is not committed stays, with what was written, to be
-// resumed; but one that this run created or emptied and that got neither a byte nor a mark is removed: no litter after
-// a run that never began. A second Close does nothing.
+// resumed; but one that this run created or emptied and that got neither a byte nor a mark is removed, and so is a
+// journal that this run made and that has nothing to say: no litter after a run that never began. What was marked
+// since the last Sync is not recorded. A second Close does nothing.
 func (f *File) Close() error {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -127,11 +103,35 @@ func (f *File) Close() error {
 	}
 	f.closed = true
 	var removed error
-	if f.fresh && !f.committed && !f.written.Load() && f.MarkedCount() == 0 {
-		removed = f.removePart()
+	if !f.committed && !f.written.Load() && f.MarkedCount() == 0 {
+		removed = f.discard()
 	}
-	if err := f.handle.Close(); err != nil {
-		return failure(f.fs, "close", f.part, err)
+	return errors.Join(removed, f.closeHandles())
+}
+
+// discard removes what this run made, the journal first: the part file's lock is what keeps others from it.
+func (f *File) discard() error {
+	if f.journal.made && !f.recorded {
+		if err := f.removeJournal(); err != nil {
+			return err
+		}
 	}
-	return removed
+	if f.fresh {
+		return f.removePart()
+	}
+	return nil
+}
+
+func (f *File) closeHandles() error {
+	var err error
+	if h := f.journal.handle; h != nil {
+		f.journal.handle = nil
+		if e := h.Close(); e != nil {
+			err = failure(f.fs, "close", f.name+JournalSuffix, e)
+		}
+	}
+	if e := f.handle.Close(); e != nil {
+		err = errors.Join(err, failure(f.fs, "close", f.part, e))
+	}
+	return err
 }

@@ -31,7 +31,7 @@ func fill(f *File, content string) error {
 		if err := claim.WriteAt(chunkOf([]byte(content), chunk), 0); err != nil {
 			return err
 		}
-		if err := claim.Mark(); err != nil {
+		if err := claim.Mark(xxhOf(chunkOf([]byte(content), chunk))); err != nil {
 			return err
 		}
 	}
@@ -70,16 +70,16 @@ func TestCommit(t *testing.T) {
 
 // The order is what makes it safe against a crash: bytes before the name, the name before the report.
 func TestCommitOrder(t *testing.T) {
-	order := []string{"sync", "datasync", "renamenoreplace", "rename", "link", "remove", "syncdir"}
+	order := []string{"sync", "datasync", "renamenoreplace", "rename", "link", "remove", "remove journal", "syncdir"}
 	for _, c := range []struct {
 		name    string
 		replace bool
 		denied  error // of the exclusive rename
 		want    []string
 	}{
-		{"exclusive", false, nil, []string{"sync", "renamenoreplace", "syncdir"}},
-		{"link", false, errors.ErrUnsupported, []string{"sync", "renamenoreplace", "link", "syncdir", "remove", "syncdir"}},
-		{"replace", true, nil, []string{"sync", "rename", "syncdir"}},
+		{"exclusive", false, nil, []string{"sync", "renamenoreplace", "syncdir", "remove journal"}},
+		{"link", false, errors.ErrUnsupported, []string{"sync", "renamenoreplace", "link", "syncdir", "remove", "syncdir", "remove journal"}},
+		{"replace", true, nil, []string{"sync", "rename", "syncdir", "remove journal"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fsys := newTestFS(t)
@@ -133,11 +133,11 @@ func TestCommitDoesNotReplace(t *testing.T) {
 func TestCommitNeedsAllMarks(t *testing.T) {
 	fsys := newTestFS(t)
 	f := openTest(t, fsys, Options{Name: "x", Size: 2 * testChunk, ChunkSize: testChunk})
-	f.MarkExisting(0)
+	f.MarkExisting(0, [16]byte{})
 	_, err := f.Commit()
 	wantReason(t, err, Internal)
-	fsys.wantNames(t, "x.part")
-	f.MarkExisting(1)
+	fsys.wantNames(t, "x.part", "x.part.journal")
+	f.MarkExisting(1, [16]byte{})
 	if _, err := f.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestSyncFailureIsFinal(t *testing.T) {
 			t.Errorf("calls %q, want %q", got, want)
 		}
 		f.Close()
-		fsys.wantNames(t, "x.part")
+		fsys.wantNames(t, "x.part", "x.part.journal")
 	}
 }
 

@@ -96,7 +96,7 @@ func TestFoundStates(t *testing.T) {
 			if got := c.found.FinalState(7); got != c.final {
 				t.Errorf("final state %d, want %d", got, c.final)
 			}
-			if got := c.found.PartState(); got != c.part {
+			if got := c.found.PartState(Header{Size: 7}); got != c.part {
 				t.Errorf("part state %d, want %d", got, c.part)
 			}
 		})

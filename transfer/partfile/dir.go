@@ -89,6 +89,18 @@ func (f file) Allocate(off, n int64) error {
 	return control(f.File, func(fd uintptr) error { return allocate(fd, off, n) })
 }
 
+func (f file) NextData(off int64) (next int64, err error) {
+	err = control(f.File, func(fd uintptr) error {
+		next, err = nextData(fd, off)
+		return err
+	})
+	return next, err
+}
+
+func (f file) Forget() error {
+	return control(f.File, forget)
+}
+
 func (f file) Datasync() error { return datasync(f.File) }
 
 // control calls do with f's descriptor, which stays open meanwhile.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"time"
 )
 
 // ErrNotOwner says that the chunk belongs to somebody else by now, or is marked: the bytes were dropped, nothing was
@@ -23,6 +25,7 @@ const (
 	NoSpace                  // the directory has less room than Need
 	Changed                  // the file was replaced, cut or grown behind our back
 	Internal                 // the caller broke a rule of this package
+	OtherFile                // the journal names another size, chunk size or checksum
 )
 
 // Error is every error of this package but ErrNotOwner.
@@ -30,7 +33,8 @@ type Error struct {
 	Op         string // what was tried: "open", "write", "sync", ...
 	Name       string // the path it was tried on, as FS.Path shows it
 	Reason     Reason
-	Need, Have int64 // bytes, with NoSpace only: still to be reserved, and free
+	Need, Have int64  // bytes, with NoSpace, and with System when a full disk refused: storage that is missing, and free
+	Holder     Holder // with Locked: who has the part file; the zero Holder when that is not known
 	Err        error
 }
 
@@ -58,12 +62,11 @@ func IsDiskError(err error) bool {
 	if ReasonOf(err) == NoSpace {
 		return true
 	}
-	for _, code := range diskErrors {
-		if errors.Is(err, code) {
-			return true
-		}
-	}
-	return false
+	return isAny(err, diskErrors)
+}
+
+func isAny(err error, codes []error) bool {
+	return slices.ContainsFunc(codes, func(code error) bool { return errors.Is(err, code) })
 }
 
 var (
@@ -73,6 +76,38 @@ var (
 	errLocked       = errors.New("in use by another download")
 	errReplaced     = errors.New("replaced by another file meanwhile")
 )
+
+// locked is the error Locked; who has the lock is what the journal says.
+func locked(fsys FS, name string) error {
+	_, _, holder, _ := peekJournal(fsys, name)
+	err := errLocked
+	if holder != (Holder{}) {
+		err = fmt.Errorf("%w: process %d on %q, since %s", errLocked, holder.PID, holder.Host, holder.Start.Format(time.RFC3339))
+	}
+	return &Error{Op: "lock", Name: fsys.Path(name + PartSuffix), Reason: Locked, Holder: holder, Err: err}
+}
+
+// lacking adds to the error of a full disk what the part file still lacks, and what is free, where that is known.
+// f.end is held, or nobody else has f.
+func (f *File) lacking(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !isAny(e.Err, spaceErrors) {
+		return err
+	}
+	info, err := f.handle.Stat()
+	if err != nil {
+		return e
+	}
+	have, err := f.fs.Free()
+	if err != nil {
+		return e
+	}
+	e.Need, e.Have = max(f.size-info.Allocated, 0), have
+	if e.Have < e.Need {
+		e.Reason = NoSpace
+	}
+	return e
+}
 
 // failure is the error of an operation that the system refused. An *Error stays as it is.
 func failure(fsys FS, op, name string, err error) error {

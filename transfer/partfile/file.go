@@ -22,7 +22,7 @@ const (
 const stripeCount = 256
 
 // File is the part file, open and locked. Its methods may be called from any goroutine, Close after all others have
-// returned. It holds 8 bytes of memory a chunk.
+// returned. It holds 8 bytes and 1 bit of memory a chunk, and at most 1.5 MiB besides.
 type File struct {
 	fs              FS
 	handle          Handle
@@ -32,6 +32,9 @@ type File struct {
 	sparse          bool
 	replace         bool
 	fresh           bool // created or emptied by this run
+	header          Header
+	torn            bool // the journal had something behind its last good record
+	surveyed        bool // see UsableJournal
 
 	// The owner array: an entry is read with its stripe held for reading, changed with it held for writing.
 	stripes     [stripeCount]sync.RWMutex
@@ -39,10 +42,14 @@ type File struct {
 	lastOwner   atomic.Uint64
 	markedCount atomic.Int64
 	written     atomic.Bool // a write was tried
+	claimed     bits        // what the records of earlier runs say; bits are only cleared, with end held
+	pending     pending
 
-	// Under end.
+	// Under end, which is held across syncs: no write and no mark takes it, but for a write into a claimed chunk.
 	end       sync.Mutex
-	syncErr   error // the first sync that failed, for ever
+	journal   journal
+	recorded  bool  // records were appended by this run
+	syncErr   error // the first sync or append that failed, for ever
 	committed bool
 	closed    bool
 }
@@ -96,16 +103,28 @@ func (f *File) claim(chunk int, allowed func(owner uint64) bool) (*Claim, bool) 
 	return &Claim{file: f, chunk: chunk, id: id}, true
 }
 
-// MarkExisting marks a chunk whose bytes were found right on disk. It is false, and marks nothing, if somebody claimed
-// the chunk in this run: its bytes may have changed since they were read. A chunk that is marked already is true.
-func (f *File) MarkExisting(chunk int) bool {
+// MarkExisting marks a chunk whose bytes were found right on disk; xxh is the xxh3-128 of these bytes, for the journal
+// unless it has the chunk. It is false, and marks nothing, if somebody claimed the chunk in this run: its bytes may
+// have changed since they were read. A chunk that is marked already is true.
+func (f *File) MarkExisting(chunk int, xxh [16]byte) bool {
+	marked, full := f.markExisting(chunk, xxh)
+	if full {
+		f.Sync() // whoever syncs next hears of its error
+	}
+	return marked
+}
+
+func (f *File) markExisting(chunk int, xxh [16]byte) (isMarked, full bool) {
 	mu := f.stripe(chunk)
 	mu.Lock()
 	defer mu.Unlock()
 	if f.owners[chunk] == untouched {
 		f.mark(chunk)
+		if !f.claimed.has(chunk) {
+			full = f.pending.add(chunk, xxh)
+		}
 	}
-	return f.owners[chunk] == marked
+	return f.owners[chunk] == marked, full
 }
 
 // Marked reports whether the chunk's bytes on disk are known to be right.
@@ -149,8 +168,25 @@ var (
 )
 
 // WriteAt writes p at off bytes from the start of the chunk. A chunk is written from its front on, so off is at most
-// what was written so far. It is ErrNotOwner, and nothing is written, when the ownership was lost.
+// what was written so far. It is ErrNotOwner, and nothing is written, when the ownership was lost. What the journal of
+// an earlier run claims of the chunk is taken back first.
 func (c *Claim) WriteAt(p []byte, off int64) error {
+	f := c.file
+	if f.claimed.has(c.chunk) {
+		if err := f.void(c.chunk); err != nil {
+			return err
+		}
+	}
+	err := c.write(p, off)
+	if isAny(err, spaceErrors) {
+		f.end.Lock()
+		defer f.end.Unlock()
+		return f.lacking(err)
+	}
+	return err
+}
+
+func (c *Claim) write(p []byte, off int64) error {
 	f, end := c.file, off+int64(len(p))
 	mu := f.stripe(c.chunk)
 	mu.RLock()
@@ -182,21 +218,30 @@ func (c *Claim) WriteAt(p []byte, off int64) error {
 }
 
 // Mark says that the value of the chunk, all of it written through this claim, has matched: its bytes on disk are the
-// right ones. The ownership ends. It is ErrNotOwner when it had been lost, and an internal error when bytes of the
-// chunk are missing.
-func (c *Claim) Mark() error {
+// right ones, and xxh is their xxh3-128, computed here and not taken from a peer: the next Sync notes it in the
+// journal. The ownership ends. It is ErrNotOwner when it had been lost, and an internal error when bytes of the
+// chunk are missing. When thousands of chunks were marked without a Sync it is one, with its errors.
+func (c *Claim) Mark(xxh [16]byte) error {
+	full, err := c.mark(xxh)
+	if err != nil || !full {
+		return err
+	}
+	return c.file.Sync()
+}
+
+func (c *Claim) mark(xxh [16]byte) (full bool, err error) {
 	f := c.file
 	mu := f.stripe(c.chunk)
 	mu.Lock()
 	defer mu.Unlock()
 	if f.owners[c.chunk] != c.id {
-		return ErrNotOwner
+		return false, ErrNotOwner
 	}
 	if c.next != c.length() {
-		return reasoned(f.fs, "mark", f.part, Internal, errIncomplete)
+		return false, reasoned(f.fs, "mark", f.part, Internal, errIncomplete)
 	}
 	f.mark(c.chunk)
-	return nil
+	return f.pending.add(c.chunk, xxh), nil
 }
 
 // Release hands the chunk back, after a write in progress has ended; another may claim it. It does nothing when the

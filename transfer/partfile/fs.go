@@ -27,7 +27,7 @@ type Info struct {
 // FS is the one directory in which this package works, and all that it ever does there. Names are plain file names.
 // Errors are those of package os (errors.Is with fs.ErrNotExist and fs.ErrExist holds); errors.ErrUnsupported says
 // that the file system cannot do that at all. A File calls it from one goroutine at a time, but for handles: their
-// ReadAt and WriteAt are called from many.
+// ReadAt, WriteAt and NextData are called from many.
 type FS interface {
 	// Path is how name is shown to people.
 	Path(name string) string
@@ -65,6 +65,10 @@ type Handle interface {
 	// Allocate reserves storage for n bytes from off on and grows the file to off+n if it is shorter; bytes that are
 	// there stay.
 	Allocate(off, n int64) error
+	// NextData is the offset of the first byte from off on that may lie outside of a hole; io.EOF if there is none.
+	NextData(off int64) (int64, error)
+	// Forget drops what is cached of the file and needs no writing, so that the next reads come from the disk.
+	Forget() error
 	// Datasync makes the bytes durable, and of the rest what is needed to read them back. Sync makes everything
 	// durable. After a failure of either nobody knows which writes are on disk.
 	Datasync() error

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -17,7 +18,7 @@ type testFS struct {
 	before func(op, name string) error
 
 	mu    sync.Mutex
-	calls []string // under mu: the operation's name
+	calls []string // under mu: the operation's name, with " journal" behind it when it is about that
 }
 
 func newTestFS(t *testing.T) *testFS {
@@ -32,6 +33,9 @@ func newTestFS(t *testing.T) *testFS {
 }
 
 func (f *testFS) step(op, name string) error {
+	if strings.HasSuffix(name, JournalSuffix) {
+		op += " journal"
+	}
 	f.mu.Lock()
 	f.calls = append(f.calls, op)
 	f.mu.Unlock()
@@ -190,6 +194,20 @@ func (h *testHandle) Allocate(off, n int64) error {
 		return err
 	}
 	return h.Handle.Allocate(off, n)
+}
+
+func (h *testHandle) NextData(off int64) (int64, error) {
+	if err := h.fs.step("nextdata", h.name); err != nil {
+		return 0, err
+	}
+	return h.Handle.NextData(off)
+}
+
+func (h *testHandle) Forget() error {
+	if err := h.fs.step("forget", h.name); err != nil {
+		return err
+	}
+	return h.Handle.Forget()
 }
 
 func (h *testHandle) Datasync() error {

@@ -11,6 +11,7 @@ type Options struct {
 	Name      string // the final name; a plain file name
 	Size      int64  // bytes of the finished file; 0 or more
 	ChunkSize int64  // bytes, more than 0; the last chunk may be short, a file of 0 bytes has none
+	Checksum  [32]byte
 
 	// From Decide. Action is Fetch, Resume or StartOver; the last two create the part file where it has gone.
 	Action  Action
@@ -29,18 +30,21 @@ const (
 	allocateStep = 256 << 20
 )
 
-// Open takes the part file of o.Name: creates it (with the umask's mode), or locks the one that is there. It makes it
-// o.Size bytes long, with its space reserved unless the file system cannot (see Sparse). Nothing is changed before
-// the lock is held and free space is known to suffice; after an error the part file has its own bytes as before, or is
-// gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular, NoSpace, Changed, Internal, System.
+// Open takes the part file of o.Name: creates it (with the umask's mode), or locks the one that is there. It opens
+// its journal, or makes a new one where there is none to go on with, and makes the part file o.Size bytes long, with its space
+// reserved unless the file system cannot (see Sparse). Nothing is changed before the lock is held, the journal was
+// found to be of the same file, and free space is known to suffice; after an error the part file has its own bytes as
+// before, or is gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with Fetch),
+// Locked, NotRegular, NoSpace, Changed, OtherFile (with Resume), Internal, System.
 func Open(fsys FS, o Options) (*File, error) {
 	if err := o.check(fsys); err != nil {
 		return nil, err
 	}
+	header := o.header()
 	f := &File{
-		fs: fsys, name: o.Name, part: o.Name + PartSuffix,
+		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
 		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace,
-		owners: make([]uint64, (o.Size+o.ChunkSize-1)/o.ChunkSize),
+		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
 	}
 	f.lastOwner.Store(firstOwner - 1)
 	info, err := f.acquire(o.Action)
@@ -48,13 +52,16 @@ func Open(fsys FS, o Options) (*File, error) {
 		return nil, err
 	}
 	if err := f.prepare(info, o); err != nil {
-		if f.fresh {
-			f.removePart() // the first error is the one to report
-		}
-		f.handle.Close()
+		err = f.lacking(err)
+		f.discard() // the first error is the one to report
+		f.closeHandles()
 		return nil, err
 	}
 	return f, nil
+}
+
+func (o Options) header() Header {
+	return Header{Size: o.Size, ChunkSize: o.ChunkSize, Checksum: o.Checksum}
 }
 
 func (o Options) check(fsys FS) error {
@@ -63,7 +70,7 @@ func (o Options) check(fsys FS) error {
 	}
 	var err error
 	switch {
-	case o.Size < 0 || o.ChunkSize <= 0 || o.ChunkSize > 1<<62 || o.Size > maxChunks*min(o.ChunkSize, 1<<42):
+	case !o.header().valid():
 		err = fmt.Errorf("size %d in chunks of %d", o.Size, o.ChunkSize)
 	case o.Action != Fetch && o.Action != Resume && o.Action != StartOver:
 		err = fmt.Errorf("no action to open with: %d", o.Action)
@@ -90,6 +97,15 @@ func (f *File) tryAcquire(action Action) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	if before.Kind == Regular && before.Links == 2 {
+		removed, err := f.clearLeftover(before)
+		if err == nil && removed {
+			err = errReplaced
+		}
+		if err != nil {
+			return Info{}, err
+		}
+	}
 	var h Handle
 	switch {
 	case before.Kind == None:
@@ -103,7 +119,7 @@ func (f *File) tryAcquire(action Action) (Info, error) {
 	case action == Fetch:
 		return Info{}, reasoned(f.fs, "create", f.part, Exists, fs.ErrExist)
 	default:
-		if err := f.usable(before); err != nil {
+		if err := plain(f.fs, f.part, before); err != nil {
 			return Info{}, err
 		}
 		h, err = f.fs.OpenWrite(f.part)
@@ -126,26 +142,26 @@ func (f *File) tryAcquire(action Action) (Info, error) {
 	return info, nil
 }
 
-// usable refuses what a part file must not be. Two links would mean that writing here changes another file's bytes.
-func (f *File) usable(info Info) error {
-	if info.Kind != Regular {
-		return reasoned(f.fs, "open", f.part, NotRegular, errNotRegular)
+// clearLeftover takes the part file's name away where it is only a second one of the final file: writing there would
+// write into the final file.
+func (f *File) clearLeftover(part Info) (removed bool, err error) {
+	final, err := lstat(f.fs, f.name)
+	if err != nil || !leftover(final, part) {
+		return false, err
 	}
-	if info.Links != 1 {
-		return reasoned(f.fs, "open", f.part, NotRegular, errLinks)
-	}
-	return nil
+	err = unlinkLeftover(f.fs, f.name)
+	return err == nil, err
 }
 
 // lockAndCompare takes h's lock and then makes sure that h is what lies under the part file's name: whoever had the
 // lock before may have renamed or removed it.
 func (f *File) lockAndCompare(h Handle) (Info, error) {
-	locked, err := h.Lock()
+	free, err := h.Lock()
 	if err != nil {
 		return Info{}, failure(f.fs, "lock", f.part, err)
 	}
-	if !locked {
-		return Info{}, reasoned(f.fs, "lock", f.part, Locked, errLocked)
+	if !free {
+		return Info{}, locked(f.fs, f.name)
 	}
 	opened, err := h.Stat()
 	if err != nil {
@@ -158,17 +174,23 @@ func (f *File) lockAndCompare(h Handle) (Info, error) {
 	if opened.ID != named.ID || named.Kind == None {
 		return Info{}, errReplaced
 	}
-	return opened, f.usable(opened)
+	return opened, plain(f.fs, f.part, opened)
 }
 
-// prepare makes the file o.Size bytes long. Whatever can be refused is refused before the first change.
+// prepare makes the file o.Size bytes long, with a journal. Whatever can be refused is refused before the first change.
 func (f *File) prepare(info Info, o Options) error {
+	if err := f.openJournal(info, o.Action); err != nil {
+		return err
+	}
 	if err := f.checkSpace(info, o); err != nil {
 		return err
 	}
 	f.prior = min(info.Size, f.size)
 	if o.Action == StartOver {
 		f.prior = 0
+	}
+	if err := f.beginJournal(thisRun()); err != nil {
+		return err
 	}
 	if info.Size > f.prior {
 		if err := f.handle.Truncate(f.prior); err != nil {
@@ -179,6 +201,33 @@ func (f *File) prepare(info Info, o Options) error {
 	if err := f.grow(o.SkipPreallocate); err != nil {
 		f.handle.Truncate(f.prior) // gives back what was reserved; the first error is the one to report
 		return err
+	}
+	return nil
+}
+
+// beginJournal writes this run into the journal, a new one unless openJournal found one.
+func (f *File) beginJournal(holder Holder) error {
+	if f.journal.handle == nil {
+		if err := f.makeJournal(holder); err != nil {
+			return err
+		}
+	} else if err := f.holdJournal(holder); err != nil {
+		return err
+	}
+	if f.surveyed {
+		return nil
+	}
+	return f.distrustCache()
+}
+
+// distrustCache makes what an earlier run wrote, and no record vouches for, be read from the disk: after an fsync that
+// failed, the cache can show bytes that are not there, and will never be.
+func (f *File) distrustCache() error {
+	if err := f.sync(f.handle.Sync); err != nil {
+		return err
+	}
+	if err := f.handle.Forget(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return failure(f.fs, "read", f.part, err)
 	}
 	return nil
 }
@@ -216,6 +265,7 @@ func (f *File) checkSpace(info Info, o Options) error {
 	if o.SkipSpaceCheck || need <= 0 {
 		return nil
 	}
+	need += recordsAt + int64(f.Chunks())*recordLen // the journal, at most
 	have, err := f.fs.Free()
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil

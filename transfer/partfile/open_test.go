@@ -112,7 +112,11 @@ func TestOpenActions(t *testing.T) {
 					}
 				}
 				fsys.want(t, "x.part", strings.ReplaceAll(c.want, ".", "\x00"))
-				fsys.wantNames(t, "x.part")
+				if c.reason != System {
+					fsys.wantNames(t, "x.part")
+				} else {
+					fsys.wantNames(t, "x.part", "x.part.journal")
+				}
 			})
 		}
 	}
@@ -268,7 +272,7 @@ func TestNoLitter(t *testing.T) {
 		{"emptied, unused", "01", StartOver, func(*File) {}, false},
 		{"old, unused", "01", Resume, func(*File) {}, true},
 		{"new, written", "-", Fetch, func(f *File) { c, _ := f.Claim(0); c.WriteAt([]byte("0"), 0) }, true},
-		{"new, marked", "-", Fetch, func(f *File) { f.MarkExisting(0) }, true},
+		{"new, marked", "-", Fetch, func(f *File) { f.MarkExisting(0, [16]byte{}) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fsys := newTestFS(t)
@@ -282,12 +286,17 @@ func TestNoLitter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if n := fsys.called("close"); n != 1 {
-				t.Errorf("closed %d times", n)
+			for _, op := range []string{"close", "close journal"} {
+				if n := fsys.called(op); n != 1 {
+					t.Errorf("%s %d times", op, n)
+				}
 			}
-			if c.keeps {
+			switch {
+			case c.keeps && c.left == "-":
+				fsys.wantNames(t, "x.part", "x.part.journal")
+			case c.keeps:
 				fsys.wantNames(t, "x.part")
-			} else {
+			default:
 				fsys.wantNames(t)
 			}
 		})

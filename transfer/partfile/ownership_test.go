@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
 )
 
@@ -24,6 +25,8 @@ func rightBytes(size int64) []byte {
 }
 
 const garbage = '!'
+
+func xxhOf(b []byte) [16]byte { return xxh3.Hash128(b).Bytes() }
 
 func openTest(t *testing.T, fsys FS, o Options) *File {
 	t.Helper()
@@ -95,7 +98,7 @@ func (m *ownership) write(t *rapid.T, w *writer, n int) {
 }
 
 func (m *ownership) mark(t *rapid.T, w *writer) {
-	err := w.claim.Mark()
+	err := w.claim.Mark(xxhOf(chunkOf(m.right, w.chunk)))
 	switch {
 	case !m.owns(w):
 		if !errors.Is(err, ErrNotOwner) {
@@ -161,6 +164,7 @@ func TestOwnershipProperty(t *testing.T) {
 		if err := root.WriteFile("x.part", left, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		root.Remove("x.part.journal")
 		m.f, err = Open(Dir(root), Options{Name: "x", Size: size, ChunkSize: testChunk, Action: Resume})
 		if err != nil {
 			t.Fatal(err)
@@ -238,7 +242,7 @@ func (m *ownership) resumeActions(actions map[string]func(*rapid.T)) map[string]
 		if !m.read[chunk] {
 			t.Skip("not found right")
 		}
-		got := m.f.MarkExisting(chunk)
+		got := m.f.MarkExisting(chunk, xxhOf(chunkOf(m.right, chunk)))
 		if want := m.owners[chunk] == modelUntouched || m.owners[chunk] == modelMarked; got != want {
 			t.Fatalf("mark of existing chunk %d: %t, want %t", chunk, got, want)
 		}
@@ -311,7 +315,7 @@ func stressChunk(claim *Claim, content []byte, liar bool) error {
 	if liar {
 		return nil
 	}
-	return claim.Mark()
+	return claim.Mark(xxhOf(content))
 }
 
 // While bytes of a chunk are written its owner cannot change, and chunks of the same lock can still be written.
@@ -352,6 +356,7 @@ func TestClaimWriteBounds(t *testing.T) {
 	fsys := newTestFS(t)
 	f := openTest(t, fsys, Options{Name: "x", Size: testChunk + 3, ChunkSize: testChunk})
 	claim, _ := f.Claim(1)
+	fsys.forget()
 	for _, c := range []struct {
 		off int64
 		n   int
@@ -364,7 +369,7 @@ func TestClaimWriteBounds(t *testing.T) {
 	if err := claim.WriteAt([]byte("abc"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := claim.Mark(); err != nil {
+	if err := claim.Mark([16]byte{}); err != nil {
 		t.Fatal(err)
 	}
 	wantErr := func(what string, err error) {
@@ -374,7 +379,7 @@ func TestClaimWriteBounds(t *testing.T) {
 		}
 	}
 	wantErr("write", claim.WriteAt([]byte("x"), 0))
-	wantErr("mark", claim.Mark())
+	wantErr("mark", claim.Mark([16]byte{}))
 	claim.Release()
 	if !f.Marked(1) {
 		t.Error("a release took the mark away")
@@ -399,12 +404,12 @@ func TestFailedWriteIsForgotten(t *testing.T) {
 	if err := claim.WriteAt([]byte("xy"), 2); !errors.Is(err, broken) {
 		t.Fatalf("error %v, want %v", err, broken)
 	}
-	wantReason(t, claim.Mark(), Internal)
+	wantReason(t, claim.Mark([16]byte{}), Internal)
 	fsys.before = nil
 	if err := claim.WriteAt(rightBytes(testChunk)[2:], 2); err != nil {
 		t.Fatal(err)
 	}
-	if err := claim.Mark(); err != nil {
+	if err := claim.Mark([16]byte{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,13 +1,21 @@
-// Package partfile owns the output of a download while it is unfinished, NAME.part, and its commit to NAME, both
-// directly beneath one directory.
+// Package partfile owns the output of a download while it is unfinished, NAME.part with its journal NAME.part.journal,
+// and its commit to NAME, all directly beneath one directory.
 //
 // The way through it: [Look] says what lies at the target, [Decide] what to do about it, [Open] takes the part file
-// (created or found, locked, cut to size, its space reserved), [File.Claim], [Claim.WriteAt] and [Claim.Mark] fill it
-// with one writer a chunk, [File.Commit] gives it its final name, [File.Close] ends it in any case.
+// (created or found, locked, cut to size, its space reserved) and its journal, [File.Claim], [Claim.WriteAt] and
+// [Claim.Mark] fill it with one writer a chunk, [File.Sync] makes what was marked durable and notes it in the journal,
+// [File.Commit] gives the file its final name, [File.Close] ends it in any case.
 //
-// Three promises. The final name never holds anything but a file of which every chunk was marked, synced before it
+// To resume: the chunks that are [File.Claimed] are read back and compared with their records ([File.EachRecord]), and
+// [File.MarkExisting] marks those that are right. The others are missing if [File.UsableJournal]; else those of them
+// that have bytes ([File.HasData]) are checked by BLAKE3, and when all are, [File.SurveyDone] says so.
+//
+// Four promises. The final name never holds anything but a file of which every chunk was marked, synced before it
 // was renamed. A file that was there is replaced only when [Options.Replace] is set. A part file is used only if it is
-// a regular file with one link, still lies under its name once it is locked, and nobody else holds its lock.
+// a regular file with one link, still lies under its name once it is locked, and nobody else holds its lock. The
+// journal claims a chunk only if its right bytes were durable before, and nobody has written in its place since.
+//
+// The journal is a hint: whoever can write it can write the part file too. Its layout is at the head of layout.go.
 //
 // Everything that touches the disk goes through [FS] and [Handle]; [Dir] is their implementation over an os.Root.
 package partfile
@@ -24,15 +32,22 @@ import (
 // PartSuffix is what the name of the unfinished file has behind the final name.
 const PartSuffix = ".part"
 
-// Found is what lies at the target, by names alone.
+// Found is what lies at the target, by names alone, but for the journal, whose first 1024 bytes are read.
 type Found struct {
 	Final     Kind
 	FinalSize int64 // bytes; 0 unless Final is Regular
 	Part      Kind
 	PartSize  int64 // bytes; 0 unless Part is Regular
+	Leftover  bool  // the part file is a second name of the final one: a commit that was cut off
+
+	Journal JournalState
+	Header  Header // what the journal names; the zero Header unless Journal is JournalUsable
+	Holder  Holder // who wrote to the journal last; the zero Holder when that is not known
 }
 
-// Look says what lies under the final name and under the part file's. It opens nothing and follows no link.
+// Look says what lies under the final name, the part file's and the journal's. It takes no lock and follows no link: a
+// hint, which Open does not rely on. A journal that is no regular file, or has more than one link, is the error
+// NotRegular; one that cannot be read is JournalUnusable.
 func Look(fsys FS, name string) (Found, error) {
 	if err := checkName(fsys, name); err != nil {
 		return Found{}, err
@@ -45,7 +60,14 @@ func Look(fsys FS, name string) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	return Found{Final: final.Kind, FinalSize: final.Size, Part: part.Kind, PartSize: part.Size}, nil
+	found := Found{
+		Final: final.Kind, FinalSize: final.Size, Part: part.Kind, PartSize: part.Size, Leftover: leftover(final, part),
+	}
+	found.Journal, found.Header, found.Holder, err = peekJournal(fsys, name)
+	if err != nil {
+		return Found{}, err
+	}
+	return found, nil
 }
 
 // FinalState is the state that follows from the look alone, for a download of size bytes. It is FinalUnread for a
@@ -62,16 +84,19 @@ func (f Found) FinalState(size int64) FinalState {
 	return FinalUnread
 }
 
-// PartState is the state that follows from the look alone. A part file without a readable journal counts as one of the
-// same checksum: its chunks are checked one by one.
-func (f Found) PartState() PartState {
-	switch f.Part {
-	case None:
+// PartState is the state that follows from the look alone, for the download that h names. A part file without a usable
+// journal counts as one of the same checksum: its chunks are checked one by one. So does one of 0 bytes, which holds
+// nothing of another version. One that is the final file's second name counts as none: Open takes that name away.
+func (f Found) PartState(h Header) PartState {
+	switch {
+	case f.Part == None || f.Leftover:
 		return PartNone
-	case Regular:
-		return PartSame
+	case f.Part == Other:
+		return PartOther
+	case f.Journal == JournalUsable && f.Header != h && f.PartSize > 0:
+		return PartOtherChecksum
 	}
-	return PartOther
+	return PartSame
 }
 
 // Reader is an existing file opened for reading. ReadAt may be called from any goroutine.

@@ -108,7 +108,7 @@ func TestNoSpaceBeforeAnythingIsReserved(t *testing.T) {
 			const size = 1 << 20
 			_, err := Open(fsys, Options{Name: "x", Size: size, ChunkSize: size, Action: c.action})
 			e := wantReason(t, err, NoSpace)
-			if e.Have != 5 || e.Need <= size-1<<16 || e.Need > size || !IsDiskError(err) {
+			if e.Have != 5 || e.Need <= size-1<<16 || e.Need > size+recordsAt+recordLen || !IsDiskError(err) {
 				t.Errorf("need %d, have %d, want about %d and 5", e.Need, e.Have, size)
 			}
 			if got := fsys.onlyCalls("allocate", "truncate", "write"); len(got) != 0 {
@@ -200,6 +200,8 @@ func (allocator) Stat() (Info, error)                { panic("stat") }
 func (allocator) Lock() (bool, error)                { panic("lock") }
 func (allocator) Truncate(int64) error               { panic("truncate") }
 func (allocator) Datasync() error                    { panic("datasync") }
+func (allocator) NextData(int64) (int64, error)      { panic("next data") }
+func (allocator) Forget() error                      { panic("forget") }
 func (allocator) Sync() error                        { panic("sync") }
 
 func TestMemoryPerChunk(t *testing.T) {

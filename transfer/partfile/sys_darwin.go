@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"errors"
+	"io"
 	"math"
 	"os"
 
@@ -16,6 +17,23 @@ func renameNoReplace(dirfd uintptr, from, to string) error {
 
 // allocate leaves the file sparse: APFS reserves nothing that would stay reserved across a truncate.
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
+
+// nextData moves the descriptor's own position, which nothing uses.
+func nextData(fd uintptr, off int64) (next int64, err error) {
+	err = retryInterrupted(func() error {
+		next, err = unix.Seek(int(fd), off, unix.SEEK_DATA)
+		return err
+	})
+	switch err {
+	case unix.ENXIO:
+		return 0, io.EOF
+	case unix.EINVAL, unix.ENOTTY:
+		return 0, errors.ErrUnsupported
+	}
+	return next, err
+}
+
+func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 // datasync is F_FULLFSYNC, as os.File.Sync is: fsync alone does not empty the drive's cache.
 func datasync(f *os.File) error { return f.Sync() }

@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"errors"
+	"io"
 	"math"
 	"os"
 
@@ -21,6 +22,25 @@ func renameNoReplace(dirfd uintptr, from, to string) error {
 
 func allocate(fd uintptr, off, n int64) error {
 	return retryInterrupted(func() error { return unix.Fallocate(int(fd), 0, off, n) })
+}
+
+// nextData moves the descriptor's own position, which nothing uses.
+func nextData(fd uintptr, off int64) (next int64, err error) {
+	err = retryInterrupted(func() error {
+		next, err = unix.Seek(int(fd), off, unix.SEEK_DATA)
+		return err
+	})
+	switch err {
+	case unix.ENXIO:
+		return 0, io.EOF
+	case unix.EINVAL:
+		return 0, errors.ErrUnsupported
+	}
+	return next, err
+}
+
+func forget(fd uintptr) error {
+	return retryInterrupted(func() error { return unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED) })
 }
 
 func datasync(f *os.File) error {

@@ -16,6 +16,9 @@ const openNonblock = unix.O_NONBLOCK
 
 var diskErrors = []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS, unix.EFBIG}
 
+// spaceErrors are those of diskErrors that more room would mend.
+var spaceErrors = []error{unix.ENOSPC, unix.EDQUOT}
+
 // statBlock is the unit of st_blocks in bytes, whatever the file system's own block is.
 const statBlock = 512
 

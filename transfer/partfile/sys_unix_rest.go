@@ -7,12 +7,16 @@ import (
 	"os"
 )
 
-// These systems go without an exclusive rename, preallocation and a check of free space: link and unlink, a sparse
-// file, and the error of the write that no longer fits take their places.
+// These systems go without an exclusive rename, preallocation, a check of free space, and a look for holes: link and
+// unlink, a sparse file, the error of the write that no longer fits, and reading the holes take their places.
 
 func renameNoReplace(dirfd uintptr, from, to string) error { return errors.ErrUnsupported }
 
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
+
+func nextData(fd uintptr, off int64) (int64, error) { return 0, errors.ErrUnsupported }
+
+func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 func datasync(f *os.File) error { return f.Sync() }
 

@@ -16,6 +16,11 @@ var diskErrors = []error{
 	windows.ERROR_CRC, windows.ERROR_WRITE_PROTECT, windows.ERROR_FILE_TOO_LARGE,
 }
 
+// spaceErrors are those of diskErrors that more room would mend.
+var spaceErrors = []error{
+	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED,
+}
+
 // lstatIn opens a regular file for the number of its links, which Lstat does not tell, and makes sure that it opened
 // the one that Lstat saw.
 func lstatIn(root *os.Root, name string) (Info, error) {
@@ -109,6 +114,10 @@ func pathOf(dir uintptr) (string, error) {
 
 // allocate leaves it to the truncate that follows, which reserves the clusters here.
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
+
+func nextData(fd uintptr, off int64) (int64, error) { return 0, errors.ErrUnsupported }
+
+func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 func datasync(f *os.File) error { return f.Sync() }
 

@@ -1,0 +1,160 @@
+package partfile
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// maxPending is how many marks are kept for the next checkpoint: those of 256 GiB in chunks of 16 MiB, or of all of a
+// file with smaller chunks. Where nobody calls Sync for so long, Mark and MarkExisting do.
+const maxPending = 1 << 14
+
+// pending is what the next checkpoint is to record.
+type pending struct {
+	mu     sync.Mutex
+	marks  []record // chunks that were marked
+	spare  []record // the last checkpoint's, empty: these two take turns
+	closed bool     // the survey is done, by these marks
+	voids  []record // chunks that are to be declared void
+}
+
+// add notes a marked chunk. It reports whether there are too many by now.
+func (p *pending) add(chunk int, xxh [16]byte) (full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.marks = append(p.marks, record{kind: recordGood, chunk: uint32(chunk), xxh: xxh})
+	return len(p.marks) >= maxPending
+}
+
+func (p *pending) addVoid(chunk int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.voids = append(p.voids, record{kind: recordVoid, chunk: uint32(chunk)})
+}
+
+// take hands over the marks, with a record behind them if the survey is done. They are the caller's until the next take.
+func (p *pending) take() []record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.marks
+	if p.closed {
+		taken = append(taken, record{kind: recordClosed})
+	}
+	p.marks, p.spare, p.closed = p.spare[:0], taken, false
+	return taken
+}
+
+func (p *pending) takeVoids() []record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.voids
+	p.voids = nil
+	return taken
+}
+
+// Sync is a checkpoint: it makes the chunks marked so far durable and then notes them in the journal, durably. Writes
+// and marks go on meanwhile; those belong to the next one. It is to be called every few seconds, when the run is
+// ended, and before Commit; it does nothing when nothing was marked since the last. A failure is final: nobody
+// knows then which writes are on disk, so every later Sync and Commit returns the same error and does not try again.
+func (f *File) Sync() error {
+	f.end.Lock()
+	defer f.end.Unlock()
+	switch {
+	case f.closed:
+		return reasoned(f.fs, "sync", f.part, Internal, errClosed)
+	case f.syncErr != nil:
+		return f.syncErr
+	case f.committed:
+		return nil
+	}
+	marks := f.pending.take()
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := f.sync(f.handle.Datasync); err != nil {
+		return err
+	}
+	return f.record(marks)
+}
+
+var errClosed = errors.New("closed")
+
+// sync makes the part file durable, with end held.
+func (f *File) sync(call func() error) error {
+	if f.syncErr != nil {
+		return f.syncErr
+	}
+	if err := call(); err != nil {
+		f.syncErr = f.lacking(failure(f.fs, "sync", f.part, err))
+	}
+	return f.syncErr
+}
+
+// record appends records in one write and makes them durable, with end held. A failure is as final as one of sync:
+// what is behind the journal's end is unknown.
+func (f *File) record(records []record) error {
+	j := &f.journal
+	b := make([]byte, 0, len(records)*recordLen)
+	for _, r := range records {
+		b = j.sealer.append(b, r)
+	}
+	err := f.writeJournal(b, j.end)
+	if err == nil {
+		err = f.syncJournal(j.handle.Datasync)
+	}
+	if err != nil {
+		f.syncErr = f.lacking(err)
+		return f.syncErr
+	}
+	j.end += int64(len(b))
+	f.recorded = true
+	return nil
+}
+
+// void takes back, durably, what the journal claims of the chunk, before the first byte is written in its place. An
+// xxh3 is no proof against bytes that somebody chose, so it must not vouch for any that came after it.
+// Those who wait for the lock together share one append.
+func (f *File) void(chunk int) error {
+	f.pending.addVoid(chunk)
+	f.end.Lock()
+	defer f.end.Unlock()
+	switch {
+	case !f.claimed.has(chunk):
+		return nil
+	case f.closed || f.committed:
+		return reasoned(f.fs, "write", f.part, Internal, errClosed)
+	case f.syncErr != nil:
+		return f.syncErr
+	}
+	voids := f.pending.takeVoids()
+	if err := f.record(voids); err != nil {
+		return err
+	}
+	for _, r := range voids {
+		f.claimed.clear(int(r.chunk))
+	}
+	return nil
+}
+
+// SurveyDone says that every chunk that was not Claimed has been checked, and marked where it was right. The next Sync
+// records it, with those marks: after a restart nothing of that is checked by BLAKE3 again.
+func (f *File) SurveyDone() {
+	if f.surveyed {
+		return
+	}
+	f.pending.mu.Lock()
+	defer f.pending.mu.Unlock()
+	f.pending.closed = true
+}
+
+// bits is a set of chunks, one bit each, for any goroutine.
+type bits []atomic.Uint64
+
+func newBits(n int) bits { return make(bits, (n+63)/64) }
+
+func (b bits) has(i int) bool { return b[i/64].Load()>>(i%64)&1 != 0 }
+
+func (b bits) set(i int) { b[i/64].Or(1 << (i % 64)) }
+
+func (b bits) clear(i int) { b[i/64].And(^uint64(1 << (i % 64))) }

@@ -1,0 +1,340 @@
+package partfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+)
+
+// JournalSuffix is what the name of the journal has behind the final name.
+const JournalSuffix = PartSuffix + ".journal"
+
+// JournalState is what lies under the journal's name.
+type JournalState int
+
+// States of the journal.
+const (
+	JournalNone     JournalState = iota
+	JournalUsable                // it has a header that checks, of a version that is known
+	JournalUnusable              // torn, cut, unreadable, of another version, ...
+)
+
+// journal is the journal of a File, open from prepare until removeJournal or Close. It is written only with the part
+// file's lock held, and in this process with File.end held.
+type journal struct {
+	handle Handle
+	sealer sealer
+	made   bool  // by this run
+	before int64 // bytes: up to here records are those of earlier runs
+	end    int64 // bytes: where the next record goes
+}
+
+// readBuffer is how many bytes of a journal are read at once.
+const readBuffer = 64 << 10
+
+// peekJournal reads header and holder of the journal without a lock: a hint. The error is for what is no journal at
+// all, a link or a device, and for a directory that cannot be looked into.
+func peekJournal(fsys FS, name string) (state JournalState, header Header, holder Holder, err error) {
+	info, err := lstatJournal(fsys, name)
+	if err != nil || info.Kind == None {
+		return JournalNone, Header{}, Holder{}, err
+	}
+	h, err := fsys.Open(name + JournalSuffix)
+	if err != nil {
+		return JournalUnusable, Header{}, Holder{}, nil
+	}
+	defer h.Close()
+	header, holder, ok := readFront(h)
+	if !ok {
+		return JournalUnusable, Header{}, holder, nil
+	}
+	return JournalUsable, header, holder, nil
+}
+
+// lstatJournal is what has the journal's name: nothing, or a regular file with one link; else the error is NotRegular.
+func lstatJournal(fsys FS, name string) (Info, error) {
+	info, err := lstat(fsys, name+JournalSuffix)
+	if err == nil && info.Kind != None {
+		err = plain(fsys, name+JournalSuffix, info)
+	}
+	return info, err
+}
+
+// plain refuses what neither a part file nor a journal must be. Two links would mean that writing here changes
+// another file's bytes.
+func plain(fsys FS, name string, info Info) error {
+	if info.Kind != Regular {
+		return reasoned(fsys, "open", name, NotRegular, errNotRegular)
+	}
+	if info.Links != 1 {
+		return reasoned(fsys, "open", name, NotRegular, errLinks)
+	}
+	return nil
+}
+
+// readFront reads what lies before the records. The holder is the zero Holder when it does not check.
+func readFront(r io.ReaderAt) (header Header, holder Holder, ok bool) {
+	var front [recordsAt]byte
+	n, _ := r.ReadAt(front[:], 0) // what could not be read does not check
+	header, ok = parseHeader(front[:min(n, headerLen)])
+	if n == recordsAt {
+		holder, _ = parseHolder(front[headerLen:])
+	}
+	return header, holder, ok
+}
+
+// scanRecords calls each for the records from the first on, until one does not check, at limit, or when each is
+// false. It returns where the next record begins: behind the last good one when it was not stopped. The error is
+// that of a read, other than io.EOF.
+func scanRecords(r io.ReaderAt, s *sealer, limit int64, each func(record) bool) (end int64, err error) {
+	buf := make([]byte, readBuffer)
+	end = recordsAt
+	for end+recordLen <= limit {
+		n, err := r.ReadAt(buf[:min(int64(len(buf)), limit-end)], end)
+		if err != nil && err != io.EOF {
+			return end, err
+		}
+		whole := n - n%recordLen
+		for at := 0; at < whole; at += recordLen {
+			rec, ok := s.parse(buf[at : at+recordLen])
+			if !ok {
+				return end, nil
+			}
+			end += recordLen
+			if !each(rec) {
+				return end, nil
+			}
+		}
+		if err == io.EOF || whole == 0 {
+			return end, nil
+		}
+	}
+	return end, nil
+}
+
+// openJournal decides, with the part file's lock held, whether the journal that is there goes on: then f.journal is
+// open and its records are read. It changes nothing on disk. info is of the part file.
+func (f *File) openJournal(info Info, action Action) error {
+	named, err := lstatJournal(f.fs, f.name)
+	if err != nil || named.Kind == None || action != Resume || info.Size == 0 {
+		return err
+	}
+	h, err := f.fs.OpenWrite(f.name + JournalSuffix)
+	if unreadable(err) {
+		return nil
+	}
+	if err != nil {
+		return failure(f.fs, "open", f.name+JournalSuffix, err)
+	}
+	keep, err := f.readJournal(h, named)
+	if err != nil || !keep {
+		h.Close()
+	}
+	return err
+}
+
+// unreadable reports whether err means that a journal that is there is lost, and not that it cannot be read just now.
+func unreadable(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || IsDiskError(err)
+}
+
+// readJournal takes over h if it is a usable journal of f; named is what lay under its name.
+func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
+	opened, err := h.Stat()
+	if err != nil {
+		return false, failure(f.fs, "stat", f.name+JournalSuffix, err)
+	}
+	if opened.ID != named.ID || opened.Kind != Regular || opened.Links != 1 {
+		return false, reasoned(f.fs, "open", f.name+JournalSuffix, Changed, errReplaced)
+	}
+	header, _, ok := readFront(h)
+	if !ok {
+		return false, nil
+	}
+	if header != f.header {
+		return false, reasoned(f.fs, "resume", f.part, OtherFile, fmt.Errorf("its journal names another file: %d bytes, checksum %x",
+			header.Size, header.Checksum))
+	}
+	f.journal.sealer = newSealer(header)
+	end, err := scanRecords(h, &f.journal.sealer, opened.Size, f.replay)
+	if err != nil {
+		if !unreadable(err) {
+			return false, failure(f.fs, "read", f.name+JournalSuffix, err)
+		}
+		f.claimed, f.surveyed = newBits(f.Chunks()), false
+		return false, nil
+	}
+	f.journal.handle, f.journal.before, f.journal.end = h, end, end
+	f.torn = opened.Size != end
+	return true, nil
+}
+
+// replay takes in one record of an earlier run.
+func (f *File) replay(r record) bool {
+	switch r.kind {
+	case recordGood:
+		f.claimed.set(int(r.chunk))
+	case recordVoid:
+		f.claimed.clear(int(r.chunk))
+	case recordOpen, recordClosed:
+		f.surveyed = r.kind == recordClosed
+	}
+	return true
+}
+
+// holdJournal makes the journal this run's: its holder, and no torn end. All of it is durable when it returns, or
+// the records behind the torn place could come back after those to be written now.
+func (f *File) holdJournal(holder Holder) error {
+	j := &f.journal
+	if err := f.writeJournal(holder.append(nil), headerLen); err != nil {
+		return err
+	}
+	if f.torn {
+		if err := j.handle.Truncate(j.end); err != nil {
+			return failure(f.fs, "truncate", f.name+JournalSuffix, err)
+		}
+		f.surveyed = false
+		if err := f.writeJournal(j.sealer.append(nil, record{kind: recordOpen}), j.end); err != nil {
+			return err
+		}
+		j.end += recordLen
+	}
+	return f.syncJournal(j.handle.Sync)
+}
+
+func (f *File) writeJournal(b []byte, off int64) error {
+	n, err := f.journal.handle.WriteAt(b, off)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return failure(f.fs, "write", f.name+JournalSuffix, err)
+	}
+	return nil
+}
+
+func (f *File) syncJournal(call func() error) error {
+	if err := call(); err != nil {
+		return failure(f.fs, "sync", f.name+JournalSuffix, err)
+	}
+	return nil
+}
+
+// makeJournal puts a new journal in the place of the one that may be there. It is durable when it returns.
+func (f *File) makeJournal(holder Holder) error {
+	name := f.name + JournalSuffix
+	if named, err := lstatJournal(f.fs, f.name); err != nil {
+		return err
+	} else if named.Kind != None {
+		if err := f.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failure(f.fs, "remove", name, err)
+		}
+	}
+	h, err := f.fs.Create(name)
+	if err != nil {
+		return failure(f.fs, "create", name, err)
+	}
+	f.surveyed = f.prior == 0
+	kind := recordOpen
+	if f.surveyed {
+		kind = recordClosed
+	}
+	s := newSealer(f.header)
+	front := s.append(holder.append(f.header.append(nil)), record{kind: kind})
+	end := int64(len(front))
+	f.journal = journal{handle: h, sealer: s, made: true, before: recordsAt, end: end}
+	if err := f.writeJournal(front, 0); err != nil {
+		return err
+	}
+	if err := f.syncJournal(h.Sync); err != nil {
+		return err
+	}
+	return syncDir(f.fs)
+}
+
+// removeJournal removes the journal if it is still ours that has the name, and closes it. After the rename another
+// run may have a part file and a journal of these names already.
+func (f *File) removeJournal() error {
+	h := f.journal.handle
+	if h == nil {
+		return nil
+	}
+	f.journal.handle = nil
+	name := f.name + JournalSuffix
+	opened, err := h.Stat()
+	if err != nil {
+		h.Close()
+		return failure(f.fs, "stat", name, err)
+	}
+	named, err := lstat(f.fs, name)
+	if closed := h.Close(); err == nil && closed != nil {
+		err = failure(f.fs, "close", name, closed)
+	}
+	if err != nil || named.Kind != Regular || named.ID != opened.ID {
+		return err
+	}
+	if err := f.fs.Remove(name); err != nil {
+		return failure(f.fs, "remove", name, err)
+	}
+	return nil
+}
+
+// thisRun is the holder that goes into the journal.
+func thisRun() Holder {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return Holder{Host: host, PID: int64(os.Getpid()), Start: time.Unix(time.Now().Unix(), 0).UTC()}
+}
+
+// JournalPath is the path of the journal, to be shown.
+func (f *File) JournalPath() string { return f.fs.Path(f.name + JournalSuffix) }
+
+// Claimed reports whether the journal of an earlier run claims that the chunk is good: its bytes were right and
+// durable when that was written. Whether they still are is for the caller to check, see EachRecord.
+func (f *File) Claimed(chunk int) bool {
+	f.stripe(chunk)
+	return f.claimed.has(chunk)
+}
+
+// UsableJournal reports whether the journal that Open found, or began with the part file, knows of every chunk: one that
+// is not Claimed is missing. When it is false such a chunk may be right all the same, and is to be checked by its
+// BLAKE3 where HasData says that there is something; SurveyDone says that this was done.
+func (f *File) UsableJournal() bool { return f.surveyed }
+
+// EachRecord reads the records of earlier runs again and yields each chunk that is Claimed once, with the xxh3-128
+// that its bytes had, in the order in which they were recorded, until yield is false. It holds a buffer of 64 KiB and
+// one bit a chunk.
+func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
+	if f.journal.before == recordsAt {
+		return nil
+	}
+	seen := newBits(f.Chunks())
+	_, err := scanRecords(f.journal.handle, &f.journal.sealer, f.journal.before, func(r record) bool {
+		chunk := int(r.chunk)
+		if r.kind != recordGood || seen.has(chunk) || !f.claimed.has(chunk) {
+			return true
+		}
+		seen.set(chunk)
+		return yield(chunk, r.xxh)
+	})
+	if err != nil {
+		return failure(f.fs, "read", f.name+JournalSuffix, err)
+	}
+	return nil
+}
+
+// HasData reports whether the part file may hold something else than a hole, which reads as zeros, among the n bytes from off
+// on. It is true where the file system cannot say.
+func (f *File) HasData(off, n int64) bool {
+	next, err := f.handle.NextData(off)
+	if errors.Is(err, io.EOF) {
+		return false
+	}
+	return err != nil || n > 0 && next < min(off, math.MaxInt64-n)+n
+}

@@ -1,0 +1,197 @@
+package partfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	"github.com/zeebo/xxh3"
+)
+
+// The journal NAME.part.journal says which chunks of NAME.part are good. All numbers are big-endian; "check" is the
+// xxh3-64 of what is named; bytes that are not named are zeros.
+//
+//	header, 512 bytes, written once, durable before the part file is preallocated
+//	  0    8  magic "malcolmJ"
+//	  8    4  version, 1
+//	  16   8  size of the finished file in bytes
+//	  24   8  chunk size in bytes
+//	  32  32  checksum of the finished file
+//	  504  8  check of bytes 0 to 503
+//	holder, 512 bytes, rewritten in place by each run once it has the lock
+//	  512  8  process ID
+//	  520  8  when the run took the lock, in seconds since 1970
+//	  528  1  length of the host's name, at most 255
+//	  529     the host's name
+//	  1016 8  check of bytes 512 to 1015
+//	records from byte 1024 on, 32 bytes each, appended
+//	  0    4  kind
+//	  4    4  chunk number; 0 for the kinds that have none
+//	  8   16  xxh3-128 of the chunk's bytes; 0 for the kinds that have none
+//	  24   8  check of bytes 0 to 63 of the header, then bytes 0 to 23 of the record
+//
+// Each of the three lies in disk sectors of its own, and no record in two: a write that was torn spoils only itself.
+// The check of a record takes in the header, so that a record of another file, or of another version of the layout,
+// never checks. Reading ends at the first record that does not check. Records count in their order:
+//
+//	1 good    the chunk's bytes were right, and durable before this record was written
+//	2 void    what was said of the chunk before no longer counts: it was found damaged and is about to be overwritten
+//	3 open    chunks without a good record are unknown: some may be right, of a time before this journal or of records
+//	          that were lost
+//	4 closed  chunks without a good record are missing
+//
+// A journal without a record of the last two kinds is open. A chunk may have any number of records.
+const (
+	headerLen   = 512
+	fieldsLen   = 64 // of the header: what records check
+	holderLen   = 512
+	recordsAt   = headerLen + holderLen
+	recordLen   = 32
+	sealedLen   = 24 // of a record: what its check covers
+	checkLen    = 8
+	hostAt      = 17 // in the holder
+	maxHost     = 255
+	magic       = "malcolmJ"
+	journalForm = 1 // the version
+)
+
+// Kinds of records.
+const (
+	recordGood   uint32 = 1
+	recordVoid   uint32 = 2
+	recordOpen   uint32 = 3
+	recordClosed uint32 = 4
+)
+
+// Header is what a journal says of the file that its part file becomes.
+type Header struct {
+	Size      int64 // bytes
+	ChunkSize int64 // bytes
+	Checksum  [32]byte
+}
+
+// valid reports whether there can be a part file of this shape.
+func (h Header) valid() bool {
+	return h.Size >= 0 && h.ChunkSize > 0 && h.ChunkSize <= 1<<62 && h.Size <= maxChunks*min(h.ChunkSize, 1<<42)
+}
+
+// chunks is the number of chunks; h must be valid.
+func (h Header) chunks() int { return int((h.Size + h.ChunkSize - 1) / h.ChunkSize) }
+
+func (h Header) append(b []byte) []byte {
+	start := len(b)
+	b = append(b, magic...)
+	b = binary.BigEndian.AppendUint32(b, journalForm)
+	b = binary.BigEndian.AppendUint32(b, 0)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Size))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.ChunkSize))
+	b = append(b, h.Checksum[:]...)
+	return appendSealed(b, start, headerLen)
+}
+
+// parseHeader is false unless b begins with exactly what append makes of a valid Header.
+func parseHeader(b []byte) (Header, bool) {
+	if len(b) < headerLen {
+		return Header{}, false
+	}
+	b = b[:headerLen]
+	h := Header{Size: int64(binary.BigEndian.Uint64(b[16:])), ChunkSize: int64(binary.BigEndian.Uint64(b[24:]))}
+	copy(h.Checksum[:], b[32:])
+	if !h.valid() || !bytes.Equal(h.append(nil), b) {
+		return Header{}, false
+	}
+	return h, true
+}
+
+// Holder is who holds a part file, as its journal says: whoever can write there may claim anything. Host is at most
+// 255 bytes of any value, to be quoted where it is shown.
+type Holder struct {
+	Host  string
+	PID   int64     // process ID on that host
+	Start time.Time // when it took the part file, in whole seconds, UTC
+}
+
+// append cuts a host's name that is too long.
+func (h Holder) append(b []byte) []byte {
+	start := len(b)
+	host := h.Host[:min(len(h.Host), maxHost)]
+	b = binary.BigEndian.AppendUint64(b, uint64(h.PID))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Start.Unix()))
+	b = append(b, byte(len(host)))
+	b = append(b, host...)
+	return appendSealed(b, start, holderLen)
+}
+
+func parseHolder(b []byte) (Holder, bool) {
+	if len(b) < holderLen {
+		return Holder{}, false
+	}
+	b = b[:holderLen]
+	h := Holder{
+		Host:  string(b[hostAt : hostAt+int(b[hostAt-1])]),
+		PID:   int64(binary.BigEndian.Uint64(b)),
+		Start: time.Unix(int64(binary.BigEndian.Uint64(b[8:])), 0).UTC(),
+	}
+	if !bytes.Equal(h.append(nil), b) {
+		return Holder{}, false
+	}
+	return h, true
+}
+
+// appendSealed fills what begins at start with zeros up to its length less the check, and appends that.
+func appendSealed(b []byte, start, length int) []byte {
+	b = append(b, make([]byte, start+length-checkLen-len(b))...)
+	return binary.BigEndian.AppendUint64(b, xxh3.Hash(b[start:]))
+}
+
+type record struct {
+	kind  uint32
+	chunk uint32
+	xxh   [16]byte
+}
+
+// sealer writes and checks the records of one header.
+type sealer struct {
+	fields [fieldsLen]byte
+	chunks uint32
+}
+
+func newSealer(h Header) sealer {
+	s := sealer{chunks: uint32(h.chunks())}
+	copy(s.fields[:], h.append(nil))
+	return s
+}
+
+func (s *sealer) append(b []byte, r record) []byte {
+	start := len(b)
+	b = binary.BigEndian.AppendUint32(b, r.kind)
+	b = binary.BigEndian.AppendUint32(b, r.chunk)
+	b = append(b, r.xxh[:]...)
+	return binary.BigEndian.AppendUint64(b, s.check(b[start:]))
+}
+
+func (s *sealer) check(sealed []byte) uint64 {
+	var b [fieldsLen + sealedLen]byte
+	copy(b[:], s.fields[:])
+	copy(b[fieldsLen:], sealed)
+	return xxh3.Hash(b[:])
+}
+
+// parse is false unless b, which is recordLen bytes long, is a record of this header that means something.
+func (s *sealer) parse(b []byte) (record, bool) {
+	if binary.BigEndian.Uint64(b[sealedLen:]) != s.check(b[:sealedLen]) {
+		return record{}, false
+	}
+	r := record{kind: binary.BigEndian.Uint32(b), chunk: binary.BigEndian.Uint32(b[4:])}
+	copy(r.xxh[:], b[8:])
+	none := r.xxh == [16]byte{}
+	switch r.kind {
+	case recordGood:
+		return r, r.chunk < s.chunks
+	case recordVoid:
+		return r, r.chunk < s.chunks && none
+	case recordOpen, recordClosed:
+		return r, r.chunk == 0 && none
+	}
+	return record{}, false
+}

@@ -1,0 +1,81 @@
+package partfile
+
+import (
+	"errors"
+	"io/fs"
+)
+
+// leftover reports whether the part file is a second name of the final file: a commit by link and unlink that was cut
+// off between the two.
+func leftover(final, part Info) bool {
+	return part.Kind == Regular && final.Kind == Regular && part.ID == final.ID && part.Links == 2
+}
+
+// FinishLeftover takes away what a run left that was cut off when the file had its final name already: the part file
+// where it is a second name of the final one, and the journal where there is no part file. It is for a final file that was
+// found right, and makes its name durable first. It is no error when nothing is left, and a part file of its own stays
+// with its journal. Errors are *Error; the reason is Locked when that run is still at it.
+func FinishLeftover(fsys FS, name string) error {
+	found, err := Look(fsys, name)
+	switch {
+	case err != nil:
+		return err
+	case found.Part != None && !found.Leftover, found.Part == None && found.Journal == JournalNone:
+		return nil
+	case found.Leftover:
+		err = unlinkLeftover(fsys, name)
+	default:
+		err = syncDir(fsys)
+	}
+	if err != nil || found.Journal == JournalNone {
+		return err
+	}
+	if err := fsys.Remove(name + JournalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failure(fsys, "remove", name+JournalSuffix, err)
+	}
+	return nil
+}
+
+// unlinkLeftover takes the part file's name from the final file. The final name is durable before.
+func unlinkLeftover(fsys FS, name string) error {
+	part := name + PartSuffix
+	h, err := fsys.OpenWrite(part)
+	if err != nil {
+		return failure(fsys, "open", part, err)
+	}
+	defer h.Close()
+	free, err := h.Lock()
+	if err != nil {
+		return failure(fsys, "lock", part, err)
+	}
+	if !free {
+		return locked(fsys, name)
+	}
+	final, err := lstat(fsys, name)
+	if err != nil {
+		return err
+	}
+	named, err := lstat(fsys, part)
+	if err != nil {
+		return err
+	}
+	if opened, err := h.Stat(); err != nil {
+		return failure(fsys, "stat", part, err)
+	} else if opened.ID != named.ID || !leftover(final, named) {
+		return reasoned(fsys, "remove", part, Changed, errReplaced)
+	}
+	if err := syncDir(fsys); err != nil {
+		return err
+	}
+	if err := fsys.Remove(part); err != nil {
+		return failure(fsys, "remove", part, err)
+	}
+	return nil
+}
+
+func syncDir(fsys FS) error {
+	if err := fsys.SyncDir(); err != nil {
+		return failure(fsys, "sync directory", ".", err)
+	}
+	return nil
+}
