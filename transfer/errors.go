@@ -43,6 +43,7 @@ var kinds = []struct {
 	kind Kind
 	is   func(error) bool
 }{
+	{KindIntegrity, as[*MismatchError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindLocal, as[*NameError]},

@@ -106,6 +106,14 @@ type Result struct {
 // apart. When ctx ends, it keeps the unfinished file, returns within two
 // seconds, and the error is ctx's cause.
 func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
+	g := newGetting(cfg)
+	err := g.run(ctx)
+	g.result.Elapsed = time.Since(g.begun)
+	g.result.Servers = g.reports()
+	return &g.result, err
+}
+
+func newGetting(cfg GetConfig) *getting {
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = DefaultConnectTimeout
 	}
@@ -127,10 +135,7 @@ func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
 	for i, t := range cfg.Targets {
 		g.peers = append(g.peers, &peer{index: i, target: t})
 	}
-	err := g.run(ctx)
-	g.result.Elapsed = time.Since(g.begun)
-	g.result.Servers = g.reports()
-	return &g.result, err
+	return g
 }
 
 // getting is one run of Get. Everything below "loop" belongs to the goroutine
@@ -179,17 +184,8 @@ func (g *getting) run(ctx context.Context) error {
 		return err
 	}
 	defer root.Close()
-	// Everything that runs beside the loop ends with ctx, and is joined by halt.
-	ctx, cancel := context.WithCancelCause(ctx)
-	g.stopped = ctx.Done()
-	g.halt = func() {
-		cancel(errEnded)
-		g.wg.Wait()
-	}
-	defer g.halt()
-
-	t := g.startClocks()
-	defer t.stop()
+	ctx, t := g.begin(ctx)
+	defer g.end(t)
 	if err := g.vote(ctx, t); err != nil {
 		return err
 	}
@@ -202,6 +198,23 @@ func (g *getting) run(ctx context.Context) error {
 		return err
 	}
 	return g.fill(ctx, t, fsys, decision)
+}
+
+// begin prepares the loop. Everything that runs beside it ends with the context
+// that is returned, and is joined by halt.
+func (g *getting) begin(ctx context.Context) (context.Context, *clocks) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	g.stopped = ctx.Done()
+	g.halt = func() {
+		cancel(errEnded)
+		g.wg.Wait()
+	}
+	return ctx, g.startClocks()
+}
+
+func (g *getting) end(t *clocks) {
+	g.halt()
+	t.stop()
 }
 
 // fill fetches what is missing and gives the file its name.

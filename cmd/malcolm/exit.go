@@ -129,6 +129,11 @@ func hints(err error) []string {
 		return nobodyHints(e)
 	case *transfer.UndecidedError:
 		return voteHints(e)
+	case *transfer.MismatchError:
+		if e.Bad > 0 || e.Size {
+			return []string{"malcolm repair mends it from the servers, fetching only what differs"}
+		}
+		return nil
 	case *certs.KeyFileError:
 		return nil
 	}

@@ -12,23 +12,46 @@ import (
 )
 
 type getCmd struct {
-	Addresses Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
-	Ports     PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
-	Targets   []string  `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	Output   Path      `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
-	Name     Path      `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
-	Resume   bool      `short:"r" help:"Continue an unfinished download: keep what is right of it."`
-	Force    bool      `help:"Start over, and replace a file that is there."`
-	Checksum *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
-	Quorum   int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	Output Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
+	Name   Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Resume bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Force  bool `help:"Start over, and replace a file that is there."`
+	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	ServerFlags
+}
 
-	Limit          Rate    `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
-	ConnectTimeout Timeout `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       Timeout `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
-
-	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+// ServerFlags are the flags of every command that asks servers.
+type ServerFlags struct {
+	Addresses      Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
+	Ports          PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
+	Checksum       *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
+	Quorum         int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	ConnectTimeout Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
+	Patience       Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
+	Interval       Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	ColorFlags
+}
+
+// config returns what the flags and the positional targets say, and warns of
+// what in them is not used.
+func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConfig, error) {
+	targets, warnings, err := Targets(f.Addresses, f.Ports, positional)
+	if err != nil {
+		return transfer.GetConfig{}, &usageError{err}
+	}
+	for _, w := range warnings {
+		t.warn("%s", w)
+	}
+	if f.Quorum < 0 || f.Quorum > len(targets) {
+		return transfer.GetConfig{}, usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
+			f.Quorum, plural(len(targets), "server", "servers"), len(targets)))
+	}
+	return transfer.GetConfig{
+		Targets: targets, Checksum: (*[32]byte)(f.Checksum), Quorum: f.Quorum, Interval: f.Interval.Duration(),
+		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
+	}, nil
 }
 
 // Help is what kong prints behind the flags.
@@ -56,22 +79,11 @@ func (c *checksum) UnmarshalText(text []byte) error {
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
-	targets, warnings, err := Targets(c.Addresses, c.Ports, c.Targets)
+	cfg, err := c.config(c.Targets, t)
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
-	for _, w := range warnings {
-		t.warn("%s", w)
-	}
-	if c.Quorum < 0 || c.Quorum > len(targets) {
-		return usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
-			c.Quorum, plural(len(targets), "server", "servers"), len(targets)))
-	}
-	cfg := transfer.GetConfig{
-		Targets: targets, Dir: string(c.Output), Name: string(c.Name), Resume: c.Resume, Force: c.Force,
-		Checksum: (*[32]byte)(c.Checksum), Quorum: c.Quorum, Limit: int64(c.Limit), Interval: c.Interval.Duration(),
-		ConnectTimeout: c.ConnectTimeout.Duration(), Patience: c.Patience.Duration(),
-	}
+	cfg.Dir, cfg.Name, cfg.Resume, cfg.Force, cfg.Limit = string(c.Output), string(c.Name), c.Resume, c.Force, int64(c.Limit)
 	if c.Name != "" {
 		if err := transfer.CheckName(string(c.Name)); err != nil {
 			return err

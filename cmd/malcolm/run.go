@@ -38,9 +38,10 @@ Examples:
 Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong bytes, 4 no majority, 5 identity refused, 6 local file, 7 network, 8 the source changed, 129/130/143 ended by a signal.`
 
 type cli struct {
-	Serve serveCmd `cmd:"" help:"Offer a file on several virtual servers."`
-	Get   getCmd   `cmd:"" help:"Copy a file from several servers at once."`
-	Demo  demoCmd  `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
+	Serve  serveCmd  `cmd:"" help:"Offer a file on several virtual servers."`
+	Get    getCmd    `cmd:"" help:"Copy a file from several servers at once."`
+	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
+	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -102,7 +103,7 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 // helpFor returns the subcommand that args name, and a space, if there is one.
 func helpFor(args []string) string {
 	switch args[0] {
-	case "serve", "get", "demo":
+	case "serve", "get", "verify", "repair", "demo":
 		return args[0] + " "
 	}
 	return ""

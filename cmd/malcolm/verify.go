@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer"
+)
+
+type verifyCmd struct {
+	File    Path     `arg:"" help:"The local file."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	ServerFlags
+}
+
+// Help is what kong prints behind the flags.
+func (*verifyCmd) Help() string {
+	return `Examples:
+  malcolm verify data.mp4 host:10001-10004 other:9000
+  malcolm verify data.mp4 -a 127.0.0.1 -p 10001-10004
+  malcolm verify data.mp4 --checksum 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Without servers, --checksum can only say right or wrong.`
+}
+
+func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
+	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
+		return c.checkOnly(ctx, t)
+	}
+	cfg, err := c.config(c.Targets, t)
+	if err != nil {
+		return err
+	}
+	view := &getView{terminal: t}
+	cfg.Events = view.event
+	r, err := transfer.Verify(ctx, cfg, string(c.File))
+	if r != nil {
+		for _, b := range r.Bad {
+			t.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
+		}
+		if r.LocalSize != r.Size {
+			t.say("%s has %s bytes, the servers' file %s", shellQuote(string(c.File)), comma(r.LocalSize), comma(r.Size))
+		}
+	}
+	if err != nil {
+		view.sayFailedServers(err)
+		return err
+	}
+	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(r.Size), hexOf(r.Checksum)))
+	return nil
+}
+
+// checkOnly compares the file's own checksum with the one that is given.
+func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
+	var done atomic.Int64
+	stop := every(c.Interval.Duration(), func() { t.say("checking: %s", formatBytes(done.Load())) })
+	size, err := transfer.VerifyChecksum(ctx, string(c.File), [32]byte(*c.Checksum), &done)
+	stop()
+	if err != nil {
+		return err
+	}
+	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(*c.Checksum)))
+	return nil
+}
+
+// every calls f at each interval until stop is called, which waits for a call
+// under way; 0 is never.
+func every(interval time.Duration, f func()) (stop func()) {
+	if interval == 0 {
+		return func() {}
+	}
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				f()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}

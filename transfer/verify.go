@@ -1,0 +1,153 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"malcolm/transfer/manifest"
+	"malcolm/wire"
+)
+
+// A Span is a piece of a file, in bytes.
+type Span struct {
+	Chunk  int
+	Offset int64
+	Length int64
+}
+
+// VerifyResult is what [Verify] found.
+type VerifyResult struct {
+	Size      int64 // of the file that was voted for, in bytes
+	LocalSize int64 // of the local file
+	Checksum  [32]byte
+	Bad       []Span // chunks that differ or are missing, in the file's order
+	Servers   []ServerReport
+}
+
+// Right reports whether the local file is the one that was voted for.
+func (r *VerifyResult) Right() bool { return len(r.Bad) == 0 && r.Size == r.LocalSize }
+
+// A MismatchError says that a local file is not the one that was asked for.
+type MismatchError struct {
+	Path string
+	Bad  int  // chunks that differ; 0: not known, or only the size differs
+	Size bool // the sizes differ
+}
+
+func (e *MismatchError) Error() string {
+	chunks := "chunks differ"
+	if e.Bad == 1 {
+		chunks = "chunk differs"
+	}
+	switch {
+	case e.Bad > 0 && e.Size:
+		return fmt.Sprintf("%q is not right: %d %s, and the size", e.Path, e.Bad, chunks)
+	case e.Bad > 0:
+		return fmt.Sprintf("%q is not right: %d %s", e.Path, e.Bad, chunks)
+	case e.Size:
+		return fmt.Sprintf("%q is not right: the size differs", e.Path)
+	}
+	return fmt.Sprintf("%q does not have the checksum", e.Path)
+}
+
+// Verify checks a local file, chunk by chunk, against what most of the servers
+// of cfg hold; cfg's fields that are about writing mean nothing here. A file
+// that is not right is a [*MismatchError] with a result.
+func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, error) {
+	file, err := NamedFile(path).Open()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	g := newGetting(cfg)
+	ctx, t := g.begin(ctx)
+	defer g.end(t)
+	if err := g.vote(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := g.obtainManifest(ctx, t); err != nil {
+		return nil, err
+	}
+	g.needed = false
+	r := &VerifyResult{Size: g.layout.Size, Checksum: g.result.Checksum}
+	if r.LocalSize, r.Bad, err = g.compare(ctx, t, file, path); err != nil {
+		return nil, err
+	}
+	r.Servers = g.reports()
+	if !r.Right() {
+		return r, &MismatchError{Path: path, Bad: len(r.Bad), Size: r.Size != r.LocalSize}
+	}
+	return r, nil
+}
+
+// compare reads a local file and returns its size and the chunks that are not
+// what the manifest says.
+func (g *getting) compare(ctx context.Context, t *clocks, file File, path string) (size int64, bad []Span, err error) {
+	info, err := file.Stat()
+	if err != nil {
+		return 0, nil, &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+	}
+	var done atomic.Int64
+	g.toCheck, g.hashed = min(info.Size(), g.layout.Size), &done
+	defer func() { g.toCheck, g.hashed = 0, nil }()
+	err = g.do(ctx, t, func() (err error) {
+		bad, err = mismatches(ctx, file, g.manifest, &done)
+		if err != nil && ctx.Err() == nil {
+			err = &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+		}
+		return err
+	})
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return info.Size(), bad, err
+}
+
+// mismatches returns the chunks of a file that do not have the manifest's
+// values, in order.
+func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.Int64) ([]Span, error) {
+	var mu sync.Mutex
+	var bad []Span
+	err := manifest.Match(ctx, file, m, manifest.MatchOptions{Done: done}, func(chunk int, ok bool) {
+		if ok {
+			return
+		}
+		offset, length := manifest.Span(m.Size(), chunk)
+		mu.Lock()
+		defer mu.Unlock()
+		bad = append(bad, Span{Chunk: chunk, Offset: offset, Length: length})
+	})
+	slices.SortFunc(bad, func(a, b Span) int { return a.Chunk - b.Chunk })
+	return bad, err
+}
+
+// VerifyChecksum says whether a local file has a checksum, and nothing more. A
+// file that has another one is a [*MismatchError]. done counts the bytes read;
+// nil: nobody asks.
+func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *atomic.Int64) (size int64, err error) {
+	file, err := NamedFile(path).Open()
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err == nil && info.Size() > wire.MaxFileSize {
+		err = errTooLarge
+	}
+	var sum [32]byte
+	if err == nil {
+		_, sum, err = manifest.Build(ctx, file, info.Size(), manifest.BuildOptions{Done: done})
+	}
+	switch {
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case err != nil:
+		return 0, &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+	case sum != checksum:
+		return info.Size(), &MismatchError{Path: path}
+	}
+	return info.Size(), nil
+}
