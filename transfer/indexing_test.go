@@ -181,6 +181,33 @@ func TestChangedSource(t *testing.T) {
 	}
 }
 
+// Bytes that were read when the file had changed already are not sent.
+func TestChangedWhileItIsRead(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(file(3*chunk, 1))[0]
+		next := file(3*chunk, 2)
+		changed := false
+		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+			if _, ok := e.(Started); ok {
+				s.src.onRange(func(p []byte, off int64) error {
+					s.src.replace(next)
+					copy(p, next[off:])
+					changed = true
+					return nil
+				})
+			}
+		}})
+		if !changed {
+			t.Fatal("the file did not change")
+		}
+		fails[*NoServerLeftError](o, KindChanged)
+		none[ChunkRefused](o)
+		if o.Fetched != 0 {
+			t.Errorf("fetched %d bytes, want none", o.Fetched)
+		}
+	})
+}
+
 func TestChangedSourceOfOne(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)

@@ -100,55 +100,66 @@ func TestManifestNeverComes(t *testing.T) {
 	})
 }
 
+// sends makes a server send a manifest whose values are those of its file's, by
+// number (-1 is none of them), and offer its digest.
+func sends(from ...int) func(e *evil) {
+	return func(e *evil) {
+		m := wire.NewManifest(e.offer.Size, chunk, len(from))
+		for i, n := range from {
+			if n >= 0 {
+				m.SetChunk(i, e.manifest.Value(n), e.manifest.XXH3(n))
+			}
+		}
+		e.manifest, e.offer.Digest = m, manifest.Digest(m)
+	}
+}
+
+// replies lets a server reply to the request for the manifest by hand.
+func replies(reply func(e *evil, st *transport.Stream)) func(e *evil) {
+	return func(e *evil) { e.onManifest = func(st *transport.Stream) { reply(e, st) } }
+}
+
 func TestBadManifests(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name  string
-		send  func(e *evil, st *transport.Stream)
+		bad   func(e *evil)
 		state PeerState
 		kind  Kind
 	}{
-		{"does not merge", func(e *evil, st *transport.Stream) {
-			frame(st, wire.StatusOK, wire.NewManifest(e.offer.Size, chunk, 3).Bytes())
-		}, PeerWrong, KindIntegrity},
-		{"two values swapped", func(e *evil, st *transport.Stream) {
-			m := wire.NewManifest(e.offer.Size, chunk, 3)
-			for i, from := range []int{1, 0, 2} {
-				m.SetChunk(i, e.manifest.Value(from), e.manifest.XXH3(from))
-			}
-			frame(st, wire.StatusOK, m.Bytes())
-		}, PeerWrong, KindIntegrity},
-		{"too short", func(e *evil, st *transport.Stream) {
+		{"does not merge", sends(-1, -1, -1), PeerWrong, KindIntegrity},
+		{"two values swapped", sends(1, 0, 2), PeerWrong, KindIntegrity},
+		{"too short", replies(func(e *evil, st *transport.Stream) {
 			frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
-		}, PeerWrong, KindIntegrity},
-		{"too long", func(e *evil, st *transport.Stream) {
+		}), PeerWrong, KindIntegrity},
+		{"too long", replies(func(e *evil, st *transport.Stream) {
 			frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
-		}, PeerWrong, KindIntegrity},
-		{"far too long", func(_ *evil, st *transport.Stream) {
+		}), PeerWrong, KindIntegrity},
+		{"far too long", replies(func(_ *evil, st *transport.Stream) {
 			st.Write(wire.Header{Length: 1 << 61}.Append(nil))
-		}, PeerWrong, KindIntegrity},
-		{"cut off", func(e *evil, st *transport.Stream) {
+		}), PeerWrong, KindIntegrity},
+		{"cut off", replies(func(e *evil, st *transport.Stream) {
 			st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
 			st.Write(e.manifest.Bytes()[:50])
-		}, PeerWrong, KindIntegrity},
-		{"another digest", func(e *evil, st *transport.Stream) {
+		}), PeerWrong, KindIntegrity},
+		{"another digest", replies(func(e *evil, st *transport.Stream) {
 			m := wire.NewManifest(e.offer.Size, chunk, 3)
 			for i := range 3 {
 				m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
 			}
 			frame(st, wire.StatusOK, m.Bytes())
-		}, PeerWrong, KindIntegrity},
-		{"changed", func(_ *evil, st *transport.Stream) {
+		}), PeerWrong, KindIntegrity},
+		{"changed", replies(func(_ *evil, st *transport.Stream) {
 			st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
-		}, PeerChanged, KindChanged},
-		{"reset", func(_ *evil, st *transport.Stream) {
+		}), PeerChanged, KindChanged},
+		{"reset", replies(func(_ *evil, st *transport.Stream) {
 			st.CancelWrite(uint64(wire.StreamInternal))
-		}, PeerLost, KindNetwork},
+		}), PeerLost, KindNetwork},
 	} {
 		start := func(w *world) *evil {
 			return w.evil(data, 1, func(e *evil) {
 				withoutInline(e)
-				e.onManifest = func(st *transport.Stream) { test.send(e, st) }
+				test.bad(e)
 			})
 		}
 		check := func(t *testing.T, o *outcome, e *evil) {

@@ -55,15 +55,17 @@ func TestBadOffers(t *testing.T) {
 		}), &protocol},
 		{"too large", offers(func(_ *evil, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), &protocol},
 		{"length of the manifest", offers(func(_ *evil, o *wire.Offer) { o.ManifestLen++ }), &protocol},
-		{"manifest that does not merge", offers(func(e *evil, _ *wire.Offer) {
+		{"manifest that does not merge", offers(func(e *evil, o *wire.Offer) {
 			e.manifest = wire.NewManifest(e.offer.Size, chunk, 3)
+			o.Digest = manifest.Digest(e.manifest)
 		}), &protocol},
-		{"manifest of another size", offers(func(e *evil, _ *wire.Offer) {
+		{"manifest of another size", offers(func(e *evil, o *wire.Offer) {
 			m := wire.NewManifest(e.offer.Size-1, chunk, 3)
 			for i := range 3 {
 				m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
 			}
 			e.manifest = m
+			o.Digest = manifest.Digest(m)
 		}), &protocol},
 		{"digest", offers(func(_ *evil, o *wire.Offer) { o.Digest[3] ^= 1 }), &protocol},
 		{"manifest that is refused", func(e *evil) func(st *transport.Stream) {
@@ -247,6 +249,9 @@ func TestBadRanges(t *testing.T) {
 					t.Errorf("lost = %+v, want %s", lost, test.state)
 				}
 				none[ChunkRefused](o)
+				if strings.HasSuffix(test.name, "length") && o.Fetched != 0 {
+					t.Errorf("%d bytes were taken, want a refusal at the header", o.Fetched)
+				}
 			})
 		})
 	}

@@ -248,10 +248,14 @@ type server struct {
 }
 
 // serve starts a process that serves src on n ports under an identity of
-// testIDs. Of cfg, Name, Limit and Interval are used.
+// testIDs. Of cfg, Name, Limit and Interval are used, and a Source that stands
+// in for src.
 func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
-	s.cfg.Source, s.cfg.Identity = src, testIDs[id]
+	s.cfg.Identity = testIDs[id]
+	if s.cfg.Source == nil {
+		s.cfg.Source = src
+	}
 	if s.cfg.Name == "" {
 		s.cfg.Name = "data.bin"
 	}
