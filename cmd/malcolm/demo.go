@@ -271,17 +271,16 @@ func sameBytes(a, b io.Reader) (bool, error) {
 	for {
 		n, errA := io.ReadFull(a, bufA)
 		m, errB := io.ReadFull(b, bufB)
-		if !bytes.Equal(bufA[:n], bufB[:m]) {
-			return false, nil
-		}
 		endA, endB := isEOF(errA), isEOF(errB)
 		switch {
+		case errA != nil && !endA:
+			return false, errA
+		case errB != nil && !endB:
+			return false, errB
+		case !bytes.Equal(bufA[:n], bufB[:m]):
+			return false, nil
 		case endA || endB:
 			return endA && endB, nil
-		case errA != nil:
-			return false, errA
-		case errB != nil:
-			return false, errB
 		}
 	}
 }
