@@ -1,0 +1,242 @@
+package transfer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// dial connects to a server by hand.
+func (w *world) dial(t Target, window int64) *transport.Conn {
+	w.t.Helper()
+	pc, err := w.Open(netip.AddrPort{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
+	conn, err := transport.Dial(w.t.Context(), pc, net.UDPAddrFromAddrPort(addr), transport.DialOptions{
+		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
+}
+
+// send sends bytes on a stream of its own, and ends it.
+func send(t *testing.T, conn *transport.Conn, b []byte) *transport.Stream {
+	t.Helper()
+	st, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func request(r wire.Request) []byte { return wire.AppendRequest(nil, r) }
+
+func TestReplies(t *testing.T) {
+	data := file(2*chunk+9, 1)
+	m, sum := hashes(data)
+	other := [32]byte{1}
+	for _, test := range []struct {
+		name   string
+		ask    []byte
+		status wire.Status
+		body   []byte // nil: not looked at
+	}{
+		{"range", request(wire.RangeRequest{Checksum: sum, Offset: 5, Length: chunk}), wire.StatusOK, data[5 : chunk+5]},
+		{"last byte", request(wire.RangeRequest{Checksum: sum, Offset: 2*chunk + 8, Length: 1}), wire.StatusOK, data[2*chunk+8:]},
+		{"all", request(wire.RangeRequest{Checksum: sum, Length: 2*chunk + 9}), wire.StatusOK, data},
+		{"beyond", request(wire.RangeRequest{Checksum: sum, Offset: 2*chunk + 8, Length: 2}), wire.StatusOutOfRange, nil},
+		{"far beyond", request(wire.RangeRequest{Checksum: sum, Offset: wire.MaxFileSize - 1, Length: 1}), wire.StatusOutOfRange, nil},
+		{"of another version", request(wire.RangeRequest{Checksum: other, Length: 1}), wire.StatusChanged, nil},
+		{"manifest", request(wire.ManifestRequest{Checksum: sum}), wire.StatusOK, m.Bytes()},
+		{"manifest of another version", request(wire.ManifestRequest{Checksum: other}), wire.StatusChanged, nil},
+		{"selector", request(wire.Hello{Selector: "x"}), wire.StatusNotFound, nil},
+		{"unknown type", []byte{9, 2, 0, 0}, wire.StatusUnsupported, nil},
+		{"empty range", []byte{3, 34, 31: 0, 35: 0}, wire.StatusMalformed, nil},
+		{"too long", []byte{1, 0x60, 0}, wire.StatusMalformed, nil},
+		{"bytes behind it", append(request(wire.ManifestRequest{Checksum: sum}), 0), wire.StatusMalformed, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				n := &name{file: newSource(data)}
+				s := w.serve(n.file, 0, 1, ServeConfig{Source: n})
+				conn := w.dial(s.targets[0], 0)
+				time.Sleep(time.Second) // it is hashed
+				st := send(t, conn, test.ask)
+				h, err := wire.ReadHeader(st)
+				if err != nil || h.Status != test.status {
+					t.Fatalf("reply = %v, %v, want %v", h.Status, err, test.status)
+				}
+				body, err := io.ReadAll(st)
+				if err != nil || uint64(len(body)) != h.Length || test.body != nil && !bytes.Equal(body, test.body) {
+					t.Errorf("body of %d bytes, %v, want %d bytes as they are", len(body), err, h.Length)
+				}
+				if test.status != wire.StatusOK && len(body) > wire.MaxTextLen {
+					t.Errorf("a text of %d bytes", len(body))
+				}
+				conn.Close(0, "")
+				time.Sleep(time.Second) // the server notices
+				s.cancel()
+				<-s.done
+				if got := n.opened(); got != 0 {
+					t.Errorf("%d files are open behind the end", got)
+				}
+			})
+		})
+	}
+}
+
+func TestInlineManifest(t *testing.T) {
+	for _, inline := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(2*chunk, 1)
+			m, sum := hashes(data)
+			s := w.holders(data)[0]
+			conn := w.dial(s.targets[0], 0)
+			defer conn.Close(0, "")
+			time.Sleep(time.Second) // it is hashed
+			st := send(t, conn, request(wire.Hello{InlineManifest: inline}))
+			h, err := wire.ReadHeader(st)
+			if err != nil {
+				t.Fatal(err)
+			}
+			offer, err := wire.ReadOffer(st, h)
+			if err != nil || offer.Checksum != sum || offer.Size != 2*chunk || offer.Name != "data.bin" {
+				t.Fatalf("offer = %+v, %v, want the file", offer, err)
+			}
+			rest, err := io.ReadAll(st)
+			want := wire.Header{Length: uint64(len(m.Bytes()))}.Append(nil)
+			want = append(want, m.Bytes()...)
+			if !inline {
+				want = []byte{}
+			}
+			if err != nil || !bytes.Equal(rest, want) || (offer.ManifestLen > 0) != inline {
+				t.Errorf("%d bytes behind the offer, %v, want %d", len(rest), err, len(want))
+			}
+		})
+	}
+}
+
+// wantReset fails the test unless a stream ends with a code, after d.
+func wantReset(t *testing.T, st *transport.Stream, code wire.StreamCode, d time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	_, err := io.Copy(io.Discard, st)
+	if got := streamCode(err); got != code {
+		t.Errorf("the stream ended with %v, want a reset with code %d", err, code)
+	}
+	if took := time.Since(begun); took < d || took > d+time.Second {
+		t.Errorf("after %v, want %v", took, d)
+	}
+}
+
+// A request that does not come to its end is not waited for.
+func TestSlowRequest(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(file(chunk, 1))[0]
+		conn := w.dial(s.targets[0], 0)
+		defer conn.Close(0, "")
+		st, err := conn.OpenStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		wantReset(t, st, wire.StreamStalled, requestTime)
+	})
+}
+
+// A client that does not read what it asked for does not keep a buffer.
+func TestClientThatDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{Interval: 500 * time.Millisecond})
+		conn := w.dial(s.targets[0], 64<<10)
+		defer conn.Close(0, "")
+		time.Sleep(time.Second) // it is hashed
+		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
+		time.Sleep(stallTime - time.Second)
+		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 1 {
+			t.Error("the range was given up too early")
+		}
+		// The first write made some progress, so that a second one has to fail.
+		time.Sleep(stallTime + 2*time.Second)
+		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 0 {
+			t.Error("the range is still under way")
+		}
+		wantReset(t, st, wire.StreamStalled, 0)
+	})
+}
+
+// A client may use one connection for as many requests as it likes.
+func TestManyRequests(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(1000, 1)
+		s := w.holders(data)[0]
+		conn := w.dial(s.targets[0], 0)
+		defer conn.Close(0, "")
+		time.Sleep(time.Second) // it is hashed
+		for i := range 3 * transport.DefaultMaxStreams {
+			st, err := conn.OpenStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := request(wire.RangeRequest{Checksum: checksum(data), Offset: int64(i), Length: 1})
+			st.Write(ask)
+			time.Sleep(20 * time.Millisecond) // the end travels by itself
+			st.CloseWrite()
+			b, err := io.ReadAll(st)
+			if err != nil || len(b) != 3 || b[2] != data[i] {
+				t.Fatalf("reply %d = %x, %v, want %x", i, b, err, data[i])
+			}
+		}
+	})
+}
+
+func TestStoppingRefusesRequests(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		s := w.holders(data)[0]
+		slow(500<<10, s)
+		conn := w.dial(s.targets[0], 0)
+		time.Sleep(time.Second) // it is hashed
+		long := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
+		time.Sleep(500 * time.Millisecond) // it is under way
+		s.cancel()
+		time.Sleep(100 * time.Millisecond)
+		h, err := wire.ReadHeader(send(t, conn, request(wire.Hello{})))
+		if err != nil || h.Status != wire.StatusStopping {
+			t.Errorf("reply = %v, %v, want that it is stopping", h.Status, err)
+		}
+		if _, err := wire.ReadHeader(long); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(long); err != nil || !bytes.Equal(b, data) {
+			t.Errorf("%d bytes, %v, want the range whole", len(b), err)
+		}
+		<-conn.Done()
+		var peer *transport.PeerError
+		if !errors.As(conn.Err(), &peer) || wire.CloseCode(peer.Code) != wire.CloseStopping {
+			t.Errorf("the connection ended with %v, want that the server is stopping", conn.Err())
+		}
+		conn.Close(0, "")
+	})
+}
