@@ -69,8 +69,8 @@ func (w *world) evil(data []byte, id int, prepare func(e *evil)) *evil {
 func (e *evil) run(l *transport.Listener) {
 	defer close(e.done)
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	defer l.Close()
+	defer wg.Wait()
 	for {
 		conn, err := l.Accept(e.ctx)
 		if err != nil {

@@ -119,43 +119,46 @@ func replies(reply func(e *evil, st *transport.Stream)) func(e *evil) {
 	return func(e *evil) { e.onManifest = func(st *transport.Stream) { reply(e, st) } }
 }
 
+// badManifests are manifests that are not believed, or do not come.
+var badManifests = []struct {
+	name  string
+	bad   func(e *evil)
+	state PeerState
+	kind  Kind
+}{
+	{"does not merge", sends(-1, -1, -1), PeerWrong, KindIntegrity},
+	{"two values swapped", sends(1, 0, 2), PeerWrong, KindIntegrity},
+	{"too short", replies(func(e *evil, st *transport.Stream) {
+		frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
+	}), PeerWrong, KindIntegrity},
+	{"too long", replies(func(e *evil, st *transport.Stream) {
+		frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
+	}), PeerWrong, KindIntegrity},
+	{"far too long", replies(func(_ *evil, st *transport.Stream) {
+		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
+	}), PeerWrong, KindIntegrity},
+	{"cut off", replies(func(e *evil, st *transport.Stream) {
+		st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
+		st.Write(e.manifest.Bytes()[:50])
+	}), PeerWrong, KindIntegrity},
+	{"another digest", replies(func(e *evil, st *transport.Stream) {
+		m := wire.NewManifest(e.offer.Size, chunk, 3)
+		for i := range 3 {
+			m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
+		}
+		frame(st, wire.StatusOK, m.Bytes())
+	}), PeerWrong, KindIntegrity},
+	{"changed", replies(func(_ *evil, st *transport.Stream) {
+		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
+	}), PeerChanged, KindChanged},
+	{"reset", replies(func(_ *evil, st *transport.Stream) {
+		st.CancelWrite(uint64(wire.StreamInternal))
+	}), PeerLost, KindNetwork},
+}
+
 func TestBadManifests(t *testing.T) {
 	data := file(2*chunk+1, 1)
-	for _, test := range []struct {
-		name  string
-		bad   func(e *evil)
-		state PeerState
-		kind  Kind
-	}{
-		{"does not merge", sends(-1, -1, -1), PeerWrong, KindIntegrity},
-		{"two values swapped", sends(1, 0, 2), PeerWrong, KindIntegrity},
-		{"too short", replies(func(e *evil, st *transport.Stream) {
-			frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
-		}), PeerWrong, KindIntegrity},
-		{"too long", replies(func(e *evil, st *transport.Stream) {
-			frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
-		}), PeerWrong, KindIntegrity},
-		{"far too long", replies(func(_ *evil, st *transport.Stream) {
-			st.Write(wire.Header{Length: 1 << 61}.Append(nil))
-		}), PeerWrong, KindIntegrity},
-		{"cut off", replies(func(e *evil, st *transport.Stream) {
-			st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
-			st.Write(e.manifest.Bytes()[:50])
-		}), PeerWrong, KindIntegrity},
-		{"another digest", replies(func(e *evil, st *transport.Stream) {
-			m := wire.NewManifest(e.offer.Size, chunk, 3)
-			for i := range 3 {
-				m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
-			}
-			frame(st, wire.StatusOK, m.Bytes())
-		}), PeerWrong, KindIntegrity},
-		{"changed", replies(func(_ *evil, st *transport.Stream) {
-			st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
-		}), PeerChanged, KindChanged},
-		{"reset", replies(func(_ *evil, st *transport.Stream) {
-			st.CancelWrite(uint64(wire.StreamInternal))
-		}), PeerLost, KindNetwork},
-	} {
+	for _, test := range badManifests {
 		start := func(w *world) *evil {
 			return w.evil(data, 1, func(e *evil) {
 				withoutInline(e)

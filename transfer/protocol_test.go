@@ -12,86 +12,80 @@ import (
 	"malcolm/wire"
 )
 
+// badOffer sends an offer that is not quite the server's.
+func badOffer(change func(e *evil, o *wire.Offer)) func(e *evil, st *transport.Stream) {
+	return func(e *evil, st *transport.Stream) {
+		o := e.offer
+		change(e, &o)
+		e.sendOffer(st, o)
+	}
+}
+
 // raw sends bytes as they are.
-func raw(b ...byte) func(st *transport.Stream) {
-	return func(st *transport.Stream) { st.Write(b) }
+func raw(b ...byte) func(e *evil, st *transport.Stream) {
+	return func(_ *evil, st *transport.Stream) { st.Write(b) }
+}
+
+// badHellos are replies to hello that are no offer.
+var badHellos = []struct {
+	name    string
+	hello   func(e *evil, st *transport.Stream)
+	refusal bool // it is told as what the server said, else as a broken protocol
+}{
+	{"nothing", raw(), false},
+	{"half a header", raw(0), false},
+	{"no varint", raw(0x40, 0, 5), false},
+	{"empty offer", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusOK, nil) }, false},
+	{"offer without end", func(_ *evil, st *transport.Stream) {
+		st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
+	}, false},
+	{"bytes behind the offer", func(e *evil, st *transport.Stream) { frame(st, wire.StatusOK, append(e.offer.Append(nil), 0)) }, false},
+	{"more indexed than there is", func(_ *evil, st *transport.Stream) {
+		frame(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
+	}, false},
+	{"too large", badOffer(func(_ *evil, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), false},
+	{"length of the manifest", badOffer(func(_ *evil, o *wire.Offer) { o.ManifestLen++ }), false},
+	{"manifest that does not merge", badOffer(func(e *evil, o *wire.Offer) {
+		e.manifest = wire.NewManifest(e.offer.Size, chunk, 3)
+		o.Digest = manifest.Digest(e.manifest)
+	}), false},
+	{"manifest of another size", badOffer(func(e *evil, o *wire.Offer) {
+		m := wire.NewManifest(e.offer.Size-1, chunk, 3)
+		for i := range 3 {
+			m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+		}
+		e.manifest = m
+		o.Digest = manifest.Digest(m)
+	}), false},
+	{"digest", badOffer(func(_ *evil, o *wire.Offer) { o.Digest[3] ^= 1 }), false},
+	{"manifest that is refused", func(e *evil, st *transport.Stream) {
+		frame(st, wire.StatusOK, e.offer.Append(nil))
+		st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
+	}, true},
+	{"no bytes with another checksum", badOffer(func(_ *evil, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), false},
+	{"unknown status", func(_ *evil, st *transport.Stream) { frame(st, 99, []byte("what")) }, true},
+	{"busy", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusBusy, nil) }, true},
+	{"text without end", func(_ *evil, st *transport.Stream) {
+		st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
+	}, false},
 }
 
 // Whatever a server replies to hello that is no offer, it is named and out,
 // and does not keep the others from deciding.
 func TestBadOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
-	offers := func(change func(e *evil, o *wire.Offer)) func(e *evil) func(st *transport.Stream) {
-		return func(e *evil) func(st *transport.Stream) {
-			return func(st *transport.Stream) {
-				o := e.offer
-				change(e, &o)
-				e.sendOffer(st, o)
-			}
-		}
-	}
-	plain := func(reply func(st *transport.Stream)) func(e *evil) func(st *transport.Stream) {
-		return func(*evil) func(st *transport.Stream) { return reply }
-	}
-	var protocol *ProtocolError
-	var refusal *wire.Refusal
-	for _, test := range []struct {
-		name  string
-		hello func(e *evil) func(st *transport.Stream)
-		want  any
-	}{
-		{"nothing", plain(raw()), &protocol},
-		{"half a header", plain(raw(0)), &protocol},
-		{"no varint", plain(raw(0x40, 0, 5)), &protocol},
-		{"empty offer", plain(func(st *transport.Stream) { frame(st, wire.StatusOK, nil) }), &protocol},
-		{"offer without end", plain(func(st *transport.Stream) {
-			st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
-		}), &protocol},
-		{"bytes behind the offer", func(e *evil) func(st *transport.Stream) {
-			return func(st *transport.Stream) { frame(st, wire.StatusOK, append(e.offer.Append(nil), 0)) }
-		}, &protocol},
-		{"more indexed than there is", plain(func(st *transport.Stream) {
-			frame(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
-		}), &protocol},
-		{"too large", offers(func(_ *evil, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), &protocol},
-		{"length of the manifest", offers(func(_ *evil, o *wire.Offer) { o.ManifestLen++ }), &protocol},
-		{"manifest that does not merge", offers(func(e *evil, o *wire.Offer) {
-			e.manifest = wire.NewManifest(e.offer.Size, chunk, 3)
-			o.Digest = manifest.Digest(e.manifest)
-		}), &protocol},
-		{"manifest of another size", offers(func(e *evil, o *wire.Offer) {
-			m := wire.NewManifest(e.offer.Size-1, chunk, 3)
-			for i := range 3 {
-				m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
-			}
-			e.manifest = m
-			o.Digest = manifest.Digest(m)
-		}), &protocol},
-		{"digest", offers(func(_ *evil, o *wire.Offer) { o.Digest[3] ^= 1 }), &protocol},
-		{"manifest that is refused", func(e *evil) func(st *transport.Stream) {
-			return func(st *transport.Stream) {
-				frame(st, wire.StatusOK, e.offer.Append(nil))
-				st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
-			}
-		}, &refusal},
-		{"no bytes with another checksum", offers(func(_ *evil, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), &protocol},
-		{"unknown status", plain(func(st *transport.Stream) { frame(st, 99, []byte("what")) }), &refusal},
-		{"busy", plain(func(st *transport.Stream) { frame(st, wire.StatusBusy, nil) }), &refusal},
-		{"text without end", plain(func(st *transport.Stream) {
-			st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
-		}), &protocol},
-	} {
+	for _, test := range badHellos {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e := w.evil(data, 1, func(e *evil) {
-					reply := test.hello(e)
-					e.onHello = func(st *transport.Stream, _ int) { reply(st) }
+					e.onHello = func(st *transport.Stream, _ int) { test.hello(e, st) }
 				})
 				o := w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
 				o.has("data.bin", data)
 				out, _ := only[NotReached](o)
-				if out.Target != e.target || !errors.As(out.Err, test.want) {
-					t.Errorf("not reached = %+v %T, want the evil one and a %T", out, out.Err, test.want)
+				if isRefusal := as[*wire.Refusal](out.Err); out.Target != e.target || isRefusal != test.refusal ||
+					isRefusal == as[*ProtocolError](out.Err) {
+					t.Errorf("not reached = %+v %T, want the evil one, refusal: %t", out, out.Err, test.refusal)
 				}
 				if r := o.report(e.target); r.State != PeerNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
 					t.Errorf("report = %+v, want not reached", r)
@@ -166,58 +160,64 @@ func TestHostileTexts(t *testing.T) {
 	})
 }
 
+type rangeReply func(e *evil, st *transport.Stream, r wire.RangeRequest)
+
+// refusesRange replies to a request for a range with a status.
+func refusesRange(s wire.Status) rangeReply {
+	return func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { st.Write(wire.AppendRefusal(nil, s, "no")) }
+}
+
+// badRanges are replies to a request for a range that do not bring it.
+var badRanges = []struct {
+	name  string
+	reply rangeReply
+	state PeerState
+	kind  Kind // when it is the only server
+}{
+	{"fewer bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+		st.Write(e.data[r.Offset : r.Offset+r.Length-1])
+	}, PeerWrong, KindIntegrity},
+	{"more bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+		st.Write(append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+	}, PeerWrong, KindIntegrity},
+	{"a shorter length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+		frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length-1])
+	}, PeerWrong, KindIntegrity},
+	{"a longer length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+		frame(st, wire.StatusOK, append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+	}, PeerWrong, KindIntegrity},
+	{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, PeerWrong, KindIntegrity},
+	{"no varint", func(e *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(e, st) }, PeerWrong, KindIntegrity},
+	{"indexing", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+		frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+	}, PeerWrong, KindIntegrity},
+	{"malformed", refusesRange(wire.StatusMalformed), PeerWrong, KindIntegrity},
+	{"out of range", refusesRange(wire.StatusOutOfRange), PeerWrong, KindIntegrity},
+	{"unsupported", refusesRange(wire.StatusUnsupported), PeerWrong, KindIntegrity},
+	{"text without end", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+		st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
+	}, PeerWrong, KindIntegrity},
+	{"changed", refusesRange(wire.StatusChanged), PeerChanged, KindChanged},
+	{"reset: changed", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+		st.CancelWrite(uint64(wire.StreamChanged))
+	}, PeerChanged, KindChanged},
+	{"unknown status", refusesRange(99), PeerLost, KindNetwork},
+	{"busy", refusesRange(wire.StatusBusy), PeerLost, KindNetwork},
+	{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
+		st.Write(e.data[r.Offset : r.Offset+r.Length/2])
+		time.Sleep(100 * time.Millisecond) // so that they arrive
+		st.CancelWrite(uint64(wire.StreamInternal))
+	}, PeerLost, KindNetwork},
+}
+
 // What a server may not reply to a request for a range puts it out; the others
 // do its work.
 func TestBadRanges(t *testing.T) {
 	data := file(2*chunk+1, 1)
-	type reply func(e *evil, st *transport.Stream, r wire.RangeRequest)
-	refuse := func(s wire.Status) reply {
-		return func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { st.Write(wire.AppendRefusal(nil, s, "no")) }
-	}
-	for _, test := range []struct {
-		name  string
-		reply reply
-		state PeerState
-		kind  Kind // when it is the only server
-	}{
-		{"fewer bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-			st.Write(e.data[r.Offset : r.Offset+r.Length-1])
-		}, PeerWrong, KindIntegrity},
-		{"more bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-			st.Write(append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
-		}, PeerWrong, KindIntegrity},
-		{"a shorter length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-			frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length-1])
-		}, PeerWrong, KindIntegrity},
-		{"a longer length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-			frame(st, wire.StatusOK, append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
-		}, PeerWrong, KindIntegrity},
-		{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, PeerWrong, KindIntegrity},
-		{"no varint", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(st) }, PeerWrong, KindIntegrity},
-		{"indexing", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
-			frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
-		}, PeerWrong, KindIntegrity},
-		{"malformed", refuse(wire.StatusMalformed), PeerWrong, KindIntegrity},
-		{"out of range", refuse(wire.StatusOutOfRange), PeerWrong, KindIntegrity},
-		{"unsupported", refuse(wire.StatusUnsupported), PeerWrong, KindIntegrity},
-		{"text without end", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
-			st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
-		}, PeerWrong, KindIntegrity},
-		{"changed", refuse(wire.StatusChanged), PeerChanged, KindChanged},
-		{"reset: changed", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
-			st.CancelWrite(uint64(wire.StreamChanged))
-		}, PeerChanged, KindChanged},
-		{"unknown status", refuse(99), PeerLost, KindNetwork},
-		{"busy", refuse(wire.StatusBusy), PeerLost, KindNetwork},
-		{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-			st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-			st.Write(e.data[r.Offset : r.Offset+r.Length/2])
-			time.Sleep(100 * time.Millisecond) // so that they arrive
-			st.CancelWrite(uint64(wire.StreamInternal))
-		}, PeerLost, KindNetwork},
-	} {
+	for _, test := range badRanges {
 		start := func(w *world) *evil {
 			return w.evil(data, 1, func(e *evil) {
 				e.onRange = func(st *transport.Stream, r wire.RangeRequest) { test.reply(e, st, r) }
