@@ -218,27 +218,19 @@ func (g *getting) end(t *clocks) {
 }
 
 // fill fetches what is missing and gives the file its name.
-func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partfile.Decision) error {
-	err := g.do(ctx, t, func() (err error) {
+func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partfile.Decision) (err error) {
+	err = g.do(ctx, t, func() (err error) {
 		g.part, err = partfile.Open(fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace,
 		})
 		return err
 	})
-	defer func() {
-		g.halt()
-		if g.part != nil {
-			g.part.Close()
-		}
-		if g.result.Path == "" {
-			g.result.Part = existing(fsys, g.result.Name)
-		}
-	}()
+	defer func() { err = g.leavePart(fsys, err) }()
 	if err != nil {
 		return err
 	}
-	if err := g.fetchAll(ctx, t, d); err != nil {
+	if err := g.fetchAll(ctx, t); err != nil {
 		return err
 	}
 	err = g.do(ctx, t, func() (err error) {
@@ -252,6 +244,25 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	// of a server with a wrong chunk is said, and changes nothing.
 	_ = g.loop(ctx, t, func() bool { return !g.judging() })
 	return nil
+}
+
+// leavePart ends the use of the part file. What was marked of an unfinished one
+// is made durable first; that it could not be is told unless err is a worse
+// thing to tell.
+func (g *getting) leavePart(fsys partfile.FS, err error) error {
+	g.halt()
+	if g.part != nil {
+		if g.result.Path == "" {
+			if syncErr := g.part.Sync(); syncErr != nil && KindOf(err) != KindLocal {
+				err = syncErr
+			}
+		}
+		g.part.Close()
+	}
+	if g.result.Path == "" {
+		g.result.Part = existing(fsys, g.result.Name)
+	}
+	return err
 }
 
 // existing returns the path of the part file if there is one.

@@ -25,6 +25,8 @@ const (
 	retryPause = 250 * time.Millisecond
 	retryMax   = 15 * time.Second
 	maxFailing = 8
+	// checkpointTime is the time between two checkpoints of the part file.
+	checkpointTime = 2 * time.Second
 )
 
 // A wrongChunkError says that a chunk does not have the value that the
@@ -51,26 +53,17 @@ type fetch struct {
 }
 
 // fetchAll fetches every chunk that is missing.
-func (g *getting) fetchAll(ctx context.Context, t *clocks, d partfile.Decision) error {
+func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	now := time.Now()
 	g.schedule = schedule.New(g.layout)
 	g.meter.Start(meterTime, now)
-	have := int64(0)
-	if d.Action == partfile.Resume {
-		have = g.part.Prior()
-	}
-	g.toCheck = have
+	claimed, unknown := g.survey()
+	g.toCheck = claimed + unknown.bytes
 	g.emit(Started{
-		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: have, Sparse: g.part.Sparse(),
+		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: g.toCheck, Sparse: g.part.Sparse(),
 	})
-	for c := range g.layout.Chunks {
-		if offset, n := manifest.Span(g.layout.Size, c); offset+n > have {
-			g.schedule.Add(c)
-		}
-	}
-	if have > 0 {
-		g.wg.Go(func() { g.checkPart(ctx, have) })
-	}
+	g.wg.Go(func() { g.checkPart(ctx, claimed, unknown) })
+	g.wg.Go(func() { g.checkpoints(ctx) })
 	for _, p := range g.byRank() {
 		g.schedule.Join(p.index, p.conn.Stats().MinRTT, now)
 	}
@@ -82,6 +75,16 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks, d partfile.Decision) 
 	g.needed = false
 	g.emit(Finishing{})
 	return nil
+}
+
+// checkpoints makes, beside the loop, what was marked durable every so often.
+func (g *getting) checkpoints(ctx context.Context) {
+	for sleep(ctx, checkpointTime) == nil {
+		if err := g.part.Sync(); err != nil {
+			g.post(func() { g.fail(err) })
+			return
+		}
+	}
 }
 
 // complete reports whether every chunk is good.

@@ -2,11 +2,8 @@ package transfer
 
 import (
 	"context"
-	"io"
 	"runtime"
 	"sync/atomic"
-
-	"github.com/zeebo/xxh3"
 
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
@@ -91,37 +88,74 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 	return state, err
 }
 
-// checkPart looks, beside the loop, at what an earlier run left in the part
-// file, and tells the loop of each chunk whether it is good.
-func (g *getting) checkPart(ctx context.Context, have int64) {
-	src := io.NewSectionReader(g.part, 0, have)
-	o := manifest.MatchOptions{Workers: max(1, runtime.GOMAXPROCS(0)-1)}
-	err := manifest.Match(ctx, src, g.manifest, o, func(chunk int, ok bool) {
-		if ok {
-			xxh, err := g.ownXXH3(chunk)
-			ok = err == nil && g.part.MarkExisting(chunk, xxh)
+// survey tells the schedule what is known to be missing, and returns what an
+// earlier run may have left: how many bytes the journal claims, and the chunks
+// that are to be checked by their BLAKE3.
+func (g *getting) survey() (claimed int64, unknown *chunkSet) {
+	journal := g.part.UsableJournal()
+	unknown = newChunkSet(g.layout.Chunks)
+	for c := range g.layout.Chunks {
+		offset, n := manifest.Span(g.layout.Size, c)
+		switch {
+		case g.part.Claimed(c):
+			claimed += n
+		case journal || offset >= g.part.Prior() || !g.part.HasData(offset, n):
+			g.schedule.Add(c)
+		default:
+			unknown.add(c, n)
 		}
-		g.post(func() { g.found(chunk, ok) })
-	})
-	if err != nil && ctx.Err() == nil {
-		g.post(func() { g.fail(&FileError{Op: "read", Path: g.part.PartPath(), Err: err}) })
 	}
+	return claimed, unknown
 }
 
-// ownXXH3 reads a chunk from the part file. What the journal is told is never taken from a peer's list.
-func (g *getting) ownXXH3(chunk int) (xxh [16]byte, err error) {
-	offset, n := manifest.Span(g.layout.Size, chunk)
-	h := xxh3.New()
-	if _, err := io.Copy(h, io.NewSectionReader(g.part, offset, n)); err != nil {
-		return xxh, err
+// A chunkSet is a set of chunks; one bit a chunk. It does not change once it
+// is shared.
+type chunkSet struct {
+	bits  []uint64
+	bytes int64 // in its chunks
+}
+
+func newChunkSet(chunks int) *chunkSet { return &chunkSet{bits: make([]uint64, (chunks+63)/64)} }
+
+// add puts a chunk of n bytes into the set, which does not have it.
+func (s *chunkSet) add(chunk int, n int64) {
+	s.bits[chunk/64] |= 1 << (chunk % 64)
+	s.bytes += n
+}
+
+func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64)) != 0 }
+
+// checkPart looks, beside the loop, at what an earlier run left in the part
+// file, and tells the loop of each chunk whether it is good. What the journal
+// claims is compared with its xxh3, the rest with the manifest.
+func (g *getting) checkPart(ctx context.Context, claimed int64, unknown *chunkSet) {
+	workers := max(1, runtime.GOMAXPROCS(0)-1)
+	report := func(chunk int, ok bool, xxh [16]byte) {
+		ok = ok && g.part.MarkExisting(chunk, xxh)
+		g.post(func() { g.found(chunk, ok) })
 	}
-	return h.Sum128().Bytes(), nil
+	var err error
+	if claimed > 0 {
+		err = manifest.Reread(ctx, g.part, g.layout.Size, g.part.EachRecord, workers, nil, func(chunk int, ok bool) {
+			report(chunk, ok, [16]byte{}) // the journal has its sum
+		})
+	}
+	if err == nil && unknown.bytes > 0 {
+		skip := func(chunk int) bool { return !unknown.has(chunk) }
+		err = manifest.Match(ctx, g.part, g.manifest, manifest.MatchOptions{Workers: workers, Skip: skip}, report)
+	}
+	switch {
+	case err == nil:
+		g.part.SurveyDone()
+	case ctx.Err() == nil:
+		g.post(func() { g.fail(&FileError{Op: "read", Path: g.part.PartPath(), Err: unwrapPath(err)}) })
+	}
 }
 
 // found runs in the loop: a chunk of an earlier run is good, or is not.
 func (g *getting) found(chunk int, ok bool) {
-	offset, n := manifest.Span(g.layout.Size, chunk)
-	g.checked += max(0, min(n, g.toCheck-offset)) // a short part lacks the rest
+	_, n := manifest.Span(g.layout.Size, chunk)
+	g.checked += n
 	if ok {
 		g.schedule.Good(chunk)
 		g.result.Resumed += n

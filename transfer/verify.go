@@ -111,7 +111,7 @@ func (g *getting) compare(ctx context.Context, t *clocks, file File, path string
 func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.Int64) ([]Span, error) {
 	var mu sync.Mutex
 	var bad []Span
-	err := manifest.Match(ctx, file, m, manifest.MatchOptions{Done: done}, func(chunk int, ok bool) {
+	err := manifest.Match(ctx, file, m, manifest.MatchOptions{Done: done}, func(chunk int, ok bool, _ [16]byte) {
 		if ok {
 			return
 		}

@@ -57,36 +57,38 @@ func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildO
 // MatchOptions are the choices that [Match] leaves to its caller. The zero
 // value is the default.
 type MatchOptions struct {
-	Workers int           // chunks hashed at once; 0 or less: GOMAXPROCS
-	Done    *atomic.Int64 // bytes hashed are added to it as it goes; nil: not reported
+	Workers int                  // chunks hashed at once; 0 or less: GOMAXPROCS
+	Done    *atomic.Int64        // bytes hashed are added to it as it goes; nil: not reported
+	Skip    func(chunk int) bool // chunks that are neither read nor reported; nil: none
 }
 
 // Match reads every chunk of m from src and calls report once for each: ok
-// says whether its BLAKE3 value is m's. A chunk that src does not hold whole is
-// not ok, and no error; bytes of src behind m's size are not looked at. m
-// should have passed [Check].
+// says whether its BLAKE3 value is m's, and then xxh is the xxh3-128 of the
+// bytes that were read. A chunk that src does not hold whole is not ok, and no
+// error; bytes of src behind m's size are not looked at. m should have passed
+// [Check].
 //
 // Chunks are taken from the front, several at once: src must allow concurrent
 // ReadAt, and report must allow concurrent calls. All calls have returned when
 // Match returns; after an error, some chunks have not been reported. Errors: a
 // [*CheckError] when m's chunks are not those of a file of its size; what src
 // returned, wrapped with the chunk; ctx.Err() within one buffer of its end.
-func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool)) error {
+func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
 	if err := checkShape(m, m.Size()); err != nil {
 		return err
 	}
 	return match(ctx, src, m, o, report)
 }
 
-func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool)) error {
-	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done}
+func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
+	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done, skip: o.Skip}
 	s.each = func(chunk int, h *Hasher, whole bool) error {
-		ok := false
 		if whole {
-			value, _ := h.Sum()
-			ok = value == m.Value(chunk)
+			value, xxh := h.Sum()
+			report(chunk, value == m.Value(chunk), xxh)
+		} else {
+			report(chunk, false, [16]byte{})
 		}
-		report(chunk, ok)
 		return nil
 	}
 	return s.run(ctx, o.Workers)
@@ -110,7 +112,8 @@ type scan struct {
 	src       io.ReaderAt
 	size      int64
 	chunkSize int64
-	done      *atomic.Int64 // may be nil
+	done      *atomic.Int64        // may be nil
+	skip      func(chunk int) bool // may be nil
 
 	// each gets every chunk that was read, in no order, from several
 	// goroutines. Unless src ended before the chunk did, whole is true and h
@@ -142,6 +145,9 @@ func (s *scan) work(ctx context.Context, chunks int) error {
 		chunk := int(s.next.Add(1) - 1)
 		if chunk >= chunks {
 			return nil
+		}
+		if s.skip != nil && s.skip(chunk) {
+			continue
 		}
 		whole, err := s.hash(ctx, w, chunk)
 		if err != nil {

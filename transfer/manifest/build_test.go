@@ -81,7 +81,7 @@ func TestBuildLargestChunks(t *testing.T) {
 	bad[MaxChunkSize] ^= 1
 	bad[3*MaxChunkSize-1] ^= 1
 	want := []int{0, 3}
-	got := matched(t, func(report func(int, bool)) error {
+	got := matched(t, func(report func(int, bool, [16]byte)) error {
 		return match(t.Context(), bytes.NewReader(bad), m, MatchOptions{}, report)
 	}, 4)
 	if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -139,7 +139,7 @@ func TestSourceError(t *testing.T) {
 			if _, _, err := Build(t.Context(), src, m.Size(), BuildOptions{Workers: workers}); !errors.Is(err, c.want) {
 				t.Errorf("%s, %d workers: Build = %v, want %v", c.name, workers, err, c.want)
 			}
-			err := Match(t.Context(), src, m, MatchOptions{Workers: workers}, func(chunk int, ok bool) {
+			err := Match(t.Context(), src, m, MatchOptions{Workers: workers}, func(chunk int, ok bool, _ [16]byte) {
 				if chunk == 2 || !ok {
 					t.Errorf("%s: chunk %d reported %v", c.name, chunk, ok)
 				}
@@ -166,7 +166,7 @@ func TestCancel(t *testing.T) {
 			return err
 		},
 		"Match": func(ctx context.Context, src io.ReaderAt, done *atomic.Int64) error {
-			return match(ctx, src, m, MatchOptions{Workers: 1, Done: done}, func(int, bool) {})
+			return match(ctx, src, m, MatchOptions{Workers: 1, Done: done}, func(int, bool, [16]byte) {})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,12 +215,12 @@ func TestWorkersReadAtOnce(t *testing.T) {
 
 // matched runs a Match of n chunks and returns the chunks that are right. It
 // fails the test unless each chunk is reported once.
-func matched(t *testing.T, run func(report func(chunk int, ok bool)) error, n int) []int {
+func matched(t *testing.T, run func(report func(chunk int, ok bool, xxh [16]byte)) error, n int) []int {
 	t.Helper()
 	var mu sync.Mutex
 	reports := make([]int, n)
 	right := make([]bool, n)
-	if err := run(func(chunk int, ok bool) {
+	if err := run(func(chunk int, ok bool, _ [16]byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		reports[chunk]++
@@ -265,7 +265,7 @@ func TestMatchFlippedBytes(t *testing.T) {
 			data[c.at] ^= 0x80
 		}
 		var done atomic.Int64
-		got := matched(t, func(report func(int, bool)) error {
+		got := matched(t, func(report func(int, bool, [16]byte)) error {
 			return Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Done: &done}, report)
 		}, m.Len())
 		if fmt.Sprint(got) != c.want {
@@ -301,7 +301,7 @@ func TestMatchSourceOfAnotherLength(t *testing.T) {
 		{1, "[]"},
 		{0, "[]"},
 	} {
-		got := matched(t, func(report func(int, bool)) error {
+		got := matched(t, func(report func(int, bool, [16]byte)) error {
 			return Match(t.Context(), bytes.NewReader(data[:c.length]), m, MatchOptions{}, report)
 		}, m.Len())
 		if fmt.Sprint(got) != c.want {
@@ -317,7 +317,7 @@ func TestMatchInOrderFromTheFront(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := 0
-	err = Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Workers: 1}, func(chunk int, ok bool) {
+	err = Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Workers: 1}, func(chunk int, ok bool, _ [16]byte) {
 		if chunk != next || !ok {
 			t.Errorf("report of chunk %d, %v; want %d, true", chunk, ok, next)
 		}
@@ -335,7 +335,7 @@ func TestMatchRefusesWrongShape(t *testing.T) {
 		"no chunk size":  wire.NewManifest(1, 0, 1),
 	} {
 		var got *CheckError
-		err := Match(t.Context(), bytes.NewReader(nil), m, MatchOptions{}, func(int, bool) { t.Error("reported") })
+		err := Match(t.Context(), bytes.NewReader(nil), m, MatchOptions{}, func(int, bool, [16]byte) { t.Error("reported") })
 		if !errors.As(err, &got) {
 			t.Errorf("%s: %v, want a *CheckError", name, err)
 		}
@@ -359,5 +359,24 @@ func BenchmarkBuild(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestMatchSkipsAndSums(t *testing.T) {
+	data := make([]byte, 4*MinChunkSize+1)
+	m, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	skip := func(chunk int) bool { return chunk%2 == 1 }
+	var next int
+	err = Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Workers: 1, Skip: skip}, func(chunk int, ok bool, xxh [16]byte) {
+		if chunk != next || !ok || xxh != m.XXH3(chunk) {
+			t.Errorf("chunk %d, %v, %x; want chunk %d with its sum", chunk, ok, xxh, next)
+		}
+		next += 2
+	})
+	if err != nil || next != 6 {
+		t.Errorf("ended at %d, %v; want 6", next, err)
 	}
 }
