@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/vote"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+func left(states ...transfer.PeerState) *transfer.NoServerLeftError {
+	e := &transfer.NoServerLeftError{Missing: 5}
+	for _, s := range states {
+		e.Servers = append(e.Servers, transfer.ServerReport{State: s})
+	}
+	return e
+}
+
+func TestExitCode(t *testing.T) {
+	tests := []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("odd"), 1},
+		{usage("wrong word"), 2},
+		{&transfer.NameError{Chosen: true}, 2},
+		{left(transfer.PeerWrong, transfer.PeerWrong), 3},
+		{&transfer.UndecidedError{}, 4},
+		{&transfer.NameError{}, 6},
+		{&transfer.TargetError{}, 6},
+		{&transfer.NotDirectoryError{}, 6},
+		{&transfer.FileError{Err: fs.ErrNotExist}, 6},
+		{&partfile.Error{Err: syscall.ENOSPC}, 6},
+		{&certs.KeyFileError{}, 6},
+		{&transfer.NobodyAnsweredError{}, 7},
+		{&listenError{ports: 3}, 7},
+		{left(transfer.PeerLost), 7},
+		{left(transfer.PeerWrong, transfer.PeerChanged, transfer.PeerLost), 7},
+		{left(transfer.PeerWrong, transfer.PeerChanged), 8},
+		{&signalError{signal: syscall.SIGHUP}, 129},
+		{&signalError{signal: syscall.SIGINT}, 130},
+		{&signalError{signal: syscall.SIGTERM}, 143},
+	}
+	for _, test := range tests {
+		if got := exitCode(test.err); got != test.want {
+			t.Errorf("%T: got %d, want %d", test.err, got, test.want)
+		}
+		if test.err == nil {
+			continue
+		}
+		if got := exitCode(&reportedError{fmt.Errorf("get: %w", test.err)}); got != test.want {
+			t.Errorf("%T, wrapped: got %d, want %d", test.err, got, test.want)
+		}
+	}
+}
+
+var here = transfer.Target{Host: "127.0.0.1", Port: 10001}
+
+func TestDescribe(t *testing.T) {
+	refused := transfer.ServerReport{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable, Err: syscall.ECONNREFUSED}}
+	tests := []struct {
+		err  error
+		want string
+	}{
+		{errors.New("odd"), "odd"},
+		{&transfer.NobodyAnsweredError{Servers: []transfer.ServerReport{refused}}, "127.0.0.1:10001: connection refused"},
+		{&transfer.NobodyAnsweredError{Servers: []transfer.ServerReport{refused, refused}}, "none of 2 servers answered"},
+		{&listenError{ports: 3}, "no port to listen on: none of 3 could be bound"},
+	}
+	for _, test := range tests {
+		if got := describe(test.err); got != test.want {
+			t.Errorf("%T: got %q, want %q", test.err, got, test.want)
+		}
+	}
+}
+
+func TestReason(t *testing.T) {
+	closed := func(code wire.CloseCode) error {
+		return &transport.PeerError{Kind: transport.PeerClosed, Code: uint64(code), Text: "words of the peer\x1b"}
+	}
+	tests := []struct {
+		err  error
+		want string
+	}{
+		{closed(wire.CloseStopping), "the server is stopping"},
+		{closed(wire.CloseLimit), "the server says that a limit is reached"},
+		{closed(wire.CloseProtocol), "the server says that we broke the protocol"},
+		{closed(wire.CloseInternal), `peer closed the connection with code 6: "words of the peer\x1b"`},
+		{&transport.PeerError{Kind: transport.PeerNoALPN}, "something else than malcolm answers on this port"},
+		{&transport.PeerError{Kind: transport.PeerVersion}, "something else than malcolm answers on this port"},
+		{&transport.PeerError{Kind: transport.PeerRestarted}, "the server was restarted"},
+		{&transport.PeerError{Kind: transport.PeerRefused}, "the server takes no more connections"},
+		{&transport.NetworkError{Kind: transport.PortUnreachable}, "connection refused"},
+		{&transport.NetworkError{Kind: transport.IdleTimeout}, "the connection died: nothing came for too long"},
+		{&transport.NetworkError{Kind: transport.HostUnreachable}, "host unreachable"},
+		{&wire.Refusal{Status: wire.StatusBusy, Text: "a\nb"}, `refused: busy: "a\nb"`},
+		{&transfer.TimeoutError{After: 5 * time.Second, Err: errors.New("no answer")}, "no answer in 5s"},
+		{errors.New("odd"), "odd"},
+	}
+	for _, test := range tests {
+		if got := reason(test.err); got != test.want {
+			t.Errorf("%#v: got %q, want %q", test.err, got, test.want)
+		}
+		if got := reason(fmt.Errorf("dial: %w", test.err)); strings.Contains(got, "\x1b") {
+			t.Errorf("%#v: %q has an escape sequence of the peer", test.err, got)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	target := func(hint partfile.Hint, final partfile.FinalState) error {
+		return &transfer.TargetError{Hint: hint, Final: final}
+	}
+	nobody := func(errs ...error) error {
+		e := new(transfer.NobodyAnsweredError)
+		for _, err := range errs {
+			e.Servers = append(e.Servers, transfer.ServerReport{Err: err})
+		}
+		return e
+	}
+	undecided := func(r vote.Reason) error {
+		return &transfer.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}, Votes: new(big.Rat)}}}}
+	}
+	unresolved := &transfer.ResolveError{Host: "x", Err: errors.New("no such host")}
+	tests := []struct {
+		name string
+		err  error
+		want string // a part of the only hint; empty: there is none
+	}{
+		{"resume", target(partfile.HintResume, partfile.FinalNone), "-r continues it"},
+		{"check", target(partfile.HintCheck, partfile.FinalUnread), "-r accepts it"},
+		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force starts over"},
+		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "--force replaces it"},
+		{"elsewhere", target(partfile.HintElsewhere, partfile.FinalOther), "-o DIR or --name NAME"},
+		{"no hint", target(partfile.HintNone, partfile.FinalNone), ""},
+		{"output is a file", &transfer.NotDirectoryError{Path: "x"}, "-o DIR --name FILE"},
+		{"output is missing", &transfer.NotDirectoryError{Path: "my dir", Missing: true}, "mkdir -p 'my dir'; to choose the file's name: -o DIR --name FILE"},
+		{"offered name", &transfer.NameError{}, "--name NAME"},
+		{"chosen name", &transfer.NameError{Chosen: true}, ""},
+		{"nobody", nobody(errors.New("refused")), "is malcolm serve running there"},
+		{"nobody, some unresolved", nobody(unresolved, errors.New("refused")), "is malcolm serve running there"},
+		{"nobody resolved", nobody(unresolved, unresolved), "check the spelling of the host"},
+		{"tie", undecided(vote.NoMajority), "--checksum HEX chooses one of these files: ab00"},
+		{"too few", undecided(vote.TooFewIDs), "lower --quorum"},
+		{"checksum", undecided(vote.ChecksumNotOffered), "without --checksum the majority decides"},
+		{"key file", &certs.KeyFileError{}, ""},
+		{"no space", &partfile.Error{Reason: partfile.NoSpace, Need: 3 << 20, Have: 1 << 20, Err: syscall.ENOSPC}, "free 2.0 MiB more"},
+		{"exists", &partfile.Error{Reason: partfile.Exists, Err: fs.ErrExist}, "--force replaces what is there"},
+		{"locked", &partfile.Error{Reason: partfile.Locked, Err: errors.New("in use")}, "another malcolm get"},
+		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},
+		{"disk", &partfile.Error{Err: syscall.ENOSPC}, "make room"},
+		{"permission", &partfile.Error{Err: fs.ErrPermission}, ""},
+		{"open", &transfer.FileError{Op: "open", Path: "x", Err: fs.ErrNotExist}, "check the path"},
+		{"serve", &transfer.FileError{Op: "serve", Path: "x", Err: errors.New("is a directory")}, ""},
+		{"odd", errors.New("odd"), ""},
+	}
+	for _, test := range tests {
+		got := hints(test.err)
+		if test.want == "" {
+			if len(got) > 0 {
+				t.Errorf("%s: got %q, want none", test.name, got)
+			}
+			continue
+		}
+		if len(got) != 1 || !strings.Contains(got[0], test.want) {
+			t.Errorf("%s: got %q, want one with %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestChecksums(t *testing.T) {
+	var groups []vote.Group
+	for i := range 5 {
+		groups = append(groups, vote.Group{Checksum: [32]byte{31: byte(i)}})
+	}
+	words := strings.Fields(checksums(groups))
+	if len(words) != 3 || slices.ContainsFunc(words, func(w string) bool { return len(w) != 64 }) {
+		t.Errorf("got %q, want the first three, each of 64 digits", words)
+	}
+	if got := checksums(nil); got != "" {
+		t.Errorf("of no group: %q, want nothing", got)
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sendSelf sends this process a signal that withSignals catches.
+func sendSelf(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSignals: the first one cancels with its cause, the second calls exit.
+func TestSignals(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot send itself a signal there")
+	}
+	for s, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
+		exited := make(chan int, 1)
+		ctx, stop := withSignals(context.Background(), func(code int) { exited <- code })
+		sendSelf(t, s)
+		select {
+		case <-ctx.Done():
+		case <-time.After(hangTime):
+			t.Fatalf("%v does not cancel", s)
+		}
+		if got := exitCode(context.Cause(ctx)); got != want {
+			t.Errorf("%v: exit code %d, want %d", s, got, want)
+		}
+		select {
+		case code := <-exited:
+			t.Errorf("%v: the first one exits, with %d", s, code)
+		default:
+		}
+		sendSelf(t, s)
+		select {
+		case got := <-exited:
+			if got != want {
+				t.Errorf("%v a second time: exit code %d, want %d", s, got, want)
+			}
+		case <-time.After(hangTime):
+			t.Errorf("%v a second time does not exit", s)
+		}
+		stop()
+	}
+}
+
+// TestSignalsStop: stop ends the context, and nothing is said of a signal.
+func TestSignalsStop(t *testing.T) {
+	ctx, stop := withSignals(context.Background(), func(code int) { t.Errorf("exits with %d", code) })
+	if err := ctx.Err(); err != nil {
+		t.Errorf("before any signal: %v", err)
+	}
+	stop()
+	if got := context.Cause(ctx); got != context.Canceled {
+		t.Errorf("cause %v, want %v", got, context.Canceled)
+	}
+}
+
+func TestSignalErrorWords(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		words := (&signalError{signal: s}).Error()
+		if words == "" || seen[words] {
+			t.Errorf("%v: %q, want words of its own", s, words)
+		}
+		seen[words] = true
+	}
+}
