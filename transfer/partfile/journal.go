@@ -151,6 +151,9 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 	if opened.ID != named.ID || opened.Kind != Regular || opened.Links != 1 {
 		return false, reasoned(f.fs, "open", f.name+JournalSuffix, Changed, errReplaced)
 	}
+	if err := distrustCache(f.fs, h, f.name+JournalSuffix); err != nil {
+		return false, err
+	}
 	header, _, ok := readFront(h)
 	if !ok {
 		return false, nil

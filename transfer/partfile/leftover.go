@@ -11,23 +11,21 @@ func leftover(final, part Info) bool {
 	return part.Kind == Regular && final.Kind == Regular && part.ID == final.ID && part.Links == 2
 }
 
-// FinishLeftover takes away what a run left that was cut off when the file had its final name already: the part file
-// where it is a second name of the final one, and the journal where there is no part file. It is for a final file that was
-// found right, and makes its name durable first. It is no error when nothing is left, and a part file of its own stays
-// with its journal. Errors are *Error; the reason is Locked when that run is still at it.
+// FinishLeftover finishes what a run began that was cut off when the file had its final name already. It is for a final
+// file that was found right: it makes its name durable, and takes away the part file where that is a second name of the
+// final one, and the journal where there is no part file. A part file of its own stays, with its journal. Errors are *Error; the reason is
+// Locked when that run is still at it.
 func FinishLeftover(fsys FS, name string) error {
 	found, err := Look(fsys, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case found.Part != None && !found.Leftover, found.Part == None && found.Journal == JournalNone:
-		return nil
-	case found.Leftover:
+	}
+	if found.Leftover {
 		err = unlinkLeftover(fsys, name)
-	default:
+	} else {
 		err = syncDir(fsys)
 	}
-	if err != nil || found.Journal == JournalNone {
+	if err != nil || found.Part != None && !found.Leftover || found.Journal == JournalNone {
 		return err
 	}
 	if err := fsys.Remove(name + JournalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

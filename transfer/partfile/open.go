@@ -214,20 +214,20 @@ func (f *File) beginJournal(holder Holder) error {
 	} else if err := f.holdJournal(holder); err != nil {
 		return err
 	}
-	if f.surveyed {
+	if f.surveyed { // a chunk with a record was durable before it
 		return nil
 	}
-	return f.distrustCache()
+	return distrustCache(f.fs, f.handle, f.part)
 }
 
-// distrustCache makes what an earlier run wrote, and no record vouches for, be read from the disk: after an fsync that
-// failed, the cache can show bytes that are not there, and will never be.
-func (f *File) distrustCache() error {
-	if err := f.sync(f.handle.Sync); err != nil {
-		return err
+// distrustCache lets what an earlier run wrote be read from the disk: after an fsync that failed, the cache can show
+// bytes that are not there, and will never be.
+func distrustCache(fsys FS, h Handle, name string) error {
+	if err := h.Sync(); err != nil {
+		return failure(fsys, "sync", name, err)
 	}
-	if err := f.handle.Forget(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return failure(f.fs, "read", f.part, err)
+	if err := h.Forget(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return failure(fsys, "read", name, err)
 	}
 	return nil
 }

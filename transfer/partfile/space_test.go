@@ -204,18 +204,38 @@ func (allocator) NextData(int64) (int64, error)      { panic("next data") }
 func (allocator) Forget() error                      { panic("forget") }
 func (allocator) Sync() error                        { panic("sync") }
 
-func TestMemoryPerChunk(t *testing.T) {
-	const chunks, perChunk = 1 << 20, 16 // bytes
-	fsys := newTestFS(t)
-	o := Options{Name: "x", Size: chunks, ChunkSize: 1}
+// allocatedBy is how many bytes do allocates.
+func allocatedBy(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	f := openTest(t, fsys, o)
+	do()
 	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > chunks*perChunk {
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// All memory of a file of the most chunks that there can be, every one of them marked.
+func TestMemoryPerChunk(t *testing.T) {
+	const chunks, perChunk = maxChunks, 12 // bytes
+	fsys := newTestFS(t)
+	o := Options{Name: "x", Size: chunks, ChunkSize: 1}
+	var f *File
+	got := allocatedBy(func() { f = openTest(t, fsys.FS, o) })
+	if got > chunks*perChunk {
 		t.Errorf("%d bytes allocated for %d chunks, want at most %d each", got, chunks, perChunk)
 	}
 	if got := f.Chunks(); got != chunks {
 		t.Errorf("%d chunks, want %d", got, chunks)
 	}
+	var used, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&used)
+	for chunk := range chunks { // nobody calls Sync
+		f.MarkExisting(chunk, [16]byte{1})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if got := int64(after.HeapAlloc) - int64(used.HeapAlloc) + int64(got); got > chunks*perChunk {
+		t.Errorf("%d bytes held for %d marked chunks, want at most %d each", got, chunks, perChunk)
+	}
+	runtime.KeepAlive(f)
 }

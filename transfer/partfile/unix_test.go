@@ -45,6 +45,61 @@ func TestOpenRefusesWhatIsNoPartFile(t *testing.T) {
 	}
 }
 
+// A journal that is none is refused everywhere, and neither followed nor written to.
+func TestRefusesWhatIsNoJournal(t *testing.T) {
+	for name, put := range obstacles {
+		for _, action := range []Action{Resume, StartOver, Fetch} {
+			t.Run(name, func(t *testing.T) {
+				fsys := newTestFS(t)
+				fsys.put(t, "victim", string(testJournal(1)))
+				names := []string{"victim", "x.part.journal"}
+				if action != Fetch {
+					fsys.put(t, "x.part", "left")
+					names = []string{"victim", "x.part", "x.part.journal"}
+				}
+				if err := put(filepath.Join(fsys.path, "x.part.journal")); err != nil {
+					t.Fatal(err)
+				}
+				_, err := Look(fsys, "x")
+				if e := wantReason(t, err, NotRegular); filepath.Base(e.Name) != "x.part.journal" {
+					t.Errorf("error %v, want the journal's name", e)
+				}
+				_, err = Open(fsys, testOptions(action))
+				wantReason(t, err, NotRegular)
+				wantReason(t, FinishLeftover(fsys, "x"), NotRegular)
+				fsys.want(t, "victim", string(testJournal(1)))
+				fsys.wantNames(t, names...)
+				if action != Fetch {
+					fsys.want(t, "x.part", "left")
+				}
+			})
+		}
+	}
+}
+
+// The same, put there while it is opened.
+func TestJournalReplacedByWhatIsNone(t *testing.T) {
+	for name, put := range obstacles {
+		fsys := newTestFS(t)
+		fsys.put(t, "victim", string(testJournal(1)))
+		fsys.put(t, "x.part", "left")
+		fsys.put(t, "x.part.journal", string(testJournal(1)))
+		replaceAt(t, fsys, "openwrite journal", 1, func() {
+			if err := put(filepath.Join(fsys.path, "x.part.journal")); err != nil {
+				t.Fatal(err)
+			}
+		})
+		f, err := Open(fsys, testOptions(Resume))
+		if err == nil && f.Claimed(1) {
+			t.Errorf("%s: claims what the victim says", name)
+		}
+		if err == nil {
+			f.Close()
+		}
+		fsys.want(t, "victim", string(testJournal(1)))
+	}
+}
+
 // The same, put there between the look and the open or the lock.
 func TestReplacedByWhatIsNoPartFile(t *testing.T) {
 	for name, put := range obstacles {

@@ -1,0 +1,518 @@
+package partfile
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// durableCalls are the calls whose order makes a run safe against a crash.
+var durableCalls = []string{
+	"create", "create journal", "lock", "write", "write journal", "truncate", "truncate journal", "allocate",
+	"datasync", "datasync journal", "sync", "sync journal", "syncdir", "forget", "forget journal",
+	"renamenoreplace", "rename", "link", "remove", "remove journal",
+}
+
+// put writes and marks a chunk.
+func put(t *testing.T, f *File, chunk int, content []byte) {
+	t.Helper()
+	claim, ok := f.Claim(chunk)
+	if !ok {
+		t.Fatalf("chunk %d has an owner", chunk)
+	}
+	if err := claim.WriteAt(content, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.Mark(xxhOf(content)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorded are the chunks that the journal on disk claims, in the order of their records.
+func recorded(t *testing.T, fsys *testFS, h Header) (chunks []int) {
+	t.Helper()
+	file, err := os.Open(filepath.Join(fsys.path, "x.part.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s := newSealer(h)
+	if _, err := scanRecords(file, &s, 1<<40, func(r record) bool {
+		if r.kind == recordGood {
+			chunks = append(chunks, int(r.chunk))
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return chunks
+}
+
+// The whole of what reaches the disk, in its order: each sync is there for what follows it.
+func TestCheckpointOrder(t *testing.T) {
+	fsys := newTestFS(t)
+	right := rightBytes(testHeader.Size)
+	wantCalls := func(what string, want ...string) {
+		t.Helper()
+		if got := fsys.onlyCalls(durableCalls...); !slices.Equal(got, want) {
+			t.Fatalf("%s: %q, want %q", what, got, want)
+		}
+		fsys.forget()
+	}
+	f := openTest(t, fsys, testOptions(Fetch))
+	wantCalls("fetch", "create", "lock", "create journal", "write journal", "sync journal", "syncdir", "allocate")
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls("sync of nothing")
+	put(t, f, 1, chunkOf(right, 1))
+	put(t, f, 3, chunkOf(right, 3))
+	fsys.forget()
+	for _, want := range [][]string{{"datasync", "write journal", "datasync journal"}, nil} {
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		wantCalls("checkpoint", want...)
+	}
+	f.Close()
+	fsys.forget()
+
+	f = openTest(t, fsys, testOptions(Resume))
+	wantCalls("resume", "lock", "sync journal", "forget journal", "write journal", "sync journal", "allocate")
+	if !f.UsableJournal() || !f.Claimed(1) || !f.Claimed(3) || f.Claimed(0) {
+		t.Fatal("the journal does not say what was recorded")
+	}
+	put(t, f, 1, chunkOf(right, 1))
+	wantCalls("a claimed chunk", "write journal", "datasync journal", "write")
+	if f.Claimed(1) {
+		t.Error("still claimed")
+	}
+	put(t, f, 0, chunkOf(right, 0))
+	wantCalls("a chunk that is not claimed", "write")
+	f.Close()
+	fsys.forget()
+
+	spoilt, err := os.OpenFile(filepath.Join(fsys.path, "x.part.journal"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilt.WriteString("torn")
+	spoilt.Close()
+	f = openTest(t, fsys, testOptions(Resume))
+	wantCalls("resume with a torn end",
+		"lock", "sync journal", "forget journal", "write journal", "truncate journal", "write journal", "sync journal", "sync", "forget", "allocate")
+	f.Close()
+	fsys.forget()
+
+	os.Remove(filepath.Join(fsys.path, "x.part.journal"))
+	f = openTest(t, fsys, testOptions(Resume))
+	wantCalls("resume without a journal",
+		"lock", "create journal", "write journal", "sync journal", "syncdir", "sync", "forget", "allocate")
+	put(t, f, 0, chunkOf(right, 0))
+	f.Close()
+	fsys.forget()
+
+	f = openTest(t, fsys, testOptions(StartOver))
+	wantCalls("start over", "lock", "remove journal", "create journal", "write journal", "sync journal", "syncdir", "truncate", "allocate")
+	f.Close()
+	wantCalls("unused", "remove journal", "remove")
+}
+
+// What is marked or written while a checkpoint syncs the part file is not in its records.
+func TestMarksDuringACheckpoint(t *testing.T) {
+	fsys := newTestFS(t)
+	right := rightBytes(testHeader.Size)
+	f := openTest(t, fsys, testOptions(Fetch))
+	put(t, f, 2, chunkOf(right, 2))
+	during := map[string]int{"datasync": 0, "write journal": 1, "datasync journal": 4}
+	fsys.before = func(op, _ string) error {
+		if chunk, ok := during[op]; ok {
+			delete(during, op)
+			put(t, f, chunk, chunkOf(right, chunk)) // hangs if a lock is held across the sync
+		}
+		return nil
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := recorded(t, fsys, testHeader), []int{2}; !slices.Equal(got, want) {
+		t.Errorf("recorded %d, want %d", got, want)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := recorded(t, fsys, testHeader), []int{2, 0, 1, 4}; !slices.Equal(got, want) {
+		t.Errorf("recorded %d, want %d", got, want)
+	}
+}
+
+// After one failure of a checkpoint nothing is tried again, nothing is claimed of it, and there is no commit.
+func TestCheckpointFailureIsFinal(t *testing.T) {
+	for _, op := range []string{"datasync", "write journal", "datasync journal"} {
+		t.Run(op, func(t *testing.T) {
+			fsys := newTestFS(t)
+			right := rightBytes(testHeader.Size)
+			f := openTest(t, fsys, testOptions(Fetch))
+			put(t, f, 0, chunkOf(right, 0))
+			if err := f.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			for chunk := 1; chunk < f.Chunks(); chunk++ {
+				put(t, f, chunk, chunkOf(right, chunk))
+			}
+			failed := 0
+			fsys.before = func(got, _ string) error {
+				if got == op {
+					failed++
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			first := f.Sync()
+			if e := wantReason(t, first, System); !errors.Is(first, syscall.ENOSPC) || !IsDiskError(first) || e.Have == 0 {
+				t.Errorf("error %#v, want that of a full disk, with what is free", e)
+			}
+			fsys.forget()
+			for range 2 {
+				if err := f.Sync(); err != first {
+					t.Errorf("sync: %v, want the first error", err)
+				}
+				if _, err := f.Commit(); err != first {
+					t.Errorf("commit: %v, want the first error", err)
+				}
+			}
+			if got := fsys.onlyCalls(durableCalls...); len(got) != 0 || failed != 1 {
+				t.Errorf("%d failures, then %q, want nothing tried again", failed, got)
+			}
+			f.Close()
+			if op == "datasync journal" {
+				return // the record may be there
+			}
+			if got, want := recorded(t, fsys, testHeader), []int{0}; !slices.Equal(got, want) {
+				t.Errorf("recorded %d, want %d", got, want)
+			}
+		})
+	}
+}
+
+// A short write to the journal, a resume, a checkpoint, a resume: all that was recorded is claimed.
+func TestTornAppend(t *testing.T) {
+	right := rightBytes(testHeader.Size)
+	for torn := range 2 * recordLen {
+		fsys := newCrashFS(neverChoose)
+		f, err := Open(fsys, testOptions(Fetch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, f, 3, chunkOf(right, 3))
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		put(t, f, 1, chunkOf(right, 1))
+		put(t, f, 4, chunkOf(right, 4))
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		fsys.kill()
+		whole := fsys.content("x.part.journal")
+		fsys.put("x.part.journal", whole[:len(whole)-2*recordLen+torn])
+
+		want := map[int]bool{3: true, 1: torn >= recordLen, 0: true}
+		for _, chunk := range []int{0, 2} {
+			f, err := Open(fsys, testOptions(Resume))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.UsableJournal() != (torn%recordLen == 0) {
+				t.Fatalf("torn at %d: usable %t", torn, f.UsableJournal())
+			}
+			if chunk == 2 {
+				for chunk := range f.Chunks() {
+					if got := f.Claimed(chunk); got != want[chunk] {
+						t.Fatalf("torn at %d: chunk %d is claimed: %t, want %t", torn, chunk, got, want[chunk])
+					}
+				}
+				f.SurveyDone()
+			}
+			put(t, f, chunk, chunkOf(right, chunk))
+			if err := f.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			fsys.kill()
+		}
+		f, err = Open(fsys, testOptions(Resume))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.UsableJournal() || !f.Claimed(2) {
+			t.Fatalf("torn at %d: usable %t after the survey", torn, f.UsableJournal())
+		}
+	}
+}
+
+// Chunks without a record are unknown until a survey is done, also one that found nothing.
+func TestSurveyDone(t *testing.T) {
+	fsys := newTestFS(t)
+	fsys.put(t, "x.part", "left")
+	for run, want := range []bool{false, false, true} {
+		f := openTest(t, fsys, testOptions(Resume))
+		if got := f.UsableJournal(); got != want {
+			t.Fatalf("run %d: usable %t, want %t", run, got, want)
+		}
+		if run == 0 {
+			put(t, f, 0, []byte("01234567"))
+		} else {
+			f.SurveyDone()
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+}
+
+// Claims from an earlier run are taken back before the first byte is written, by all who wait in one append.
+func TestVoid(t *testing.T) {
+	fsys := newTestFS(t)
+	right := rightBytes(testHeader.Size)
+	f := openTest(t, fsys, testOptions(Fetch))
+	if err := fill(f, string(right)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+
+	f = openTest(t, fsys, testOptions(Resume))
+	claim, _ := f.Claim(0)
+	broken := errors.New("broken")
+	fsys.before = func(op, _ string) error {
+		if op == "write journal" {
+			return broken
+		}
+		return nil
+	}
+	fsys.forget()
+	if err := claim.WriteAt([]byte("x"), 0); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if n := fsys.called("write"); n != 0 {
+		t.Errorf("%d writes, want none", n)
+	}
+	fsys.before = nil
+	f.Close()
+
+	f = openTest(t, fsys, testOptions(Resume))
+	claims := make([]*Claim, 3)
+	for i := range claims {
+		claims[i], _ = f.Claim(i)
+		f.pending.addVoid(i) // as those do who wait
+	}
+	fsys.forget()
+	for _, claim := range claims {
+		if err := claim.WriteAt([]byte("!"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := fsys.onlyCalls(durableCalls...), []string{"write journal", "datasync journal", "write", "write", "write"}; !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
+	}
+	f.Close()
+	f = openTest(t, fsys, testOptions(Resume))
+	for chunk := range f.Chunks() {
+		if got, want := f.Claimed(chunk), chunk > 2; got != want {
+			t.Errorf("chunk %d is claimed: %t, want %t", chunk, got, want)
+		}
+	}
+	yielded := map[int]bool{}
+	if err := f.EachRecord(func(chunk int, xxh [16]byte) bool {
+		yielded[chunk] = xxh == xxhOf(chunkOf(right, chunk))
+		return len(yielded) < 1
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[int]bool{3: true}; !maps.Equal(yielded, want) {
+		t.Errorf("records %v, want %v", yielded, want)
+	}
+}
+
+// Where nobody calls Sync the marks do, so that they need no more memory.
+func TestManyMarksAreACheckpoint(t *testing.T) {
+	fsys := newTestFS(t)
+	h := Header{Size: maxPending + 2, ChunkSize: 1}
+	f := openTest(t, fsys, Options{Name: "x", Size: h.Size, ChunkSize: 1, SkipPreallocate: true})
+	for chunk := range maxPending - 1 {
+		f.MarkExisting(chunk, [16]byte{1})
+	}
+	fsys.forget()
+	broken := errors.New("broken")
+	fsys.before = func(op, _ string) error {
+		if op == "datasync journal" {
+			return broken
+		}
+		return nil
+	}
+	claim, _ := f.Claim(maxPending)
+	if err := claim.WriteAt([]byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.Mark([16]byte{1}); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if got, want := fsys.onlyCalls(durableCalls...), []string{"write", "datasync", "write journal", "datasync journal"}; !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
+	}
+	if got := len(recorded(t, fsys, h)); got != maxPending {
+		t.Errorf("%d recorded, want %d", got, maxPending)
+	}
+}
+
+func TestSyncAfterTheEnd(t *testing.T) {
+	fsys := newTestFS(t)
+	f := filled(t, fsys, Options{Name: "x"}, "new")
+	if _, err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Errorf("after the commit: %v", err)
+	}
+	f.Close()
+	wantReason(t, f.Sync(), Internal)
+}
+
+func TestLockedNamesTheHolder(t *testing.T) {
+	fsys := newTestFS(t)
+	f := openTest(t, fsys, testOptions(Fetch))
+	host, _ := os.Hostname()
+	_, err := Open(fsys, testOptions(Resume))
+	e := wantReason(t, err, Locked)
+	if e.Holder.Host != host || e.Holder.PID != int64(os.Getpid()) || e.Holder.Start.IsZero() {
+		t.Errorf("holder %+v, want this process", e.Holder)
+	}
+	for _, want := range []string{fmt.Sprintf("process %d on %q", os.Getpid(), host), e.Holder.Start.Format("2006-01-02T15:04")} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	for name, journal := range map[string][]byte{"zeros": make([]byte, 2000), "short": []byte("x"), "gone": nil} {
+		os.Remove(filepath.Join(fsys.path, "x.part.journal"))
+		if journal != nil {
+			fsys.put(t, "x.part.journal", string(journal))
+		}
+		_, err := Open(fsys, testOptions(Resume))
+		if e := wantReason(t, err, Locked); e.Holder != (Holder{}) || !errors.Is(err, errLocked) {
+			t.Errorf("%s: holder %+v, want none", name, e.Holder)
+		}
+	}
+	hostile := testHolder
+	hostile.Host = "evil\x1b[2J\n" + strings.Repeat("!", 400)
+	fsys.put(t, "x.part.journal", string(hostile.append(testHeader.append(nil))))
+	_, err = Open(fsys, testOptions(Resume))
+	if text := err.Error(); strings.ContainsAny(text, "\x1b\n") || len(text) > 600 {
+		t.Errorf("error %q is not fit for a terminal", text)
+	}
+	f.Close()
+}
+
+// A full disk in the middle of a chunk says how much room is missing.
+func TestWriteWithoutSpace(t *testing.T) {
+	fsys := newTestFS(t)
+	const size = 1 << 20
+	f := openTest(t, fsys, Options{Name: "x", Size: size, ChunkSize: size, SkipPreallocate: true})
+	fsys.before = func(op, _ string) error {
+		switch op {
+		case "write":
+			return syscall.ENOSPC
+		case "free":
+			return fixedFree(4096)
+		}
+		return nil
+	}
+	claim, _ := f.Claim(0)
+	err := claim.WriteAt([]byte("x"), 0)
+	e := wantReason(t, err, NoSpace)
+	if e.Op != "write" || e.Need != size || e.Have != 4096 || !errors.Is(err, syscall.ENOSPC) || !IsDiskError(err) {
+		t.Errorf("error %+v, want what is missing", e)
+	}
+	fsys.before = func(op, _ string) error {
+		if op == "write" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if e := wantReason(t, claim.WriteAt([]byte("x"), 0), System); e.Need != 0 || !IsDiskError(e) {
+		t.Errorf("error %+v, want one of the disk", e)
+	}
+}
+
+func TestHasData(t *testing.T) {
+	fsys := newTestFS(t)
+	const step = 1 << 20
+	f := openTest(t, fsys, Options{Name: "x", Size: 4 * step, ChunkSize: step, SkipPreallocate: true})
+	put(t, f, 2, []byte(strings.Repeat("x", step)))
+	if _, err := f.handle.NextData(0); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this file system does not tell holes")
+	}
+	for _, c := range []struct {
+		off, n int64
+		want   bool
+	}{{0, step, false}, {step, step, false}, {step, step + 1, true}, {2 * step, 1, true}, {3 * step, step, false}, {0, 1 << 62, true}, {2 * step, 0, false}} {
+		if got := f.HasData(c.off, c.n); got != c.want {
+			t.Errorf("data among %d bytes from %d on: %t, want %t", c.n, c.off, got, c.want)
+		}
+	}
+	for _, err := range []error{errors.ErrUnsupported, syscall.EIO} {
+		fsys.before = func(op, _ string) error {
+			if op == "nextdata" {
+				return err
+			}
+			return nil
+		}
+		if !f.HasData(0, step) {
+			t.Errorf("no data, with the error %v", err)
+		}
+	}
+}
+
+// After an fsync that failed, the cache shows bytes that are not on the disk. A run that finds them without a record
+// does not believe it.
+func TestCacheOfAFailedSync(t *testing.T) {
+	fsys := newCrashFS(func(n int) int { return n - 1 }) // what is not synced is lost
+	right := rightBytes(testHeader.Size)
+	f, err := Open(fsys, testOptions(Fetch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(f, string(right)); err != nil {
+		t.Fatal(err)
+	}
+	fsys.fail = func(op, _ string) error {
+		if op == "datasync" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("error %v, want %v", err, syscall.EIO)
+	}
+	fsys.kill()
+	if got := fsys.content("x.part"); string(got) != string(right) {
+		t.Fatalf("the cache shows %q", got)
+	}
+	fsys.Remove("x.part.journal")
+	f, err = Open(fsys, testOptions(Resume))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(right))
+	if _, err := f.ReadAt(got, 0); err != nil || strings.Trim(string(got), "\x00") != "" {
+		t.Errorf("reads %q, %v, want what is on the disk", got, err)
+	}
+}
