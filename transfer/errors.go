@@ -44,6 +44,7 @@ var kinds = []struct {
 	is   func(error) bool
 }{
 	{KindIntegrity, as[*MismatchError]},
+	{KindIntegrity, as[*FinishedError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindLocal, as[*NameError]},

@@ -66,9 +66,18 @@ type GetConfig struct {
 	// Resume keeps the good chunks of an unfinished download; Force starts
 	// over, or replaces a file that is there (see partfile.Decide).
 	Resume, Force bool
+	// SkipPreallocate leaves the unfinished file sparse; SkipSpaceCheck does not
+	// ask for free space first, for file systems that lie about it.
+	SkipPreallocate, SkipSpaceCheck bool
+	// Recheck reads the whole file back from the disk before it gets its name.
+	Recheck bool
 	// Checksum is the BLAKE3 that the file must have; nil: the majority
 	// decides.
 	Checksum *[32]byte
+	// SHA256 is what the finished file must have as well; it is read once more
+	// for it, before it gets its name. It decides nothing in the vote. Nil: not
+	// asked.
+	SHA256 *[32]byte
 	// Quorum is how many distinct server IDs must agree; 0 means one.
 	Quorum int
 	// Limit is how many bytes of the file a second are taken from all servers
@@ -85,6 +94,10 @@ type GetConfig struct {
 	Events func(GetEvent)
 	// Network is the way to the servers; nil: the system's.
 	Network Network
+
+	// open is how a directory is worked in; nil: partfile.Dir. Tests give one
+	// that fails.
+	open func(*os.Root) partfile.FS
 }
 
 // Result is what [Get] did, as far as it came: a failed run has one too.
@@ -108,9 +121,14 @@ type Result struct {
 func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
 	g := newGetting(cfg)
 	err := g.run(ctx)
+	return g.finish(), err
+}
+
+// finish completes the result of a run that has ended.
+func (g *getting) finish() *Result {
 	g.result.Elapsed = time.Since(g.begun)
 	g.result.Servers = g.reports()
-	return &g.result, err
+	return &g.result
 }
 
 func newGetting(cfg GetConfig) *getting {
@@ -122,6 +140,9 @@ func newGetting(cfg GetConfig) *getting {
 	}
 	if cfg.Network == nil {
 		cfg.Network = systemNetwork{}
+	}
+	if cfg.open == nil {
+		cfg.open = partfile.Dir
 	}
 	g := &getting{
 		cfg:     cfg,
@@ -154,6 +175,7 @@ type getting struct {
 	// Made before any fetcher starts, and not changed while one runs.
 	manifest wire.Manifest
 	part     *partfile.File
+	seed     *seed // a local file that has chunks already; nil: none
 
 	addrs addrSet
 
@@ -189,7 +211,7 @@ func (g *getting) run(ctx context.Context) error {
 	if err := g.vote(ctx, t); err != nil {
 		return err
 	}
-	fsys := partfile.Dir(root)
+	fsys := g.cfg.open(root)
 	decision, err := g.decide(ctx, t, fsys)
 	if err != nil || g.result.AlreadyRight {
 		return err
@@ -223,6 +245,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		g.part, err = partfile.Open(fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace,
+			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
 		})
 		return err
 	})
@@ -233,6 +256,10 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	if err := g.fetchAll(ctx, t); err != nil {
 		return err
 	}
+	if err := g.readBack(ctx, t); err != nil {
+		return err
+	}
+	g.emit(Finishing{})
 	err = g.do(ctx, t, func() (err error) {
 		g.result.Path, err = g.part.Commit()
 		return err
@@ -258,9 +285,9 @@ func (g *getting) leavePart(fsys partfile.FS, err error) error {
 			}
 		}
 		g.part.Close()
-	}
-	if g.result.Path == "" {
-		g.result.Part = existing(fsys, g.result.Name)
+		if g.result.Path == "" {
+			g.result.Part = existing(fsys, g.result.Name)
+		}
 	}
 	return err
 }

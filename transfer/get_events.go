@@ -9,7 +9,8 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Progress] or [Finishing].
+// [ListDiffers], [ManifestRefused], [Lost], [Progress], [ReadingBack] or
+// [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -101,6 +102,10 @@ type Progress struct {
 	Interval time.Duration
 }
 
+// ReadingBack says that the finished file is read once more before it gets its
+// name.
+type ReadingBack struct{ Size int64 }
+
 // Finishing says that every chunk is good and the file is being made durable.
 type Finishing struct{}
 
@@ -116,6 +121,7 @@ func (ListDiffers) getEvent()     {}
 func (ManifestRefused) getEvent() {}
 func (Lost) getEvent()            {}
 func (Progress) getEvent()        {}
+func (ReadingBack) getEvent()     {}
 func (Finishing) getEvent()       {}
 
 // A Phase is what a run of [Get] is doing.
@@ -126,6 +132,7 @@ const (
 	PhaseAsking    Phase = iota // connecting, voting
 	PhasePreparing              // looking at what is there, fetching the manifest
 	PhaseFetching
+	PhaseReadingBack // with Recheck or SHA256
 	PhaseFinishing
 )
 

@@ -57,12 +57,12 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	now := time.Now()
 	g.schedule = schedule.New(g.layout)
 	g.meter.Start(meterTime, now)
-	claimed, unknown := g.survey()
-	g.toCheck = claimed + unknown.bytes
+	s := g.look()
+	g.toCheck = s.bytes()
 	g.emit(Started{
 		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: g.toCheck, Sparse: g.part.Sparse(),
 	})
-	g.wg.Go(func() { g.checkPart(ctx, claimed, unknown) })
+	g.wg.Go(func() { g.checkPart(ctx, s) })
 	g.wg.Go(func() { g.checkpoints(ctx) })
 	for _, p := range g.byRank() {
 		g.schedule.Join(p.index, p.conn.Stats().MinRTT, now)
@@ -73,7 +73,6 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 		return err
 	}
 	g.needed = false
-	g.emit(Finishing{})
 	return nil
 }
 

@@ -24,8 +24,9 @@ func (g *getting) emitProgress() {
 	if g.hashed != nil {
 		p.Checked = g.hashed.Load()
 	}
-	if p.Rate > 0 && g.schedule != nil {
-		p.Left = time.Duration(float64(p.Size-p.Good) / p.Rate * float64(time.Second))
+	// What is still being looked at is not known to be missing.
+	if missing := p.Size - p.Good - max(0, p.Check-p.Checked); p.Rate > 0 && g.schedule != nil && missing > 0 {
+		p.Left = time.Duration(float64(missing) / p.Rate * float64(time.Second))
 	}
 	g.emit(p)
 }
@@ -36,6 +37,8 @@ func (g *getting) phase() Phase {
 		return PhaseAsking
 	case g.schedule == nil:
 		return PhasePreparing
+	case g.schedule.Done() && g.hashed != nil:
+		return PhaseReadingBack
 	case g.schedule.Done():
 		return PhaseFinishing
 	}

@@ -88,24 +88,35 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 	return state, err
 }
 
-// survey tells the schedule what is known to be missing, and returns what an
-// earlier run may have left: how many bytes the journal claims, and the chunks
-// that are to be checked by their BLAKE3.
-func (g *getting) survey() (claimed int64, unknown *chunkSet) {
+// A survey is what may be on this machine already.
+type survey struct {
+	claimed int64     // bytes that the journal claims are in the part file
+	unknown *chunkSet // chunks in the part file that are to be checked by their BLAKE3
+	seeded  *chunkSet // chunks that a local file has
+}
+
+// bytes is how much of the file that is.
+func (s *survey) bytes() int64 { return s.claimed + s.unknown.bytes + s.seeded.bytes }
+
+// look tells the schedule which chunks are known to be missing, and returns
+// the others.
+func (g *getting) look() *survey {
+	s := &survey{unknown: newChunkSet(g.layout.Chunks), seeded: newChunkSet(g.layout.Chunks)}
 	journal := g.part.UsableJournal()
-	unknown = newChunkSet(g.layout.Chunks)
 	for c := range g.layout.Chunks {
 		offset, n := manifest.Span(g.layout.Size, c)
 		switch {
 		case g.part.Claimed(c):
-			claimed += n
+			s.claimed += n
+		case g.seed.has(c):
+			s.seeded.add(c, n)
 		case journal || offset >= g.part.Prior() || !g.part.HasData(offset, n):
 			g.schedule.Add(c)
 		default:
-			unknown.add(c, n)
+			s.unknown.add(c, n)
 		}
 	}
-	return claimed, unknown
+	return s
 }
 
 // A chunkSet is a set of chunks; one bit a chunk. It does not change once it
@@ -128,27 +139,30 @@ func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64))
 // checkPart looks, beside the loop, at what an earlier run left in the part
 // file, and tells the loop of each chunk whether it is good. What the journal
 // claims is compared with its xxh3, the rest with the manifest.
-func (g *getting) checkPart(ctx context.Context, claimed int64, unknown *chunkSet) {
+func (g *getting) checkPart(ctx context.Context, s *survey) {
 	workers := max(1, runtime.GOMAXPROCS(0)-1)
 	report := func(chunk int, ok bool, xxh [16]byte) {
 		ok = ok && g.part.MarkExisting(chunk, xxh)
 		g.post(func() { g.found(chunk, ok) })
 	}
 	var err error
-	if claimed > 0 {
+	if s.claimed > 0 {
 		err = manifest.Reread(ctx, g.part, g.layout.Size, g.part.EachRecord, workers, nil, func(chunk int, ok bool) {
 			report(chunk, ok, [16]byte{}) // the journal has its sum
 		})
 	}
-	if err == nil && unknown.bytes > 0 {
-		skip := func(chunk int) bool { return !unknown.has(chunk) }
+	if err == nil && s.unknown.bytes > 0 {
+		skip := func(chunk int) bool { return !s.unknown.has(chunk) }
 		err = manifest.Match(ctx, g.part, g.manifest, manifest.MatchOptions{Workers: workers, Skip: skip}, report)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		g.part.SurveyDone()
-	case ctx.Err() == nil:
-		g.post(func() { g.fail(&FileError{Op: "read", Path: g.part.PartPath(), Err: unwrapPath(err)}) })
+		if s.seeded.bytes > 0 {
+			err = g.plant(ctx, s.seeded)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		g.post(func() { g.fail(g.readFailure(err)) })
 	}
 }
 

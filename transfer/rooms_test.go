@@ -28,7 +28,7 @@ var (
 		"wire":              {others: []string{quic + "/quicvarint"}},
 		"certs":             {others: []string{"golang.org/x/sys"}},
 		"transport":         {others: []string{quic, "golang.org/x/net/ipv4", "golang.org/x/sys"}},
-		"transfer":          {ours: below, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
+		"transfer":          {ours: below, others: []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
 		"transfer/manifest": {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
 		"transfer/vote":     {},
 		"transfer/schedule": {},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -19,14 +20,28 @@ type getCmd struct {
 	Resume bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
 	Force  bool `help:"Start over, and replace a file that is there."`
 	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	WriteFlags
 	ServerFlags
+}
+
+// WriteFlags are the flags of every command that writes a file.
+type WriteFlags struct {
+	Preallocate  string `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
+	NoSpaceCheck bool   `help:"Do not ask for free space first: for file systems that lie about it."`
+	Recheck      bool   `help:"Read the whole file back from the disk before it gets its name."`
+}
+
+func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
+	cfg.SkipPreallocate = f.Preallocate == "none"
+	cfg.SkipSpaceCheck = f.NoSpaceCheck
+	cfg.Recheck = f.Recheck
 }
 
 // ServerFlags are the flags of every command that asks servers.
 type ServerFlags struct {
 	Addresses      Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
 	Ports          PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
-	Checksum       *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked."`
+	Checksum       *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
 	Quorum         int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
 	ConnectTimeout Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
 	Patience       Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
@@ -48,10 +63,16 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 		return transfer.GetConfig{}, usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
 			f.Quorum, plural(len(targets), "server", "servers"), len(targets)))
 	}
-	return transfer.GetConfig{
-		Targets: targets, Checksum: (*[32]byte)(f.Checksum), Quorum: f.Quorum, Interval: f.Interval.Duration(),
+	cfg := transfer.GetConfig{
+		Targets: targets, Quorum: f.Quorum, Interval: f.Interval.Duration(),
 		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
-	}, nil
+	}
+	if f.Checksum != nil && f.Checksum.sha256 {
+		cfg.SHA256 = &f.Checksum.sum
+	} else if f.Checksum != nil {
+		cfg.Checksum = &f.Checksum.sum
+	}
+	return cfg, nil
 }
 
 // Help is what kong prints behind the flags.
@@ -64,15 +85,21 @@ func (*getCmd) Help() string {
 The path of the finished file goes to stdout, everything else to stderr. ^C keeps what is there and prints the command that continues.`
 }
 
-// A checksum is 64 hex digits.
-type checksum [32]byte
+// A checksum is 64 hex digits of a BLAKE3, or of a SHA-256 behind "sha256:".
+type checksum struct {
+	sum    [32]byte
+	sha256 bool
+}
 
-// UnmarshalText reads what b3sum prints.
+// UnmarshalText reads what b3sum prints, and what sha256sum prints behind its
+// name.
 func (c *checksum) UnmarshalText(text []byte) error {
-	if len(text) != hex.EncodedLen(len(c)) {
-		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d", len(text))
+	digits, isSHA256 := bytes.CutPrefix(text, []byte("sha256:"))
+	c.sha256 = isSHA256
+	if len(digits) != hex.EncodedLen(len(c.sum)) {
+		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d; a SHA-256 is written sha256:HEX", len(digits))
 	}
-	if _, err := hex.Decode(c[:], text); err != nil {
+	if _, err := hex.Decode(c.sum[:], digits); err != nil {
 		return errors.New("a checksum is made of hex digits, as b3sum prints them")
 	}
 	return nil
@@ -84,6 +111,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 		return err
 	}
 	cfg.Dir, cfg.Name, cfg.Resume, cfg.Force, cfg.Limit = string(c.Output), string(c.Name), c.Resume, c.Force, int64(c.Limit)
+	c.apply(&cfg)
 	if c.Name != "" {
 		if err := transfer.CheckName(string(c.Name)); err != nil {
 			return err
@@ -104,11 +132,17 @@ func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume str
 		}
 	}
 	result, err := transfer.Get(ctx, cfg)
+	return view.ended(result, err, resume)
+}
+
+// ended tells how a run that writes a file ended; resume is the command that
+// continues it.
+func (v *getView) ended(result *transfer.Result, err error, resume string) error {
 	if err != nil {
-		view.failed(result, err, resume)
+		v.failed(result, err, resume)
 		return &reportedError{err}
 	}
-	view.done(result)
+	v.done(result)
 	return nil
 }
 

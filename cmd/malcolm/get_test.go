@@ -8,13 +8,13 @@ import (
 
 func TestChecksumText(t *testing.T) {
 	const digits = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-	for _, text := range []string{digits, strings.ToUpper(digits)} {
+	for text, sha256 := range map[string]bool{digits: false, strings.ToUpper(digits): false, "sha256:" + digits: true} {
 		var c checksum
 		if err := c.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
-		if got := hex.EncodeToString(c[:]); got != digits {
-			t.Errorf("%s: got %s", text, got)
+		if got := hex.EncodeToString(c.sum[:]); got != digits || c.sha256 != sha256 {
+			t.Errorf("%s: got %s, SHA-256 %v", text, got, c.sha256)
 		}
 	}
 	for text, want := range map[string]string{
@@ -24,6 +24,8 @@ func TestChecksumText(t *testing.T) {
 		digits + "  x":       "not 67",
 		"x" + digits[1:]:     "hex digits",
 		digits[:63] + "\xff": "hex digits",
+		"sha1:" + digits:     "not 69",
+		"sha256:":            "not 0",
 	} {
 		var c checksum
 		if err := c.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {

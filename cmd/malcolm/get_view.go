@@ -50,6 +50,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("%s: its manifest is not used: %s", e.Target, reason(e.Err))
 	case transfer.Lost:
 		v.lost(e)
+	case transfer.ReadingBack:
+		v.say("reading %s back", formatBytes(e.Size))
 	case transfer.Progress:
 		v.progress(e, time.Now())
 	}
@@ -187,7 +189,7 @@ func (v *getView) progress(p transfer.Progress, now time.Time) {
 		switch {
 		case s.State == transfer.PeerIndexing && s.Indexing != last.Indexing:
 			v.say("%-21s  indexing, %s", s.Target, formatPercent(int64(s.Indexing*1000), 1000))
-		case s.State == transfer.PeerServing && (s.Bytes != last.Bytes || s.State != last.State),
+		case s.State == transfer.PeerServing && s.Bytes != last.Bytes,
 			s.BadChunks != last.BadChunks:
 			v.say("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, formatRate(s.Rate),
 				share(s.Bytes, p.Good-p.Resumed), formatBytes(s.Bytes), s.BadChunks)
@@ -204,6 +206,8 @@ func totalLine(p transfer.Progress) string {
 	switch {
 	case p.Phase == transfer.PhaseFinishing:
 		return "total  100 %  making it durable"
+	case p.Phase == transfer.PhaseReadingBack:
+		return fmt.Sprintf("total  100 %%  reading back: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
 	case p.Phase == transfer.PhasePreparing && p.Check > 0:
 		return fmt.Sprintf("checking what is there: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
 	case p.Phase == transfer.PhasePreparing:
@@ -211,7 +215,7 @@ func totalLine(p transfer.Progress) string {
 	}
 	line := fmt.Sprintf("total  %s  %s of %s  %s", formatPercent(p.Good, p.Size), formatBytes(p.Good), formatBytes(p.Size), formatRate(p.Rate))
 	if p.Left >= 0 {
-		line += "  " + formatLeft(p.Size-p.Good, p.Rate) + " left"
+		line += "  " + formatLeft(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
 	}
 	return line
 }

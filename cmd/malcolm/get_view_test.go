@@ -145,7 +145,7 @@ func TestProgressLines(t *testing.T) {
 	a := transfer.ServerReport{Target: here, State: transfer.PeerServing, Bytes: 1 << 20, Rate: 1 << 20}
 	b := transfer.ServerReport{Target: transfer.Target{Host: "h", Port: 1}, State: transfer.PeerServing, Bytes: 3 << 20, Rate: 3 << 20}
 	p := transfer.Progress{
-		Phase: transfer.PhaseFetching, Size: 16 << 20, Good: 8 << 20, Resumed: 4 << 20, Rate: 4 << 20, Left: time.Second,
+		Phase: transfer.PhaseFetching, Size: 16 << 20, Good: 8 << 20, Resumed: 4 << 20, Rate: 4 << 20, Left: 2 * time.Second,
 		Servers: []transfer.ServerReport{a, b},
 	}
 	v.event(p)

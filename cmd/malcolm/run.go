@@ -41,6 +41,7 @@ type cli struct {
 	Serve  serveCmd  `cmd:"" help:"Offer a file on several virtual servers."`
 	Get    getCmd    `cmd:"" help:"Copy a file from several servers at once."`
 	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
+	Repair repairCmd `cmd:"" help:"Mend a local file: fetch only the chunks that differ."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

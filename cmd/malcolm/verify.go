@@ -26,6 +26,9 @@ The chunks that differ go to stdout, one a line: chunk, offset and length in byt
 }
 
 func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
+	if c.Checksum != nil && c.Checksum.sha256 {
+		return usage("verify takes a BLAKE3; for a SHA-256 there is sha256sum")
+	}
 	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
 		return c.checkOnly(ctx, t)
 	}
@@ -33,35 +36,43 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	view := &getView{terminal: t}
-	cfg.Events = view.event
-	r, err := transfer.Verify(ctx, cfg, string(c.File))
-	if r != nil {
-		for _, b := range r.Bad {
-			t.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
-		}
-		if r.LocalSize != r.Size {
-			t.say("%s has %s bytes, the servers' file %s", shellQuote(string(c.File)), comma(r.LocalSize), comma(r.Size))
-		}
-	}
+	r, err := verify(ctx, t, cfg, string(c.File))
 	if err != nil {
-		view.sayFailedServers(err)
 		return err
 	}
 	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(r.Size), hexOf(r.Checksum)))
 	return nil
 }
 
+// verify checks a file and lists the chunks that differ.
+func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path string) (*transfer.VerifyResult, error) {
+	view := &getView{terminal: t}
+	cfg.Events = view.event
+	r, err := transfer.Verify(ctx, cfg, path)
+	if r != nil {
+		for _, b := range r.Bad {
+			t.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
+		}
+		if r.LocalSize != r.Size {
+			t.say("%s has %s bytes, the servers' file %s", shellQuote(path), comma(r.LocalSize), comma(r.Size))
+		}
+	}
+	if err != nil {
+		view.sayFailedServers(err)
+	}
+	return r, err
+}
+
 // checkOnly compares the file's own checksum with the one that is given.
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
 	stop := every(c.Interval.Duration(), func() { t.say("checking: %s", formatBytes(done.Load())) })
-	size, err := transfer.VerifyChecksum(ctx, string(c.File), [32]byte(*c.Checksum), &done)
+	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.sum, &done)
 	stop()
 	if err != nil {
 		return err
 	}
-	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(*c.Checksum)))
+	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(c.Checksum.sum)))
 	return nil
 }
 

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"malcolm/transfer"
+)
+
+type repairCmd struct {
+	File    Path     `arg:"" help:"The local file."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+
+	DryRun bool `help:"Only list the chunks that would be fetched."`
+	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	WriteFlags
+	ServerFlags
+}
+
+// Help is what kong prints behind the flags.
+func (*repairCmd) Help() string {
+	return `Examples:
+  malcolm repair data.mp4 host:10001-10004 other:9000
+  malcolm repair --dry-run data.mp4 host:10001-10004
+  malcolm repair data.mp4 -a 127.0.0.1 -p 10001-10004 --limit 10M
+
+What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.`
+}
+
+func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
+	cfg, err := c.config(c.Targets, t)
+	if err != nil {
+		return err
+	}
+	cfg.Limit = int64(c.Limit)
+	c.apply(&cfg)
+	if c.DryRun {
+		_, err := verify(ctx, t, cfg, string(c.File))
+		if _, differs := errors.AsType[*transfer.MismatchError](err); differs {
+			return nil
+		}
+		return err
+	}
+	view := &getView{terminal: t}
+	cfg.Events = view.event
+	result, err := transfer.Repair(ctx, cfg, string(c.File))
+	return view.ended(result, err, commandLine(args))
+}
+
+// commandLine is how args can be typed again.
+func commandLine(args []string) string {
+	words := []string{"malcolm"}
+	for _, a := range args {
+		words = append(words, shellQuote(a))
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,145 @@
+package transfer
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+)
+
+// Repair makes a local file what most of the servers of cfg hold: it copies
+// what is right of it into a part file beside it, fetches what differs, and
+// replaces it in one step. The local file stays as it is until then. cfg's
+// fields that name what is written mean nothing here. Errors and the end of ctx
+// are as with [Get]; a file that is right already is left alone.
+func Repair(ctx context.Context, cfg GetConfig, path string) (*Result, error) {
+	cfg.Dir, cfg.Name = filepath.Split(path)
+	if cfg.Dir == "" {
+		cfg.Dir = "."
+	}
+	g := newGetting(cfg)
+	err := g.repair(ctx, path)
+	return g.finish(), err
+}
+
+func (g *getting) repair(ctx context.Context, path string) error {
+	file, err := NamedFile(path).Open()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	root, err := os.OpenRoot(g.cfg.Dir)
+	if err != nil {
+		return &FileError{Op: "open", Path: g.cfg.Dir, Err: unwrapPath(err)}
+	}
+	defer root.Close()
+	ctx, t := g.begin(ctx)
+	defer g.end(t)
+	if err := g.vote(ctx, t); err != nil {
+		return err
+	}
+	g.result.Name = g.cfg.Name
+	if err := g.obtainManifest(ctx, t); err != nil {
+		return err
+	}
+	size, bad, err := g.compare(ctx, t, file, path)
+	if err != nil {
+		return err
+	}
+	if size == g.layout.Size && len(bad) == 0 {
+		g.result.AlreadyRight, g.result.Path = true, path
+		return nil
+	}
+	g.seed = newSeed(file, path, g.layout.Chunks, bad)
+	return g.fill(ctx, t, g.cfg.open(root), partfile.Decision{Action: partfile.Resume, Replace: true})
+}
+
+// A seed is a local file that has chunks of the file to be written.
+type seed struct {
+	file File
+	path string
+	bad  *chunkSet // chunks that it does not have
+}
+
+func newSeed(file File, path string, chunks int, bad []Span) *seed {
+	s := &seed{file: file, path: path, bad: newChunkSet(chunks)}
+	for _, b := range bad {
+		s.bad.add(b.Chunk, b.Length)
+	}
+	return s
+}
+
+// has reports whether the seed was found to have a chunk. A nil seed has none.
+func (s *seed) has(chunk int) bool { return s != nil && !s.bad.has(chunk) }
+
+// plant runs beside the loop: it copies the chunks of a set from the seed into
+// the part file. Each is hashed on its way, so that it does not matter whether
+// the seed is still what it was.
+func (g *getting) plant(ctx context.Context, chunks *chunkSet) error {
+	var next atomic.Int64
+	workers, ctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() error {
+			var hasher manifest.Hasher
+			for {
+				chunk := int(next.Add(1) - 1)
+				if chunk >= g.layout.Chunks {
+					return nil
+				}
+				if !chunks.has(chunk) {
+					continue
+				}
+				ok, err := g.plantChunk(ctx, &hasher, chunk)
+				if err != nil {
+					return err
+				}
+				g.post(func() { g.found(chunk, ok) })
+			}
+		})
+	}
+	return workers.Wait()
+}
+
+// plantChunk copies one chunk; it is false when the seed has something else in
+// its place by now.
+func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk int) (bool, error) {
+	claim, ok := g.part.Claim(chunk)
+	if !ok {
+		return g.part.Marked(chunk), nil
+	}
+	defer claim.Release()
+	hasher.Reset(g.layout.Size, chunk)
+	offset, length := manifest.Span(g.layout.Size, chunk)
+	buf, err := g.pieces.get(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer g.pieces.put(buf)
+	for at := int64(0); at < length; {
+		p := (*buf)[:min(int64(len(*buf)), length-at)]
+		if n, err := g.seed.file.ReadAt(p, offset+at); n < len(p) {
+			if isEnd(err) {
+				return false, nil
+			}
+			return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(err)}
+		}
+		if _, err := hasher.Write(p); err != nil {
+			return false, err
+		}
+		if err := claim.WriteAt(p, at); err != nil {
+			return false, err
+		}
+		at += int64(len(p))
+	}
+	value, xxh := hasher.Sum()
+	if value != g.manifest.Value(chunk) {
+		return false, nil
+	}
+	return true, claim.Mark(xxh)
+}
