@@ -53,7 +53,7 @@ Examples:
 }
 
 func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) {
-	t.out = t.err // nothing that the demo says is a result
+	t.out = io.Discard // the copy's path is of no use: the copy is removed
 	dir, err := os.MkdirTemp("", "malcolm-demo-")
 	if err != nil {
 		return demoError("make a temporary directory", err)

@@ -123,7 +123,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 // runGet is the client as get and demo run it: it tells what happens, and
 // writes the path of the finished file to stdout.
 func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
-	view := &getView{terminal: t}
+	view := &getView{terminal: t, only: len(cfg.Targets) == 1}
 	tell := cfg.Events
 	cfg.Events = func(e transfer.GetEvent) {
 		view.event(e)

@@ -15,6 +15,7 @@ import (
 // A getView tells a person what Get does.
 type getView struct {
 	*terminal
+	only   bool // there is one server
 	last   transfer.Progress
 	before time.Time
 	ids    []shownID
@@ -31,7 +32,9 @@ func (v *getView) event(e transfer.GetEvent) {
 	case transfer.Connected:
 		v.connected(e)
 	case transfer.NotReached:
-		v.warn("%s: %s", e.Target, reason(e.Err))
+		if !v.only { // else the error that ends the run says so
+			v.warn("%s: %s", e.Target, reason(e.Err))
+		}
 	case transfer.Duplicate:
 		v.warn("%s: given twice, used once", e.Target)
 	case transfer.Voted:
