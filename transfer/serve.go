@@ -133,9 +133,7 @@ func (s *serving) run(ctx context.Context) error {
 	stopWork()
 	wg.Wait()
 	s.flush()
-	if s.cfg.Interval > 0 {
-		s.emit(s.status(true))
-	}
+	s.emit(s.status(true))
 	s.emit(Stopped{})
 	if err := context.Cause(accepting); ctx.Err() == nil {
 		return err

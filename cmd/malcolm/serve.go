@@ -239,7 +239,9 @@ func (v *serveView) event(e transfer.ServeEvent) {
 	case transfer.Ready:
 		v.greet(e)
 	case transfer.Status:
-		v.status(e, time.Now())
+		if v.interval > 0 {
+			v.status(e, time.Now())
+		}
 	case transfer.Unsteady:
 		v.warn("%s changed while it was hashed: hashing it again", shellQuote(v.name))
 	case transfer.Unreadable:
