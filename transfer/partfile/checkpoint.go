@@ -33,7 +33,8 @@ func (p *pending) addVoid(chunk int) {
 	p.voids = append(p.voids, record{kind: recordVoid, chunk: uint32(chunk)})
 }
 
-// take hands over the marks, with a record behind them if the survey is done. They are the caller's until the next take.
+// take hands over the marks, with a record behind them if the survey is done. They are the caller's until the next
+// take.
 func (p *pending) take() []record {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,7 +2,7 @@ package partfile
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -201,6 +201,28 @@ func TestCheckpointFailureIsFinal(t *testing.T) {
 	}
 }
 
+// shortWriter is a handle on a disk that takes half of what it is given.
+type shortWriter struct{ Handle }
+
+func (w shortWriter) WriteAt(p []byte, off int64) (int, error) {
+	return w.Handle.WriteAt(p[:len(p)/2], off)
+}
+
+func TestShortAppend(t *testing.T) {
+	fsys := newTestFS(t)
+	f := openTest(t, fsys, testOptions(Fetch))
+	put(t, f, 1, chunkOf(rightBytes(testHeader.Size), 1))
+	f.journal.handle = shortWriter{f.journal.handle}
+	if err := f.Sync(); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("error %v, want %v", err, io.ErrShortWrite)
+	}
+	f.Close()
+	f = openTest(t, fsys, testOptions(Resume))
+	if f.Claimed(1) || f.UsableJournal() {
+		t.Errorf("claimed %t, usable %t", f.Claimed(1), f.UsableJournal())
+	}
+}
+
 // A short write to the journal, a resume, a checkpoint, a resume: all that was recorded is claimed.
 func TestTornAppend(t *testing.T) {
 	right := rightBytes(testHeader.Size)
@@ -303,10 +325,13 @@ func TestVoid(t *testing.T) {
 	if err := claim.WriteAt([]byte("x"), 0); !errors.Is(err, broken) {
 		t.Errorf("error %v, want %v", err, broken)
 	}
-	if n := fsys.called("write"); n != 0 {
-		t.Errorf("%d writes, want none", n)
-	}
 	fsys.before = nil
+	if err := claim.WriteAt([]byte("x"), 0); !errors.Is(err, broken) {
+		t.Errorf("error %v, want the first one, %v", err, broken)
+	}
+	if got, want := fsys.onlyCalls(durableCalls...), []string{"write journal"}; !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
+	}
 	f.Close()
 
 	f = openTest(t, fsys, testOptions(Resume))
@@ -385,100 +410,6 @@ func TestSyncAfterTheEnd(t *testing.T) {
 	}
 	f.Close()
 	wantReason(t, f.Sync(), Internal)
-}
-
-func TestLockedNamesTheHolder(t *testing.T) {
-	fsys := newTestFS(t)
-	f := openTest(t, fsys, testOptions(Fetch))
-	host, _ := os.Hostname()
-	_, err := Open(fsys, testOptions(Resume))
-	e := wantReason(t, err, Locked)
-	if e.Holder.Host != host || e.Holder.PID != int64(os.Getpid()) || e.Holder.Start.IsZero() {
-		t.Errorf("holder %+v, want this process", e.Holder)
-	}
-	for _, want := range []string{fmt.Sprintf("process %d on %q", os.Getpid(), host), e.Holder.Start.Format("2006-01-02T15:04")} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q lacks %q", err, want)
-		}
-	}
-	for name, journal := range map[string][]byte{"zeros": make([]byte, 2000), "short": []byte("x"), "gone": nil} {
-		os.Remove(filepath.Join(fsys.path, "x.part.journal"))
-		if journal != nil {
-			fsys.put(t, "x.part.journal", string(journal))
-		}
-		_, err := Open(fsys, testOptions(Resume))
-		if e := wantReason(t, err, Locked); e.Holder != (Holder{}) || !errors.Is(err, errLocked) {
-			t.Errorf("%s: holder %+v, want none", name, e.Holder)
-		}
-	}
-	hostile := testHolder
-	hostile.Host = "evil\x1b[2J\n" + strings.Repeat("!", 400)
-	fsys.put(t, "x.part.journal", string(hostile.append(testHeader.append(nil))))
-	_, err = Open(fsys, testOptions(Resume))
-	if text := err.Error(); strings.ContainsAny(text, "\x1b\n") || len(text) > 600 {
-		t.Errorf("error %q is not fit for a terminal", text)
-	}
-	f.Close()
-}
-
-// A full disk in the middle of a chunk says how much room is missing.
-func TestWriteWithoutSpace(t *testing.T) {
-	fsys := newTestFS(t)
-	const size = 1 << 20
-	f := openTest(t, fsys, Options{Name: "x", Size: size, ChunkSize: size, SkipPreallocate: true})
-	fsys.before = func(op, _ string) error {
-		switch op {
-		case "write":
-			return syscall.ENOSPC
-		case "free":
-			return fixedFree(4096)
-		}
-		return nil
-	}
-	claim, _ := f.Claim(0)
-	err := claim.WriteAt([]byte("x"), 0)
-	e := wantReason(t, err, NoSpace)
-	if e.Op != "write" || e.Need != size || e.Have != 4096 || !errors.Is(err, syscall.ENOSPC) || !IsDiskError(err) {
-		t.Errorf("error %+v, want what is missing", e)
-	}
-	fsys.before = func(op, _ string) error {
-		if op == "write" {
-			return syscall.EIO
-		}
-		return nil
-	}
-	if e := wantReason(t, claim.WriteAt([]byte("x"), 0), System); e.Need != 0 || !IsDiskError(e) {
-		t.Errorf("error %+v, want one of the disk", e)
-	}
-}
-
-func TestHasData(t *testing.T) {
-	fsys := newTestFS(t)
-	const step = 1 << 20
-	f := openTest(t, fsys, Options{Name: "x", Size: 4 * step, ChunkSize: step, SkipPreallocate: true})
-	put(t, f, 2, []byte(strings.Repeat("x", step)))
-	if _, err := f.handle.NextData(0); errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("this file system does not tell holes")
-	}
-	for _, c := range []struct {
-		off, n int64
-		want   bool
-	}{{0, step, false}, {step, step, false}, {step, step + 1, true}, {2 * step, 1, true}, {3 * step, step, false}, {0, 1 << 62, true}, {2 * step, 0, false}} {
-		if got := f.HasData(c.off, c.n); got != c.want {
-			t.Errorf("data among %d bytes from %d on: %t, want %t", c.n, c.off, got, c.want)
-		}
-	}
-	for _, err := range []error{errors.ErrUnsupported, syscall.EIO} {
-		fsys.before = func(op, _ string) error {
-			if op == "nextdata" {
-				return err
-			}
-			return nil
-		}
-		if !f.HasData(0, step) {
-			t.Errorf("no data, with the error %v", err)
-		}
-	}
 }
 
 // After an fsync that failed, the cache shows bytes that are not on the disk. A run that finds them without a record

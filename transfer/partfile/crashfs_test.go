@@ -142,14 +142,12 @@ func (c *crashFS) step(op, name string) (doubtful bool, err error) {
 		return false, errPower
 	}
 	c.ops++
-	if c.fail != nil {
-		if err := c.fail(op, name); err != nil {
-			return false, err
-		}
-	}
 	if c.ops == c.crashAt {
 		c.down = true
 		return true, errPower
+	}
+	if c.fail != nil {
+		return false, c.fail(op, name)
 	}
 	return false, nil
 }

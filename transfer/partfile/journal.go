@@ -159,8 +159,8 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 		return false, nil
 	}
 	if header != f.header {
-		return false, reasoned(f.fs, "resume", f.part, OtherFile, fmt.Errorf("its journal names another file: %d bytes, checksum %x",
-			header.Size, header.Checksum))
+		err := fmt.Errorf("its journal names another file: %d bytes, checksum %x", header.Size, header.Checksum)
+		return false, reasoned(f.fs, "resume", f.part, OtherFile, err)
 	}
 	f.journal.sealer = newSealer(header)
 	end, err := scanRecords(h, &f.journal.sealer, opened.Size, f.replay)
@@ -332,8 +332,8 @@ func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
 	return nil
 }
 
-// HasData reports whether the part file may hold something else than a hole, which reads as zeros, among the n bytes from off
-// on. It is true where the file system cannot say.
+// HasData reports whether the part file may hold something else than a hole, which reads as zeros, among the n bytes
+// from off on. It is true where the file system cannot say.
 func (f *File) HasData(off, n int64) bool {
 	next, err := f.handle.NextData(off)
 	if errors.Is(err, io.EOF) {

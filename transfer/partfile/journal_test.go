@@ -360,32 +360,54 @@ func TestLookAtJournals(t *testing.T) {
 	}
 }
 
-// Whatever the journal holds: no panic, and a claim only for what this header has a record for.
+// Whatever becomes of a journal: no panic, and a claim only for what it has a record for, of this header. The input is
+// what was recorded, and what was written over it; a small one, or the fuzzer spends its time on making it small.
 func FuzzJournal(f *testing.F) {
-	seeds := [][]byte{
-		nil, testJournal(), testJournal(0, 1, 2, 3, 4), testJournal(4, 4, 1)[:recordsAt+70],
-		slicesReplace(testJournal(1, 2), recordsAt+40, []byte{7}), make([]byte, recordsAt+recordLen),
+	seeds := []struct {
+		chunks, patch []byte
+		at, cut       uint16
+	}{
+		{nil, nil, 0, 0}, {[]byte{0, 1, 2, 3, 4}, nil, 0, 0}, {[]byte{4, 4, 1}, nil, 0, 30},
+		{[]byte{1, 2}, []byte{7}, recordsAt + 40, 0}, {[]byte{1}, []byte("malcolmK"), 0, 0},
+		{[]byte{3, 0}, make([]byte, 64), recordsAt, 0}, {[]byte{2}, []byte{255}, headerLen + hostAt - 1, 0},
+		{[]byte{2}, []byte{1}, recordsAt + 3*recordLen + 9, 0}, {[]byte{3}, testJournal(2)[recordsAt+recordLen:], recordsAt + recordLen, 0},
 	}
-	for _, seed := range seeds {
-		f.Add(seed)
+	for _, s := range seeds {
+		f.Add(s.chunks, s.patch, s.at, s.cut)
 	}
-	f.Fuzz(func(t *testing.T, journal []byte) {
-		got, _, err := claimsOf(t, newCrashFS(neverChoose), journal)
-		if err != nil {
-			wantReason(t, err, OtherFile)
-			return
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	f.Fuzz(func(t *testing.T, chunks, patch []byte, at, cut uint16) {
+		recorded := make([]int, len(chunks))
+		for i, chunk := range chunks {
+			recorded[i] = int(chunk % 5)
 		}
-		s := newSealer(testHeader)
-		for chunk, xxh := range got {
-			want := s.append(nil, record{kind: recordGood, chunk: uint32(chunk), xxh: xxh})
-			if at := bytes.Index(journal, want); chunk >= 5 || at < recordsAt || !bytes.HasPrefix(journal, testHeader.append(nil)) {
-				t.Errorf("chunk %d is claimed without a record", chunk)
-			}
-		}
-		if h, ok := parseHeader(journal); ok && !bytes.HasPrefix(journal, h.append(nil)) {
-			t.Errorf("header %+v is not what it was parsed from", h)
-		}
+		journal := testJournal(recorded...)
+		journal = append(journal, make([]byte, max(0, int(at)+len(patch)-len(journal)))...)
+		copy(journal[at:], patch)
+		journal = journal[:max(0, len(journal)-int(cut))]
+		checkClaims(t, journal)
 	})
+}
+
+func checkClaims(t *testing.T, journal []byte) {
+	t.Helper()
+	got, _, err := claimsOf(t, newCrashFS(neverChoose), journal)
+	if err != nil {
+		wantReason(t, err, OtherFile)
+		return
+	}
+	s := newSealer(testHeader)
+	for chunk, xxh := range got {
+		want := s.append(nil, record{kind: recordGood, chunk: uint32(chunk), xxh: xxh})
+		if chunk >= 5 || !bytes.HasPrefix(journal, testHeader.append(nil)) || !bytes.Contains(journal[recordsAt:], want) {
+			t.Errorf("chunk %d is claimed without a record", chunk)
+		}
+	}
+	if h, ok := parseHeader(journal); ok && !bytes.HasPrefix(journal, h.append(nil)) {
+		t.Errorf("header %+v is not what it was parsed from", h)
+	}
 }
 
 // A journal of the largest file, with a record for every chunk, is read in one buffer.
@@ -393,11 +415,12 @@ func TestJournalOfEveryChunk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 32 MiB")
 	}
-	const chunks = maxChunks
+	const chunks, marked = maxChunks, 2 * maxPending
 	fsys := newTestFS(t)
 	o := Options{Name: "x", Size: chunks, ChunkSize: 1, SkipPreallocate: true}
 	s := newSealer(o.header())
-	b := s.append(testHolder.append(o.header().append(nil)), record{kind: recordClosed})
+	b := make([]byte, 0, recordsAt+(chunks+1)*recordLen)
+	b = s.append(testHolder.append(o.header().append(b)), record{kind: recordClosed})
 	for chunk := range chunks {
 		b = s.append(b, record{kind: recordGood, chunk: uint32(chunks - 1 - chunk), xxh: testXXH(chunk)})
 	}
@@ -412,7 +435,7 @@ func TestJournalOfEveryChunk(t *testing.T) {
 	allocated := allocatedBy(func() {
 		f = openTest(t, fsys, o)
 		err := f.EachRecord(func(chunk int, xxh [16]byte) bool {
-			if chunk != chunks-1-count || !f.MarkExisting(chunk, xxh) {
+			if chunk != chunks-1-count || chunk < marked && !f.MarkExisting(chunk, xxh) {
 				t.Fatalf("record %d is of chunk %d", count, chunk)
 			}
 			count++
@@ -422,8 +445,8 @@ func TestJournalOfEveryChunk(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if count != chunks || f.MarkedCount() != chunks {
-		t.Errorf("%d records, %d marked, want %d", count, f.MarkedCount(), chunks)
+	if count != chunks || f.MarkedCount() != marked {
+		t.Errorf("%d records, want %d; %d marked, want %d", count, chunks, f.MarkedCount(), marked)
 	}
 	if want := uint64(chunks * 9); allocated > want {
 		t.Errorf("%d bytes allocated, want at most %d", allocated, want)

@@ -12,9 +12,9 @@ func leftover(final, part Info) bool {
 }
 
 // FinishLeftover finishes what a run began that was cut off when the file had its final name already. It is for a final
-// file that was found right: it makes its name durable, and takes away the part file where that is a second name of the
-// final one, and the journal where there is no part file. A part file of its own stays, with its journal. Errors are *Error; the reason is
-// Locked when that run is still at it.
+// file that was found right: it makes its name durable, and takes away the part file where that is a second name of
+// the final one, and the journal where there is no part file. A part file of its own stays, with its journal. Errors
+// are *Error; the reason is Locked when that run is still at it.
 func FinishLeftover(fsys FS, name string) error {
 	found, err := Look(fsys, name)
 	if err != nil {

@@ -17,8 +17,9 @@ type Options struct {
 	Action  Action
 	Replace bool
 
-	SkipPreallocate bool // leave the file sparse
-	SkipSpaceCheck  bool // do not ask for free space first: for file systems that lie about it
+	Mode            *fs.FileMode // permission bits of the finished file; nil: those that the umask leaves
+	SkipPreallocate bool         // leave the file sparse
+	SkipSpaceCheck  bool         // do not ask for free space first: for file systems that lie about it
 }
 
 const (
@@ -31,11 +32,11 @@ const (
 )
 
 // Open takes the part file of o.Name: creates it (with the umask's mode), or locks the one that is there. It opens
-// its journal, or makes a new one where there is none to go on with, and makes the part file o.Size bytes long, with its space
-// reserved unless the file system cannot (see Sparse). Nothing is changed before the lock is held, the journal was
-// found to be of the same file, and free space is known to suffice; after an error the part file has its own bytes as
-// before, or is gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with Fetch),
-// Locked, NotRegular, NoSpace, Changed, OtherFile (with Resume), Internal, System.
+// its journal, or makes a new one where there is none to go on with, and makes the part file o.Size bytes long, with
+// its space reserved unless the file system cannot (see Sparse). Nothing is changed before the lock is held, the
+// journal was found to be of the same file, and free space is known to suffice; after an error the part file has its
+// own bytes as before, or is gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with
+// Fetch), Locked, NotRegular, NoSpace, Changed, OtherFile (with Resume), Internal, System.
 func Open(fsys FS, o Options) (*File, error) {
 	if err := o.check(fsys); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func Open(fsys FS, o Options) (*File, error) {
 	header := o.header()
 	f := &File{
 		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
-		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace,
+		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, mode: o.Mode,
 		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
 	}
 	f.lastOwner.Store(firstOwner - 1)
@@ -188,6 +189,9 @@ func (f *File) prepare(info Info, o Options) error {
 	f.prior = min(info.Size, f.size)
 	if o.Action == StartOver {
 		f.prior = 0
+	}
+	if err := f.beginMode(); err != nil {
+		return err
 	}
 	if err := f.beginJournal(thisRun()); err != nil {
 		return err

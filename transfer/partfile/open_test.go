@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -141,6 +142,40 @@ func TestOpenLocked(t *testing.T) {
 	o.Action = Resume
 	openTest(t, fsys, o)
 	fsys.want(t, "x.part", "0123"+strings.Repeat("\x00", 6))
+}
+
+func TestLockedNamesTheHolder(t *testing.T) {
+	fsys := newTestFS(t)
+	f := openTest(t, fsys, testOptions(Fetch))
+	host, _ := os.Hostname()
+	_, err := Open(fsys, testOptions(Resume))
+	e := wantReason(t, err, Locked)
+	if e.Holder.Host != host || e.Holder.PID != int64(os.Getpid()) || e.Holder.Start.IsZero() {
+		t.Errorf("holder %+v, want this process", e.Holder)
+	}
+	for _, want := range []string{fmt.Sprintf("process %d on %q", os.Getpid(), host), e.Holder.Start.Format("2006-01-02T15:04")} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	for name, journal := range map[string][]byte{"zeros": make([]byte, 2000), "short": []byte("x"), "gone": nil} {
+		os.Remove(filepath.Join(fsys.path, "x.part.journal"))
+		if journal != nil {
+			fsys.put(t, "x.part.journal", string(journal))
+		}
+		_, err := Open(fsys, testOptions(Resume))
+		if e := wantReason(t, err, Locked); e.Holder != (Holder{}) || !errors.Is(err, errLocked) {
+			t.Errorf("%s: holder %+v, want none", name, e.Holder)
+		}
+	}
+	hostile := testHolder
+	hostile.Host = "evil\x1b[2J\n" + strings.Repeat("!", 400)
+	fsys.put(t, "x.part.journal", string(hostile.append(testHeader.append(nil))))
+	_, err = Open(fsys, testOptions(Resume))
+	if text := err.Error(); strings.ContainsAny(text, "\x1b\n") || len(text) > 600 {
+		t.Errorf("error %q is not fit for a terminal", text)
+	}
+	f.Close()
 }
 
 // Another run takes the new file's lock before we do: the file is theirs, and stays.

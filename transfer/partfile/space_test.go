@@ -170,6 +170,66 @@ func TestSpaceCheckLeftOut(t *testing.T) {
 	}
 }
 
+// A full disk in the middle of a chunk says how much room is missing.
+func TestWriteWithoutSpace(t *testing.T) {
+	fsys := newTestFS(t)
+	const size = 1 << 20
+	f := openTest(t, fsys, Options{Name: "x", Size: size, ChunkSize: size, SkipPreallocate: true})
+	fsys.before = func(op, _ string) error {
+		switch op {
+		case "write":
+			return syscall.ENOSPC
+		case "free":
+			return fixedFree(4096)
+		}
+		return nil
+	}
+	claim, _ := f.Claim(0)
+	err := claim.WriteAt([]byte("x"), 0)
+	e := wantReason(t, err, NoSpace)
+	if e.Op != "write" || e.Need != size || e.Have != 4096 || !errors.Is(err, syscall.ENOSPC) || !IsDiskError(err) {
+		t.Errorf("error %+v, want what is missing", e)
+	}
+	fsys.before = func(op, _ string) error {
+		if op == "write" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if e := wantReason(t, claim.WriteAt([]byte("x"), 0), System); e.Need != 0 || !IsDiskError(e) {
+		t.Errorf("error %+v, want one of the disk", e)
+	}
+}
+
+func TestHasData(t *testing.T) {
+	fsys := newTestFS(t)
+	const step = 1 << 20
+	f := openTest(t, fsys, Options{Name: "x", Size: 4 * step, ChunkSize: step, SkipPreallocate: true})
+	put(t, f, 2, []byte(strings.Repeat("x", step)))
+	if _, err := f.handle.NextData(0); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this file system does not tell holes")
+	}
+	for _, c := range []struct {
+		off, n int64
+		want   bool
+	}{{0, step, false}, {step, step, false}, {step, step + 1, true}, {2 * step, 1, true}, {3 * step, step, false}, {0, 1 << 62, true}, {2 * step, 0, false}} {
+		if got := f.HasData(c.off, c.n); got != c.want {
+			t.Errorf("data among %d bytes from %d on: %t, want %t", c.n, c.off, got, c.want)
+		}
+	}
+	for _, err := range []error{errors.ErrUnsupported, syscall.EIO} {
+		fsys.before = func(op, _ string) error {
+			if op == "nextdata" {
+				return err
+			}
+			return nil
+		}
+		if !f.HasData(0, step) {
+			t.Errorf("no data, with the error %v", err)
+		}
+	}
+}
+
 func TestSpaceIsReservedInSteps(t *testing.T) {
 	const size = 2*allocateStep + 5
 	fsys := newTestFS(t)
@@ -213,7 +273,7 @@ func allocatedBy(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// All memory of a file of the most chunks that there can be, every one of them marked.
+// All memory of a file of the most chunks that there can be, many of them marked.
 func TestMemoryPerChunk(t *testing.T) {
 	const chunks, perChunk = maxChunks, 12 // bytes
 	fsys := newTestFS(t)
@@ -229,13 +289,13 @@ func TestMemoryPerChunk(t *testing.T) {
 	var used, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&used)
-	for chunk := range chunks { // nobody calls Sync
+	for chunk := range 16 * maxPending { // nobody calls Sync
 		f.MarkExisting(chunk, [16]byte{1})
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if got := int64(after.HeapAlloc) - int64(used.HeapAlloc) + int64(got); got > chunks*perChunk {
-		t.Errorf("%d bytes held for %d marked chunks, want at most %d each", got, chunks, perChunk)
+		t.Errorf("%d bytes held for %d chunks, want at most %d each", got, chunks, perChunk)
 	}
 	runtime.KeepAlive(f)
 }
