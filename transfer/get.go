@@ -175,7 +175,8 @@ type getting struct {
 	// Made before any fetcher starts, and not changed while one runs.
 	manifest wire.Manifest
 	part     *partfile.File
-	seed     *seed // a local file that has chunks already; nil: none
+	seed     *seed        // a local file that has chunks already; nil: none
+	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
 
 	addrs addrSet
 
@@ -244,7 +245,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	err = g.do(ctx, t, func() (err error) {
 		g.part, err = partfile.Open(fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
-			Action: d.Action, Replace: d.Replace,
+			Action: d.Action, Replace: d.Replace, Mode: g.mode,
 			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
 		})
 		return err

@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -39,6 +41,9 @@ func (g *getting) repair(ctx context.Context, path string) error {
 		return &FileError{Op: "open", Path: g.cfg.Dir, Err: unwrapPath(err)}
 	}
 	defer root.Close()
+	if err := g.checkReplaceable(root, file); err != nil {
+		return err
+	}
 	ctx, t := g.begin(ctx)
 	defer g.end(t)
 	if err := g.vote(ctx, t); err != nil {
@@ -60,6 +65,28 @@ func (g *getting) repair(ctx context.Context, path string) error {
 	return g.fill(ctx, t, g.cfg.open(root), partfile.Decision{Action: partfile.Resume, Replace: true})
 }
 
+var errLink = errors.New("is a symbolic link; name the file itself")
+
+// checkReplaceable demands that the name is the open file's own, and remembers
+// its mode: the file that replaces it gets the same.
+func (g *getting) checkReplaceable(root *os.Root, file File) error {
+	path := filepath.Join(g.cfg.Dir, g.cfg.Name)
+	named, err := root.Lstat(g.cfg.Name)
+	if err == nil && named.Mode()&fs.ModeSymlink != 0 {
+		err = errLink
+	}
+	if err != nil {
+		return &FileError{Op: "replace", Path: path, Err: unwrapPath(err)}
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+	}
+	mode := info.Mode().Perm()
+	g.mode = &mode
+	return nil
+}
+
 // A seed is a local file that has chunks of the file to be written.
 type seed struct {
 	file File
@@ -79,8 +106,8 @@ func newSeed(file File, path string, chunks int, bad []Span) *seed {
 func (s *seed) has(chunk int) bool { return s != nil && !s.bad.has(chunk) }
 
 // plant runs beside the loop: it copies the chunks of a set from the seed into
-// the part file. Each is hashed on its way, so that it does not matter whether
-// the seed is still what it was.
+// the part file. Each is hashed after it was copied, or on its way, so that it
+// does not matter whether the seed is still what it was.
 func (g *getting) plant(ctx context.Context, chunks *chunkSet) error {
 	var next atomic.Int64
 	workers, ctx := errgroup.WithContext(ctx)
@@ -115,31 +142,68 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	}
 	defer claim.Release()
 	hasher.Reset(g.layout.Size, chunk)
-	offset, length := manifest.Span(g.layout.Size, chunk)
-	buf, err := g.pieces.get(ctx)
+	err := claim.CopyFrom(g.seed.file)
+	switch {
+	case err == nil:
+		err = g.hashCopy(ctx, hasher, claim)
+	case errors.Is(err, errors.ErrUnsupported):
+		offset, _ := manifest.Span(g.layout.Size, chunk)
+		err = g.copyHashing(ctx, hasher, claim, offset)
+	}
+	if isEnd(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
-	}
-	defer g.pieces.put(buf)
-	for at := int64(0); at < length; {
-		p := (*buf)[:min(int64(len(*buf)), length-at)]
-		if n, err := g.seed.file.ReadAt(p, offset+at); n < len(p) {
-			if isEnd(err) {
-				return false, nil
-			}
-			return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(err)}
-		}
-		if _, err := hasher.Write(p); err != nil {
-			return false, err
-		}
-		if err := claim.WriteAt(p, at); err != nil {
-			return false, err
-		}
-		at += int64(len(p))
 	}
 	value, xxh := hasher.Sum()
 	if value != g.manifest.Value(chunk) {
 		return false, nil
 	}
 	return true, claim.Mark(xxh)
+}
+
+// hashCopy reads back what the system has copied.
+func (g *getting) hashCopy(ctx context.Context, hasher *manifest.Hasher, claim *partfile.Claim) error {
+	return g.pass(ctx, hasher, func(p []byte, at int64) error {
+		n, err := claim.ReadBack(p, at)
+		if n == len(p) {
+			return nil
+		}
+		return err
+	})
+}
+
+// copyHashing copies the chunk that begins at an offset of the seed.
+func (g *getting) copyHashing(ctx context.Context, hasher *manifest.Hasher, claim *partfile.Claim, offset int64) error {
+	return g.pass(ctx, hasher, func(p []byte, at int64) error {
+		n, err := g.seed.file.ReadAt(p, offset+at)
+		if n == len(p) {
+			return claim.WriteAt(p, at)
+		}
+		if isEnd(err) {
+			return err
+		}
+		return &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(err)}
+	})
+}
+
+// pass hashes a chunk in pieces, which fill makes: at is where in the chunk.
+func (g *getting) pass(ctx context.Context, hasher *manifest.Hasher, fill func(p []byte, at int64) error) error {
+	buf, err := g.pieces.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer g.pieces.put(buf)
+	for at := int64(0); hasher.Remaining() > 0; {
+		p := (*buf)[:min(int64(len(*buf)), hasher.Remaining())]
+		if err := fill(p, at); err != nil {
+			return err
+		}
+		if _, err := hasher.Write(p); err != nil {
+			return err
+		}
+		at += int64(len(p))
+	}
+	return nil
 }

@@ -9,7 +9,8 @@ import (
 // Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
 // replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back.
 // After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
-// a power failure may still take back. With a path, the error says only that the journal could not be removed.
+// a power failure may still take back. With a path, the error says only that the journal could not be removed,
+// or the mode not be set.
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -34,7 +35,7 @@ func (f *File) Commit() (path string, err error) {
 	if err := syncDir(f.fs); err != nil {
 		return "", err
 	}
-	return f.fs.Path(f.name), f.removeJournal()
+	return f.fs.Path(f.name), errors.Join(f.finishMode(), f.removeJournal())
 }
 
 // unchanged fails unless the part file is where and as long as it was left.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ const (
 const stripeCount = 256
 
 // File is the part file, open and locked. Its methods may be called from any goroutine, Close after all others have
-// returned. It holds 8 bytes and 1 bit of memory a chunk, and at most 1.5 MiB besides.
+// returned. It holds 8 bytes and 1 bit of memory a chunk, and at most 2 MiB besides.
 type File struct {
 	fs              FS
 	handle          Handle
@@ -31,7 +32,8 @@ type File struct {
 	prior           int64 // bytes that were there before this run
 	sparse          bool
 	replace         bool
-	fresh           bool // created or emptied by this run
+	mode            *fs.FileMode // of the finished file; nil: as it is
+	fresh           bool         // created or emptied by this run
 	header          Header
 	torn            bool // the journal had something behind its last good record
 	surveyed        bool // see UsableJournal
@@ -171,13 +173,18 @@ var (
 // what was written so far. It is ErrNotOwner, and nothing is written, when the ownership was lost. What the journal of
 // an earlier run claims of the chunk is taken back first.
 func (c *Claim) WriteAt(p []byte, off int64) error {
+	return c.place(func() error { return c.write(p, off) })
+}
+
+// place puts bytes into the chunk, of which the journal claims nothing any more.
+func (c *Claim) place(put func() error) error {
 	f := c.file
 	if f.claimed.has(c.chunk) {
 		if err := f.void(c.chunk); err != nil {
 			return err
 		}
 	}
-	err := c.write(p, off)
+	err := put()
 	if isAny(err, spaceErrors) {
 		f.end.Lock()
 		defer f.end.Unlock()

@@ -1,0 +1,59 @@
+package partfile
+
+import (
+	"errors"
+	"io"
+	"os"
+)
+
+// copier is a Handle that takes bytes of another file without their passing through this process: a file system that
+// shares storage between files (reflinks) then stores them once.
+type copier interface {
+	// CopyFrom copies up to n bytes from from on of src to to on. It is 0 without an error where src ends, and
+	// errors.ErrUnsupported where the two files cannot be copied like that.
+	CopyFrom(src *os.File, from, to, n int64) (int64, error)
+}
+
+// CopyFrom fills the whole chunk with the bytes that src has at the chunk's own place in the file, without reading
+// them: nobody knows what they are until they are read back. Ownership and errors are as with WriteAt; besides,
+// io.ErrUnexpectedEOF says that src ends within the chunk, and errors.ErrUnsupported that this file system, system or
+// src cannot do it. After an error the chunk is to be written from its front on.
+func (c *Claim) CopyFrom(src io.ReaderAt) error {
+	from, isFile := src.(*os.File)
+	to, canCopy := c.file.handle.(copier)
+	if !isFile || !canCopy {
+		return errors.ErrUnsupported
+	}
+	return c.place(func() error { return c.copy(to, from) })
+}
+
+func (c *Claim) copy(to copier, from *os.File) error {
+	f, off, length := c.file, int64(c.chunk)*c.file.chunkSize, c.length()
+	mu := f.stripe(c.chunk)
+	mu.RLock()
+	defer mu.RUnlock()
+	if f.owners[c.chunk] != c.id {
+		return ErrNotOwner
+	}
+	f.written.Store(true)
+	c.next = 0
+	for done := int64(0); done < length; {
+		n, err := to.CopyFrom(from, off+done, off+done, length-done)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			return errors.ErrUnsupported
+		case err != nil:
+			return failure(f.fs, "copy", f.part, err)
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		}
+		done += n
+	}
+	c.next = length
+	return nil
+}
+
+// ReadBack reads what this claim has put into the chunk, from off bytes from its start on, as io.ReaderAt says.
+func (c *Claim) ReadBack(p []byte, off int64) (int, error) {
+	return c.file.ReadAt(p, int64(c.chunk)*c.file.chunkSize+off)
+}
