@@ -33,6 +33,11 @@ func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (part
 		g.result.Path = fsys.Path(name)
 		_ = partfile.FinishLeftover(fsys, name) // the file is right, whatever stays beside it
 	case partfile.Refuse:
+		if final == partfile.FinalNone {
+			if err := partfile.InUse(fsys, name); err != nil {
+				return d, err
+			}
+		}
 		path := fsys.Path(name)
 		if final == partfile.FinalNone || final != partfile.FinalOther && part == partfile.PartOther {
 			path = fsys.Path(name + partfile.PartSuffix)

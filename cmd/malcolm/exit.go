@@ -154,7 +154,11 @@ func targetHints(e *transfer.TargetError) []string {
 		return []string{"-r accepts it if it is the right file, --force replaces it"}
 	case partfile.HintForce:
 		if e.Final == partfile.FinalNone {
-			return []string{"--force starts over"}
+			list := []string{"--force starts over"}
+			if e.Unfinished != (partfile.Header{}) {
+				list = append(list, fmt.Sprintf("-r --checksum %x finishes that version, if a server still has it", e.Unfinished.Checksum))
+			}
+			return list
 		}
 		return []string{"--force replaces it; -o DIR or --name NAME writes elsewhere"}
 	case partfile.HintElsewhere:
@@ -173,8 +177,10 @@ func partHints(e *partfile.Error) []string {
 		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
 	case e.Reason == partfile.NotRegular:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
+	case e.Reason == partfile.OtherFile:
+		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, remove it and its journal"}
 	case partfile.IsDiskError(e):
-		return []string{"make room or mend the disk, then run the same command with -r"}
+		return []string{"make room or mend the disk first"}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 type getView struct {
 	*terminal
 	only   bool // there is one server
+	local  bool // what is kept is a local file's, not an earlier run's
 	last   transfer.Progress
 	before time.Time
 	ids    []shownID
@@ -147,12 +148,20 @@ func names(targets []transfer.Target, servers []int) string {
 func (v *getView) started(e transfer.Started) {
 	what := fmt.Sprintf("getting %s: %s in %s", quotePeer(e.Name), formatBytes(e.Size), plural(e.Chunks, "chunk", "chunks"))
 	if e.Check > 0 {
-		what += fmt.Sprintf("; checking %s of an earlier run", formatBytes(e.Check))
+		what += fmt.Sprintf("; checking %s of %s", formatBytes(e.Check), v.origin())
 	}
 	v.say("%s", what)
 	if e.Sparse {
 		v.warn("this file system cannot reserve space: the disk may still turn out to be full")
 	}
+}
+
+// origin names what is there already.
+func (v *getView) origin() string {
+	if v.local {
+		return "the local file"
+	}
+	return "an earlier run"
 }
 
 func (v *getView) chunkRefused(e transfer.ChunkRefused) {
@@ -242,7 +251,7 @@ func (v *getView) done(r *transfer.Result) {
 	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s, from %s", formatBytes(r.Size), formatDuration(r.Elapsed),
 		formatRate(float64(r.Fetched)/seconds), hexOf(r.Checksum), sources(r.Servers))
 	if r.Resumed > 0 {
-		line += fmt.Sprintf(", %s kept from an earlier run", formatBytes(r.Resumed))
+		line += fmt.Sprintf(", %s kept from %s", formatBytes(r.Resumed), v.origin())
 	}
 	v.say("%s", v.green(line))
 	v.result(r.Path)

@@ -42,7 +42,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 		}
 		return err
 	}
-	view := &getView{terminal: t}
+	view := &getView{terminal: t, only: len(cfg.Targets) == 1, local: true}
 	cfg.Events = view.event
 	result, err := transfer.Repair(ctx, cfg, string(c.File))
 	return view.ended(result, err, commandLine(args))

@@ -46,7 +46,7 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 
 // verify checks a file and lists the chunks that differ.
 func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path string) (*transfer.VerifyResult, error) {
-	view := &getView{terminal: t}
+	view := &getView{terminal: t, only: len(cfg.Targets) == 1}
 	cfg.Events = view.event
 	r, err := transfer.Verify(ctx, cfg, path)
 	if r != nil {

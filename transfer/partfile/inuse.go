@@ -1,0 +1,20 @@
+package partfile
+
+// InUse is the error Locked, with the holder, if another run is writing the part file of name at this moment. It is
+// nil when nobody does, or when that cannot be told. It is for a refusal that has another reason too, and keeps
+// nothing.
+func InUse(fsys FS, name string) error {
+	part, err := lstat(fsys, name+PartSuffix)
+	if err != nil || part.Kind != Regular {
+		return nil
+	}
+	h, err := fsys.Open(name + PartSuffix)
+	if err != nil {
+		return nil
+	}
+	defer h.Close()
+	if free, err := h.Lock(); err != nil || free {
+		return nil
+	}
+	return locked(fsys, name)
+}
