@@ -25,16 +25,17 @@ var (
 	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/partfile"}
 
 	rooms = map[string]room{
-		"wire":              {others: []string{quic + "/quicvarint"}},
-		"certs":             {others: []string{"golang.org/x/sys"}},
-		"transport":         {others: []string{quic, "golang.org/x/net/ipv4", "golang.org/x/sys"}},
-		"transfer":          {ours: below, others: []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
-		"transfer/manifest": {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
-		"transfer/vote":     {},
-		"transfer/schedule": {},
-		"transfer/partfile": {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
-		"cmd/malcolm":       {ours: below, others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},
-		"cmd/bench":         {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
+		"wire":                      {others: []string{quic + "/quicvarint"}},
+		"certs":                     {others: []string{"golang.org/x/sys"}},
+		"transport":                 {others: []string{quic, "golang.org/x/net/ipv4", "golang.org/x/sys"}},
+		"transfer":                  {ours: below, others: []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
+		"transfer/manifest":         {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
+		"transfer/vote":             {},
+		"transfer/schedule":         {},
+		"transfer/partfile/crashfs": {}, // for tests only: nobody may import it
+		"transfer/partfile":         {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
+		"cmd/malcolm":               {ours: below, others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},
+		"cmd/bench":                 {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
 	}
 )
 

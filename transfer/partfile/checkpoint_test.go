@@ -241,9 +241,9 @@ func TestTornAppend(t *testing.T) {
 		if err := f.Sync(); err != nil {
 			t.Fatal(err)
 		}
-		fsys.kill()
-		whole := fsys.content("x.part.journal")
-		fsys.put("x.part.journal", whole[:len(whole)-2*recordLen+torn])
+		fsys.Kill()
+		whole := fsys.Content("x.part.journal")
+		fsys.Put("x.part.journal", whole[:len(whole)-2*recordLen+torn])
 
 		want := map[int]bool{3: true, 1: torn >= recordLen, 0: true}
 		for _, chunk := range []int{0, 2} {
@@ -266,7 +266,7 @@ func TestTornAppend(t *testing.T) {
 			if err := f.Sync(); err != nil {
 				t.Fatal(err)
 			}
-			fsys.kill()
+			fsys.Kill()
 		}
 		f, err = Open(fsys, testOptions(Resume))
 		if err != nil {
@@ -424,7 +424,7 @@ func TestCacheOfAFailedSync(t *testing.T) {
 	if err := fill(f, string(right)); err != nil {
 		t.Fatal(err)
 	}
-	fsys.fail = func(op, _ string) error {
+	fsys.Fail = func(op, _ string) error {
 		if op == "datasync" {
 			return syscall.EIO
 		}
@@ -433,8 +433,8 @@ func TestCacheOfAFailedSync(t *testing.T) {
 	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("error %v, want %v", err, syscall.EIO)
 	}
-	fsys.kill()
-	if got := fsys.content("x.part"); string(got) != string(right) {
+	fsys.Kill()
+	if got := fsys.Content("x.part"); string(got) != string(right) {
 		t.Fatalf("the cache shows %q", got)
 	}
 	fsys.Remove("x.part.journal")

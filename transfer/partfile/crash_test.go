@@ -41,7 +41,7 @@ func newDownload(seed uint64, size int, o ...func(*download)) *download {
 		change(d)
 	}
 	if d.old != nil {
-		d.fs.put("x", d.old)
+		d.fs.Put("x", d.old)
 	}
 	return d
 }
@@ -66,7 +66,7 @@ func (d *download) run() error {
 	final := found.FinalState(o.Size)
 	if NeedsHash(final, true) {
 		final = FinalWrong
-		if bytes.Equal(d.fs.content("x"), d.right) {
+		if bytes.Equal(d.fs.Content("x"), d.right) {
 			final = FinalRight
 		}
 	}
@@ -175,13 +175,13 @@ func (d *download) sync(f *File) error {
 
 // claims are the chunks that the journal on the disk claims, with their records; nil without a usable journal.
 func (d *download) claims() map[int][16]byte {
-	h, _ := parseHeader(d.fs.content("x" + JournalSuffix))
+	h, _ := parseHeader(d.fs.Content("x" + JournalSuffix))
 	if h != d.options(Fetch).header() {
 		return nil
 	}
 	claims := map[int][16]byte{}
 	s := newSealer(h)
-	journal := d.fs.content("x" + JournalSuffix)
+	journal := d.fs.Content("x" + JournalSuffix)
 	scanRecords(bytes.NewReader(journal), &s, int64(len(journal)), func(r record) bool {
 		switch r.kind {
 		case recordGood:
@@ -196,7 +196,7 @@ func (d *download) claims() map[int][16]byte {
 
 // inspect says what is wrong with the disk after a crash.
 func (d *download) inspect() error {
-	final := d.fs.content("x")
+	final := d.fs.Content("x")
 	right := bytes.Equal(final, d.right) && final != nil
 	switch {
 	case d.committed && !right:
@@ -206,7 +206,7 @@ func (d *download) inspect() error {
 	case right:
 		return nil
 	}
-	part, claims := d.fs.content("x"+PartSuffix), d.claims()
+	part, claims := d.fs.Content("x"+PartSuffix), d.claims()
 	for chunk, xxh := range claims {
 		want := d.chunk(chunk)
 		if xxh != xxhOf(want) {
@@ -228,14 +228,14 @@ func (d *download) inspect() error {
 
 // damageOne spoils a recorded chunk of an unfinished file.
 func (d *download) damageOne() {
-	part := d.fs.content("x" + PartSuffix)
-	if bytes.Equal(d.fs.content("x"), d.right) {
+	part := d.fs.Content("x" + PartSuffix)
+	if bytes.Equal(d.fs.Content("x"), d.right) {
 		return // the part file may be a second name of the final one
 	}
 	for chunk := range d.claims() {
 		b := bytes.Repeat([]byte{'?'}, len(d.chunk(chunk)))
 		if chunk*crashChunk+len(b) <= len(part) {
-			d.fs.damage("x"+PartSuffix, int64(chunk*crashChunk), b)
+			d.fs.Damage("x"+PartSuffix, int64(chunk*crashChunk), b)
 			d.damaged[chunk] = b
 		}
 		return
@@ -247,18 +247,18 @@ func (d *download) finish() error {
 	if err := d.run(); err != nil {
 		return err
 	}
-	d.fs.crash()
-	if got := d.fs.content("x"); !bytes.Equal(got, d.right) {
+	d.fs.Crash()
+	if got := d.fs.Content("x"); !bytes.Equal(got, d.right) {
 		return fmt.Errorf("the final name holds %q at the end", got)
 	}
 	for _, name := range []string{"x" + PartSuffix, "x" + JournalSuffix} {
 		// The removal of the journal may be undone by a crash; another run finishes it.
-		if d.fs.content(name) != nil {
+		if d.fs.Content(name) != nil {
 			if err := d.run(); err != nil {
 				return err
 			}
 		}
-		if d.fs.content(name) != nil {
+		if d.fs.Content(name) != nil {
 			return fmt.Errorf("%s is left", name)
 		}
 	}
@@ -275,7 +275,7 @@ func (d *download) configure(replace, noLink, liars bool) {
 // fails are injected errors: the n-th operation op of a run fails, with what Linux says of it.
 func (d *download) fails(op string, n int) {
 	d.lostJournal = false
-	d.fs.fail = func(got, _ string) error {
+	d.fs.Fail = func(got, _ string) error {
 		if got == "renamenoreplace" && d.noLink {
 			return errors.ErrUnsupported
 		}
@@ -301,16 +301,16 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			for at := 1; ; at++ {
 				d := newDownload(seed, 4*crashChunk+7, func(d *download) { d.configure(c.replace, c.noLink, c.liars) })
 				d.fails("", 0)
-				d.fs.crashAt = at
+				d.fs.CrashAt = at
 				err := d.run()
-				if !d.fs.down {
+				if !d.fs.Down() {
 					if err != nil {
 						t.Fatalf("%+v, seed %d: %v", c, seed, err)
 					}
 					break
 				}
 				crashes++
-				d.fs.crash()
+				d.fs.Crash()
 				if err := d.inspect(); err != nil {
 					t.Fatalf("%+v, seed %d, crash in operation %d: %v", c, seed, at, err)
 				}
@@ -339,18 +339,18 @@ func TestCrashProperty(t *testing.T) {
 		ops := []string{"", "write", "datasync", "sync", "syncdir", "truncate", "allocate", "rename", "link", "remove", "create", "read"}
 		for range rapid.IntRange(0, 6).Draw(t, "runs") {
 			d.fails(rapid.SampledFrom(ops).Draw(t, "fails"), rapid.IntRange(1, 6).Draw(t, "nth"))
-			d.fs.crashAt = rapid.IntRange(0, 90).Draw(t, "crashAt")
+			d.fs.CrashAt = rapid.IntRange(0, 90).Draw(t, "crashAt")
 			err := d.run()
 			if d.lostJournal {
 				clear(d.synced)
 			}
-			if d.fs.down || rapid.Bool().Draw(t, "crash") {
-				d.fs.crash()
+			if d.fs.Down() || rapid.Bool().Draw(t, "crash") {
+				d.fs.Crash()
 				if err := d.inspect(); err != nil {
 					t.Fatal(err)
 				}
 			} else {
-				d.fs.kill()
+				d.fs.Kill()
 			}
 			if err == nil {
 				break

@@ -133,8 +133,8 @@ func TestSenselessJournal(t *testing.T) {
 // claimsOf opens a full part file of testHeader with this journal, and says what it claims and how.
 func claimsOf(t *testing.T, fsys *crashFS, journal []byte) (claims map[int][16]byte, usable bool, err error) {
 	t.Helper()
-	fsys.put("x.part", rightBytes(testHeader.Size))
-	fsys.put("x.part.journal", journal)
+	fsys.Put("x.part", rightBytes(testHeader.Size))
+	fsys.Put("x.part.journal", journal)
 	f, err := Open(fsys, testOptions(Resume))
 	if err != nil {
 		return nil, false, err
