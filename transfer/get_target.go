@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync/atomic"
 
@@ -29,9 +30,7 @@ func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (part
 	d := partfile.Decide(final, part, g.cfg.Resume, g.cfg.Force)
 	switch d.Action {
 	case partfile.AlreadyRight:
-		g.result.AlreadyRight = true
-		g.result.Path = fsys.Path(name)
-		_ = partfile.FinishLeftover(fsys, name) // the file is right, whatever stays beside it
+		return d, g.alreadyRight(fsys, fsys.Path(name))
 	case partfile.Refuse:
 		if final == partfile.FinalNone {
 			if err := partfile.InUse(fsys, name); err != nil {
@@ -45,6 +44,18 @@ func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (part
 		return d, &TargetError{Path: path, Final: final, Part: part, Unfinished: found.Header, Hint: d.Hint}
 	}
 	return d, nil
+}
+
+// alreadyRight ends a run that found the right file, and what an earlier run
+// left beside it. That the file's name could not be made durable is an error;
+// what could not be removed stays.
+func (g *getting) alreadyRight(fsys partfile.FS, path string) error {
+	err := partfile.FinishLeftover(fsys, g.result.Name)
+	if e, ok := errors.AsType[*partfile.Error](err); ok && e.Op != "remove" && e.Reason != partfile.Locked {
+		return err
+	}
+	g.result.AlreadyRight, g.result.Path = true, path
+	return nil
 }
 
 // header is what the journal of this download says of it.

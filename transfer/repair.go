@@ -53,16 +53,16 @@ func (g *getting) repair(ctx context.Context, path string) error {
 	if err := g.obtainManifest(ctx, t); err != nil {
 		return err
 	}
+	fsys := g.cfg.open(root)
 	size, bad, err := g.compare(ctx, t, file, path)
 	if err != nil {
 		return err
 	}
 	if size == g.layout.Size && len(bad) == 0 {
-		g.result.AlreadyRight, g.result.Path = true, path
-		return nil
+		return g.alreadyRight(fsys, path)
 	}
 	g.seed = newSeed(file, path, g.layout.Chunks, bad)
-	return g.fill(ctx, t, g.cfg.open(root), partfile.Decision{Action: partfile.Resume, Replace: true})
+	return g.fill(ctx, t, fsys, partfile.Decision{Action: partfile.Resume, Replace: true})
 }
 
 var errLink = errors.New("is a symbolic link; name the file itself")
