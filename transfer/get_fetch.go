@@ -60,7 +60,8 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	s := g.look()
 	g.toCheck = s.bytes()
 	g.emit(Started{
-		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: g.toCheck, Sparse: g.part.Sparse(),
+		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: g.toCheck,
+		Sparse: g.part.Sparse() && !g.cfg.SkipPreallocate,
 	})
 	g.wg.Go(func() { g.checkPart(ctx, s) })
 	g.wg.Go(func() { g.checkpoints(ctx) })
