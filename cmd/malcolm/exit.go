@@ -134,6 +134,11 @@ func hints(err error) []string {
 			return []string{"malcolm repair mends it from the servers, fetching only what differs"}
 		}
 		return nil
+	case *transfer.FinishedError:
+		if e.SHA256 != nil {
+			return []string{"if it is the right file all the same: run this again with -r, and without --checksum"}
+		}
+		return nil
 	case *certs.KeyFileError:
 		return nil
 	}

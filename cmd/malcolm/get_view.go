@@ -296,7 +296,9 @@ func (v *getView) failed(r *transfer.Result, err error, resume string) {
 	if r.Part != "" {
 		if _, refused := errors.AsType[*transfer.TargetError](err); !refused {
 			v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
-			v.hint("to continue: " + resume)
+			if e, ok := errors.AsType[*transfer.FinishedError](err); !ok || e.SHA256 == nil {
+				v.hint("to continue: " + resume)
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ import (
 //	again CODE              run the command that the last stderr says continues
 //	snapshot, unchanged     remember every file outside of the homes; compare with it
 //
-// and those of script_files_test.go and script_net_test.go. What is still
+// and those of script_files_test.go, script_net_test.go and script_repair_test.go. What is still
 // running at the end of a script is sent SIGINT and must then exit with 0.
 
 // hangTime is when a script gives up on a process: far beyond anything that
@@ -76,6 +76,12 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"hold":      withoutNeg((*script).hold),
 	"udpecho":   withoutNeg((*script).udpEcho),
 	"otherquic": withoutNeg((*script).otherQUIC),
+	"cut":       withoutNeg((*script).cut),
+	"grow":      withoutNeg((*script).grow),
+	"hasmode":   withoutNeg((*script).hasMode),
+	"sha256sum": withoutNeg((*script).sha256sum),
+	"settle":    withoutNeg((*script).settle),
+	"journal":   withoutNeg((*script).journal),
 }
 
 // A script is one script's run. Its methods are called by the script's
