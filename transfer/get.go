@@ -145,16 +145,17 @@ func newGetting(cfg GetConfig) *getting {
 		cfg.open = partfile.Dir
 	}
 	g := &getting{
-		cfg:     cfg,
-		begun:   time.Now(),
-		inbox:   make(chan func(), 256),
-		limit:   newLimiter(cfg.Limit),
-		pieces:  newBufferPool(pieces, pieceSize),
-		windows: transport.NewWindowBudget(transport.DefaultWindows),
-		fetches: make(map[int]*fetch),
+		cfg:      cfg,
+		begun:    time.Now(),
+		inbox:    make(chan func(), 256),
+		limit:    newLimiter(cfg.Limit),
+		pieces:   newBufferPool(pieces, pieceSize),
+		windows:  transport.NewWindowBudget(transport.DefaultWindows),
+		fetches:  make(map[int]*fetch),
+		partials: make(map[int]*partial),
 	}
 	for i, t := range cfg.Targets {
-		g.peers = append(g.peers, &peer{index: i, target: t})
+		g.peers = append(g.peers, &peer{index: i, target: t, down: make(chan struct{}, 1)})
 	}
 	return g
 }
@@ -181,24 +182,27 @@ type getting struct {
 	addrs addrSet
 
 	// loop
-	peers    []*peer
-	ballot   *vote.Ballot
-	voted    *vote.Group // nil before the vote is decided
-	answers  int         // how many servers have answered
-	needed   bool        // without a server the run cannot go on
-	source   *peer       // whose manifest was taken
-	schedule *schedule.Schedule
-	layout   schedule.Config
-	fetches  map[int]*fetch  // by range ID
-	fetching context.Context // of the fetches
-	meter    schedule.Meter
-	arrived  int64         // bytes since the last sample
-	checked  int64         // bytes of an earlier run that were looked at
-	toCheck  int64         // of so many
-	hashed   *atomic.Int64 // bytes hashed of the file that has the final name; nil: not doing that
-	differs  bool          // a ListDiffers was told
-	fatal    error
-	result   Result
+	peers      []*peer
+	ballot     *vote.Ballot
+	voted      *vote.Group // nil before the vote is decided
+	answers    int         // how many servers have answered
+	progressed time.Time   // when the vote was decided, or the last chunk came since
+	needed     bool        // without a server the run cannot go on
+	source     *peer       // whose manifest was taken
+	schedule   *schedule.Schedule
+	layout     schedule.Config
+	fetches    map[int]*fetch  // by range ID
+	fetching   context.Context // of the fetches
+	meter      schedule.Meter
+	arrived    int64            // bytes since the last sample
+	checked    int64            // bytes of an earlier run that were looked at
+	toCheck    int64            // of so many
+	hashed     *atomic.Int64    // bytes hashed of the file that has the final name; nil: not doing that
+	differs    bool             // a ListDiffers was told
+	partials   map[int]*partial // by chunk: what ranges that ended early had of it
+	word       time.Time        // when it is said again that no server is left; zero: one is
+	fatal      error
+	result     Result
 }
 
 func (g *getting) run(ctx context.Context) error {
@@ -432,25 +436,25 @@ func (systemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
 	return transport.DialUDP(remote)
 }
 
-// addrSet remembers which addresses are in use, so that a server that is given
-// twice is used once. Any goroutine may call take.
+// addrSet remembers which peer uses which address, so that a server that is
+// given twice is used once. Any goroutine may call take.
 type addrSet struct {
 	mu   sync.Mutex
-	used map[netip.AddrPort]bool
+	used map[netip.AddrPort]*peer
 }
 
-// take reports whether the address was free, and uses it.
-func (a *addrSet) take(addr netip.AddrPort) bool {
+// take reports whether a peer may use an address: nobody else does.
+func (a *addrSet) take(addr netip.AddrPort, p *peer) bool {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.used[addr] {
-		return false
+	if owner := a.used[addr]; owner != nil {
+		return owner == p
 	}
 	if a.used == nil {
-		a.used = make(map[netip.AddrPort]bool)
+		a.used = make(map[netip.AddrPort]*peer)
 	}
-	a.used[addr] = true
+	a.used[addr] = p
 	return true
 }
 
@@ -458,9 +462,13 @@ func (a *addrSet) take(addr netip.AddrPort) bool {
 type peer struct {
 	index  int
 	target Target
+	ctx    context.Context    // of its contact: for as long as it may be of use
+	stop   context.CancelFunc // ends ctx; any goroutine may call it
+	down   chan struct{}      // receives when a contact's server has no connection left
+	remote atomic.Pointer[netip.AddrPort]
 
 	// loop
-	conn    *transport.Conn // nil before it is connected
+	conns   []*connection // connections; none unless it takes part or waits for the vote
 	id      certs.ServerID
 	offer   wire.Offer
 	state   PeerState
@@ -473,5 +481,7 @@ type peer struct {
 	arrived int64         // bytes of ranges, good or not
 	sampled int64         // arrived at the last sample
 	bad     int           // chunks that were refused
+	away    bool          // it was lost, and has sent nothing good since
+	doubted bool          // its manifest was refused before
 	failing int           // ranges that ended early since the last good chunk
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -15,6 +16,13 @@ import (
 )
 
 const (
+	// firstPause, longestPause: see backOff. steadyTime is how long a server
+	// must have been there for the pauses to begin anew.
+	firstPause   = 500 * time.Millisecond
+	longestPause = 15 * time.Second
+	steadyTime   = 30 * time.Second
+	// raceTime is RFC 8305's Connection Attempt Delay.
+	raceTime = 250 * time.Millisecond
 	// limitedWindow is a stream's window with a limited rate, in seconds of a
 	// server's share of it. QUIC tells the sender of progress each time that a
 	// quarter of the window was read, and that must be well before the sender
@@ -59,38 +67,91 @@ func (e *ProtocolError) Error() string { return "breaks the protocol: " + e.Err.
 
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
-// contact runs beside the loop: it connects to one server, asks what it
-// offers, and stays until the connection or the run ends.
-func (g *getting) contact(ctx context.Context, p *peer) {
+// contact runs beside the loop for as long as a server may be of use: it
+// connects, asks what the server offers, and stays until the last connection
+// has ended; then it tries again, after a pause that doubles each time.
+func (g *getting) contact(p *peer) {
+	var pause backOff
+	for {
+		begun := time.Now()
+		if final := g.visit(p.ctx, p); final || p.ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) >= steadyTime {
+			pause = backOff{}
+		}
+		if sleep(p.ctx, pause.next()) != nil {
+			return
+		}
+	}
+}
+
+// visit is one try of contact. It reports true when another one has no use.
+func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
 	deadline := time.Now().Add(g.cfg.ConnectTimeout)
 	conn, err := g.connect(ctx, p, deadline)
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return
+		return isFinal(err)
 	}
 	defer conn.Close(uint64(wire.CloseDone), "")
 	id, err := certs.PeerID(conn.TLS())
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return
+		return true
 	}
-	g.post(func() { g.connected(p, conn, id) })
+	g.post(func() { g.connected(p, id) })
 	offer, m, err := g.hello(ctx, conn, deadline, func(i wire.Indexing) {
 		g.post(func() { g.indexing(p, i) })
 	})
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return
+		return isFinal(err)
 	}
-	g.post(func() { g.answered(p, offer, m) })
+	l := &connection{conn: conn}
+	g.post(func() { g.answered(p, l, id, offer, m) })
 	select {
 	case <-conn.Done():
-		g.post(func() { g.leave(p, PeerLost, conn.Err()) })
+		g.post(func() { g.connDown(p, l, conn.Err()) })
+	case <-ctx.Done():
+		return true
+	}
+	select {
+	case <-p.down:
 	case <-ctx.Done():
 	}
+	return false
 }
 
-// connect tries the addresses of a target one after the other.
+// isFinal reports whether a server that was not reached is not worth another
+// try.
+func isFinal(err error) bool {
+	var protocol *ProtocolError
+	var peer *transport.PeerError
+	switch {
+	case errors.Is(err, errDuplicate), errors.Is(err, errImpatient), errors.As(err, &protocol):
+		return true
+	case errors.As(err, &peer):
+		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
+	}
+	return false
+}
+
+// A backOff is the pauses between tries: none, then half a second, doubling.
+// The zero backOff is ready to use.
+type backOff struct{ last time.Duration }
+
+// next returns the next pause, a quarter more or less at random, so that
+// clients that lost a server together do not come back together.
+func (b *backOff) next() time.Duration {
+	now := b.last
+	b.last = min(max(2*b.last, firstPause), longestPause)
+	return now - now/4 + time.Duration(rand.Int64N(int64(now/2)+1))
+}
+
+// connect finds the way to a target. Several addresses are tried as RFC 8305
+// says: the families in turn, the next one each time that the last has failed
+// or is slow; the first that answers is used.
 func (g *getting) connect(ctx context.Context, p *peer, deadline time.Time) (*transport.Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -101,18 +162,96 @@ func (g *getting) connect(ctx context.Context, p *peer, deadline time.Time) (*tr
 	if err != nil {
 		return nil, &ResolveError{Host: p.target.Host, Err: err}
 	}
-	err = errDuplicate
-	for _, addr := range addrs {
-		remote := netip.AddrPortFrom(addr, p.target.Port)
-		if !g.addrs.take(remote) {
-			continue
-		}
-		var conn *transport.Conn
-		if conn, err = g.dial(ctx, remote); err == nil {
-			return conn, nil
+	var remotes []netip.AddrPort
+	for _, addr := range inTurn(addrs) {
+		if remote := netip.AddrPortFrom(addr, p.target.Port); g.addrs.take(remote, p) {
+			remotes = append(remotes, remote)
 		}
 	}
-	return nil, g.timedOut(ctx, err)
+	if len(remotes) == 0 {
+		return nil, errDuplicate
+	}
+	conn, remote, err := race(ctx, remotes, g.dial)
+	if err != nil {
+		return nil, g.timedOut(ctx, err)
+	}
+	p.remote.Store(&remote)
+	return conn, nil
+}
+
+// inTurn sorts addresses so that the families alternate, the first one's first
+// (RFC 8305, section 4).
+func inTurn(addrs []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr
+	first := addrs[0].Unmap().Is4()
+	for _, a := range addrs {
+		if a.Unmap().Is4() == first {
+			families[0] = append(families[0], a)
+		} else {
+			families[1] = append(families[1], a)
+		}
+	}
+	var sorted []netip.Addr
+	for i := range max(len(families[0]), len(families[1])) {
+		for _, f := range families {
+			if i < len(f) {
+				sorted = append(sorted, f[i])
+			}
+		}
+	}
+	return sorted
+}
+
+// race dials addresses one after the other, not waiting longer than raceTime
+// for each before the next, and returns the first connection (RFC 8305, section
+// 5). The error is that of the first address.
+func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
+	type outcome struct {
+		i    int
+		conn *transport.Conn
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, len(remotes))
+	errs := make([]error, len(remotes))
+	started, ended := 0, 0
+	start := func() {
+		i := started
+		started++
+		go func() {
+			conn, err := dial(ctx, remotes[i])
+			outcomes <- outcome{i, conn, err}
+		}()
+	}
+	var won outcome
+	start()
+	for ended < started {
+		var next <-chan time.Time
+		if started < len(remotes) && won.conn == nil {
+			next = time.After(raceTime)
+		}
+		select {
+		case o := <-outcomes:
+			ended++
+			errs[o.i] = o.err
+			switch {
+			case o.conn != nil && won.conn == nil:
+				won = o
+				cancel()
+			case o.conn != nil:
+				o.conn.Close(uint64(wire.CloseDone), "")
+			case started < len(remotes) && won.conn == nil && ctx.Err() == nil:
+				start()
+			}
+		case <-next:
+			start()
+		}
+	}
+	if won.conn == nil {
+		return nil, netip.AddrPort{}, errs[0]
+	}
+	return won.conn, remotes[won.i], nil
 }
 
 func (g *getting) dial(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {

@@ -9,8 +9,8 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Progress], [ReadingBack] or
-// [Finishing].
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Progress],
+// [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -88,6 +88,15 @@ type Lost struct {
 	Left   int // servers that still take part; -1 before the vote is over
 }
 
+// Back says that a server that was lost sends again.
+type Back struct{ Target Target }
+
+// Waiting says that no server is left and that the run goes on trying to reach
+// those that were lost.
+type Waiting struct {
+	Left time.Duration // until it gives up
+}
+
 // Progress is told every interval.
 type Progress struct {
 	Phase    Phase
@@ -120,6 +129,8 @@ func (ChunkRefused) getEvent()    {}
 func (ListDiffers) getEvent()     {}
 func (ManifestRefused) getEvent() {}
 func (Lost) getEvent()            {}
+func (Back) getEvent()            {}
+func (Waiting) getEvent()         {}
 func (Progress) getEvent()        {}
 func (ReadingBack) getEvent()     {}
 func (Finishing) getEvent()       {}
@@ -170,6 +181,7 @@ type ServerReport struct {
 	BadChunks int           // chunks that were refused
 	Rate      float64       // bytes a second, smoothed; 0 when it does not take part
 	RTT       time.Duration // smoothed round trip; 0 without a connection
+	Conns     int           // connections, while it takes part
 	Indexing  float64       // 0 to 1 while State is PeerIndexing
 	Err       error         // why it does not take part; nil when it does
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/certs"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
@@ -39,7 +40,8 @@ func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong
 type fetch struct {
 	schedule.Range
 	peer   *peer
-	conn   *transport.Conn
+	conn   *connection
+	resume *partial           // what there is of the first chunk already; nil: nothing
 	ctx    context.Context    // ends when the range is not wanted any more
 	cancel context.CancelFunc // ends ctx; any goroutine may call it
 
@@ -48,8 +50,24 @@ type fetch struct {
 	waiting atomic.Bool  // for the network, not for malcolm itself
 	heard   atomic.Int64 // when bytes last came, in nanoseconds since 1970
 
+	// The fetch's own until it has ended.
+	rest    *partial // of a chunk that it could not finish; nil: none
+	resumed bool     // resume was used
+	hasher  *manifest.Hasher
+
 	// loop
 	sampled int64 // arrived at the last sample
+}
+
+// A partial is a chunk that was received in part when its range ended: the
+// ownership of its place, and the state of its hashing. Only a server of the
+// same ID goes on with it, so that blame stays exact.
+type partial struct {
+	chunk  int
+	at     int64 // bytes that are there
+	claim  *partfile.Claim
+	hasher *manifest.Hasher
+	id     certs.ServerID
 }
 
 // fetchAll fetches every chunk that is missing.
@@ -66,7 +84,7 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	g.wg.Go(func() { g.checkPart(ctx, s) })
 	g.wg.Go(func() { g.checkpoints(ctx) })
 	for _, p := range g.byRank() {
-		g.schedule.Join(p.index, p.conn.Stats().MinRTT, now)
+		g.schedule.Join(p.index, p.minRTT(), now)
 	}
 	g.fetching = ctx
 	g.dispatch(now)
@@ -103,20 +121,64 @@ func (g *getting) dispatch(now time.Time) {
 	}
 	for _, r := range a.Fetch {
 		p := g.peers[r.Server]
-		f := &fetch{Range: r, peer: p, conn: p.conn}
+		conn := p.pick()
+		if conn == nil {
+			g.schedule.End(r.ID)
+			continue
+		}
+		conn.fetches++
+		f := &fetch{Range: r, peer: p, conn: conn, resume: g.takePartials(r, p)}
 		f.ctx, f.cancel = context.WithCancel(g.fetching)
 		f.heard.Store(now.UnixNano())
 		f.waiting.Store(true)
 		g.fetches[r.ID] = f
 		g.wg.Go(func() {
 			err := g.fetchRange(f.ctx, f)
+			if f.resume != nil && !f.resumed {
+				f.rest = f.resume
+			}
 			g.post(func() { g.ended(f, err) })
 		})
 	}
 }
 
+// takePartials returns what there is of a range's first chunk, if its server
+// may go on with it; what there is of its other chunks is given up.
+func (g *getting) takePartials(r schedule.Range, p *peer) (first *partial) {
+	if len(g.partials) == 0 {
+		return nil
+	}
+	for c := r.First; c < r.First+r.Count; c++ {
+		rest := g.partials[c]
+		if rest == nil {
+			continue
+		}
+		delete(g.partials, c)
+		if c == r.First && rest.id == p.id {
+			first = rest
+		} else {
+			rest.claim.Release()
+		}
+	}
+	return first
+}
+
+// keepPartial takes what a fetch that has ended left of a chunk, if that can be
+// of use.
+func (g *getting) keepPartial(f *fetch) {
+	rest := f.rest
+	switch {
+	case rest == nil:
+	case (f.peer.state == PeerServing || f.peer.state == PeerLost) && !f.peer.judging && !g.part.Marked(rest.chunk):
+		g.partials[rest.chunk] = rest
+	default:
+		rest.claim.Release()
+	}
+}
+
 // sample tells the schedule what has arrived, and lets it act on it.
 func (g *getting) sample(now time.Time) {
+	g.checkLeft(now)
 	if g.schedule == nil {
 		return
 	}
@@ -130,7 +192,7 @@ func (g *getting) sample(now time.Time) {
 	}
 	for _, p := range g.peers {
 		if p.state == PeerServing {
-			g.schedule.Sample(p.index, p.arrived-p.sampled, p.conn.Stats().MinRTT, now)
+			g.schedule.Sample(p.index, p.arrived-p.sampled, p.minRTT(), now)
 		}
 		p.sampled = p.arrived
 	}
@@ -156,6 +218,8 @@ func (g *getting) ended(f *fetch, err error) {
 	f.cancel()
 	g.schedule.Arrived(f.ID, g.count(f), now)
 	delete(g.fetches, f.ID)
+	f.conn.fetches--
+	g.keepPartial(f)
 	g.schedule.End(f.ID)
 	var disk *partfile.Error
 	var wrong *wrongChunkError
@@ -168,15 +232,26 @@ func (g *getting) ended(f *fetch, err error) {
 		g.refused(f.peer, wrong.chunk)
 	case blame(err) != PeerLost:
 		g.leave(f.peer, blame(err), err)
+	case connEnded(f.conn):
+		g.connDown(f.peer, f.conn, f.conn.conn.Err())
 	default:
 		g.backOff(f.peer, err, now)
 	}
 	g.dispatch(now)
 }
 
+// connEnded reports whether a connection is over.
+func connEnded(c *connection) bool {
+	select {
+	case <-c.conn.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // backOff lets a server rest whose range ended without a fault of its bytes, and
-// gives it up when that goes on. When the connection is what ended, its contact
-// says so too.
+// gives it up when that goes on.
 func (g *getting) backOff(p *peer, err error, now time.Time) {
 	if p.failing++; p.failing >= maxFailing {
 		g.leave(p, PeerLost, err)
@@ -200,7 +275,7 @@ func (g *getting) refused(p *peer, chunk int) {
 			f.cancel()
 		}
 	}
-	conn, ctx := p.conn, g.fetching
+	conn, ctx := p.pick().conn, g.fetching
 	g.wg.Go(func() {
 		changed := g.offersElse(ctx, conn)
 		g.post(func() { g.judged(p, chunk, changed) })
@@ -246,7 +321,10 @@ func (g *getting) judged(p *peer, chunk int, changed bool) {
 // one after the other.
 func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
 	offset, length := g.layout.Span(f.Range)
-	st, err := f.conn.OpenStream(ctx)
+	if f.resume != nil {
+		offset, length = offset+f.resume.at, length-f.resume.at
+	}
+	st, err := f.conn.conn.OpenStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -265,9 +343,8 @@ func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
 	case h.Length != uint64(length):
 		return &ProtocolError{Err: fmt.Errorf("%d bytes where %d were asked for", h.Length, length)}
 	}
-	var hasher manifest.Hasher
 	for c := f.First; c < f.First+f.Count; c++ {
-		if err := g.fetchChunk(ctx, f, st, &hasher, c); err != nil {
+		if err := g.fetchChunk(ctx, f, st, c); err != nil {
 			return err
 		}
 	}
@@ -284,38 +361,67 @@ func atEnd(st *transport.Stream) error {
 	return nil
 }
 
-// fetchChunk reads one chunk: into the part file as it comes, and marks it
-// once its value matches.
-func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, hasher *manifest.Hasher, chunk int) error {
+// beginChunk returns where to go on with a chunk: from what there is of it, or
+// from its start.
+func (g *getting) beginChunk(f *fetch, chunk int) (*partial, error) {
+	if f.resume != nil && f.resume.chunk == chunk {
+		f.resumed = true
+		return f.resume, nil
+	}
 	claim, ok := g.part.Claim(chunk)
 	if !ok {
-		return fmt.Errorf("malcolm: internal error: chunk %d has an owner", chunk)
+		return nil, fmt.Errorf("malcolm: internal error: chunk %d has an owner", chunk)
 	}
-	defer claim.Release()
-	hasher.Reset(g.layout.Size, chunk)
-	for at := int64(0); hasher.Remaining() > 0; {
-		n, err := g.fetchPiece(ctx, f, st, hasher, claim, at)
+	if f.hasher == nil {
+		f.hasher = new(manifest.Hasher)
+	}
+	f.hasher.Reset(g.layout.Size, chunk)
+	return &partial{chunk: chunk, claim: claim, hasher: f.hasher, id: f.peer.id}, nil
+}
+
+// fetchChunk reads one chunk: into the part file as it comes, and marks it
+// once its value matches.
+func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, chunk int) error {
+	c, err := g.beginChunk(f, chunk)
+	if err != nil {
+		return err
+	}
+	for c.hasher.Remaining() > 0 {
+		n, err := g.fetchPiece(ctx, f, st, c)
+		if err == nil {
+			err = g.limit.wait(ctx, n)
+		}
 		if err != nil {
-			return err
-		}
-		at += int64(n)
-		if err := g.limit.wait(ctx, n); err != nil {
-			return err
+			return g.interrupt(f, c, err)
 		}
 	}
-	value, xxh := hasher.Sum()
+	value, xxh := c.hasher.Sum()
 	if value != g.manifest.Value(chunk) {
+		c.claim.Release()
 		return &wrongChunkError{chunk}
 	}
-	if err := claim.Mark(xxh); err != nil {
+	if err := c.claim.Mark(xxh); err != nil {
 		return err
 	}
 	g.post(func() { g.gotChunk(f.peer, chunk, xxh) })
 	return nil
 }
 
+// interrupt keeps what has come of a chunk when its stream ends early, for a
+// server of the same ID to go on with.
+func (g *getting) interrupt(f *fetch, c *partial, err error) error {
+	var disk *partfile.Error
+	if c.at == 0 || c.at == c.at+c.hasher.Remaining() || errors.As(err, &disk) || blame(err) != PeerLost {
+		c.claim.Release()
+		return err
+	}
+	f.hasher = nil
+	f.rest = c
+	return err
+}
+
 // fetchPiece waits until the stream has bytes, and only then holds a buffer.
-func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, hasher *manifest.Hasher, claim *partfile.Claim, at int64) (int, error) {
+func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, c *partial) (int, error) {
 	f.waiting.Store(true)
 	var one [1]byte
 	if _, err := st.Peek(one[:]); err != nil {
@@ -328,17 +434,21 @@ func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream
 		return 0, err
 	}
 	defer g.pieces.put(buf)
-	want := min(int64(len(*buf)), hasher.Remaining())
+	want := min(int64(len(*buf)), c.hasher.Remaining())
 	n, err := st.Read((*buf)[:g.limit.piece(int(want))])
 	if n == 0 && err != nil {
 		return 0, g.replyError(err)
 	}
 	f.arrived.Add(int64(n))
 	p := (*buf)[:n]
-	if _, err := hasher.Write(p); err != nil {
+	if err := c.claim.WriteAt(p, c.at); err != nil {
 		return 0, err
 	}
-	return n, claim.WriteAt(p, at)
+	if _, err := c.hasher.Write(p); err != nil {
+		return 0, err
+	}
+	c.at += int64(n)
+	return n, nil
 }
 
 // gotChunk runs in the loop.
@@ -347,6 +457,11 @@ func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 	g.schedule.Good(chunk)
 	p.bytes += n
 	p.failing = 0
+	g.progressed = time.Now()
+	if p.away && p.state == PeerServing {
+		p.away = false
+		g.emit(Back{Target: p.target})
+	}
 	g.result.Fetched += n
 	if xxh != g.manifest.XXH3(chunk) && !g.differs {
 		g.differs = true

@@ -63,11 +63,11 @@ func (g *getting) obtainManifest(ctx context.Context, t *clocks) error {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var last *manifestRequest
-	asked := make(map[*peer]bool)
+	asked := make(map[*connection]bool) // one that is lost and comes back is asked again
 	next := func() {
 		for _, p := range g.byRank() {
-			if !asked[p] {
-				asked[p] = true
+			if c := p.conns[0]; !asked[c] {
+				asked[c] = true
 				last = g.requestManifest(asking, p)
 				return
 			}
@@ -117,7 +117,7 @@ func (r *manifestRequest) idle() time.Duration {
 func (g *getting) requestManifest(ctx context.Context, p *peer) *manifestRequest {
 	r := &manifestRequest{}
 	r.progress.Store(time.Now().UnixNano())
-	conn, offer := p.conn, p.offer
+	conn, offer := p.conns[0].conn, p.offer
 	g.wg.Go(func() {
 		m, err := g.askManifest(ctx, conn, offer, r)
 		g.post(func() { g.gotManifest(ctx, p, r, m, err) })
@@ -153,7 +153,10 @@ func (g *getting) gotManifest(ctx context.Context, p *peer, r *manifestRequest, 
 		return
 	}
 	r.failed = true
-	g.emit(ManifestRefused{Target: p.target, Err: err})
+	if !p.doubted {
+		p.doubted = true
+		g.emit(ManifestRefused{Target: p.target, Err: err})
+	}
 	g.leave(p, blame(err), err)
 }
 

@@ -53,7 +53,7 @@ func (g *getting) reports() []ServerReport {
 			r.Indexing = p.indexed
 		}
 		if p.state == PeerServing {
-			r.RTT = p.conn.Stats().SmoothedRTT
+			r.RTT, r.Conns = p.conns[0].conn.Stats().SmoothedRTT, len(p.conns)
 			if g.schedule != nil {
 				r.Rate = g.schedule.Rate(p.index)
 			}

@@ -8,7 +8,6 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/vote"
-	"malcolm/transport"
 	"malcolm/wire"
 )
 
@@ -17,7 +16,8 @@ import (
 func (g *getting) vote(ctx context.Context, t *clocks) error {
 	g.ballot = vote.New(len(g.peers), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})
 	for _, p := range g.peers {
-		g.wg.Go(func() { g.contact(ctx, p) })
+		p.ctx, p.stop = context.WithCancel(ctx)
+		g.wg.Go(func() { g.contact(p) })
 	}
 	if err := g.loop(ctx, t, func() bool { return g.ballot.Closed(time.Now()) }); err != nil {
 		return err
@@ -31,6 +31,7 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 		return &UndecidedError{Targets: g.cfg.Targets, Result: r, Quorum: g.cfg.Quorum}
 	}
 	g.voted = &r.Groups[r.Winner]
+	g.progressed = time.Now()
 	g.result.Name, g.result.Size, g.result.Checksum = r.Name, g.voted.Size, g.voted.Checksum
 	g.layout.Size = g.voted.Size
 	g.layout.ChunkSize = manifest.ChunkSize(g.voted.Size)
@@ -46,20 +47,33 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 }
 
 // connected runs in the loop, as do all that follow.
-func (g *getting) connected(p *peer, conn *transport.Conn, id certs.ServerID) {
-	p.conn, p.id = conn, id
-	g.emit(Connected{Target: p.target, ID: id})
+func (g *getting) connected(p *peer, id certs.ServerID) {
+	if p.id == (certs.ServerID{}) {
+		p.id = id
+		g.emit(Connected{Target: p.target, ID: id})
+	}
 }
 
 func (g *getting) indexing(p *peer, i wire.Indexing) {
-	p.state = PeerIndexing
+	switch p.state {
+	case PeerLost: // it was in the vote already; what it makes now is another version, or it was restarted
+	case PeerConnecting, PeerNotReached:
+		p.state = PeerIndexing
+	}
 	p.indexed = 1
 	if i.Total > 0 {
 		p.indexed = float64(i.Done) / float64(i.Total)
 	}
 }
 
+// notReached says that a try to reach a server failed. Only the first one is
+// told of: whether a later one works decides when it does.
 func (g *getting) notReached(p *peer, err error) {
+	switch p.state {
+	case PeerConnecting, PeerIndexing:
+	default:
+		return
+	}
 	p.state, p.err = PeerNotReached, err
 	if errors.Is(err, errDuplicate) {
 		p.state = PeerDuplicate
@@ -74,9 +88,20 @@ func (g *getting) notReached(p *peer, err error) {
 }
 
 // answered takes a server's offer: into the vote, or, when that is over,
-// straight to the servers that take part or are left out.
-func (g *getting) answered(p *peer, offer wire.Offer, m wire.Manifest) {
-	p.state, p.offer, p.inline = PeerAnswered, offer, m
+// straight to the servers that take part or are left out. A server that was
+// lost and is back must be what it was.
+func (g *getting) answered(p *peer, l *connection, id certs.ServerID, offer wire.Offer, m wire.Manifest) {
+	select {
+	case <-p.down: // of an earlier connection
+	default:
+	}
+	if p.state == PeerLost {
+		g.returned(p, l, id, offer)
+		return
+	}
+	p.id = id
+	p.conns = []*connection{l}
+	p.state, p.err, p.offer, p.inline = PeerAnswered, nil, offer, m
 	p.rank = g.answers
 	g.answers++
 	if g.ballot != nil {
@@ -93,36 +118,60 @@ func (g *getting) answered(p *peer, offer wire.Offer, m wire.Manifest) {
 	}
 }
 
+var (
+	errOtherID    = errors.New("came back with another server ID")
+	errOtherOffer = errors.New("came back with another file")
+)
+
+// returned takes back a server that was lost.
+func (g *getting) returned(p *peer, l *connection, id certs.ServerID, offer wire.Offer) {
+	var err error
+	switch {
+	case id != p.id:
+		err = errOtherID
+	case offer.Checksum != p.offer.Checksum || offer.Size != p.offer.Size:
+		err = errOtherOffer
+	}
+	if err != nil {
+		p.state, p.err = PeerChanged, err
+		p.stop()
+		g.emit(Lost{Target: p.target, State: p.state, Err: err, Left: g.serving()})
+		g.noteLeft()
+		return
+	}
+	p.conns, p.state, p.err, p.failing = []*connection{l}, PeerAnswered, nil, 0
+	if g.voted != nil {
+		g.admit(p)
+	}
+}
+
 // admit lets a server take part if it offers what was voted for.
 func (g *getting) admit(p *peer) {
 	if p.offer.Checksum != g.voted.Checksum || p.offer.Size != g.voted.Size {
 		p.state = PeerLeftOut
 		g.hangUp(p)
+		p.stop()
 		return
 	}
 	p.state = PeerServing
 	if g.schedule != nil {
-		g.schedule.Join(p.index, p.conn.Stats().MinRTT, time.Now())
+		g.schedule.Join(p.index, p.minRTT(), time.Now())
 		g.dispatch(time.Now())
 	}
 }
 
-// hangUp ends the connection to a server that is not needed any more.
-func (g *getting) hangUp(p *peer) {
-	if p.conn != nil {
-		p.conn.Close(uint64(wire.CloseDone), "")
-	}
-}
-
-// leave takes a server out of the run: it was lost, changed, or lied.
+// leave takes a server out of the run: it was lost, and may come back, or it
+// changed, or it lied.
 func (g *getting) leave(p *peer, state PeerState, err error) {
-	switch p.state {
-	case PeerAnswered: // before the vote is over: its answer stands
+	switch {
+	case p.state == PeerAnswered: // before the vote is over: its answer stands
 		p.state, p.err = state, err
+		g.hangUp(p)
 		g.emit(Lost{Target: p.target, State: state, Err: err, Left: -1})
 		return
-	case PeerServing:
-	default:
+	case p.state != PeerServing:
+		return
+	case p.judging && state == PeerLost: // what it sent is judged without it
 		return
 	}
 	p.state, p.err = state, err
@@ -135,7 +184,13 @@ func (g *getting) leave(p *peer, state PeerState, err error) {
 		}
 	}
 	g.hangUp(p)
-	g.emit(Lost{Target: p.target, State: state, Err: err, Left: g.serving()})
+	if state != PeerLost {
+		p.stop()
+	}
+	if state != PeerLost || !p.away {
+		g.emit(Lost{Target: p.target, State: state, Err: err, Left: g.serving()})
+	}
+	p.away = state == PeerLost
 	g.noteLeft()
 }
 
@@ -149,20 +204,36 @@ func (g *getting) serving() (n int) {
 	return n
 }
 
-// checkLeft returns an error when nobody is left who could send the file.
-func (g *getting) checkLeft() error {
+// noteLeft ends the run when nobody is left who could send what is missing,
+// and begins to wait when somebody may come back.
+func (g *getting) noteLeft() { g.checkLeft(time.Now()) }
+
+// checkLeft is also called while nothing happens: patience has an end. It is
+// counted from the last chunk that came, so that a server that comes back again
+// and again and sends nothing good uses it up.
+func (g *getting) checkLeft(now time.Time) {
+	if !g.needed || g.fatal != nil || g.complete() {
+		return
+	}
+	lost := false
 	for _, p := range g.peers {
 		switch p.state {
 		case PeerServing, PeerConnecting, PeerIndexing:
-			return nil
+			g.word = time.Time{}
+			return
+		case PeerLost:
+			lost = true
 		}
 	}
-	return &NoServerLeftError{Missing: g.layout.Size - g.good(), Servers: g.reports()}
+	if left := g.cfg.Patience - now.Sub(g.progressed); lost && left > 0 {
+		if !now.Before(g.word) {
+			g.word = now.Add(waitingEvery)
+			g.emit(Waiting{Left: left})
+		}
+		return
+	}
+	g.fatal = &NoServerLeftError{Missing: g.layout.Size - g.good(), Servers: g.reports()}
 }
 
-// noteLeft ends the run when nobody is left and something is still missing.
-func (g *getting) noteLeft() {
-	if g.needed && g.fatal == nil && !g.complete() {
-		g.fatal = g.checkLeft()
-	}
-}
+// waitingEvery is the time between two words of waiting for servers.
+const waitingEvery = 30 * time.Second

@@ -44,7 +44,7 @@ type ServerFlags struct {
 	Checksum       *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
 	Quorum         int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
 	ConnectTimeout Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing. Default ${default}."`
+	Patience       Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, or for one that was lost to come back. Default ${default}."`
 	Interval       Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	ColorFlags
 }

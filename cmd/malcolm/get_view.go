@@ -54,6 +54,10 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("%s: its manifest is not used: %s", e.Target, reason(e.Err))
 	case transfer.Lost:
 		v.lost(e)
+	case transfer.Back:
+		v.say("%s is back", e.Target)
+	case transfer.Waiting:
+		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
 	case transfer.ReadingBack:
 		v.say("reading %s back", formatBytes(e.Size))
 	case transfer.Progress:

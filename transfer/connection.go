@@ -1,0 +1,66 @@
+package transfer
+
+import (
+	"slices"
+	"time"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// A connection is one of those to a server. It belongs to the loop, but for conn,
+// whose methods anybody may call.
+type connection struct {
+	conn    *transport.Conn
+	fetches int  // ranges under way on it
+	retired bool // gets no more ranges, and is closed when it has none
+}
+
+// pick returns the connection for a peer's next range: the one with the fewest
+// under way; nil when there is none.
+func (p *peer) pick() (best *connection) {
+	for _, l := range p.conns {
+		if !l.retired && (best == nil || l.fetches < best.fetches) {
+			best = l
+		}
+	}
+	return best
+}
+
+// minRTT returns the least round trip of a peer's connections; 0 when it is
+// not known.
+func (p *peer) minRTT() (rtt time.Duration) {
+	for _, l := range p.conns {
+		if r := l.conn.Stats().MinRTT; r > 0 && (rtt == 0 || r < rtt) {
+			rtt = r
+		}
+	}
+	return rtt
+}
+
+// hangUp ends all connections to a server that is not needed, or of no use,
+// for now.
+func (g *getting) hangUp(p *peer) {
+	for _, l := range p.conns {
+		l.conn.Close(uint64(wire.CloseDone), "")
+	}
+	p.conns = nil
+	select {
+	case p.down <- struct{}{}:
+	default:
+	}
+}
+
+// connDown runs in the loop when a connection has ended by itself. With the
+// last one the server is lost.
+func (g *getting) connDown(p *peer, l *connection, err error) {
+	i := slices.Index(p.conns, l)
+	if i < 0 {
+		return
+	}
+	p.conns = slices.Delete(p.conns, i, i+1)
+	if len(p.conns) == 0 {
+		p.conns = append(p.conns, l) // leave hangs up, and its report wants one
+		g.leave(p, PeerLost, err)
+	}
+}
