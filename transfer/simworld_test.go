@@ -342,6 +342,12 @@ func (w *world) get(cfg GetConfig) *outcome { return w.getUnder(context.Backgrou
 
 func (w *world) getUnder(ctx context.Context, cfg GetConfig) *outcome {
 	w.t.Helper()
+	return w.run(ctx, cfg, Get)
+}
+
+// run runs do as a Get of this world.
+func (w *world) run(ctx context.Context, cfg GetConfig, do func(context.Context, GetConfig) (*Result, error)) *outcome {
+	w.t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = w.t.TempDir()
 	}
@@ -359,7 +365,7 @@ func (w *world) getUnder(ctx context.Context, cfg GetConfig) *outcome {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxVirtual, errForever)
 	defer cancel()
-	o.Result, o.err = Get(ctx, cfg)
+	o.Result, o.err = do(ctx, cfg)
 	if errors.Is(o.err, errForever) {
 		w.t.Fatal(o.err)
 	}
