@@ -51,16 +51,26 @@ func (g *getting) hangUp(p *peer) {
 	}
 }
 
-// connDown runs in the loop when a connection has ended by itself. With the
-// last one the server is lost.
-func (g *getting) connDown(p *peer, l *connection, err error) {
-	i := slices.Index(p.conns, l)
+// forget takes a connection out of a peer's list; it is false when it was not
+// in it.
+func (p *peer) forget(c *connection) bool {
+	i := slices.Index(p.conns, c)
 	if i < 0 {
-		return
+		return false
 	}
 	p.conns = slices.Delete(p.conns, i, i+1)
-	if len(p.conns) == 0 {
-		p.conns = append(p.conns, l) // leave hangs up, and its report wants one
+	return true
+}
+
+// connDown runs in the loop when a connection has ended by itself. With the
+// last one the server is lost.
+func (g *getting) connDown(p *peer, c *connection, err error) {
+	switch {
+	case !p.forget(c):
+	case len(p.conns) == 0:
+		p.conns = append(p.conns, c) // leave hangs up
 		g.leave(p, PeerLost, err)
+	case p.state == PeerServing && g.schedule != nil:
+		g.connsChanged(p)
 	}
 }

@@ -7,10 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
@@ -69,6 +72,11 @@ type GetConfig struct {
 	// SkipPreallocate leaves the unfinished file sparse; SkipSpaceCheck does not
 	// ask for free space first, for file systems that lie about it.
 	SkipPreallocate, SkipSpaceCheck bool
+	// AllAddresses makes a server of each address that a host name has.
+	AllAddresses bool
+	// Connections is how many connections to have with each server, 1 to 64; 0:
+	// one, and more while that makes the whole quicker.
+	Connections int
 	// Recheck reads the whole file back from the disk before it gets its name.
 	Recheck bool
 	// Checksum is the BLAKE3 that the file must have; nil: the majority
@@ -111,6 +119,7 @@ type Result struct {
 	Elapsed      time.Duration // from the call to the end
 	Fetched      int64         // bytes that were fetched and found good
 	Resumed      int64         // bytes that were kept from an earlier run
+	Duplicate    int64         // bytes that arrived for nothing: second copies, and the rest of what was cancelled
 	Servers      []ServerReport
 }
 
@@ -119,7 +128,7 @@ type Result struct {
 // apart. When ctx ends, it keeps the unfinished file, returns within two
 // seconds, and the error is ctx's cause.
 func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
-	g := newGetting(cfg)
+	g := newGetting(ctx, cfg)
 	err := g.run(ctx)
 	return g.finish(), err
 }
@@ -131,7 +140,7 @@ func (g *getting) finish() *Result {
 	return &g.result
 }
 
-func newGetting(cfg GetConfig) *getting {
+func newGetting(ctx context.Context, cfg GetConfig) *getting {
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = DefaultConnectTimeout
 	}
@@ -139,10 +148,13 @@ func newGetting(cfg GetConfig) *getting {
 		cfg.Patience = DefaultPatience
 	}
 	if cfg.Network == nil {
-		cfg.Network = systemNetwork{}
+		cfg.Network = SystemNetwork{}
 	}
 	if cfg.open == nil {
 		cfg.open = partfile.Dir
+	}
+	if cfg.AllAddresses {
+		cfg.Targets = spread(ctx, cfg.Network, cfg.Targets, cfg.ConnectTimeout)
 	}
 	g := &getting{
 		cfg:      cfg,
@@ -151,6 +163,7 @@ func newGetting(cfg GetConfig) *getting {
 		limit:    newLimiter(cfg.Limit),
 		pieces:   newBufferPool(pieces, pieceSize),
 		windows:  transport.NewWindowBudget(transport.DefaultWindows),
+		seconds:  semaphore.NewWeighted(secondsTotal),
 		fetches:  make(map[int]*fetch),
 		partials: make(map[int]*partial),
 	}
@@ -169,6 +182,7 @@ type getting struct {
 	limit   *limiter
 	pieces  *bufferPool
 	windows *transport.WindowBudget
+	seconds *semaphore.Weighted // bytes of second copies
 	wg      sync.WaitGroup
 	stopped <-chan struct{} // closed when the loop no longer reads the inbox
 	halt    func()          // ends and joins everything that runs beside the loop
@@ -191,6 +205,8 @@ type getting struct {
 	source     *peer       // whose manifest was taken
 	schedule   *schedule.Schedule
 	layout     schedule.Config
+	growth     *schedule.Growth
+	cpu        cpuMeter
 	fetches    map[int]*fetch  // by range ID
 	fetching   context.Context // of the fetches
 	meter      schedule.Meter
@@ -422,18 +438,53 @@ func (t *clocks) stop() {
 	}
 }
 
-// systemNetwork is the real one.
-type systemNetwork struct{}
-
-func (systemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{addr}, nil
-	}
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+// A SystemNetwork is the real one. The zero SystemNetwork leaves every choice
+// to the system.
+type SystemNetwork struct {
+	Family int        // 4 or 6: only addresses of that version of IP; 0: both
+	Local  netip.Addr // to send from; the zero Addr: the system's choice
 }
 
-func (systemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
-	return transport.DialUDP(remote)
+// Resolve asks the system for a host's addresses.
+func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs := []netip.Addr(nil)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		is4 := a.Unmap().Is4()
+		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
+	}), nil
+}
+
+// Open opens a connected UDP socket.
+func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	return transport.DialUDP(n.Local, remote)
+}
+
+// spread makes a target of each address that a target's host has. A host that
+// cannot be found stays as it is, for its error to be told.
+func spread(ctx context.Context, network Network, targets []Target, timeout time.Duration) []Target {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	found := make([][]Target, len(targets))
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			addrs, err := network.Resolve(ctx, t.Host)
+			if err != nil || len(addrs) == 0 {
+				found[i] = []Target{t}
+				return
+			}
+			for _, a := range addrs {
+				found[i] = append(found[i], Target{Host: a.Unmap().String(), Port: t.Port})
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(found...)
 }
 
 // addrSet remembers which peer uses which address, so that a server that is
@@ -468,20 +519,22 @@ type peer struct {
 	remote atomic.Pointer[netip.AddrPort]
 
 	// loop
-	conns   []*connection // connections; none unless it takes part or waits for the vote
-	id      certs.ServerID
-	offer   wire.Offer
-	state   PeerState
-	err     error
-	rank    int           // 0 for the first server that answered
-	inline  wire.Manifest // that came with the offer; the zero Manifest: none
-	indexed float64       // 0 to 1 while it is indexing
-	judging bool          // a wrong chunk of it is being looked into
-	bytes   int64         // of chunks that were found good
-	arrived int64         // bytes of ranges, good or not
-	sampled int64         // arrived at the last sample
-	bad     int           // chunks that were refused
-	away    bool          // it was lost, and has sent nothing good since
-	doubted bool          // its manifest was refused before
-	failing int           // ranges that ended early since the last good chunk
+	conns     []*connection // connections; none unless it takes part or waits for the vote
+	opening   int           // connections that are being made
+	openAfter time.Time     // no further connection is tried before
+	id        certs.ServerID
+	offer     wire.Offer
+	state     PeerState
+	err       error
+	rank      int           // 0 for the first server that answered
+	inline    wire.Manifest // that came with the offer; the zero Manifest: none
+	indexed   float64       // 0 to 1 while it is indexing
+	judging   bool          // a wrong chunk of it is being looked into
+	bytes     int64         // of chunks that were found good
+	arrived   int64         // bytes of ranges, good or not
+	sampled   int64         // arrived at the last sample
+	bad       int           // chunks that were refused
+	away      bool          // it was lost, and has sent nothing good since
+	doubted   bool          // its manifest was refused before
+	failing   int           // ranges that ended early since the last good chunk
 }

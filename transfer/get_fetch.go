@@ -26,6 +26,8 @@ const (
 	retryPause = 250 * time.Millisecond
 	retryMax   = 15 * time.Second
 	maxFailing = 8
+	// secondsTotal bounds the memory for second copies, in bytes.
+	secondsTotal = 32 << 20
 	// checkpointTime is the time between two checkpoints of the part file.
 	checkpointTime = 2 * time.Second
 )
@@ -47,8 +49,13 @@ type fetch struct {
 
 	// Counters that the fetch writes and the loop reads.
 	arrived atomic.Int64 // bytes
+	useful  atomic.Int64 // of these, in chunks that were found good and were not there yet
 	waiting atomic.Bool  // for the network, not for malcolm itself
 	heard   atomic.Int64 // when bytes last came, in nanoseconds since 1970
+
+	// Written by the loop, read by the fetch: the first chunk that is not to be
+	// fetched any more, because another server was given the rest.
+	end atomic.Int64
 
 	// The fetch's own until it has ended.
 	rest    *partial // of a chunk that it could not finish; nil: none
@@ -64,8 +71,10 @@ type fetch struct {
 // same ID goes on with it, so that blame stays exact.
 type partial struct {
 	chunk  int
-	at     int64 // bytes that are there
-	claim  *partfile.Claim
+	at     int64           // bytes that are there
+	from   int64           // of these, what was there before the fetch that has it now
+	claim  *partfile.Claim // nil: a second copy
+	copy   []byte          // what there is of a second copy; nil: it is none
 	hasher *manifest.Hasher
 	id     certs.ServerID
 }
@@ -83,8 +92,9 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	})
 	g.wg.Go(func() { g.checkPart(ctx, s) })
 	g.wg.Go(func() { g.checkpoints(ctx) })
+	g.growth = schedule.NewGrowth(schedule.GrowthConfig{Fixed: g.cfg.Connections})
 	for _, p := range g.byRank() {
-		g.schedule.Join(p.index, p.minRTT(), now)
+		g.join(p, now)
 	}
 	g.fetching = ctx
 	g.dispatch(now)
@@ -119,6 +129,11 @@ func (g *getting) dispatch(now time.Time) {
 			f.cancel()
 		}
 	}
+	for _, s := range a.Shrink {
+		if f := g.fetches[s.ID]; f != nil {
+			f.end.Store(int64(f.First + s.Count))
+		}
+	}
 	for _, r := range a.Fetch {
 		p := g.peers[r.Server]
 		conn := p.pick()
@@ -129,6 +144,7 @@ func (g *getting) dispatch(now time.Time) {
 		conn.fetches++
 		f := &fetch{Range: r, peer: p, conn: conn, resume: g.takePartials(r, p)}
 		f.ctx, f.cancel = context.WithCancel(g.fetching)
+		f.end.Store(int64(r.First + r.Count))
 		f.heard.Store(now.UnixNano())
 		f.waiting.Store(true)
 		g.fetches[r.ID] = f
@@ -157,6 +173,7 @@ func (g *getting) takePartials(r schedule.Range, p *peer) (first *partial) {
 		if c == r.First && rest.id == p.id {
 			first = rest
 		} else {
+			g.result.Duplicate += rest.at
 			rest.claim.Release()
 		}
 	}
@@ -190,6 +207,7 @@ func (g *getting) sample(now time.Time) {
 		}
 		g.schedule.Arrived(id, n, heard)
 	}
+	g.grow(now)
 	for _, p := range g.peers {
 		if p.state == PeerServing {
 			g.schedule.Sample(p.index, p.arrived-p.sampled, p.minRTT(), now)
@@ -219,7 +237,9 @@ func (g *getting) ended(f *fetch, err error) {
 	g.schedule.Arrived(f.ID, g.count(f), now)
 	delete(g.fetches, f.ID)
 	f.conn.fetches--
+	g.closeRetired(f.peer, f.conn)
 	g.keepPartial(f)
+	g.result.Duplicate += f.useless()
 	g.schedule.End(f.ID)
 	var disk *partfile.Error
 	var wrong *wrongChunkError
@@ -227,7 +247,7 @@ func (g *getting) ended(f *fetch, err error) {
 	case err == nil:
 	case errors.As(err, &disk):
 		g.fail(err)
-	case cancelled:
+	case cancelled, errors.Is(err, partfile.ErrNotOwner): // others were faster
 	case errors.As(err, &wrong):
 		g.refused(f.peer, wrong.chunk)
 	case blame(err) != PeerLost:
@@ -238,6 +258,15 @@ func (g *getting) ended(f *fetch, err error) {
 		g.backOff(f.peer, err, now)
 	}
 	g.dispatch(now)
+}
+
+// useless returns how many bytes a fetch that has ended received for nothing.
+func (f *fetch) useless() int64 {
+	n := f.arrived.Load() - f.useful.Load()
+	if f.rest != nil {
+		n -= f.rest.at - f.rest.from
+	}
+	return max(0, n)
 }
 
 // connEnded reports whether a connection is over.
@@ -343,12 +372,17 @@ func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
 	case h.Length != uint64(length):
 		return &ProtocolError{Err: fmt.Errorf("%d bytes where %d were asked for", h.Length, length)}
 	}
-	for c := f.First; c < f.First+f.Count; c++ {
+	for c := f.First; ; c++ {
+		switch {
+		case c == f.First+f.Count:
+			return atEnd(st)
+		case c >= int(f.end.Load()):
+			return nil
+		}
 		if err := g.fetchChunk(ctx, f, st, c); err != nil {
 			return err
 		}
 	}
-	return atEnd(st)
 }
 
 // atEnd checks that nothing follows the bytes that were asked for.
@@ -362,27 +396,54 @@ func atEnd(st *transport.Stream) error {
 }
 
 // beginChunk returns where to go on with a chunk: from what there is of it, or
-// from its start.
-func (g *getting) beginChunk(f *fetch, chunk int) (*partial, error) {
+// from its start. Where another fetch is at it, what is returned has no claim:
+// it is a second copy, to be held in memory.
+func (g *getting) beginChunk(ctx context.Context, f *fetch, chunk int) (*partial, error) {
 	if f.resume != nil && f.resume.chunk == chunk {
 		f.resumed = true
+		f.resume.from = f.resume.at
 		return f.resume, nil
-	}
-	claim, ok := g.part.Claim(chunk)
-	if !ok {
-		return nil, fmt.Errorf("malcolm: internal error: chunk %d has an owner", chunk)
 	}
 	if f.hasher == nil {
 		f.hasher = new(manifest.Hasher)
 	}
 	f.hasher.Reset(g.layout.Size, chunk)
-	return &partial{chunk: chunk, claim: claim, hasher: f.hasher, id: f.peer.id}, nil
+	c := &partial{chunk: chunk, hasher: f.hasher, id: f.peer.id}
+	if claim, ok := g.part.Claim(chunk); ok {
+		c.claim = claim
+		return c, nil
+	}
+	if g.part.Marked(chunk) {
+		return nil, partfile.ErrNotOwner
+	}
+	length := f.hasher.Remaining()
+	if err := g.seconds.Acquire(ctx, min(length, secondsTotal)); err != nil {
+		return nil, err
+	}
+	c.copy = make([]byte, 0, length)
+	return c, nil
 }
 
-// fetchChunk reads one chunk: into the part file as it comes, and marks it
-// once its value matches.
+// drop ends the use of a chunk that was not finished.
+func (g *getting) drop(c *partial) {
+	if c.claim != nil {
+		c.claim.Release()
+	}
+	g.freeCopy(c)
+}
+
+// freeCopy gives back the memory of a second copy.
+func (g *getting) freeCopy(c *partial) {
+	if c.copy != nil {
+		g.seconds.Release(min(int64(cap(c.copy)), secondsTotal))
+		c.copy = nil
+	}
+}
+
+// fetchChunk reads one chunk: into the part file as it comes, or, when it is a
+// second copy, into memory; and marks it once its value matches.
 func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, chunk int) error {
-	c, err := g.beginChunk(f, chunk)
+	c, err := g.beginChunk(ctx, f, chunk)
 	if err != nil {
 		return err
 	}
@@ -397,22 +458,41 @@ func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream
 	}
 	value, xxh := c.hasher.Sum()
 	if value != g.manifest.Value(chunk) {
-		c.claim.Release()
+		g.drop(c)
 		return &wrongChunkError{chunk}
+	}
+	if c.copy != nil {
+		won, err := g.writeCopy(c)
+		if err != nil || !won {
+			return err
+		}
 	}
 	if err := c.claim.Mark(xxh); err != nil {
 		return err
 	}
+	_, length := manifest.Span(g.layout.Size, chunk)
+	f.useful.Add(length - c.from)
 	g.post(func() { g.gotChunk(f.peer, chunk, xxh) })
 	return nil
+}
+
+// writeCopy writes a second copy whose value has matched, unless the first one
+// was finished before.
+func (g *getting) writeCopy(c *partial) (won bool, err error) {
+	defer g.freeCopy(c)
+	if c.claim, won = g.part.TakeOver(c.chunk); !won {
+		return false, nil
+	}
+	return true, c.claim.WriteAt(c.copy, 0)
 }
 
 // interrupt keeps what has come of a chunk when its stream ends early, for a
 // server of the same ID to go on with.
 func (g *getting) interrupt(f *fetch, c *partial, err error) error {
 	var disk *partfile.Error
-	if c.at == 0 || c.at == c.at+c.hasher.Remaining() || errors.As(err, &disk) || blame(err) != PeerLost {
-		c.claim.Release()
+	if c.copy != nil || c.at == 0 || c.hasher.Remaining() == 0 ||
+		errors.As(err, &disk) || errors.Is(err, partfile.ErrNotOwner) || blame(err) != PeerLost {
+		g.drop(c)
 		return err
 	}
 	f.hasher = nil
@@ -441,8 +521,12 @@ func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream
 	}
 	f.arrived.Add(int64(n))
 	p := (*buf)[:n]
-	if err := c.claim.WriteAt(p, c.at); err != nil {
-		return 0, err
+	if c.claim != nil {
+		if err := c.claim.WriteAt(p, c.at); err != nil {
+			return 0, err
+		}
+	} else {
+		c.copy = append(c.copy, p...)
 	}
 	if _, err := c.hasher.Write(p); err != nil {
 		return 0, err

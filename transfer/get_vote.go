@@ -155,9 +155,16 @@ func (g *getting) admit(p *peer) {
 	}
 	p.state = PeerServing
 	if g.schedule != nil {
-		g.schedule.Join(p.index, p.minRTT(), time.Now())
+		g.join(p, time.Now())
 		g.dispatch(time.Now())
 	}
+}
+
+// join lets the schedule have a server.
+func (g *getting) join(p *peer, now time.Time) {
+	g.schedule.Join(p.index, p.minRTT(), now)
+	g.growth.Join(p.index, now)
+	g.connsChanged(p)
 }
 
 // leave takes a server out of the run: it was lost, and may come back, or it
@@ -177,6 +184,7 @@ func (g *getting) leave(p *peer, state PeerState, err error) {
 	p.state, p.err = state, err
 	if g.schedule != nil {
 		g.schedule.Leave(p.index)
+		g.growth.Leave(p.index)
 	}
 	for _, f := range g.fetches {
 		if f.peer == p {

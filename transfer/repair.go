@@ -25,7 +25,7 @@ func Repair(ctx context.Context, cfg GetConfig, path string) (*Result, error) {
 	if cfg.Dir == "" {
 		cfg.Dir = "."
 	}
-	g := newGetting(cfg)
+	g := newGetting(ctx, cfg)
 	err := g.repair(ctx, path)
 	return g.finish(), err
 }

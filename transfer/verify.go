@@ -62,7 +62,7 @@ func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, err
 		return nil, err
 	}
 	defer file.Close()
-	g := newGetting(cfg)
+	g := newGetting(ctx, cfg)
 	ctx, t := g.begin(ctx)
 	defer g.end(t)
 	if err := g.vote(ctx, t); err != nil {

@@ -38,12 +38,18 @@ func ListenUDP(bind string, port uint16) (net.PacketConn, error) {
 // InUse reports whether err says that a port is taken by another socket.
 func InUse(err error) bool { return isErrno(err, errnoInUse) }
 
-// DialUDP opens a UDP socket that is connected to remote. It sends nothing; a
-// [*NetworkError] says that there is no way to remote. The result is meant for
-// [Dial] and gives quic-go all that a *net.UDPConn gives it.
-func DialUDP(remote netip.AddrPort) (net.PacketConn, error) {
+// DialUDP opens a UDP socket that is connected to remote, from the local
+// address, or, when that is the zero Addr, from the one that the system
+// chooses. It sends nothing; a [*NetworkError] says that there is no way to
+// remote. The result is meant for [Dial] and gives quic-go all that a
+// *net.UDPConn gives it.
+func DialUDP(local netip.Addr, remote netip.AddrPort) (net.PacketConn, error) {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	inner, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote))
+	var from *net.UDPAddr
+	if local.IsValid() {
+		from = net.UDPAddrFromAddrPort(netip.AddrPortFrom(local.Unmap(), 0))
+	}
+	inner, err := net.DialUDP("udp", from, net.UDPAddrFromAddrPort(remote))
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", remote, classify(err))
 	}

@@ -24,7 +24,7 @@ func loopbackPair(t *testing.T) (l *Listener, pc *udpConn, client, server *Conn)
 		t.Fatal(err)
 	}
 	l = serve(t, lpc, ListenOptions{})
-	cpc, err := DialUDP(netip.AddrPortFrom(loopback, portOf(l.Addr())))
+	cpc, err := DialUDP(netip.Addr{}, netip.AddrPortFrom(loopback, portOf(l.Addr())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestListenUDP(t *testing.T) {
 	defer all.Close()
 	port := portOf(all.LocalAddr())
 	for _, to := range []string{"127.0.0.1", "::1"} {
-		c, err := DialUDP(netip.AddrPortFrom(netip.MustParseAddr(to), port))
+		c, err := DialUDP(netip.Addr{}, netip.AddrPortFrom(netip.MustParseAddr(to), port))
 		if err != nil {
 			if to == "::1" {
 				t.Logf("no IPv6 here: %v", err)
@@ -81,7 +81,7 @@ func TestListenUDP(t *testing.T) {
 }
 
 func TestDialUDPGivesAll(t *testing.T) {
-	c, err := DialUDP(netip.AddrPortFrom(loopback, 9))
+	c, err := DialUDP(netip.Addr{}, netip.AddrPortFrom(loopback, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestClosedPort(t *testing.T) {
 	}
 	port := portOf(lpc.LocalAddr())
 	lpc.Close()
-	pc, err := DialUDP(netip.AddrPortFrom(loopback, port))
+	pc, err := DialUDP(netip.Addr{}, netip.AddrPortFrom(loopback, port))
 	if err != nil {
 		t.Fatal(err)
 	}

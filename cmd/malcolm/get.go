@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -39,13 +40,18 @@ func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
 
 // ServerFlags are the flags of every command that asks servers.
 type ServerFlags struct {
-	Addresses      Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
-	Ports          PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
-	Checksum       *checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
-	Quorum         int       `placeholder:"N" help:"At least N distinct server IDs must agree."`
-	ConnectTimeout Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, or for one that was lost to come back. Default ${default}."`
-	Interval       Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	Addresses      Addresses  `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
+	Ports          PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
+	Checksum       *checksum  `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
+	Quorum         int        `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	ConnectTimeout Timeout    `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
+	Patience       Timeout    `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, or for one that was lost to come back. Default ${default}."`
+	Connections    *int       `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
+	IPv4           bool       `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
+	IPv6           bool       `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
+	Interface      netip.Addr `placeholder:"ADDR" help:"Local address to send from."`
+	AllAddresses   bool       `help:"Make a server of each address that a host name has."`
+	Interval       Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	ColorFlags
 }
 
@@ -63,9 +69,23 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 		return transfer.GetConfig{}, usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
 			f.Quorum, plural(len(targets), "server", "servers"), len(targets)))
 	}
+	network := transfer.SystemNetwork{Local: f.Interface}
+	switch {
+	case f.IPv4:
+		network.Family = 4
+	case f.IPv6:
+		network.Family = 6
+	}
 	cfg := transfer.GetConfig{
+		Network: network, AllAddresses: f.AllAddresses,
 		Targets: targets, Quorum: f.Quorum, Interval: f.Interval.Duration(),
 		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
+	}
+	if n := f.Connections; n != nil {
+		if *n < 1 || *n > 64 {
+			return transfer.GetConfig{}, usage(fmt.Sprintf("--connections %d: from 1 to 64 are possible", *n))
+		}
+		cfg.Connections = *n
 	}
 	if f.Checksum != nil && f.Checksum.sha256 {
 		cfg.SHA256 = &f.Checksum.sum

@@ -257,6 +257,9 @@ func (v *getView) done(r *transfer.Result) {
 	if r.Resumed > 0 {
 		line += fmt.Sprintf(", %s kept from %s", formatBytes(r.Resumed), v.origin())
 	}
+	if r.Duplicate > 0 {
+		line += fmt.Sprintf(", %s fetched twice or for nothing", formatBytes(r.Duplicate))
+	}
 	v.say("%s", v.green(line))
 	v.result(r.Path)
 }
