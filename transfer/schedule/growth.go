@@ -201,10 +201,11 @@ func (g *Growth) Sample(server int, bytes int64, rtt time.Duration, busy bool, n
 	if rtt <= 0 {
 		return
 	}
-	if s.rtt == 0 {
-		s.settled = s.joined.Add(min(max(settleRTTs*rtt, minSettle), maxSettle))
-	}
+	first := s.rtt == 0
 	s.rtt = rtt
+	if first {
+		s.settled = s.joined.Add(s.settle())
+	}
 }
 
 // Want returns how many connections the server should have, at least 1. When
@@ -481,15 +482,11 @@ func (s *grower) hold(rate float64, now time.Time) {
 
 // steady tells whether the rate hardly varied in the window.
 func (s *grower) steady() bool {
-	if len(s.steps) == 0 {
-		return false
-	}
 	mean, deviation := spread(s.steps)
 	return deviation < steadySpread*mean
 }
 
-// spread returns the mean of v, which is not empty, and the mean absolute
-// deviation from it.
+// spread returns the mean of v and the mean absolute deviation from it.
 func spread(v []float64) (mean, deviation float64) {
 	for _, x := range v {
 		mean += x / float64(len(v))

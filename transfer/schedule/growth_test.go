@@ -9,81 +9,6 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-func TestGrowthOnLossyPaths(t *testing.T) {
-	const ms = time.Millisecond
-	cases := []struct {
-		name    string
-		servers func() []*pathServer
-		at      time.Duration
-		want    []int // by server: least count at that time, typically
-	}{
-		{"one, 100 ms, 0.1 %", func() []*pathServer { return []*pathServer{longLossy()} }, 10 * time.Second, []int{16}},
-		{"one, 100 ms, 0.1 %, later", func() []*pathServer { return []*pathServer{longLossy()} }, 25 * time.Second, []int{32}},
-		{"one, 40 ms, 1 %", func() []*pathServer {
-			return []*pathServer{{link: newBottleneck(100, 50*ms), rtt: 40 * ms, loss: 0.01}}
-		}, 8 * time.Second, []int{32}},
-		{"one, 10 ms, 1 %", func() []*pathServer {
-			return []*pathServer{{link: newBottleneck(200, 50*ms), rtt: 10 * ms, loss: 0.01}}
-		}, 5 * time.Second, []int{16}},
-		{"two, 100 ms, 0.1 %", func() []*pathServer { return []*pathServer{longLossy(), longLossy()} }, 12 * time.Second, []int{16, 16}},
-		{"three, 1 %", func() []*pathServer { return mixed(0.01) }, 10 * time.Second, []int{16, 16, 8}},
-	}
-	for _, c := range cases {
-		for i, want := range c.want {
-			got := typical(func(seed uint64) int {
-				servers := c.servers()
-				newPathSim(seed, schedule.GrowthConfig{}, servers...).run(c.at + pathTick)
-				return servers[i].counts[len(servers[i].counts)-1]
-			})
-			if got < want {
-				t.Errorf("%s: got %d connections to server %d after %v, want %d or more", c.name, got, i, c.at, want)
-			}
-		}
-	}
-}
-
-// One try in 30 s, and only after the first 10 s, in which most transfers end.
-func TestGrowthOnCleanPaths(t *testing.T) {
-	for seed := range uint64(pathSeeds) {
-		servers := mixed(0)
-		newPathSim(seed, schedule.GrowthConfig{}, servers...).run(70 * time.Second)
-		for i, s := range servers {
-			if got, ok := s.reaches(2); !ok || got < 10*time.Second {
-				t.Errorf("seed %d: server %d has 2 connections after %v, want one try after 10 s", seed, i, got)
-			}
-			if _, ok := s.reaches(4); ok {
-				t.Errorf("seed %d: server %d has 4 connections, want no more than 2", seed, i)
-			}
-			if got := s.above(1); got > 0.08 {
-				t.Errorf("seed %d: server %d has more than one connection for %.0f %% of the time", seed, i, 100*got)
-			}
-		}
-	}
-}
-
-func TestNoGrowthWhenNear(t *testing.T) {
-	s := &pathServer{link: newBottleneck(200, 50*time.Millisecond), rtt: 4 * time.Millisecond, loss: 0.02}
-	newPathSim(1, schedule.GrowthConfig{}, s).run(30 * time.Second)
-	if got := s.above(1); got > 0 {
-		t.Errorf("got more than one connection at 4 ms for %.2f of the time", got)
-	}
-}
-
-func TestNoGrowthWithoutProcessor(t *testing.T) {
-	s := longLossy()
-	m := newPathSim(1, schedule.GrowthConfig{}, s)
-	m.cpuFree = false
-	m.run(20 * time.Second)
-	if got := s.above(1); got > 0 {
-		t.Fatalf("got more than one connection for %.2f of the time", got)
-	}
-	m.cpuFree = true
-	m.run(40 * time.Second)
-	if _, ok := s.reaches(8); !ok {
-		t.Error("no growth once the processor is free")
-	}
-}
-
 // A tool for exact rates: one try at a time, without a path.
 type growthDesk struct {
 	*schedule.Growth
@@ -92,7 +17,9 @@ type growthDesk struct {
 	rates map[int]float64 // bytes a second, by server
 	idle  map[int]bool
 	rtt   time.Duration
-	stuck bool // wanted connections are not opened
+	rtts  map[int]time.Duration // instead of rtt
+	stuck bool                  // connections are neither opened nor closed
+	noCPU bool
 }
 
 func newGrowthDesk(t *testing.T, cfg schedule.GrowthConfig, servers ...int) *growthDesk {
@@ -116,9 +43,13 @@ func (d *growthDesk) pass(t time.Duration) {
 			wobble = 0.9
 		}
 		for s, rate := range d.rates {
-			d.Sample(s, int64(rate*wobble*pathStep.Seconds()), d.rtt, !d.idle[s], d.now)
+			rtt, ok := d.rtts[s]
+			if !ok {
+				rtt = d.rtt
+			}
+			d.Sample(s, int64(rate*wobble*pathStep.Seconds()), rtt, !d.idle[s], d.now)
 		}
-		d.Step(d.now, true)
+		d.Step(d.now, !d.noCPU)
 		if !d.stuck {
 			for s := range d.rates {
 				d.Opened(s, d.Want(s), d.now)
@@ -179,7 +110,7 @@ func TestGainOfTheTotal(t *testing.T) {
 		{"taken from the other", 1.6e6, 0.4e6, 1},
 		{"more than taken", 2.4e6, 0.6e6, 2},
 		{"the other one's rise", 1.0e6, 3.0e6, 1},
-		{"the other varies as before", 1.6e6, 0.95e6, 2},
+		{"the other varies as before", 1.3e6, 0.9e6, 2},
 	}
 	for _, c := range cases {
 		d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 3}, 1, 2)
@@ -203,6 +134,48 @@ func TestWeakestIsUndone(t *testing.T) {
 	d.pass(1500 * time.Millisecond)
 	if one, two := d.Want(1), d.Want(2); one < 2 || two != 1 {
 		t.Errorf("got %d and %d connections, want 2 or more and 1", one, two)
+	}
+}
+
+// A server whose try was undone may well carry less for a while: no fault of
+// those that still try.
+func TestLossByAnUndoneTry(t *testing.T) {
+	d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 4}, 1, 2)
+	d.rtts = map[int]time.Duration{2: 150 * time.Millisecond}
+	d.pass(1300 * time.Millisecond)
+	d.want(1, 2)
+	d.tries(2, 2)
+	d.rates[2] = 1.6e6
+	d.tries(1, 1)
+	d.want(2, 2)
+	d.rates[1] = 0.2e6
+	d.pass(2500 * time.Millisecond)
+	if got := d.Want(2); got < 2 {
+		t.Errorf("got %d connections to the server that gained, want 2 or more", got)
+	}
+}
+
+// Those that are to be closed count until they are.
+func TestNoRoomBeforeClosing(t *testing.T) {
+	d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 3}, 1, 2)
+	d.tries(1, 2)
+	d.pass(pathStep)
+	d.stuck = true
+	d.tries(1, 1)
+	d.pass(20 * time.Second)
+	d.want(2, 1)
+	d.stuck = false
+	d.tries(2, 2)
+}
+
+func TestKeptTryWithoutProcessor(t *testing.T) {
+	d := newGrowthDesk(t, schedule.GrowthConfig{}, 1)
+	d.tries(1, 2)
+	d.noCPU = true
+	d.rates[1] *= 2
+	for range 100 {
+		d.pass(pathStep)
+		d.want(1, 2)
 	}
 }
 
@@ -329,24 +302,6 @@ func TestGrowthWhenTheRoundTripFalls(t *testing.T) {
 	d.want(1, 1)
 }
 
-// In the end the connections are as many as the limit allows.
-func TestGrowthIsLimitedInAll(t *testing.T) {
-	servers := []*pathServer{longLossy(), longLossy(), longLossy(), longLossy()}
-	m := newPathSim(1, schedule.GrowthConfig{MaxTotal: 24}, servers...)
-	m.run(60 * time.Second)
-	most := 0
-	for i := range servers[0].counts {
-		n := 0
-		for _, s := range servers {
-			n += s.counts[i]
-		}
-		most = max(most, n)
-	}
-	if most > 24 || most < 20 {
-		t.Errorf("got %d connections at most, want 20 to 24", most)
-	}
-}
-
 func TestFixed(t *testing.T) {
 	cases := []struct {
 		cfg     schedule.GrowthConfig
@@ -419,7 +374,7 @@ func TestGrowthBounds(t *testing.T) {
 				after := 0
 				for s, n := range open {
 					after += max(n, g.Want(s))
-					earlier[s] = checkNumber(t, earlier[s], g.Want(s), cfg.MaxPerServer)
+					earlier[s] = checkNumber(t, earlier[s], g.Want(s), cfg.MaxPerServer, rtt == time.Millisecond)
 					if rtt == time.Millisecond && g.Want(s) != 1 {
 						t.Fatalf("%d connections at %v", g.Want(s), rtt)
 					}
@@ -439,7 +394,7 @@ func TestGrowthBounds(t *testing.T) {
 }
 
 // checkNumber returns the way to the number n by the way to the one before.
-func checkNumber(t *rapid.T, way []int, n, most int) []int {
+func checkNumber(t *rapid.T, way []int, n, most int, near bool) []int {
 	was := way[len(way)-1]
 	switch {
 	case n < 1 || n > most:
@@ -448,7 +403,7 @@ func checkNumber(t *rapid.T, way []int, n, most int) []int {
 		t.Fatalf("from %d to %d connections", was, n)
 	case n > was:
 		return append(way, n)
-	case n == 1:
+	case n == 1 && near:
 		return []int{1}
 	case n < was:
 		if before := way[len(way)-2]; n != before {

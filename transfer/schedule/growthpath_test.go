@@ -235,7 +235,7 @@ func mixed(loss float64) []*pathServer {
 	}
 }
 
-const pathSeeds = 21
+const pathSeeds = 11
 
 // typical returns the median of what f returns for each seed.
 func typical(f func(seed uint64) int) int {
@@ -256,11 +256,104 @@ func TestPathIsLikeTheMeasuredOne(t *testing.T) {
 			m := newPathSim(seed, schedule.GrowthConfig{Fixed: c.conns}, s)
 			m.run(10 * time.Second)
 			s.total = 0
-			m.run(40 * time.Second)
-			return int(s.total * 8 / 1e6 / 30)
+			m.run(20 * time.Second)
+			return int(s.total * 8 / 1e6 / 10)
 		})
 		if got < c.least || got > c.most {
 			t.Errorf("%d connections: got %d Mbit/s, want %d to %d", c.conns, got, c.least, c.most)
 		}
+	}
+}
+
+func TestGrowthOnLossyPaths(t *testing.T) {
+	const ms = time.Millisecond
+	cases := []struct {
+		name    string
+		servers func() []*pathServer
+		at      time.Duration
+		want    []int // by server: least count at that time, typically
+	}{
+		{"one, 100 ms, 0.1 %", func() []*pathServer { return []*pathServer{longLossy()} }, 10 * time.Second, []int{16}},
+		{"one, 100 ms, 0.1 %, later", func() []*pathServer { return []*pathServer{longLossy()} }, 25 * time.Second, []int{32}},
+		{"one, 40 ms, 1 %", func() []*pathServer {
+			return []*pathServer{{link: newBottleneck(100, 50*ms), rtt: 40 * ms, loss: 0.01}}
+		}, 8 * time.Second, []int{32}},
+		{"one, 10 ms, 1 %", func() []*pathServer {
+			return []*pathServer{{link: newBottleneck(200, 50*ms), rtt: 10 * ms, loss: 0.01}}
+		}, 5 * time.Second, []int{16}},
+		{"two, 100 ms, 0.1 %", func() []*pathServer { return []*pathServer{longLossy(), longLossy()} }, 12 * time.Second, []int{16, 16}},
+		{"three, 1 %", func() []*pathServer { return mixed(0.01) }, 10 * time.Second, []int{16, 16, 8}},
+	}
+	for _, c := range cases {
+		for i, want := range c.want {
+			got := typical(func(seed uint64) int {
+				servers := c.servers()
+				newPathSim(seed, schedule.GrowthConfig{}, servers...).run(c.at + pathTick)
+				return servers[i].counts[len(servers[i].counts)-1]
+			})
+			if got < want {
+				t.Errorf("%s: got %d connections to server %d after %v, want %d or more", c.name, got, i, c.at, want)
+			}
+		}
+	}
+}
+
+// One try in 30 s, and only after the first 10 s, in which most transfers end.
+func TestGrowthOnCleanPaths(t *testing.T) {
+	for seed := range uint64(pathSeeds) {
+		servers := mixed(0)
+		newPathSim(seed, schedule.GrowthConfig{}, servers...).run(70 * time.Second)
+		for i, s := range servers {
+			if got, ok := s.reaches(2); !ok || got < 10*time.Second {
+				t.Errorf("seed %d: server %d has 2 connections after %v, want one try after 10 s", seed, i, got)
+			}
+			if _, ok := s.reaches(4); ok {
+				t.Errorf("seed %d: server %d has 4 connections, want no more than 2", seed, i)
+			}
+			if got := s.above(1); got > 0.08 {
+				t.Errorf("seed %d: server %d has more than one connection for %.0f %% of the time", seed, i, 100*got)
+			}
+		}
+	}
+}
+
+func TestNoGrowthWhenNear(t *testing.T) {
+	s := &pathServer{link: newBottleneck(200, 50*time.Millisecond), rtt: 4 * time.Millisecond, loss: 0.02}
+	newPathSim(1, schedule.GrowthConfig{}, s).run(30 * time.Second)
+	if got := s.above(1); got > 0 {
+		t.Errorf("got more than one connection at 4 ms for %.2f of the time", got)
+	}
+}
+
+func TestNoGrowthWithoutProcessor(t *testing.T) {
+	s := longLossy()
+	m := newPathSim(1, schedule.GrowthConfig{}, s)
+	m.cpuFree = false
+	m.run(20 * time.Second)
+	if got := s.above(1); got > 0 {
+		t.Fatalf("got more than one connection for %.2f of the time", got)
+	}
+	m.cpuFree = true
+	m.run(40 * time.Second)
+	if _, ok := s.reaches(8); !ok {
+		t.Error("no growth once the processor is free")
+	}
+}
+
+// In the end the connections are as many as the limit allows.
+func TestGrowthIsLimitedInAll(t *testing.T) {
+	servers := []*pathServer{longLossy(), longLossy(), longLossy(), longLossy()}
+	m := newPathSim(1, schedule.GrowthConfig{MaxTotal: 24}, servers...)
+	m.run(60 * time.Second)
+	most := 0
+	for i := range servers[0].counts {
+		n := 0
+		for _, s := range servers {
+			n += s.counts[i]
+		}
+		most = max(most, n)
+	}
+	if most > 24 || most < 20 {
+		t.Errorf("got %d connections at most, want 20 to 24", most)
 	}
 }
