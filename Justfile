@@ -44,6 +44,10 @@ fuzz TIME="10s":
         done
     done
 
+# real processes killed at random moments, disks that are full, an ext4 shut down under a transfer: minutes
+crash *FLAGS:
+    go test -tags crash -run '^TestCrash' -v -parallel 8 -timeout 60m ./cmd/malcolm {{ FLAGS }}
+
 # the benchmarks of the hot functions
 bench *FLAGS:
     go test -run '^$' -bench . -benchmem {{ FLAGS }} ./...

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -54,6 +55,9 @@ const (
 	simJournal = simName + partfile.JournalSuffix
 )
 
+// simSector is so short that journal records are torn from each other.
+const simSector = 32
+
 // A simDisk is a simulated disk that is watched while Get writes data.bin to it.
 type simDisk struct {
 	*crashfs.Disk
@@ -73,7 +77,7 @@ type simDisk struct {
 // newSimDisk returns an empty disk, or one that holds old under the final name.
 func newSimDisk(t *testing.T, data, old []byte, choose func(n int) int) *simDisk {
 	d := &simDisk{
-		Disk: crashfs.New(512, choose), t: t, dir: t.TempDir(), data: data, old: old,
+		Disk: crashfs.New(simSector, choose), t: t, dir: t.TempDir(), data: data, old: old,
 		front: map[int]int64{}, done: map[int]time.Time{},
 	}
 	if old != nil {
@@ -132,6 +136,60 @@ func (d *simDisk) finalIsFine() bool {
 	return d.Is(simName, d.old) || d.holdsAll()
 }
 
+// inspect says what is wrong with what a crash may have left on the disk. kept
+// are the chunks that the next run must find.
+func (d *simDisk) inspect(h partfile.Header, kept map[int]bool) error {
+	switch {
+	case d.wrong || !d.finalIsFine():
+		return errors.New("the final name held wrong bytes")
+	case d.holdsAll():
+		return nil
+	}
+	fsys := simFS{d.Disk}
+	found, err := partfile.Look(fsys, simName)
+	switch {
+	case err != nil:
+		return err
+	case found.PartSize > 0 && found.Journal != partfile.JournalUsable:
+		return fmt.Errorf("the part file has %d bytes before its journal is there", found.PartSize)
+	}
+	claims, err := d.claims(h)
+	for c := range claims {
+		if !d.Holds(simPart, int64(c)*chunk, d.chunk(c)) {
+			return fmt.Errorf("the journal claims chunk %d, which is not right", c)
+		}
+	}
+	for c := range kept {
+		if !claims[c] {
+			return fmt.Errorf("the journal does not claim chunk %d, which was complete long ago", c)
+		}
+	}
+	return err
+}
+
+// claims are the chunks that the journal on this disk claims.
+func (d *simDisk) claims(h partfile.Header) (map[int]bool, error) {
+	f, err := partfile.Open(simFS{d.Disk}, partfile.Options{
+		Name: simName, Size: h.Size, ChunkSize: h.ChunkSize, Checksum: h.Checksum, Action: partfile.Resume,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	claims := make(map[int]bool)
+	for c := range f.Chunks() {
+		if f.Claimed(c) {
+			claims[c] = true
+		}
+	}
+	return claims, nil
+}
+
+// copy returns a copy to look at, which nobody watches.
+func (d *simDisk) copy() *simDisk {
+	return &simDisk{Disk: d.Clone(), data: d.data, old: d.old, wrong: d.wrong}
+}
+
 // settled ends the watch over a run: it returns which chunks were complete a
 // whole checkpoint ago.
 func (d *simDisk) settled() (chunks []int) {
@@ -154,6 +212,15 @@ func (d *simDisk) bytesOf(chunks map[int]bool) (n int64) {
 		n += int64(len(d.chunk(c)))
 	}
 	return n
+}
+
+// resumed says which chunks the next run begins with.
+func (d *simDisk) resumed(chunks map[int]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range chunks {
+		d.done[c] = time.Now()
+	}
 }
 
 // isData says which operations write the file's bytes: all others are few.

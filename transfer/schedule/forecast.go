@@ -1,32 +1,34 @@
 package schedule
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
-// A forecast says when the queue would be done if every chunk in it went to the
-// server that finishes it soonest, by the estimates of the rates. It is made
-// when it is first asked for, and holds for one round.
+// A forecast says when the queue, and what silent servers owe, would be done if
+// every chunk of it went to the server that finishes it soonest, by the
+// estimates of the rates. It is made when it is first asked for, and holds for
+// one round.
 type forecast struct {
 	s    *Schedule
-	now  time.Time
+	o    outlook
 	made bool
 	end  float64 // seconds from now; infinity when no rate is known
 }
 
-// tooSlow reports whether others would have done all that is in the queue
-// before v could finish one chunk of it. It is never so for all of the working
-// servers: the end is when some of them finish a chunk.
+// tooSlow reports whether others would have done all that before v could finish
+// one chunk of it. It is never so for all of the working servers: the end is
+// when some of them finish a chunk.
 func (f *forecast) tooSlow(v *server) bool {
 	if v.rate.Rate() == 0 {
 		return false
 	}
+	return v.takes(f.s.cfg.ChunkSize) > f.endOfQueue()
+}
+
+func (f *forecast) endOfQueue() float64 {
 	if !f.made {
 		f.made = true
-		f.end = f.s.endOfQueue(f.now)
+		f.end = f.s.endOfQueue(f.o)
 	}
-	return v.takes(f.s.cfg.ChunkSize) > f.end
+	return f.end
 }
 
 // takes returns in how many seconds a server would have sent what it owes and
@@ -36,14 +38,15 @@ func (v *server) takes(n int64) float64 {
 }
 
 // endOfQueue returns the least number of seconds in which the working servers
-// can have finished as many chunks as the queue has, besides what they owe.
-func (s *Schedule) endOfQueue(now time.Time) float64 {
+// can have finished as many chunks as the queue and silent servers have,
+// besides what they owe.
+func (s *Schedule) endOfQueue(o outlook) float64 {
 	chunk := s.cfg.ChunkSize
-	queue := (s.queued + chunk - 1) / chunk
+	queue := (s.queued + o.stalled + chunk - 1) / chunk
 	var known []*server
 	low, high := 0.0, math.Inf(1)
 	for _, v := range s.order {
-		if v.working(now) && v.rate.Rate() > 0 {
+		if v.working(o.now) && v.rate.Rate() > 0 {
 			known = append(known, v)
 			high = min(high, v.takes(queue*chunk))
 		}

@@ -1,24 +1,37 @@
 package schedule
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Actions are what [Schedule.Plan] wants done.
 type Actions struct {
-	Fetch  []Range // ask for these, each on a stream of its own
-	Cancel []int   // end the streams of these ranges; End must follow for each
+	// Fetch are ranges to ask for, each on a stream of its own.
+	Fetch []Range
+	// Shrink are ranges that end earlier than they were asked for: another
+	// server was given their tail in Fetch.
+	Shrink []Shrink
+	// Cancel are ranges whose streams are to be ended, as there is no use in
+	// them any more; End must follow for each. Their servers are not to blame.
+	Cancel []int
 }
+
+// A Shrink says that a range keeps only its first Count chunks, at least 1.
+type Shrink struct{ ID, Count int }
 
 // Plan returns what to do now. Ranges in it count as under way from here on.
 // It is called after every change of the state and at least every second.
 // Equal calls in equal order have equal results.
 func (s *Schedule) Plan(now time.Time) Actions {
+	a := Actions{Cancel: s.useless(now)}
 	o := s.survey(now)
-	a := Actions{Cancel: s.stalls(o)}
 	a.Fetch = s.round(a.Fetch, o, idleServers)
 	for given := -1; given < len(a.Fetch); {
 		given = len(a.Fetch)
 		a.Fetch = s.round(a.Fetch, o, allServers)
 	}
+	s.endgame(&a, o)
 	return a
 }
 
@@ -34,7 +47,7 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 	if s.queued == 0 {
 		return fetch
 	}
-	f := forecast{s: s, now: o.now}
+	f := forecast{s: s, o: o}
 	start := s.turn
 	for i := range s.order {
 		at := (start + i) % len(s.order)
@@ -58,7 +71,7 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 // the chunk at the front of the queue.
 func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
 	switch {
-	case v.resting(o.now):
+	case v.resting(o.now), v.silent(o.now):
 		return false
 	case v.pause > 0:
 		return len(v.ranges) == 0 && s.mayProbe(v, o)
@@ -69,45 +82,74 @@ func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
 }
 
 // wantsAhead reports whether a server that has ranges under way should have a
-// further one.
+// further one; length is that of its first chunk.
 func (s *Schedule) wantsAhead(v *server, length int64) bool {
-	switch {
-	case !v.sent || len(v.ranges) >= MaxStreams || len(s.ranges) >= MaxStreamsTotal:
+	if !v.sent || !s.mayHaveMore(v) || s.cfg.Limit > 0 && s.owed+length > s.ahead() {
 		return false
-	case s.cfg.Limit > 0 && s.owed+length > s.ahead():
-		return false
-	case len(v.ranges) < MinStreams:
-		return true
 	}
-	bandwidthDelay := 2 * v.rate.Rate() * v.rtt.Seconds()
-	return float64(v.owed) < max(bandwidthDelay, float64(s.cfg.ChunkSize))
+	if v.connections == 1 {
+		return len(v.ranges) < MinStreams || v.owed < s.enough(v)
+	}
+	busy := 0
+	for _, r := range v.ranges {
+		if r.owed >= s.enough(v) {
+			busy++
+		}
+	}
+	return len(v.ranges) < v.connections || busy < v.connections
 }
+
+// mayHaveMore reports whether a server that has ranges under way may have one
+// more by the bounds on their number.
+func (s *Schedule) mayHaveMore(v *server) bool {
+	most := MaxStreams
+	if v.connections > 1 {
+		most = 2 * v.connections
+	}
+	return len(v.ranges) < most && len(s.ranges) < MaxStreamsTotal
+}
+
+// enough returns how many bytes a connection owes that needs no further range
+// yet.
+func (s *Schedule) enough(v *server) int64 {
+	return max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), s.cfg.ChunkSize)
+}
+
+func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.connections) }
 
 // take hands a range to a server that begins with the chunk first, the front
 // of the queue.
 func (s *Schedule) take(v *server, first int, o outlook) Range {
-	s.lastID++
-	r := &rangeState{Range: Range{ID: s.lastID, Server: v.id, First: first}, by: v}
-	budget := s.rangeLen(v, o)
+	r := Range{Server: v.id, First: first}
+	budget, taken := s.rangeLen(v, o), int64(0)
 	for c := first; c < s.cfg.Chunks && s.chunks[c] == missing; c++ {
 		n := s.length(c)
-		if r.Count > 0 && r.owed+n > budget {
+		if r.Count > 0 && taken+n > budget {
 			break
 		}
 		s.chunks[c] = underway
 		s.missing.remove(c)
 		r.Count++
-		r.owed += n
+		taken += n
 	}
+	s.queued -= taken
+	return s.hand(v, r, o.now).Range
+}
+
+// hand puts a range in a server's hands, whose ID it sets.
+func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
+	s.lastID++
+	g.ID = s.lastID
+	_, n := s.cfg.Span(g)
+	r := &rangeState{Range: g, by: v, asked: g.Count, owed: n}
 	if v.owed == 0 {
-		v.heard = later(v.heard, o.now)
+		v.heard = later(v.heard, now)
 	}
-	s.queued -= r.owed
-	v.owed += r.owed
-	s.owed += r.owed
+	v.owed += n
+	s.owed += n
 	v.ranges = append(v.ranges, r)
 	s.ranges[r.ID] = r
-	return r.Range
+	return r
 }
 
 // rangeLen returns how many bytes a server's next range may have; a range of
@@ -117,12 +159,18 @@ func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	if rate == 0 || v.pause > 0 {
 		return 0
 	}
-	share := float64(s.queued) * rate / max(o.rate, rate) / 2
-	n := int64(min(rate*rangeTime.Seconds(), share, MaxRangeLen))
+	share := float64(s.queued) * v.connectionRate() / max(o.rate, rate) / 2
+	n := min(v.rangeMost(), int64(share))
 	if s.cfg.Limit > 0 {
 		n = min(n, s.ahead()-s.owed)
 	}
 	return n
+}
+
+// rangeMost returns how many bytes a range of a server may have at most, if it
+// is longer than one chunk.
+func (v *server) rangeMost() int64 {
+	return int64(min(v.connectionRate()*rangeTime.Seconds(), MaxRangeLen))
 }
 
 // ahead returns how many bytes may be under way with a limited rate.

@@ -1,6 +1,8 @@
 package schedule
 
 import (
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,26 +13,29 @@ import (
 // in whose hands.
 type model struct {
 	*Schedule
-	known  []bool // added or good
-	holder []int  // ID of the range that has the chunk; 0: none
+	known  []bool  // added or good
+	holder [][]int // IDs of the ranges that have the chunk
 	good   []bool
-	open   []Range // under way
+	open   []Range // under way, as they are after those that were shrunk
 	told   map[int]bool
 	now    time.Time
+
+	connections int // the most at any server
 }
 
 func drawModel(t *rapid.T) *model {
 	chunks := rapid.SampledFrom([]int{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
 	cfg := Config{
-		ChunkSize: rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
-		Chunks:    chunks,
-		Limit:     rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
+		ChunkSize:   rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
+		Chunks:      chunks,
+		Limit:       rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
+		SecondBytes: rapid.SampledFrom([]int64{0, 1, 3000}).Draw(t, "second bytes"),
 	}
 	if chunks > 0 {
 		cfg.Size = int64(chunks-1)*cfg.ChunkSize + rapid.Int64Range(1, cfg.ChunkSize).Draw(t, "last chunk")
 	}
 	return &model{
-		Schedule: New(cfg), known: make([]bool, chunks), holder: make([]int, chunks), good: make([]bool, chunks),
+		Schedule: New(cfg), known: make([]bool, chunks), holder: make([][]int, chunks), good: make([]bool, chunks),
 		told: make(map[int]bool), now: time.Unix(1_000_000_000, 0),
 	}
 }
@@ -43,23 +48,101 @@ func (m *model) plan(t *rapid.T) Actions {
 		}
 		m.told[id] = true
 	}
+	for _, k := range a.Shrink {
+		m.shrink(t, k)
+	}
 	for _, r := range a.Fetch {
-		if r.Count < 1 || r.ID <= 0 || m.servers[r.Server] == nil {
+		if r.Count < 1 || r.ID <= 0 || m.servers[r.Server] == nil || r.Second && r.Count != 1 {
 			t.Fatalf("bad range %+v", r)
 		}
 		if _, n := m.cfg.Span(r); r.Count > 1 && n > MaxRangeLen {
 			t.Fatalf("%+v is %d bytes long", r, n)
 		}
 		for c := r.First; c < r.First+r.Count; c++ {
-			if !m.known[c] || m.good[c] || m.holder[c] != 0 {
-				t.Fatalf("%+v: chunk %d: known %v, good %v, in range %d", r, c, m.known[c], m.good[c], m.holder[c])
+			if !m.known[c] || m.good[c] || len(m.holder[c]) > 1 || r.Second != (len(m.holder[c]) == 1) {
+				t.Fatalf("%+v: chunk %d: known %v, good %v, in ranges %d", r, c, m.known[c], m.good[c], m.holder[c])
 			}
-			m.holder[c] = r.ID
+			m.holder[c] = append(m.holder[c], r.ID)
 		}
 		m.open = append(m.open, r)
 	}
 	m.bounds(t, a)
+	m.noneIdle(t)
 	return a
+}
+
+func (m *model) shrink(t *rapid.T, k Shrink) {
+	i := slices.IndexFunc(m.open, func(r Range) bool { return r.ID == k.ID })
+	if i < 0 || k.Count < 1 || k.Count >= m.open[i].Count {
+		t.Fatalf("%+v shrinks none of %+v", k, m.open)
+	}
+	r := &m.open[i]
+	for c := r.First + k.Count; c < r.First+r.Count; c++ {
+		m.drop(c, r.ID)
+	}
+	r.Count = k.Count
+}
+
+func (m *model) drop(c, id int) {
+	m.holder[c] = slices.DeleteFunc(m.holder[c], func(other int) bool { return other == id })
+}
+
+// noneIdle checks that no server whose rate is known is idle while it could
+// finish something sooner than the server that has it by more than two round
+// trips, within the bounds on second copies.
+func (m *model) noneIdle(t *rapid.T) {
+	o := m.survey(m.now)
+	if m.queued > 0 {
+		return
+	}
+	e := endgame{Schedule: m.Schedule, now: m.now, queue: forecast{s: m.Schedule, o: o}}
+	for _, v := range m.order {
+		rate := v.rate.Rate()
+		idle := v.owed == 0 || float64(v.owed) < 2*rate*v.rtt.Seconds() && len(v.ranges) < MaxStreams && len(m.ranges) < MaxStreamsTotal
+		if !v.working(m.now) || !v.sent || rate == 0 || !idle || v.connections > 1 {
+			continue
+		}
+		start := max(v.rtt.Seconds(), float64(v.owed)/rate)
+		for _, other := range m.order {
+			if other == v || other.owed == 0 || other.silent(m.now) && e.queue.tooSlow(v) {
+				continue
+			}
+			if gain, what := m.gain(e, other, rate, start); gain > 2*v.rtt.Seconds() {
+				t.Fatalf("server %d is idle: it would gain %v s with %s of server %d", v.id, gain, what, other.id)
+			}
+		}
+	}
+}
+
+// gain returns how many seconds sooner a server would be done if a thief took
+// the last chunk of one of its ranges.
+func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, what string) {
+	all, own := math.Inf(1), v.rate.Rate()
+	switch {
+	case v.silent(m.now):
+		own = 0
+	case own == 0:
+		return 0, ""
+	default:
+		all = float64(v.owed) / own
+	}
+	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && r.unbegun(m.cfg.ChunkSize) > 0 })
+	for _, r := range v.ranges {
+		c := r.First + r.Count - 1
+		length := m.length(c)
+		finish := start + float64(length)/rate
+		switch {
+		case r.owed == 0 || m.good[c] || length < m.cfg.ChunkSize:
+		case r.unbegun(m.cfg.ChunkSize) > 0:
+			if own > 0 {
+				finish = max(finish, float64(v.owed-length)/own)
+			}
+			gain, what = max(gain, all-finish), "a tail"
+		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, e.finishRange(r)) && e.busyFinish(v, length) >= finish:
+			gain, what = max(gain, e.finishRange(r)-finish), "a second copy"
+		}
+	}
+	return gain, what
 }
 
 // bounds checks what holds after every Plan.
@@ -69,7 +152,7 @@ func (m *model) bounds(t *rapid.T, a Actions) {
 		streams[r.by]++
 	}
 	for _, v := range m.order {
-		if streams[v] > MaxStreams {
+		if streams[v] > MaxStreams && streams[v] > 2*m.connections {
 			t.Fatalf("server %d has %d ranges", v.id, streams[v])
 		}
 	}
@@ -96,7 +179,7 @@ func (m *model) end(i int) {
 	r := m.open[i]
 	m.End(r.ID)
 	for c := r.First; c < r.First+r.Count; c++ {
-		m.holder[c] = 0
+		m.drop(c, r.ID)
 	}
 	m.open = append(m.open[:i], m.open[i+1:]...)
 }
@@ -129,8 +212,10 @@ func (m *model) recount(t *rapid.T) {
 		switch {
 		case m.good[c]:
 			want = good
-		case m.holder[c] != 0:
+		case len(m.holder[c]) == 1:
 			want = underway
+		case len(m.holder[c]) == 2:
+			want = twice
 		case m.known[c]:
 			want = missing
 			queued += min(m.cfg.ChunkSize, m.cfg.Size-int64(c)*m.cfg.ChunkSize)
@@ -167,8 +252,24 @@ func (m *model) recount(t *rapid.T) {
 			t.Fatalf("range %d of %d bytes owes %d, cancelled: %v", r.ID, n, r.owed, r.cancelled)
 		}
 	}
+	m.recountSeconds(t)
 	if m.owed != owed {
 		t.Fatalf("%d bytes are owed in all, want %d", m.owed, owed)
+	}
+}
+
+func (m *model) recountSeconds(t *rapid.T) {
+	var seconds int64
+	for _, r := range m.ranges {
+		if r.Second {
+			seconds += m.length(r.First)
+		}
+		if r.rival != nil && (r.rival.rival != r || m.ranges[r.rival.ID] != r.rival) {
+			t.Fatalf("%+v has a rival %+v", r.Range, r.rival.Range)
+		}
+	}
+	if m.seconds != seconds {
+		t.Fatalf("second copies of %d bytes, want %d", m.seconds, seconds)
 	}
 }
 
@@ -233,6 +334,11 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"leave": func(t *rapid.T) { m.Leave(server.Draw(t, "server")) },
 		"sample": func(t *rapid.T) {
 			m.Sample(server.Draw(t, "server"), rapid.Int64Range(0, 100<<20).Draw(t, "bytes"), rtt.Draw(t, "rtt"), m.now)
+		},
+		"connections": func(t *rapid.T) {
+			n := rapid.SampledFrom([]int{0, 1, 2, 5, 32}).Draw(t, "connections")
+			m.connections = max(m.connections, n)
+			m.Connections(server.Draw(t, "server"), n)
 		},
 		"pause": func(t *rapid.T) {
 			m.Pause(server.Draw(t, "server"), m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds"))*time.Second))

@@ -2,36 +2,53 @@
 // plain state, the time as an argument, actions as results; no goroutine, no
 // network, no clock.
 //
-// The rules, with the numbers in the constants below:
+// The rules for the queue, with the numbers in the constants below:
 //
 //   - One queue holds the missing chunks, from the front of the file. Every
 //     server takes ranges of adjoining chunks from it, so a quick server takes
 //     more; nobody is dropped for being slow.
 //   - A server gets its next range when the bytes that it still owes fall below
 //     max(2 × rate × least round trip, one chunk), and whenever it has fewer
-//     than MinStreams ranges under way.
-//   - A range is about one second of the server's rate, but no more than half of
-//     the server's share of what is still in the queue, so that the ranges get
-//     smaller towards the end and all servers finish together (guided
-//     self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput. C-36,
-//     1987).
+//     than MinStreams ranges under way. With several connections it has one or
+//     two ranges on each, and gets one when fewer than that many owe so much.
+//   - A range is about one second of the connection's rate, but no more than
+//     half of the server's share of what is still in the queue, so that the
+//     ranges get smaller towards the end and all servers finish together
+//     (guided self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput.
+//     C-36, 1987).
 //   - A server whose rate is not known yet gets ranges of one chunk, and no
 //     second one before bytes of the first have come.
 //   - Servers with nothing to do come first, then all in turn.
 //   - A server does not take a chunk if by then, by the estimates, the others
-//     would have done all that is in the queue. So the last chunks are not left
-//     to the slowest.
-//   - A server that is silent while another one could take its work loses it:
-//     its ranges are cancelled and go back to the queue. It is asked again for
-//     one chunk after a pause that doubles each time until it sends, unless the
-//     others will be done before it is known whether it sends. A silence that
-//     cost part of a chunk must last twice as long to count the next time,
-//     until a range of that server arrives whole: else servers with regular
-//     gaps would take long chunks from each other for ever.
+//     would have done all that is in the queue and with silent servers. So the
+//     last chunks are not left to the slowest.
 //   - With a limit on the total rate, no more than one second of it is asked
 //     for ahead, but at least one chunk a server.
 //
-// A chunk is in the hands of at most one range at any time.
+// The endgame, for a server that is idle and gets nothing from the queue:
+//
+//   - It takes whole chunks that have not begun from the end of the range that
+//     is expected to finish last, so many that both finish together, when that
+//     gains more than two round trips.
+//   - Where only the chunk that has begun is left, it fetches that a second
+//     time. At most two ranges have a chunk. Second copies are bounded, those
+//     at once by Config.SecondBytes, and, unless a silent server has the first
+//     one, all that may be thrown away by 2 % of the file or four chunks.
+//   - A range in which nothing is left that is not good is cancelled.
+//
+// Stalls: a server is silent that owes bytes and has sent none for max(1 s,
+// 4 round trips).
+//
+//   - It gets nothing new. Its ranges stay open, and the endgame takes the
+//     same from them, as from a server that never finishes.
+//   - Once all that it had is good through others, it is asked again for one
+//     chunk after a pause that doubles each time until it sends, unless the
+//     others will be done before it is known whether it sends.
+//   - Nothing that has begun is given up for a promise, so servers with regular
+//     gaps cannot take long chunks from each other for ever. There is one
+//     exception: when both holders of a chunk are silent, the second gives it
+//     up for a third. What that costs makes the silence that the second is
+//     allowed twice as long, until a range of it arrives whole.
 package schedule
 
 import (
@@ -40,7 +57,8 @@ import (
 )
 
 const (
-	// MinStreams and MaxStreams bound the ranges under way at one server.
+	// MinStreams and MaxStreams bound the ranges under way at a server with one
+	// connection.
 	MinStreams = 2
 	MaxStreams = 16
 	// MaxStreamsTotal bounds the ranges under way at all servers; each server
@@ -55,9 +73,10 @@ const (
 	limitAhead = time.Second
 	// rateTime is the time constant of the moving average of a server's rate.
 	rateTime = 2 * time.Second
-	// minSilence is the shortest silence that counts as a stall, and the first
-	// pause after it; maxPause the longest pause.
-	minSilence = 2 * time.Second
+	// minSilence is the shortest silence that counts as a stall; minPause and
+	// maxPause are the first and the longest pause after one.
+	minSilence = time.Second
+	minPause   = 2 * time.Second
 	maxPause   = time.Minute
 	// silenceRTTs is the silence that counts as a stall, in least round trips.
 	silenceRTTs = 4
@@ -65,6 +84,12 @@ const (
 	forecastError = 0.01
 	// maxGrace bounds the longer silence of a server that lost part of a chunk.
 	maxGrace = 30 * time.Second
+	// secondBytes bounds the second copies in memory where Config does not.
+	secondBytes = 32 << 20
+	// Second copies of what a server sends may throw away one byte in
+	// duplicateShare of the file, or so many chunks, whichever is more.
+	duplicateShare  = 50
+	duplicateChunks = 4
 )
 
 // Config describes the file and the limits of one transfer.
@@ -73,6 +98,9 @@ type Config struct {
 	ChunkSize int64 // of every chunk but the last, in bytes
 	Chunks    int   // number of chunks
 	Limit     int64 // bytes a second over all servers; 0: no limit
+	// SecondBytes bounds the chunks that are fetched a second time at once, in
+	// bytes; 0 means 32 MiB. One is always allowed.
+	SecondBytes int64
 }
 
 // A Range is a run of adjoining chunks that one server was asked for.
@@ -81,6 +109,9 @@ type Range struct {
 	Server int
 	First  int // number of the first chunk
 	Count  int // number of chunks, at least 1
+	// Second says that its one chunk is in another range's hands already, and is
+	// fetched a second time: into memory, and the first good copy counts.
+	Second bool
 }
 
 // Span returns the range's place in the file, in bytes.
@@ -96,44 +127,54 @@ const (
 	unknown  chunkState = iota // not in the queue: not yet added
 	missing                    // in the queue
 	underway                   // in the hands of one range
+	twice                      // in the hands of two
 	good                       // done with
 )
 
 // A Schedule is the state of one transfer. It belongs to one goroutine.
 type Schedule struct {
-	cfg     Config
-	chunks  []chunkState
-	missing chunkSet // the queue: chunks whose state is missing
-	queued  int64    // bytes in the queue
-	left    int      // chunks that are not good
-	ranges  map[int]*rangeState
-	owed    int64 // of all servers
-	servers map[int]*server
-	order   []*server // in the order in which they joined
-	turn    int       // where the next round begins, in order
-	lastID  int
+	cfg        Config
+	chunks     []chunkState
+	missing    chunkSet // the queue: chunks whose state is missing
+	queued     int64    // bytes in the queue
+	left       int      // chunks that are not good
+	seconds    int64    // bytes of the chunks of Second ranges under way
+	tally      tally
+	duplicates int64 // bytes
+	ranges     map[int]*rangeState
+	owed       int64 // of all servers
+	servers    map[int]*server
+	order      []*server // in the order in which they joined
+	turn       int       // where the next round begins, in order
+	lastID     int
 }
 
 type rangeState struct {
-	Range
+	Range     // as it is after those that were shrunk
 	by        *server
-	owed      int64 // bytes that are expected and have not arrived; 0 once it is given up
+	asked     int         // chunks that the server was asked for
+	came      int64       // bytes that have arrived
+	owed      int64       // bytes that are expected and have not arrived; 0 once it is given up
+	done      int         // so many of its first chunks are good
+	rival     *rangeState // the other range that has its last chunk; nil: none
 	cancelled bool
 }
 
 type server struct {
-	id     int
-	rtt    time.Duration // least round trip
-	ranges []*rangeState // under way, also cancelled ones, oldest first
-	owed   int64         // of its ranges
-	sent   bool          // bytes have come from it
-	rate   Meter
+	id          int
+	rtt         time.Duration // least round trip
+	connections int           // at least 1
+	ranges      []*rangeState // under way, also cancelled ones, oldest first
+	owed        int64         // of its ranges
+	sent        bool          // bytes have come from it
+	rate        Meter
+	resume      time.Time // not asked for anything before this time
 
 	// Silence of the network.
-	heard  time.Time     // when bytes last arrived, or when it began to owe some
-	pause  time.Duration // after the last stall; 0 once bytes have come since
-	resume time.Time     // not asked for anything before this time
-	grace  time.Duration // silence that it is allowed at least
+	heard time.Time     // when bytes last arrived, or when it began to owe some
+	pause time.Duration // after the last stall; 0 once bytes have come since
+	probe time.Time     // not tried again before this time
+	grace time.Duration // silence that it is allowed at least
 }
 
 // New returns a schedule with an empty queue.
@@ -143,6 +184,7 @@ func New(cfg Config) *Schedule {
 		chunks:  make([]chunkState, cfg.Chunks),
 		missing: newChunkSet(cfg.Chunks),
 		left:    cfg.Chunks,
+		tally:   make(tally),
 		ranges:  make(map[int]*rangeState),
 		servers: make(map[int]*server),
 	}
@@ -178,7 +220,7 @@ func (s *Schedule) Join(id int, rtt time.Duration, now time.Time) {
 	if _, ok := s.servers[id]; ok {
 		return
 	}
-	v := &server{id: id, rtt: rtt, heard: now}
+	v := &server{id: id, rtt: rtt, connections: 1, heard: now}
 	v.rate.Start(rateTime, now)
 	s.servers[id] = v
 	s.order = append(s.order, v)
@@ -202,6 +244,14 @@ func (s *Schedule) Leave(id int) {
 	}
 }
 
+// Connections says how many connections to a server there are, at least 1. It
+// is 1 when a server joins.
+func (s *Schedule) Connections(id, n int) {
+	if v := s.servers[id]; v != nil {
+		v.connections = max(n, 1)
+	}
+}
+
 // Servers returns how many servers take part.
 func (s *Schedule) Servers() int { return len(s.servers) }
 
@@ -215,11 +265,13 @@ func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 	if r == nil {
 		return
 	}
+	s.countBytes(r, bytes)
 	s.expectLess(r, min(bytes, r.owed))
 	r.by.heard = later(r.by.heard, heard)
 	if bytes > 0 {
 		r.by.sent = true
 		r.by.pause = 0
+		r.by.probe = time.Time{}
 	}
 }
 
@@ -251,7 +303,7 @@ func (s *Schedule) Rate(id int) float64 {
 }
 
 // End says that the stream of a range has ended, for whatever reason. Its
-// chunks that are not good go back to the queue.
+// chunks that are not good, and that no other range has, go back to the queue.
 func (s *Schedule) End(id int) {
 	r := s.ranges[id]
 	if r == nil {
@@ -261,13 +313,24 @@ func (s *Schedule) End(id int) {
 	delete(s.ranges, id)
 	whole := true
 	for c := r.First; c < r.First+r.Count; c++ {
-		if s.chunks[c] == underway {
+		switch s.chunks[c] {
+		case underway:
 			s.put(c)
+			whole = false
+		case twice:
+			s.chunks[c] = underway
 			whole = false
 		}
 	}
-	if whole {
+	if whole && !r.cancelled {
 		r.by.grace = 0
+	}
+	s.forget(r)
+	if r.rival != nil {
+		r.rival.rival = nil
+	}
+	if r.Second {
+		s.seconds -= s.length(r.First)
 	}
 	i := slices.Index(r.by.ranges, r)
 	r.by.ranges = slices.Delete(r.by.ranges, i, i+1)

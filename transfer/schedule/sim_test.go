@@ -1,9 +1,7 @@
 package schedule_test
 
 import (
-	"cmp"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -22,74 +20,53 @@ const (
 	simLongest = 100_000 * time.Second
 )
 
-// A fault is a time in which a server does not do its work.
-type fault struct {
-	kind     faultKind
-	from, to time.Duration
-}
-
-type faultKind int
-
-const (
-	stall  faultKind = iota // the connection lives, nothing comes
-	death                   // nothing comes, the client notices, the server joins again at the end
-	refuse                  // every range ends at once without a byte
-)
-
-// A simServer is what a server is in truth.
-type simServer struct {
-	rate   float64       // bytes a second
-	rtt    time.Duration // from a request to its first byte
-	join   time.Duration
-	faults []fault
-}
-
-func (v simServer) at(t time.Duration) (faultKind, bool) {
-	for _, f := range v.faults {
-		if t >= f.from && t < f.to {
-			return f.kind, true
-		}
-	}
-	return 0, false
-}
-
-func (v simServer) sends(t time.Duration) bool {
-	_, bad := v.at(t)
-	return t >= v.join && !bad
-}
-
 type simRange struct {
-	schedule.Range
-	length  int64
-	begins  time.Duration // when its first byte can come
-	came    float64       // bytes
-	sampled int64         // bytes that the schedule was told
-	heard   time.Duration
-	rate    float64       // bytes a second, until the next event
-	next    int           // the chunk that comes now
-	ends    time.Duration // when it ends by a fault or cancel; simLongest: it does not
-	broken  bool          // ends with a fault of the server
+	schedule.Range // Count is what it was asked for
+	length         int64
+	keep           int           // its chunks that were not given to others
+	begins         time.Duration // when its first byte can come
+	came           float64       // bytes
+	sampled        int64         // bytes that the schedule was told
+	heard          time.Duration
+	rate           float64       // bytes a second, until the next event
+	next           int           // the chunk that comes now
+	ends           time.Duration // when it ends by a fault or cancel; simLongest: it does not
+	broken         bool          // ends with a fault of the server
 }
 
-// An injury counts the faults that met a transfer.
-type injury struct{ stalls, deaths, refusals int }
+// A remnant is what still comes of a range that the client has ended.
+type remnant struct {
+	server int
+	until  time.Duration
+	left   float64 // bytes
+	rate   float64 // bytes a second, until the next event
+}
+
+// An injury counts what met a transfer.
+type injury struct{ stalls, deaths, refusals, changes, seconds, shrunk, cancelled int }
 
 type sim struct {
-	t       *testing.T
-	cfg     schedule.Config
-	servers []simServer
-	s       *schedule.Schedule
-	now     time.Duration
-	active  []*simRange // by ID
-	failing []int
-	known   []bool // the server has joined and not left
-	held    []bool // by chunk: in a range
-	good    []bool
-	arrived []int64          // by server, since the last sample
-	sharing []int            // by server: ranges that bytes come on
-	fetched float64          // bytes, also those that were thrown away
-	log     []schedule.Range // handed out, and cancelled: those have a negative ID
-	met     injury
+	t        *testing.T
+	cfg      schedule.Config
+	servers  []simServer
+	s        *schedule.Schedule
+	now      time.Duration
+	edges    []time.Duration // when a server changes, those that are not over
+	state    []simState      // of the servers, now
+	active   []*simRange     // by ID
+	remnants []remnant
+	failing  []int
+	known    []bool // the server has joined and not left
+	held     []int  // by chunk: ranges that have it
+	good     []bool
+	arrived  []int64          // by server, since the last sample
+	sharing  []int            // by server: ranges that bytes come on
+	came     float64          // bytes of ranges
+	unread   float64          // bytes of remnants
+	lost     float64          // bytes of chunks that were partly received by servers that died or stalled
+	late     time.Duration    // when all but 5 % of the bytes were there; 0: not yet
+	log      []schedule.Range // handed out, and cancelled: those have a negative ID
+	met      injury
 }
 
 var simEpoch = time.Unix(1_000_000_000, 0)
@@ -100,13 +77,15 @@ func (m *sim) clock() time.Time { return simEpoch.Add(m.now) }
 func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 	m := &sim{
 		t: t, cfg: cfg, servers: servers, s: schedule.New(cfg), failing: make([]int, len(servers)),
-		known: make([]bool, len(servers)), held: make([]bool, cfg.Chunks), good: make([]bool, cfg.Chunks),
+		known: make([]bool, len(servers)), held: make([]int, cfg.Chunks), good: make([]bool, cfg.Chunks),
 		arrived: make([]int64, len(servers)), sharing: make([]int, len(servers)),
+		edges: edges(servers), state: make([]simState, len(servers)),
 	}
 	for c := range cfg.Chunks {
 		m.s.Add(c)
 	}
 	for tick := time.Duration(0); !m.s.Done(); {
+		m.changeServers()
 		if m.now == tick {
 			m.tick()
 			tick += simTick
@@ -121,17 +100,38 @@ func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 	return m
 }
 
+// changeServers lets what is due happen to the servers.
+func (m *sim) changeServers() {
+	if len(m.edges) == 0 || m.edges[0] > m.now {
+		return
+	}
+	for len(m.edges) > 0 && m.edges[0] <= m.now {
+		m.edges = m.edges[1:]
+	}
+	for i, v := range m.servers {
+		before := m.state[i]
+		m.state[i] = v.at(m.now)
+		if before.rate > 0 && m.state[i].rate > 0 && m.state[i].rate != before.rate {
+			m.met.changes++
+		}
+		if before.rate > 0 && m.state[i].bad && m.state[i].kind == stall {
+			m.met.stalls++
+		}
+	}
+}
+
 // tick is transfer's sample, and what connections say.
 func (m *sim) tick() {
 	for i, v := range m.servers {
-		kind, bad := v.at(m.now)
-		before, was := v.at(m.now - simDeath)
-		dead := bad && kind == death && was && before == death
+		now, before := m.state[i], simState{}
+		if now.bad && now.kind == death {
+			before = v.at(m.now - simDeath)
+		}
 		switch {
-		case !m.known[i] && m.now >= v.join && !(bad && kind == death):
+		case !m.known[i] && m.now >= v.join && !(now.bad && now.kind == death):
 			m.known[i] = true
 			m.s.Join(i, v.rtt, m.clock())
-		case m.known[i] && dead:
+		case m.known[i] && before.bad && before.kind == death:
 			m.known[i] = false
 			m.met.deaths++
 			m.s.Leave(i)
@@ -146,31 +146,57 @@ func (m *sim) tick() {
 		m.arrived[i] = 0
 	}
 	m.plan()
+	if m.late == 0 && m.came-float64(m.s.Duplicates()) >= 0.95*float64(m.cfg.Size) {
+		m.late = m.now
+	}
 }
 
 func (m *sim) plan() {
 	a := m.s.Plan(m.clock())
-	m.met.stalls += len(a.Cancel)
+	m.met.cancelled += len(a.Cancel)
+	m.met.shrunk += len(a.Shrink)
 	for _, id := range a.Cancel {
 		m.log = append(m.log, schedule.Range{ID: -id})
 	}
 	m.cancel(func(r *simRange) bool { return slices.Contains(a.Cancel, r.ID) })
+	for _, k := range a.Shrink {
+		m.shrink(k)
+	}
 	for _, f := range a.Fetch {
 		for c := f.First; c < f.First+f.Count; c++ {
-			if m.held[c] || m.good[c] {
-				m.t.Fatalf("at %v: chunk %d is handed out a second time", m.now, c)
+			if m.held[c]++; m.good[c] || f.Second != (m.held[c] == 2) || m.held[c] > 2 {
+				m.t.Fatalf("at %v: %+v: chunk %d: good %v, in the hands of %d", m.now, f, c, m.good[c], m.held[c])
 			}
-			m.held[c] = true
+		}
+		if f.Second {
+			m.met.seconds++
 		}
 		_, length := m.cfg.Span(f)
-		r := &simRange{Range: f, length: length, begins: m.now + m.servers[f.Server].rtt, heard: m.now, next: f.First, ends: simLongest}
-		if kind, bad := m.servers[f.Server].at(m.now); bad && kind == refuse {
+		r := &simRange{
+			Range: f, length: length, keep: f.Count, begins: m.now + m.servers[f.Server].rtt, heard: m.now,
+			next: f.First, ends: simLongest,
+		}
+		if v := m.state[f.Server]; v.bad && v.kind == refuse {
 			m.met.refusals++
 			r.ends, r.broken = r.begins, true
 		}
 		m.active = append(m.active, r)
 		m.log = append(m.log, f)
 	}
+}
+
+// shrink takes chunks from a range. It ends before the first of them, or behind
+// it if that has begun.
+func (m *sim) shrink(k schedule.Shrink) {
+	i := slices.IndexFunc(m.active, func(r *simRange) bool { return r.ID == k.ID })
+	if i < 0 || k.Count < 1 || k.Count >= m.active[i].keep {
+		m.t.Fatalf("at %v: %+v shrinks no range", m.now, k)
+	}
+	r := m.active[i]
+	for c := r.First + k.Count; c < r.First+r.keep; c++ {
+		m.held[c]--
+	}
+	r.keep = k.Count
 }
 
 func (m *sim) cancel(which func(*simRange) bool) {
@@ -193,16 +219,23 @@ func (m *sim) count(r *simRange) int64 {
 func (m *sim) setRates() {
 	clear(m.sharing)
 	for _, r := range m.active {
-		r.rate = 0
-		if r.begins <= m.now && !r.broken && m.servers[r.Server].sends(m.now) {
-			r.rate = m.servers[r.Server].rate
+		if r.rate = 0; r.begins <= m.now && !r.broken {
+			r.rate = m.state[r.Server].rate
+		}
+		if r.rate > 0 {
 			m.sharing[r.Server]++
+		}
+	}
+	for i := range m.remnants {
+		r := &m.remnants[i]
+		if r.rate = m.state[r.server].rate; r.rate > 0 {
+			m.sharing[r.server]++
 		}
 	}
 	var total float64
 	for i, n := range m.sharing {
 		if n > 0 {
-			total += m.servers[i].rate
+			total += m.state[i].rate
 		}
 	}
 	slower := 1.0
@@ -212,6 +245,11 @@ func (m *sim) setRates() {
 	for _, r := range m.active {
 		if r.rate > 0 {
 			r.rate *= slower / float64(m.sharing[r.Server])
+		}
+	}
+	for i := range m.remnants {
+		if r := &m.remnants[i]; r.rate > 0 {
+			r.rate *= slower / float64(m.sharing[r.server])
 		}
 	}
 }
@@ -224,54 +262,75 @@ func (m *sim) nextEvent(tick time.Duration) time.Duration {
 			next = min(next, t)
 		}
 	}
+	takes := func(bytes, rate float64) {
+		if rate > 0 {
+			consider(m.now + time.Duration(math.Ceil(min(bytes/rate*float64(time.Second), float64(time.Hour)))))
+		}
+	}
 	for _, r := range m.active {
 		consider(r.begins)
 		consider(r.ends)
-		if r.rate > 0 {
-			left := (float64(r.length) - r.came) / r.rate * float64(time.Second)
-			consider(m.now + time.Duration(math.Ceil(min(left, float64(time.Hour)))))
+		takes(float64(r.length)-r.came, r.rate)
+		if r.keep < r.Count {
+			takes(m.endOf(r, max(r.next, r.First+r.keep-1))-r.came, r.rate)
 		}
 	}
-	for _, v := range m.servers {
-		for _, f := range v.faults {
-			consider(f.from)
-			consider(f.to)
-		}
+	for _, r := range m.remnants {
+		consider(r.until)
+		takes(r.left, r.rate)
+	}
+	if len(m.edges) > 0 {
+		consider(m.edges[0])
 	}
 	return next
 }
 
+// endOf returns with how many bytes of a range a chunk of it is whole.
+func (m *sim) endOf(r *simRange, chunk int) float64 {
+	_, n := m.cfg.Span(schedule.Range{First: r.First, Count: chunk + 1 - r.First})
+	return float64(n)
+}
+
 // advance lets bytes come until then, during which no rate changes.
 func (m *sim) advance(then time.Duration) {
+	seconds := (then - m.now).Seconds()
 	for _, r := range m.active {
 		if r.rate == 0 {
 			continue
 		}
 		before := r.came
-		r.came = min(r.came+r.rate*(then-m.now).Seconds(), float64(r.length))
+		r.came = min(r.came+r.rate*seconds, float64(r.length))
 		if float64(r.length)-r.came < 0.5 {
 			r.came = float64(r.length)
 		}
-		m.fetched += r.came - before
+		m.came += r.came - before
 		r.heard = then
-		for r.next < r.First+r.Count {
-			_, whole := m.cfg.Span(schedule.Range{First: r.First, Count: r.next + 1 - r.First})
-			if r.came < float64(whole) {
-				break
+		for r.next < r.First+r.Count && !r.shrunk() && r.came > m.endOf(r, r.next)-0.5 {
+			if !m.good[r.next] {
+				m.s.Good(r.next)
+				m.good[r.next] = true
 			}
-			m.s.Good(r.next)
-			m.good[r.next] = true
 			r.next++
 		}
 	}
+	m.remnants = slices.DeleteFunc(m.remnants, func(r remnant) bool { return r.until <= then })
+	for i := range m.remnants {
+		r := &m.remnants[i]
+		n := min(r.left, r.rate*seconds)
+		r.left -= n
+		m.unread += n
+	}
 	m.now = then
 }
+
+// shrunk reports whether a range has come to those chunks that it lost.
+func (r *simRange) shrunk() bool { return r.next >= r.First+r.keep && r.keep < r.Count }
 
 // endRanges is transfer's ended.
 func (m *sim) endRanges() {
 	for {
 		i := slices.IndexFunc(m.active, func(r *simRange) bool {
-			return r.ends <= m.now || r.came == float64(r.length)
+			return r.ends <= m.now || r.came == float64(r.length) || r.shrunk()
 		})
 		if i < 0 {
 			return
@@ -279,10 +338,8 @@ func (m *sim) endRanges() {
 		r := m.active[i]
 		m.active = slices.Delete(m.active, i, i+1)
 		m.s.Arrived(r.ID, m.count(r), simEpoch.Add(r.heard))
-		for c := r.First; c < r.First+r.Count; c++ {
-			m.held[c] = false
-		}
 		m.s.End(r.ID)
+		m.countLosses(r)
 		if r.broken {
 			pause := min(250*time.Millisecond<<min(m.failing[r.Server], 16), 15*time.Second)
 			m.failing[r.Server]++
@@ -294,108 +351,15 @@ func (m *sim) endRanges() {
 	}
 }
 
-// bound returns when all bytes could be here if every server always sent at its
-// full rate, but for its faults.
-func bound(cfg schedule.Config, servers []simServer) time.Duration {
-	var edges []time.Duration
-	for _, v := range servers {
-		edges = append(edges, v.join)
-		for _, f := range v.faults {
-			edges = append(edges, f.from, f.to)
-		}
+// countLosses settles what an ended range held.
+func (m *sim) countLosses(r *simRange) {
+	for c := r.First; c < r.First+r.keep; c++ {
+		m.held[c]--
 	}
-	edges = append(edges, 0, simLongest)
-	slices.Sort(edges)
-	left := float64(cfg.Size)
-	for i, from := range edges[:len(edges)-1] {
-		var rate float64
-		for _, v := range servers {
-			if v.sends(from) {
-				rate += v.rate
-			}
-		}
-		if cfg.Limit > 0 {
-			rate = min(rate, float64(cfg.Limit))
-		}
-		carried := rate * (edges[i+1] - from).Seconds()
-		if carried >= left {
-			return from + time.Duration(left/rate*float64(time.Second))
-		}
-		left -= carried
+	if left := float64(r.length) - r.came; left > 0 && m.known[r.Server] && r.begins <= m.now {
+		m.remnants = append(m.remnants, remnant{server: r.Server, until: m.now + m.servers[r.Server].rtt, left: left})
 	}
-	return simLongest
-}
-
-func layout(size, chunk int64) schedule.Config {
-	return schedule.Config{Size: size, ChunkSize: chunk, Chunks: int((size + chunk - 1) / chunk)}
-}
-
-// drawServers returns 1 to 20 servers, and a file that takes them 10 to 100
-// seconds, of 40 to 200 chunks a server.
-func drawServers(rng *rand.Rand) (schedule.Config, []simServer) {
-	servers := make([]simServer, 1+rng.IntN(20))
-	var total float64
-	for i := range servers {
-		servers[i] = simServer{
-			rate: 1e5 * math.Pow(100, rng.Float64()),
-			rtt:  time.Duration(math.Pow(300, rng.Float64()) * float64(time.Millisecond)),
-		}
-		total += servers[i].rate
+	if m.state[r.Server].rate == 0 && r.next < r.First+r.Count {
+		m.lost += r.came - m.endOf(r, r.next-1)
 	}
-	size := total * (10 + 90*rng.Float64())
-	chunks := float64(len(servers)) * (40 + 160*rng.Float64())
-	return layout(int64(size), int64(size/chunks)), servers
-}
-
-// addFaults injures some of the servers, but never the first one for ever.
-func addFaults(rng *rand.Rand, cfg schedule.Config, servers []simServer) {
-	whole := bound(cfg, servers).Seconds()
-	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-	for i := range servers {
-		for at := whole * rng.Float64(); rng.IntN(2) == 0; at += whole * rng.Float64() {
-			f := fault{kind: faultKind(rng.IntN(3)), from: seconds(at), to: seconds(at + 0.5 + 20*rng.Float64())}
-			if i > 0 && rng.IntN(4) == 0 {
-				f.to = simLongest
-			}
-			servers[i].faults = append(servers[i].faults, f)
-			at = f.to.Seconds()
-		}
-		if i > 0 && rng.IntN(5) == 0 {
-			servers[i].join = seconds(whole * rng.Float64())
-		}
-	}
-}
-
-// simulated says how a run went against its bound.
-type simulated struct {
-	seed       uint64
-	took, best time.Duration
-	ratio      float64
-	wasted     float64 // bytes that were thrown away, as a share of the file
-	servers    int
-	met        injury
-}
-
-// over returns the seconds by which a run took longer than 1.5 times its bound.
-func (r simulated) over() float64 { return (r.took - r.best*3/2).Seconds() }
-
-func simulate(t *testing.T, seeds int, faults bool) []simulated {
-	var all []simulated
-	for seed := range uint64(seeds) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		cfg, servers := drawServers(rng)
-		if faults {
-			addFaults(rng, cfg, servers)
-		}
-		m := run(t, cfg, servers)
-		best := bound(cfg, servers)
-		all = append(all, simulated{
-			seed: seed, took: m.now, best: best, ratio: m.now.Seconds() / best.Seconds(), servers: len(servers),
-			wasted: m.fetched/float64(cfg.Size) - 1, met: m.met,
-		})
-	}
-	slices.SortFunc(all, func(a, b simulated) int { return cmp.Compare(a.ratio, b.ratio) })
-	at := func(q float64) float64 { return all[int(q*float64(len(all)-1))].ratio }
-	t.Logf("%d seeds: time / bound: median %.3f, 90 %% %.3f, 99 %% %.3f, worst %+v", seeds, at(0.5), at(0.9), at(0.99), all[len(all)-1])
-	return all
 }

@@ -4,9 +4,9 @@ import "time"
 
 // An outlook is what Plan sees of the servers before it acts.
 type outlook struct {
-	now  time.Time
-	able int     // working servers, and those that are due to be tried again
-	rate float64 // of the working servers, bytes a second
+	now     time.Time
+	rate    float64 // of the working servers, bytes a second
+	stalled int64   // bytes that silent servers owe
 }
 
 func (s *Schedule) survey(now time.Time) outlook {
@@ -14,10 +14,9 @@ func (s *Schedule) survey(now time.Time) outlook {
 	for _, v := range s.order {
 		switch {
 		case v.working(now):
-			o.able++
 			o.rate += v.rate.Rate()
-		case !v.resting(now) && len(v.ranges) == 0:
-			o.able++
+		case v.silent(now):
+			o.stalled += v.owed
 		}
 	}
 	return o
@@ -30,10 +29,12 @@ func (v *server) working(now time.Time) bool {
 }
 
 // resting reports whether a server may not be asked yet.
-func (v *server) resting(now time.Time) bool { return now.Before(v.resume) }
+func (v *server) resting(now time.Time) bool {
+	return now.Before(v.resume) || now.Before(v.probe)
+}
 
 // silent reports whether a server owes bytes and has sent none for so long
-// that others may take its work.
+// that others may do its work.
 func (v *server) silent(now time.Time) bool {
 	return v.owed > 0 && now.Sub(v.heard) >= v.silence()
 }
@@ -43,50 +44,47 @@ func (v *server) silence() time.Duration {
 	return max(minSilence, silenceRTTs*v.rtt, v.grace)
 }
 
-// stalls cancels the ranges of silent servers, if another server could do
-// their work, and lets those servers rest.
-func (s *Schedule) stalls(o outlook) (cancel []int) {
-	if o.able == 0 {
-		return nil
-	}
+// useless cancels the ranges in which nothing is left that is not good, but for
+// those that are just ending by themselves.
+func (s *Schedule) useless(now time.Time) (cancel []int) {
 	for _, v := range s.order {
-		if !v.silent(o.now) {
-			continue
-		}
-		v.pause = min(max(2*v.pause, minSilence), maxPause)
-		v.resume = later(v.resume, o.now.Add(v.pause))
-		inVain := false
 		for _, r := range v.ranges {
-			if r.cancelled {
-				continue
+			if r.owed > 0 && s.allGood(r) {
+				s.cancel(r, now)
+				cancel = append(cancel, r.ID)
 			}
-			inVain = inVain || r.owed < s.wanted(r)
-			s.giveUp(r)
-			r.cancelled = true
-			cancel = append(cancel, r.ID)
-		}
-		if inVain {
-			v.grace = min(2*v.silence(), maxGrace)
 		}
 	}
 	return cancel
 }
 
-// wanted returns how many bytes the chunks of a range have that are not good.
-func (s *Schedule) wanted(r *rangeState) (n int64) {
-	for c := r.First; c < r.First+r.Count; c++ {
-		if s.chunks[c] == underway {
-			n += s.length(c)
-		}
+// allGood reports whether every chunk of a range is good. A good chunk stays
+// so: it goes on where it stopped the last time.
+func (s *Schedule) allGood(r *rangeState) bool {
+	for r.done < r.Count && s.chunks[r.First+r.done] == good {
+		r.done++
 	}
-	return n
+	return r.done >= r.Count
 }
 
-// mayProbe reports whether a server that fell silent may have a chunk again:
-// not when the others, if there are any, have done all the rest before it is
-// known whether it sends.
+// cancel gives a range up. A silent server that owes nothing else then rests,
+// longer each time until it sends.
+func (s *Schedule) cancel(r *rangeState, now time.Time) {
+	v := r.by
+	silent := v.silent(now)
+	s.giveUp(r)
+	r.cancelled = true
+	if silent && v.owed == 0 {
+		v.pause = min(max(2*v.pause, minPause), maxPause)
+		v.probe = now.Add(v.pause)
+	}
+}
+
+// mayProbe reports whether a server that fell silent may have a chunk of the
+// queue again: not when the others, if there are any, have done all the rest
+// before it is known whether it sends.
 func (s *Schedule) mayProbe(v *server, o outlook) bool {
-	return float64(s.queued) > o.rate*(2*v.silence()).Seconds()
+	return float64(s.queued+o.stalled) > o.rate*(2*v.silence()).Seconds()
 }
 
 func later(a, b time.Time) time.Time {

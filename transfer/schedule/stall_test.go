@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -18,57 +19,93 @@ func pair(t *testing.T, chunks int) (d *desk, quiet, sending schedule.Range) {
 	return d, quiet, sending
 }
 
-// A silent server loses its work, is asked for one chunk after 2 s, loses that
-// too, and is asked again after pauses that double up to one minute. Once it
-// has sent, the pauses begin anew.
+// A silent server keeps its range until its chunk is good through others, is
+// then asked for one chunk after 2 s, and again after pauses that double up to
+// one minute. Once it has sent, the pauses begin anew.
 func TestStall(t *testing.T) {
 	d, quiet, sending := pair(t, 1000)
-	wait := func(pass time.Duration) {
-		d.pass(pass)
-		d.sent(sending, 1)
-		d.sent(quiet, 0)
-		// One range is all that the other server asks for in this test.
-		d.Pause(1, d.now)
-	}
 	d.sent(sending, 1)
-	sendingToo := d.one(1)
-	round := func(pause time.Duration) {
+	d.one(1)
+	good := func() {
 		t.Helper()
-		d.pass(2*time.Second - 1)
-		d.sent(sending, 1)
-		d.Arrived(quiet.ID, 0, d.now.Add(-2*time.Second))
+		d.pass(time.Second)
+		d.sent(sending, 0)
 		d.none()
-		d.pass(1)
+		d.Good(quiet.First)
 		d.cancels(quiet)
-		d.pass(pause - 1)
-		d.sent(sending, 1)
-		d.none()
-		d.pass(1)
-		if r := d.one(0); r.First != 0 || r.Count != 1 {
-			t.Fatalf("asked for %+v, want the chunk at the front", r)
-		} else {
-			quiet = r
-		}
 	}
 	for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-		round(seconds * time.Second)
+		good()
+		pause := seconds * time.Second
+		d.pass(pause - 1)
+		d.sent(sending, 0)
+		d.none()
+		d.pass(1)
+		r := d.one(0)
+		if r.Count != 1 || r.Second {
+			t.Fatalf("asked for %+v, want one chunk of the queue", r)
+		}
+		quiet = r
 	}
-	d.sent(quiet, mb)
-	d.Good(quiet.First)
-	d.End(quiet.ID)
-	wait(0)
+	d.finish(quiet)
 	f := d.fetch()
 	if len(f) != 2 || f[0].Server != 0 || f[1].Server != 0 {
 		t.Fatalf("after it sent: ranges = %+v, want two for server 0", f)
 	}
-	d.pass(2 * time.Second)
-	d.sent(sendingToo, 1)
-	d.cancels(f...)
+	d.End(f[1].ID)
+	quiet = f[0]
+	d.Pause(0, d.now.Add(time.Second)) // else it would have a second range again
+	good()
 	d.pass(2*time.Second - 1)
-	d.sent(sendingToo, 1)
+	d.sent(sending, 0)
 	d.none()
 	d.pass(1)
 	d.one(0)
+}
+
+// A silent server gets nothing new, and all that it had is fetched by another
+// once that is idle; it loses nothing before it is good. When it sends again it
+// is as before.
+func TestSilentServerKeepsItsRanges(t *testing.T) {
+	d := newDesk(t, layout(14*mb, mb))
+	d.join(0, 10*mb, 0)
+	long := d.one(0)
+	d.sent(long, mb*5/2)
+	d.join(1, 4*mb, 0)
+	mine, theirs := []schedule.Range{long}, []schedule.Range(nil)
+	for _, r := range d.fetch() {
+		if r.Server == 0 {
+			mine = append(mine, r)
+		} else {
+			theirs = append(theirs, r)
+		}
+	}
+	if long.Count != 7 || len(mine) != 2 || len(theirs) == 0 {
+		t.Fatalf("ranges = %+v and %+v, want two for server 0, the first of seven chunks", mine, theirs)
+	}
+	d.pass(time.Second)
+	d.Good(0)
+	d.Good(1)
+	cancelled, third := make(map[int]bool), false
+	for len(theirs) > 0 {
+		d.finish(theirs[0])
+		a := d.plan()
+		if slices.Contains(servers(a.Fetch), 0) {
+			t.Fatalf("actions = %+v: work for a silent server", a)
+		}
+		for _, id := range a.Cancel {
+			cancelled[id] = true
+			d.End(id)
+		}
+		third = third || theirs[0].First == 2
+		if cancelled[long.ID] && !third {
+			t.Errorf("%+v is cancelled before its third chunk is good", long)
+		}
+		theirs = append(theirs[1:], a.Fetch...)
+	}
+	if !d.Done() || len(cancelled) != len(mine) {
+		t.Errorf("done: %v, cancelled %v, want those of %+v", d.Done(), cancelled, mine)
+	}
 }
 
 func TestSilence(t *testing.T) {
@@ -77,9 +114,9 @@ func TestSilence(t *testing.T) {
 		rtt  time.Duration
 		want time.Duration
 	}{
-		{"round trip not known", 0, 2 * time.Second},
-		{"short round trip", 500 * time.Millisecond, 2 * time.Second},
-		{"four round trips", 501 * time.Millisecond, 2004 * time.Millisecond},
+		{"round trip not known", 0, time.Second},
+		{"short round trip", 250 * time.Millisecond, time.Second},
+		{"four round trips", 251 * time.Millisecond, 1004 * time.Millisecond},
 		{"long round trip", time.Second, 4 * time.Second},
 	}
 	for _, tt := range tests {
@@ -87,17 +124,14 @@ func TestSilence(t *testing.T) {
 			d := newDesk(t, layout(2*mb, mb))
 			d.join(0, 0, tt.rtt)
 			quiet := d.one(0)
-			d.join(1, 0, 0)
+			d.join(1, mb, 0)
 			d.finish(d.one(1))
 			d.pass(tt.want - 1)
 			d.none()
 			d.pass(1)
-			a := d.plan()
-			if len(a.Cancel) != 1 || a.Cancel[0] != quiet.ID {
-				t.Errorf("cancels %v, want %d", a.Cancel, quiet.ID)
+			if r := d.one(1); r.First != quiet.First || !r.Second {
+				t.Errorf("%+v, want a second copy of chunk %d", r, quiet.First)
 			}
-			d.End(quiet.ID)
-			d.one(1)
 		})
 	}
 }
@@ -106,23 +140,20 @@ func TestSilence(t *testing.T) {
 // read is none.
 func TestNoSilence(t *testing.T) {
 	t.Run("owes nothing", func(t *testing.T) {
-		d, quiet, sending := pair(t, 4)
-		d.finish(quiet)
-		d.Pause(0, d.now.Add(time.Hour))
-		d.Pause(1, d.now.Add(time.Hour))
+		d := newDesk(t, layout(2*mb, mb))
+		d.join(0, 0, 0)
 		d.pass(time.Hour)
-		d.sent(sending, 1)
-		if f := d.fetch(); len(f) != 2 {
-			t.Fatalf("ranges = %+v, want one for each", f)
-		}
-		d.pass(2*time.Second - 1)
+		d.one(0)
+		d.join(1, mb, 0)
+		d.finish(d.one(1))
+		d.pass(time.Second - 1)
 		d.none()
 	})
 	t.Run("malcolm does not read", func(t *testing.T) {
 		d, quiet, sending := pair(t, 2)
+		d.finish(sending)
 		for range 100 {
 			d.pass(time.Second)
-			d.sent(sending, 1)
 			d.sent(quiet, 0)
 			d.none()
 		}
@@ -144,8 +175,8 @@ func TestNoSilence(t *testing.T) {
 	})
 }
 
-// A silent server keeps its work when nobody else could take it.
-func TestNoCancelInVain(t *testing.T) {
+// Nothing is cancelled while nobody else could do better.
+func TestSilentAlone(t *testing.T) {
 	tests := []struct {
 		name  string
 		other func(d *desk, r schedule.Range)
@@ -168,55 +199,54 @@ func TestNoCancelInVain(t *testing.T) {
 				d.none()
 			}
 			// The same with a server that could: the guard of this test.
-			d.Join(2, 0, d.now)
-			a := d.plan()
-			if len(a.Cancel) == 0 || a.Cancel[0] != quiet.ID {
-				t.Errorf("cancels %v with a server that could, want %d", a.Cancel, quiet.ID)
+			d.join(2, mb, 0)
+			if r := d.one(2); r.First != quiet.First || !r.Second {
+				t.Errorf("%+v, want a second copy of chunk %d", r, quiet.First)
 			}
 		})
 	}
 }
 
-// A silent server at the very end must not keep the last chunks from one that
-// was silent itself before.
-func TestSilentInTurn(t *testing.T) {
-	d, a, b := pair(t, 2)
-	d.pass(2 * time.Second)
-	d.sent(b, 1)
-	d.cancels(a)
-	a2 := d.one(1) // now server 1 holds both
-	d.pass(2*time.Second - 1)
-	d.none() // silent for less than 2 s, and server 0 may not be asked
-	d.pass(1)
-	d.cancels(b, a2)
-	probe := d.one(0)
-	d.none()
-	d.pass(time.Second)
-	d.sent(probe, 1)
-	if next := d.one(0); next.First != 1 {
-		t.Errorf("chunk %d, want 1", next.First)
+// When both servers that have a chunk are silent, the second gives it up for a
+// third. A silence that cost a part must last twice as long the next time,
+// until a range of that server arrives whole.
+func TestBothSilent(t *testing.T) {
+	d := newDesk(t, layout(1000*mb, mb))
+	for c := 1; c < 1000; c++ {
+		d.Good(c)
 	}
-}
-
-// While a probe has no answer, its server is none that could take another's
-// work.
-func TestProbeIsNoPromise(t *testing.T) {
-	d, a, b := pair(t, 1000)
-	d.pass(2 * time.Second)
-	d.sent(b, 1)
-	rest := d.plan()
-	if len(rest.Cancel) != 1 || len(rest.Fetch) != 1 {
-		t.Fatalf("actions = %+v", rest)
-	}
-	d.End(a.ID)
-	d.pass(1900 * time.Millisecond)
-	d.sent(b, 0) // malcolm did not read: server 1 counts as heard
-	d.pass(100 * time.Millisecond)
+	d.join(0, 0, 0)
 	d.one(0)
-	d.pass(1950 * time.Millisecond)
-	d.none() // server 1 is silent, server 0 has not answered
-	d.pass(time.Hour)
+	d.join(1, mb, 0)
+	d.pass(time.Second)
+	second := d.one(1)
+	d.sent(second, mb/2)
+	d.join(2, mb, 0)
+	d.pass(time.Second - 1)
 	d.none()
+	d.pass(1)
+	d.cancels(second)
+	third := d.one(2)
+	if second.First != 0 || third.First != 0 || !second.Second || !third.Second {
+		t.Fatalf("%+v, then %+v, want second copies of chunk 0", second, third)
+	}
+	d.End(third.ID)
+	d.Leave(2)
+	d.pass(2 * time.Second) // the pause of server 1
+	again := d.one(1)
+	for _, grace := range []time.Duration{2, 4, 8, 16, 30} {
+		d.sent(again, mb/2)
+		d.join(int(10+grace), mb, 0)
+		d.pass(grace*time.Second - 1)
+		d.none()
+		d.pass(1)
+		d.cancels(again)
+		third = d.one(int(10 + grace))
+		d.End(third.ID)
+		d.Leave(third.Server)
+		d.pass(time.Minute)
+		again = d.one(1)
+	}
 }
 
 // A probe is one chunk, whatever the rate was, and not before a longer pause is
@@ -225,24 +255,18 @@ func TestProbeIsShort(t *testing.T) {
 	d := newDesk(t, layout(1000*mb, mb))
 	d.join(0, 10*mb, 0)
 	long := d.one(0)
-	d.join(1, 0, 0)
-	d.finish(d.one(1))
 	d.Pause(0, d.now.Add(time.Hour))
-	d.Pause(1, d.now.Add(3*time.Second))
 	d.pass(2 * time.Second)
 	d.none()
-	d.pass(time.Second)
-	a := d.plan()
-	if len(a.Cancel) != 1 || a.Cancel[0] != long.ID || long.Count != 10 {
-		t.Fatalf("actions = %+v, want the cancel of %+v", a, long)
+	for c := range 10 {
+		d.Good(c)
 	}
-	d.End(long.ID)
-	d.Leave(1)
-	d.pass(time.Hour - 3*time.Second - 1)
+	d.cancels(long)
+	d.pass(time.Hour - 2*time.Second - 1)
 	d.none()
 	d.pass(1)
-	if r := d.one(0); r.Count != 1 {
-		t.Errorf("%d chunks, want 1", r.Count)
+	if r := d.one(0); long.Count != 10 || r.Count != 1 {
+		t.Errorf("%d chunks, then %d, want 10, then 1", long.Count, r.Count)
 	}
 }
 
@@ -255,68 +279,31 @@ func TestProbe(t *testing.T) {
 		other func(d *desk)
 		want  bool
 	}{
-		{"the other is quick", 30, func(d *desk) {}, false},
+		{"the other is quick", 20, func(d *desk) {}, false},
 		{"the other has enough to do", 50, func(d *desk) {}, true},
 		{"the other fails", 1, func(d *desk) { d.Pause(1, d.now.Add(time.Second)) }, true},
 		{"the other has left", 1, func(d *desk) { d.Leave(1) }, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, quiet, sending := pair(t, tt.left+1)
+			d, quiet, sending := pair(t, tt.left+2)
+			d.pass(time.Second)
+			d.Good(quiet.First)
+			d.Pause(1, d.now)
+			d.cancels(quiet)
+			d.pass(2 * time.Second)
 			d.sent(sending, 1)
-			d.Sample(1, 10*mb, 0, d.now.Add(time.Second))
-			d.pass(2 * time.Second)
-			d.sent(sending, 0)
-			a := d.plan()
-			d.pass(2 * time.Second)
-			for _, r := range a.Fetch {
-				d.End(r.ID)
-			}
-			d.End(quiet.ID)
-			d.sent(sending, 0)
+			d.Sample(1, 60*mb, 0, d.now)
 			tt.other(d)
 			asked := false
 			for _, r := range d.fetch() {
 				asked = asked || r.Server == 0
 			}
-			if len(a.Cancel) != 1 || asked != tt.want {
-				t.Errorf("cancelled %v, asked again: %v, want %v", a.Cancel, asked, tt.want)
+			if asked != tt.want {
+				t.Errorf("asked again: %v, want %v", asked, tt.want)
 			}
 		})
 	}
-}
-
-// A silence that cost part of a chunk must last twice as long the next time; a
-// whole range undoes that.
-func TestSilenceGrows(t *testing.T) {
-	d, quiet, sending := pair(t, 1000)
-	silentFor := func(want time.Duration) {
-		t.Helper()
-		d.sent(quiet, mb/2)
-		d.pass(want - 1)
-		d.sent(sending, 0)
-		if a := d.plan(); len(a.Cancel) != 0 {
-			t.Fatalf("silent for %v: cancels %v", want-1, a.Cancel)
-		}
-		d.pass(1)
-		d.sent(sending, 0)
-		a := d.plan()
-		if len(a.Cancel) == 0 || a.Cancel[0] != quiet.ID {
-			t.Fatalf("silent for %v: cancels %v, want %d", want, a.Cancel, quiet.ID)
-		}
-		for _, id := range a.Cancel {
-			d.End(id)
-		}
-		d.pass(time.Minute)
-		d.sent(sending, 0)
-		quiet = d.one(0)
-	}
-	for _, seconds := range []time.Duration{2, 4, 8, 16, 30, 30} {
-		silentFor(seconds * time.Second)
-	}
-	d.finish(quiet)
-	quiet = d.fetch()[0]
-	silentFor(2 * time.Second)
 }
 
 func TestPause(t *testing.T) {

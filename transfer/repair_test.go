@@ -1,0 +1,248 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"malcolm/transfer/partfile"
+)
+
+func TestRepair(t *testing.T) {
+	data := file(5*chunk+9, 1)
+	for _, test := range []struct {
+		name    string
+		local   []byte
+		fetched int64
+	}{
+		{"one byte", corrupted(t, data, 2*chunk+5), chunk},
+		{"the last byte", corrupted(t, data, len(data)-1), 9},
+		{"cut", data[:4*chunk-1], 2*chunk + 9},
+		{"empty", nil, int64(len(data))},
+		{"grown", append(slices.Clone(data), data...), 0},
+		{"another file", file(len(data), 2), int64(len(data))},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+				s := w.holders(data)[0]
+				cfg.Targets = s.targets
+				o := w.localFile(test.local).repair(context.Background(), cfg, nil)
+				o.has(localName, data)
+				if o.Fetched != test.fetched || o.Resumed != int64(len(data))-test.fetched || s.src.sent() != test.fetched {
+					t.Errorf("fetched %d, kept %d, sent %d, want %d fetched", o.Fetched, o.Resumed, s.src.sent(), test.fetched)
+				}
+			})
+		})
+	}
+}
+
+func TestRepairRight(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(2*chunk, 1)
+		l := w.localFile(data)
+		before := tree(t, l.dir)
+		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, nil)
+		o.has(localName, data)
+		if !o.AlreadyRight || o.Fetched != 0 {
+			t.Errorf("result = %+v, want it left alone", o.Result)
+		}
+		if after := tree(t, l.dir); !maps.Equal(after, before) {
+			t.Errorf("the directory was %v and is %v", before, after)
+		}
+	})
+}
+
+func TestRepairKeepsMode(t *testing.T) {
+	for _, mode := range []os.FileMode{0o600, 0o640, 0o755, 0o444, 0o000} {
+		if mode&0o400 == 0 && os.Geteuid() != 0 {
+			continue // it could not be read
+		}
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(2*chunk, 1)
+			l := w.localFile(corrupted(t, data, 7))
+			setMode(t, l.path, mode)
+			var during os.FileMode
+			o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(*getting) {
+				during = modeOf(t, l.path+partfile.PartSuffix)
+			})
+			if got := modeOf(t, l.path); got != mode {
+				t.Errorf("mode %04o, want %04o", got, mode)
+			}
+			if want := mode | 0o600; during != want {
+				t.Errorf("%04o: the part file had the mode %04o, want %04o", mode, during, want)
+			}
+			if mode&0o400 != 0 || os.Geteuid() == 0 {
+				o.has(localName, data)
+			}
+		})
+	}
+}
+
+// What is copied is looked at after it was copied: a local file that changes
+// meanwhile does no harm.
+func TestRepairSeedChanges(t *testing.T) {
+	data := file(4*chunk, 1)
+	for _, test := range []struct {
+		name   string
+		change func(b []byte) []byte
+		lost   int64 // chunks that are to be fetched, because of that
+	}{
+		{"one byte", func(b []byte) []byte { b[2*chunk+1] ^= 1; return b }, 1},
+		{"everything", func(b []byte) []byte { return file(len(b), 3) }, 3},
+		{"cut", func(b []byte) []byte { return b[:2*chunk-1] }, 3},
+		{"emptied", func(b []byte) []byte { return nil }, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+				l := w.localFile(corrupted(t, data, 0))
+				cfg.Targets = w.holders(data)[0].targets
+				o := l.repair(context.Background(), cfg, func(*getting) {
+					write(t, l.dir, localName, test.change(l.read()))
+				})
+				o.has(localName, data)
+				if want := (1 + test.lost) * chunk; o.Fetched != want || o.Resumed != o.Size-want {
+					t.Errorf("fetched %d, kept %d, want %d fetched", o.Fetched, o.Resumed, want)
+				}
+			})
+		})
+	}
+}
+
+// What the system copied is read back from the part file, and not believed.
+func TestRepairCopyIsReadBack(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(6*chunk, 1)
+		l := w.localFile(corrupted(t, data, 0))
+		cfg := GetConfig{Targets: w.holders(data)[0].targets, open: func(root *os.Root) partfile.FS {
+			return lyingFS{plainFS{FS: partfile.Dir(root)}}
+		}}
+		o := l.repair(context.Background(), cfg, nil)
+		o.has(localName, data)
+		if o.Fetched != o.Size || o.Resumed != 0 {
+			t.Errorf("fetched %d, kept %d, want everything fetched: nothing was copied", o.Fetched, o.Resumed)
+		}
+	})
+}
+
+// lyingFS has a system that says it has copied, and has not.
+type lyingFS struct{ plainFS }
+
+func (f lyingFS) Create(name string) (partfile.Handle, error) {
+	h, err := f.FS.Create(name)
+	if err != nil || name != localName+partfile.PartSuffix {
+		return h, err
+	}
+	return lyingHandle{h}, nil
+}
+
+type lyingHandle struct{ partfile.Handle }
+
+func (lyingHandle) CopyFrom(_ *os.File, _, _, n int64) (int64, error) { return n, nil }
+
+func TestRepairSeedReadError(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(6*chunk, 1)
+		local := corrupted(t, data, 0)
+		l := w.localFile(local)
+		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(g *getting) {
+			g.seed.file = brokenFile{g.seed.file, func(p []byte, off int64) (int, error) {
+				if off/chunk == 3 {
+					return 0, &os.PathError{Op: "read", Path: "other", Err: syscall.EIO}
+				}
+				return readerAt(local).ReadAt(p, off)
+			}}
+		})
+		e, ok := errors.AsType[*FileError](o.err)
+		if !ok || e.Path != l.path || !errors.Is(e, syscall.EIO) || KindOf(o.err) != KindLocal {
+			t.Errorf("error = %v, want that of reading %q", o.err, l.path)
+		}
+		if !bytes.Equal(l.read(), local) {
+			t.Error("the local file was changed")
+		}
+	})
+}
+
+func TestRepairInterrupted(t *testing.T) {
+	eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+		data := file(12*chunk, 1)
+		local := append(slices.Clone(data[:3*chunk]), file(9*chunk, 2)...)
+		l := w.localFile(local)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cfg.Targets = w.holders(data)[0].targets
+		cfg.Interval = tickTime / 2
+		cfg.Events = at(0.6, func() { cancel(errInterrupted) })
+		o := l.repair(ctx, cfg, nil)
+		if o.err != errInterrupted || o.Path != "" || o.Part != l.path+partfile.PartSuffix {
+			t.Fatalf("error %v, path %q, part %q, want the part kept", o.err, o.Path, o.Part)
+		}
+		if !bytes.Equal(l.read(), local) {
+			t.Fatal("the local file was changed")
+		}
+		kept := o.Fetched + o.Resumed
+		s := w.holders(data)[0]
+		cfg.Targets, cfg.Events = s.targets, nil
+		o = l.repair(context.Background(), cfg, nil)
+		o.has(localName, data)
+		if s.src.sent() != o.Fetched || o.Fetched > o.Size-kept {
+			t.Errorf("fetched %d, sent %d, want at most the %d that were missing", o.Fetched, s.src.sent(), o.Size-kept)
+		}
+	})
+}
+
+// A part file of another version is not touched.
+func TestRepairOtherPart(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		old := file(12*chunk, 1)
+		l := w.localFile(file(12*chunk, 2))
+		ctx, cancel := context.WithCancelCause(context.Background())
+		o := l.repair(ctx, GetConfig{
+			Targets: w.holders(old)[0].targets, Interval: tickTime / 2, Events: at(0.5, func() { cancel(errInterrupted) }),
+		}, nil)
+		if o.Part == "" {
+			t.Fatal("no part file")
+		}
+		before := tree(t, l.dir)
+		o = l.repair(context.Background(), GetConfig{Targets: w.holders(file(12*chunk, 3))[0].targets}, nil)
+		if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.OtherFile {
+			t.Errorf("error = %v, want one of the part file", e)
+		}
+		if after := tree(t, l.dir); !maps.Equal(after, before) {
+			t.Errorf("the directory was %v and is %v", before, after)
+		}
+		o = l.repair(context.Background(), GetConfig{Targets: w.servers[0].targets}, nil)
+		o.has(localName, old)
+	})
+}
+
+func TestRepairLink(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(chunk, 1)
+		l := w.localFile(corrupted(t, data, 1))
+		link := filepath.Join(l.dir, "link")
+		if err := os.Symlink(localName, link); err != nil {
+			t.Skipf("no links here: %v", err)
+		}
+		s := w.holders(data)[0]
+		_, err := Repair(context.Background(), GetConfig{Targets: s.targets, Network: w}, link)
+		if e, ok := errors.AsType[*FileError](err); !ok || e.Path != link || KindOf(err) != KindLocal {
+			t.Errorf("error = %v, want one of the link", err)
+		}
+		if s.src.sent() != 0 {
+			t.Error("something was fetched first")
+		}
+	})
+}
+
+func TestRepairMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing")
+	_, err := Repair(t.Context(), GetConfig{}, path)
+	if e, ok := errors.AsType[*FileError](err); !ok || e.Path != path {
+		t.Errorf("error = %v, want one of the file", err)
+	}
+}

@@ -1,0 +1,352 @@
+package schedule
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// An endgame gives idle servers work that others have. It holds for one Plan.
+type endgame struct {
+	*Schedule
+	a      *Actions
+	now    time.Time
+	queue  forecast
+	idle   []thief
+	passed map[*server]bool // nothing can be taken from these for now
+}
+
+// A thief is a server that has nothing to do.
+type thief struct {
+	*server
+	start float64 // seconds until the first byte of a further range can come
+	rate  float64 // bytes a second; infinity when it is not known
+}
+
+// finish returns in how many seconds it would have sent n bytes more.
+func (t thief) finish(n int64) float64 { return t.start + float64(n)/t.rate }
+
+// pays reports whether a finish at that time, in seconds, is sooner than the
+// other by more than it costs to ask.
+func (t thief) pays(finish, other float64) bool {
+	return other-finish > 2*t.rtt.Seconds()
+}
+
+func (s *Schedule) endgame(a *Actions, o outlook) {
+	if len(s.ranges) == 0 {
+		return
+	}
+	e := endgame{Schedule: s, a: a, now: o.now, queue: forecast{s: s, o: o}}
+	e.findIdle()
+	if len(e.idle) > 0 {
+		e.replaceSilent()
+	}
+	for len(e.idle) > 0 {
+		v, tail, last := e.latest()
+		switch {
+		case v == nil:
+			return
+		case tail != nil && e.steal(tail) || last != nil && e.second(last):
+			clear(e.passed)
+		default:
+			if e.passed == nil {
+				e.passed = make(map[*server]bool)
+			}
+			e.passed[v] = true
+		}
+	}
+}
+
+// findIdle finds the servers that are idle, or will be within a round trip, and
+// that get nothing from the queue.
+func (e *endgame) findIdle() {
+	for _, v := range e.order {
+		if t, ok := e.asThief(v); ok {
+			e.idle = append(e.idle, t)
+		}
+	}
+}
+
+func (e *endgame) asThief(v *server) (thief, bool) {
+	if v.resting(e.now) || v.silent(e.now) {
+		return thief{}, false
+	}
+	rate := v.rate.Rate()
+	if v.pause > 0 || !v.sent || rate == 0 {
+		// What it is given may be lost for as long as it takes to know.
+		t := thief{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
+		return t, len(v.ranges) == 0 && e.queued == 0
+	}
+	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v)) {
+		return thief{}, false
+	}
+	t := thief{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
+	return t, e.queued == 0 || e.queue.tooSlow(v)
+}
+
+// latest returns the server that is expected to finish last of those from which
+// something can be taken that pays, and what: a range with a tail that has not
+// begun, or one whose last chunk has.
+func (e *endgame) latest() (victim *server, tail, last *rangeState) {
+	least := e.length(e.cfg.Chunks - 1) // of all chunks
+	latest := math.Inf(1)
+	for _, t := range e.idle {
+		latest = min(latest, t.finish(least)+2*t.rtt.Seconds())
+	}
+	for _, v := range e.order {
+		if v.owed == 0 || e.passed[v] {
+			continue
+		}
+		finish := e.finish(v)
+		if finish <= latest {
+			continue
+		}
+		if t, l := e.loot(v); t != nil || l != nil {
+			victim, tail, last, latest = v, t, l, finish
+		}
+	}
+	return victim, tail, last
+}
+
+// loot returns what can be taken of a server: the longest range with a tail
+// that has not begun, else the longest whose last chunk nobody else has.
+func (e *endgame) loot(v *server) (tail, last *rangeState) {
+	for _, r := range v.ranges {
+		if r.owed == 0 {
+			continue
+		}
+		e.trim(r)
+		switch {
+		case r.unbegun(e.cfg.ChunkSize) > 0:
+			if tail == nil || r.owed > tail.owed {
+				tail = r
+			}
+		case r.rival == nil && e.chunks[r.First+r.Count-1] == underway:
+			if last == nil || r.owed > last.owed {
+				last = r
+			}
+		}
+	}
+	if tail != nil {
+		return tail, nil
+	}
+	return nil, last
+}
+
+// unbegun returns how many chunks at the end of a range have not begun, as far
+// as is known; the first one counts as begun.
+func (r *rangeState) unbegun(chunkSize int64) int {
+	begun := int((r.came + chunkSize - 1) / chunkSize)
+	return max(0, r.Count-max(begun, 1))
+}
+
+// trim shrinks a range by what is good at its end. It got there when a range
+// that this one was taken from was quicker than it seemed.
+func (e *endgame) trim(r *rangeState) {
+	n := r.Count
+	for least := n - r.unbegun(e.cfg.ChunkSize); n > least && e.chunks[r.First+n-1] == good; {
+		n--
+	}
+	if n < r.Count {
+		e.shrink(r, n)
+	}
+}
+
+// finish returns in how many seconds a server is expected to have sent all that
+// it owes; 0 when its rate is not known, infinity when it is silent.
+func (e *endgame) finish(v *server) float64 {
+	switch rate := v.rate.Rate(); {
+	case v.silent(e.now):
+		return math.Inf(1)
+	case rate == 0:
+		return 0
+	default:
+		return float64(v.owed) / rate
+	}
+}
+
+// finishRange is the same for one range, which shares the server's rate evenly
+// with the others.
+func (e *endgame) finishRange(r *rangeState) float64 {
+	finish := e.finish(r.by)
+	if finish == 0 || math.IsInf(finish, 1) {
+		return finish
+	}
+	var bytes int64
+	for _, other := range r.by.ranges {
+		bytes += min(other.owed, r.owed)
+	}
+	return float64(bytes) / r.by.rate.Rate()
+}
+
+// inVain reports whether a thief is too slow to help with what a silent server
+// has.
+func (e *endgame) inVain(t thief, victim *server) bool {
+	return victim.silent(e.now) && !math.IsInf(t.rate, 1) && e.queue.tooSlow(t.server)
+}
+
+// steal moves the tail of a range to the thief that would finish it soonest.
+func (e *endgame) steal(r *rangeState) bool {
+	best, count := -1, 0
+	for i, t := range e.idle {
+		if t.server == r.by || e.inVain(t, r.by) {
+			continue
+		}
+		n, finish := e.share(r, t)
+		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.finish(e.cfg.ChunkSize) < e.idle[best].finish(e.cfg.ChunkSize)) {
+			best, count = i, n
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	g := Range{First: r.First + r.Count - count, Count: count}
+	e.shrink(r, r.Count-count)
+	e.hand(best, g)
+	return true
+}
+
+// share returns how many chunks of a range's tail a thief should take so that
+// it and the server that has them finish together, and when both then have, in
+// seconds.
+func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
+	v, most := r.by, r.unbegun(e.cfg.ChunkSize)
+	var rate float64
+	if !v.silent(e.now) {
+		rate = v.rate.Rate()
+	}
+	both := func(n int) float64 {
+		_, taken := e.cfg.Span(Range{First: r.First + r.Count - n, Count: n})
+		if rate == 0 {
+			return t.finish(taken)
+		}
+		return max(t.finish(taken), float64(v.owed-taken)/rate)
+	}
+	if math.IsInf(t.rate, 1) {
+		return 1, both(1)
+	}
+	most = max(1, min(most, int(t.rangeMost()/e.cfg.ChunkSize)))
+	count = most
+	if rate > 0 {
+		bytes := (float64(v.owed)/rate - t.start) / (1/rate + 1/t.rate)
+		count = max(1, int(min(bytes/float64(e.cfg.ChunkSize), float64(most))))
+		if count < most && both(count+1) < both(count) {
+			count++
+		}
+	}
+	return count, both(count)
+}
+
+// second has the last chunk of a range fetched a second time by the thief that
+// would finish it soonest, unless a busy server would sooner.
+func (e *endgame) second(r *rangeState) bool {
+	chunk := r.First + r.Count - 1
+	length, finish := e.length(chunk), e.finishRange(r)
+	if !e.maySecond(length, finish) {
+		return false
+	}
+	best := -1
+	for i, t := range e.idle {
+		if t.server == r.by || e.inVain(t, r.by) || !t.pays(t.finish(length), finish) {
+			continue
+		}
+		if best < 0 || t.finish(length) < e.idle[best].finish(length) {
+			best = i
+		}
+	}
+	if best < 0 || e.busyFinish(r.by, length) < e.idle[best].finish(length) {
+		return false
+	}
+	e.chunks[chunk] = twice
+	e.seconds += length
+	second := e.hand(best, Range{First: chunk, Count: 1, Second: true})
+	r.rival, second.rival = second, r
+	return true
+}
+
+// maySecond reports whether the bounds allow a second copy of so many bytes,
+// whose first is expected to be done in so many seconds.
+func (e *endgame) maySecond(length int64, finish float64) bool {
+	most := e.cfg.SecondBytes
+	if most == 0 {
+		most = secondBytes
+	}
+	if e.seconds > 0 && e.seconds+length > most {
+		return false
+	}
+	allowed := max(e.cfg.Size/duplicateShare, duplicateChunks*e.cfg.ChunkSize)
+	return math.IsInf(finish, 1) || e.duplicates+e.seconds+length <= allowed
+}
+
+// busyFinish returns in how many seconds the soonest of the busy servers, but
+// for one, would have sent so many bytes besides what it has to do.
+func (e *endgame) busyFinish(except *server, length int64) float64 {
+	soonest := math.Inf(1)
+	for _, v := range e.order {
+		rate := v.rate.Rate()
+		if v == except || v.owed == 0 || rate == 0 || !v.working(e.now) {
+			continue
+		}
+		start := max(v.rtt.Seconds(), float64(v.owed)/rate)
+		if e.queued > 0 {
+			start = max(start, e.queue.endOfQueue())
+		}
+		soonest = min(soonest, start+float64(length)/rate)
+	}
+	return soonest
+}
+
+// replaceSilent cancels second copies when the servers of both copies are
+// silent, so that a third server can have the chunk.
+func (e *endgame) replaceSilent() {
+	for _, v := range e.order {
+		if !v.silent(e.now) {
+			continue
+		}
+		for _, r := range v.ranges {
+			if !r.Second || r.owed == 0 || r.rival == nil || r.rival.owed == 0 || !r.rival.by.silent(e.now) {
+				continue
+			}
+			grace := min(2*v.silence(), maxGrace)
+			e.cancel(r, e.now)
+			if r.came > 0 {
+				v.grace = grace
+			}
+			e.a.Cancel = append(e.a.Cancel, r.ID)
+		}
+	}
+}
+
+// shrink leaves a range its first n chunks.
+func (e *endgame) shrink(r *rangeState, n int) {
+	r.Count = n
+	_, length := e.cfg.Span(r.Range)
+	e.expectLess(r, r.owed-min(r.owed, max(0, length-r.came)))
+	for i := range e.a.Fetch {
+		if e.a.Fetch[i].ID == r.ID {
+			e.a.Fetch[i].Count, r.asked = n, n
+			return
+		}
+	}
+	for i := range e.a.Shrink {
+		if e.a.Shrink[i].ID == r.ID {
+			e.a.Shrink[i].Count = n
+			return
+		}
+	}
+	e.a.Shrink = append(e.a.Shrink, Shrink{ID: r.ID, Count: n})
+}
+
+// hand gives a range to a thief, which often is none any more then.
+func (e *endgame) hand(best int, g Range) *rangeState {
+	v := e.idle[best].server
+	g.Server = v.id
+	r := e.Schedule.hand(v, g, e.now)
+	e.a.Fetch = append(e.a.Fetch, r.Range)
+	if t, ok := e.asThief(v); ok {
+		e.idle[best] = t
+	} else {
+		e.idle = slices.Delete(e.idle, best, best+1)
+	}
+	return r
+}

@@ -1,0 +1,187 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+)
+
+func TestVerify(t *testing.T) {
+	data := file(5*chunk+9, 1)
+	span := func(c int) Span {
+		return Span{Chunk: c, Offset: int64(c) * chunk, Length: min(chunk, int64(len(data))-int64(c)*chunk)}
+	}
+	for _, test := range []struct {
+		name  string
+		local []byte
+		bad   []Span
+		size  bool
+	}{
+		{"right", data, nil, false},
+		{"one byte", corrupted(t, data, 3*chunk), []Span{span(3)}, false},
+		{"first and last byte", corrupted(t, corrupted(t, data, 0), len(data)-1), []Span{span(0), span(5)}, false},
+		{"one byte shorter", data[:len(data)-1], []Span{span(5)}, true},
+		{"cut in a chunk", data[:4*chunk-1], []Span{span(3), span(4), span(5)}, true},
+		{"empty", nil, []Span{span(0), span(1), span(2), span(3), span(4), span(5)}, true},
+		{"longer", append(slices.Clone(data), 0), nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				s := w.holders(data)[0]
+				r, err := w.localFile(test.local).verify(GetConfig{Targets: s.targets})
+				if r == nil {
+					t.Fatalf("no result, error %v", err)
+				}
+				if !slices.Equal(r.Bad, test.bad) || r.Size != int64(len(data)) || r.LocalSize != int64(len(test.local)) || r.Checksum != checksum(data) {
+					t.Errorf("result = %+v, want the chunks %+v", r, test.bad)
+				}
+				wantMismatch(t, err, len(test.bad), test.size)
+				if got := s.src.sent(); got != 0 {
+					t.Errorf("%d bytes of the file were fetched, want none", got)
+				}
+			})
+		})
+	}
+}
+
+// wantMismatch demands the error that belongs to so many bad chunks.
+func wantMismatch(t *testing.T, err error, bad int, size bool) {
+	t.Helper()
+	if bad == 0 && !size {
+		if err != nil {
+			t.Errorf("error = %v, want none", err)
+		}
+		return
+	}
+	e, ok := errors.AsType[*MismatchError](err)
+	if !ok || e.Bad != bad || e.Size != size || KindOf(err) != KindIntegrity {
+		t.Errorf("error = %#v, want a mismatch of %d chunks, the size: %t", err, bad, size)
+	}
+}
+
+func TestVerifyEmpty(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(nil)[0]
+		r, err := w.localFile(nil).verify(GetConfig{Targets: s.targets})
+		if err != nil || !r.Right() {
+			t.Errorf("result = %+v, error %v, want it right", r, err)
+		}
+		r, err = w.localFile([]byte{0}).verify(GetConfig{Targets: s.targets})
+		if r == nil || r.Right() {
+			t.Errorf("result = %+v, want it wrong", r)
+		}
+		wantMismatch(t, err, 0, true)
+	})
+}
+
+// A file that cannot be read is no file that is wrong.
+func TestVerifyReadError(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(5*chunk, 1)
+		m, _ := hashes(data)
+		var done atomic.Int64
+		broken := brokenFile{readAt: func(p []byte, off int64) (int, error) {
+			if off/chunk == 2 {
+				return 0, &os.PathError{Op: "read", Path: "data.bin", Err: syscall.EIO}
+			}
+			return readerAt(data).ReadAt(p, off)
+		}}
+		if _, err := mismatches(t.Context(), broken, m, &done); !errors.Is(err, syscall.EIO) {
+			t.Errorf("error = %v, want that of the disk", err)
+		}
+		short := brokenFile{readAt: readerAt(data[:3*chunk+1]).ReadAt}
+		bad, err := mismatches(t.Context(), short, m, &done)
+		if err != nil || len(bad) != 2 || bad[0].Chunk != 3 || bad[1].Chunk != 4 {
+			t.Errorf("bad = %+v, error %v, want the last two chunks", bad, err)
+		}
+	})
+}
+
+func TestVerifyMissing(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "missing"), dir} {
+		_, err := Verify(t.Context(), GetConfig{}, path)
+		if e, ok := errors.AsType[*FileError](err); !ok || e.Path != path || KindOf(err) != KindLocal {
+			t.Errorf("%q: error = %v, want one of the file", path, err)
+		}
+		if _, err := VerifyChecksum(t.Context(), path, [32]byte{}, nil); KindOf(err) != KindLocal {
+			t.Errorf("%q: error = %v, want one of the file", path, err)
+		}
+	}
+}
+
+func TestVerifyUndecided(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		servers := w.holders(file(chunk, 1), file(chunk, 2))
+		r, err := w.localFile(file(chunk, 1)).verify(GetConfig{Targets: targetsOf(servers...)})
+		if r != nil || KindOf(err) != KindVote {
+			t.Errorf("result %+v, error %v, want no majority", r, err)
+		}
+	})
+}
+
+func TestVerifyChecksum(t *testing.T) {
+	dir, data := t.TempDir(), file(3*chunk+1, 1)
+	write(t, dir, "x", data)
+	path := filepath.Join(dir, "x")
+	var done atomic.Int64
+	size, err := VerifyChecksum(t.Context(), path, checksum(data), &done)
+	if size != int64(len(data)) || err != nil || done.Load() != size {
+		t.Errorf("size %d, error %v, %d bytes counted, want it right", size, err, done.Load())
+	}
+	_, err = VerifyChecksum(t.Context(), path, [32]byte{1}, nil)
+	wantMismatchOf(t, err, path)
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	if _, err := VerifyChecksum(ended, path, checksum(data), nil); err != errInterrupted {
+		t.Errorf("error = %v, want the cause", err)
+	}
+}
+
+func wantMismatchOf(t *testing.T, err error, path string) {
+	t.Helper()
+	if e, ok := errors.AsType[*MismatchError](err); !ok || e.Path != path || e.Bad != 0 || e.Size {
+		t.Errorf("error = %#v, want a mismatch of %q and no more", err, path)
+	}
+}
+
+// A Verify that is interrupted says so, and not that the file could not be
+// read.
+func TestVerifyInterrupted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cfg := GetConfig{Targets: w.holders(data)[0].targets, Network: w, Events: func(e GetEvent) {
+			if _, ok := e.(Voted); ok {
+				cancel(errInterrupted)
+			}
+		}}
+		if r, err := Verify(ctx, cfg, w.localFile(data).path); r != nil || err != errInterrupted {
+			t.Errorf("result %+v, error %v, want the cause with which it was ended", r, err)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestMismatchWords(t *testing.T) {
+	for _, test := range []struct {
+		err  MismatchError
+		want string
+	}{
+		{MismatchError{Path: "a b"}, `"a b" does not have the checksum`},
+		{MismatchError{Path: "x", Bad: 1}, `"x" is not right: 1 chunk differs`},
+		{MismatchError{Path: "x", Bad: 2}, `"x" is not right: 2 chunks differ`},
+		{MismatchError{Path: "x", Bad: 2, Size: true}, `"x" is not right: 2 chunks differ, and the size`},
+		{MismatchError{Path: "x", Size: true}, `"x" is not right: the size differs`},
+	} {
+		if got := test.err.Error(); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
