@@ -50,7 +50,7 @@ func (l *localFile) repair(ctx context.Context, cfg GetConfig, seize func(g *get
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxVirtual, errForever)
 	defer cancel()
-	g = newGetting(cfg)
+	g = newGetting(ctx, cfg)
 	o.err = g.repair(ctx, l.path)
 	o.Result = g.finish()
 	return o
