@@ -51,3 +51,32 @@ crash *FLAGS:
 # the benchmarks of the hot functions
 bench *FLAGS:
     go test -run '^$' -bench . -benchmem {{ FLAGS }} ./...
+
+# plant each fault of .ci/guards in a copy of the tree; the tests named there must turn red
+guards:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    copy=$(mktemp -d)
+    trap 'rm -rf "$copy"' EXIT
+    git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$copy"
+    cd "$copy"
+    guards() { grep -v -e '^#' -e '^$' .ci/guards; }
+    broken() { echo "guard $1: $2" >&2; exit 1; }
+    guards | cut -f 5,6 | sort -u | while IFS=$'\t' read -r package tests; do
+        go test -count 1 -run "$tests" "$package" > out 2>&1 || { cat out; broken "$package $tests" "is red without a fault"; }
+    done
+    while IFS=$'\t' read -r name file text replacement package tests; do
+        text=$(printf %b "$text") replacement=$(printf %b "$replacement")
+        content=$(cat "$file"; echo x) content=${content%x}
+        rest=${content#*"$text"}
+        [[ $rest != "$content" && ${rest#*"$text"} == "$rest" ]] || broken "$name" "its text is not in $file exactly once"
+        cp "$file" original
+        printf %s "${content/"$text"/"$replacement"}" > "$file"
+        go test -run '^$' "$package" > out 2>&1 || { cat out; broken "$name" "does not compile"; }
+        if go test -count 1 -timeout 5m -run "$tests" "$package" > out 2>&1; then
+            broken "$name" "$package $tests stays green without it"
+        fi
+        caught=$(grep -om 1 -e '--- FAIL: [^ ]*' -e '^panic: .*' out || head -n 1 out)
+        echo "$name: caught by $package ${caught#--- FAIL: }"
+        mv original "$file"
+    done < <(guards)

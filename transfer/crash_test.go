@@ -28,7 +28,7 @@ func crashSeeds(t *testing.T) (seeds, skip int) {
 		return n, 0
 	}
 	if testing.Short() || raceEnabled {
-		return len(crashPlans), 12
+		return len(crashPlans), 16
 	}
 	return len(crashPlans), 0
 }
@@ -67,6 +67,7 @@ type crasher struct {
 	header partfile.Header
 
 	crashes int
+	doubles int            // how often the next run was to crash as well
 	resumes int            // runs that had to keep something
 	hit     map[string]int // crashes by operation
 }
@@ -110,6 +111,7 @@ func TestCrashes(t *testing.T) {
 
 func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 	c := &crasher{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 3)), plan: crashPlans[seed%uint64(len(crashPlans))], hit: map[string]int{}}
+	c.doubles = int(seed) * 5
 	c.data = file(c.plan.size, byte(seed))
 	size := int64(c.plan.size)
 	c.header = partfile.Header{Size: size, ChunkSize: manifest.ChunkSize(size), Checksum: checksum(c.data)}
@@ -170,7 +172,10 @@ func (c *crasher) once(counts func(op, name string) bool, n int) bool {
 	}
 	what := fmt.Sprintf("crash in operation %d (%s)", n, d.cut)
 	if c.rng.IntN(2) == 0 {
-		second := 1 + c.rng.IntN([]int{30, 60, 600}[c.rng.IntN(3)])
+		second := 1 + c.doubles%32
+		if c.doubles++; c.rng.IntN(3) == 0 {
+			second = 1 + c.rng.IntN(600)
+		}
 		c.crash(d, kept, nil, second, true)
 		what += fmt.Sprintf(" and then %d (%s)", second, d.cut)
 	}
