@@ -71,6 +71,9 @@ func (g *getting) connDown(p *peer, c *connection, err error) {
 		p.conns = append(p.conns, c) // leave hangs up
 		g.leave(p, PeerLost, err)
 	case p.state == PeerServing && g.schedule != nil:
+		if p.active() == 0 {
+			p.conns[0].retired = false // it is needed after all
+		}
 		g.connsChanged(p)
 	}
 }

@@ -73,7 +73,7 @@ func wantMoved(t *testing.T, failed *server, others []*server, at time.Time) {
 
 func TestStalledServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		data := file(16*chunk, 1)
+		data := file(48*chunk, 1) // so that it is asked again after it stalled
 		servers := w.holders(data, data, data)
 		slow(100<<10, servers...)
 		stalled := servers[1]

@@ -135,6 +135,9 @@ func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
 
 // finish completes the result of a run that has ended.
 func (g *getting) finish() *Result {
+	for _, f := range g.fetches { // joined, but not heard of by the loop any more
+		g.result.Duplicate += f.useless()
+	}
 	g.result.Elapsed = time.Since(g.begun)
 	g.result.Servers = g.reports()
 	return &g.result

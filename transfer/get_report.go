@@ -52,7 +52,7 @@ func (g *getting) reports() []ServerReport {
 		if p.state == PeerIndexing {
 			r.Indexing = p.indexed
 		}
-		if p.state == PeerServing {
+		if p.state == PeerServing && len(p.conns) > 0 {
 			r.RTT, r.Conns = p.conns[0].conn.Stats().SmoothedRTT, len(p.conns)
 			if g.schedule != nil {
 				r.Rate = g.schedule.Rate(p.index)
