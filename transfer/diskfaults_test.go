@@ -126,10 +126,13 @@ func TestFullDisk(t *testing.T) {
 		s := w.holders(data, data)
 		d := newSimDisk(t, data, nil, rand.New(rand.NewPCG(1, 1)).IntN)
 		d.Capacity = 3*chunk + 50<<10
+		var mu sync.Mutex // After is called by whoever uses the disk
 		refused := false
 		var after int64 // bytes that were written since the disk was full
 		d.After = func(o crashfs.Operation) {
 			d.watch(o)
+			mu.Lock()
+			defer mu.Unlock()
 			if refused && o.Op == "write" && o.Name == simPart {
 				after += int64(o.N)
 			}
