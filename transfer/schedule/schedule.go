@@ -362,7 +362,3 @@ func (s *Schedule) length(chunk int) int64 {
 	_, n := s.cfg.Span(Range{First: chunk, Count: 1})
 	return n
 }
-
-// Queued returns how many bytes are in the queue: missing, and in nobody's
-// hands.
-func (s *Schedule) Queued() int64 { return s.queued }
