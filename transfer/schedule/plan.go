@@ -144,6 +144,7 @@ func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 	r := &rangeState{Range: g, by: v, asked: g.Count, owed: n}
 	if v.owed == 0 {
 		v.heard = later(v.heard, now)
+		v.endSilence()
 	}
 	v.owed += n
 	s.owed += n
