@@ -67,7 +67,7 @@ func firstGood(t *testing.T, p *paths) int64 {
 	return int64(goodChunks(part, tamperedData)[0]) * chunk
 }
 
-var tamperedData = file(6*chunk+77, 1)
+var tamperedData = file(4*chunk+77, 1)
 
 var tamperings = []tampering{
 	{"nothing", func(t *testing.T, p *paths) {}, false, keptAll},

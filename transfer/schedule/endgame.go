@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -36,8 +35,8 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 	if len(s.ranges) == 0 {
 		return
 	}
-	e := endgame{Schedule: s, a: a, now: o.now, queue: forecast{s: s, o: o}}
-	e.findIdle()
+	e := endgame{Schedule: s, a: a, now: o.now}
+	e.look(o)
 	if len(e.idle) > 0 {
 		e.replaceSilent()
 	}
@@ -47,7 +46,7 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 		case v == nil:
 			return
 		case tail != nil && e.steal(tail) || last != nil && e.second(last):
-			clear(e.passed)
+			e.look(s.survey(o.now))
 		default:
 			if e.passed == nil {
 				e.passed = make(map[*server]bool)
@@ -57,9 +56,12 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 	}
 }
 
-// findIdle finds the servers that are idle, or will be within a round trip, and
-// that get nothing from the queue.
-func (e *endgame) findIdle() {
+// look takes up how the servers are: which of them are idle, or will be within
+// a round trip, and get nothing from the queue.
+func (e *endgame) look(o outlook) {
+	e.queue = forecast{s: e.Schedule, o: o}
+	e.idle = e.idle[:0]
+	clear(e.passed)
 	for _, v := range e.order {
 		if t, ok := e.asThief(v); ok {
 			e.idle = append(e.idle, t)
@@ -86,7 +88,7 @@ func (e *endgame) asThief(v *server) (thief, bool) {
 
 // latest returns the server that is expected to finish last of those from which
 // something can be taken that pays, and what: a range with a tail that has not
-// begun, or one whose last chunk has.
+// begun, or one whose last open chunk has.
 func (e *endgame) latest() (victim *server, tail, last *rangeState) {
 	least := e.length(e.cfg.Chunks - 1) // of all chunks
 	latest := math.Inf(1)
@@ -109,7 +111,7 @@ func (e *endgame) latest() (victim *server, tail, last *rangeState) {
 }
 
 // loot returns what can be taken of a server: the longest range with a tail
-// that has not begun, else the longest whose last chunk nobody else has.
+// that has not begun, else the longest of which nobody else has a chunk.
 func (e *endgame) loot(v *server) (tail, last *rangeState) {
 	for _, r := range v.ranges {
 		if r.owed == 0 {
@@ -117,11 +119,11 @@ func (e *endgame) loot(v *server) (tail, last *rangeState) {
 		}
 		e.trim(r)
 		switch {
-		case r.unbegun(e.cfg.ChunkSize) > 0:
+		case e.tailLen(r) > 0:
 			if tail == nil || r.owed > tail.owed {
 				tail = r
 			}
-		case r.rival == nil && e.chunks[r.First+r.Count-1] == underway:
+		case r.rival == nil && e.lastOpen(r) >= 0:
 			if last == nil || r.owed > last.owed {
 				last = r
 			}
@@ -138,6 +140,24 @@ func (e *endgame) loot(v *server) (tail, last *rangeState) {
 func (r *rangeState) unbegun(chunkSize int64) int {
 	begun := int((r.came + chunkSize - 1) / chunkSize)
 	return max(0, r.Count-max(begun, 1))
+}
+
+// lastOpen returns the last chunk of a range that is not good; -1: there is none.
+func (e *endgame) lastOpen(r *rangeState) int {
+	for c := r.First + r.Count - 1; c >= r.First; c-- {
+		if e.chunks[c] != good {
+			return c
+		}
+	}
+	return -1
+}
+
+// tailLen returns how many chunks at the end of a range may be taken from it.
+func (e *endgame) tailLen(r *rangeState) (n int) {
+	for most := r.unbegun(e.cfg.ChunkSize); n < most && e.chunks[r.First+r.Count-1-n] == underway; {
+		n++
+	}
+	return n
 }
 
 // trim shrinks a range by what is good at its end. It got there when a range
@@ -202,7 +222,7 @@ func (e *endgame) steal(r *rangeState) bool {
 	}
 	g := Range{First: r.First + r.Count - count, Count: count}
 	e.shrink(r, r.Count-count)
-	e.hand(best, g)
+	e.hand(e.idle[best].server, g)
 	return true
 }
 
@@ -210,7 +230,7 @@ func (e *endgame) steal(r *rangeState) bool {
 // it and the server that has them finish together, and when both then have, in
 // seconds.
 func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
-	v, most := r.by, r.unbegun(e.cfg.ChunkSize)
+	v, most := r.by, e.tailLen(r)
 	var rate float64
 	if !v.silent(e.now) {
 		rate = v.rate.Rate()
@@ -237,10 +257,10 @@ func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
 	return count, both(count)
 }
 
-// second has the last chunk of a range fetched a second time by the thief that
+// second has the last open chunk of a range fetched a second time by the thief that
 // would finish it soonest, unless a busy server would sooner.
 func (e *endgame) second(r *rangeState) bool {
-	chunk := r.First + r.Count - 1
+	chunk := e.lastOpen(r)
 	length, finish := e.length(chunk), e.finishRange(r)
 	if !e.maySecond(length, finish) {
 		return false
@@ -259,7 +279,7 @@ func (e *endgame) second(r *rangeState) bool {
 	}
 	e.chunks[chunk] = twice
 	e.seconds += length
-	second := e.hand(best, Range{First: chunk, Count: 1, Second: true})
+	second := e.hand(e.idle[best].server, Range{First: chunk, Count: 1, Second: true})
 	r.rival, second.rival = second, r
 	return true
 }
@@ -296,32 +316,37 @@ func (e *endgame) busyFinish(except *server, length int64) float64 {
 	return soonest
 }
 
-// replaceSilent cancels second copies when the servers of both copies are
-// silent, so that a third server can have the chunk.
+// replaceSilent cancels second copies from silent servers when the first is
+// from a silent one as well, so that a third server can have the chunk, or when
+// there is no first any more and the bound on second copies bars another.
 func (e *endgame) replaceSilent() {
 	for _, v := range e.order {
 		if !v.silent(e.now) {
 			continue
 		}
 		for _, r := range v.ranges {
-			if !r.Second || r.owed == 0 || r.rival == nil || r.rival.owed == 0 || !r.rival.by.silent(e.now) {
+			if !r.Second || r.owed == 0 || !e.replaceable(r) {
 				continue
 			}
-			grace := min(2*v.silence(), maxGrace)
 			e.cancel(r, e.now)
-			if r.came > 0 {
-				v.grace = grace
-			}
+			v.lost = v.lost || r.came > 0
 			e.a.Cancel = append(e.a.Cancel, r.ID)
 		}
 	}
+}
+
+func (e *endgame) replaceable(second *rangeState) bool {
+	if second.rival == nil {
+		return !e.maySecond(e.length(second.First), math.Inf(1))
+	}
+	return second.rival.owed > 0 && second.rival.by.silent(e.now)
 }
 
 // shrink leaves a range its first n chunks.
 func (e *endgame) shrink(r *rangeState, n int) {
 	r.Count = n
 	_, length := e.cfg.Span(r.Range)
-	e.expectLess(r, r.owed-min(r.owed, max(0, length-r.came)))
+	e.takeAway(r, r.owed-min(r.owed, max(0, length-r.came)), e.now)
 	for i := range e.a.Fetch {
 		if e.a.Fetch[i].ID == r.ID {
 			e.a.Fetch[i].Count, r.asked = n, n
@@ -337,16 +362,10 @@ func (e *endgame) shrink(r *rangeState, n int) {
 	e.a.Shrink = append(e.a.Shrink, Shrink{ID: r.ID, Count: n})
 }
 
-// hand gives a range to a thief, which often is none any more then.
-func (e *endgame) hand(best int, g Range) *rangeState {
-	v := e.idle[best].server
+// hand gives a range to a server.
+func (e *endgame) hand(v *server, g Range) *rangeState {
 	g.Server = v.id
 	r := e.Schedule.hand(v, g, e.now)
 	e.a.Fetch = append(e.a.Fetch, r.Range)
-	if t, ok := e.asThief(v); ok {
-		e.idle[best] = t
-	} else {
-		e.idle = slices.Delete(e.idle, best, best+1)
-	}
 	return r
 }

@@ -144,6 +144,7 @@ func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 	r := &rangeState{Range: g, by: v, asked: g.Count, owed: n}
 	if v.owed == 0 {
 		v.heard = later(v.heard, now)
+		v.endSilence()
 	}
 	v.owed += n
 	s.owed += n
@@ -177,3 +178,7 @@ func (v *server) rangeMost() int64 {
 func (s *Schedule) ahead() int64 {
 	return int64(float64(s.cfg.Limit) * limitAhead.Seconds())
 }
+
+// Queued returns how many bytes are in the queue: missing, and in nobody's
+// hands.
+func (s *Schedule) Queued() int64 { return s.queued }

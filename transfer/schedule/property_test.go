@@ -108,8 +108,20 @@ func (m *model) noneIdle(t *rapid.T) {
 				continue
 			}
 			if gain, what := m.gain(e, other, rate, start); gain > 2*v.rtt.Seconds() {
+				m.dump(t)
 				t.Fatalf("server %d is idle: it would gain %v s with %s of server %d", v.id, gain, what, other.id)
 			}
+		}
+	}
+}
+
+// dump logs what is under way.
+func (m *model) dump(t *rapid.T) {
+	for _, v := range m.order {
+		t.Logf("server %d: rate %v, round trip %v, owes %d, silent %v, resting %v, pause %v",
+			v.id, v.rate.Rate(), v.rtt, v.owed, v.silent(m.now), v.resting(m.now), v.pause)
+		for _, r := range v.ranges {
+			t.Logf("%+v: %d asked for, %d bytes came, %d owed, rival %v", r.Range, r.asked, r.came, r.owed, r.rival != nil)
 		}
 	}
 }
@@ -294,6 +306,7 @@ func (m *model) drain(t *rapid.T) {
 			break
 		}
 		if round > 2000 {
+			m.dump(t)
 			t.Fatalf("still %d bytes in the queue and %d ranges under way", m.queued, len(m.open))
 		}
 		m.now = m.now.Add(time.Second)

@@ -48,7 +48,8 @@
 //     gaps cannot take long chunks from each other for ever. There is one
 //     exception: when both holders of a chunk are silent, the second gives it
 //     up for a third. What that costs makes the silence that the second is
-//     allowed twice as long, until a range of it arrives whole.
+//     allowed twice as long, until a range of it arrives whole. The same goes
+//     for a second holder that is alone and takes the room of another.
 package schedule
 
 import (
@@ -156,7 +157,7 @@ type rangeState struct {
 	came      int64       // bytes that have arrived
 	owed      int64       // bytes that are expected and have not arrived; 0 once it is given up
 	done      int         // so many of its first chunks are good
-	rival     *rangeState // the other range that has its last chunk; nil: none
+	rival     *rangeState // the other range that has one of its chunks; nil: none
 	cancelled bool
 }
 
@@ -175,6 +176,7 @@ type server struct {
 	pause time.Duration // after the last stall; 0 once bytes have come since
 	probe time.Time     // not tried again before this time
 	grace time.Duration // silence that it is allowed at least
+	lost  bool          // this silence has cost part of a chunk
 }
 
 // New returns a schedule with an empty queue.
@@ -272,6 +274,7 @@ func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 		r.by.sent = true
 		r.by.pause = 0
 		r.by.probe = time.Time{}
+		r.by.endSilence()
 	}
 }
 

@@ -44,6 +44,14 @@ func (v *server) silence() time.Duration {
 	return max(minSilence, silenceRTTs*v.rtt, v.grace)
 }
 
+// endSilence says that a silence is over, or that a new one begins.
+func (v *server) endSilence() {
+	if v.lost {
+		v.grace = min(2*v.silence(), maxGrace)
+		v.lost = false
+	}
+}
+
 // useless cancels the ranges in which nothing is left that is not good, but for
 // those that are just ending by themselves.
 func (s *Schedule) useless(now time.Time) (cancel []int) {
@@ -67,13 +75,17 @@ func (s *Schedule) allGood(r *rangeState) bool {
 	return r.done >= r.Count
 }
 
-// cancel gives a range up. A silent server that owes nothing else then rests,
-// longer each time until it sends.
 func (s *Schedule) cancel(r *rangeState, now time.Time) {
+	s.takeAway(r, r.owed, now)
+	r.cancelled = true
+}
+
+// takeAway expects less from a range, as others have done it or will. A silent
+// server that then owes nothing rests, longer each time until it sends.
+func (s *Schedule) takeAway(r *rangeState, bytes int64, now time.Time) {
 	v := r.by
 	silent := v.silent(now)
-	s.giveUp(r)
-	r.cancelled = true
+	s.expectLess(r, bytes)
 	if silent && v.owed == 0 {
 		v.pause = min(max(2*v.pause, minPause), maxPause)
 		v.probe = now.Add(v.pause)

@@ -58,7 +58,3 @@ func (s *Schedule) forget(r *rangeState) {
 		}
 	}
 }
-
-// Queued returns how many bytes are in the queue: missing, and in nobody's
-// hands.
-func (s *Schedule) Queued() int64 { return s.queued }
