@@ -117,13 +117,17 @@ func readVarint(r io.Reader, message, field string, limit uint64) (uint64, error
 }
 
 // readBody reads n bytes. Memory grows with what has arrived, never with what
-// was announced.
+// was announced; less than half more than n at the end.
 func readBody(r io.Reader, n int) ([]byte, error) {
 	const step = 64 << 10
 	b := make([]byte, 0, min(n, step))
 	for len(b) < n {
 		if len(b) == cap(b) {
-			grown := make([]byte, len(b), min(n, 2*cap(b)))
+			size := 2 * cap(b)
+			if 4*cap(b) >= n { // the last copy is of less than a half
+				size = n
+			}
+			grown := make([]byte, len(b), size)
 			copy(grown, b)
 			b = grown
 		}
