@@ -25,10 +25,9 @@ const (
 	hugeSize   = wire.MaxFileSize
 	hugeChunk  = hugeSize / wire.MaxChunks
 	bytesChunk = 64 // of memory a chunk, at most
-	// hugeBesides is the memory that does not grow with the file: 16 MiB in
-	// which ranges are read, 2 MiB of the part file, and what is under way between
-	// the two sides of a connection.
-	hugeBesides = 24 << 20
+	// hugeBesides is memory that does not grow with the file: buffers, 2 MiB of the
+	// part file, and what is under way between the two sides of a connection.
+	hugeBesides = 8 << 20
 )
 
 // A countingFS is a directory in which the part file of data.bin stores
