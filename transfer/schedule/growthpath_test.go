@@ -28,7 +28,6 @@ type pathConn struct {
 	window float64       // packets
 	slow   bool          // slow start
 	until  time.Duration // no further cut before
-	acked  float64       // since the window last grew
 }
 
 // A bottleneck is a link with a queue that drops what it cannot hold.

@@ -29,9 +29,6 @@ type simulated struct {
 	met        injury
 }
 
-// over returns the seconds by which a run took longer than 1.5 times its bound.
-func (r simulated) over() float64 { return (r.took - r.best*3/2).Seconds() }
-
 // A draw returns a file and servers, or false when they are none of those that
 // are wanted.
 type draw func(rng *rand.Rand) (schedule.Config, []simServer, bool)
