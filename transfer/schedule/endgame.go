@@ -31,6 +31,18 @@ func (t thief) pays(finish, other float64) bool {
 	return other-finish > 2*t.rtt.Seconds()
 }
 
+// known reports whether its rate is known.
+func (t thief) known() bool { return !math.IsInf(t.rate, 1) }
+
+// before reports whether it should rather have so many bytes than another: the
+// one that finishes them sooner, but first those whose rate is known.
+func (t thief) before(other thief, bytes int64) bool {
+	if t.known() != other.known() {
+		return t.known()
+	}
+	return t.finish(bytes) < other.finish(bytes)
+}
+
 func (s *Schedule) endgame(a *Actions, o outlook) {
 	if len(s.ranges) == 0 {
 		return
@@ -74,7 +86,7 @@ func (e *endgame) asThief(v *server) (thief, bool) {
 		return thief{}, false
 	}
 	rate := v.rate.Rate()
-	if v.pause > 0 || !v.sent || rate == 0 {
+	if v.pause > 0 || rate == 0 {
 		// What it is given may be lost for as long as it takes to know.
 		t := thief{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
 		return t, len(v.ranges) == 0 && e.queued == 0
@@ -202,7 +214,7 @@ func (e *endgame) finishRange(r *rangeState) float64 {
 // inVain reports whether a thief is too slow to help with what a silent server
 // has.
 func (e *endgame) inVain(t thief, victim *server) bool {
-	return victim.silent(e.now) && !math.IsInf(t.rate, 1) && e.queue.tooSlow(t.server)
+	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server)
 }
 
 // steal moves the tail of a range to the thief that would finish it soonest.
@@ -213,7 +225,7 @@ func (e *endgame) steal(r *rangeState) bool {
 			continue
 		}
 		n, finish := e.share(r, t)
-		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.finish(e.cfg.ChunkSize) < e.idle[best].finish(e.cfg.ChunkSize)) {
+		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], e.cfg.ChunkSize)) {
 			best, count = i, n
 		}
 	}
@@ -242,7 +254,7 @@ func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
 		}
 		return max(t.finish(taken), float64(v.owed-taken)/rate)
 	}
-	if math.IsInf(t.rate, 1) {
+	if !t.known() {
 		return 1, both(1)
 	}
 	most = max(1, min(most, int(t.rangeMost()/e.cfg.ChunkSize)))
@@ -257,36 +269,57 @@ func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
 	return count, both(count)
 }
 
-// second has the last open chunk of a range fetched a second time by the thief that
-// would finish it soonest, unless a busy server would sooner.
+// second has the last open chunk of a range fetched a second time by the thief
+// that would finish it soonest, unless a busy server would sooner.
 func (e *endgame) second(r *rangeState) bool {
 	chunk := e.lastOpen(r)
 	length, finish := e.length(chunk), e.finishRange(r)
-	if !e.maySecond(length, finish) {
-		return false
-	}
 	best := -1
 	for i, t := range e.idle {
 		if t.server == r.by || e.inVain(t, r.by) || !t.pays(t.finish(length), finish) {
 			continue
 		}
-		if best < 0 || t.finish(length) < e.idle[best].finish(length) {
+		if best < 0 || t.before(e.idle[best], length) {
 			best = i
 		}
 	}
 	if best < 0 || e.busyFinish(r.by, length) < e.idle[best].finish(length) {
 		return false
 	}
+	cost := e.cost(r, length, e.idle[best].finish(length))
+	if !e.maySecond(length, cost) {
+		return false
+	}
 	e.chunks[chunk] = twice
 	e.seconds += length
+	e.waste += cost
 	second := e.hand(e.idle[best].server, Range{First: chunk, Count: 1, Second: true})
+	second.cost = cost
+	if r.by.silent(e.now) {
+		second.before = e.bytesOf(r, chunk)
+	}
 	r.rival, second.rival = second, r
 	return true
 }
 
+// cost returns how many bytes a second copy of the last chunk of a range will
+// probably waste, if it is there in so many seconds: those that the first has
+// by then when that is much slower, and all of the second when it is not. What
+// a silent server has sent is lost anyway.
+func (e *endgame) cost(r *rangeState, length int64, finish float64) int64 {
+	first := e.finishRange(r)
+	if math.IsInf(first, 1) {
+		return 0
+	}
+	if surely*finish > first {
+		return length
+	}
+	return min(length, max(0, length-int64(float64(r.owed)*(1-finish/first))))
+}
+
 // maySecond reports whether the bounds allow a second copy of so many bytes,
-// whose first is expected to be done in so many seconds.
-func (e *endgame) maySecond(length int64, finish float64) bool {
+// that probably wastes so many.
+func (e *endgame) maySecond(length, cost int64) bool {
 	most := e.cfg.SecondBytes
 	if most == 0 {
 		most = secondBytes
@@ -294,8 +327,7 @@ func (e *endgame) maySecond(length int64, finish float64) bool {
 	if e.seconds > 0 && e.seconds+length > most {
 		return false
 	}
-	allowed := max(e.cfg.Size/duplicateShare, duplicateChunks*e.cfg.ChunkSize)
-	return math.IsInf(finish, 1) || e.duplicates+e.seconds+length <= allowed
+	return cost == 0 || e.waste+cost <= max(e.cfg.Size/duplicateShare, duplicateChunks*e.cfg.ChunkSize)
 }
 
 // busyFinish returns in how many seconds the soonest of the busy servers, but
@@ -316,16 +348,16 @@ func (e *endgame) busyFinish(except *server, length int64) float64 {
 	return soonest
 }
 
-// replaceSilent cancels second copies from silent servers when the first is
-// from a silent one as well, so that a third server can have the chunk, or when
-// there is no first any more and the bound on second copies bars another.
+// replaceSilent cancels second copies from silent servers, so that a third
+// server can have the chunk. One without a first, as that has ended, is
+// cancelled only when it takes the room of another.
 func (e *endgame) replaceSilent() {
 	for _, v := range e.order {
 		if !v.silent(e.now) {
 			continue
 		}
 		for _, r := range v.ranges {
-			if !r.Second || r.owed == 0 || !e.replaceable(r) {
+			if !r.Second || r.owed == 0 || r.rival == nil && e.maySecond(e.length(r.First), 0) {
 				continue
 			}
 			e.cancel(r, e.now)
@@ -333,13 +365,6 @@ func (e *endgame) replaceSilent() {
 			e.a.Cancel = append(e.a.Cancel, r.ID)
 		}
 	}
-}
-
-func (e *endgame) replaceable(second *rangeState) bool {
-	if second.rival == nil {
-		return !e.maySecond(e.length(second.First), math.Inf(1))
-	}
-	return second.rival.owed > 0 && second.rival.by.silent(e.now)
 }
 
 // shrink leaves a range its first n chunks.

@@ -2,5 +2,9 @@
 
 package schedule_test
 
-// simSeeds is how many transfers a simulation runs.
-const simSeeds = 300
+// How many transfers the simulations run: simSeeds small ones, targetSeeds of
+// those that have a target.
+const (
+	simSeeds    = 300
+	targetSeeds = 100
+)

@@ -99,7 +99,7 @@ func (m *model) noneIdle(t *rapid.T) {
 	for _, v := range m.order {
 		rate := v.rate.Rate()
 		idle := v.owed == 0 || float64(v.owed) < 2*rate*v.rtt.Seconds() && len(v.ranges) < MaxStreams && len(m.ranges) < MaxStreamsTotal
-		if !v.working(m.now) || !v.sent || rate == 0 || !idle || v.connections > 1 {
+		if !v.working(m.now) || rate == 0 || !idle || v.connections > 1 {
 			continue
 		}
 		start := max(v.rtt.Seconds(), float64(v.owed)/rate)
@@ -150,7 +150,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 				finish = max(finish, float64(v.owed-length)/own)
 			}
 			gain, what = max(gain, all-finish), "a tail"
-		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, e.finishRange(r)) && e.busyFinish(v, length) >= finish:
+		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, e.cost(r, length, finish)) && e.busyFinish(v, length) >= finish:
 			gain, what = max(gain, e.finishRange(r)-finish), "a second copy"
 		}
 	}
@@ -279,6 +279,13 @@ func (m *model) recountSeconds(t *rapid.T) {
 		if r.rival != nil && (r.rival.rival != r || m.ranges[r.rival.ID] != r.rival) {
 			t.Fatalf("%+v has a rival %+v", r.Range, r.rival.Range)
 		}
+	}
+	var waste int64
+	for _, r := range m.ranges {
+		waste += r.cost
+	}
+	if m.waste < waste {
+		t.Fatalf("%d bytes are wasted, want at least %d", m.waste, waste)
 	}
 	if m.seconds != seconds {
 		t.Fatalf("second copies of %d bytes, want %d", m.seconds, seconds)

@@ -38,6 +38,8 @@ func (t chunkSet) remove(c int) {
 	}
 }
 
+func (t chunkSet) has(c int) bool { return t.levels[0][c/64]&(1<<(c%64)) != 0 }
+
 // first returns the least member, or -1 of an empty set.
 func (t chunkSet) first() int {
 	c := 0

@@ -2,5 +2,8 @@
 
 package schedule_test
 
-// simSeeds is how many transfers a simulation runs: few where each takes long.
-const simSeeds = 50
+// How many transfers the simulations run: few where each takes long.
+const (
+	simSeeds    = 50
+	targetSeeds = 10
+)

@@ -46,10 +46,9 @@
 //     others will be done before it is known whether it sends.
 //   - Nothing that has begun is given up for a promise, so servers with regular
 //     gaps cannot take long chunks from each other for ever. There is one
-//     exception: when both holders of a chunk are silent, the second gives it
-//     up for a third. What that costs makes the silence that the second is
-//     allowed twice as long, until a range of it arrives whole. The same goes
-//     for a second holder that is alone and takes the room of another.
+//     exception: a second copy from a silent server gives way to another. What
+//     that costs makes the silence that the server is allowed twice as long,
+//     until a range of it arrives whole.
 package schedule
 
 import (
@@ -91,6 +90,9 @@ const (
 	// duplicateShare of the file, or so many chunks, whichever is more.
 	duplicateShare  = 50
 	duplicateChunks = 4
+	// A second copy surely wins when it takes less than one part in so many of
+	// the time that the first does.
+	surely = 2
 )
 
 // Config describes the file and the limits of one transfer.
@@ -134,20 +136,24 @@ const (
 
 // A Schedule is the state of one transfer. It belongs to one goroutine.
 type Schedule struct {
-	cfg        Config
-	chunks     []chunkState
-	missing    chunkSet // the queue: chunks whose state is missing
-	queued     int64    // bytes in the queue
-	left       int      // chunks that are not good
-	seconds    int64    // bytes of the chunks of Second ranges under way
+	cfg     Config
+	chunks  []chunkState
+	missing chunkSet // the queue: chunks whose state is missing
+	queued  int64    // bytes in the queue
+	left    int      // chunks that are not good
+	seconds int64    // bytes of the chunks of Second ranges under way
+	ranges  map[int]*rangeState
+	owed    int64 // of all servers
+	servers map[int]*server
+	order   []*server // in the order in which they joined
+	turn    int       // where the next round begins, in order
+	lastID  int
+
+	// Bytes that arrived.
 	tally      tally
-	duplicates int64 // bytes
-	ranges     map[int]*rangeState
-	owed       int64 // of all servers
-	servers    map[int]*server
-	order      []*server // in the order in which they joined
-	turn       int       // where the next round begins, in order
-	lastID     int
+	settled    chunkSet // good chunks whose bytes were counted
+	duplicates int64
+	waste      int64 // that second copies have cost, or will probably
 }
 
 type rangeState struct {
@@ -159,6 +165,10 @@ type rangeState struct {
 	done      int         // so many of its first chunks are good
 	rival     *rangeState // the other range that has one of its chunks; nil: none
 	cancelled bool
+
+	// Of a second copy:
+	cost   int64 // as part of the schedule's waste
+	before int64 // bytes that a silent server had sent of the first, which were lost anyway
 }
 
 type server struct {
@@ -187,6 +197,7 @@ func New(cfg Config) *Schedule {
 		missing: newChunkSet(cfg.Chunks),
 		left:    cfg.Chunks,
 		tally:   make(tally),
+		settled: newChunkSet(cfg.Chunks),
 		ranges:  make(map[int]*rangeState),
 		servers: make(map[int]*server),
 	}
@@ -329,12 +340,7 @@ func (s *Schedule) End(id int) {
 		r.by.grace = 0
 	}
 	s.forget(r)
-	if r.rival != nil {
-		r.rival.rival = nil
-	}
-	if r.Second {
-		s.seconds -= s.length(r.First)
-	}
+	s.endRace(r)
 	i := slices.Index(r.by.ranges, r)
 	r.by.ranges = slices.Delete(r.by.ranges, i, i+1)
 }

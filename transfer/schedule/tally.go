@@ -32,19 +32,28 @@ func (s *Schedule) countBytes(r *rangeState, bytes int64) {
 			s.duplicates += bytes
 			return
 		}
-		t := s.tally[c]
-		if t == nil {
-			t = new(tallied)
-			s.tally[c] = t
-		}
-		if into == 0 {
-			t.open++
-		}
-		t.came += n
-		s.duplicates += min(n, max(0, t.came-s.length(c)))
+		s.countChunk(c, n, into == 0)
 		r.came += n
 		bytes -= n
 	}
+}
+
+// countChunk counts bytes that came for a chunk, the first ones of a range or
+// further ones.
+func (s *Schedule) countChunk(c int, n int64, first bool) {
+	t := s.tally[c]
+	if t == nil {
+		t = new(tallied)
+		s.tally[c] = t
+		if s.settled.has(c) {
+			t.came = s.length(c)
+		}
+	}
+	if first {
+		t.open++
+	}
+	t.came += n
+	s.duplicates += min(n, max(0, t.came-s.length(c)))
 }
 
 // forget ends the counting for a range.
@@ -55,6 +64,39 @@ func (s *Schedule) forget(r *rangeState) {
 		t.open--
 		if t.open == 0 && s.chunks[c] == good {
 			delete(s.tally, c)
+			s.settled.add(c)
 		}
 	}
+}
+
+// endRace settles what a range and its rival have cost when one of them ends:
+// the bytes of the loser, or nothing when the chunk is not good, since then the
+// one that ended has failed, and the other goes on.
+func (s *Schedule) endRace(r *rangeState) {
+	if r.Second {
+		s.seconds -= s.length(r.First)
+	}
+	rival := r.rival
+	if rival == nil {
+		return
+	}
+	r.rival, rival.rival = nil, nil
+	first, second := rival, r
+	if rival.Second {
+		first, second = r, rival
+	}
+	s.waste -= second.cost
+	second.cost = 0
+	if c := second.First; s.chunks[c] == good {
+		lost, came := s.bytesOf(second, c), s.bytesOf(first, c)
+		if came < lost {
+			lost = came - second.before
+		}
+		s.waste += lost
+	}
+}
+
+// bytesOf returns how many bytes of a chunk have come on a range.
+func (s *Schedule) bytesOf(r *rangeState, chunk int) int64 {
+	return min(max(0, r.came-int64(chunk-r.First)*s.cfg.ChunkSize), s.length(chunk))
 }
