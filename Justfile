@@ -80,3 +80,7 @@ guards:
         echo "$name: caught by $package ${caught#--- FAIL: }"
         mv original "$file"
     done < <(guards)
+
+# the scheduler against its bound in a simulation, in virtual time, such as `just sim 10000` (about twenty minutes)
+sim SEEDS="1000":
+    MALCOLM_SIM_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^(TestTargets|TestTail|TestSmall|TestSmallWithFaults)$' ./transfer/schedule

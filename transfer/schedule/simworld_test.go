@@ -114,8 +114,11 @@ type world struct {
 	chunks         float64       // a server, at least; at most four times as many
 }
 
-// targetWorld is the world that the targets are for.
-var targetWorld = world{servers: 50, rates: 1000, rtt: 500 * time.Millisecond, shortest: 120 * time.Second, long: 400 * time.Second, chunks: 50}
+var (
+	// The worlds that the targets are for, and smaller ones.
+	targetWorld = world{servers: 50, rates: 1000, rtt: 500 * time.Millisecond, shortest: 120 * time.Second, long: 400 * time.Second, chunks: 50}
+	smallWorld  = world{servers: 20, rates: 100, rtt: 300 * time.Millisecond, shortest: 5 * time.Second, long: 100 * time.Second, chunks: 5}
+)
 
 // logarithmic returns a number from 1 to most whose logarithm is evenly spread.
 func logarithmic(rng *rand.Rand, most float64) float64 { return math.Pow(most, rng.Float64()) }
@@ -155,6 +158,16 @@ func addChanges(rng *rand.Rand, cfg schedule.Config, servers []simServer) {
 		}
 		if i > 0 && rng.IntN(5) == 0 {
 			v.join = seconds(whole * rng.Float64())
+		}
+	}
+}
+
+// addRefusals lets servers refuse ranges for some time.
+func addRefusals(rng *rand.Rand, cfg schedule.Config, servers []simServer) {
+	whole := bound(cfg, servers).Seconds()
+	for i := range servers {
+		if at := time.Duration(whole * rng.Float64() * float64(time.Second)); rng.IntN(3) == 0 {
+			servers[i].faults = append(servers[i].faults, fault{refuse, at, at + time.Duration(20*rng.Float64()*float64(time.Second))})
 		}
 	}
 }
