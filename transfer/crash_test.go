@@ -109,6 +109,37 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
+// A run is killed when the file has its final name, or both, in the cache
+// alone: the next one makes the name durable before it says that it is there,
+// and before it takes the other away.
+func TestKilledBeforeTheNameIsDurable(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			seed := uint64(0)
+			if both {
+				seed = 2 // the plan without an exclusive rename
+			}
+			c := newCrasher(t, w, seed)
+			d := newSimDisk(t, c.data, nil, c.rng.IntN)
+			d.Counts, d.CrashAt = func(op, _ string) bool { return op == "syncdir" }, 2 // after the journal's
+			c.prepare(d)
+			c.get(d, false)
+			if d.Kill(); !d.holdsAll() || d.Exists(simPart) != both {
+				t.Fatalf("final name %t, part %t, want that and %t", d.holdsAll(), d.Exists(simPart), both)
+			}
+			o := c.get(d, true)
+			if !o.AlreadyRight || d.Exists(simPart) || d.Exists(simJournal) {
+				t.Errorf("error %v, already right %t, want one name and nothing besides", o.err, o.AlreadyRight)
+			}
+			for range 50 {
+				left := d.copy()
+				left.Crash()
+				c.check(left, o, nil, "afterwards")
+			}
+		})
+	}
+}
+
 func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 	c := &crasher{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 3)), plan: crashPlans[seed%uint64(len(crashPlans))], hit: map[string]int{}}
 	c.doubles = int(seed) * 5
