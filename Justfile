@@ -84,3 +84,7 @@ guards:
 # the scheduler against its bound in a simulation, in virtual time, such as `just sim 10000` (about twenty minutes)
 sim SEEDS="1000":
     MALCOLM_SIM_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^(TestTargets|TestTail|TestSmall|TestSmallWithFaults)$' ./transfer/schedule
+
+# malcolm, and aria2 where it is installed, over wide-area links; root, and NETLAB=PROGRAM that makes them: 3 rounds take 15 minutes
+netlab ROUNDS="3" CASES=".": build
+    .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}

@@ -123,6 +123,9 @@ func (g *getting) dispatch(now time.Time) {
 	if g.schedule == nil || g.fatal != nil {
 		return
 	}
+	for _, p := range g.peers {
+		g.schedule.Connections(p.index, p.active(), p.idle())
+	}
 	a := g.schedule.Plan(now)
 	for _, id := range a.Cancel {
 		if f := g.fetches[id]; f != nil {

@@ -60,6 +60,16 @@ func (p *peer) active() (n int) {
 	return n
 }
 
+// idle returns how many of those have no range under way.
+func (p *peer) idle() (n int) {
+	for _, c := range p.conns {
+		if !c.retired && c.fetches == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // closeRetired closes a connection that is not wanted any more and has nothing
 // to do.
 func (g *getting) closeRetired(p *peer, c *connection) {
@@ -70,11 +80,10 @@ func (g *getting) closeRetired(p *peer, c *connection) {
 	c.conn.Close(uint64(wire.CloseDone), "")
 }
 
-// connsChanged tells those who decide how many connections a peer has.
+// connsChanged tells the one who decides how many connections a peer should
+// have how many it has.
 func (g *getting) connsChanged(p *peer) {
-	n := p.active()
-	g.growth.Opened(p.index, n, time.Now())
-	g.schedule.Connections(p.index, n)
+	g.growth.Opened(p.index, p.active(), time.Now())
 }
 
 // open makes, beside the loop, one more connection to a server that takes part.

@@ -165,8 +165,8 @@ func (e *endgame) lastOpen(r *rangeState) int {
 }
 
 // tailLen returns how many chunks at the end of a range may be taken from it.
-func (e *endgame) tailLen(r *rangeState) (n int) {
-	for most := r.unbegun(e.cfg.ChunkSize); n < most && e.chunks[r.First+r.Count-1-n] == underway; {
+func (s *Schedule) tailLen(r *rangeState) (n int) {
+	for most := r.unbegun(s.cfg.ChunkSize); n < most && s.chunks[r.First+r.Count-1-n] == underway; {
 		n++
 	}
 	return n
@@ -340,9 +340,6 @@ func (e *endgame) busyFinish(except *server, length int64) float64 {
 			continue
 		}
 		start := max(v.rtt.Seconds(), float64(v.owed)/rate)
-		if e.queued > 0 {
-			start = max(start, e.queue.endOfQueue())
-		}
 		soonest = min(soonest, start+float64(length)/rate)
 	}
 	return soonest
@@ -369,12 +366,10 @@ func (e *endgame) replaceSilent() {
 
 // shrink leaves a range its first n chunks.
 func (e *endgame) shrink(r *rangeState, n int) {
-	r.Count = n
-	_, length := e.cfg.Span(r.Range)
-	e.takeAway(r, r.owed-min(r.owed, max(0, length-r.came)), e.now)
+	e.cut(r, n, e.now)
 	for i := range e.a.Fetch {
 		if e.a.Fetch[i].ID == r.ID {
-			e.a.Fetch[i].Count, r.asked = n, n
+			e.a.Fetch[i].Count = n
 			return
 		}
 	}

@@ -104,6 +104,96 @@ func TestStealByUnknown(t *testing.T) {
 	}
 }
 
+// Of what a silent server had, no more than a second of the thief's rate is
+// taken at once.
+func TestStealFromSilent(t *testing.T) {
+	d, r := last(t, 0)
+	d.pass(time.Second)
+	d.join(1, 2*mb, 0)
+	a := d.plan()
+	if want := (schedule.Range{ID: r.ID + 1, Server: 1, First: 8, Count: 2}); len(a.Fetch) != 1 || a.Fetch[0] != want {
+		t.Errorf("ranges = %+v, want %+v", a.Fetch, want)
+	}
+}
+
+// A server that is too slow takes nothing that others will have done before it.
+func TestStealIsLeftToTheQuick(t *testing.T) {
+	d := newDesk(t, layout(40*mb, mb))
+	d.join(0, 10*mb, 0)
+	quiet := d.one(0)
+	d.pass(time.Second)
+	d.join(1, 10*mb, 0)
+	busy := d.fetch()
+	for c := quiet.Count; c < 40; c++ {
+		if c < busy[0].First || c >= busy[0].First+busy[0].Count {
+			d.Good(c)
+		}
+	}
+	for _, r := range busy[1:] {
+		d.End(r.ID)
+	}
+	d.Arrived(quiet.ID, 0, d.now.Add(-time.Second))
+	d.join(2, mb/10, 0)
+	d.none()
+	d.finish(busy[0])
+	if f := d.plan().Fetch; len(f) == 0 || f[0].Server != 1 {
+		t.Errorf("ranges = %+v, want one for server 1", f)
+	}
+}
+
+// A server that owes less than it sends in two round trips counts as idle.
+func TestStealWhenNearlyIdle(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		owed int64
+		want bool
+	}{{"two round trips", 2 * mb, false}, {"less", 2*mb - 1, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, layout(60*mb, mb))
+			d.join(0, 10*mb, 0)
+			slow := d.one(0)
+			d.join(1, 10*mb, 100*time.Millisecond)
+			quick := d.one(1)
+			for c := slow.Count + quick.Count; c < 60; c++ {
+				d.Good(c)
+			}
+			d.sent(quick, int64(quick.Count)*mb-tt.owed)
+			if a := d.plan(); (len(a.Fetch) > 0) != tt.want {
+				t.Errorf("actions = %+v, want a steal: %v", a, tt.want)
+			}
+		})
+	}
+}
+
+// A server that was silent may have one chunk when it is due to be tried, of a
+// server that would take longer than it takes to know.
+func TestStealByProbe(t *testing.T) {
+	d := newDesk(t, layout(30*mb, mb))
+	d.join(1, 100*mb, 0)
+	quiet := d.one(1)
+	for c := range quiet.Count {
+		d.Good(c)
+	}
+	d.pass(time.Second)
+	d.cancels(quiet)
+	d.join(0, 10*mb, 0)
+	f := d.fetch()
+	for c := f[0].First + f[0].Count; c < 30; c++ {
+		d.Good(c)
+	}
+	for _, r := range f[1:] {
+		d.End(r.ID)
+	}
+	d.Pause(0, d.now.Add(time.Hour))
+	d.pass(2*time.Second - 1)
+	d.none()
+	d.pass(1)
+	a := d.plan()
+	if len(a.Fetch) != 1 || a.Fetch[0].Server != 1 || a.Fetch[0].Count != 1 {
+		t.Errorf("actions = %+v, want one chunk for server 1", a)
+	}
+}
+
 // crawling returns a desk whose one chunk is with server 0, which has sent a
 // tenth of it and needs 18 s for the rest.
 func crawling(t *testing.T, chunk int64) (*desk, schedule.Range) {
@@ -204,8 +294,14 @@ func TestSecondWhenOneEnds(t *testing.T) {
 }
 
 // A busy server that would finish sooner than the idle one gets the chunk when
-// it is free.
+// it is free, whether the server that has it is silent or slow.
 func TestSecondWaitsForTheQuick(t *testing.T) {
+	for _, silent := range []bool{true, false} {
+		secondWaits(t, silent)
+	}
+}
+
+func secondWaits(t *testing.T, silent bool) {
 	d := newDesk(t, layout(20*mb, 10*mb))
 	d.join(0, 0, 0)
 	quiet := d.one(0)
@@ -214,6 +310,10 @@ func TestSecondWaitsForTheQuick(t *testing.T) {
 	d.join(2, mb, 0)
 	d.pass(time.Second)
 	d.sent(busy, mb)
+	if !silent {
+		d.sent(quiet, 1)
+		d.Sample(0, mb/10, 0, d.now)
+	}
 	d.none()
 	d.finish(busy)
 	if next := d.one(1); next.First != quiet.First || !next.Second {
@@ -359,6 +459,37 @@ func TestSilentSecondGivesWay(t *testing.T) {
 	}
 }
 
+// A second copy that is alone now, and silent, gives way when it takes the room
+// of another.
+func TestLoneSilentSecond(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bytes int64
+		want  bool // its cancel
+	}{{"no room", 10 * mb, true}, {"room", 20 * mb, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := layout(10*mb, 10*mb)
+			cfg.SecondBytes = tt.bytes
+			d := newDesk(t, cfg)
+			d.join(0, 0, 0)
+			first := d.one(0)
+			d.pass(time.Second)
+			d.join(1, mb, 0)
+			second := d.one(1)
+			d.Leave(0)
+			d.End(first.ID)
+			d.pass(time.Second)
+			d.join(2, mb, 0)
+			if tt.want {
+				d.cancels(second)
+			}
+			if next := d.one(2); next.Second == tt.want {
+				t.Errorf("%+v", next)
+			}
+		})
+	}
+}
+
 // What turned out good at the end of a range is cut off.
 func TestTrim(t *testing.T) {
 	d, r := last(t, 0)
@@ -455,7 +586,7 @@ func TestConnections(t *testing.T) {
 	for _, tt := range tests {
 		d := newDesk(t, layout(10_000*mb, mb))
 		d.join(0, 16*mb, tt.rtt)
-		d.Connections(0, tt.connections)
+		d.Connections(0, tt.connections, 0)
 		d.sent(d.one(0), 1)
 		f := d.fetch()
 		if len(f)+1 != tt.ranges || slices.ContainsFunc(f, func(r schedule.Range) bool { return r.Count != tt.chunks }) {
@@ -465,11 +596,21 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+// Ranges get as short towards the end as with one connection.
+func TestConnectionsShareTheQueue(t *testing.T) {
+	d := newDesk(t, layout(64*mb, mb))
+	d.join(0, 1000*mb, 0)
+	d.Connections(0, 4, 0)
+	if r := d.one(0); r.Count != 8 {
+		t.Errorf("%d chunks, want an eighth of the queue", r.Count)
+	}
+}
+
 // With several connections, a range that is nearly done is followed by another.
 func TestNextRangeOfAConnection(t *testing.T) {
 	d := newDesk(t, layout(1000*mb, mb))
 	d.join(0, 16*mb, time.Millisecond)
-	d.Connections(0, 4)
+	d.Connections(0, 4, 0)
 	first := d.one(0)
 	d.sent(first, 1)
 	if n := len(d.fetch()); n != 3 {
@@ -479,4 +620,40 @@ func TestNextRangeOfAConnection(t *testing.T) {
 	d.none()
 	d.sent(first, 1)
 	d.one(0)
+}
+
+// A connection without a range gets one, whatever the others have.
+func TestIdleConnection(t *testing.T) {
+	d := newDesk(t, layout(1000*mb, mb))
+	d.join(0, 16*mb, time.Second)
+	first := d.one(0)
+	d.sent(first, 1)
+	if n := len(d.fetch()); n < 2 {
+		t.Fatalf("%d more ranges, want enough for two round trips", n)
+	}
+	d.Connections(0, 2, 0)
+	d.none()
+	d.Connections(0, 2, 1)
+	if r := d.one(0); r.Count != 8 {
+		t.Errorf("%d chunks, want a second of the connection's rate", r.Count)
+	}
+	d.none()
+}
+
+// What a connection would take more than 4 s for, because it shares the path
+// with others now, goes back to the queue.
+func TestOverlong(t *testing.T) {
+	for _, tt := range []struct {
+		connections int
+		want        []schedule.Shrink
+	}{{1, nil}, {4, nil}, {5, []schedule.Shrink{{ID: 1, Count: 6}}}} {
+		d := newDesk(t, layout(1000*mb, mb))
+		d.join(0, 16*mb, time.Millisecond)
+		r := d.one(0)
+		d.sent(r, 2*mb-1)
+		d.Connections(0, tt.connections, 0)
+		if got := d.plan().Shrink; !slices.Equal(got, tt.want) {
+			t.Errorf("%d connections: shrunk %+v, want %+v", tt.connections, got, tt.want)
+		}
+	}
 }

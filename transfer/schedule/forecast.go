@@ -20,15 +20,11 @@ func (f *forecast) tooSlow(v *server) bool {
 	if v.rate.Rate() == 0 {
 		return false
 	}
-	return v.takes(f.s.cfg.ChunkSize) > f.endOfQueue()
-}
-
-func (f *forecast) endOfQueue() float64 {
 	if !f.made {
 		f.made = true
 		f.end = f.s.endOfQueue(f.o)
 	}
-	return f.end
+	return v.takes(f.s.cfg.ChunkSize) > f.end
 }
 
 // takes returns in how many seconds a server would have sent what it owes and

@@ -10,7 +10,7 @@ type Actions struct {
 	// Fetch are ranges to ask for, each on a stream of its own.
 	Fetch []Range
 	// Shrink are ranges that end earlier than they were asked for: another
-	// server was given their tail in Fetch.
+	// server was given their tail in Fetch, or it is in the queue again.
 	Shrink []Shrink
 	// Cancel are ranges whose streams are to be ended, as there is no use in
 	// them any more; End must follow for each. Their servers are not to blame.
@@ -24,7 +24,7 @@ type Shrink struct{ ID, Count int }
 // It is called after every change of the state and at least every second.
 // Equal calls in equal order have equal results.
 func (s *Schedule) Plan(now time.Time) Actions {
-	a := Actions{Cancel: s.useless(now)}
+	a := Actions{Cancel: s.useless(now), Shrink: s.overlong(now)}
 	o := s.survey(now)
 	a.Fetch = s.round(a.Fetch, o, idleServers)
 	for given := -1; given < len(a.Fetch); {
@@ -90,21 +90,27 @@ func (s *Schedule) wantsAhead(v *server, length int64) bool {
 	if v.connections == 1 {
 		return len(v.ranges) < MinStreams || v.owed < s.enough(v)
 	}
+	if v.idle > 0 {
+		return true
+	}
 	busy := 0
 	for _, r := range v.ranges {
 		if r.owed >= s.enough(v) {
 			busy++
 		}
 	}
-	return len(v.ranges) < v.connections || busy < v.connections
+	return busy < v.connections
 }
 
 // mayHaveMore reports whether a server that has ranges under way may have one
 // more by the bounds on their number.
 func (s *Schedule) mayHaveMore(v *server) bool {
 	most := MaxStreams
-	if v.connections > 1 {
+	switch {
+	case v.connections > 1 && v.idle == 0:
 		most = 2 * v.connections
+	case v.connections > 1:
+		most = max(most, 2*v.connections)
 	}
 	return len(v.ranges) < most && len(s.ranges) < MaxStreamsTotal
 }
@@ -146,6 +152,7 @@ func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 		v.heard = later(v.heard, now)
 		v.endSilence()
 	}
+	v.idle = max(0, v.idle-1)
 	v.owed += n
 	s.owed += n
 	v.ranges = append(v.ranges, r)
@@ -172,6 +179,41 @@ func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 // is longer than one chunk.
 func (v *server) rangeMost() int64 {
 	return int64(min(v.connectionRate()*rangeTime.Seconds(), MaxRangeLen))
+}
+
+// overlong puts back into the queue what a server's connections have taken on
+// and would need more than overlongTime for, as their rate has fallen since:
+// typically the range that one connection got during slow start, when it shares
+// the path with others now.
+func (s *Schedule) overlong(now time.Time) (shrunk []Shrink) {
+	for _, v := range s.order {
+		if v.connections == 1 || v.silent(now) || v.rate.Rate() == 0 {
+			continue
+		}
+		for _, r := range v.ranges {
+			if float64(r.owed) <= v.connectionRate()*overlongTime.Seconds() {
+				continue
+			}
+			keep := r.came + int64(v.connectionRate()*rangeTime.Seconds())
+			n := min(s.tailLen(r), r.Count-int((keep+s.cfg.ChunkSize-1)/s.cfg.ChunkSize))
+			if n <= 0 {
+				continue
+			}
+			for c := r.First + r.Count - n; c < r.First+r.Count; c++ {
+				s.put(c)
+			}
+			s.cut(r, r.Count-n, now)
+			shrunk = append(shrunk, Shrink{ID: r.ID, Count: r.Count})
+		}
+	}
+	return shrunk
+}
+
+// cut leaves a range its first n chunks.
+func (s *Schedule) cut(r *rangeState, n int, now time.Time) {
+	r.Count = n
+	_, length := s.cfg.Span(r.Range)
+	s.takeAway(r, r.owed-min(r.owed, max(0, length-r.came)), now)
 }
 
 // ahead returns how many bytes may be under way with a limited rate.

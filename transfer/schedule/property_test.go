@@ -358,7 +358,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"connections": func(t *rapid.T) {
 			n := rapid.SampledFrom([]int{0, 1, 2, 5, 32}).Draw(t, "connections")
 			m.connections = max(m.connections, n)
-			m.Connections(server.Draw(t, "server"), n)
+			m.Connections(server.Draw(t, "server"), n, rapid.IntRange(0, n).Draw(t, "idle"))
 		},
 		"pause": func(t *rapid.T) {
 			m.Pause(server.Draw(t, "server"), m.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "seconds"))*time.Second))

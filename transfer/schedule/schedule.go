@@ -10,7 +10,9 @@
 //   - A server gets its next range when the bytes that it still owes fall below
 //     max(2 × rate × least round trip, one chunk), and whenever it has fewer
 //     than MinStreams ranges under way. With several connections it has one or
-//     two ranges on each, and gets one when fewer than that many owe so much.
+//     two ranges on each, and gets one when a connection has none or fewer than
+//     that many owe so much. What a range needs more than 4 s for then goes back
+//     to the queue.
 //   - A range is about one second of the connection's rate, but no more than
 //     half of the server's share of what is still in the queue, so that the
 //     ranges get smaller towards the end and all servers finish together
@@ -69,6 +71,9 @@ const (
 
 	// rangeTime is the time that a range is meant to take.
 	rangeTime = time.Second
+	// overlongTime is the time that a range may still need when its server has
+	// several connections.
+	overlongTime = 4 * time.Second
 	// limitAhead is how much of a limited rate is asked for ahead.
 	limitAhead = time.Second
 	// rateTime is the time constant of the moving average of a server's rate.
@@ -175,6 +180,7 @@ type server struct {
 	id          int
 	rtt         time.Duration // least round trip
 	connections int           // at least 1
+	idle        int           // of these, without a range
 	ranges      []*rangeState // under way, also cancelled ones, oldest first
 	owed        int64         // of its ranges
 	sent        bool          // bytes have come from it
@@ -257,11 +263,13 @@ func (s *Schedule) Leave(id int) {
 	}
 }
 
-// Connections says how many connections to a server there are, at least 1. It
-// is 1 when a server joins.
-func (s *Schedule) Connections(id, n int) {
+// Connections says how many connections to a server there are, at least 1, and
+// how many of them have no range under way; to be called before [Schedule.Plan]
+// when that has changed. A server joins with one, and the next range of a server is
+// for one of those without.
+func (s *Schedule) Connections(id, n, idle int) {
 	if v := s.servers[id]; v != nil {
-		v.connections = max(n, 1)
+		v.connections, v.idle = max(n, 1), idle
 	}
 }
 

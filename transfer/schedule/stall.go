@@ -96,7 +96,7 @@ func (s *Schedule) takeAway(r *rangeState, bytes int64, now time.Time) {
 // queue again: not when the others, if there are any, have done all the rest
 // before it is known whether it sends.
 func (s *Schedule) mayProbe(v *server, o outlook) bool {
-	return float64(s.queued+o.stalled) > o.rate*(2*v.silence()).Seconds()
+	return float64(s.queued) > o.rate*(2*v.silence()).Seconds()
 }
 
 func later(a, b time.Time) time.Time {

@@ -211,10 +211,9 @@ func TestSilentAlone(t *testing.T) {
 // third. A silence that cost a part must last twice as long the next time,
 // until a range of that server arrives whole.
 func TestBothSilent(t *testing.T) {
-	d := newDesk(t, layout(1000*mb, mb))
-	for c := 1; c < 1000; c++ {
-		d.Good(c)
-	}
+	cfg := layout(2*mb, mb)
+	d := &desk{schedule.New(cfg), t, cfg, time.Unix(1_000_000_000, 0)}
+	d.Add(0)
 	d.join(0, 0, 0)
 	d.one(0)
 	d.join(1, mb, 0)
@@ -246,6 +245,17 @@ func TestBothSilent(t *testing.T) {
 		d.Leave(third.Server)
 		d.pass(time.Minute)
 		again = d.one(1)
+	}
+	d.Leave(0)
+	d.finish(again)
+	d.Add(1)
+	quiet := d.one(1)
+	d.join(3, mb, 0)
+	d.pass(time.Second - 1)
+	d.none()
+	d.pass(1)
+	if r := d.one(3); r.First != quiet.First || !r.Second {
+		t.Errorf("%+v, want a second copy of chunk %d", r, quiet.First)
 	}
 }
 
@@ -303,6 +313,41 @@ func TestProbe(t *testing.T) {
 				t.Errorf("asked again: %v, want %v", asked, tt.want)
 			}
 		})
+	}
+}
+
+// The ranges of a silent server count as one stall, and bytes that still come
+// end its rest.
+func TestRestAfterAStall(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		d := newDesk(t, layout(1000*mb, mb))
+		d.join(0, mb, 0)
+		f := []schedule.Range{d.one(0)}
+		d.sent(f[0], 1)
+		f = append(f, d.one(0))
+		d.pass(time.Second)
+		d.Good(f[0].First)
+		a := d.plan()
+		d.Good(f[1].First)
+		b := d.plan()
+		if !slices.Equal(a.Cancel, []int{f[0].ID}) || !slices.Equal(b.Cancel, []int{f[1].ID}) {
+			t.Fatalf("actions = %+v, then %+v, want the cancel of one each", a, b)
+		}
+		if late {
+			d.sent(f[0], 1)
+		}
+		d.End(f[0].ID)
+		d.End(f[1].ID)
+		if late {
+			if n := len(d.fetch()); n != 2 {
+				t.Errorf("%d ranges when bytes came, want 2", n)
+			}
+			continue
+		}
+		d.pass(2*time.Second - 1)
+		d.none()
+		d.pass(1)
+		d.one(0)
 	}
 }
 
