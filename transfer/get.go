@@ -196,7 +196,8 @@ type getting struct {
 	seed     *seed        // a local file that has chunks already; nil: none
 	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
 
-	addrs addrSet
+	addrs        addrSet
+	checkBuffers sync.Once
 
 	// loop
 	peers      []*peer

@@ -259,6 +259,11 @@ func (g *getting) dial(ctx context.Context, remote netip.AddrPort) (*transport.C
 	if err != nil {
 		return nil, err
 	}
+	g.checkBuffers.Do(func() {
+		if small := transport.SmallBuffers(pc); len(small) > 0 {
+			g.post(func() { g.emit(SmallBuffers{small}) })
+		}
+	})
 	stream, all := transport.InitialWindows(len(g.cfg.Targets))
 	if g.cfg.Limit > 0 {
 		share := g.cfg.Limit / int64(len(g.cfg.Targets))

@@ -5,12 +5,13 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/vote"
+	"malcolm/transport"
 )
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Progress],
-// [ReadingBack] or [Finishing].
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers],
+// [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -97,6 +98,10 @@ type Waiting struct {
 	Left time.Duration // until it gives up
 }
 
+// SmallBuffers says once, of [Get] and of [Serve], that the system bounds the
+// buffers of sockets to less than what quick networks need.
+type SmallBuffers struct{ Small []transport.SmallBuffer }
+
 // Progress is told every interval.
 type Progress struct {
 	Phase    Phase
@@ -131,6 +136,7 @@ func (ManifestRefused) getEvent() {}
 func (Lost) getEvent()            {}
 func (Back) getEvent()            {}
 func (Waiting) getEvent()         {}
+func (SmallBuffers) getEvent()    {}
 func (Progress) getEvent()        {}
 func (ReadingBack) getEvent()     {}
 func (Finishing) getEvent()       {}

@@ -127,6 +127,9 @@ func (s *serving) run(ctx context.Context) error {
 		}
 	})
 	s.emit(Listening{Addrs: s.addrs(), ID: s.cfg.Identity.ID()})
+	if small := transport.SmallBuffers(s.cfg.Conns[0]); len(small) > 0 {
+		s.emit(SmallBuffers{small})
+	}
 	s.report(accepting)
 
 	s.drain()

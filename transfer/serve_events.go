@@ -8,8 +8,8 @@ import (
 )
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
-// [Unsteady], [Unreadable], [CacheFailed], [Status], [ServerFailed], [Stopping]
-// or [Stopped].
+// [Unsteady], [Unreadable], [CacheFailed], [SmallBuffers], [Status],
+// [ServerFailed], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -91,6 +91,7 @@ func (Ready) serveEvent()        {}
 func (Unsteady) serveEvent()     {}
 func (Unreadable) serveEvent()   {}
 func (CacheFailed) serveEvent()  {}
+func (SmallBuffers) serveEvent() {}
 func (ServerFailed) serveEvent() {}
 func (Stopping) serveEvent()     {}
 func (Stopped) serveEvent()      {}

@@ -34,7 +34,7 @@ type DialOptions struct {
 // *NetworkError or *LocalError; a deadline of ctx that passes is a NetworkError
 // of kind NoAnswer, a refusal by VerifyConnection a LocalError that wraps it.
 func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
-	d := dialed{pc: pc, watch: newWatch(func() {})}
+	d := dialed{pc: pc, watch: newWatch(func() {}, func([]byte) {})}
 	if u, ok := pc.(*udpConn); ok {
 		d.watch, remote = u.watch, u.RemoteAddr()
 	} else if _, ok := pc.(quic.OOBCapablePacketConn); !ok {
@@ -44,6 +44,9 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	if err != nil {
 		d.release()
 		return nil, fmt.Errorf("dial %s: %w", remote, err)
+	}
+	if u, ok := pc.(*udpConn); ok && u.gro != nil {
+		u.pressure.follow(func() uint64 { return qc.ConnectionStats().PacketsReceived })
 	}
 	c := &Conn{qc: qc, released: make(chan struct{})}
 	context.AfterFunc(qc.Context(), func() {

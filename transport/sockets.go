@@ -55,13 +55,19 @@ func DialUDP(local netip.Addr, remote netip.AddrPort) (net.PacketConn, error) {
 	}
 	enableRefusals(inner)
 	c := &udpConn{
-		UDPConn:   inner,
-		readBatch: ipv4.NewPacketConn(inner).ReadBatch,
-		readFrom:  inner.ReadFrom,
+		UDPConn:  inner,
+		gro:      newGRO(inner),
+		pressure: pressure{pause: time.Sleep},
+		readFrom: inner.ReadFrom,
 		writeMsg: func(b, oob []byte) (int, int, error) {
 			return inner.WriteMsgUDP(b, oob, nil)
 		},
 	}
-	c.watch = newWatch(func() { inner.SetReadDeadline(time.Unix(1, 0)) })
+	if c.gro != nil {
+		c.readBatch = c.gro.readBatch
+	} else {
+		c.readBatch = ipv4.NewPacketConn(inner).ReadBatch
+	}
+	c.watch = newWatch(func() { inner.SetReadDeadline(time.Unix(1, 0)) }, c.sendProbe)
 	return c, nil
 }

@@ -18,6 +18,8 @@ import (
 type udpConn struct {
 	*net.UDPConn // buffers, deadlines, SyscallConn
 	watch        *watch
+	gro          *groReader // nil: the kernel does not join packets
+	pressure     pressure
 
 	// The socket's calls; fields so that tests can stand in for the kernel.
 	readBatch func(ms []ipv4.Message, flags int) (int, error)
@@ -33,12 +35,14 @@ var (
 // ReadBatch fills ms with at least one packet or returns an error that ends the
 // connection.
 func (c *udpConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	c.pressure.wait()
 	for {
 		n, err := c.readBatch(ms, flags)
 		if err = c.watch.read(n > 0, err); err != nil {
 			return 0, err
 		}
 		if n > 0 {
+			c.pressure.handed(n)
 			return n, nil
 		}
 	}
@@ -79,6 +83,14 @@ func (c *udpConn) WriteMsgUDP(b, oob []byte, _ *net.UDPAddr) (n, oobn int, err e
 func (c *udpConn) WriteTo(p []byte, _ net.Addr) (int, error) {
 	n, _, err := c.WriteMsgUDP(p, nil, nil)
 	return n, err
+}
+
+// sendProbe sends a packet of the watch's.
+func (c *udpConn) sendProbe(p []byte) {
+	if _, _, err := c.writeMsg(p, nil); err != nil {
+		// What it says of the peer counts; else the packet is lost.
+		_ = c.watch.wrote(err)
+	}
 }
 
 // Close closes the socket.

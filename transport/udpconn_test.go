@@ -51,7 +51,7 @@ func newKernel() (*kernel, *udpConn) {
 		}
 		return n, &net.UDPAddr{}, nil
 	}
-	c.watch = newWatch(func() { k.reads <- os.ErrDeadlineExceeded })
+	c.watch = newWatch(func() { k.reads <- os.ErrDeadlineExceeded }, c.sendProbe)
 	return k, c
 }
 
@@ -323,4 +323,79 @@ func TestPlainConnPassesBuffersOn(t *testing.T) {
 	if plain.SetReadBuffer(1) != nil || plain.SetWriteBuffer(1) != nil {
 		t.Error("a connection without buffers must not warn")
 	}
+}
+
+// A refusal makes the watch ask the port again and again, so that a server that
+// is gone is found within refusalPatience even by a client that sends nothing.
+func TestRefusalProbes(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		refused bool // the probes, too
+		arrives bool // something does, a second after the refusal
+		probes  int
+		dead    bool
+	}{
+		{"gone", true, false, probes - 1, true},
+		{"forged", false, false, probes, false},
+		{"alive", false, true, 3, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, c := newKernel()
+				c.watch.establish()
+				short := []byte("a short packet of forty bytes, or so....")
+				c.WriteMsgUDP(short, nil, nil)
+				if tt.refused {
+					for range probes {
+						k.writes = append(k.writes, sysErr("sendmsg", syscall.ECONNREFUSED))
+					}
+				}
+				k.reads <- sysErr("recvmsg", syscall.ECONNREFUSED)
+				ended := make(chan error, 1)
+				go func() {
+					for {
+						if _, err := c.ReadBatch(nil, 0); err != nil {
+							ended <- err
+							return
+						}
+					}
+				}()
+				time.Sleep(time.Second)
+				if tt.arrives {
+					time.Sleep(time.Millisecond)
+					k.reads <- 1
+				}
+				time.Sleep(refusalPatience)
+				synctest.Wait()
+				var got error
+				select {
+				case got = <-ended:
+				default:
+					k.reads <- os.ErrClosed
+					<-ended
+				}
+				if dead := isDead(got); dead != tt.dead {
+					t.Errorf("the connection ended with %v, want that it is dead: %v", got, tt.dead)
+				}
+				sent := k.sent[1:]
+				if tt.refused {
+					sent = make([][]byte, probes-len(k.writes))
+				}
+				if len(sent) != tt.probes {
+					t.Errorf("%d probes, want %d", len(sent), tt.probes)
+				}
+				for _, p := range sent {
+					if p != nil && (len(p) != nudgeLen || !slices.Equal(p[:nudgePrefix], short[:nudgePrefix])) {
+						t.Errorf("probe %q, want one like %q and longer", p, short)
+					}
+				}
+				c.watch.stop()
+			})
+		})
+	}
+}
+
+func isDead(err error) bool {
+	var network *NetworkError
+	return errors.As(err, &network) && network.Kind == PortUnreachable
 }

@@ -13,6 +13,10 @@ const (
 	// the first of them.
 	maxRefusals     = 3
 	refusalPatience = 2 * time.Second
+	// probes is how many packets ask a port at which a refusal hints, one at once
+	// and the others evenly over refusalPatience: who only receives sends little by
+	// itself, and would learn of a dead server a keep-alive at a time.
+	probes = 5
 
 	// shortPacket is the longest packet, in bytes, to which quic-go replies with
 	// no stateless reset (1 + 20 + 4 + 1 + 16).
@@ -31,6 +35,7 @@ const (
 // called from any goroutine.
 type watch struct {
 	kill     func()        // makes the pending and all later reads return
+	send     func([]byte)  // sends one packet and tells wrote of an error
 	patience time.Duration // refusalPatience, except in tests
 
 	established atomic.Bool   // the handshake is complete
@@ -43,7 +48,9 @@ type watch struct {
 		seen  uint64 // arrivals at the first one
 		timer *time.Timer
 		last  error
+		asked int // probes sent
 	}
+	head  []byte // of the last short packet that was written; nil: none yet
 	short struct {
 		n     int
 		first time.Time
@@ -52,9 +59,10 @@ type watch struct {
 	dead error // why the port counts as closed; nil until then
 }
 
-// newWatch returns a watch whose kill wakes a blocked read.
-func newWatch(kill func()) *watch {
-	return &watch{kill: kill, patience: refusalPatience}
+// newWatch returns a watch whose kill wakes a blocked read, and which probes
+// with send.
+func newWatch(kill func(), send func([]byte)) *watch {
+	return &watch{kill: kill, send: send, patience: refusalPatience}
 }
 
 // establish says that the peer has proved itself: from now on, what the network
@@ -107,23 +115,35 @@ func (w *watch) hint(err error) error {
 	r := &w.refusals
 	now, seen := time.Now(), w.arrivals.Load()
 	if r.n == 0 || r.seen != seen {
-		r.n, r.first, r.seen = 0, now, seen
+		r.n, r.first, r.seen, r.asked = 0, now, seen, 0
 		if r.timer != nil {
 			r.timer.Stop()
 		}
-		r.timer = time.AfterFunc(w.patience, w.expire)
+		r.timer = time.AfterFunc(0, w.probe)
 	}
 	r.n++
 	r.last = err
 	return w.judge(now)
 }
 
-// expire is the timer's: the refusals may have come before their time was over.
-func (w *watch) expire() {
+// probe is the timer's: it asks the port again while the refusals are in doubt,
+// and judges them when their time is over.
+func (w *watch) probe() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.dead == nil {
-		w.judge(time.Now())
+	r := &w.refusals
+	if w.dead != nil || r.seen != w.arrivals.Load() || w.judge(time.Now()) != nil || r.asked >= probes {
+		w.mu.Unlock()
+		return
+	}
+	r.asked++
+	r.timer.Reset(w.patience / (probes - 1))
+	var packet []byte
+	if w.head != nil {
+		packet = longer(w.head)
+	}
+	w.mu.Unlock()
+	if packet != nil {
+		w.send(packet)
 	}
 }
 
@@ -148,6 +168,7 @@ func (w *watch) nudge(packet []byte) []byte {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.head = append(w.head[:0], packet[:nudgePrefix]...)
 	s := &w.short
 	now, seen := time.Now(), w.arrivals.Load()
 	if s.n == 0 || s.seen != seen {
@@ -157,15 +178,22 @@ func (w *watch) nudge(packet []byte) []byte {
 	if s.n < nudgeAfter || now.Sub(s.first) < nudgeQuiet {
 		return nil
 	}
+	return longer(w.head)
+}
+
+// longer returns a packet that begins with head and is long enough for a
+// stateless reset.
+func longer(head []byte) []byte {
 	b := make([]byte, nudgeLen)
-	rand.Read(b[copy(b, packet[:nudgePrefix]):])
+	rand.Read(b[copy(b, head):])
 	return b
 }
 
-// stop ends the timer.
+// stop ends the timer and the probes.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.refusals.asked = probes
 	if w.refusals.timer != nil {
 		w.refusals.timer.Stop()
 	}

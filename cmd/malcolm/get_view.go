@@ -58,6 +58,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.say("%s is back", e.Target)
 	case transfer.Waiting:
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
+	case transfer.SmallBuffers:
+		v.warn("%s", smallBuffers(e))
 	case transfer.ReadingBack:
 		v.say("reading %s back", formatBytes(e.Size))
 	case transfer.Progress:

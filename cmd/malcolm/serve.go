@@ -248,6 +248,8 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.warn("%s changed and cannot be read: %s; trying again every second", shellQuote(v.name), reason(e.Err))
 	case transfer.CacheFailed:
 		v.warn("the index is not kept for the next time: %s", reason(e.Err))
+	case transfer.SmallBuffers:
+		v.warn("%s", smallBuffers(e))
 	case transfer.ServerFailed:
 		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
 	case transfer.Stopping:
