@@ -36,6 +36,11 @@ var testIDs = func() (ids [4]*certs.Identity) {
 	return ids
 }()
 
+// clientHost is where the clients are, on ports from firstPort on.
+var clientHost = netip.AddrFrom4([4]byte{10, 9, 0, 1})
+
+const firstPort = 20001
+
 // A world is a simulated network in virtual time with servers in it. It is the
 // router of the network and the [Network] of the clients.
 type world struct {
@@ -49,6 +54,8 @@ type world struct {
 	links map[netip.AddrPort]*link
 	wires []*simnet.SimulatedLink
 	port  int // the last one that a client has
+	nat   nat
+	ended []chan struct{} // closed when processes that were killed have ended
 }
 
 // bubble runs f in a world of its own, which must be empty of goroutines when
@@ -56,7 +63,7 @@ type world struct {
 func bubble(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, rng: rand.New(rand.NewPCG(1, 2)), links: make(map[netip.AddrPort]*link), port: 20000}
+		w := &world{t: t, rng: rand.New(rand.NewPCG(1, 2)), links: make(map[netip.AddrPort]*link), port: firstPort - 1}
 		t.Cleanup(w.close)
 		f(t, w)
 	})
@@ -76,101 +83,12 @@ func (w *world) close() {
 	for _, e := range w.evils {
 		<-e.done
 	}
+	for _, done := range w.ended {
+		<-done
+	}
 	for _, l := range w.wires {
 		l.Close()
 	}
-}
-
-// A link is one server's way to all others, the same in both directions. Its
-// settings may be changed while packets are under way.
-type link struct {
-	w *world
-
-	// under w.mu
-	delay time.Duration // one way
-	rate  float64       // bytes a second, each way; 0: no bound
-	loss  float64       // of packets, 0 to 1
-	hole  bool          // loses everything
-	free  [2]time.Time  // when the last byte so far has left, from and to the server
-	lost  int           // packets by loss
-	eaten int           // packets by the hole
-	spilt int           // packets by a full queue
-}
-
-const (
-	defaultDelay = 10 * time.Millisecond
-	defaultRate  = 8 << 20
-	// queueTime is how much of its rate a link holds before it drops.
-	queueTime = 100 * time.Millisecond
-)
-
-// set changes the link under the lock.
-func (l *link) set(f func(l *link)) {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	f(l)
-}
-
-// dropped returns the packets lost by chance and those swallowed by the hole.
-func (l *link) dropped() (lost, eaten int) {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	return l.lost, l.eaten
-}
-
-// linkOf returns the link that a packet takes and in which direction. w.mu is
-// held.
-func (w *world) linkOf(p simnet.Packet) (*link, int) {
-	if l := w.links[p.From.(*net.UDPAddr).AddrPort()]; l != nil {
-		return l, 0
-	}
-	return w.links[p.To.(*net.UDPAddr).AddrPort()], 1
-}
-
-// SendPacket implements simnet.Router.
-func (w *world) SendPacket(p simnet.Packet) error {
-	if w.drops(p) {
-		return nil
-	}
-	// As with UDP, nobody tells the sender that nobody listens.
-	_ = w.nodes.SendPacket(p)
-	return nil
-}
-
-func (w *world) drops(p simnet.Packet) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l, way := w.linkOf(p)
-	switch {
-	case l == nil:
-		return true
-	case l.hole:
-		l.eaten++
-		return true
-	case l.loss > 0 && w.rng.Float64() < l.loss:
-		l.lost++
-		return true
-	case l.rate > 0 && time.Until(l.free[way]) > queueTime:
-		l.spilt++
-		return true
-	}
-	return false
-}
-
-// transit returns how long a packet takes, behind those that went before.
-func (w *world) transit(p simnet.Packet) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l, way := w.linkOf(p)
-	now := time.Now()
-	if l.rate == 0 {
-		return l.delay
-	}
-	if l.free[way].Before(now) {
-		l.free[way] = now
-	}
-	l.free[way] = l.free[way].Add(time.Duration(float64(len(p.Data)) / l.rate * float64(time.Second)))
-	return l.free[way].Sub(now) + l.delay
 }
 
 // AddNode implements simnet.Router.
@@ -191,17 +109,6 @@ func (w *world) socket(addr *net.UDPAddr) net.PacketConn {
 	return c
 }
 
-// link returns the link of the server at an address.
-func (w *world) link(t Target) *link {
-	at := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.links[at] == nil {
-		w.links[at] = &link{w: w, delay: defaultDelay, rate: defaultRate}
-	}
-	return w.links[at]
-}
-
 // Resolve implements [Network]. The host "twin" is the first server's.
 func (w *world) Resolve(_ context.Context, host string) ([]netip.Addr, error) {
 	if host == "twin" {
@@ -220,7 +127,7 @@ func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
 	w.port++
 	port := w.port
 	w.mu.Unlock()
-	return w.socket(&net.UDPAddr{IP: net.IPv4(10, 9, 0, 1).To4(), Port: port}), nil
+	return w.socket(net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientHost, uint16(port)))), nil
 }
 
 // nextTargets returns n addresses of a new host.
@@ -239,9 +146,10 @@ type server struct {
 	cfg     ServeConfig
 	targets []Target
 	links   []*link
+	conns   []net.PacketConn // of the process that runs
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when Serve has returned
-	err     error         // what it returned
+	err     error         // what it returned; of one that was killed, nothing
 
 	mu     sync.Mutex
 	events []ServeEvent
@@ -274,6 +182,7 @@ func (s *server) start() {
 		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
 	}
+	s.conns = cfg.Conns
 	cfg.Events = func(e ServeEvent) {
 		if _, ok := e.(Ready); ok {
 			s.src.served()
@@ -283,11 +192,30 @@ func (s *server) start() {
 		s.events = append(s.events, e)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.done = cancel, make(chan struct{})
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.cancel, s.done = cancel, done
+	s.mu.Unlock()
 	go func() {
-		defer close(s.done)
-		s.err = Serve(ctx, cfg)
+		defer close(done)
+		err := Serve(ctx, cfg)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.done == done {
+			s.err = err
+		}
 	}()
+}
+
+// kill ends the process, of whose last words nothing gets out, and starts it
+// again at once. Its clients hear of it by a stateless reset.
+func (s *server) kill() {
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.cancel()
+	s.w.ended = append(s.w.ended, s.done)
+	s.start()
 }
 
 // holders starts one process on one port for each of several files, under
