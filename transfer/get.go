@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -47,15 +46,6 @@ type Target struct {
 // String returns the target as host:port, IPv6 addresses in brackets.
 func (t Target) String() string {
 	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
-}
-
-// A Network finds and opens the way to a server. [Get] uses the system's when
-// none is given; tests give a simulated one. Any goroutine may call it.
-type Network interface {
-	// Resolve returns the addresses of a host, best first.
-	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
-	// Open returns a socket that reaches one server.
-	Open(remote netip.AddrPort) (net.PacketConn, error)
 }
 
 // GetConfig says what [Get] copies, from where and to where.
@@ -341,176 +331,6 @@ func openDir(dir string) (*os.Root, error) {
 		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
 	}
 	return root, nil
-}
-
-// post hands a closure to the loop. It is dropped when the loop has ended.
-func (g *getting) post(f func()) {
-	select {
-	case g.inbox <- f:
-	case <-g.stopped:
-	}
-}
-
-// do runs f beside the loop, which goes on, and returns f's error; ctx's cause
-// when that ends first, but not before f has returned.
-func (g *getting) do(ctx context.Context, t *clocks, f func() error) error {
-	var err error
-	returned := make(chan struct{})
-	g.wg.Go(func() {
-		defer close(returned)
-		err = f()
-	})
-	finished := false
-	g.wg.Go(func() {
-		<-returned
-		g.post(func() { finished = true })
-	})
-	loopErr := g.loop(ctx, t, func() bool { return finished })
-	<-returned
-	if err != nil {
-		return err
-	}
-	return loopErr
-}
-
-// loop runs what is posted until done holds. The error is fatal's or ctx's
-// cause.
-func (g *getting) loop(ctx context.Context, t *clocks, done func() bool) error {
-	for {
-		if g.fatal != nil {
-			return g.fatal
-		}
-		if done() {
-			return nil
-		}
-		select {
-		case f := <-g.inbox:
-			f()
-		case now := <-t.tick.C:
-			g.sample(now)
-		case <-t.report:
-			g.emitProgress()
-		case <-t.closing(g.ballot):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (g *getting) emit(e GetEvent) {
-	if g.cfg.Events != nil {
-		g.cfg.Events(e)
-	}
-}
-
-// clocks are the timers of the loop.
-type clocks struct {
-	tick     *time.Ticker
-	reporter *time.Ticker
-	report   <-chan time.Time
-	vote     *time.Timer
-}
-
-func (g *getting) startClocks() *clocks {
-	t := &clocks{tick: time.NewTicker(tickTime), vote: time.NewTimer(0)}
-	if g.cfg.Interval > 0 {
-		t.reporter = time.NewTicker(g.cfg.Interval)
-		t.report = t.reporter.C
-	}
-	return t
-}
-
-// closing returns a channel that receives when the vote closes by itself; nil
-// when there is no such time.
-func (t *clocks) closing(b *vote.Ballot) <-chan time.Time {
-	if b == nil {
-		return nil
-	}
-	at, ok := b.CloseAt()
-	if !ok {
-		return nil
-	}
-	t.vote.Reset(time.Until(at))
-	return t.vote.C
-}
-
-func (t *clocks) stop() {
-	t.tick.Stop()
-	t.vote.Stop()
-	if t.reporter != nil {
-		t.reporter.Stop()
-	}
-}
-
-// A SystemNetwork is the real one. The zero SystemNetwork leaves every choice
-// to the system.
-type SystemNetwork struct {
-	Family int        // 4 or 6: only addresses of that version of IP; 0: both
-	Local  netip.Addr // to send from; the zero Addr: the system's choice
-}
-
-// Resolve asks the system for a host's addresses.
-func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs := []netip.Addr(nil)
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, addr)
-	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
-		is4 := a.Unmap().Is4()
-		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
-	}), nil
-}
-
-// Open opens a connected UDP socket.
-func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
-	return transport.DialUDP(n.Local, remote)
-}
-
-// spread makes a target of each address that a target's host has. A host that
-// cannot be found stays as it is, for its error to be told.
-func spread(ctx context.Context, network Network, targets []Target, timeout time.Duration) []Target {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	found := make([][]Target, len(targets))
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		wg.Go(func() {
-			addrs, err := network.Resolve(ctx, t.Host)
-			if err != nil || len(addrs) == 0 {
-				found[i] = []Target{t}
-				return
-			}
-			for _, a := range addrs {
-				found[i] = append(found[i], Target{Host: a.Unmap().String(), Port: t.Port})
-			}
-		})
-	}
-	wg.Wait()
-	return slices.Concat(found...)
-}
-
-// addrSet remembers which peer uses which address, so that a server that is
-// given twice is used once. Any goroutine may call take.
-type addrSet struct {
-	mu   sync.Mutex
-	used map[netip.AddrPort]*peer
-}
-
-// take reports whether a peer may use an address: nobody else does.
-func (a *addrSet) take(addr netip.AddrPort, p *peer) bool {
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if owner := a.used[addr]; owner != nil {
-		return owner == p
-	}
-	if a.used == nil {
-		a.used = make(map[netip.AddrPort]*peer)
-	}
-	a.used[addr] = p
-	return true
 }
 
 // A peer is one server of the command line.

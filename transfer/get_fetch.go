@@ -3,13 +3,10 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"malcolm/certs"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
@@ -31,12 +28,6 @@ const (
 	// checkpointTime is the time between two checkpoints of the part file.
 	checkpointTime = 2 * time.Second
 )
-
-// A wrongChunkError says that a chunk does not have the value that the
-// majority's manifest gives for it.
-type wrongChunkError struct{ chunk int }
-
-func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
 
 // A fetch is one range under way: a stream, and the goroutine that reads it.
 type fetch struct {
@@ -64,19 +55,6 @@ type fetch struct {
 
 	// loop
 	sampled int64 // arrived at the last sample
-}
-
-// A partial is a chunk that was received in part when its range ended: the
-// ownership of its place, and the state of its hashing. Only a server of the
-// same ID goes on with it, so that blame stays exact.
-type partial struct {
-	chunk  int
-	at     int64           // bytes that are there
-	from   int64           // of these, what was there before the fetch that has it now
-	claim  *partfile.Claim // nil: a second copy
-	copy   []byte          // what there is of a second copy; nil: it is none
-	hasher *manifest.Hasher
-	id     certs.ServerID
 }
 
 // fetchAll fetches every chunk that is missing.
@@ -349,195 +327,6 @@ func (g *getting) judged(p *peer, chunk int, changed bool) {
 	g.leave(p, state, &wrongChunkError{chunk})
 }
 
-// fetchRange runs beside the loop: it asks for one range and takes its chunks
-// one after the other.
-func (g *getting) fetchRange(ctx context.Context, f *fetch) error {
-	offset, length := g.layout.Span(f.Range)
-	if f.resume != nil {
-		offset, length = offset+f.resume.at, length-f.resume.at
-	}
-	st, err := f.conn.conn.OpenStream(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.CancelRead(uint64(wire.StreamCancelled))
-	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
-	req := wire.RangeRequest{Checksum: g.result.Checksum, Offset: offset, Length: length}
-	if err := ask(st, req, time.Now().Add(askTime)); err != nil {
-		return err
-	}
-	h, err := wire.ReadHeader(st)
-	switch {
-	case err != nil:
-		return g.replyError(err)
-	case h.Status != wire.StatusOK:
-		return g.replyError(wire.ReadRefusal(st, h))
-	case h.Length != uint64(length):
-		return &ProtocolError{Err: fmt.Errorf("%d bytes where %d were asked for", h.Length, length)}
-	}
-	for c := f.First; ; c++ {
-		switch {
-		case c == f.First+f.Count:
-			return atEnd(st)
-		case c >= int(f.end.Load()):
-			return nil
-		}
-		if err := g.fetchChunk(ctx, f, st, c); err != nil {
-			return err
-		}
-	}
-}
-
-// atEnd checks that nothing follows the bytes that were asked for.
-func atEnd(st *transport.Stream) error {
-	var b [1]byte
-	st.SetReadDeadline(time.Now().Add(askTime))
-	if n, _ := st.Read(b[:]); n > 0 {
-		return &ProtocolError{Err: errors.New("more bytes than were asked for")}
-	}
-	return nil
-}
-
-// beginChunk returns where to go on with a chunk: from what there is of it, or
-// from its start. Where another fetch is at it, what is returned has no claim:
-// it is a second copy, to be held in memory.
-func (g *getting) beginChunk(ctx context.Context, f *fetch, chunk int) (*partial, error) {
-	if f.resume != nil && f.resume.chunk == chunk {
-		f.resumed = true
-		f.resume.from = f.resume.at
-		return f.resume, nil
-	}
-	if f.hasher == nil {
-		f.hasher = new(manifest.Hasher)
-	}
-	f.hasher.Reset(g.layout.Size, chunk)
-	c := &partial{chunk: chunk, hasher: f.hasher, id: f.peer.id}
-	if claim, ok := g.part.Claim(chunk); ok {
-		c.claim = claim
-		return c, nil
-	}
-	if g.part.Marked(chunk) {
-		return nil, partfile.ErrNotOwner
-	}
-	length := f.hasher.Remaining()
-	if err := g.seconds.Acquire(ctx, min(length, secondsTotal)); err != nil {
-		return nil, err
-	}
-	c.copy = make([]byte, 0, length)
-	return c, nil
-}
-
-// drop ends the use of a chunk that was not finished.
-func (g *getting) drop(c *partial) {
-	if c.claim != nil {
-		c.claim.Release()
-	}
-	g.freeCopy(c)
-}
-
-// freeCopy gives back the memory of a second copy.
-func (g *getting) freeCopy(c *partial) {
-	if c.copy != nil {
-		g.seconds.Release(min(int64(cap(c.copy)), secondsTotal))
-		c.copy = nil
-	}
-}
-
-// fetchChunk reads one chunk: into the part file as it comes, or, when it is a
-// second copy, into memory; and marks it once its value matches.
-func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, chunk int) error {
-	c, err := g.beginChunk(ctx, f, chunk)
-	if err != nil {
-		return err
-	}
-	for c.hasher.Remaining() > 0 {
-		n, err := g.fetchPiece(ctx, f, st, c)
-		if err == nil {
-			err = g.limit.wait(ctx, n)
-		}
-		if err != nil {
-			return g.interrupt(f, c, err)
-		}
-	}
-	value, xxh := c.hasher.Sum()
-	if value != g.manifest.Value(chunk) {
-		g.drop(c)
-		return &wrongChunkError{chunk}
-	}
-	if c.copy != nil {
-		won, err := g.writeCopy(c)
-		if err != nil || !won {
-			return err
-		}
-	}
-	if err := c.claim.Mark(xxh); err != nil {
-		return err
-	}
-	_, length := manifest.Span(g.layout.Size, chunk)
-	f.useful.Add(length - c.from)
-	g.post(func() { g.gotChunk(f.peer, chunk, xxh) })
-	return nil
-}
-
-// writeCopy writes a second copy whose value has matched, unless the first one
-// was finished before.
-func (g *getting) writeCopy(c *partial) (won bool, err error) {
-	defer g.freeCopy(c)
-	if c.claim, won = g.part.TakeOver(c.chunk); !won {
-		return false, nil
-	}
-	return true, c.claim.WriteAt(c.copy, 0)
-}
-
-// interrupt keeps what has come of a chunk when its stream ends early, for a
-// server of the same ID to go on with.
-func (g *getting) interrupt(f *fetch, c *partial, err error) error {
-	var disk *partfile.Error
-	if c.copy != nil || c.at == 0 || c.hasher.Remaining() == 0 ||
-		errors.As(err, &disk) || errors.Is(err, partfile.ErrNotOwner) || blame(err) != PeerLost {
-		g.drop(c)
-		return err
-	}
-	f.hasher = nil
-	f.rest = c
-	return err
-}
-
-// fetchPiece waits until the stream has bytes, and only then holds a buffer.
-func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, c *partial) (int, error) {
-	f.waiting.Store(true)
-	var one [1]byte
-	if _, err := st.Peek(one[:]); err != nil {
-		return 0, g.replyError(err)
-	}
-	f.waiting.Store(false)
-	f.heard.Store(time.Now().UnixNano())
-	buf, err := g.pieces.get(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer g.pieces.put(buf)
-	want := min(int64(len(*buf)), c.hasher.Remaining())
-	n, err := st.Read((*buf)[:g.limit.piece(int(want))])
-	if n == 0 && err != nil {
-		return 0, g.replyError(err)
-	}
-	f.arrived.Add(int64(n))
-	p := (*buf)[:n]
-	if c.claim != nil {
-		if err := c.claim.WriteAt(p, c.at); err != nil {
-			return 0, err
-		}
-	} else {
-		c.copy = append(c.copy, p...)
-	}
-	if _, err := c.hasher.Write(p); err != nil {
-		return 0, err
-	}
-	c.at += int64(n)
-	return n, nil
-}
-
 // gotChunk runs in the loop.
 func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 	_, n := manifest.Span(g.layout.Size, chunk)
@@ -554,25 +343,4 @@ func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 		g.differs = true
 		g.emit(ListDiffers{Target: g.source.target, Chunk: chunk})
 	}
-}
-
-// isEnd reports whether a reply ended before it was whole.
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// isTimeout reports whether a deadline of ours passed.
-func isTimeout(err error) bool {
-	var local *transport.LocalError
-	return errors.As(err, &local) && local.Kind == transport.LocalDeadline
-}
-
-// streamCode returns the code with which the peer reset a stream; 0 when err is
-// something else.
-func streamCode(err error) wire.StreamCode {
-	var peer *transport.PeerError
-	if errors.As(err, &peer) && peer.Kind == transport.PeerReset {
-		return wire.StreamCode(peer.Code)
-	}
-	return 0
 }

@@ -1,0 +1,92 @@
+package transfer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"malcolm/transport"
+)
+
+// A Network finds and opens the way to a server. [Get] uses the system's when
+// none is given; tests give a simulated one. Any goroutine may call it.
+type Network interface {
+	// Resolve returns the addresses of a host, best first.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+	// Open returns a socket that reaches one server.
+	Open(remote netip.AddrPort) (net.PacketConn, error)
+}
+
+// A SystemNetwork is the real one. The zero SystemNetwork leaves every choice
+// to the system.
+type SystemNetwork struct {
+	Family int        // 4 or 6: only addresses of that version of IP; 0: both
+	Local  netip.Addr // to send from; the zero Addr: the system's choice
+}
+
+// Resolve asks the system for a host's addresses.
+func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs := []netip.Addr(nil)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		is4 := a.Unmap().Is4()
+		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
+	}), nil
+}
+
+// Open opens a connected UDP socket.
+func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	return transport.DialUDP(n.Local, remote)
+}
+
+// spread makes a target of each address that a target's host has. A host that
+// cannot be found stays as it is, for its error to be told.
+func spread(ctx context.Context, network Network, targets []Target, timeout time.Duration) []Target {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	found := make([][]Target, len(targets))
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			addrs, err := network.Resolve(ctx, t.Host)
+			if err != nil || len(addrs) == 0 {
+				found[i] = []Target{t}
+				return
+			}
+			for _, a := range addrs {
+				found[i] = append(found[i], Target{Host: a.Unmap().String(), Port: t.Port})
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}
+
+// addrSet remembers which peer uses which address, so that a server that is
+// given twice is used once. Any goroutine may call take.
+type addrSet struct {
+	mu   sync.Mutex
+	used map[netip.AddrPort]*peer
+}
+
+// take reports whether a peer may use an address: nobody else does.
+func (a *addrSet) take(addr netip.AddrPort, p *peer) bool {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if owner := a.used[addr]; owner != nil {
+		return owner == p
+	}
+	if a.used == nil {
+		a.used = make(map[netip.AddrPort]*peer)
+	}
+	a.used[addr] = p
+	return true
+}
