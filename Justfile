@@ -48,8 +48,12 @@ fuzz TIME="10s":
 crash *FLAGS:
     go test -tags crash -run '^TestCrash' -v -parallel 8 -timeout 60m ./cmd/malcolm {{ FLAGS }}
 
-# the benchmarks of the hot functions
+# malcolm against plain quic-go, encrypted UDP and other programs: about 30 minutes; `just bench --help`, `just bench --quick`
 bench *FLAGS:
+    go run ./cmd/bench {{ FLAGS }}
+
+# the benchmarks of the hot functions
+microbench *FLAGS:
     go test -run '^$' -bench . -benchmem {{ FLAGS }} ./...
 
 # plant each fault of .ci/guards in a copy of the tree; the tests named there must turn red

@@ -1,0 +1,147 @@
+// Command bench measures malcolm against its peers on this machine, in one run.
+//
+// # What is measured
+//
+// Every row copies the same random file over the loopback interface, and over a
+// veth pair of MTU 1500 between two network namespaces that it makes and removes
+// (Linux, root and iproute2). The file and its copy lie in memory (--dir, /dev/shm
+// where there is one). A round runs every row once, each round begins with
+// another row, and nothing else is timed meanwhile; a figure is the median of
+// the rounds, and a ratio is the median of the ratios of each round, with the
+// least and the greatest of them.
+//
+// malcolm is the real program: `malcolm serve` and `malcolm get`, with all
+// checks on. The servers stand ready before the clock starts, their index is in
+// its cache; the clock runs from the start of the client's process to its end.
+// The first copy of each row is compared with the source byte by byte.
+//
+//   - malcolm-N: N virtual servers of one process; malcolm-N-nogro with
+//     MALCOLM_NO_GRO=1.
+//   - quic-N: quic-go as it stands over N connections, each to a port of its own:
+//     four streams a connection, one a range of 16 MiB, no hashing and no file.
+//   - ceiling-N: what this machine carries of AES-128-GCM in UDP payloads of 1,452
+//     bytes with GSO and GRO over N sockets, with a window of credit and nothing
+//     else (Linux).
+//   - curl, aria2, aria2-sha256: from nginx with TLS 1.3 and AES-128-GCM, which is
+//     malcolm's cipher too; aria2 has four URLs of four ports of it, and does not
+//     preallocate.
+//   - scp from an sshd of its own; rsync from its daemon, which does not encrypt.
+//
+// # Columns
+//
+// CPU is user and system time of both sides together, in seconds for a GB
+// (10^9 bytes): the client's whole process, and the servers' processes while it
+// ran. Memory is VmHWM, the most that was resident. Packets lost are those that
+// a program itself reports in a line "packets lost: N" (quic-N counts what the
+// sender found lost, ceiling-N the gaps that the receiver saw); for other programs
+// the UDP datagrams that the kernel dropped on both sides, for want of a buffer
+// mostly, which on the loopback interface are those of the whole machine.
+//
+// Outside Linux only seconds and CPU are measured, and only for malcolm and quic-N.
+//
+// # More figures
+//
+// index: the speed at which serve hashes a file that it does not know. resume: the
+// speed at which get checks an unfinished copy, which is complete but for its last
+// chunk. memory: what eight clients of four servers make serve hold. sparse:
+// CPU for a GB of a large file against a small one, which are holes but for a
+// random MiB every 16. small: files of 1 MiB, one process after another. allocs:
+// what get and serve allocate; since the programs do not count that, this
+// program's own processes call the same code in package transfer.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitUnexpected  = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// cli is the command line. The hidden commands are the other ends of
+// measurements: this program starts itself with them.
+type cli struct {
+	Run runCmd `cmd:"" default:"withargs" help:"Measure (the default)."`
+
+	QUICServe    quicServeCmd    `cmd:"" name:"quic-serve" hidden:""`
+	QUICGet      quicGetCmd      `cmd:"" name:"quic-get" hidden:""`
+	UDPServe     udpServeCmd     `cmd:"" name:"udp-serve" hidden:""`
+	UDPGet       udpGetCmd       `cmd:"" name:"udp-get" hidden:""`
+	MalcolmServe malcolmServeCmd `cmd:"" name:"malcolm-serve" hidden:""`
+	MalcolmGet   malcolmGetCmd   `cmd:"" name:"malcolm-get" hidden:""`
+}
+
+// streams are where a command writes: out what was asked for, err the rest.
+type streams struct{ out, err io.Writer }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := run(ctx, os.Args[1:], &streams{out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run does what the command line says and returns the exit code.
+func run(ctx context.Context, args []string, s *streams) int {
+	command, code := parse(args, s)
+	if command == nil {
+		return code
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(s)
+	err := command.Run()
+	switch {
+	case err == nil:
+		return exitDone
+	case ctx.Err() != nil:
+		fmt.Fprintln(s.err, "bench: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintf(s.err, "bench: error: %v\n", err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitUnexpected
+}
+
+// parse returns the command to run, or nil and the exit code.
+func parse(args []string, s *streams) (*kong.Context, int) {
+	exited := false
+	parser, err := kong.New(new(cli),
+		kong.Name("bench"),
+		kong.Description("bench measures malcolm against its peers on this machine: a table to stdout, what it does to stderr."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
+	)
+	if err != nil {
+		fmt.Fprintf(s.err, "bench: error: %v\n", err)
+		return nil, exitUnexpected
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case exited:
+		return nil, exitDone
+	case err != nil:
+		fmt.Fprintf(s.err, "bench: error: %v\n", err)
+		return nil, exitUsage
+	}
+	return command, exitDone
+}
+
+// A usageError says that the command line cannot be carried out.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }

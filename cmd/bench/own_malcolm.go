@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/manifest"
+	"malcolm/transport"
+)
+
+// malcolmServeCmd is `malcolm serve` for figures that the real one does not
+// give: it counts what it allocates, and can keep the end of the file back.
+type malcolmServeCmd struct {
+	Bind   string `required:""`
+	Number int    `default:"1"`
+	Keep   int64  `help:"Bytes at the end of the file that are never sent."`
+	File   string `arg:""`
+}
+
+// Run serves until ctx ends.
+func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
+	state, err := certs.StateDir()
+	if err != nil {
+		return err
+	}
+	identity, err := certs.LoadOrCreate(state)
+	if err != nil {
+		return err
+	}
+	cache, err := manifest.CacheDir()
+	if err != nil {
+		return err
+	}
+	var conns []net.PacketConn
+	var ports []string
+	for range c.Number {
+		pc, err := transport.ListenUDP(c.Bind, 0)
+		if err != nil {
+			return err
+		}
+		conns = append(conns, pc)
+		ports = append(ports, strconv.Itoa(pc.LocalAddr().(*net.UDPAddr).Port))
+	}
+	source := &endless{Source: transfer.NamedFile(c.File), keep: c.Keep, ctx: ctx}
+	var count allocations
+	err = transfer.Serve(ctx, transfer.ServeConfig{
+		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &manifest.Cache{Dir: cache},
+		Events: func(e transfer.ServeEvent) {
+			if _, ok := e.(transfer.Ready); ok {
+				source.hashed.Store(true)
+				count.begin()
+				fmt.Fprintf(s.err, "listening on UDP %s\n", strings.Join(ports, " "))
+			}
+		},
+	})
+	count.end(s.err)
+	return err
+}
+
+// An endless file gives all but its last keep bytes once it has been hashed: who
+// reads those waits until ctx ends.
+type endless struct {
+	transfer.Source
+	keep   int64
+	ctx    context.Context
+	hashed atomic.Bool
+}
+
+// Open opens the file behind it.
+func (e *endless) Open() (transfer.File, error) {
+	f, err := e.Source.Open()
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &endlessFile{File: f, endless: e, kept: info.Size() - e.keep}, nil
+}
+
+type endlessFile struct {
+	transfer.File
+	*endless
+	kept int64 // where the bytes begin that are not given
+}
+
+// ReadAt implements [io.ReaderAt].
+func (f *endlessFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.keep > 0 && f.hashed.Load() && off+int64(len(p)) > f.kept {
+		<-f.ctx.Done()
+		return 0, f.ctx.Err()
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// malcolmGetCmd is `malcolm get` for such figures: it counts what it allocates,
+// and can end early.
+type malcolmGetCmd struct {
+	Output  string   `required:""`
+	Until   int64    `help:"Good bytes after which to stop; 0: all."`
+	Targets []string `arg:""`
+}
+
+// endPoll is how often the progress is looked at.
+const endPoll = 20 * time.Millisecond
+
+var errUntil = errors.New("stopped early")
+
+// Run copies the file, or the beginning of it.
+func (c *malcolmGetCmd) Run(ctx context.Context, s *streams) error {
+	cfg := transfer.GetConfig{Dir: c.Output, Interval: endPoll}
+	for _, target := range c.Targets {
+		host, digits, err := net.SplitHostPort(target)
+		if err != nil {
+			return err
+		}
+		port, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil {
+			return err
+		}
+		cfg.Targets = append(cfg.Targets, transfer.Target{Host: host, Port: uint16(port)})
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if c.Until > 0 {
+		cfg.Events = func(e transfer.GetEvent) {
+			if p, ok := e.(transfer.Progress); ok && p.Good >= c.Until {
+				stop(errUntil)
+			}
+		}
+	} else {
+		cfg.Interval = 0
+	}
+	var count allocations
+	count.begin()
+	_, err := transfer.Get(ctx, cfg)
+	count.end(s.err)
+	if errors.Is(err, errUntil) {
+		return nil
+	}
+	return err
+}
+
+// allocations counts what the process allocates.
+type allocations struct{ before uint64 }
+
+func (a *allocations) begin() { a.before = mallocs() }
+
+func (a *allocations) end(w io.Writer) {
+	fmt.Fprintf(w, "allocations: %d\n", mallocs()-a.before)
+}
+
+// mallocs returns how many objects were allocated so far.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A row is one way to copy the file.
+type row struct {
+	name  string // as --only and --skip see it, behind the link's
+	title string
+	// missing says why it cannot be measured here; empty when it can.
+	missing string
+	// serve starts servers and returns, once they are ready, what the client is to
+	// run, which writes its copy into dir. Servers are returned with an error too.
+	serve func(ctx context.Context, l *lab, k *link, dir string) (servers []*process, client command, err error)
+	// copies says that the client leaves a copy of the file.
+	copies bool
+}
+
+// allRows are the rows in the order of the table.
+func allRows() []row {
+	rows := append(malcolmRows(), quicRows()...)
+	rows = append(rows, ceilingRows()...)
+	return append(rows, peerRows()...)
+}
+
+// malcolmRows are malcolm with and without GRO.
+func malcolmRows() []row {
+	var rows []row
+	for _, gro := range []bool{true, false} {
+		for _, n := range []int{1, 2, 4, 8} {
+			r := row{
+				name:   fmt.Sprintf("malcolm-%d", n),
+				title:  fmt.Sprintf("malcolm, %s", plural(n, "server")),
+				copies: true,
+				serve: func(ctx context.Context, l *lab, k *link, dir string) ([]*process, command, error) {
+					server, targets, err := l.serveMalcolm(ctx, k, l.source, n, l.malcolmEnv("", gro))
+					return server, l.getMalcolm(dir, targets, l.malcolmEnv("", gro)), err
+				},
+			}
+			if !gro {
+				r.name += "-nogro"
+				r.title += ", without GRO"
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// plural writes a number and what is counted.
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// malcolmEnv gives malcolm an identity and an index cache in the lab. Another
+// cache than the usual one has a name.
+func (l *lab) malcolmEnv(cache string, gro bool) []string {
+	env := []string{
+		"XDG_STATE_HOME=" + filepath.Join(l.dir, "state"),
+		"XDG_CACHE_HOME=" + filepath.Join(l.dir, "cache"+cache),
+		"QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true",
+	}
+	if !gro {
+		env = append(env, "MALCOLM_NO_GRO=1")
+	}
+	return env
+}
+
+var (
+	listeningLine = regexp.MustCompile(`listening on UDP ([0-9 ]+)`)
+	readyLine     = regexp.MustCompile(`to copy it:`)
+)
+
+// serveMalcolm starts `malcolm serve` with n virtual servers and waits until the
+// file is hashed.
+func (l *lab) serveMalcolm(ctx context.Context, k *link, s *source, n int, env []string) ([]*process, []string, error) {
+	p, err := start(ctx, at(k.servers, command{env: env, args: []string{
+		l.binary, "serve", "-f", s.path, "-n", strconv.Itoa(n), "-i", "0", "--bind", k.addr,
+	}}))
+	if err != nil {
+		return nil, nil, err
+	}
+	targets, err := targetsOf(ctx, p, k)
+	if err == nil {
+		_, _, err = p.log.await(ctx, readyLine)
+	}
+	return serverOrError(p, targets, err)
+}
+
+// targetsOf returns host and port of each UDP port that a server says it
+// listens on.
+func targetsOf(ctx context.Context, p *process, k *link) ([]string, error) {
+	m, _, err := p.log.await(ctx, listeningLine)
+	if err != nil {
+		return nil, err
+	}
+	var targets []string
+	for _, port := range strings.Fields(m[1]) {
+		targets = append(targets, k.addr+":"+port)
+	}
+	return targets, nil
+}
+
+// serverOrError is a server that is ready, or has been stopped.
+func serverOrError(p *process, targets []string, err error) ([]*process, []string, error) {
+	if err != nil {
+		p.stop()
+		return nil, nil, fmt.Errorf("%s: %w", p.name, err)
+	}
+	return []*process{p}, targets, nil
+}
+
+// getMalcolm is `malcolm get`.
+func (l *lab) getMalcolm(dir string, targets, env []string, flags ...string) command {
+	args := append([]string{l.binary, "get", "-o", dir, "-i", "0"}, flags...)
+	return command{env: env, args: append(args, targets...)}
+}
+
+// quicRows are quic-go without malcolm.
+func quicRows() []row {
+	var rows []row
+	for _, n := range []int{1, 4} {
+		rows = append(rows, row{
+			name:  fmt.Sprintf("quic-%d", n),
+			title: fmt.Sprintf("plain quic-go, %s, no hashing, no file", plural(n, "connection")),
+			serve: func(ctx context.Context, l *lab, k *link, _ string) ([]*process, command, error) {
+				return l.serveSelf(ctx, k, "quic", n)
+			},
+		})
+	}
+	return rows
+}
+
+// ceilingRows are encrypted UDP without anything else.
+func ceilingRows() []row {
+	var rows []row
+	for _, n := range []int{1, 4} {
+		rows = append(rows, row{
+			name:    fmt.Sprintf("ceiling-%d", n),
+			title:   fmt.Sprintf("the ceiling: encrypted UDP, %s", plural(n, "flow")),
+			missing: ceilingMissing,
+			serve: func(ctx context.Context, l *lab, k *link, _ string) ([]*process, command, error) {
+				return l.serveSelf(ctx, k, "udp", n)
+			},
+		})
+	}
+	return rows
+}
+
+// serveSelf starts this program's own server of a kind, on n ports.
+func (l *lab) serveSelf(ctx context.Context, k *link, kind string, n int) ([]*process, command, error) {
+	p, err := start(ctx, at(k.servers, command{args: []string{l.self, kind + "-serve", "--bind", k.addr, "--number", strconv.Itoa(n)}}))
+	if err != nil {
+		return nil, command{}, err
+	}
+	targets, err := targetsOf(ctx, p, k)
+	servers, targets, err := serverOrError(p, targets, err)
+	get := []string{l.self, kind + "-get", "--size", strconv.FormatInt(l.source.size, 10)}
+	return servers, command{args: append(get, targets...)}, err
+}

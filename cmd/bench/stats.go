@@ -1,0 +1,73 @@
+package main
+
+import (
+	"math"
+	"slices"
+)
+
+// A spread says how values lie: their median, the least and the greatest.
+type spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// spreadOf returns the spread of values, all zero without values.
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	return spread{Median: median(values), Min: slices.Min(values), Max: slices.Max(values)}
+}
+
+// median returns the middle value, or the mean of the two in the middle; NaN
+// without values.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// A sample is what one run of one row gave. A negative number is not known.
+type sample struct {
+	Round     int     `json:"round"` // from 0
+	Seconds   float64 `json:"seconds"`
+	CPU       float64 `json:"cpu_seconds"`  // of both sides
+	ClientRSS int64   `json:"client_bytes"` // the most that was resident
+	ServerRSS int64   `json:"server_bytes"`
+	Lost      int64   `json:"packets_lost"`
+}
+
+// column takes one number of each sample, leaving out what is not known.
+func column(samples []sample, of func(sample) float64) []float64 {
+	var values []float64
+	for _, s := range samples {
+		if v := of(s); v >= 0 {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+func seconds(s sample) float64 { return s.Seconds }
+
+// timesAsQuick says how many times as quick a was as b, paired by round: the
+// spread of b's seconds divided by a's. It reports false when they share no
+// round.
+func timesAsQuick(a, b []sample) (spread, bool) {
+	var ratios []float64
+	for _, x := range a {
+		for _, y := range b {
+			if x.Round == y.Round {
+				ratios = append(ratios, y.Seconds/x.Seconds)
+			}
+		}
+	}
+	return spreadOf(ratios), len(ratios) > 0
+}
