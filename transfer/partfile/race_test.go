@@ -1,0 +1,6 @@
+//go:build race
+
+package partfile
+
+// raceEnabled reports whether the race detector is on, which makes tests ten times slower.
+const raceEnabled = true
