@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -128,7 +129,8 @@ func (f *File) void(chunk int) error {
 	case f.syncErr != nil:
 		return f.syncErr
 	}
-	voids := f.pending.takeVoids()
+	// Those asked for while one was being recorded are not needed any more, and the chunk may be good again.
+	voids := slices.DeleteFunc(f.pending.takeVoids(), func(r record) bool { return !f.claimed.has(int(r.chunk)) })
 	if err := f.record(voids); err != nil {
 		return err
 	}
