@@ -172,6 +172,12 @@ func TestProgressOnBadLink(t *testing.T) {
 		size := int64(len(long.missing)) * hugeChunk
 		ctx, cancel := context.WithCancelCause(context.Background())
 		defer cancel(nil)
+		end := func(cause error) {
+			cancel(cause)
+			close(long.gate)
+		}
+		tooLate := time.AfterFunc(maxVirtual/2, func() { end(errForever) })
+		defer tooLate.Stop()
 		var began, ended time.Time
 		var before, carried int64
 		silences, kills := 0, 0
@@ -188,8 +194,8 @@ func TestProgressOnBadLink(t *testing.T) {
 					}
 					if e.Good == size {
 						ended, carried = time.Now(), l.way(fromServer).carried-before
-						cancel(errInterrupted)
-						close(long.gate)
+						tooLate.Stop()
+						end(errInterrupted)
 						return
 					}
 					past := time.Since(began)
