@@ -343,6 +343,10 @@ func (c *clientConn) sendPiece(ctx context.Context, st *transport.Stream, v *ver
 		c.index.invalidate(v)
 		return 0, errReset{wire.StreamChanged}
 	}
+	next := offset + int64(len(p))
+	if f, ok := v.file.(readAheader); ok && next < end {
+		f.ReadAhead(next, min(int64(len(*buf)), end-next))
+	}
 	for rest := p; len(rest) > 0; {
 		n := c.limit.piece(len(rest))
 		if err := c.limit.wait(ctx, n); err != nil {

@@ -60,6 +60,7 @@ type source struct {
 	ready    bool                            // the index was made
 	hook     func(p []byte, off int64) error // sees what a range reads, and may change it; called without mu
 	reads    []read                          // of ranges
+	aheads   []read                          // announced
 }
 
 // A read is one call for a range's bytes.
@@ -92,6 +93,12 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func (s *source) ReadAhead(off, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aheads = append(s.aheads, read{off, int(n), time.Now()})
 }
 
 func (s *source) Open() (File, error) { return s, nil }

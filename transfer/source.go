@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // A Source is one file by its name: what lies under the name may be changed,
@@ -22,6 +23,18 @@ type File interface {
 	io.ReaderAt
 	io.Closer
 	Stat() (fs.FileInfo, error)
+}
+
+// A readAheader is a [File] that can be told what is read next.
+type readAheader interface {
+	// ReadAhead does not wait and may do nothing.
+	ReadAhead(offset, length int64)
+}
+
+// A systemFile is an open file of the system's.
+type systemFile struct {
+	*os.File
+	raw syscall.RawConn
 }
 
 // NamedFile is the source of the regular file that has a path. Its errors are
@@ -62,11 +75,15 @@ func (path NamedFile) Open() (File, error) {
 	if err == nil && !os.SameFile(before, after) && !after.Mode().IsRegular() {
 		err = errNotRegular
 	}
+	var raw syscall.RawConn
+	if err == nil {
+		raw, err = f.SyscallConn()
+	}
 	if err != nil {
 		f.Close()
 		return nil, path.failure("open", err)
 	}
-	return f, nil
+	return &systemFile{f, raw}, nil
 }
 
 func (path NamedFile) failure(op string, err error) error {

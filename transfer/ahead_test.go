@@ -1,0 +1,45 @@
+package transfer
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// A server announces what it will read next of a range while it sends what it
+// has, and nothing else.
+func TestReadAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		if len(s.src.aheads) == 0 {
+			t.Error("nothing was announced")
+		}
+		for _, a := range s.src.aheads {
+			if !slices.ContainsFunc(s.src.log(), func(r read) bool { return r.off == a.off && r.n == a.n && r.at.After(a.at) }) {
+				t.Errorf("%d bytes at %d were announced and not read then", a.n, a.off)
+			}
+		}
+	})
+}
+
+func TestNamedFileReadsAhead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := NamedFile(path).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.(readAheader).ReadAhead(0, 4)
+	f.(readAheader).ReadAhead(1<<40, 4) // beyond the end
+	b := make([]byte, 4)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "data" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	f.Close()
+	f.(readAheader).ReadAhead(0, 4)
+}
