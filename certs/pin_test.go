@@ -238,6 +238,7 @@ func TestSeeds(t *testing.T) {
 		parse func(string) error
 	}{
 		{"ParsePin", pinSeeds(), func(s string) error { _, err := ParsePin(s); return err }},
+		{"KnownServers", knownSeeds(), func(s string) error { _, _, err := parseKnown(s); return err }},
 	} {
 		good, bad := 0, 0
 		for _, s := range c.seeds {

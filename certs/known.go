@@ -1,0 +1,221 @@
+package certs
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A KnownFileError says why the file of known servers is not used. It is as it
+// was: no error makes a known server an unknown one.
+type KnownFileError struct {
+	Path   string // of the file
+	Line   int    // that is damaged, from 1; 0 when it is not one line
+	Reason string // what is wrong; what it repeats of the file is quoted and short
+	Err    error  // the system's error; nil when the content is the cause
+}
+
+func (e *KnownFileError) Error() string {
+	line := ""
+	if e.Line > 0 {
+		line = fmt.Sprintf(" line %d", e.Line)
+	}
+	return fmt.Sprintf("known servers: %q%s: %s", e.Path, line, e.Reason)
+}
+
+func (e *KnownFileError) Unwrap() error { return e.Err }
+
+// A StateError says why something could not be written to the state
+// directory. What was there before is as it was, unless Op is "sync": then the
+// new content is there, and a power failure may take it back.
+type StateError struct {
+	Path string // of the file that was to be written, or the lock of which was to be taken
+	Op   string // what could not be done: "lock", "write", ...
+	Err  error
+}
+
+func (e *StateError) Error() string { return fmt.Sprintf("%s %q: %v", e.Op, e.Path, e.Err) }
+
+func (e *StateError) Unwrap() error { return e.Err }
+
+// Known is the file of known servers. Several processes may use one file at
+// once: each change is made to the file as it is at that moment, under a lock.
+// All methods may be called from several goroutines at once.
+type Known struct {
+	path string // of the file itself, behind any symbolic links
+
+	writing sync.Mutex // held while the file is changed
+	hurried bool       // owned by writing: the lock was waited for in vain, do not wait again
+
+	mu      sync.Mutex              // guards the fields below
+	text    *knownText              // as it was last read or written
+	unsaved map[address]KnownServer // records that could not be written: they hold for this run
+	waiting []*knownChange          // to be made by whoever has writing next
+}
+
+// A knownChange is a change to the file on its way.
+type knownChange struct {
+	apply func(*knownText) (changed bool)
+	done  bool // owned by Known.writing, as err
+	err   error
+}
+
+// OpenKnown reads the file known_servers in dir, which is that of [StateDir].
+// A file that is not there is one without records. A file that cannot be read,
+// is empty, or has a line that is damaged is a [*KnownFileError].
+func OpenKnown(dir string) (*Known, error) {
+	path, err := knownPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readKnown(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Known{path: path, text: text, unsaved: make(map[address]KnownServer)}, nil
+}
+
+// Path returns where the file is, or will be.
+func (k *Known) Path() string { return k.path }
+
+// Lookup returns what is recorded of the server at hostport: of records that
+// other processes have made since the file was last read or written, nothing.
+func (k *Known) Lookup(hostport string) (id ServerID, firstSeen time.Time, ok bool) {
+	at, err := parseServer(hostport)
+	if err != nil {
+		return ServerID{}, time.Time{}, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s, ok := k.lookup(at)
+	return s.ID, s.FirstSeen, ok
+}
+
+// lookup needs k.mu.
+func (k *Known) lookup(at address) (KnownServer, bool) {
+	if s, ok := k.unsaved[at]; ok {
+		return s, true
+	}
+	s, ok := k.text.servers[at]
+	return s.KnownServer, ok
+}
+
+// Record adds a record unless there is one, and returns the one that there is
+// now: with another ID than id when somebody else has recorded that first,
+// which the caller must refuse. Errors are [*StateError] (the record holds for
+// the life of k and no longer), [*KnownFileError] (nothing is recorded), or say
+// that hostport is no address.
+func (k *Known) Record(hostport string, id ServerID, now time.Time) (KnownServer, error) {
+	return k.put(hostport, id, now, false)
+}
+
+// Replace sets the record of a server whose ID a pin or a ticket has
+// confirmed. A record with the same ID stays as it is. Result and errors are
+// those of [Known.Record].
+func (k *Known) Replace(hostport string, id ServerID, now time.Time) (KnownServer, error) {
+	return k.put(hostport, id, now, true)
+}
+
+func (k *Known) put(hostport string, id ServerID, now time.Time, replace bool) (KnownServer, error) {
+	at, err := parseServer(hostport)
+	if err != nil {
+		return KnownServer{}, fmt.Errorf("record known server: %w", err)
+	}
+	record := KnownServer{Host: at.host, Port: at.port, ID: id, FirstSeen: now.UTC().Truncate(time.Second)}
+	result := record
+	err = k.change(func(t *knownText) bool {
+		old, ok := t.servers[at]
+		if ok && (!replace || old.ID == id) {
+			result = old.KnownServer
+			return false
+		}
+		result = record
+		t.set(record)
+		return true
+	})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch err.(type) {
+	case nil:
+		delete(k.unsaved, at)
+	case *StateError:
+		if old, ok := k.lookup(at); ok && (!replace || old.ID == id) {
+			return old, err
+		}
+		k.unsaved[at] = record
+		return record, err
+	default:
+		return KnownServer{}, err
+	}
+	return result, nil
+}
+
+// Forget removes the record of a server (HOST:PORT) or those of all servers of
+// a host (HOST), and returns how many there were. Errors are [*StateError] and
+// [*KnownFileError] (nothing is removed), or say that which is no address.
+func (k *Known) Forget(which string) (int, error) {
+	at, err := parseAddress(which)
+	if err != nil {
+		return 0, fmt.Errorf("forget known server: %w", err)
+	}
+	n := 0
+	err = k.change(func(t *knownText) bool {
+		n = t.forget(at)
+		return n > 0
+	})
+	if err != nil {
+		return 0, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.unsaved, func(a address, _ KnownServer) bool {
+		return a == at || at.port == 0 && a.host == at.host
+	})
+	return n, nil
+}
+
+// List returns the records by host, then by port.
+func (k *Known) List() []KnownServer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make(map[address]KnownServer, len(k.text.servers)+len(k.unsaved))
+	for at, s := range k.text.servers {
+		all[at] = s.KnownServer
+	}
+	maps.Copy(all, k.unsaved)
+	return slices.SortedFunc(maps.Values(all), func(a, b KnownServer) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
+	})
+}
+
+// change makes one change to the file. Changes that come while another is
+// being written are written together.
+func (k *Known) change(apply func(*knownText) bool) error {
+	c := &knownChange{apply: apply}
+	k.mu.Lock()
+	k.waiting = append(k.waiting, c)
+	k.mu.Unlock()
+
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if c.done {
+		return c.err
+	}
+	k.mu.Lock()
+	batch := k.waiting
+	k.waiting = nil
+	k.mu.Unlock()
+	text, err := k.rewrite(batch)
+	for _, b := range batch {
+		b.done, b.err = true, err
+	}
+	if err == nil {
+		k.mu.Lock()
+		k.text = text
+		k.mu.Unlock()
+	}
+	return err
+}

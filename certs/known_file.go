@@ -1,0 +1,198 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	knownFileName = "known_servers"
+	lockSuffix    = ".lock"
+	tempSuffix    = ".tmp"
+
+	// How often, and how long, is tried what another process keeps from us for
+	// a moment: its lock, and on Windows the file itself.
+	tryEvery = 10 * time.Millisecond
+	tryFor   = 5 * time.Second
+)
+
+var errLocked = errors.New("another process holds the lock")
+
+// knownPath returns where the file in dir really is, so that writing does not
+// replace a symbolic link. A link to nothing is an error.
+func knownPath(dir string) (string, error) {
+	path := filepath.Join(dir, knownFileName)
+	if _, err := os.Lstat(path); err != nil {
+		if absent(err) {
+			return path, nil
+		}
+		return "", knownFileError(path, err)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", knownFileError(path, err)
+	}
+	return real, nil
+}
+
+// absent reports whether err says that a file is not there, and cannot be:
+// a path that leads through a file, as under a home of /dev/null, has none.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// readKnown reads the file at path. Errors are *KnownFileError.
+func readKnown(path string) (*knownText, error) {
+	var content []byte
+	err := patiently(passing, tryFor, func() (err error) {
+		content, err = readRegular(path, maxKnownFile+1)
+		return err
+	})
+	if absent(err) {
+		return newKnownText(), nil
+	}
+	if err != nil {
+		return nil, knownFileError(path, err)
+	}
+	text, line, err := parseKnown(string(content))
+	if err != nil {
+		return nil, &KnownFileError{Path: path, Line: line, Reason: err.Error() + "; mend it, or move it away to trust on first contact again"}
+	}
+	return text, nil
+}
+
+// readRegular returns the first limit bytes of the regular file at path.
+func readRegular(path string, limit int64) ([]byte, error) {
+	// Asked before opening, since to open a FIFO would wait for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+func knownFileError(path string, err error) error {
+	reason := err.Error()
+	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == path {
+		reason = pe.Op + ": " + pe.Err.Error()
+	}
+	return &KnownFileError{Path: path, Reason: reason, Err: err}
+}
+
+// rewrite makes the changes of batch to the file as it is now, under the lock,
+// and returns what it holds then. The caller holds k.writing.
+func (k *Known) rewrite(batch []*knownChange) (*knownText, error) {
+	dir := filepath.Dir(k.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, &StateError{Path: dir, Op: "make directory", Err: err}
+	}
+	lock, err := k.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // which also releases the lock
+	text, err := readKnown(k.path)
+	if err != nil {
+		return nil, err
+	}
+	changed := false
+	for _, c := range batch {
+		changed = c.apply(text) || changed
+	}
+	if !changed {
+		return text, nil
+	}
+	content := text.encode()
+	if _, _, err := parseKnown(content); err != nil {
+		return nil, &StateError{Path: k.path, Op: "write", Err: fmt.Errorf("it could not be read back: %w", err)}
+	}
+	if err := replaceFile(k.path, []byte(content)); err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+// lock takes the lock, which is on a file of its own since the file itself is
+// replaced by each change. The lock's file stays: to remove it would let two
+// processes hold two locks of one name.
+func (k *Known) lock() (*os.File, error) {
+	path := k.path + lockSuffix
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &StateError{Path: path, Op: "lock", Err: err}
+	}
+	wait := tryFor
+	if k.hurried {
+		wait = 0
+	}
+	isLocked := func(err error) bool { return errors.Is(err, errLocked) }
+	err = patiently(isLocked, wait, func() error { return lockFile(f) })
+	k.hurried = isLocked(err)
+	if err != nil {
+		f.Close()
+		return nil, &StateError{Path: path, Op: "lock", Err: err}
+	}
+	return f, nil
+}
+
+// lockFile locks f until it is closed, or returns errLocked at once.
+func lockFile(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	if err := conn.Control(func(fd uintptr) { result = tryLock(fd) }); err != nil {
+		return err
+	}
+	return result
+}
+
+// replaceFile gives the file at path a new content, durably: at every moment
+// the whole old or the whole new one is there. The caller holds the lock, so
+// that the temporary file, which has always the same name, is its own: what a
+// killed process left there is in nobody's way. Errors are *StateError.
+func replaceFile(path string, content []byte) error {
+	temp := path + tempSuffix
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &StateError{Path: temp, Op: "remove", Err: err}
+	}
+	if err := createExclusive(temp, content); err != nil {
+		return &StateError{Path: temp, Op: "write", Err: err}
+	}
+	if err := patiently(passing, tryFor, func() error { return os.Rename(temp, path) }); err != nil {
+		return &StateError{Path: path, Op: "rename", Err: errors.Join(err, os.Remove(temp))}
+	}
+	err := syncDir(filepath.Dir(path))
+	// Some file systems have no such call; they have nothing better either.
+	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return &StateError{Path: path, Op: "sync", Err: err}
+	}
+	return nil
+}
+
+// patiently repeats do while its error is one that again names, for at most
+// so long, and returns its last error.
+func patiently(again func(error) bool, atMost time.Duration, do func() error) error {
+	for waited := time.Duration(0); ; waited += tryEvery {
+		err := do()
+		if err == nil || !again(err) || waited >= atMost {
+			return err
+		}
+		time.Sleep(tryEvery)
+	}
+}

@@ -1,0 +1,23 @@
+package certs
+
+import (
+	"errors"
+
+	"golang.org/x/sys/windows"
+)
+
+// tryLock takes the exclusive lock of an open file, or returns errLocked.
+func tryLock(fd uintptr) error {
+	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	err := windows.LockFileEx(windows.Handle(fd), flags, 0, 1, 0, new(windows.Overlapped))
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return errLocked
+	}
+	return err
+}
+
+// passing reports whether err goes away by itself when another process is
+// done with the file: while one reads it, another cannot replace it.
+func passing(err error) bool {
+	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
+}
