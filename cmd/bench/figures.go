@@ -67,13 +67,11 @@ func measureIndex(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 
 var (
 	checkingLine = regexp.MustCompile(`getting .*; checking .* of an earlier run`)
-	fetchingLine = regexp.MustCompile(`total +\d`)
-	// pollFlag asks get for a line every 10 ms, the least that it takes.
-	pollFlag = []string{"-i", "0.01", "-r"}
+	checkedLine  = regexp.MustCompile(` kept from an earlier run`)
 )
 
-// measureResume makes a copy that lacks its last chunk and times what get does
-// between saying that it checks it and the first word of fetching.
+// measureResume makes a copy that lacks its last chunk and times get from
+// saying that it checks it to the end, since it fetches while it checks.
 func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	env := l.malcolmEnv("", true)
 	size := l.source.size
@@ -95,7 +93,7 @@ func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		get, err := start(ctx, l.getMalcolm(dir, targets, env, pollFlag...))
+		get, err := start(ctx, l.getMalcolm(dir, targets, env, "-r"))
 		if err == nil {
 			err = get.wait()
 		}
@@ -104,7 +102,7 @@ func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 			return nil, err
 		}
 		_, began := get.log.find(checkingLine)
-		_, ended := get.log.find(fetchingLine)
+		_, ended := get.log.find(checkedLine)
 		if began.IsZero() || ended.IsZero() {
 			return nil, fmt.Errorf("get did not say when it checked: %s", get.log.tail(3))
 		}
