@@ -238,6 +238,8 @@ func TestSeeds(t *testing.T) {
 		parse func(string) error
 	}{
 		{"ParsePin", pinSeeds(), func(s string) error { _, err := ParsePin(s); return err }},
+		{"ParseTicket", ticketSeeds(), func(s string) error { _, err := ParseTicket(s); return err }},
+		{"ParseToken", tokenSeeds(), func(s string) error { _, err := ParseToken(s); return err }},
 		{"KnownServers", knownSeeds(), func(s string) error { _, _, err := parseKnown(s); return err }},
 	} {
 		good, bad := 0, 0
