@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
@@ -31,6 +32,11 @@ func KindOf(err error) Kind {
 	if errors.As(err, &left) {
 		return left.kind()
 	}
+	var nobody *NobodyAnsweredError
+	var undecided *UndecidedError
+	if errors.As(err, &nobody) && anyRefused(nobody.Servers) || errors.As(err, &undecided) && anyRefused(undecided.Servers) {
+		return KindIdentity
+	}
 	for _, c := range kinds {
 		if c.is(err) {
 			return c.kind
@@ -53,6 +59,16 @@ var kinds = []struct {
 	{KindLocal, as[*FileError]},
 	{KindLocal, as[*partfile.Error]},
 	{KindLocal, as[*certs.KeyFileError]},
+	{KindLocal, as[*certs.KnownFileError]},
+	{KindLocal, as[*certs.StateError]},
+	{KindIdentity, as[*certs.TrustError]},
+}
+
+// isRefused reports whether an error says that an identity is not accepted.
+func isRefused(err error) bool { return as[*certs.TrustError](err) }
+
+func anyRefused(servers []ServerReport) bool {
+	return slices.ContainsFunc(servers, func(s ServerReport) bool { return s.State == PeerRefused })
 }
 
 func as[E error](err error) bool {
@@ -142,6 +158,7 @@ type UndecidedError struct {
 	Targets []Target
 	Result  vote.Result
 	Quorum  int
+	Servers []ServerReport
 }
 
 func (e *UndecidedError) Error() string {

@@ -78,6 +78,8 @@ type GetConfig struct {
 	SHA256 *[32]byte
 	// Quorum is how many distinct server IDs must agree; 0 means one.
 	Quorum int
+	// Trust says which servers are accepted by their IDs.
+	Trust Trust
 	// Limit is how many bytes of the file a second are taken from all servers
 	// together; 0 means no limit.
 	Limit int64
@@ -127,6 +129,12 @@ func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
 func (g *getting) finish() *Result {
 	for _, f := range g.fetches { // joined, but not heard of by the loop any more
 		g.result.Duplicate += f.useless()
+		if f.rest != nil {
+			g.result.Duplicate += f.rest.at
+		}
+	}
+	for _, rest := range g.partials {
+		g.result.Duplicate += rest.at
 	}
 	g.result.Elapsed = time.Since(g.begun)
 	g.result.Servers = g.reports()
@@ -209,6 +217,7 @@ type getting struct {
 	toCheck    int64            // of so many
 	hashed     *atomic.Int64    // bytes hashed of the file that has the final name; nil: not doing that
 	differs    bool             // a ListDiffers was told
+	forgetful  bool             // a NotRemembered was told
 	partials   map[int]*partial // by chunk: what ranges that ended early had of it
 	word       time.Time        // when it is said again that no server is left; zero: one is
 	fatal      error

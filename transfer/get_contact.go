@@ -100,6 +100,10 @@ func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
 		g.post(func() { g.notReached(p, err) })
 		return true
 	}
+	if err := g.proved(p.target, id); err != nil {
+		g.post(func() { g.notReached(p, err) })
+		return true
+	}
 	g.post(func() { g.connected(p, id) })
 	offer, m, err := g.hello(ctx, conn, deadline, func(i wire.Indexing) {
 		g.post(func() { g.indexing(p, i) })
@@ -129,7 +133,7 @@ func isFinal(err error) bool {
 	var protocol *ProtocolError
 	var peer *transport.PeerError
 	switch {
-	case errors.Is(err, errDuplicate), errors.Is(err, errImpatient), errors.As(err, &protocol):
+	case errors.Is(err, errDuplicate), errors.Is(err, errImpatient), errors.As(err, &protocol), isRefused(err):
 		return true
 	case errors.As(err, &peer):
 		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
@@ -171,7 +175,9 @@ func (g *getting) connect(ctx context.Context, p *peer, deadline time.Time) (*tr
 	if len(remotes) == 0 {
 		return nil, errDuplicate
 	}
-	conn, remote, err := race(ctx, remotes, g.dial)
+	conn, remote, err := race(ctx, remotes, func(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
+		return g.dial(ctx, p.target, remote)
+	})
 	if err != nil {
 		return nil, g.timedOut(ctx, err)
 	}
@@ -254,7 +260,8 @@ func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Conte
 	return won.conn, remotes[won.i], nil
 }
 
-func (g *getting) dial(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
+// dial connects to a target at one of its addresses, if its ID is accepted.
+func (g *getting) dial(ctx context.Context, target Target, remote netip.AddrPort) (*transport.Conn, error) {
 	pc, err := g.cfg.Network.Open(remote)
 	if err != nil {
 		return nil, err
@@ -270,7 +277,7 @@ func (g *getting) dial(ctx context.Context, remote netip.AddrPort) (*transport.C
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))
 	}
 	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), Windows: g.windows, StreamWindow: stream, ConnWindow: all,
+		TLS: certs.ClientTLS(wire.ALPN, g.cfg.Trust.check(target)), Windows: g.windows, StreamWindow: stream, ConnWindow: all,
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
-// [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
+// [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers],
 // [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
@@ -19,6 +19,17 @@ type Connected struct {
 	Target Target
 	ID     certs.ServerID
 }
+
+// FirstContact says that nothing was known of a server that is accepted, and
+// whether its ID is remembered from now on.
+type FirstContact struct {
+	Target   Target
+	ID       certs.ServerID
+	Recorded bool
+}
+
+// NotRemembered says once why the IDs of this run's servers are not remembered.
+type NotRemembered struct{ Err error }
 
 // NotReached says that a server is not part of the vote, and why.
 type NotReached struct {
@@ -125,6 +136,8 @@ type Finishing struct{}
 
 func (Connected) getEvent()       {}
 func (NotReached) getEvent()      {}
+func (FirstContact) getEvent()    {}
+func (NotRemembered) getEvent()   {}
 func (Duplicate) getEvent()       {}
 func (Voted) getEvent()           {}
 func (LeftOut) getEvent()         {}
@@ -163,6 +176,7 @@ const (
 	PeerAnswered             // waits for the end of the vote
 	PeerServing              // takes part
 	PeerNotReached           // never answered
+	PeerRefused              // its ID is not accepted
 	PeerDuplicate            // the same as another
 	PeerLeftOut              // has another file
 	PeerLost                 // the connection died, or it is stopping
@@ -171,7 +185,7 @@ const (
 )
 
 var peerStateNames = [...]string{
-	"connecting", "indexing", "answered", "serving", "not reached", "duplicate",
+	"connecting", "indexing", "answered", "serving", "not reached", "refused", "duplicate",
 	"left out", "lost", "changed", "wrong bytes",
 }
 

@@ -28,7 +28,7 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 		if r.Reason == vote.NobodyAnswered {
 			return &NobodyAnsweredError{Servers: g.reports()}
 		}
-		return &UndecidedError{Targets: g.cfg.Targets, Result: r, Quorum: g.cfg.Quorum}
+		return &UndecidedError{Targets: g.cfg.Targets, Result: r, Quorum: g.cfg.Quorum, Servers: g.reports()}
 	}
 	g.voted = &r.Groups[r.Winner]
 	g.progressed = time.Now()
@@ -69,16 +69,23 @@ func (g *getting) indexing(p *peer, i wire.Indexing) {
 // notReached says that a try to reach a server failed. Only the first one is
 // told of: whether a later one works decides when it does.
 func (g *getting) notReached(p *peer, err error) {
-	switch p.state {
-	case PeerConnecting, PeerIndexing:
+	switch {
+	case p.state == PeerConnecting || p.state == PeerIndexing:
+	case p.state == PeerLost && isRefused(err):
+		g.cameBackAs(p, err)
+		return
 	default:
 		return
 	}
 	p.state, p.err = PeerNotReached, err
-	if errors.Is(err, errDuplicate) {
+	switch {
+	case errors.Is(err, errDuplicate):
 		p.state = PeerDuplicate
 		g.emit(Duplicate{Target: p.target})
-	} else {
+	case isRefused(err):
+		p.state = PeerRefused
+		fallthrough
+	default:
 		g.emit(NotReached{Target: p.target, Err: err})
 	}
 	if g.ballot != nil {
@@ -133,16 +140,21 @@ func (g *getting) returned(p *peer, l *connection, id certs.ServerID, offer wire
 		err = errOtherOffer
 	}
 	if err != nil {
-		p.state, p.err = PeerChanged, err
-		p.stop()
-		g.emit(Lost{Target: p.target, State: p.state, Err: err, Left: g.serving()})
-		g.noteLeft()
+		g.cameBackAs(p, err)
 		return
 	}
 	p.conns, p.state, p.err, p.failing = []*connection{l}, PeerAnswered, nil, 0
 	if g.voted != nil {
 		g.admit(p)
 	}
+}
+
+// cameBackAs gives up a server that was lost and is not what it was any more.
+func (g *getting) cameBackAs(p *peer, err error) {
+	p.state, p.err = PeerChanged, err
+	p.stop()
+	g.emit(Lost{Target: p.target, State: p.state, Err: err, Left: g.serving()})
+	g.noteLeft()
 }
 
 // admit lets a server take part if it offers what was voted for.

@@ -109,7 +109,7 @@ func (g *getting) another(ctx context.Context, p *peer, id certs.ServerID, offer
 	deadline := time.Now().Add(g.cfg.ConnectTimeout)
 	dialing, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	conn, err := g.dial(dialing, *p.remote.Load())
+	conn, err := g.dial(dialing, p.target, *p.remote.Load())
 	if err != nil {
 		return nil, err
 	}
