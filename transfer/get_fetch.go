@@ -154,11 +154,16 @@ func (g *getting) takePartials(r schedule.Range, p *peer) (first *partial) {
 		if c == r.First && rest.id == p.id {
 			first = rest
 		} else {
-			g.result.Duplicate += rest.at
-			rest.claim.Release()
+			g.giveUp(rest)
 		}
 	}
 	return first
+}
+
+// giveUp ends the use of what there is of a chunk: it came for nothing.
+func (g *getting) giveUp(rest *partial) {
+	g.result.Duplicate += rest.at
+	rest.claim.Release()
 }
 
 // keepPartial takes what a fetch that has ended left of a chunk, if that can be
@@ -170,7 +175,7 @@ func (g *getting) keepPartial(f *fetch) {
 	case (f.peer.state == PeerServing || f.peer.state == PeerLost) && !f.peer.judging && !g.part.Marked(rest.chunk):
 		g.partials[rest.chunk] = rest
 	default:
-		rest.claim.Release()
+		g.giveUp(rest)
 	}
 }
 
@@ -241,7 +246,8 @@ func (g *getting) ended(f *fetch, err error) {
 	g.dispatch(now)
 }
 
-// useless returns how many bytes a fetch that has ended received for nothing.
+// useless returns how many bytes a fetch that has ended received for nothing,
+// but for those of its rest.
 func (f *fetch) useless() int64 {
 	n := f.arrived.Load() - f.useful.Load()
 	if f.rest != nil {
