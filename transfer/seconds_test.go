@@ -1,0 +1,297 @@
+package transfer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/partfile/crashfs"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// trickleLen is how many bytes a server sends at a time when it trickles.
+const trickleLen = 4 << 10
+
+// A contest is what two servers do to one chunk: the first is asked for it and
+// does not get on, so the second is asked for it too.
+type contest struct {
+	t    *testing.T
+	data []byte
+	disk *simDisk
+
+	first, second *evil
+	chunk         atomic.Int64  // -1: the first was not asked yet
+	begun         chan struct{} // closed when the second is asked
+
+	mu      sync.Mutex
+	onDisk  int  // writes into the chunk
+	garbage int  // of these, of wrong bytes
+	whole   bool // the second copy was written
+	late    int  // writes after it
+}
+
+func newContest(t *testing.T, data []byte) *contest {
+	c := &contest{t: t, data: data, begun: make(chan struct{})}
+	c.chunk.Store(-1)
+	c.disk = newSimDisk(t, data, nil, rand.New(rand.NewPCG(1, 1)).IntN)
+	c.disk.After = func(o crashfs.Operation) {
+		c.disk.watch(o)
+		if isData(o.Op, o.Name) {
+			c.wrote(o)
+		}
+	}
+	return c
+}
+
+// wrote sees each write into the part file.
+func (c *contest) wrote(o crashfs.Operation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.Off/chunk != c.chunk.Load() {
+		return
+	}
+	c.onDisk++
+	if c.whole {
+		c.late++
+	}
+	if !c.disk.Holds(simPart, o.Off, c.data[o.Off:o.Off+int64(o.N)]) {
+		c.garbage++
+	}
+	c.whole = c.whole || o.N == chunk
+}
+
+// get runs against both servers.
+func (c *contest) get(w *world) *outcome {
+	return w.get(GetConfig{Targets: []Target{c.first.target, c.second.target}, Dir: c.disk.dir, open: c.disk.open})
+}
+
+// isSecond reports whether a range is the second copy of the chunk; the first
+// such is told to the first server.
+func (c *contest) isSecond(r wire.RangeRequest) bool {
+	if r.Offset/chunk != c.chunk.Load() {
+		return false
+	}
+	if r.Offset%chunk != 0 || r.Length != chunk {
+		c.t.Errorf("the second is asked for %d bytes at %d, want one chunk", r.Length, r.Offset)
+	}
+	close(c.begun)
+	return true
+}
+
+// trickle sends bytes with a pause before each few of them.
+func trickle(st *transport.Stream, p []byte, pause time.Duration) error {
+	for len(p) > 0 {
+		time.Sleep(pause)
+		n := min(trickleLen, len(p))
+		if _, err := st.Write(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// header begins the reply to a range.
+func header(st *transport.Stream, r wire.RangeRequest) {
+	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(r.Length)}.Append(nil))
+}
+
+// spoilt returns a copy of bytes that differs from them everywhere.
+func spoilt(p []byte) []byte {
+	p = bytes.Clone(p)
+	for i := range p {
+		p[i] ^= 0xff
+	}
+	return p
+}
+
+// The server that is the second on the last chunk lies. What it sent stays in
+// memory: not one wrong byte gets to the disk, and the slow first one ends it.
+func TestLiarIsTheSecond(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(6*chunk, 1)
+		c := newContest(t, data)
+		c.first = w.evil(data, 0, func(e *evil) {
+			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+				if c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
+					header(st, r)
+					trickle(st, data[r.Offset:r.Offset+r.Length], 250*time.Millisecond)
+				}
+			}
+		})
+		c.second = w.evil(data, 1, func(e *evil) {
+			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+				if !c.isSecond(r) {
+					e.sendRange(st, r)
+					return
+				}
+				header(st, r)
+				st.Write(spoilt(data[r.Offset : r.Offset+r.Length]))
+			}
+		})
+		o := c.get(w)
+		if o.err != nil || !c.disk.holdsAll() {
+			t.Fatalf("error = %v, the file is right: %t", o.err, c.disk.holdsAll())
+		}
+		select {
+		case <-c.begun:
+		default:
+			t.Fatal("there was no second")
+		}
+		if refused, _ := only[ChunkRefused](o); refused.Target != c.second.target || int64(refused.Chunk) != c.chunk.Load() {
+			t.Errorf("refused = %+v, want the second copy of chunk %d", refused, c.chunk.Load())
+		}
+		if c.onDisk == 0 || c.garbage > 0 || c.whole {
+			t.Errorf("%d writes into the chunk, %d of wrong bytes, second copy written: %t", c.onDisk, c.garbage, c.whole)
+		}
+		if r := o.report(c.second.target); r.State != PeerWrong || r.BadChunks != 1 {
+			t.Errorf("the liar's report = %+v, want one wrong chunk", r)
+		}
+		if r := o.report(c.first.target); r.State != PeerServing || r.Bytes < chunk {
+			t.Errorf("the first one's report = %+v, want at least the chunk", r)
+		}
+	})
+}
+
+// stalledFirst makes the first server send half of the chunk and then nothing,
+// on any stream, until the second has been asked. Then it goes on.
+func (c *contest) stalledFirst(e *evil, rest []byte, pause time.Duration) {
+	e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		if !c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
+			select {
+			case <-c.begun:
+				e.sendRange(st, r)
+			case <-e.ctx.Done():
+			}
+			return
+		}
+		header(st, r)
+		const half = chunk / 2
+		st.Write(c.data[r.Offset : r.Offset+half])
+		select {
+		case <-c.begun:
+		case <-e.ctx.Done():
+			return
+		}
+		trickle(st, rest[r.Offset+half:r.Offset+r.Length], pause)
+	}
+}
+
+// A server stalls in a chunk and returns while the second copy is under way:
+// each is the one that ends first, by much, by little, or by nothing. Whoever
+// it is, the chunk is right, the other one has no part in it any more, and none
+// that is honest is blamed.
+func TestStalledFirstReturns(t *testing.T) {
+	const firstPause = 20 * time.Millisecond
+	for _, test := range []struct {
+		name string
+		lies bool // the first, once it returns
+	}{{"honest", false}, {"lying", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			before, after := 0, 0 // how often the first came to its end before the second, and how often not
+			for pause := firstPause * 3 / 10; pause <= firstPause*7/10; pause += firstPause / 40 {
+				bubble(t, func(t *testing.T, w *world) {
+					if stalledFirstReturns(t, w, test.lies, firstPause, pause) {
+						before++
+					} else {
+						after++
+					}
+				})
+			}
+			if t.Logf("%d times the first ended before the second, %d times not", before, after); before == 0 || after == 0 {
+				t.Error("one of them always did")
+			}
+		})
+	}
+}
+
+// stalledFirstReturns reports whether the first one came to the end of the
+// chunk, which is good or is refused then, before the second copy was written.
+func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPause time.Duration) bool {
+	data := file(6*chunk, 1)
+	rest := data
+	if lies {
+		rest = spoilt(data)
+	}
+	c := newContest(t, data)
+	c.first = w.evil(data, 0, func(e *evil) { c.stalledFirst(e, rest, firstPause) })
+	c.second = w.evil(data, 1, func(e *evil) {
+		e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+			if c.chunk.Load() == r.Offset/chunk && c.isSecond(r) {
+				header(st, r)
+				trickle(st, data[r.Offset:r.Offset+r.Length], secondPause)
+				return
+			}
+			e.sendRange(st, r)
+		}
+	})
+	o := c.get(w)
+	if o.err != nil || !c.disk.holdsAll() {
+		t.Fatalf("error = %v, the file is right: %t", o.err, c.disk.holdsAll())
+	}
+	said := fmt.Sprintf("second copy every %v, written: %t", secondPause, c.whole)
+	if c.late > 0 {
+		t.Errorf("%s, %d writes after it", said, c.late)
+	}
+	first, second := o.report(c.first.target), o.report(c.second.target)
+	if second.State != PeerServing || !lies && first.State != PeerServing {
+		t.Errorf("%s, the servers are %v and %v, want nobody blamed", said, first.State, second.State)
+	}
+	if !lies && c.garbage > 0 || lies && c.garbage == 0 {
+		t.Errorf("%s, %d writes of wrong bytes", said, c.garbage)
+	}
+	// What one of them sent in vain is counted; the liar's bytes are, whole or not.
+	if o.Duplicate < trickleLen || o.Duplicate > 2*chunk {
+		t.Errorf("%s, %d duplicate bytes", said, o.Duplicate)
+	}
+	if lies {
+		if !c.whole {
+			t.Errorf("%s", said)
+		}
+		return first.BadChunks > 0
+	}
+	return !c.whole
+}
+
+// What was received of a chunk that somebody else has finished came for
+// nothing, and is counted as such.
+func TestRestOfAGoodChunk(t *testing.T) {
+	data := file(2*chunk, 1)
+	d := newSimDisk(t, data, nil, func(int) int { return 0 })
+	part, err := partfile.Open(d.open(nil), partfile.Options{Name: simName, Size: int64(len(data)), ChunkSize: chunk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	g := &getting{part: part, partials: make(map[int]*partial)}
+	for c, marked := range []bool{true, false} {
+		first, _ := part.Claim(c)
+		if err := first.WriteAt(data[:100], 0); err != nil {
+			t.Fatal(err)
+		}
+		if marked {
+			second, _ := part.TakeOver(c)
+			if err := errors.Join(second.WriteAt(data[:chunk], 0), second.Mark([16]byte{})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := &fetch{peer: &peer{state: PeerServing}, rest: &partial{chunk: c, at: 100, claim: first}}
+		g.keepPartial(f)
+		if kept := g.partials[c] != nil; kept == marked {
+			t.Errorf("chunk %d marked: %t, what there is of it kept: %t", c, marked, kept)
+		}
+	}
+	if got := g.result.Duplicate; got != 100 {
+		t.Errorf("%d duplicate bytes, want those of the marked chunk", got)
+	}
+	if got := g.finish().Duplicate; got != 200 {
+		t.Errorf("%d duplicate bytes at the end, want all of both", got)
+	}
+}
