@@ -253,8 +253,8 @@ func sameFile(a, b string) (bool, error) {
 			return false, errB
 		case !bytes.Equal(bufA[:n], bufB[:m]):
 			return false, nil
-		case endA || endB:
-			return endA && endB, nil
+		case endA: // and b, which has given as many bytes
+			return true, nil
 		}
 	}
 }

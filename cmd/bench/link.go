@@ -27,6 +27,7 @@ var loopback = &link{name: "loopback", addr: "127.0.0.1"}
 // at returns c as it runs in a network namespace.
 func at(namespace string, c command) command {
 	if namespace != "" {
+		c.name = c.args[0]
 		c.args = append([]string{"ip", "netns", "exec", namespace}, c.args...)
 	}
 	return c

@@ -118,7 +118,7 @@ type quicGetCmd struct {
 // Run reads Size bytes over a connection to each target.
 func (c *quicGetCmd) Run(ctx context.Context) error {
 	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{quicProto}}
-	var taken atomic.Int64 // bytes asked for so far
+	var taken, got atomic.Int64 // bytes asked for and received so far
 	group, ctx := errgroup.WithContext(ctx)
 	for _, target := range c.Targets {
 		group.Go(func() error {
@@ -135,16 +135,24 @@ func (c *quicGetCmd) Run(ctx context.Context) error {
 						if from >= c.Size {
 							return nil
 						}
-						if err := fetchQUIC(ctx, conn, min(quicRange, c.Size-from)); err != nil {
+						length := min(quicRange, c.Size-from)
+						if err := fetchQUIC(ctx, conn, length); err != nil {
 							return err
 						}
+						got.Add(length)
 					}
 				})
 			}
 			return streams.Wait()
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if got.Load() != c.Size {
+		return fmt.Errorf("%d bytes came of %d", got.Load(), c.Size)
+	}
+	return nil
 }
 
 // fetchQUIC asks for length bytes and reads them.

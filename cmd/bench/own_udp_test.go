@@ -42,7 +42,9 @@ func TestUDPFlow(t *testing.T) {
 	if err := r.take(changed, udpPayload); err == nil {
 		t.Error("a changed datagram was taken")
 	}
-	if err := r.take(datagrams(8)[:udpPayload-1], udpPayload); err == nil {
-		t.Error("a short datagram was taken")
+	for _, n := range []int{1, udpNumber, udpPayload - 1} {
+		if err := r.take(datagrams(8)[:n], udpPayload); err == nil {
+			t.Errorf("a datagram of %d bytes was taken", n)
+		}
 	}
 }

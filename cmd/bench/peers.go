@@ -134,7 +134,7 @@ func awaitPorts(ctx context.Context, p *process, ports []int) error {
 		for !parseListens(string(readProc(p.cmd.Process.Pid, "net/tcp")), port) {
 			select {
 			case <-p.done:
-				return errors.Join(errEnded, p.wait())
+				return fmt.Errorf("%w: %s", errEnded, p.log.tail(3))
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-time.After(every):

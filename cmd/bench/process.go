@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 type command struct {
 	args []string
 	env  []string
+	name string // for messages; empty: the first word
 }
 
 // A process is a program that runs, or has ended.
@@ -43,7 +45,7 @@ type process struct {
 
 // start starts a program. It is killed when ctx ends.
 func start(ctx context.Context, c command) (*process, error) {
-	p := &process{name: filepath.Base(c.args[0]), done: make(chan struct{}), peak: unknown}
+	p := &process{name: filepath.Base(cmp.Or(c.name, c.args[0])), done: make(chan struct{}), peak: unknown}
 	p.cmd = exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = nil, &p.log
@@ -110,7 +112,7 @@ func (p *process) computed() float64 {
 	return (s.UserTime() + s.SystemTime()).Seconds()
 }
 
-var lostLine = regexp.MustCompile(`^packets lost: (\d+)$`)
+var lostLine = regexp.MustCompile(`\bpackets lost: (\d+)$`)
 
 // lost returns how many packets the program says were lost.
 func (p *process) lost() int64 {
@@ -232,5 +234,8 @@ func (l *lineLog) tail(n int) string {
 	for _, line := range l.lines[max(0, len(l.lines)-n):] {
 		texts = append(texts, line.text)
 	}
-	return strings.Join(append(texts, string(l.rest)), "; ")
+	if len(l.rest) > 0 {
+		texts = append(texts, string(l.rest))
+	}
+	return strings.Join(texts, "; ")
 }

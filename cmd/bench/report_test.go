@@ -37,7 +37,7 @@ func testReport() *report {
 }
 
 func TestMarkdown(t *testing.T) {
-	const want = `2026-11-23, linux/amd64, 2 CPUs (–), Linux –, go1.26: 2 GB from memory to memory, 3 rounds
+	const want = `2026-11-23, linux/amd64, 2 CPUs, go1.26: 2 GB from memory to memory, 3 rounds
 
 | over the loopback interface | s | MB/s | CPU s/GB | client MiB | server MiB | packets lost | malcolm-4 is … times as quick |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |

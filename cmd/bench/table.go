@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -11,8 +12,7 @@ const reference = "malcolm-4"
 // markdown writes the whole report as tables.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d CPUs (%s), Linux %s, %s: %s from memory to memory, %s\n", r.Date.Format("2006-01-02"),
-		r.Machine.System, r.Machine.CPUs, orDash(r.Machine.Processor), orDash(r.Machine.Kernel), r.Machine.Go, Size(r.Size), plural(r.Rounds, "round"))
+	fmt.Fprintf(&b, "%s, %s: %s from memory to memory, %s\n", r.Date.Format("2006-01-02"), r.Machine, Size(r.Size), plural(r.Rounds, "round"))
 	for i := range r.Links {
 		b.WriteString(r.linkTable(&r.Links[i]))
 	}
@@ -80,11 +80,10 @@ func known(v float64, format string) string {
 	return fmt.Sprintf(format, v)
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "–"
-	}
-	return s
+// String writes what is known of a machine.
+func (m machine) String() string {
+	words := []string{strings.TrimSpace(m.System + " " + m.Kernel), plural(m.CPUs, "CPU"), m.Processor, m.Go}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 
 // digits writes a number with three digits or more.
