@@ -62,10 +62,11 @@ var kinds = []struct {
 	{KindLocal, as[*certs.KnownFileError]},
 	{KindLocal, as[*certs.StateError]},
 	{KindIdentity, as[*certs.TrustError]},
+	{KindIdentity, as[*DeniedError]},
 }
 
 // isRefused reports whether an error says that an identity is not accepted.
-func isRefused(err error) bool { return as[*certs.TrustError](err) }
+func isRefused(err error) bool { return as[*certs.TrustError](err) || as[*DeniedError](err) }
 
 func anyRefused(servers []ServerReport) bool {
 	return slices.ContainsFunc(servers, func(s ServerReport) bool { return s.State == PeerRefused })

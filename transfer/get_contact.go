@@ -301,7 +301,11 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 	}
 	defer st.CancelRead(uint64(wire.StreamCancelled))
 	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
-	if err := ask(st, wire.Hello{InlineManifest: true}, deadline); err != nil {
+	ours, check, err := g.cfg.Trust.hold(conn)
+	if err != nil {
+		return offer, m, err
+	}
+	if err := ask(st, wire.Hello{InlineManifest: true, Proof: ours}, deadline); err != nil {
 		return offer, m, g.replyError(err)
 	}
 	patience := time.Now().Add(g.cfg.Patience)
@@ -324,16 +328,29 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 			}
 			deadline = now.Add(g.cfg.ConnectTimeout)
 		case wire.StatusOK:
-			return g.readOffer(st, h)
+			return g.readOffer(st, h, check)
 		default:
-			return offer, m, g.replyError(wire.ReadRefusal(st, h))
+			return offer, m, g.refusal(wire.ReadRefusal(st, h))
 		}
 	}
 }
 
-func (g *getting) readOffer(st *transport.Stream, h wire.Header) (offer wire.Offer, m wire.Manifest, err error) {
+// refusal sorts what a server may say instead of an offer.
+func (g *getting) refusal(err error) error {
+	var r *wire.Refusal
+	if errors.As(err, &r) && r.Status == wire.StatusDenied {
+		return &DeniedError{Ours: true, Had: !g.cfg.Trust.Token.IsZero(), Text: r.Text}
+	}
+	return g.replyError(err)
+}
+
+// readOffer reads an offer whose server passes check, and what comes with it.
+func (g *getting) readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error) (offer wire.Offer, m wire.Manifest, err error) {
 	if offer, err = wire.ReadOffer(st, h); err != nil {
 		return offer, m, g.replyError(err)
+	}
+	if err := check(offer.Proof); err != nil {
+		return offer, m, err
 	}
 	// An empty file has no chunk whose bytes could prove the size later on.
 	if offer.Size == 0 && offer.Checksum != manifest.Merge(0, nil) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transport"
 )
 
 // Trust says which servers [Get] accepts by their IDs. The zero Trust accepts
@@ -14,6 +15,45 @@ type Trust struct {
 	Policy certs.TrustPolicy
 	Pins   certs.Pins
 	Known  *certs.Known // what is remembered of servers; nil: nothing is
+	// Token is shown to every server, which has to prove that it holds it too.
+	// The zero Token: none is needed.
+	Token certs.Token
+}
+
+// A DeniedError says that one side did not prove that it holds the access token.
+type DeniedError struct {
+	Ours bool   // the server refused us; else the server did not prove it
+	Had  bool   // we had a token
+	Text string // what the server says, if anything: foreign text, at most 256 bytes
+}
+
+func (e *DeniedError) Error() string {
+	switch {
+	case !e.Ours:
+		return "the server does not hold the token"
+	case !e.Had:
+		return "the server asks for a token"
+	}
+	return "the server refuses the token"
+}
+
+// hold returns what shows a server that we hold the token, and checks what the
+// server shows.
+func (t *Trust) hold(conn *transport.Conn) (ours *[32]byte, check func(theirs *[32]byte) error, err error) {
+	if t.Token.IsZero() {
+		return nil, func(*[32]byte) error { return nil }, nil
+	}
+	exporter, err := certs.TokenExporter(conn.TLS())
+	if err != nil {
+		return nil, nil, err
+	}
+	proof := t.Token.Proof(exporter, certs.ClientRole)
+	return &proof, func(theirs *[32]byte) error {
+		if !t.Token.Verify(exporter, certs.ServerRole, theirs) {
+			return &DeniedError{Had: true}
+		}
+		return nil
+	}, nil
 }
 
 // judge decides whether a server with an ID, not proved yet perhaps, is
