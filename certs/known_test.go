@@ -390,25 +390,72 @@ func TestKnownNoStateDirectory(t *testing.T) {
 // TestKnownUnsavedThenSaved has a state directory that can be written at the
 // second try.
 func TestKnownUnsavedThenSaved(t *testing.T) {
-	base := t.TempDir()
-	dir := filepath.Join(base, "malcolm")
+	dir := filepath.Join(t.TempDir(), "malcolm")
 	k := openKnown(t, dir)
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Record("a:1", testID(1), knownNow); err == nil {
-		t.Fatal("got no error")
+	for _, hostport := range []string{"a:1", "b:1", "c:1"} {
+		if _, err := k.Record(hostport, testID(1), knownNow); err == nil {
+			t.Fatal("got no error")
+		}
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
+	// What was not written can be forgotten too.
+	if n, err := k.Forget("b:1"); n != 0 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	wantLookup(t, k, "b:1", ServerID{}, false)
+	wantLookup(t, k, "c:1", testID(1), true)
+	// What was written at last is the file's again, where others change it.
 	if _, err := k.Record("a:1", testID(1), knownNow); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := k.Forget("a"); n != 1 || err != nil {
-		t.Fatalf("got %d, %v", n, err)
+	if _, err := openKnown(t, dir).Replace("a:1", testID(2), knownNow); err != nil {
+		t.Fatal(err)
 	}
-	wantLookup(t, k, "a:1", ServerID{}, false)
+	if _, err := k.Record("d:1", testID(1), knownNow); err != nil {
+		t.Fatal(err)
+	}
+	wantLookup(t, k, "a:1", testID(2), true)
+}
+
+// TestKnownBatch has changes that come while another is being written: all get
+// the outcome of the one write that is for all of them.
+func TestKnownBatch(t *testing.T) {
+	const changes = 8
+	for _, damaged := range []bool{false, true} {
+		dir, path := putKnownFile(t, "# x\n")
+		k := openKnown(t, dir)
+		if damaged {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.writing.Lock()
+		errs := make([]error, changes)
+		var done sync.WaitGroup
+		for i := range errs {
+			done.Go(func() { _, errs[i] = k.Record(fmt.Sprintf("a:%d", i+1), testID(1), knownNow) })
+		}
+		for waiting := 0; waiting < changes; runtime.Gosched() {
+			k.mu.Lock()
+			waiting = len(k.waiting)
+			k.mu.Unlock()
+		}
+		k.writing.Unlock()
+		done.Wait()
+		for _, err := range errs {
+			if _, ok := errors.AsType[*KnownFileError](err); ok != damaged {
+				t.Errorf("damaged %t: got %v", damaged, err)
+			}
+		}
+		if got := len(k.List()); got != changes && !damaged || got != 0 && damaged {
+			t.Errorf("damaged %t: got %d records", damaged, got)
+		}
+	}
 }
 
 // TestKnownAtOnce has many records made at the same moment through several
