@@ -151,7 +151,12 @@ func (e *NobodyAnsweredError) Error() string {
 	if len(e.Servers) == 1 {
 		return fmt.Sprintf("%s: %v", e.Servers[0].Target, e.Servers[0].Err)
 	}
-	return fmt.Sprintf("none of %d servers answered", len(e.Servers))
+	for _, s := range e.Servers {
+		if s.State != PeerRefused {
+			return fmt.Sprintf("none of %d servers answered", len(e.Servers))
+		}
+	}
+	return fmt.Sprintf("none of %d servers is accepted", len(e.Servers))
 }
 
 // An UndecidedError says that the vote chose no file.

@@ -63,7 +63,13 @@ func exitCode(err error) int {
 // describe says in words what went wrong: an error's own text, except where
 // the error is about the network and its words are about programs.
 func describe(err error) string {
+	if e, ok := errors.AsType[*certs.TrustError](err); ok {
+		return e.Problem()
+	}
 	if e, ok := errors.AsType[*transfer.NobodyAnsweredError](err); ok && len(e.Servers) == 1 {
+		if refused, ok := errors.AsType[*certs.TrustError](e.Servers[0].Err); ok {
+			return refused.Problem()
+		}
 		return e.Servers[0].Target.String() + ": " + reason(e.Servers[0].Err)
 	}
 	return err.Error()
@@ -191,6 +197,21 @@ func partHints(e *partfile.Error) []string {
 }
 
 func nobodyHints(e *transfer.NobodyAnsweredError) []string {
+	if len(e.Servers) == 1 { // else each was told of, with its hint
+		if refused, ok := errors.AsType[*certs.TrustError](e.Servers[0].Err); ok {
+			return []string{refused.Hint()}
+		}
+	}
+	for _, s := range e.Servers {
+		if d, ok := errors.AsType[*transfer.DeniedError](s.Err); ok {
+			return deniedHints(d)
+		}
+	}
+	for _, s := range e.Servers {
+		if s.State == transfer.PeerRefused {
+			return nil
+		}
+	}
 	for _, s := range e.Servers {
 		if _, ok := errors.AsType[*transfer.ResolveError](s.Err); !ok {
 			return []string{"is malcolm serve running there, and do firewalls let UDP through to its ports?"}
@@ -207,6 +228,16 @@ func voteHints(e *transfer.UndecidedError) []string {
 		return []string{"nothing was written; without --checksum the majority decides"}
 	}
 	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
+}
+
+func deniedHints(e *transfer.DeniedError) []string {
+	switch {
+	case !e.Ours:
+		return []string{"somebody else may answer in its place; was it started with --token?"}
+	case !e.Had:
+		return []string{"ask whoever runs it for the token, and add: --token @FILE"}
+	}
+	return []string{"is it the token that malcolm serve was started with?"}
 }
 
 func checksums(groups []vote.Group) string {

@@ -14,7 +14,7 @@ import (
 )
 
 type getCmd struct {
-	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
 
 	Output Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
 	Name   Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
@@ -51,13 +51,18 @@ type ServerFlags struct {
 	IPv6           bool       `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface      netip.Addr `placeholder:"ADDR" help:"Local address to send from."`
 	AllAddresses   bool       `help:"Make a server of each address that a host name has."`
-	Interval       Interval   `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	TrustFlags
+	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	ColorFlags
 }
 
 // config returns what the flags and the positional targets say, and warns of
 // what in them is not used.
 func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConfig, error) {
+	positional, pins, sum, err := takeTickets(positional)
+	if err != nil {
+		return transfer.GetConfig{}, err
+	}
 	targets, warnings, err := Targets(f.Addresses, f.Ports, positional)
 	if err != nil {
 		return transfer.GetConfig{}, &usageError{err}
@@ -92,6 +97,16 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	} else if f.Checksum != nil {
 		cfg.Checksum = &f.Checksum.sum
 	}
+	if sum != nil {
+		if cfg.Checksum != nil && *cfg.Checksum != *sum {
+			return transfer.GetConfig{}, usage("--checksum and the ticket name different files")
+		}
+		cfg.Checksum = sum
+	}
+	if cfg.Trust, err = f.trust(t); err != nil {
+		return transfer.GetConfig{}, err
+	}
+	cfg.Trust.Pins = append(cfg.Trust.Pins, pins...)
 	return cfg, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type getView struct {
 	last   transfer.Progress
 	before time.Time
 	ids    []shownID
+	first  []transfer.FirstContact
 }
 
 // A shownID is a server ID and the servers that proved it.
@@ -33,9 +35,11 @@ func (v *getView) event(e transfer.GetEvent) {
 	case transfer.Connected:
 		v.connected(e)
 	case transfer.NotReached:
-		if !v.only { // else the error that ends the run says so
-			v.warn("%s: %s", e.Target, reason(e.Err))
-		}
+		v.notReached(e)
+	case transfer.FirstContact:
+		v.first = append(v.first, e)
+	case transfer.NotRemembered:
+		v.warn("server IDs are not remembered: %s", reason(e.Err))
 	case transfer.Duplicate:
 		v.warn("%s: given twice, used once", e.Target)
 	case transfer.Voted:
@@ -67,6 +71,18 @@ func (v *getView) event(e transfer.GetEvent) {
 	}
 }
 
+func (v *getView) notReached(e transfer.NotReached) {
+	refused, isRefused := errors.AsType[*certs.TrustError](e.Err)
+	switch {
+	case v.only: // the error that ends the run says so
+	case isRefused:
+		v.warn("%s", refused.Problem())
+		v.hint(refused.Hint())
+	default:
+		v.warn("%s: %s", e.Target, reason(e.Err))
+	}
+}
+
 func (v *getView) connected(e transfer.Connected) {
 	for i := range v.ids {
 		if v.ids[i].id == e.ID {
@@ -90,8 +106,21 @@ func (v *getView) sayIDs() {
 		if more := len(s.targets) - 1; more > 0 {
 			line += fmt.Sprintf(" and %d more", more)
 		}
-		v.say("%s", line)
+		v.say("%s%s", line, v.firstContact(s))
 	}
+}
+
+// firstContact says of a server ID whether it was unknown until now.
+func (v *getView) firstContact(s shownID) string {
+	for _, f := range v.first {
+		if f.ID == s.id && slices.Contains(s.targets, f.Target) {
+			if f.Recorded {
+				return " (first contact: remembered from now on)"
+			}
+			return " (first contact)"
+		}
+	}
+	return ""
 }
 
 // voteLine says in one line how a decided vote ended.

@@ -42,6 +42,7 @@ type cli struct {
 	Get    getCmd    `cmd:"" help:"Copy a file from several servers at once."`
 	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
 	Repair repairCmd `cmd:"" help:"Mend a local file: fetch only the chunks that differ."`
+	Trust  trustCmd  `cmd:"" help:"The servers that are remembered by their IDs."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -104,7 +105,7 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 // helpFor returns the subcommand that args name, and a space, if there is one.
 func helpFor(args []string) string {
 	switch args[0] {
-	case "serve", "get", "verify", "repair", "demo":
+	case "serve", "get", "verify", "repair", "trust", "demo":
 		return args[0] + " "
 	}
 	return ""

@@ -25,6 +25,7 @@ import (
 type terminal struct {
 	palette
 	mu       sync.Mutex
+	in       io.Reader
 	out, err io.Writer
 }
 
@@ -32,6 +33,7 @@ func newTerminal(sys system, mode colorMode) *terminal {
 	file, _ := sys.stderr.(*os.File)
 	return &terminal{
 		palette: palette{on: mode.enabled(file, sys.getenv)},
+		in:      sys.stdin,
 		out:     sys.stdout,
 		err:     sys.stderr,
 	}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+)
+
+// TrustFlags are the flags about who a server has to be.
+type TrustFlags struct {
+	Pins  []pin             `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID; may be repeated: then any of them."`
+	Trust certs.TrustPolicy `default:"first" placeholder:"WHOM" help:"Servers without a pin: first accepts and remembers those never seen, strict refuses them, pinned refuses all. Default ${default}."`
+	Token *tokenSpec        `placeholder:"WHERE" help:"The secret that both sides prove to hold: @FILE, env:NAME or - for standard input."`
+}
+
+// A pin is one value of --pin.
+type pin struct{ certs.Pin }
+
+// UnmarshalText reads what [certs.ParsePin] reads.
+func (p *pin) UnmarshalText(text []byte) (err error) {
+	p.Pin, err = certs.ParsePin(string(text))
+	return err
+}
+
+// A tokenSpec says where a token is. It may be the token itself, by mistake, and
+// is never shown.
+type tokenSpec struct{ where string }
+
+// UnmarshalText keeps the words for [certs.ReadToken].
+func (s *tokenSpec) UnmarshalText(text []byte) error {
+	s.where = string(text)
+	return nil
+}
+
+// read returns the token, or the zero one when none is asked for.
+func (s *tokenSpec) read(t *terminal) (certs.Token, error) {
+	if s == nil {
+		return certs.Token{}, nil
+	}
+	token, err := certs.ReadToken(s.where, os.LookupEnv, t.in)
+	var bad *certs.TokenError
+	if errors.As(err, &bad) && bad.Err == nil {
+		return token, &usageError{err}
+	}
+	return token, err
+}
+
+// trust returns what the flags say, and what is remembered of servers.
+func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
+	trust := transfer.Trust{Policy: f.Trust}
+	for _, p := range f.Pins {
+		trust.Pins = append(trust.Pins, p.Pin)
+	}
+	var err error
+	if f.Token != nil && strings.HasPrefix(f.Token.where, "new:") {
+		return trust, usage("--token new:FILE makes a token, which is for serve; here it is @FILE, env:NAME or -")
+	}
+	if trust.Token, err = f.Token.read(t); err != nil {
+		return trust, err
+	}
+	if trust.Known, err = openKnown(); err != nil {
+		var damaged *certs.KnownFileError
+		if f.Trust == certs.StrictTrust || errors.As(err, &damaged) {
+			return trust, err
+		}
+		t.warn("server IDs are not remembered: %s", reason(err))
+	}
+	return trust, nil
+}
+
+func openKnown() (*certs.Known, error) {
+	dir, err := certs.StateDir()
+	if err != nil {
+		return nil, &transfer.FileError{Op: "find the home of the known servers", Err: err}
+	}
+	return certs.OpenKnown(dir)
+}
+
+// takeTickets replaces the tickets among positional targets by the addresses in
+// them, and returns what else they say. All tickets must be of one file.
+func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[32]byte, err error) {
+	for _, word := range positional {
+		if !certs.IsTicket(word) {
+			targets = append(targets, word)
+			continue
+		}
+		ticket, err := certs.ParseTicket(word)
+		if err != nil {
+			return nil, nil, nil, &usageError{err}
+		}
+		if sum != nil && *sum != ticket.Checksum {
+			return nil, nil, nil, usage("the tickets are of different files")
+		}
+		sum = &ticket.Checksum
+		pins = append(pins, ticket.Pins()...)
+		for _, host := range ticket.Hosts {
+			for _, port := range ticket.Ports {
+				targets = append(targets, net.JoinHostPort(host, strconv.Itoa(int(port))))
+			}
+		}
+	}
+	return targets, pins, sum, nil
+}
+
+// ticketOf returns the ticket of what is served, empty when the host is not one
+// that others could use.
+func ticketOf(e transfer.Ready, host string) string {
+	t := certs.Ticket{Hosts: []string{host}, IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
+	for _, a := range e.Addrs {
+		t.Ports = append(t.Ports, uint16(a.(*net.UDPAddr).Port))
+	}
+	if t.Check() != nil {
+		return ""
+	}
+	return t.String()
+}
+
+type trustCmd struct {
+	List   trustListCmd   `cmd:"" help:"Show the servers that are remembered."`
+	Forget trustForgetCmd `cmd:"" help:"Forget a server, or all servers of a host."`
+}
+
+type trustListCmd struct{ ColorFlags }
+
+// Help is what kong prints behind the flags.
+func (*trustListCmd) Help() string {
+	return `Examples:
+  malcolm trust list
+  malcolm trust list | grep 10.0.0.5
+  malcolm trust list --color never
+
+One server a line: address, server ID, and when it was first seen.`
+}
+
+func (*trustListCmd) run(_ context.Context, _ []string, t *terminal) error {
+	known, err := openKnown()
+	if err != nil {
+		return err
+	}
+	for _, s := range known.List() {
+		t.result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, s.FirstSeen.Format(time.RFC3339)))
+	}
+	return nil
+}
+
+type trustForgetCmd struct {
+	Servers []string `arg:"" name:"server" help:"HOST, for all of its ports, or HOST:PORT."`
+	ColorFlags
+}
+
+// Help is what kong prints behind the flags.
+func (*trustForgetCmd) Help() string {
+	return `Examples:
+  malcolm trust forget 10.0.0.5:10001
+  malcolm trust forget 10.0.0.5
+  malcolm trust forget backup.example [2001:db8::1]:9000
+
+The next contact with such a server is a first contact again.`
+}
+
+func (c *trustForgetCmd) run(_ context.Context, _ []string, t *terminal) error {
+	known, err := openKnown()
+	if err != nil {
+		return err
+	}
+	for _, which := range c.Servers {
+		n, err := known.Forget(which)
+		var file *certs.KnownFileError
+		var state *certs.StateError
+		switch {
+		case errors.As(err, &file), errors.As(err, &state):
+			return err
+		case err != nil:
+			return &usageError{err}
+		case n == 0:
+			t.warn("%s is not among the known servers", quotePeer(which))
+		default:
+			t.say("%s: %s forgotten", quotePeer(which), plural(n, "server", "servers"))
+		}
+	}
+	return nil
+}
