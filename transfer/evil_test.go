@@ -83,7 +83,10 @@ func (e *evil) run(l *transport.Listener) {
 				if err != nil {
 					return
 				}
-				wg.Go(func() { e.answer(st) })
+				wg.Go(func() {
+					defer st.Release()
+					e.answer(st)
+				})
 			}
 		})
 	}

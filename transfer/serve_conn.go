@@ -57,6 +57,7 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		s.active.begin()
 		wg.Go(func() {
 			defer s.active.end()
+			defer st.Release()
 			c.answer(ctx, st)
 		})
 	}

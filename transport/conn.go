@@ -27,7 +27,8 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 }
 
 // AcceptStream returns the next stream that the peer has opened. A client's
-// connection never has one.
+// connection never has one. It must be released when nothing works on it any
+// more.
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	s, err := c.qc.AcceptStream(ctx)
 	if err != nil {

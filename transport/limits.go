@@ -12,15 +12,17 @@ const (
 	// DefaultMaxConnsPerAddr bounds the connections from one IP address to one
 	// listener.
 	DefaultMaxConnsPerAddr = 128
+	// DefaultHandshakeRate is how many handshakes a second may begin without a
+	// proof of the client's address.
+	DefaultHandshakeRate = 64
+	// DefaultHandshakeTimeout is how long a handshake may take.
+	DefaultHandshakeTimeout = 10 * time.Second
 
 	// Receive windows in bytes. Requests are at most 4 KiB, so the windows never
 	// need to grow, and they bound what a client can make the server hold.
 	serverStreamWindow = 16 << 10
 	serverConnWindow   = 64 << 10
 
-	// serverHandshakeIdle ends a handshake in which nothing arrives for so long;
-	// quic-go ends every handshake after twice this time.
-	serverHandshakeIdle = 5 * time.Second
 	// serverIdle is longer than the client's, so that the client, which sends
 	// keep-alives and can dial again, decides.
 	serverIdle = 30 * time.Second

@@ -262,7 +262,7 @@ func TestConnLimitCountsFailedHandshakes(t *testing.T) {
 		}
 		_, err = dial(n.conn(4, 4), l.Addr(), DialOptions{})
 		wantPeer(t, err, PeerRefused)
-		time.Sleep(2 * serverHandshakeIdle)
+		time.Sleep(DefaultHandshakeTimeout)
 		synctest.Wait()
 		if got := limit.Len(); got != 0 {
 			t.Errorf("connections after the half-open one ended = %d, want 0", got)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -29,6 +30,10 @@ type ListenOptions struct {
 	// MaxStreams is how many streams a client may have open at a time; zero means
 	// DefaultMaxStreams. A negative number is refused.
 	MaxStreams int64
+	// HandshakeTimeout is how long a handshake may take, and twice as long as it
+	// may go without a packet; zero means DefaultHandshakeTimeout. A negative one
+	// is refused.
+	HandshakeTimeout time.Duration
 }
 
 // Listener accepts the connections of one virtual server. All methods may be
@@ -60,6 +65,8 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a listener needs a tls configuration with protocols")}
 	case o.MaxStreams < 0:
 		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the limit of streams is negative")}
+	case o.HandshakeTimeout < 0:
+		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the time for a handshake is negative")}
 	}
 	tlsConf := o.TLS.Clone()
 	tlsConf.MinVersion = tls.VersionTLS13
@@ -70,10 +77,10 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		l.limit = new(ConnLimit)
 	}
 	key := resetKey(o.ResetKey, pc.LocalAddr())
-	l.tr = &quic.Transport{Conn: pc, StatelessResetKey: &key, ConnContext: l.admit}
+	l.tr = &quic.Transport{Conn: pc, StatelessResetKey: &key, ConnContext: l.admit, VerifySourceAddress: l.mustProve}
 	ln, err := l.tr.Listen(tlsConf, &quic.Config{
 		Versions:                       []quic.Version{quic.Version1},
-		HandshakeIdleTimeout:           serverHandshakeIdle,
+		HandshakeIdleTimeout:           orDefault(o.HandshakeTimeout, DefaultHandshakeTimeout) / 2,
 		MaxIdleTimeout:                 serverIdle,
 		InitialStreamReceiveWindow:     serverStreamWindow,
 		MaxStreamReceiveWindow:         serverStreamWindow,
@@ -81,6 +88,9 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		MaxConnectionReceiveWindow:     serverConnWindow,
 		MaxIncomingStreams:             orDefault(o.MaxStreams, DefaultMaxStreams),
 		MaxIncomingUniStreams:          -1,
+		// Else a client that resets its streams opens new ones while the handlers
+		// of the old ones are still at work.
+		RequireStreamCreditRelease: true,
 	})
 	if err != nil {
 		l.tr.Close()
@@ -103,13 +113,19 @@ func resetKey(secret [32]byte, local net.Addr) quic.StatelessResetKey {
 	return quic.StatelessResetKey(mac.Sum(nil))
 }
 
+// mustProve is called by quic-go for the first packet of a client that has shown
+// no proof of its address.
+func (l *Listener) mustProve(from net.Addr) bool { return l.limit.mustProve(l.source(from)) }
+
+func (l *Listener) source(from net.Addr) source { return source{listener: l, addr: Client(from)} }
+
 // admit is called by quic-go for the first packet of a connection. The context
 // that it is given ends when the connection ends or its handshake fails, and only
 // then if admit returns no error: GetConfigForClient comes before and knows no
 // end.
 func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	from := source{listener: l, addr: hostOf(info.RemoteAddr)}
-	if !l.limit.take(from) {
+	from := l.source(info.RemoteAddr)
+	if !l.limit.take(from, info.AddrVerified) {
 		return nil, errTooMany
 	}
 	context.AfterFunc(ctx, func() { l.limit.release(from) })

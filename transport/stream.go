@@ -63,3 +63,14 @@ func (s *Stream) SetWriteDeadline(t time.Time) error { return s.qs.SetWriteDeadl
 // peer that stopped reading, or with the connection. Before CloseWrite it says
 // that writing on is useless.
 func (s *Stream) Done() <-chan struct{} { return s.qs.Context().Done() }
+
+// AfterDone calls f in a goroutine of its own once Done is closed. The function
+// that it returns undoes that; it reports false when it came too late.
+func (s *Stream) AfterDone(f func()) (stop func() bool) {
+	return context.AfterFunc(s.qs.Context(), f)
+}
+
+// Release says that a stream that the peer has opened needs no more work: once
+// both of its sides have ended, the peer may open another one in its place. Each
+// stream of AcceptStream must be released; calls after the first do nothing.
+func (s *Stream) Release() { s.qs.ReleaseStreamCredit() }

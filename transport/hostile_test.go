@@ -1,0 +1,358 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go/testutils/simnet"
+)
+
+// A siege is a network in which the packets between a server and everybody but
+// the honest client are counted.
+type siege struct {
+	*network
+	server net.Addr
+	limit  *ConnLimit
+
+	mu       sync.Mutex
+	deaf     bool           // nothing that the server sends to an attacker arrives
+	flights  map[string]int // packets that each address of an attacker has sent
+	perFlow  int            // packets of each that arrive; 0: all
+	received int            // bytes from attackers that reached the server
+	replied  int            // bytes that the server sent to attackers
+	packets  int            // in which it did
+	most     int            // connections at the same time
+}
+
+const honestHost = 2
+
+// newSiege returns a network with a server that sends size bytes on each stream.
+func newSiege(t *testing.T, limit *ConnLimit, size int) *siege {
+	s := &siege{network: newNetwork(t), limit: limit, flights: make(map[string]int)}
+	l := serve(t, s.conn(1, 1), ListenOptions{Limit: limit})
+	s.server = l.Addr()
+	drop := s.see
+	s.drop.Store(&drop)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				for {
+					st, err := c.AcceptStream(context.Background())
+					if err != nil {
+						return
+					}
+					wg.Go(func() {
+						defer st.Release()
+						st.Write(make([]byte, size))
+						st.CloseWrite()
+					})
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return s
+}
+
+// see counts a packet and says whether it is lost.
+func (s *siege) see(p simnet.Packet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = max(s.most, s.limit.Len())
+	honest := net.IPv4(10, 0, 0, honestHost)
+	if p.To.String() == s.server.String() {
+		if p.From.(*net.UDPAddr).IP.Equal(honest) {
+			return false
+		}
+		from := p.From.String()
+		s.flights[from]++
+		if s.perFlow > 0 && s.flights[from] > s.perFlow {
+			return true
+		}
+		s.received += len(p.Data)
+		return false
+	}
+	if p.To.(*net.UDPAddr).IP.Equal(honest) {
+		return false
+	}
+	s.replied += len(p.Data)
+	s.packets++
+	return s.deaf
+}
+
+// honest downloads size bytes and logs its rate.
+func (s *siege) honest(t *testing.T, port, size int) {
+	t.Helper()
+	began := time.Now()
+	c := mustDial(t, s.conn(honestHost, port), s.server, DialOptions{})
+	st, err := c.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Write([]byte{1})
+	if n, err := io.Copy(io.Discard, st); n != int64(size) || err != nil {
+		t.Errorf("the honest client got %d bytes, %v, want %d", n, err, size)
+	}
+	t.Logf("the honest client: %.1f MB/s", float64(size)/1e6/time.Since(began).Seconds())
+	c.Close(0, "")
+}
+
+// socketAt returns a socket of an attacker's.
+func (s *siege) socketAt(addr *net.UDPAddr) net.PacketConn {
+	link := &simnet.SimulatedLink{UploadPacket: s, Latency: s.rtt / 2}
+	c := simnet.NewBlockingSimConn(addr, link)
+	link.Start()
+	s.AddNode(addr, link)
+	s.t.Cleanup(func() { c.Close(); link.Close() })
+	return c
+}
+
+// knock sends a client's first flight from addr and leaves.
+func (s *siege) knock(t *testing.T, addr *net.UDPAddr) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+	defer cancel()
+	c, err := Dial(ctx, s.socketAt(addr), s.server, DialOptions{TLS: clientTLS()})
+	if err == nil {
+		c.Close(0, "")
+		t.Error("an attacker finished a handshake in 5 ms")
+	}
+}
+
+// firstFlight is how many packets a client sends before it hears of the server.
+const firstFlight = 2
+
+// counts returns what the attack has cost so far.
+func (s *siege) counts() (received, replied, packets, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.received, s.replied, s.packets, s.most
+}
+
+func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, forged = 1 << 20, 1000
+		s := newSiege(t, new(ConnLimit), size)
+		s.deaf, s.perFlow = true, firstFlight
+		for i := range forged {
+			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, byte(i>>8), byte(i)).To4(), Port: 1})
+			if i == forged/2 {
+				s.honest(t, 1, size)
+			}
+		}
+		received, replied, packets, most := s.counts()
+		t.Logf("%d forged flights of %d bytes: %d connections, %d packets and %d bytes in reply", forged, received, most, packets, replied)
+		// Of a burst, and of the time for which a silent client is remembered.
+		limit := DefaultHandshakeRate + int(DefaultHandshakeRate*(DefaultHandshakeTimeout/2).Seconds()) + 1
+		if most > limit {
+			t.Errorf("%d connections were made for forged addresses, want at most %d", most, limit)
+		}
+		if len(s.flights) != forged || received < forged*1200 {
+			t.Errorf("%d flights with %d bytes arrived, want all", len(s.flights), received)
+		}
+		if replied > 3*received {
+			t.Errorf("%d bytes were sent to forged addresses for %d that they sent", replied, received)
+		}
+		time.Sleep(DefaultHandshakeTimeout)
+		synctest.Wait()
+		if got := s.limit.Len(); got != 0 {
+			t.Errorf("%d connections are left", got)
+		}
+	})
+}
+
+// Forged addresses never take more than half of the places.
+func TestHostileSpoofedAddressesLeavePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 10
+		s := newSiege(t, &ConnLimit{Max: 32, HandshakeRate: 1000}, size)
+		s.deaf, s.perFlow = true, firstFlight
+		for i := range 100 {
+			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, byte(i)).To4(), Port: 1})
+		}
+		if _, _, _, most := s.counts(); most != 16 {
+			t.Errorf("%d connections for forged addresses, want half of 32", most)
+		}
+		s.honest(t, 1, size)
+	})
+}
+
+// In the name of another client no more than a quarter of its places is taken.
+func TestHostileSpoofedAddressOfAClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiege(t, &ConnLimit{HandshakeRate: 1000}, 1)
+		s.deaf, s.perFlow = true, firstFlight
+		for i := range 200 {
+			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
+		}
+		if _, _, _, most := s.counts(); most != DefaultMaxConnsPerAddr/4 {
+			t.Errorf("%d connections, want a quarter of %d", most, DefaultMaxConnsPerAddr)
+		}
+	})
+}
+
+// An address that shakes hands again and again is held to a pace.
+func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, rate, perAddr = 1 << 20, 4, 8
+		s := newSiege(t, &ConnLimit{HandshakeRate: rate, MaxPerAddr: perAddr}, size)
+		began := time.Now()
+		done := 0
+		for i := range 400 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			c, err := Dial(ctx, s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i}), s.server, DialOptions{TLS: clientTLS()})
+			cancel()
+			if err == nil {
+				done++
+				c.Close(0, "")
+			} else {
+				wantPeer(t, err, PeerRefused)
+			}
+			if i == 200 {
+				s.honest(t, 1, size)
+			}
+		}
+		seconds := time.Since(began).Seconds()
+		// The rate counts once with a proof of the address, and once without.
+		limit := perAddr + rate + int(2*rate*seconds) + 1
+		t.Logf("%d of 400 handshakes in %.1f s", done, seconds)
+		if done > limit || done < perAddr {
+			t.Errorf("%d handshakes in %.1f s, want at most %d", done, seconds, limit)
+		}
+	})
+}
+
+// Handshakes that a client begins and does not go on with cost places for a
+// while, and only its own.
+func TestHostileHalfOpenConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		s := newSiege(t, new(ConnLimit), size)
+		s.deaf, s.perFlow = true, firstFlight
+		for i := range 3 * DefaultMaxConnsPerAddr {
+			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
+		}
+		s.honest(t, 1, size)
+		if _, _, _, most := s.counts(); most > DefaultMaxConnsPerAddr {
+			t.Errorf("%d half-open connections of one address", most)
+		}
+		time.Sleep(DefaultHandshakeTimeout)
+		synctest.Wait()
+		if got := s.limit.Len(); got != 0 {
+			t.Errorf("%d connections are left behind the time for a handshake", got)
+		}
+	})
+}
+
+// One address does not take the last places, however many listeners there are.
+func TestHostileAddressTakesAllPlaces(t *testing.T) {
+	limit := &ConnLimit{Max: 64, HandshakeRate: 1000}
+	taken := 0
+	for i := range 4 {
+		l := new(Listener)
+		for range 32 {
+			if limit.take(source{l, hostOf(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1), Port: i})}, true) {
+				taken++
+			}
+		}
+	}
+	if taken != 56 {
+		t.Errorf("one address took %d places, want 56 of 64", taken)
+	}
+	if !limit.take(source{new(Listener), hostOf(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 2)})}, true) {
+		t.Error("another address got none")
+	}
+}
+
+// An IPv6 host is one client, whichever of its addresses it uses.
+func TestHostileAddressesOfOneHost(t *testing.T) {
+	ip := func(s string) net.Addr { return &net.UDPAddr{IP: net.ParseIP(s), Port: 1} }
+	for _, test := range []struct {
+		a, b string
+		same bool
+	}{
+		{"2001:db8::1", "2001:db8::ffff:1:2:3", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"10.0.0.1", "10.0.0.2", false},
+		{"10.0.0.1", "::ffff:10.0.0.1", true},
+		{"fe80::1", "fe80::2", false},
+	} {
+		if got := Client(ip(test.a)) == Client(ip(test.b)); got != test.same {
+			t.Errorf("%s and %s are one client: %v, want %v", test.a, test.b, got, test.same)
+		}
+	}
+}
+
+// Datagrams that are no handshake make no connection, and are answered with
+// fewer bytes than they have, if at all.
+func TestHostileGarbageOnThePort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, datagrams = 1 << 20, 4000
+		s := newSiege(t, new(ConnLimit), size)
+		s.deaf = true
+		pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1})
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range datagrams {
+			pc.WriteTo(garbage(rng, i), s.server)
+			if i%100 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if i == datagrams/2 {
+				s.honest(t, 1, size)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		received, replied, packets, most := s.counts()
+		t.Logf("%d bytes of garbage: %d packets and %d bytes in reply, %d connections", received, packets, replied, most)
+		if replied > received {
+			t.Errorf("%d bytes in reply to %d", replied, received)
+		}
+		if most > 1+DefaultHandshakeRate {
+			t.Errorf("%d connections", most)
+		}
+		time.Sleep(DefaultHandshakeTimeout)
+		synctest.Wait()
+		if got := s.limit.Len(); got != 0 {
+			t.Errorf("%d connections are left", got)
+		}
+	})
+}
+
+// garbage returns random bytes, every other time in the form of some packet of
+// QUIC.
+func garbage(rng *rand.Rand, i int) []byte {
+	b := make([]byte, 1+rng.IntN(1400))
+	for j := range b {
+		b[j] = byte(rng.Uint32())
+	}
+	if len(b) < 7 || i%2 == 0 {
+		return b
+	}
+	version := uint32(1)
+	if rng.IntN(4) == 0 {
+		version = rng.Uint32() // asks for a negotiation
+	}
+	b[0] |= 0xc0
+	if rng.IntN(2) == 0 {
+		b[0] &^= 0x30 // Initial
+		b = append(b, make([]byte, 1200)...)
+	}
+	binary.BigEndian.PutUint32(b[1:], version)
+	b[5] = byte(rng.IntN(22)) // length of the connection ID
+	return b
+}
