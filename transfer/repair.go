@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -142,7 +143,11 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	}
 	defer claim.Release()
 	hasher.Reset(g.layout.Size, chunk)
-	err := claim.CopyFrom(g.seed.file)
+	seed := io.ReaderAt(g.seed.file)
+	if f, ok := seed.(*systemFile); ok {
+		seed = f.File // the system copies only from what it knows as a file
+	}
+	err := claim.CopyFrom(seed)
 	switch {
 	case err == nil:
 		err = g.hashCopy(ctx, hasher, claim)
