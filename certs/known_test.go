@@ -92,6 +92,9 @@ func TestKnownRecords(t *testing.T) {
 		}
 	}
 	again := openKnown(t, dir)
+	if list := again.List(); !slices.Contains(list, got) {
+		t.Errorf("got %+v when recorded, %+v when read", got, list)
+	}
 	for _, k := range []*Known{k, again} {
 		wantLookup(t, k, "B:2", testID(1), true)
 		wantLookup(t, k, "[0::1]:1", testID(1), true)
@@ -426,19 +429,21 @@ func TestKnownUnsavedThenSaved(t *testing.T) {
 // the outcome of the one write that is for all of them.
 func TestKnownBatch(t *testing.T) {
 	const changes = 8
-	for _, damaged := range []bool{false, true} {
-		dir, path := putKnownFile(t, "# x\n")
-		k := openKnown(t, dir)
-		if damaged {
-			if err := os.WriteFile(path, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for _, spoilt := range []bool{false, true} {
+		k := openKnown(t, t.TempDir())
 		k.writing.Lock()
 		errs := make([]error, changes)
 		var done sync.WaitGroup
 		for i := range errs {
-			done.Go(func() { _, errs[i] = k.Record(fmt.Sprintf("a:%d", i+1), testID(1), knownNow) })
+			done.Go(func() {
+				errs[i] = k.change(func(text *knownText) bool {
+					text.set(KnownServer{"a", uint16(i + 1), testID(1), knownNow.UTC()})
+					if spoilt {
+						text.lines = append(text.lines, "\x00")
+					}
+					return true
+				})
+			})
 		}
 		for waiting := 0; waiting < changes; runtime.Gosched() {
 			k.mu.Lock()
@@ -448,12 +453,12 @@ func TestKnownBatch(t *testing.T) {
 		k.writing.Unlock()
 		done.Wait()
 		for _, err := range errs {
-			if _, ok := errors.AsType[*KnownFileError](err); ok != damaged {
-				t.Errorf("damaged %t: got %v", damaged, err)
+			if _, ok := errors.AsType[*StateError](err); ok != spoilt {
+				t.Errorf("spoilt %t: got %v", spoilt, err)
 			}
 		}
-		if got := len(k.List()); got != changes && !damaged || got != 0 && damaged {
-			t.Errorf("damaged %t: got %d records", damaged, got)
+		if got := len(k.List()); got != changes && !spoilt || got != 0 && spoilt {
+			t.Errorf("spoilt %t: got %d records", spoilt, got)
 		}
 	}
 }

@@ -319,7 +319,7 @@ func portList(ports []uint16) string {
 		}
 		out = strconv.AppendUint(out, uint64(ports[i]), 10)
 		first := i
-		for i+1 < len(ports) && ports[i] < ports[i+1] && ports[i+1]-ports[i] == 1 {
+		for i+1 < len(ports) && ports[i+1] == ports[i]+1 {
 			i++
 		}
 		if i > first {
