@@ -367,7 +367,8 @@ func TestReadTokenNew(t *testing.T) {
 
 func TestTokenRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		key := rapid.SliceOfN(rapid.Byte(), 24, 300).Draw(t, "key")
+		// In base64url it begins with "_": what looks like hex would be read so.
+		key := append([]byte{0xff}, rapid.SliceOfN(rapid.Byte(), 23, 299).Draw(t, "key")...)
 		for _, text := range []string{hex.EncodeToString(key), base64.RawURLEncoding.EncodeToString(key)} {
 			got, err := ParseToken(text)
 			if err != nil || !bytes.Equal(got.key(), key) {
