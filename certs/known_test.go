@@ -65,7 +65,7 @@ func TestKnownRecords(t *testing.T) {
 	wantLookup(t, k, "a:1", ServerID{}, false)
 	for _, hostport := range []string{"b:2", "A:10", "a:9", "[::1]:1"} {
 		got, err := k.Record(hostport, testID(1), knownNow)
-		if err != nil || got.ID != testID(1) || !strings.EqualFold(got.Address(), hostport) {
+		if err != nil || got.ID != testID(1) || got.FirstSeen.Nanosecond() != 0 || !strings.EqualFold(got.Address(), hostport) {
 			t.Fatalf("%s: got %+v, %v", hostport, got, err)
 		}
 	}
@@ -90,9 +90,6 @@ func TestKnownRecords(t *testing.T) {
 		}
 	}
 	again := openKnown(t, dir)
-	if list := again.List(); !slices.Contains(list, got) {
-		t.Errorf("got %+v when recorded, %+v when read", got, list)
-	}
 	for _, k := range []*Known{k, again} {
 		wantLookup(t, k, "B:2", testID(1), true)
 		wantLookup(t, k, "[0::1]:1", testID(1), true)
