@@ -44,6 +44,9 @@ type ServeConfig struct {
 	// Conns are the sockets, one for each virtual server. They belong to Serve,
 	// which closes them.
 	Conns []net.PacketConn
+	// Token is what clients have to prove that they hold before they are told
+	// anything of the file; the zero Token: nothing.
+	Token certs.Token
 	// Limit is how many bytes a second all virtual servers together send; 0
 	// means no limit.
 	Limit int64
@@ -62,6 +65,7 @@ type ServeConfig struct {
 func Serve(ctx context.Context, cfg ServeConfig) error {
 	s := &serving{
 		cfg:     cfg,
+		door:    doorman{token: cfg.Token},
 		limit:   newLimiter(cfg.Limit),
 		buffers: newBufferPool(serveBuffers, serveBufferSize),
 		events:  make(chan ServeEvent, 16),
@@ -75,6 +79,7 @@ type serving struct {
 	index   *index
 	limit   *limiter
 	buffers *bufferPool
+	door    doorman
 	virtual []*virtualServer
 	events  chan ServeEvent
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"malcolm/transport"
@@ -32,7 +33,8 @@ type clientConn struct {
 	*serving
 	server  *virtualServer
 	conn    *transport.Conn
-	buffers chan struct{} // one token for each buffer that its streams use
+	buffers chan struct{}            // one token for each buffer that its streams use
+	proof   atomic.Pointer[[32]byte] // that we hold the token, once the client has shown it
 
 	mu      sync.Mutex
 	offered *version // what the last hello was answered with; nil: nothing yet
@@ -87,6 +89,9 @@ func (c *clientConn) answer(ctx context.Context, st *transport.Stream) {
 	}
 	if c.stopping.Load() {
 		c.refuse(st, wire.StatusStopping, "")
+		return
+	}
+	if !c.admit(ctx, st, req) {
 		return
 	}
 	switch req := req.(type) {
@@ -168,6 +173,7 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 	}
 	c.setOffered(v)
 	offer := v.offer
+	offer.Proof = c.proof.Load()
 	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
 	if inline {
 		offer.ManifestLen = len(v.manifest.Bytes())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -60,6 +61,10 @@ func (c *Conn) TLS() tls.ConnectionState { return c.qc.ConnectionState().TLS }
 
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.qc.RemoteAddr() }
+
+// RemoteHost returns the peer's IP address; the zero Addr for a network that has
+// none.
+func (c *Conn) RemoteHost() netip.Addr { return hostOf(c.qc.RemoteAddr()) }
 
 // GSO reports whether the system cuts packets for us when we send.
 func (c *Conn) GSO() bool { return c.qc.ConnectionState().GSO }

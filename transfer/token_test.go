@@ -1,0 +1,131 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/wire"
+)
+
+func tokenOf(t *testing.T, text string) certs.Token {
+	t.Helper()
+	k, err := certs.ParseToken(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+const (
+	rightToken = "right-right-right-right-rigA"
+	wrongToken = "wrong-wrong-wrong-wrong-wroA"
+)
+
+func TestToken(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		client       string
+		server       string
+		want         *DeniedError // nil: the file arrives
+		servesAnyway bool
+	}{
+		{"none", "", "", nil, false},
+		{"both", rightToken, rightToken, nil, false},
+		{"wrong", wrongToken, rightToken, &DeniedError{Ours: true, Had: true, Text: "this server asks for a token"}, false},
+		{"missing", "", rightToken, &DeniedError{Ours: true, Text: "this server asks for a token"}, false},
+		{"server without", rightToken, "", &DeniedError{Had: true}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(3*chunk, 1)
+				var serve ServeConfig
+				cfg := GetConfig{}
+				if tt.server != "" {
+					serve.Token = tokenOf(t, tt.server)
+				}
+				if tt.client != "" {
+					cfg.Trust.Token = tokenOf(t, tt.client)
+				}
+				s := w.serve(newSource(data), 0, 2, serve)
+				cfg.Targets = s.targets
+				o := w.get(cfg)
+				if tt.want == nil {
+					o.has("data.bin", data)
+					return
+				}
+				var denied *DeniedError
+				r := o.report(s.targets[0])
+				if KindOf(o.err) != KindIdentity || r.State != PeerRefused || !errors.As(r.Err, &denied) || *denied != *tt.want {
+					t.Errorf("ended with %v, the server as %+v (%v), want %v", o.err, r, r.Err, tt.want)
+				}
+				if n := s.src.sent(); n > 0 {
+					t.Errorf("%d bytes were read for a client without the token", n)
+				}
+			})
+		})
+	}
+}
+
+// Before a hello with the token nothing is answered, whatever is asked, and a
+// proof is of no use on another connection.
+func TestTokenComesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{Token: tokenOf(t, rightToken)})
+		trust := Trust{Token: tokenOf(t, rightToken)}
+		ctx := context.Background()
+		first := w.dial(s.targets[0], 0)
+		stolen, _, err := trust.hold(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Close(0, "")
+		for _, req := range []wire.Request{
+			wire.Hello{}, wire.Hello{Proof: stolen}, wire.Hello{Proof: new([32]byte)},
+			wire.RangeRequest{Checksum: checksum(data), Length: 1}, wire.ManifestRequest{Checksum: checksum(data)},
+		} {
+			conn := w.dial(s.targets[0], 0)
+			st, err := conn.OpenStream(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ask(st, req, time.Now().Add(askTime)); err != nil {
+				t.Fatal(err)
+			}
+			h, err := wire.ReadHeader(st)
+			if err != nil || h.Status != wire.StatusDenied {
+				t.Errorf("%T: %+v, %v; want it denied", req, h, err)
+			}
+			<-conn.Done() // the server hangs up
+		}
+	})
+}
+
+func TestDeniedPace(t *testing.T) {
+	d := new(doorman)
+	now := time.Unix(1e9, 0)
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	var got []time.Duration
+	for range deniedFree + 2 {
+		got = append(got, d.pace(a, now))
+	}
+	if got[deniedFree-1] != 0 || got[deniedFree] != deniedEvery || got[deniedFree+1] != 2*deniedEvery {
+		t.Errorf("waits of %v, want none for %d, then one second more each", got, deniedFree)
+	}
+	if d := d.pace(b, now); d != 0 {
+		t.Errorf("another address waits %v", d)
+	}
+	if d := d.pace(a, now.Add(time.Hour)); d != 0 {
+		t.Errorf("an hour later it is still %v", d)
+	}
+	for i := range 3 * deniedMost {
+		d.pace(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now.Add(time.Hour))
+	}
+	if len(d.denied) > deniedMost+1 {
+		t.Errorf("%d addresses are remembered, want at most %d", len(d.denied), deniedMost+1)
+	}
+}
