@@ -83,15 +83,22 @@ func StateDir() (string, error) {
 // or others may read it, that is an error. Errors are [*KeyFileError].
 func LoadOrCreate(dir string) (*Identity, error) { return loadOrCreate(dir, os.Link) }
 
-// loadOrCreate takes the call that gives a file its final name without
-// replacing another.
+// LoadOrCreateFile does the same with a file of any name: for containers, and
+// for machines that share a home but are not to share a vote.
+func LoadOrCreateFile(path string) (*Identity, error) { return loadOrCreateFile(path, os.Link) }
+
 func loadOrCreate(dir string, link func(from, to string) error) (*Identity, error) {
-	path := filepath.Join(dir, keyFileName)
+	return loadOrCreateFile(filepath.Join(dir, keyFileName), link)
+}
+
+// loadOrCreateFile takes the call that gives a file its final name without
+// replacing another.
+func loadOrCreateFile(path string, link func(from, to string) error) (*Identity, error) {
 	id, err := load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fileError(path, err)
 	}
 	id, err = Generate()

@@ -61,6 +61,7 @@ var kinds = []struct {
 	{KindLocal, as[*certs.KeyFileError]},
 	{KindLocal, as[*certs.KnownFileError]},
 	{KindLocal, as[*certs.StateError]},
+	{KindLocal, as[*certs.TokenError]},
 	{KindIdentity, as[*certs.TrustError]},
 	{KindIdentity, as[*DeniedError]},
 }
