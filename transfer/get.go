@@ -92,6 +92,8 @@ type GetConfig struct {
 	// goroutine that called Get. It must not block for long. Nil means that
 	// nobody is told.
 	Events func(GetEvent)
+	// Map keeps a [ChunkMark] of each chunk, one byte, for Progress and Result.
+	Map bool
 	// Network is the way to the servers; nil: the system's.
 	Network Network
 
@@ -113,6 +115,7 @@ type Result struct {
 	Resumed      int64         // bytes that were kept from an earlier run
 	Duplicate    int64         // bytes that arrived for nothing: second copies, and the rest of what was cancelled
 	Servers      []ServerReport
+	Map          ChunkMap // nil unless GetConfig.Map asked for it
 }
 
 // Get copies one file from several servers. It returns when the file lies

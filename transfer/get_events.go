@@ -121,9 +121,10 @@ type Progress struct {
 	Resumed  int64         // of these, from an earlier run
 	Checked  int64         // bytes of an earlier run looked at so far
 	Check    int64         // bytes of an earlier run to be looked at
-	Rate     float64       // bytes a second, smoothed
+	Rate     float64       // bytes a second, smoothed over about three seconds
 	Left     time.Duration // time left; negative: not known
 	Servers  []ServerReport
+	Map      ChunkMap // belongs to Get, which changes it after the event; nil: not asked for
 	Interval time.Duration
 }
 

@@ -62,6 +62,9 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	now := time.Now()
 	g.schedule = schedule.New(g.layout)
 	g.meter.Start(meterTime, now)
+	if g.cfg.Map {
+		g.result.Map = make(ChunkMap, g.layout.Chunks)
+	}
 	s := g.look()
 	g.toCheck = s.bytes()
 	g.emit(Started{
@@ -123,6 +126,9 @@ func (g *getting) dispatch(now time.Time) {
 			continue
 		}
 		conn.fetches++
+		if r.Second {
+			g.result.Map.flag(r.First, markTwice)
+		}
 		f := &fetch{Range: r, peer: p, conn: conn, resume: g.takePartials(r, p)}
 		f.ctx, f.cancel = context.WithCancel(g.fetching)
 		f.end.Store(int64(r.First + r.Count))
@@ -281,6 +287,7 @@ func (g *getting) backOff(p *peer, err error, now time.Time) {
 // work, and is asked once more what it offers, which tells a lie from a change.
 func (g *getting) refused(p *peer, chunk int) {
 	p.bad++
+	g.result.Map.flag(chunk, markRefused)
 	if p.judging || p.state != PeerServing {
 		return
 	}
@@ -337,6 +344,7 @@ func (g *getting) judged(p *peer, chunk int, changed bool) {
 func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 	_, n := manifest.Span(g.layout.Size, chunk)
 	g.schedule.Good(chunk)
+	g.result.Map.delivered(chunk, p.index)
 	p.bytes += n
 	p.failing = 0
 	g.progressed = time.Now()

@@ -2,8 +2,10 @@ package transfer
 
 import "time"
 
-// meterTime is the time constant of the average that the time left is told by.
-const meterTime = 5 * time.Second
+// meterTime is the time constant of the average rate that is told, and that the
+// time left is told by: it weighs about as much of the past as a plain average
+// over twice the time.
+const meterTime = 1500 * time.Millisecond
 
 // good returns how many bytes are known to be good.
 func (g *getting) good() int64 { return g.result.Fetched + g.result.Resumed }
@@ -19,6 +21,7 @@ func (g *getting) emitProgress() {
 		Rate:     g.meter.Rate(),
 		Left:     -1,
 		Servers:  g.reports(),
+		Map:      g.result.Map,
 		Interval: g.cfg.Interval,
 	}
 	if g.hashed != nil {

@@ -188,6 +188,7 @@ func (g *getting) found(chunk int, ok bool) {
 	g.checked += n
 	if ok {
 		g.schedule.Good(chunk)
+		g.result.Map.kept(chunk)
 		g.result.Resumed += n
 	} else {
 		g.schedule.Add(chunk)
