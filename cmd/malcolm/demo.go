@@ -39,7 +39,7 @@ const (
 
 type demoCmd struct {
 	File Path `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
-	ColorFlags
+	OutputFlags
 }
 
 // Help is what kong prints behind the flags.

@@ -60,7 +60,7 @@ func TestExitCode(t *testing.T) {
 		if test.err == nil {
 			continue
 		}
-		if got := exitCode(&reportedError{fmt.Errorf("get: %w", test.err)}); got != test.want {
+		if got := exitCode(&reportedError{err: fmt.Errorf("get: %w", test.err)}); got != test.want {
 			t.Errorf("%T, wrapped: got %d, want %d", test.err, got, test.want)
 		}
 	}

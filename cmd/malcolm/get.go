@@ -53,7 +53,7 @@ type ServerFlags struct {
 	AllAddresses   bool       `help:"Make a server of each address that a host name has."`
 	TrustFlags
 	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
-	ColorFlags
+	OutputFlags
 }
 
 // config returns what the flags and the positional targets say, and warns of
@@ -158,27 +158,16 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 // runGet is the client as get and demo run it: it tells what happens, and
 // writes the path of the finished file to stdout.
 func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
-	view := &getView{terminal: t, only: len(cfg.Targets) == 1}
+	watchers := t.watchGet(cfg, false)
 	tell := cfg.Events
 	cfg.Events = func(e transfer.GetEvent) {
-		view.event(e)
+		watchers.event(e)
 		if tell != nil {
 			tell(e)
 		}
 	}
 	result, err := transfer.Get(ctx, cfg)
-	return view.ended(result, err, resume)
-}
-
-// ended tells how a run that writes a file ended; resume is the command that
-// continues it.
-func (v *getView) ended(result *transfer.Result, err error, resume string) error {
-	if err != nil {
-		v.failed(result, err, resume)
-		return &reportedError{err}
-	}
-	v.done(result)
-	return nil
+	return watchers.ended(outcome{got: result, err: err, resume: resume})
 }
 
 // resumeCommand is the command that continues what args began.

@@ -17,6 +17,7 @@ import (
 type getView struct {
 	*terminal
 	only   bool // there is one server
+	silent bool // no lines at intervals
 	local  bool // what is kept is a local file's, not an earlier run's
 	last   transfer.Progress
 	before time.Time
@@ -67,7 +68,36 @@ func (v *getView) event(e transfer.GetEvent) {
 	case transfer.ReadingBack:
 		v.say("reading %s back", formatBytes(e.Size))
 	case transfer.Progress:
-		v.progress(e, time.Now())
+		if !v.silent {
+			v.progress(e, time.Now())
+		}
+	}
+}
+
+// ended tells how a run ended.
+func (v *getView) ended(o outcome) {
+	switch {
+	case o.got == nil:
+		v.verified(o)
+	case o.err != nil:
+		v.failed(o.got, o.err, o.resume)
+	default:
+		v.done(o.got)
+	}
+}
+
+// verified lists the chunks that differ; finish tells of the error.
+func (v *getView) verified(o outcome) {
+	if r := o.verified; r != nil {
+		for _, b := range r.Bad {
+			v.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
+		}
+		if r.LocalSize != r.Size {
+			v.say("%s has %s bytes, the servers' file %s", shellQuote(o.path), comma(r.LocalSize), comma(r.Size))
+		}
+	}
+	if o.err != nil {
+		v.sayFailedServers(o.err)
 	}
 }
 
@@ -77,7 +107,7 @@ func (v *getView) notReached(e transfer.NotReached) {
 	case v.only: // the error that ends the run says so
 	case isRefused:
 		v.warn("%s", refused.Problem())
-		v.hint(refused.Hint())
+		v.warnHint(refused.Hint())
 	default:
 		v.warn("%s: %s", e.Target, reason(e.Err))
 	}
@@ -331,14 +361,26 @@ func (v *getView) failed(r *transfer.Result, err error, resume string) {
 	for _, h := range hints(err) {
 		v.hint(h)
 	}
-	if r.Part != "" {
-		if _, refused := errors.AsType[*transfer.TargetError](err); !refused {
-			v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
-			if e, ok := errors.AsType[*transfer.FinishedError](err); !ok || e.SHA256 == nil {
-				v.hint("to continue: " + resume)
-			}
-		}
+	if isKept(r, err) {
+		v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
 	}
+	for _, h := range resumeHints(outcome{got: r, err: err, resume: resume}) {
+		v.hint(h)
+	}
+}
+
+// isKept reports whether a run that failed has left an unfinished file.
+func isKept(r *transfer.Result, err error) bool {
+	_, refused := errors.AsType[*transfer.TargetError](err)
+	return r != nil && r.Part != "" && !refused
+}
+
+// resumeHints says how to go on with what a run has left, if anything.
+func resumeHints(o outcome) []string {
+	if e, ok := errors.AsType[*transfer.FinishedError](o.err); !isKept(o.got, o.err) || ok && e.SHA256 != nil {
+		return nil
+	}
+	return []string{"to continue: " + o.resume}
 }
 
 // sayFailedServers lists what a person needs to see behind a failed vote or a

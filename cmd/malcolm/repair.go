@@ -42,10 +42,10 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 		}
 		return err
 	}
-	view := &getView{terminal: t, only: len(cfg.Targets) == 1, local: true}
-	cfg.Events = view.event
+	watchers := t.watchGet(cfg, true)
+	cfg.Events = watchers.event
 	result, err := transfer.Repair(ctx, cfg, string(c.File))
-	return view.ended(result, err, commandLine(args))
+	return watchers.ended(outcome{got: result, err: err, resume: commandLine(args)})
 }
 
 // commandLine is how args can be typed again.

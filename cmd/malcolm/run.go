@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string, sys system) int {
 		return t.finish(&usageError{err})
 	}
 	t = newTerminal(sys, color)
+	if o, ok := cmd.(interface{ output() OutputFlags }); ok {
+		t.use(o.output())
+	}
 	return t.finish(cmd.run(ctx, args, t))
 }
 

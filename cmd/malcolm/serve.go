@@ -28,7 +28,7 @@ type serveCmd struct {
 	Number   *int      `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
 	Ports    PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
-	ColorFlags
+	OutputFlags
 	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
 	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
 	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
@@ -65,7 +65,8 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	}
 	name := filepath.Base(string(c.File))
 	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), interval: c.Interval.Duration()}
-	return transfer.Serve(ctx, transfer.ServeConfig{
+	watchers := t.watchServe(view)
+	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source:   source,
 		Cache:    indexCache(),
 		Name:     name,
@@ -73,8 +74,10 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Conns:    conns,
 		Limit:    int64(c.Limit),
 		Interval: c.Interval.Duration(),
-		Events:   view.event,
+		Events:   watchers.event,
 	})
+	watchers.ended(err)
+	return err
 }
 
 // ports returns the ports to bind, 0 for any free one. A word that is no port
@@ -227,6 +230,7 @@ type serveView struct {
 	host     advertised
 	interval time.Duration
 
+	silent bool // no lines at intervals
 	ready  bool // the greeting has been said
 	last   transfer.Status
 	before time.Time
@@ -239,7 +243,7 @@ func (v *serveView) event(e transfer.ServeEvent) {
 	case transfer.Ready:
 		v.greet(e)
 	case transfer.Status:
-		if v.interval > 0 {
+		if v.interval > 0 && !v.silent {
 			v.status(e, time.Now())
 		}
 	case transfer.Unsteady:
@@ -260,6 +264,9 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.say("stopped")
 	}
 }
+
+// ended has nothing to say: finish tells of the error.
+func (v *serveView) ended(error) {}
 
 // greet says what is offered and how to get it.
 func (v *serveView) greet(e transfer.Ready) {

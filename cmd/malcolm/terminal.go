@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 )
@@ -24,60 +25,88 @@ import (
 // A terminal writes lines for people. Any goroutine may call its methods.
 type terminal struct {
 	palette
+	flags  OutputFlags
+	log    *slog.Logger // what stderr gets
+	least  slog.Level   // of what is written at all
+	json   *eventWriter // what stdout gets with --json; nil without
+	screen *os.File     // stderr, when it is a terminal; else nil
+	in     io.Reader
+
 	mu       sync.Mutex
-	in       io.Reader
-	out, err io.Writer
+	out, err io.Writer // out is nil with --json
 }
 
 func newTerminal(sys system, mode colorMode) *terminal {
 	file, _ := sys.stderr.(*os.File)
-	return &terminal{
+	t := &terminal{
 		palette: palette{on: mode.enabled(file, sys.getenv)},
 		in:      sys.stdin,
 		out:     sys.stdout,
 		err:     sys.stderr,
 	}
+	if isTerminal(file) {
+		t.screen = file
+	}
+	t.log = slog.New(lineHandler{t})
+	return t
 }
 
-// result writes a line to stdout.
-func (t *terminal) result(line string) { t.line(t.out, line) }
+// result writes a line to stdout, which with --json gets events instead.
+func (t *terminal) result(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.out != nil {
+		fmt.Fprintln(t.out, line)
+	}
+}
 
 // say writes a line to stderr.
 func (t *terminal) say(format string, args ...any) {
-	t.line(t.err, fmt.Sprintf(format, args...))
+	t.tell(slog.LevelInfo, fmt.Sprintf(format, args...))
+}
+
+// explain writes a line to stderr with -v.
+func (t *terminal) explain(format string, args ...any) {
+	t.tell(slog.LevelDebug, fmt.Sprintf(format, args...))
 }
 
 func (t *terminal) warn(format string, args ...any) {
-	t.line(t.err, t.yellow("malcolm: warning: ")+fmt.Sprintf(format, args...))
+	t.tell(slog.LevelWarn, fmt.Sprintf(format, args...))
 }
 
-func (t *terminal) fail(err error) { t.line(t.err, t.red("malcolm: error: ")+err.Error()) }
+// warnHint is the hint that belongs to a warning.
+func (t *terminal) warnHint(text string) { t.tell(levelWarnHint, text) }
 
-func (t *terminal) hint(text string) { t.line(t.err, t.dim("malcolm: hint: ")+text) }
+func (t *terminal) fail(err error) { t.tell(slog.LevelError, err.Error()) }
 
-func (t *terminal) line(w io.Writer, line string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	fmt.Fprintln(w, line)
-}
+// hint is the hint that belongs to an error.
+func (t *terminal) hint(text string) { t.tell(levelHint, text) }
 
 // finish reports how a command ended and returns the exit code.
 func (t *terminal) finish(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	var quiet *reportedError
-	if !errors.As(err, &quiet) {
+	advice := hints(err)
+	if told, ok := errors.AsType[*reportedError](err); ok {
+		advice = append(hints(told.err), told.more...)
+	} else {
 		t.fail(errors.New(describe(err)))
-		for _, h := range hints(err) {
+		for _, h := range advice {
 			t.hint(h)
 		}
+	}
+	if t.json != nil {
+		t.json.fail(err, advice)
 	}
 	return exitCode(err)
 }
 
 // A reportedError has been told to the user already.
-type reportedError struct{ err error }
+type reportedError struct {
+	err  error
+	more []string // hints beyond those that the error has itself
+}
 
 func (e *reportedError) Error() string { return e.err.Error() }
 

@@ -55,8 +55,8 @@ func TestFinish(t *testing.T) {
 		{errors.New("odd"), exitUnexpected, "malcolm: error: odd\n"},
 		{name, exitLocal, "malcolm: error: the servers offer the name \".x\", which begins with a dot\n" +
 			"malcolm: hint: --name NAME chooses another one\n"},
-		{&reportedError{name}, exitLocal, ""},
-		{fmt.Errorf("get: %w", &reportedError{errors.New("odd")}), exitUnexpected, ""},
+		{&reportedError{err: name}, exitLocal, ""},
+		{fmt.Errorf("get: %w", &reportedError{err: errors.New("odd")}), exitUnexpected, ""},
 	}
 	for _, test := range tests {
 		term, out, stderr := newTestTerminal(colorAuto)

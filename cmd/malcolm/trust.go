@@ -128,7 +128,7 @@ type trustCmd struct {
 	Forget trustForgetCmd `cmd:"" help:"Forget a server, or all servers of a host."`
 }
 
-type trustListCmd struct{ ColorFlags }
+type trustListCmd struct{ OutputFlags }
 
 // Help is what kong prints behind the flags.
 func (*trustListCmd) Help() string {
@@ -153,7 +153,7 @@ func (*trustListCmd) run(_ context.Context, _ []string, t *terminal) error {
 
 type trustForgetCmd struct {
 	Servers []string `arg:"" name:"server" help:"HOST, for all of its ports, or HOST:PORT."`
-	ColorFlags
+	OutputFlags
 }
 
 // Help is what kong prints behind the flags.

@@ -46,20 +46,10 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 
 // verify checks a file and lists the chunks that differ.
 func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path string) (*transfer.VerifyResult, error) {
-	view := &getView{terminal: t, only: len(cfg.Targets) == 1}
-	cfg.Events = view.event
+	watchers := t.watchGet(cfg, false)
+	cfg.Events = watchers.event
 	r, err := transfer.Verify(ctx, cfg, path)
-	if r != nil {
-		for _, b := range r.Bad {
-			t.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
-		}
-		if r.LocalSize != r.Size {
-			t.say("%s has %s bytes, the servers' file %s", shellQuote(path), comma(r.LocalSize), comma(r.Size))
-		}
-	}
-	if err != nil {
-		view.sayFailedServers(err)
-	}
+	watchers.ended(outcome{verified: r, path: path, err: err})
 	return r, err
 }
 

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"log/slog"
+
+	"malcolm/transfer"
+)
+
+// OutputFlags are the flags of every command about what it writes, and how.
+type OutputFlags struct {
+	JSON      bool   `name:"json" help:"Write one JSON object a line to stdout, for scripts."`
+	Quiet     bool   `short:"q" xor:"loudness" help:"Write errors only."`
+	Verbose   bool   `short:"v" xor:"loudness" help:"Also say what is decided: what is tried again, moved, or fetched twice."`
+	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"What stderr gets: text, or json, one record a line. Default ${default}."`
+	ColorFlags
+}
+
+// output lets [run] have the flags of the command that it runs.
+func (f OutputFlags) output() OutputFlags { return f }
+
+// use makes t write as the flags say. It is called before anything is written.
+func (t *terminal) use(f OutputFlags) {
+	t.flags = f
+	switch {
+	case f.Quiet:
+		t.least = slog.LevelError
+	case f.Verbose:
+		t.least = slog.LevelDebug
+	}
+	if f.LogFormat == "json" {
+		t.palette.on = false
+		t.log = slog.New(slog.NewJSONHandler(lineWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: nameHints}))
+	}
+	if f.JSON {
+		t.json = newEventWriter(t.out)
+		t.out = nil
+	}
+}
+
+// isInteractive reports whether stderr is a terminal that bars and tables may
+// be drawn on: nobody asked for silence, records or JSON.
+func (t *terminal) isInteractive() bool {
+	return t.screen != nil && !t.flags.Quiet && !t.flags.JSON && t.flags.LogFormat != "json"
+}
+
+// A getWatcher is told what a run of Get, Repair or Verify does. Both methods
+// are called by one goroutine.
+type getWatcher interface {
+	event(e transfer.GetEvent)
+	// ended is called once, behind the last event.
+	ended(o outcome)
+}
+
+// An outcome is how a run of Get, Repair or Verify ended.
+type outcome struct {
+	got      *transfer.Result       // of Get and Repair
+	verified *transfer.VerifyResult // of Verify, when it came so far
+	path     string                 // of the file that was verified
+	err      error
+	resume   string // the command that continues; empty: none
+}
+
+// getWatchers are told in their order. What draws on the terminal comes first,
+// so that it is restored before the end is told.
+type getWatchers []getWatcher
+
+// watchGet chooses who watches a run of cfg. local says that what is kept is a
+// local file's and not an earlier run's.
+func (t *terminal) watchGet(cfg transfer.GetConfig, local bool) getWatchers {
+	view := &getView{terminal: t, only: len(cfg.Targets) == 1, local: local, silent: t.flags.JSON}
+	watchers := getWatchers{view}
+	if t.json != nil {
+		watchers = append(watchers, newGetJSON(t.json, cfg))
+	}
+	return watchers
+}
+
+func (w getWatchers) event(e transfer.GetEvent) {
+	for _, each := range w {
+		each.event(e)
+	}
+}
+
+// ended tells how the run ended. What it returns is for [terminal.finish].
+func (w getWatchers) ended(o outcome) error {
+	for _, each := range w {
+		each.ended(o)
+	}
+	if o.err == nil {
+		return nil
+	}
+	return &reportedError{err: o.err, more: resumeHints(o)}
+}
+
+// A serveWatcher is told what Serve does. Both methods are called by one
+// goroutine.
+type serveWatcher interface {
+	event(e transfer.ServeEvent)
+	// ended is called once, behind the last event.
+	ended(err error)
+}
+
+type serveWatchers []serveWatcher
+
+// watchServe chooses who watches a run of Serve; view is what writes lines.
+func (t *terminal) watchServe(view *serveView) serveWatchers {
+	watchers := serveWatchers{view}
+	if t.json != nil {
+		view.silent = true
+		watchers = append(watchers, &serveJSON{out: t.json, host: view.host.host})
+	}
+	return watchers
+}
+
+func (w serveWatchers) event(e transfer.ServeEvent) {
+	for _, each := range w {
+		each.event(e)
+	}
+}
+
+func (w serveWatchers) ended(err error) {
+	for _, each := range w {
+		each.ended(err)
+	}
+}
