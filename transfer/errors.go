@@ -55,6 +55,7 @@ var kinds = []struct {
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindLocal, as[*NameError]},
 	{KindLocal, as[*TargetError]},
+	{KindLocal, as[*TooLargeError]},
 	{KindLocal, as[*NotDirectoryError]},
 	{KindLocal, as[*FileError]},
 	{KindLocal, as[*partfile.Error]},
@@ -143,6 +144,16 @@ func (e *TargetError) Error() string {
 		return fmt.Sprintf("%q exists and is another file", e.Path)
 	}
 	return fmt.Sprintf("%q exists", e.Path)
+}
+
+// A TooLargeError says that the file that was voted for is larger than the user
+// allows.
+type TooLargeError struct {
+	Size, Max int64 // in bytes
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the file has %d bytes, at most %d are allowed", e.Size, e.Max)
 }
 
 // A NobodyAnsweredError says that no server answered.

@@ -83,6 +83,10 @@ type GetConfig struct {
 	// Limit is how many bytes of the file a second are taken from all servers
 	// together; 0 means no limit.
 	Limit int64
+	// MaxSize is the size in bytes of the largest file that is written; one that
+	// is voted for and larger is refused before anything is. 0 means
+	// wire.MaxFileSize, and so does more.
+	MaxSize int64
 	// ConnectTimeout is how long a server may take to answer; Patience how long
 	// one may go on saying that it is indexing. 0 means the default.
 	ConnectTimeout, Patience time.Duration
@@ -150,6 +154,9 @@ func newGetting(ctx context.Context, cfg GetConfig) *getting {
 	}
 	if cfg.Patience <= 0 {
 		cfg.Patience = DefaultPatience
+	}
+	if cfg.MaxSize <= 0 {
+		cfg.MaxSize = wire.MaxFileSize
 	}
 	if cfg.Network == nil {
 		cfg.Network = SystemNetwork{}

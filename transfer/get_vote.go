@@ -38,6 +38,9 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 	g.layout.Chunks = manifest.Count(g.voted.Size)
 	g.layout.Limit = g.cfg.Limit
 	g.emit(Voted{Targets: g.cfg.Targets, Result: r, Chosen: g.cfg.Checksum != nil})
+	if g.voted.Size > g.cfg.MaxSize {
+		return &TooLargeError{Size: g.voted.Size, Max: g.cfg.MaxSize}
+	}
 	for _, p := range g.peers {
 		if p.state == PeerAnswered {
 			g.admit(p)

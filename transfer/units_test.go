@@ -186,6 +186,7 @@ func TestKindOf(t *testing.T) {
 		{&NobodyAnsweredError{}, KindNetwork},
 		{&NameError{}, KindLocal},
 		{&TargetError{}, KindLocal},
+		{&TooLargeError{}, KindLocal},
 		{&NotDirectoryError{}, KindLocal},
 		{&FileError{Err: fs.ErrPermission}, KindLocal},
 		{&partfile.Error{Err: fs.ErrExist}, KindLocal},

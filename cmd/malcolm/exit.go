@@ -121,6 +121,8 @@ func hints(err error) []string {
 	switch e := err.(type) {
 	case *transfer.TargetError:
 		return targetHints(e)
+	case *transfer.TooLargeError:
+		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
 	case *transfer.NotDirectoryError:
 		if e.Missing {
 			return []string{"make it: mkdir -p " + shellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}

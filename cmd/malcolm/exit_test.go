@@ -40,6 +40,7 @@ func TestExitCode(t *testing.T) {
 		{&transfer.UndecidedError{}, 4},
 		{&transfer.NameError{}, 6},
 		{&transfer.TargetError{}, 6},
+		{&transfer.TooLargeError{}, 6},
 		{&transfer.NotDirectoryError{}, 6},
 		{&transfer.FileError{Err: fs.ErrNotExist}, 6},
 		{&partfile.Error{Err: syscall.ENOSPC}, 6},

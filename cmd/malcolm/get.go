@@ -30,12 +30,14 @@ type WriteFlags struct {
 	Preallocate  string `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
 	NoSpaceCheck bool   `help:"Do not ask for free space first: for file systems that lie about it."`
 	Recheck      bool   `help:"Read the whole file back from the disk before it gets its name."`
+	MaxSize      Size   `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
 func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
 	cfg.SkipPreallocate = f.Preallocate == "none"
 	cfg.SkipSpaceCheck = f.NoSpaceCheck
 	cfg.Recheck = f.Recheck
+	cfg.MaxSize = int64(f.MaxSize)
 }
 
 // ServerFlags are the flags of every command that asks servers.

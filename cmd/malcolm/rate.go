@@ -66,11 +66,7 @@ func ParseRate(s string) (Rate, error) {
 	if strings.HasSuffix(suffix, "b") {
 		return 0, fmt.Errorf("%s may mean bits: write %s for bytes a second", quotePeer(s), number+strings.ToUpper(unit)+"B")
 	}
-	// The only error left is overflow, for which the value is +Inf.
-	value, _ := strconv.ParseFloat(number, 64)
-	if unit != "" {
-		value *= math.Pow(1024, float64(1+strings.Index("KMGT", strings.ToUpper(unit))))
-	}
+	value := scaled(number, unit)
 	switch {
 	case value > maxRate:
 		return 0, fmt.Errorf("%s is too much: at most 1024T is allowed, or 0 for no limit", quotePeer(s))
@@ -80,4 +76,14 @@ func ParseRate(s string) (Rate, error) {
 		return 0, fmt.Errorf("%s is below 1 KiB a second: write K, M or G after the number, or 0 for no limit", quotePeer(s))
 	}
 	return Rate(math.Round(value)), nil
+}
+
+// scaled returns how many bytes a number and a unit stand for; +Inf when that is
+// more than a float can hold.
+func scaled(number, unit string) float64 {
+	value, _ := strconv.ParseFloat(number, 64) // the only error left is overflow
+	if unit != "" {
+		value *= math.Pow(1024, float64(1+strings.Index("KMGT", strings.ToUpper(unit))))
+	}
+	return value
 }
