@@ -101,7 +101,7 @@ func TestOneWayHoleAlone(t *testing.T) {
 					t.Fatalf("%d packets swallowed, and %d in the other direction", l.way(dir).eaten, l.way(1-dir).eaten)
 				}
 				none[Lost](o)
-				if got := s.src.sent(); got != o.Size {
+				if got := s.total(); got != o.Size {
 					t.Errorf("%d bytes were asked for, want each one once", got)
 				}
 				// QUIC's own probes come at twice the last distance.
@@ -143,7 +143,7 @@ func TestIdleTimeout(t *testing.T) {
 		}
 		var first *read
 		for _, r := range s.src.log() {
-			if first == nil && r.at.After(began) {
+			if first == nil && r.at.After(ended) {
 				first = &r
 			}
 		}

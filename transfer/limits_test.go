@@ -57,7 +57,7 @@ func TestVeryLowLimit(t *testing.T) {
 		o.has("data.bin", data)
 		none[Lost](o)
 		wantDuration(t, fetchingTime(o), o.Size, rate)
-		if got := servers[0].src.sent() + servers[1].src.sent(); got != o.Size {
+		if got := servers[0].total() + servers[1].total(); got != o.Size {
 			t.Errorf("%d bytes were served, want each one once", got)
 		}
 	})

@@ -160,7 +160,7 @@ func TestSlowRequest(t *testing.T) {
 		if _, err := st.Write([]byte{1}); err != nil {
 			t.Fatal(err)
 		}
-		wantReset(t, st, wire.StreamStalled, requestTime)
+		wantReset(t, st, wire.StreamStalled, DefaultRequestTimeout)
 	})
 }
 
@@ -173,12 +173,12 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
 		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
-		time.Sleep(stallTime - time.Second)
+		time.Sleep(DefaultStallTimeout - time.Second)
 		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 1 {
 			t.Error("the range was given up too early")
 		}
 		// The first write made some progress, so that a second one has to fail.
-		time.Sleep(stallTime + 2*time.Second)
+		time.Sleep(DefaultStallTimeout + 2*time.Second)
 		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 0 {
 			t.Error("the range is still under way")
 		}

@@ -50,6 +50,8 @@ type ServeConfig struct {
 	// Limit is how many bytes a second all virtual servers together send; 0
 	// means no limit.
 	Limit int64
+	// Limits bounds what clients can cost; its zero value is the defaults.
+	Limits ServeLimits
 	// Interval is the time between status events; 0 means none.
 	Interval time.Duration
 	// Events is told what happens, one event at a time. It must not block for
@@ -63,11 +65,17 @@ type ServeConfig struct {
 // not be read when it was hashed for the first time, or that no socket could be
 // used: a [*FileError] or a transport's.
 func Serve(ctx context.Context, cfg ServeConfig) error {
+	limits, err := cfg.Limits.orDefaults()
+	if err != nil {
+		closeAll(cfg.Conns)
+		return err
+	}
 	s := &serving{
 		cfg:     cfg,
-		door:    doorman{token: cfg.Token},
+		limits:  limits,
 		limit:   newLimiter(cfg.Limit),
-		buffers: newBufferPool(serveBuffers, serveBufferSize),
+		buffers: newSharedPool(serveBuffers, serveBufferSize),
+		door:    doorman{token: cfg.Token},
 		events:  make(chan ServeEvent, 16),
 	}
 	return s.run(ctx)
@@ -76,15 +84,18 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 // serving is one run of Serve.
 type serving struct {
 	cfg     ServeConfig
+	limits  ServeLimits
 	index   *index
 	limit   *limiter
-	buffers *bufferPool
+	buffers *sharedPool
 	door    doorman
 	virtual []*virtualServer
 	events  chan ServeEvent
 
 	stopping atomic.Bool
-	active   activity // streams being answered
+	active   activity      // streams being answered
+	conns    atomic.Uint64 // so far, for their numbers
+	panics   atomic.Int64
 }
 
 // A virtualServer is one listener and its counters.
@@ -155,12 +166,17 @@ func (s *serving) listen() error {
 		closeAll(s.cfg.Conns)
 		return err
 	}
-	limit := new(transport.ConnLimit)
+	limit := &transport.ConnLimit{
+		Max: s.limits.Clients, MaxPerAddr: s.limits.ClientsPerAddr, HandshakeRate: s.limits.HandshakeRate,
+	}
 	for i, pc := range s.cfg.Conns {
 		l, err := transport.Listen(pc, transport.ListenOptions{
 			TLS:      tls,
 			ResetKey: s.cfg.Identity.Derive(resetLabel),
 			Limit:    limit,
+
+			MaxStreams:       int64(s.limits.Streams),
+			HandshakeTimeout: s.limits.HandshakeTimeout,
 		})
 		if err != nil {
 			s.closeListeners()
@@ -206,6 +222,11 @@ func (s *serving) accept(accepting, work context.Context, i int, v *virtualServe
 		wg.Go(func() {
 			v.clients.Add(1)
 			defer v.clients.Add(-1)
+			defer func() {
+				if p := recover(); p != nil {
+					s.contain(v, conn, p)
+				}
+			}()
 			s.serveConn(work, v, conn)
 		})
 	}
@@ -289,7 +310,7 @@ func (s *serving) addrs() []net.Addr {
 }
 
 func (s *serving) status(stopped bool) Status {
-	st := Status{Indexing: s.index.progress(), Indexed: s.index.isReady()}
+	st := Status{Indexing: s.index.progress(), Indexed: s.index.isReady(), Panics: s.panics.Load()}
 	for _, v := range s.virtual {
 		vs := VirtualStatus{
 			Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),

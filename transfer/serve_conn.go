@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +15,6 @@ import (
 )
 
 const (
-	// requestTime is how long a client may take to send one request.
-	requestTime = 10 * time.Second
-	// stallTime is how long a write may go without progress.
-	stallTime = 30 * time.Second
 	// indexingEvery is the time between two words of "indexing" to a client.
 	indexingEvery = 500 * time.Millisecond
 	// lingerRTTs and lingerMin are how long a connection is kept open behind
@@ -33,19 +29,31 @@ type clientConn struct {
 	*serving
 	server  *virtualServer
 	conn    *transport.Conn
-	buffers chan struct{}            // one token for each buffer that its streams use
+	flow    flow                     // whose bytes it sends
+	buffers chan struct{}            // one token for each range that is being written
+	idle    *time.Timer              // ends the connection
 	proof   atomic.Pointer[[32]byte] // that we hold the token, once the client has shown it
 
-	mu      sync.Mutex
-	offered *version // what the last hello was answered with; nil: nothing yet
+	mu       sync.Mutex
+	offered  *version // what the last hello was answered with; nil: nothing yet
+	open     int      // requests under way
+	inVain   int      // requests that came to nothing, less those that did not
+	awaiting bool     // a hello waits for the index
 }
 
 // serveConn answers a connection's streams until the connection or ctx ends.
 func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transport.Conn) {
-	c := &clientConn{serving: s, server: v, conn: conn, buffers: make(chan struct{}, connBuffers)}
+	c := &clientConn{
+		serving: s, server: v, conn: conn, buffers: make(chan struct{}, connBuffers),
+		flow: flow{addr: transport.Client(conn.RemoteAddr()), conn: s.conns.Add(1)},
+	}
+	c.idle = time.AfterFunc(s.limits.HelloTimeout, func() {
+		conn.Close(uint64(wire.CloseLimit), "idle for too long")
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer func() {
+		c.idle.Stop()
 		c.close()
 		cancel()
 		wg.Wait()
@@ -56,11 +64,12 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		if err != nil {
 			return
 		}
-		s.active.begin()
+		c.begin()
 		wg.Go(func() {
-			defer s.active.end()
+			defer c.end()
 			defer st.Release()
-			c.answer(ctx, st)
+			defer c.contain()
+			c.account(c.answer(ctx, st))
 		})
 	}
 }
@@ -79,32 +88,109 @@ func (c *clientConn) close() {
 	c.conn.Close(uint64(wire.CloseStopping), "server is stopping")
 }
 
-// answer reads one request and replies to it.
-func (c *clientConn) answer(ctx context.Context, st *transport.Stream) {
-	st.SetReadDeadline(time.Now().Add(requestTime))
+// begin counts a request.
+func (c *clientConn) begin() {
+	c.active.begin()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open++
+	c.idle.Stop()
+}
+
+// end undoes one begin.
+func (c *clientConn) end() {
+	c.active.end()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open--; c.open == 0 {
+		c.idle.Reset(c.limits.IdleTimeout)
+	}
+}
+
+// contain is deferred by each goroutine that works for a client. A panic ends the
+// connection, and not the process.
+func (c *clientConn) contain() {
+	if v := recover(); v != nil {
+		c.serving.contain(c.server, c.conn, v)
+	}
+}
+
+// contain closes a connection for which a panic with the value v has been
+// recovered.
+func (s *serving) contain(server *virtualServer, conn *transport.Conn, v any) {
+	e := Panicked{
+		Server: server.addr, Client: conn.RemoteAddr(), Value: quote(fmt.Sprint(v)),
+		Count: s.panics.Add(1), Stack: debug.Stack(),
+	}
+	conn.Close(uint64(wire.CloseInternal), "")
+	select {
+	case s.events <- e:
+	default: // those who tell are busy; it is counted
+	}
+}
+
+// A use says what a request was good for.
+type use int
+
+const (
+	useNone   use  = iota // it came to nothing
+	useHello              // an offer
+	useFetch              // a manifest or a range, whole
+	useAnswer = -1        // told that the server is stopping
+)
+
+// account ends a connection whose requests come to nothing again and again: each
+// costs the server more than the client.
+func (c *clientConn) account(u use) {
+	c.mu.Lock()
+	switch u {
+	case useNone, useHello:
+		c.inVain++
+	case useFetch:
+		c.inVain = max(c.inVain-1, 0)
+	}
+	over := c.inVain > c.limits.Vain
+	c.mu.Unlock()
+	if over {
+		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
+	}
+}
+
+// answer reads one request and replies to it. It gives up when the client does.
+func (c *clientConn) answer(ctx context.Context, st *transport.Stream) use {
+	st.SetReadDeadline(time.Now().Add(c.limits.RequestTimeout))
 	req, err := wire.ReadRequest(st)
 	if err != nil {
 		c.refuseRequest(st, err)
-		return
+		return useNone
 	}
 	if c.stopping.Load() {
 		c.refuse(st, wire.StatusStopping, "")
-		return
+		return useAnswer
 	}
+	replying, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := st.AfterDone(cancel)
+	defer stop()
 	if !c.admit(ctx, st, req) {
-		return
+		return useNone
 	}
+	var u use
 	switch req := req.(type) {
 	case wire.Hello:
-		err = c.hello(ctx, st, req)
+		u, err = useHello, c.hello(replying, st, req)
 	case wire.ManifestRequest:
-		err = c.manifest(ctx, st, req)
+		u, err = useFetch, c.manifest(replying, st, req)
 	case wire.RangeRequest:
-		err = c.sendRange(ctx, st, req)
+		u, err = useFetch, c.sendRange(replying, st, req)
 	}
-	if err != nil {
+	if err == nil {
+		return u
+	}
+	if !errors.Is(err, errRefused) {
 		st.CancelWrite(uint64(resetCode(err)))
 	}
+	return useNone
 }
 
 func (c *clientConn) refuseRequest(st *transport.Stream, err error) {
@@ -118,10 +204,13 @@ func (c *clientConn) refuseRequest(st *transport.Stream, err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		st.CancelRead(uint64(wire.StreamStalled))
 		st.CancelWrite(uint64(wire.StreamStalled))
+		return
 	default:
 		st.CancelRead(uint64(wire.StreamProtocol))
 		st.CancelWrite(uint64(wire.StreamProtocol))
+		return
 	}
+	st.CancelRead(uint64(wire.StreamProtocol)) // what follows is not read
 }
 
 // errReset carries the code with which a stream is reset.
@@ -137,17 +226,23 @@ func resetCode(err error) wire.StreamCode {
 	return wire.StreamCancelled
 }
 
+// errRefused says that a reply was a refusal, and whole.
+var errRefused = errors.New("refused")
+
 func (c *clientConn) refuse(st *transport.Stream, status wire.Status, text string) error {
 	if err := c.write(st, wire.AppendRefusal(nil, status, text)); err != nil {
 		return err
 	}
-	return st.CloseWrite()
+	if err := st.CloseWrite(); err != nil {
+		return err
+	}
+	return errRefused
 }
 
 // write sends p, as long as there is progress.
 func (c *clientConn) write(st *transport.Stream, p []byte) error {
 	for {
-		st.SetWriteDeadline(time.Now().Add(stallTime))
+		st.SetWriteDeadline(time.Now().Add(c.limits.StallTimeout))
 		n, err := st.Write(p)
 		if err == nil {
 			return nil
@@ -168,7 +263,7 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 		return c.refuse(st, wire.StatusNotFound, "this server has one file, without a selector")
 	}
 	v, err := c.awaitIndex(ctx, st)
-	if v == nil {
+	if err != nil {
 		return err
 	}
 	c.setOffered(v)
@@ -202,10 +297,27 @@ func (c *clientConn) setOffered(v *version) {
 	c.index.release(before)
 }
 
+// await says that a hello waits for the index, or that it waits no more; false
+// when another one does.
+func (c *clientConn) await(waits bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if waits && c.awaiting {
+		return false
+	}
+	c.awaiting = waits
+	return true
+}
+
 // awaitIndex returns the current version, acquired. While there is none it
-// tells the client how far the hashing is. Nil without an error: a refusal has
-// been sent.
+// tells the client how far the hashing is.
 func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
+	if !c.await(true) {
+		return nil, c.refuse(st, wire.StatusBusy, "another hello waits on this connection")
+	}
+	defer c.await(false)
+	patience := time.NewTimer(c.limits.IndexingTimeout)
+	defer patience.Stop()
 	for {
 		v, ready, err := c.index.acquire()
 		switch {
@@ -226,8 +338,8 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 		select {
 		case <-ready:
 		case <-time.After(indexingEvery):
-		case <-c.conn.Done():
-			return nil, c.conn.Err()
+		case <-patience.C:
+			return nil, c.refuse(st, wire.StatusBusy, "the file is still being hashed")
 		case <-ctx.Done():
 			return nil, errReset{wire.StreamStopping}
 		}
@@ -272,7 +384,7 @@ func (c *clientConn) named(checksum [32]byte) *version {
 
 func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wire.ManifestRequest) error {
 	v, err := c.held(st, req.Checksum)
-	if v == nil {
+	if err != nil {
 		return err
 	}
 	defer c.index.release(v)
@@ -290,7 +402,7 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 	}
 	for len(rest) > 0 {
 		n := c.limit.piece(min(len(rest), serveBufferSize))
-		if err := c.limit.wait(ctx, n); err != nil {
+		if err := c.limit.waitFor(ctx, c.flow, n); err != nil {
 			return errReset{wire.StreamStopping}
 		}
 		if err := c.write(st, rest[:n]); err != nil {
@@ -299,71 +411,4 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 		rest = rest[n:]
 	}
 	return nil
-}
-
-// sendRange sends exactly the bytes asked for, or resets the stream.
-func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wire.RangeRequest) error {
-	v, err := c.held(st, req.Checksum)
-	if v == nil {
-		return err
-	}
-	defer c.index.release(v)
-	if req.Offset+req.Length > v.offer.Size {
-		return c.refuse(st, wire.StatusOutOfRange, fmt.Sprintf("the file has %d bytes", v.offer.Size))
-	}
-	c.server.ranges.Add(1)
-	defer c.server.ranges.Add(-1)
-	if err := c.write(st, wire.Header{Status: wire.StatusOK, Length: uint64(req.Length)}.Append(nil)); err != nil {
-		return err
-	}
-	for offset, end := req.Offset, req.Offset+req.Length; offset < end; {
-		n, err := c.sendPiece(ctx, st, v, offset, end)
-		if err != nil {
-			return err
-		}
-		offset += n
-	}
-	return st.CloseWrite()
-}
-
-// sendPiece sends what fits into one buffer. The check behind the read makes
-// sure that the end of a range is never reached with bytes of another version.
-func (c *clientConn) sendPiece(ctx context.Context, st *transport.Stream, v *version, offset, end int64) (int64, error) {
-	select {
-	case c.buffers <- struct{}{}:
-		defer func() { <-c.buffers }()
-	case <-ctx.Done():
-		return 0, errReset{wire.StreamStopping}
-	case <-c.conn.Done():
-		return 0, c.conn.Err()
-	}
-	buf, err := c.serving.buffers.get(ctx)
-	if err != nil {
-		return 0, errReset{wire.StreamStopping}
-	}
-	defer c.serving.buffers.put(buf)
-	p := (*buf)[:min(int64(len(*buf)), end-offset)]
-	if _, err := v.file.ReadAt(p, offset); err != nil && !errors.Is(err, io.EOF) {
-		return 0, errReset{wire.StreamUnreadable}
-	}
-	if !v.isIntact() {
-		c.index.invalidate(v)
-		return 0, errReset{wire.StreamChanged}
-	}
-	next := offset + int64(len(p))
-	if f, ok := v.file.(readAheader); ok && next < end {
-		f.ReadAhead(next, min(int64(len(*buf)), end-next))
-	}
-	for rest := p; len(rest) > 0; {
-		n := c.limit.piece(len(rest))
-		if err := c.limit.wait(ctx, n); err != nil {
-			return 0, errReset{wire.StreamStopping}
-		}
-		if err := c.write(st, rest[:n]); err != nil {
-			return 0, err
-		}
-		c.server.sent.Add(int64(n))
-		rest = rest[n:]
-	}
-	return int64(len(p)), nil
 }

@@ -9,7 +9,7 @@ import (
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
 // [Unsteady], [Unreadable], [CacheFailed], [SmallBuffers], [Status],
-// [ServerFailed], [Stopping] or [Stopped].
+// [ServerFailed], [Panicked], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -47,6 +47,15 @@ type ServerFailed struct {
 	Err    error
 }
 
+// Panicked says that malcolm has a fault, that a client came upon it, and that its
+// connection was closed for it. The others go on.
+type Panicked struct {
+	Server, Client net.Addr
+	Value          string // of the panic, quoted and at most about 64 bytes
+	Count          int64  // with this one, since the start
+	Stack          []byte // where it happened
+}
+
 // Stopping says that nothing new is accepted and how many streams are still
 // being answered.
 type Stopping struct{ Ranges int }
@@ -74,6 +83,7 @@ func (s State) String() string { return stateNames[s] }
 type Status struct {
 	Indexing wire.Indexing // how far the hashing is, while Indexed is false
 	Indexed  bool
+	Panics   int64 // since the start; see [Panicked]
 	Servers  []VirtualStatus
 }
 
@@ -93,6 +103,7 @@ func (Unreadable) serveEvent()   {}
 func (CacheFailed) serveEvent()  {}
 func (SmallBuffers) serveEvent() {}
 func (ServerFailed) serveEvent() {}
+func (Panicked) serveEvent()     {}
 func (Stopping) serveEvent()     {}
 func (Stopped) serveEvent()      {}
 func (Status) serveEvent()       {}

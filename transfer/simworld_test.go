@@ -227,6 +227,18 @@ func (w *world) holders(files ...[]byte) (servers []*server) {
 	return servers
 }
 
+// total stops the server and returns how many bytes of its file it has sent.
+// What it has read may be more: of a reply that stalls, some is read again.
+func (s *server) total() (n int64) {
+	s.cancel()
+	<-s.done
+	all := serveEvents[Status](s)
+	for _, v := range all[len(all)-1].Servers {
+		n += v.Sent
+	}
+	return n
+}
+
 func targetsOf(servers ...*server) (targets []Target) {
 	for _, s := range servers {
 		targets = append(targets, s.targets...)
