@@ -30,7 +30,7 @@ func lie(s *server) func() int {
 	}
 }
 
-func TestLiar(t *testing.T) {
+func TestHostileLiar(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(10*chunk, 1)
 		servers := w.holders(data, data, data)

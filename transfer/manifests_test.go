@@ -80,7 +80,7 @@ func TestManifestIsHedged(t *testing.T) {
 }
 
 // A manifest that never comes costs its server the place, and the run ends.
-func TestManifestNeverComes(t *testing.T) {
+func TestHostileManifestNeverComes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
 			withoutInline(e)
@@ -156,7 +156,7 @@ var badManifests = []struct {
 	}), PeerLost, KindNetwork},
 }
 
-func TestBadManifests(t *testing.T) {
+func TestHostileManifests(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badManifests {
 		start := func(w *world) *evil {
@@ -202,7 +202,7 @@ func TestBadManifests(t *testing.T) {
 }
 
 // A wrong xxh3 list is told of once, and decides nothing.
-func TestListDiffers(t *testing.T) {
+func TestHostileList(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		e := w.evil(data, 0, func(e *evil) {

@@ -111,7 +111,7 @@ func wantTree(t *testing.T, dir string, want map[string]string) {
 }
 
 // A name that the protocol does not allow makes the offer malformed.
-func TestMalformedNames(t *testing.T) {
+func TestHostileMalformedNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", wire.MaxNameLen+1), "x\xff", "\xc0\xaf"} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(10, 1)

@@ -72,7 +72,7 @@ var badHellos = []struct {
 
 // Whatever a server replies to hello that is no offer, it is named and out,
 // and does not keep the others from deciding.
-func TestBadOffers(t *testing.T) {
+func TestHostileOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badHellos {
 		t.Run(test.name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestBadOffers(t *testing.T) {
 
 // A server alone that offers no bytes under any checksum must not make an
 // empty file of that checksum, whoever asked for it.
-func TestEmptyFileOfAnotherChecksum(t *testing.T) {
+func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			e := w.evil(file(chunk, 1), 0, func(e *evil) { e.offer.Size, e.offer.ManifestLen = 0, 0 })
@@ -114,7 +114,7 @@ func TestEmptyFileOfAnotherChecksum(t *testing.T) {
 
 // With a checksum asked for, one server's false size can win the vote; what it
 // cannot do is to have a file of that size believed.
-func TestFalseSize(t *testing.T) {
+func TestHostileSizeOfAChecksum(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, size := range []int64{3*chunk - 1, 3*chunk + 1, chunk} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -215,7 +215,7 @@ var badRanges = []struct {
 
 // What a server may not reply to a request for a range puts it out; the others
 // do its work.
-func TestBadRanges(t *testing.T) {
+func TestHostileRanges(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badRanges {
 		start := func(w *world) *evil {

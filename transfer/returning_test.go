@@ -97,7 +97,7 @@ func restart(s *server, change func(s *server)) {
 	}()
 }
 
-func TestServerComesBackAsAnother(t *testing.T) {
+func TestHostileReturn(t *testing.T) {
 	data := file(12*chunk, 1)
 	for _, test := range []struct {
 		name   string

@@ -114,7 +114,7 @@ func spoilt(p []byte) []byte {
 
 // The server that is the second on the last chunk lies. What it sent stays in
 // memory: not one wrong byte gets to the disk, and the slow first one ends it.
-func TestLiarIsTheSecond(t *testing.T) {
+func TestHostileSecondCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
 		c := newContest(t, data)

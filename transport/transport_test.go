@@ -161,7 +161,7 @@ func TestOpenStreamWaitsForTheLimit(t *testing.T) {
 	})
 }
 
-func TestServerOpensNoStream(t *testing.T) {
+func TestHostileServerStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, server := pair(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
