@@ -32,6 +32,7 @@ type serveCmd struct {
 	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
 	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
 	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	LimitFlags
 }
 
 // Help is what kong prints behind the flags.
@@ -73,6 +74,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Identity: identity,
 		Conns:    conns,
 		Limit:    int64(c.Limit),
+		Limits:   c.limits(),
 		Interval: c.Interval.Duration(),
 		Events:   watchers.event,
 	})
@@ -256,6 +258,11 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.warn("%s", smallBuffers(e))
 	case transfer.ServerFailed:
 		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
+	case transfer.Panicked:
+		v.warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
+		if os.Getenv("MALCOLM_DEBUG") != "" {
+			v.say("%q", e.Stack)
+		}
 	case transfer.Stopping:
 		if e.Ranges > 0 {
 			v.say("stopping: %s may finish within 5 seconds; ^C again stops at once", plural(e.Ranges, "request", "requests"))

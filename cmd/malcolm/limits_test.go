@@ -1,0 +1,102 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"malcolm/transfer"
+	"malcolm/transport"
+)
+
+func TestParseCount(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want Count
+		err  string // part of it; empty: none
+	}{
+		{"1", 1, ""},
+		{"1048576", maxCount, ""},
+		{"0", 0, "0 would be no limit"},
+		{"-1", 0, "negative"},
+		{"1048577", 0, "not a whole number"},
+		{"18446744073709551616", 0, "not a whole number"},
+		{"1.5", 0, "not a whole number"},
+		{"", 0, "not a whole number"},
+		{"inf", 0, "not a whole number"},
+		{"unlimited", 0, "not a whole number"},
+	} {
+		got, err := ParseCount(test.text)
+		if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("ParseCount(%q) = %d, %v, want %d, %q", test.text, got, err, test.want, test.err)
+		}
+	}
+}
+
+// Every limit is a flag of serve, with the default that transfer has.
+func TestHostileLimitsAreFlags(t *testing.T) {
+	c, err := parsed("serve", "-f", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := transfer.ServeLimits{
+		Clients: transport.DefaultMaxConns, ClientsPerAddr: transport.DefaultMaxConnsPerAddr, Streams: transport.DefaultMaxStreams,
+		Vain: transfer.DefaultVain, HandshakeRate: transport.DefaultHandshakeRate,
+		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: transfer.DefaultHelloTimeout,
+		RequestTimeout: transfer.DefaultRequestTimeout, StallTimeout: transfer.DefaultStallTimeout,
+		IdleTimeout: transfer.DefaultIdleTimeout, IndexingTimeout: transfer.DefaultIndexingTimeout,
+	}
+	if got := c.Serve.limits(); got != want {
+		t.Errorf("limits = %+v, want %+v", got, want)
+	}
+	flags, limits := reflect.TypeFor[LimitFlags](), reflect.ValueOf(want)
+	if flags.NumField() != limits.NumField() {
+		t.Errorf("%d flags for %d limits", flags.NumField(), limits.NumField())
+	}
+	for i := range limits.NumField() {
+		if limits.Field(i).IsZero() {
+			t.Errorf("%s has no default", limits.Type().Field(i).Name)
+		}
+	}
+	for i := range flags.NumField() {
+		if f := flags.Field(i); f.Tag.Get("group") != "Limits" {
+			t.Errorf("%s is not among the limits in --help", f.Name)
+		}
+	}
+}
+
+// 0 never means unlimited.
+func TestHostileLimitsAreNeverOff(t *testing.T) {
+	var model []*kong.Flag
+	for _, node := range kong.Must(new(cli), kong.Vars{"version": ""}).Model.Children {
+		for _, f := range node.Flags {
+			if f.Group != nil && f.Group.Key == "Limits" {
+				model = append(model, f)
+			}
+		}
+	}
+	flags := reflect.TypeFor[LimitFlags]()
+	if len(model) != flags.NumField() {
+		t.Fatalf("%d flags are limits, want %d", len(model), flags.NumField())
+	}
+	for i := range model {
+		name := "--" + model[i].Name
+		for _, value := range []string{"0", "-1", "inf", ""} {
+			if _, err := parsed("serve", "-f", "x", name+"="+value); err == nil {
+				t.Errorf("%s=%s is accepted", name, value)
+			}
+		}
+	}
+}
+
+func parsed(args ...string) (*cli, error) {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("malcolm"), kong.Vars{"version": ""})
+	if err != nil {
+		return nil, err
+	}
+	_, err = parser.Parse(args)
+	return &c, err
+}
