@@ -135,11 +135,7 @@ func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream
 		return err
 	}
 	for c.hasher.Remaining() > 0 {
-		n, err := g.fetchPiece(ctx, f, st, c)
-		if err == nil {
-			err = g.limit.wait(ctx, n)
-		}
-		if err != nil {
+		if err := g.fetchPiece(ctx, f, st, c); err != nil {
 			return g.interrupt(f, c, err)
 		}
 	}
@@ -187,39 +183,45 @@ func (g *getting) interrupt(f *fetch, c *partial, err error) error {
 	return err
 }
 
-// fetchPiece waits until the stream has bytes, and only then holds a buffer.
-func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, c *partial) (int, error) {
+// fetchPiece waits until the stream has bytes, and then until they may be taken,
+// and only then holds a buffer.
+func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream, c *partial) error {
 	f.waiting.Store(true)
 	var one [1]byte
 	if _, err := st.Peek(one[:]); err != nil {
-		return 0, g.replyError(err)
+		return g.replyError(err)
 	}
 	f.waiting.Store(false)
 	f.heard.Store(time.Now().UnixNano())
+	paid := g.limit.piece(int(min(pieceSize, c.hasher.Remaining())))
+	if err := g.limit.wait(ctx, paid); err != nil {
+		return err
+	}
+	n := 0
+	defer func() { g.limit.give(paid - n) }()
 	buf, err := g.pieces.get(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer g.pieces.put(buf)
-	want := min(int64(len(*buf)), c.hasher.Remaining())
-	n, err := st.Read((*buf)[:g.limit.piece(int(want))])
+	n, err = st.Read((*buf)[:paid])
 	if n == 0 && err != nil {
-		return 0, g.replyError(err)
+		return g.replyError(err)
 	}
 	f.arrived.Add(int64(n))
 	p := (*buf)[:n]
 	if c.claim != nil {
 		if err := c.claim.WriteAt(p, c.at); err != nil {
-			return 0, err
+			return err
 		}
 	} else {
 		c.copy = append(c.copy, p...)
 	}
 	if _, err := c.hasher.Write(p); err != nil {
-		return 0, err
+		return err
 	}
 	c.at += int64(n)
-	return n, nil
+	return nil
 }
 
 // isEnd reports whether a reply ended before it was whole.
