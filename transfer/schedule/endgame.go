@@ -199,14 +199,17 @@ func (e *endgame) finish(v *server) float64 {
 
 // finishRange is the same for one range, which shares the server's rate evenly
 // with the others.
-func (e *endgame) finishRange(r *rangeState) float64 {
+func (e *endgame) finishRange(r *rangeState) float64 { return e.finishBytes(r, r.owed) }
+
+// finishBytes is the same for the next bytes that a range owes.
+func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 	finish := e.finish(r.by)
 	if finish == 0 || math.IsInf(finish, 1) {
 		return finish
 	}
 	var bytes int64
 	for _, other := range r.by.ranges {
-		bytes += min(other.owed, r.owed)
+		bytes += min(other.owed, owed)
 	}
 	return float64(bytes) / r.by.rate.Rate()
 }
@@ -269,52 +272,77 @@ func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
 	return count, both(count)
 }
 
-// second has the last open chunk of a range fetched a second time by the thief
-// that would finish it soonest, unless a busy server would sooner.
+// second has the last open chunk of a range fetched a second time, if there is a
+// thief for it.
 func (e *endgame) second(r *rangeState) bool {
 	chunk := e.lastOpen(r)
-	length, finish := e.length(chunk), e.finishRange(r)
-	best := -1
+	if e.waits(chunk, r.by, e.queue.o) {
+		return false
+	}
+	best, cost := e.copier(r, chunk, r.owed)
+	if best < 0 {
+		return false
+	}
+	e.copy(r, chunk, best, cost)
+	return true
+}
+
+// copier returns the thief that should fetch a chunk a second time, of which a
+// range owes so many bytes, and what that will probably cost: the thief that
+// would finish it soonest, unless a busy server would sooner; -1: none should.
+func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost int64) {
+	length, first := e.length(chunk), e.finishBytes(r, owed)
+	best = -1
 	for i, t := range e.idle {
-		if t.server == r.by || e.inVain(t, r.by) || !t.pays(t.finish(length), finish) {
+		if t.server == r.by || e.inVain(t, r.by) || !t.pays(t.finish(length), first) {
 			continue
 		}
 		if best < 0 || t.before(e.idle[best], length) {
 			best = i
 		}
 	}
-	if best < 0 || e.busyFinish(r.by, length) < e.idle[best].finish(length) {
-		return false
+	if best < 0 {
+		return -1, 0
 	}
-	cost := e.cost(r, length, e.idle[best].finish(length))
-	if !e.maySecond(length, cost) {
-		return false
+	finish := e.idle[best].finish(length)
+	cost = costOf(length, owed, first, finish)
+	if e.busyFinish(r.by, length) < finish || !e.maySecond(length, cost) {
+		return -1, 0
 	}
+	return best, cost
+}
+
+// copy has a chunk of a range fetched a second time by an idle server.
+func (e *endgame) copy(r *rangeState, chunk, thief int, cost int64) {
 	e.chunks[chunk] = twice
-	e.seconds += length
+	e.seconds += e.length(chunk)
 	e.waste += cost
-	second := e.hand(e.idle[best].server, Range{First: chunk, Count: 1, Second: true})
+	second := e.hand(e.idle[thief].server, Range{First: chunk, Count: 1, Second: true})
 	second.cost = cost
 	if r.by.silent(e.now) {
 		second.before = e.bytesOf(r, chunk)
 	}
 	r.rival, second.rival = second, r
-	return true
 }
 
 // cost returns how many bytes a second copy of the last chunk of a range will
-// probably waste, if it is there in so many seconds: those that the first has
-// by then when that is much slower, and all of the second when it is not. What
-// a silent server has sent is lost anyway.
+// probably waste, if it is there in so many seconds.
 func (e *endgame) cost(r *rangeState, length int64, finish float64) int64 {
-	first := e.finishRange(r)
+	return costOf(length, r.owed, e.finishRange(r), finish)
+}
+
+// costOf returns how many bytes a second copy of a chunk will probably waste, of
+// which the first still owes so many, when first and second are there in so many
+// seconds: those that the first has by then when that is much slower, and all of
+// the second when it is not. What a silent server has sent is lost anyway.
+func costOf(length, owed int64, first, second float64) int64 {
 	if math.IsInf(first, 1) {
 		return 0
 	}
-	if surely*finish > first {
+	if surely*second > first {
 		return length
 	}
-	return min(length, max(0, length-int64(float64(r.owed)*(1-finish/first))))
+	return min(length, max(0, length-int64(float64(owed)*(1-second/first))))
 }
 
 // maySecond reports whether the bounds allow a second copy of so many bytes,

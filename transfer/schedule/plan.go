@@ -26,13 +26,22 @@ type Shrink struct{ ID, Count int }
 func (s *Schedule) Plan(now time.Time) Actions {
 	a := Actions{Cancel: s.useless(now), Shrink: s.overlong(now)}
 	o := s.survey(now)
+	s.rounds(&a, o)
+	if s.front(&a, o) {
+		o = s.survey(now)
+		s.rounds(&a, o)
+	}
+	s.endgame(&a, o)
+	return a
+}
+
+// rounds hands out what is in the queue.
+func (s *Schedule) rounds(a *Actions, o outlook) {
 	a.Fetch = s.round(a.Fetch, o, idleServers)
 	for given := -1; given < len(a.Fetch); {
 		given = len(a.Fetch)
 		a.Fetch = s.round(a.Fetch, o, allServers)
 	}
-	s.endgame(&a, o)
-	return a
 }
 
 // Who takes part in a round.

@@ -21,6 +21,8 @@ type model struct {
 	now    time.Time
 
 	connections int // the most at any server
+	ordered     bool
+	front, edge int // of the window, if there is one
 }
 
 func drawModel(t *rapid.T) *model {
@@ -35,6 +37,7 @@ func drawModel(t *rapid.T) *model {
 		cfg.Size = int64(chunks-1)*cfg.ChunkSize + rapid.Int64Range(1, cfg.ChunkSize).Draw(t, "last chunk")
 	}
 	return &model{
+		ordered:  rapid.Bool().Draw(t, "a window"),
 		Schedule: New(cfg), known: make([]bool, chunks), holder: make([][]int, chunks), good: make([]bool, chunks),
 		told: make(map[int]bool), now: time.Unix(1_000_000_000, 0),
 	}
@@ -59,6 +62,9 @@ func (m *model) plan(t *rapid.T) Actions {
 			t.Fatalf("%+v is %d bytes long", r, n)
 		}
 		for c := r.First; c < r.First+r.Count; c++ {
+			if m.ordered && c >= m.edge {
+				t.Fatalf("%+v is outside of the window, which ends at %d", r, m.edge)
+			}
 			if !m.known[c] || m.good[c] || len(m.holder[c]) > 1 || r.Second != (len(m.holder[c]) == 1) {
 				t.Fatalf("%+v: chunk %d: known %v, good %v, in ranges %d", r, c, m.known[c], m.good[c], m.holder[c])
 			}
@@ -150,6 +156,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 				finish = max(finish, float64(v.owed-length)/own)
 			}
 			gain, what = max(gain, all-finish), "a tail"
+		case m.ordered && m.edge < m.cfg.Chunks && c != m.front && !v.silent(m.now): // it has time
 		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, e.cost(r, length, finish)) && e.busyFinish(v, length) >= finish:
 			gain, what = max(gain, e.finishRange(r)-finish), "a second copy"
 		}
@@ -292,6 +299,18 @@ func (m *model) recountSeconds(t *rapid.T) {
 	}
 }
 
+// slide moves the window to the first chunk that is not good, or begins it.
+func (m *model) slide(length int) {
+	for m.front < m.cfg.Chunks && m.good[m.front] {
+		m.front++
+	}
+	for c := m.front; c < min(m.front+length, m.cfg.Chunks); c++ {
+		m.known[c] = true
+	}
+	m.edge = max(m.edge, min(m.front+length, m.cfg.Chunks))
+	m.Window(m.front, m.front+length)
+}
+
 // drain goes on with a new server that does all it is asked for, until every
 // chunk that was ever missing is good. The others are silent: their ranges end
 // when they are cancelled, when their server has left, and when their bytes
@@ -307,12 +326,15 @@ func (m *model) drain(t *rapid.T) {
 				m.end(i)
 			}
 		}
+		if m.ordered {
+			m.slide(64)
+		}
 		m.plan(t)
 		m.recount(t)
-		if m.queued == 0 && len(m.open) == 0 {
+		if m.queued == 0 && len(m.open) == 0 && (!m.ordered || m.Done()) {
 			break
 		}
-		if round > 2000 {
+		if round > 2000+100*m.cfg.Chunks { // servers that are silent are tried with chunk after chunk
 			m.dump(t)
 			t.Fatalf("still %d bytes in the queue and %d ranges under way", m.queued, len(m.open))
 		}
@@ -333,7 +355,16 @@ func (m *model) actions() map[string]func(*rapid.T) {
 	server := rapid.IntRange(0, 8)
 	rtt := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second})
 	return map[string]func(*rapid.T){
+		"slide": func(t *rapid.T) {
+			if !m.ordered {
+				t.Skip("no window")
+			}
+			m.slide(rapid.IntRange(1, 100).Draw(t, "window"))
+		},
 		"add": func(t *rapid.T) {
+			if m.ordered {
+				t.Skip("a window")
+			}
 			first := m.drawChunk(t)
 			for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Chunks); c++ {
 				m.Add(c)

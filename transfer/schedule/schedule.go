@@ -51,6 +51,9 @@
 //     exception: a second copy from a silent server gives way to another. What
 //     that costs makes the silence that the server is allowed twice as long,
 //     until a range of it arrives whole.
+//
+// Where the chunks are wanted in order there is a window: see
+// [Schedule.Window] and the head of its file.
 package schedule
 
 import (
@@ -153,6 +156,7 @@ type Schedule struct {
 	order   []*server // in the order in which they joined
 	turn    int       // where the next round begins, in order
 	lastID  int
+	window  slidingWindow
 
 	// Bytes that arrived.
 	tally      tally

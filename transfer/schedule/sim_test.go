@@ -59,6 +59,8 @@ type sim struct {
 	known    []bool // the server has joined and not left
 	held     []int  // by chunk: ranges that have it
 	good     []bool
+	window   int              // chunks that may be asked for from the front on; 0: all
+	front    int              // the first chunk that is not good
 	arrived  []int64          // by server, since the last sample
 	sharing  []int            // by server: ranges that bytes come on
 	came     float64          // bytes of ranges
@@ -75,14 +77,22 @@ func (m *sim) clock() time.Time { return simEpoch.Add(m.now) }
 
 // run simulates a transfer to its end.
 func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
+	return runWindow(t, cfg, servers, 0)
+}
+
+// runWindow simulates one whose chunks are taken in order, and at once, from a
+// window of so many; 0: without a window.
+func runWindow(t *testing.T, cfg schedule.Config, servers []simServer, window int) *sim {
 	m := &sim{
 		t: t, cfg: cfg, servers: servers, s: schedule.New(cfg), failing: make([]int, len(servers)),
 		known: make([]bool, len(servers)), held: make([]int, cfg.Chunks), good: make([]bool, cfg.Chunks),
 		arrived: make([]int64, len(servers)), sharing: make([]int, len(servers)),
-		edges: edges(servers), state: make([]simState, len(servers)),
+		edges: edges(servers), state: make([]simState, len(servers)), window: window,
 	}
 	for c := range cfg.Chunks {
-		m.s.Add(c)
+		if window == 0 {
+			m.s.Add(c)
+		}
 	}
 	for tick := time.Duration(0); !m.s.Done(); {
 		m.changeServers()
@@ -152,6 +162,12 @@ func (m *sim) tick() {
 }
 
 func (m *sim) plan() {
+	if m.window > 0 {
+		for m.front < m.cfg.Chunks && m.good[m.front] {
+			m.front++
+		}
+		m.s.Window(m.front, m.front+m.window)
+	}
 	a := m.s.Plan(m.clock())
 	m.met.cancelled += len(a.Cancel)
 	m.met.shrunk += len(a.Shrink)
@@ -163,6 +179,9 @@ func (m *sim) plan() {
 		m.shrink(k)
 	}
 	for _, f := range a.Fetch {
+		if m.window > 0 && f.First+f.Count > m.front+m.window {
+			m.t.Fatalf("at %v: %+v is outside of the window from %d on", m.now, f, m.front)
+		}
 		for c := f.First; c < f.First+f.Count; c++ {
 			if m.held[c]++; m.good[c] || f.Second != (m.held[c] == 2) || m.held[c] > 2 {
 				m.t.Fatalf("at %v: %+v: chunk %d: good %v, in the hands of %d", m.now, f, c, m.good[c], m.held[c])
