@@ -65,20 +65,28 @@ type ServeConfig struct {
 // not be read when it was hashed for the first time, or that no socket could be
 // used: a [*FileError] or a transport's.
 func Serve(ctx context.Context, cfg ServeConfig) error {
-	limits, err := cfg.Limits.orDefaults()
+	s, err := newServing(cfg)
 	if err != nil {
 		closeAll(cfg.Conns)
 		return err
 	}
-	s := &serving{
+	return s.run(ctx)
+}
+
+// newServing prepares a run.
+func newServing(cfg ServeConfig) (*serving, error) {
+	limits, err := cfg.Limits.orDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &serving{
 		cfg:     cfg,
 		limits:  limits,
 		limit:   newLimiter(cfg.Limit),
 		buffers: newSharedPool(serveBuffers, serveBufferSize),
 		door:    doorman{token: cfg.Token},
 		events:  make(chan ServeEvent, 16),
-	}
-	return s.run(ctx)
+	}, nil
 }
 
 // serving is one run of Serve.

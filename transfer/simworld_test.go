@@ -151,13 +151,14 @@ type server struct {
 	done    chan struct{} // closed when Serve has returned
 	err     error         // what it returned; of one that was killed, nothing
 
-	mu     sync.Mutex
-	events []ServeEvent
+	mu      sync.Mutex
+	events  []ServeEvent
+	serving *serving // the process that runs
 }
 
 // serve starts a process that serves src on n ports under an identity of
-// testIDs. Of cfg, Name, Limit and Interval are used, and a Source that stands
-// in for src.
+// testIDs. Of cfg, Name, Limit, Limits and Interval are used, and a Source that
+// stands in for src.
 func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
 	s.cfg.Identity = testIDs[id]
@@ -195,10 +196,15 @@ func (s *server) start() {
 	done := make(chan struct{})
 	s.mu.Lock()
 	s.cancel, s.done = cancel, done
+	run, err := newServing(cfg)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	s.serving = run
 	s.mu.Unlock()
 	go func() {
 		defer close(done)
-		err := Serve(ctx, cfg)
+		err := run.run(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.done == done {
@@ -283,6 +289,25 @@ func (w *world) get(cfg GetConfig) *outcome { return w.getUnder(context.Backgrou
 func (w *world) getUnder(ctx context.Context, cfg GetConfig) *outcome {
 	w.t.Helper()
 	return w.run(ctx, cfg, Get)
+}
+
+// watch runs [Get], and calls look with each progress of the fetching, in the
+// goroutine to which the loop's part of g belongs.
+func (w *world) watch(cfg GetConfig, look func(g *getting, p Progress)) *outcome {
+	w.t.Helper()
+	return w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
+		var g *getting
+		tell := cfg.Events
+		cfg.Events = func(e GetEvent) {
+			tell(e)
+			if p, ok := e.(Progress); ok && p.Phase == PhaseFetching && g.schedule != nil {
+				look(g, p)
+			}
+		}
+		g = newGetting(ctx, cfg)
+		err := g.run(ctx)
+		return g.finish(), err
+	})
 }
 
 // run runs do as a Get of this world.

@@ -1,0 +1,635 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go/quicvarint"
+
+	"malcolm/certs"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// raid connects to a server from an attacker's address, 10.66.0.host.
+func (w *world) raid(t Target, host byte, window int64) *transport.Conn {
+	w.t.Helper()
+	w.mu.Lock()
+	w.port++
+	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, host}), uint16(w.port))
+	w.mu.Unlock()
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port))
+	conn, err := transport.Dial(w.t.Context(), w.socket(net.UDPAddrFromAddrPort(from)), to, transport.DialOptions{
+		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close(0, "") })
+	return conn
+}
+
+// honest copies the file from the server while it is attacked, and logs its rate.
+func (s *server) honest(data []byte) *outcome {
+	s.w.t.Helper()
+	began := time.Now()
+	o := s.w.get(GetConfig{Targets: s.targets})
+	o.has("data.bin", data)
+	s.w.t.Logf("the honest client: %.2f MiB/s", float64(o.Size)/(1<<20)/time.Since(began).Seconds())
+	return o
+}
+
+// besieged starts a server that has hashed its file.
+func (w *world) besieged(data []byte, cfg ServeConfig) *server {
+	s := w.serve(newSource(data), 0, 1, cfg)
+	time.Sleep(time.Second)
+	return s
+}
+
+// wantClosed fails the test unless the server has closed a connection with a
+// code.
+func wantClosed(t *testing.T, conn *transport.Conn, code wire.CloseCode) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case <-conn.Done():
+	default:
+		t.Fatal("the connection lives on")
+	}
+	var peer *transport.PeerError
+	if err := conn.Err(); !errors.As(err, &peer) || peer.Kind != transport.PeerClosed || wire.CloseCode(peer.Code) != code {
+		t.Errorf("the connection ended with %v, want code %d of the server", err, code)
+	}
+}
+
+// open opens a stream and sends bytes that need not be a request.
+func open(t *testing.T, conn *transport.Conn, b []byte) (*transport.Stream, error) {
+	st, err := conn.OpenStream(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	st.Write(b)
+	return st, nil
+}
+
+func TestHostileIdleConnections(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const attackers = 40
+		data := file(8*chunk, 1)
+		s := w.besieged(data, ServeConfig{Limits: ServeLimits{IdleTimeout: time.Minute}})
+		before := runtime.NumGoroutine()
+		var silent, quiet []*transport.Conn
+		for range attackers {
+			silent = append(silent, w.raid(s.targets[0], 1, 0))
+			quiet = append(quiet, w.raid(s.targets[0], 2, 0))
+		}
+		for _, c := range quiet {
+			io.ReadAll(send(t, c, request(wire.Hello{})))
+		}
+		s.honest(data)
+		time.Sleep(DefaultHelloTimeout)
+		for _, c := range silent {
+			wantClosed(t, c, wire.CloseLimit)
+		}
+		time.Sleep(time.Minute - DefaultHelloTimeout + time.Second)
+		for _, c := range quiet {
+			wantClosed(t, c, wire.CloseLimit)
+		}
+		synctest.Wait()
+		if got := s.serving.virtual[0].clients.Load(); got != 0 {
+			t.Errorf("%d clients are left", got)
+		}
+		// What is left of each is its socket, which is the client's.
+		t.Logf("%d goroutines more than before", runtime.NumGoroutine()-before)
+	})
+}
+
+func TestHostileRequestsOfAByteAMinute(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(8*chunk, 1)
+		s := w.besieged(data, ServeConfig{})
+		conn := w.raid(s.targets[0], 1, 0)
+		var slow []*transport.Stream
+		for range transport.DefaultMaxStreams {
+			st, err := open(t, conn, request(wire.Hello{})[:1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			slow = append(slow, st)
+		}
+		began := time.Now()
+		s.honest(data)
+		for _, st := range slow {
+			_, err := io.Copy(io.Discard, st)
+			if got := streamCode(err); got != wire.StreamStalled {
+				t.Errorf("the stream ended with %v, want that it stalled", err)
+			}
+		}
+		if took := time.Since(began); took > DefaultRequestTimeout+time.Second {
+			t.Errorf("requests were waited for for %v", took)
+		}
+		synctest.Wait()
+		if got := s.serving.active.count(); got != 0 {
+			t.Errorf("%d requests are under way", got)
+		}
+	})
+}
+
+// Replies that nobody reads hold two large buffers a connection for a second, and
+// then none.
+func TestHostileRepliesNeverRead(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const conns = 10
+		data := file(16*chunk, 1)
+		s := w.besieged(data, ServeConfig{})
+		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
+		var streams []*transport.Stream
+		for range conns {
+			conn := w.raid(s.targets[0], 1, 64<<10)
+			for range transport.DefaultMaxStreams {
+				streams = append(streams, send(t, conn, ask))
+			}
+		}
+		time.Sleep(500 * time.Millisecond)
+		held := func() int {
+			p := s.serving.buffers
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return serveBuffers - p.free
+		}
+		if got := held(); got != conns*connBuffers {
+			t.Errorf("%d buffers are held at first, want %d", got, conns*connBuffers)
+		}
+		time.Sleep(2 * slowAfter)
+		if got := held(); got != 0 {
+			t.Errorf("%d buffers are held for replies that nobody reads", got)
+		}
+		s.honest(data)
+		// They have their turns, two at a time.
+		time.Sleep((transport.DefaultMaxStreams/connBuffers + 1) * (DefaultStallTimeout + 2*slowAfter))
+		synctest.Wait()
+		if got := s.serving.active.count(); got != 0 {
+			t.Errorf("%d replies are under way", got)
+		}
+		wantReset(t, streams[0], wire.StreamStalled, 0)
+		read := s.src.sent() - int64(len(data))
+		if most := int64(conns * transport.DefaultMaxStreams * (serveBufferSize + slowPiece*64)); read > most {
+			t.Errorf("%d bytes were read for them, want at most %d", read, most)
+		}
+	})
+}
+
+// A client that takes a byte now and then costs what it takes.
+func TestHostileRepliesReadByTheByte(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(16*chunk, 1)
+		s := w.besieged(data, ServeConfig{})
+		conn := w.raid(s.targets[0], 1, 64<<10)
+		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk}))
+		taken, piece := 0, make([]byte, 1<<10)
+		for range 600 {
+			n, err := io.ReadFull(st, piece)
+			if err != nil {
+				t.Fatal(err)
+			}
+			taken += n
+			time.Sleep(time.Second)
+		}
+		read := s.src.sent()
+		t.Logf("%d bytes were read from the file, and %d were taken", read, taken)
+		if most := int64(serveBufferSize + 4*taken); read > most {
+			t.Errorf("%d bytes were read from the file, and %d were taken", read, taken)
+		}
+		s.honest(data)
+	})
+}
+
+func TestHostileThousandsOfStreams(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(8*chunk, 1)
+		s := w.besieged(data, ServeConfig{})
+		conn := w.raid(s.targets[0], 1, 0)
+		var wg sync.WaitGroup
+		for range 3000 {
+			wg.Go(func() { open(t, conn, []byte{1}) })
+		}
+		time.Sleep(time.Second)
+		if got := s.serving.active.count(); got != transport.DefaultMaxStreams {
+			t.Errorf("%d requests are under way, want %d", got, transport.DefaultMaxStreams)
+		}
+		s.honest(data)
+		if got := s.serving.active.count(); got > transport.DefaultMaxStreams {
+			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
+		}
+		// None of them is ever whole.
+		time.Sleep(DefaultRequestTimeout * (DefaultVain/transport.DefaultMaxStreams + 2))
+		wantClosed(t, conn, wire.CloseLimit)
+		wg.Wait()
+	})
+}
+
+// A storm is a request that its client gives up at once.
+var storms = []struct {
+	name string
+	one  func(st *transport.Stream, ask []byte)
+}{
+	{"reset", func(st *transport.Stream, ask []byte) {
+		st.Write(ask[:len(ask)-1])
+		st.CancelWrite(uint64(wire.StreamCancelled))
+	}},
+	{"stop sending", func(st *transport.Stream, ask []byte) {
+		st.Write(ask)
+		st.CloseWrite()
+		st.CancelRead(uint64(wire.StreamCancelled))
+	}},
+	{"both", func(st *transport.Stream, ask []byte) {
+		st.Write(ask[:1])
+		st.CancelWrite(uint64(wire.StreamCancelled))
+		st.CancelRead(uint64(wire.StreamCancelled))
+	}},
+	{"reset without a byte", func(st *transport.Stream, _ []byte) {
+		st.CancelWrite(uint64(wire.StreamCancelled))
+		st.CancelRead(uint64(wire.StreamCancelled))
+	}},
+}
+
+func TestHostileStorms(t *testing.T) {
+	for _, storm := range storms {
+		t.Run(storm.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(16*chunk, 1)
+				s := w.besieged(data, ServeConfig{})
+				conn := w.raid(s.targets[0], 1, 0)
+				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
+				thrown := 0
+				for ; thrown < 5000; thrown++ {
+					st, err := conn.OpenStream(t.Context())
+					if err != nil {
+						break
+					}
+					storm.one(st, ask)
+					if got := s.serving.active.count(); got > transport.DefaultMaxStreams {
+						t.Fatalf("%d requests are under way", got)
+					}
+				}
+				wantClosed(t, conn, wire.CloseLimit)
+				if most := DefaultVain + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= DefaultVain {
+					t.Errorf("the connection was closed after %d, want %d to %d", thrown, DefaultVain, most)
+				}
+				read := s.src.sent()
+				t.Logf("%d requests, for which %d bytes of the file were read", thrown, read)
+				s.honest(data)
+			})
+		})
+	}
+}
+
+// heldUp is a source on a disk that does not answer.
+type heldUp struct {
+	*source
+	ready   chan struct{} // closed when the file is hashed
+	waiting chan struct{} // receives for each call that is held up
+}
+
+func (h *heldUp) Open() (File, error) { return h, nil }
+
+func (h *heldUp) Stat() (fs.FileInfo, error) {
+	select {
+	case <-h.ready:
+		h.waiting <- struct{}{}
+		<-h.released
+	default:
+	}
+	return h.source.Stat()
+}
+
+// While the work for a stream goes on, its client gets no other for it, even when
+// it has given the stream up.
+func TestHostileStormsOnAStalledDisk(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(2*chunk, 1)
+		h := &heldUp{source: newSource(data), ready: make(chan struct{}), waiting: make(chan struct{}, 1000)}
+		s := w.besieged(data, ServeConfig{Source: h})
+		defer h.release()
+		close(h.ready)
+		conn := w.raid(s.targets[0], 1, 0)
+		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 1})
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if st, err := open(t, conn, ask); err == nil {
+					st.CloseWrite()
+					st.CancelRead(uint64(wire.StreamCancelled))
+				}
+			})
+		}
+		time.Sleep(20 * time.Second)
+		if got := len(h.waiting); got != transport.DefaultMaxStreams {
+			t.Errorf("%d requests wait for the disk, want %d", got, transport.DefaultMaxStreams)
+		}
+		conn.Close(0, "")
+		wg.Wait()
+		h.release()
+	})
+}
+
+func TestHostileHellos(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(8*chunk, 1)
+		s := w.besieged(data, ServeConfig{})
+		conn := w.raid(s.targets[0], 1, 0)
+		n := 0
+		for ; n < 2000; n++ {
+			st, err := open(t, conn, request(wire.Hello{InlineManifest: true}))
+			if err != nil {
+				break
+			}
+			st.CloseWrite()
+			if _, err := io.ReadAll(st); err != nil {
+				break
+			}
+		}
+		if n != DefaultVain {
+			t.Errorf("%d hellos were answered, want %d", n, DefaultVain)
+		}
+		wantClosed(t, conn, wire.CloseLimit)
+		s.honest(data)
+	})
+}
+
+// While the file is hashed, one hello of a connection waits, and not for ever.
+func TestHostileHellosWhileIndexing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(2*chunk, 1))
+		src.indexing = func() error { src.block(); return nil }
+		s := w.serve(src, 0, 1, ServeConfig{Limits: ServeLimits{IndexingTimeout: time.Minute}})
+		conn := w.raid(s.targets[0], 1, 0)
+		began := time.Now()
+		var streams []*transport.Stream
+		for range transport.DefaultMaxStreams {
+			streams = append(streams, send(t, conn, request(wire.Hello{})))
+		}
+		var waited, busy int
+		for _, st := range streams {
+			h, err := wire.ReadHeader(st)
+			for err == nil && h.Status == wire.StatusIndexing {
+				waited++
+				io.CopyN(io.Discard, st, int64(h.Length))
+				h, err = wire.ReadHeader(st)
+			}
+			if err != nil || h.Status != wire.StatusBusy {
+				t.Errorf("reply = %v, %v, want that it is busy", h.Status, err)
+			}
+			busy++
+		}
+		if most := int(time.Minute/indexingEvery) + 1; busy != len(streams) || waited > most {
+			t.Errorf("%d busy, and %d words of indexing, want %d and at most %d", busy, waited, len(streams), most)
+		}
+		if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {
+			t.Errorf("a hello waited for %v, want a minute", took)
+		}
+	})
+}
+
+// varints is a request of a type with a body.
+func varints(kind uint64, sum []byte, fields ...uint64) []byte {
+	body := append([]byte{}, sum...)
+	for _, f := range fields {
+		body = quicvarint.Append(body, f)
+	}
+	b := quicvarint.Append(nil, kind)
+	return append(quicvarint.Append(b, uint64(len(body))), body...)
+}
+
+// Requests that nobody should send, and the statuses that they get; 0 is a
+// reset.
+func badRequests(sum [32]byte) map[string]struct {
+	ask    []byte
+	status wire.Status
+} {
+	type bad = struct {
+		ask    []byte
+		status wire.Status
+	}
+	const most = 1<<62 - 1
+	other := [32]byte{9}
+	return map[string]bad{
+		"no byte":                       {nil, 0},
+		"half":                          {request(wire.Hello{})[:2], 0},
+		"body of 2^62 bytes":            {varints(1, nil, most)[:1:1], 0},
+		"oversized":                     {append([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, make([]byte, 9000)...), wire.StatusMalformed},
+		"oversized by one":              {append([]byte{1, 0x50, 0x01}, make([]byte, 4097)...), wire.StatusMalformed},
+		"long form of a number":         {[]byte{0x40, 1, 3, 0, 0, 0}, wire.StatusMalformed},
+		"flags":                         {varints(1, nil, 2, 0, 0), wire.StatusMalformed},
+		"proof of one byte":             {varints(1, nil, 0, 0, 1, 0), wire.StatusMalformed},
+		"text":                          {[]byte("GET / HTTP/1.1\r\n\r\n"), wire.StatusMalformed},
+		"no bytes of a range":           {varints(3, sum[:], 0, 0), wire.StatusMalformed},
+		"offset outside":                {varints(3, sum[:], uint64(2*chunk), 1), wire.StatusOutOfRange},
+		"end outside":                   {varints(3, sum[:], uint64(2*chunk)-1, 2), wire.StatusOutOfRange},
+		"far outside":                   {varints(3, sum[:], wire.MaxFileSize-1, 1), wire.StatusOutOfRange},
+		"end beyond the largest file":   {varints(3, sum[:], wire.MaxFileSize, 1), wire.StatusMalformed},
+		"end that wraps":                {varints(3, sum[:], most, most), wire.StatusMalformed},
+		"end of 2^63":                   {varints(3, sum[:], most, 2), wire.StatusMalformed},
+		"range of a version not held":   {varints(3, other[:], 0, 1), wire.StatusChanged},
+		"manifest of another":           {request(wire.ManifestRequest{Checksum: other}), wire.StatusChanged},
+		"another file":                  {request(wire.Hello{Selector: "/etc/passwd"}), wire.StatusNotFound},
+		"a file above":                  {request(wire.Hello{Selector: strings.Repeat("../", 300)}), wire.StatusNotFound},
+		"unknown type":                  {varints(99, nil, 0), wire.StatusUnsupported},
+		"unknown type of 2^62":          {varints(most, nil), wire.StatusUnsupported},
+		"bytes behind it":               {append(request(wire.Hello{}), 0), wire.StatusMalformed},
+		"selector longer than its body": {varints(1, nil, 0, 1000, 0), wire.StatusMalformed},
+	}
+}
+
+func TestHostileRequests(t *testing.T) {
+	data := file(2*chunk, 1)
+	for name, bad := range badRequests(checksum(data)) {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				s := w.besieged(data, ServeConfig{})
+				conn := w.raid(s.targets[0], 1, 0)
+				n := 0
+				for ; n < 2000; n++ {
+					st, err := open(t, conn, bad.ask)
+					if err != nil {
+						break
+					}
+					st.CloseWrite()
+					reply, err := io.ReadAll(st)
+					if conn.Err() != nil {
+						break
+					}
+					if got := replyStatus(t, reply, err); got != bad.status {
+						t.Fatalf("reply = %x, %v, want %v", reply, err, bad.status)
+					}
+					if len(reply) > wire.MaxTextLen+8 {
+						t.Fatalf("a refusal of %d bytes", len(reply))
+					}
+				}
+				wantClosed(t, conn, wire.CloseLimit)
+				if n > DefaultVain+1 {
+					t.Errorf("%d were answered, want at most %d", n, DefaultVain)
+				}
+				if got := s.src.sent(); got != 0 {
+					t.Errorf("%d bytes of the file were read", got)
+				}
+				s.honest(data)
+			})
+		})
+	}
+}
+
+// replyStatus returns the status of a refusal, 0 for a reset for a broken
+// request.
+func replyStatus(t *testing.T, reply []byte, err error) wire.Status {
+	t.Helper()
+	if err != nil {
+		if got := streamCode(err); got != wire.StreamProtocol {
+			t.Fatalf("the stream ended with %v, want that the request was broken", err)
+		}
+		return 0
+	}
+	status, _, err := quicvarint.Parse(reply)
+	if err != nil || status == uint64(wire.StatusOK) {
+		t.Fatalf("reply = %x, %v, want a refusal", reply, err)
+	}
+	return wire.Status(status)
+}
+
+// A fault of ours ends the connection that came upon it.
+func TestHostilePanics(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(8*chunk, 1)
+		s := w.besieged(data, ServeConfig{Interval: time.Second})
+		const trap = 12345
+		s.src.onRange(func(p []byte, off int64) error {
+			if off == trap {
+				panic("a fault\x1b[31m" + strings.Repeat("!", 1000))
+			}
+			return nil
+		})
+		const panics = 3
+		for range panics {
+			conn := w.raid(s.targets[0], 1, 0)
+			send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Offset: trap, Length: 1}))
+			time.Sleep(time.Second)
+			wantClosed(t, conn, wire.CloseInternal)
+		}
+		s.honest(data)
+		told := serveEvents[Panicked](s)
+		if len(told) != panics || told[panics-1].Count != panics {
+			t.Fatalf("%d were told, want %d: %+v", len(told), panics, told)
+		}
+		if v := told[0].Value; !strings.HasPrefix(v, `"a fault\x1b[31m`) || len(v) > 100 {
+			t.Errorf("value = %s, want it quoted and short", v)
+		}
+		if !strings.Contains(told[0].Client.String(), "10.66.0.1:") || len(told[0].Stack) == 0 {
+			t.Errorf("client %v, stack of %d bytes", told[0].Client, len(told[0].Stack))
+		}
+		all := serveEvents[Status](s)
+		if st := all[len(all)-1]; st.Panics != panics {
+			t.Errorf("%d are counted", st.Panics)
+		}
+		synctest.Wait()
+		if got := s.serving.active.count(); got != 0 {
+			t.Errorf("%d requests are under way behind them", got)
+		}
+	})
+}
+
+// An address gets no more of a limited rate for having more connections and
+// streams than another.
+func TestHostileShareOfALimitedRate(t *testing.T) {
+	for _, test := range []struct{ addresses, conns int }{{1, 1}, {1, 2}, {1, 8}, {3, 2}} {
+		t.Run(fmt.Sprintf("%d addresses, %d connections of each", test.addresses, test.conns), func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				const rate = 512 << 10
+				data := file(32*chunk, 1)
+				s := w.besieged(data, ServeConfig{Limit: rate})
+				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 32 * chunk})
+				for host := range test.addresses {
+					for range test.conns {
+						conn := w.raid(s.targets[0], byte(1+host), 0)
+						for range 100 / test.conns {
+							st, err := conn.OpenStream(t.Context())
+							if err != nil {
+								t.Fatal(err)
+							}
+							st.Write(ask)
+							st.CloseWrite()
+							go io.Copy(io.Discard, st)
+							if test.conns == 1 && s.serving.active.count() >= transport.DefaultMaxStreams-1 {
+								break
+							}
+						}
+					}
+				}
+				time.Sleep(time.Second) // they are under way
+				begun := time.Now()
+				o := s.honest(data)
+				share := float64(o.Size) / time.Since(begun).Seconds() / rate
+				want := 1 / float64(1+test.addresses)
+				t.Logf("the honest client got %.3f of the rate, an even share is %.3f", share, want)
+				if share < 0.9*want {
+					t.Errorf("the honest client got %.3f of the rate, want %.3f", share, want)
+				}
+			})
+		})
+	}
+}
+
+// The places for what is sent are shared by addresses, too.
+func TestHostileShareOfTheBuffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 16
+		p := newSharedPool(n, 8)
+		attacker, honest := netip.AddrFrom4([4]byte{1}), netip.AddrFrom4([4]byte{2})
+		ctx := t.Context()
+		given := make(chan *[]byte, 100)
+		for range 100 {
+			go func() {
+				if b, err := p.get(ctx, attacker); err == nil {
+					given <- b
+				}
+			}()
+		}
+		synctest.Wait()
+		if got := len(given); got != n/2 {
+			t.Errorf("one address holds %d of %d buffers, want half", got, n)
+		}
+		var mine []*[]byte
+		for range n / 4 {
+			b, err := p.get(ctx, honest) // at once: else the bubble is stuck
+			if err != nil {
+				t.Fatal(err)
+			}
+			mine = append(mine, b)
+		}
+		// What the attacker gives back goes to the address with fewer.
+		waits := make(chan *[]byte, 1)
+		go func() {
+			b, _ := p.get(ctx, honest)
+			waits <- b
+		}()
+		synctest.Wait()
+		had := len(given)
+		p.put(attacker, <-given)
+		synctest.Wait()
+		if len(waits) != 1 || len(given) > had {
+			t.Errorf("the buffer went to the address with more")
+		}
+		for _, b := range append(mine, <-waits) {
+			p.put(honest, b)
+		}
+	})
+}
