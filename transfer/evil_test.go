@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
@@ -25,6 +26,9 @@ type evil struct {
 	manifest wire.Manifest
 	streams  int64 // that a client may have open; 0: the default
 
+	onTLS      func(c *tls.Config) // once, before it listens
+	onPackets  func(c net.PacketConn) net.PacketConn
+	onConn     func(c *transport.Conn)           // once its handshake is complete
 	onStream   func(st *transport.Stream) bool   // before the request is read; true: that was all
 	onHello    func(st *transport.Stream, n int) // n is 0 for the first one
 	onManifest func(st *transport.Stream)
@@ -52,12 +56,18 @@ func (w *world) evil(data []byte, id int, prepare func(e *evil)) *evil {
 	if prepare != nil {
 		prepare(e)
 	}
-	tls, err := testIDs[id].ServerTLS(time.Now(), wire.ALPN)
+	conf, err := testIDs[id].ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	addr := netip.AddrPortFrom(netip.MustParseAddr(e.target.Host), e.target.Port)
-	l, err := transport.Listen(w.socket(net.UDPAddrFromAddrPort(addr)), transport.ListenOptions{TLS: tls, MaxStreams: e.streams})
+	if e.onTLS != nil {
+		e.onTLS(conf)
+	}
+	socket := w.socket(net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(e.target.Host), e.target.Port)))
+	if e.onPackets != nil {
+		socket = e.onPackets(socket)
+	}
+	l, err := transport.Listen(socket, transport.ListenOptions{TLS: conf, MaxStreams: e.streams})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -78,6 +88,9 @@ func (e *evil) run(l *transport.Listener) {
 		}
 		wg.Go(func() {
 			defer conn.Close(uint64(wire.CloseDone), "")
+			if e.onConn != nil {
+				e.onConn(conn)
+			}
 			for {
 				st, err := conn.AcceptStream(e.ctx)
 				if err != nil {

@@ -30,12 +30,17 @@ const (
 	limitedWindow = 20
 	// minStreamWindow is the smallest such window, in bytes.
 	minStreamWindow = 32 << 10
+	// indexingRate is how often a second a server may say that it is indexing,
+	// and indexingSpare how often besides: what was held up comes all at once.
+	indexingRate  = 4
+	indexingSpare = 16
 )
 
 var (
 	errDuplicate  = errors.New("is the same server as another one")
 	errNoAnswer   = errors.New("no answer")
 	errImpatient  = errors.New("is still indexing")
+	errTalkative  = errors.New("says too often that it is indexing")
 	errNoSuchHost = errors.New("host has no address")
 )
 
@@ -308,8 +313,8 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 	if err := ask(st, wire.Hello{InlineManifest: true, Proof: ours}, deadline); err != nil {
 		return offer, m, g.replyError(err)
 	}
-	patience := time.Now().Add(g.cfg.Patience)
-	for {
+	asked := time.Now()
+	for words := 1; ; words++ {
 		st.SetReadDeadline(deadline)
 		h, err := wire.ReadHeader(st)
 		if err != nil {
@@ -322,11 +327,14 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 				return offer, m, g.replyError(err)
 			}
 			indexing(i)
-			now := time.Now()
-			if !now.Before(patience) {
+			waited := time.Since(asked)
+			if waited >= g.cfg.Patience {
 				return offer, m, &TimeoutError{After: g.cfg.Patience, Err: errImpatient}
 			}
-			deadline = now.Add(g.cfg.ConnectTimeout)
+			if words > indexingSpare+int(waited.Seconds()*indexingRate) {
+				return offer, m, &ProtocolError{Err: errTalkative}
+			}
+			deadline = time.Now().Add(g.cfg.ConnectTimeout)
 		case wire.StatusOK:
 			return g.readOffer(st, h, check)
 		default:

@@ -17,6 +17,10 @@ const (
 	// hedgeTime is how long a manifest may make no progress before a second
 	// server is asked for it as well.
 	hedgeTime = 2 * time.Second
+	// slowManifest is how many bytes of a manifest a second are too few, once
+	// slowTime has passed, to wait for one server alone.
+	slowManifest = 16 << 10
+	slowTime     = 10 * time.Second
 	// manifestTime is how long a manifest may make no progress at all.
 	manifestTime = 20 * time.Second
 )
@@ -47,7 +51,7 @@ func (g *getting) readManifest(r io.Reader, offer wire.Offer) (wire.Manifest, er
 
 // obtainManifest takes the manifest that came with an offer, or asks for it:
 // the servers one after the other, in the order in which they answered, the
-// next as well whenever those asked make no progress.
+// next as well whenever those asked make no progress, or too little.
 func (g *getting) obtainManifest(ctx context.Context, t *clocks) error {
 	g.needed = true
 	if g.noteLeft(); g.fatal != nil {
@@ -77,7 +81,7 @@ func (g *getting) obtainManifest(ctx context.Context, t *clocks) error {
 		if g.source != nil {
 			return true
 		}
-		if last == nil || last.failed || last.idle() >= hedgeTime {
+		if last == nil || last.failed || last.behind() {
 			next()
 		}
 		return false
@@ -105,18 +109,25 @@ func (g *getting) dropInline() {
 
 // A manifestRequest is one server's being asked for the manifest.
 type manifestRequest struct {
+	asked    time.Time
+	arrived  atomic.Int64 // bytes
 	progress atomic.Int64 // when bytes last came, in nanoseconds since 1970
 	failed   bool         // loop
 }
 
-func (r *manifestRequest) idle() time.Duration {
-	return time.Since(time.Unix(0, r.progress.Load()))
+// behind reports whether another server should be asked as well.
+func (r *manifestRequest) behind() bool {
+	if time.Since(time.Unix(0, r.progress.Load())) >= hedgeTime {
+		return true
+	}
+	age := time.Since(r.asked)
+	return age >= slowTime && float64(r.arrived.Load()) < age.Seconds()*slowManifest
 }
 
 // requestManifest asks one server, beside the loop.
 func (g *getting) requestManifest(ctx context.Context, p *peer) *manifestRequest {
-	r := &manifestRequest{}
-	r.progress.Store(time.Now().UnixNano())
+	r := &manifestRequest{asked: time.Now()}
+	r.progress.Store(r.asked.UnixNano())
 	conn, offer := p.conns[0].conn, p.offer
 	g.wg.Go(func() {
 		m, err := g.askManifest(ctx, conn, offer, r)
@@ -134,7 +145,7 @@ func (g *getting) askManifest(ctx context.Context, conn *transport.Conn, offer w
 	if err := ask(st, wire.ManifestRequest{Checksum: offer.Checksum}, time.Now().Add(manifestTime)); err != nil {
 		return wire.Manifest{}, err
 	}
-	m, err := g.readManifest(&watchedReader{st: st, progress: &r.progress}, offer)
+	m, err := g.readManifest(&watchedReader{st: st, request: r}, offer)
 	if err != nil {
 		st.CancelRead(uint64(wire.StreamCancelled))
 	}
@@ -181,15 +192,16 @@ func blame(err error) PeerState {
 
 // A watchedReader notes when bytes come, and gives up when none do.
 type watchedReader struct {
-	st       *transport.Stream
-	progress *atomic.Int64
+	st      *transport.Stream
+	request *manifestRequest
 }
 
 func (w *watchedReader) Read(p []byte) (int, error) {
 	w.st.SetReadDeadline(time.Now().Add(manifestTime))
 	n, err := w.st.Read(p)
 	if n > 0 {
-		w.progress.Store(time.Now().UnixNano())
+		w.request.arrived.Add(int64(n))
+		w.request.progress.Store(time.Now().UnixNano())
 	}
 	if isTimeout(err) {
 		err = &TimeoutError{After: manifestTime, Err: errNoAnswer}

@@ -78,7 +78,8 @@
 //	0       ok           what was asked for, see below
 //	1       indexing     varint bytes hashed so far, varint bytes in all,
 //	                     each at most 2^44, the first at most the second; only
-//	                     in reply to hello; more frames follow, until an offer
+//	                     in reply to hello; more frames follow, at most 4 a
+//	                     second on average and 16 besides, until an offer
 //	                     or a status that ends the reply; both numbers may fall
 //	                     when the file changes while it is hashed
 //	2       changed      text: the version that is named is no longer held

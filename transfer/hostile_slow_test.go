@@ -1,0 +1,379 @@
+package transfer
+
+import (
+	"crypto/tls"
+	"errors"
+	"math"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/quicvarint"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// byteASecond sends bytes one by one, a second apart.
+func byteASecond(st *transport.Stream, p []byte) {
+	for i := range p {
+		time.Sleep(time.Second)
+		if _, err := st.Write(p[i : i+1]); err != nil {
+			return
+		}
+	}
+}
+
+// A server that sends one byte a second of anything does not keep the others
+// from delivering the file.
+func TestHostileByteASecond(t *testing.T) {
+	data := file(6*chunk+1, 1)
+	for _, test := range []struct {
+		name  string
+		slow  func(e *evil)
+		state PeerState
+		takes time.Duration // at most
+	}{
+		{"offer", func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) {
+				o := e.offer.Append(nil)
+				byteASecond(st, append(bareHeader(wire.StatusOK, uint64(len(o))), o...))
+			}
+		}, PeerNotReached, DefaultConnectTimeout + 2*time.Second},
+		{"manifest", func(e *evil) {
+			withoutInline(e)
+			e.onManifest = func(st *transport.Stream) {
+				byteASecond(st, append(bareHeader(wire.StatusOK, uint64(len(e.manifest.Bytes()))), e.manifest.Bytes()...))
+			}
+		}, PeerServing, slowTime + 2*time.Second},
+		{"ranges", func(e *evil) {
+			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+				header(st, r)
+				byteASecond(st, e.data[r.Offset:r.Offset+r.Length])
+			}
+		}, PeerServing, 10 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := w.evil(data, 0, test.slow)
+				other := w.evil(data, 1, withoutInline)
+				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+				o := w.suffer(GetConfig{Targets: []Target{e.target, other.target}})
+				o.has("data.bin", data)
+				if o.Elapsed > test.takes {
+					t.Errorf("took %v, want at most %v", o.Elapsed, test.takes)
+				}
+				if r := o.report(e.target); r.State != test.state {
+					t.Errorf("report = %+v, want %s", r, test.state)
+				}
+			})
+		})
+	}
+}
+
+// Alone it goes on, and everybody can see how.
+func TestHostileByteASecondAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(100, 1)
+		e := w.evil(data, 0, func(e *evil) {
+			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+				header(st, r)
+				byteASecond(st, e.data[r.Offset:r.Offset+r.Length])
+			}
+		})
+		o := w.suffer(GetConfig{Targets: []Target{e.target}, Interval: time.Second})
+		o.has("data.bin", data)
+		seen := 0
+		for _, p := range events[Progress](o) {
+			if p.Phase == PhaseFetching && p.Servers[0].State == PeerServing && p.Good == 0 && p.Rate > 0.5 && p.Rate < 2 {
+				seen++
+			}
+		}
+		if seen < 90 || o.Elapsed < 100*time.Second {
+			t.Errorf("in %v the rate was told %d times, want every second", o.Elapsed, seen)
+		}
+	})
+}
+
+// A server that says that it is indexing, for ever: as often as it may, it is
+// waited for as long as patience has it; more often, it is out at once.
+func TestHostileIndexing(t *testing.T) {
+	const patience = 20 * time.Second
+	data := file(chunk, 1)
+	for _, test := range []struct {
+		name  string
+		every time.Duration
+		want  error
+		takes time.Duration
+	}{
+		{"as often as it may", time.Second / indexingRate, errImpatient, patience},
+		{"without a pause", 0, errTalkative, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := w.evil(data, 0, func(e *evil) {
+					e.onHello = func(st *transport.Stream, _ int) {
+						word := wire.Indexing{Done: 1, Total: wire.MaxFileSize}.Append(nil)
+						for range 1 << 20 {
+							b := bareHeader(wire.StatusIndexing, uint64(len(word)))
+							if _, err := st.Write(append(b, word...)); err != nil {
+								return
+							}
+							time.Sleep(test.every)
+						}
+					}
+				})
+				honest := w.holders(data)
+				o := w.suffer(GetConfig{Targets: append(targetsOf(honest...), e.target), Patience: patience})
+				o.has("data.bin", data)
+				named(t, o, e, PeerNotReached)
+				if r := o.report(e.target); !errors.Is(r.Err, test.want) {
+					t.Errorf("error = %v, want that it %v", r.Err, test.want)
+				}
+				if o.Elapsed < test.takes || o.Elapsed > test.takes+2*time.Second {
+					t.Errorf("took %v, want %v", o.Elapsed, test.takes)
+				}
+				if sent := e.sent(w); sent > 64<<10 {
+					t.Errorf("%d bytes came from it, want 64 KiB at most", sent)
+				}
+			})
+		})
+	}
+}
+
+// An initialsOnly lets nothing but Initial packets out, so that a handshake goes
+// on for ever: each is answered, none comes to its end.
+type initialsOnly struct {
+	net.PacketConn
+	let *atomic.Int64 // packets
+}
+
+func (c initialsOnly) WriteTo(b []byte, to net.Addr) (int, error) {
+	end := initialEnd(b)
+	if end == 0 {
+		return len(b), nil
+	}
+	c.let.Add(1)
+	if _, err := c.PacketConn.WriteTo(b[:end], to); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// initialEnd returns how long the Initial packet is with which a datagram
+// begins; 0 when it begins with another one (RFC 9000, section 17.2.2).
+func initialEnd(b []byte) int {
+	if len(b) < 7 || b[0]&0xf0 != 0xc0 {
+		return 0
+	}
+	at := 6 + int(b[5])
+	at += 1 + int(b[at])
+	for range 2 { // the token's length and token, and the packet's length
+		n, size, err := quicvarint.Parse(b[at:])
+		if err != nil {
+			return 0
+		}
+		at += size + int(n)
+	}
+	return min(at, len(b))
+}
+
+// A handshake that does not come to its end costs its server the vote, and
+// nobody else more than the time that an answer may take.
+func TestHostileHandshake(t *testing.T) {
+	data := file(chunk, 1)
+	for _, test := range []struct {
+		name    string
+		prepare func(e *evil, let *atomic.Int64)
+	}{
+		{"no answer to the hello of TLS", func(e *evil, let *atomic.Int64) {
+			e.onTLS = func(c *tls.Config) {
+				c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+					let.Add(1)
+					e.wait()
+					return nil, errors.New("too late")
+				}
+			}
+		}},
+		{"one part of it, again and again", func(e *evil, let *atomic.Int64) {
+			e.onPackets = func(c net.PacketConn) net.PacketConn { return initialsOnly{c, let} }
+		}},
+		{"a certificate without an end", func(e *evil, let *atomic.Int64) {
+			e.onTLS = func(c *tls.Config) {
+				let.Add(1)
+				for range 2000 {
+					c.Certificates[0].Certificate = append(c.Certificates[0].Certificate, c.Certificates[0].Certificate[0])
+				}
+			}
+		}},
+	} {
+		for honest, takes := range map[int]time.Duration{1: DefaultConnectTimeout, 2: time.Second} {
+			t.Run(test.name, func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *world) {
+					var let atomic.Int64
+					e := w.evil(data, 3, func(e *evil) { test.prepare(e, &let) })
+					servers := w.holders([][]byte{data, data}[:honest]...)
+					o := w.suffer(GetConfig{Targets: append(targetsOf(servers...), e.target)})
+					o.has("data.bin", data)
+					if r := o.report(e.target); r.State != PeerNotReached && honest == 1 || r.State == PeerServing {
+						t.Errorf("report = %+v, want not reached", r)
+					}
+					if o.Elapsed > takes+time.Second {
+						t.Errorf("took %v, want at most %v and a little", o.Elapsed, takes)
+					}
+					if let.Load() == 0 {
+						t.Error("the attack did not take place")
+					}
+				})
+			})
+		}
+	}
+}
+
+// A server that drops every connection once it has made its offer is dialled
+// less and less often, and is told of once.
+func TestHostileReconnects(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(chunk, 1)
+		var conn atomic.Pointer[transport.Conn]
+		e := w.evil(data, 0, func(e *evil) {
+			e.onConn = func(c *transport.Conn) { conn.Store(c) }
+			e.onHello = func(st *transport.Stream, _ int) {
+				e.sendOffer(st, e.offer)
+				time.Sleep(50 * time.Millisecond) // so that it arrives
+				conn.Load().Close(uint64(wire.CloseStopping), "")
+			}
+		})
+		patient := w.evil(data, 1, func(e *evil) {
+			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+				header(st, r)
+				trickle(st, e.data[r.Offset:r.Offset+r.Length], 20*time.Second)
+			}
+		})
+		o := w.suffer(GetConfig{Targets: []Target{e.target, patient.target}, Interval: 10 * time.Second})
+		o.has("data.bin", data)
+		named(t, o, e, PeerLost)
+		most := 10 + int64(o.Elapsed/(longestPause*3/4))
+		if n := e.hellos.Load(); n < most/2 || n > most {
+			t.Errorf("dialled %d times in %v, want about %d times", n, o.Elapsed, most)
+		}
+		if got := events[Lost](o); len(got) > 2 {
+			t.Errorf("lost = %+v, want once, and once before the vote", got)
+		}
+	})
+}
+
+// A server that comes back with something else than before is out.
+func TestHostileOfferAfterReconnect(t *testing.T) {
+	data := file(12*chunk, 1)
+	for _, test := range []struct {
+		name   string
+		change func(o *wire.Offer)
+		want   error
+	}{
+		{"checksum", func(o *wire.Offer) { o.Checksum[31] ^= 1 }, errOtherOffer},
+		{"size", func(o *wire.Offer) { o.Size++ }, errOtherOffer},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				var conn atomic.Pointer[transport.Conn]
+				e := w.evil(data, 0, func(e *evil) {
+					e.onConn = func(c *transport.Conn) { conn.Store(c) }
+					e.onRange = func(*transport.Stream, wire.RangeRequest) {
+						conn.Load().Close(uint64(wire.CloseInternal), "")
+					}
+					e.onHello = func(st *transport.Stream, n int) {
+						o := e.offer
+						if n > 0 {
+							o.ManifestLen = 0
+							test.change(&o)
+						}
+						e.sendOffer(st, o)
+					}
+				})
+				honest := w.holders(data)
+				slow(100<<10, honest...)
+				o := w.suffer(GetConfig{Targets: append(targetsOf(honest...), e.target)})
+				o.has("data.bin", data)
+				named(t, o, e, PeerChanged)
+				if r := o.report(e.target); r.Err != test.want || r.Bytes != 0 || e.ranges.Load() == 0 {
+					t.Errorf("report = %+v, want that it %v", r, test.want)
+				}
+			})
+		})
+	}
+}
+
+// nasty is a text that no terminal should get: it clears the screen, overwrites
+// the line, turns the direction, and rings.
+var nasty = strings.Repeat("\x1b[2J\x1b]0;x\a\r\n\u202e\u0085\x9b\xff", 40)
+
+// Whatever a server says while it closes, refuses or resets is told in a form
+// that is plain and short.
+func TestHostileReasons(t *testing.T) {
+	data := file(3*chunk, 1)
+	closing := func(e *evil) func(code uint64) {
+		var conn atomic.Pointer[transport.Conn]
+		e.onConn = func(c *transport.Conn) { conn.Store(c) }
+		return func(code uint64) { conn.Load().Close(code, nasty) }
+	}
+	for _, test := range []struct {
+		name string
+		bad  func(e *evil)
+	}{
+		{"closes in hello", func(e *evil) {
+			end := closing(e)
+			e.onHello = func(*transport.Stream, int) { end(quicvarint.Max) }
+		}},
+		{"closes in a range", func(e *evil) {
+			end := closing(e)
+			e.onRange = func(*transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
+		}},
+		{"refuses hello", func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
+		}},
+		{"denies", func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
+		}},
+		{"refuses a range", func(e *evil) {
+			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) {
+				st.Write(wire.AppendRefusal(nil, wire.Status(quicvarint.Max), nasty))
+			}
+		}},
+		{"refuses the manifest", func(e *evil) {
+			withoutInline(e)
+			e.onManifest = func(st *transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
+		}},
+		{"resets with a code that is none", func(e *evil) {
+			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := w.evil(data, 0, test.bad)
+				o := w.suffer(GetConfig{Targets: []Target{e.target}, Patience: time.Second})
+				errs := []error{o.err, o.report(e.target).Err}
+				for _, ev := range o.events {
+					switch ev := ev.GetEvent.(type) {
+					case NotReached:
+						errs = append(errs, ev.Err)
+					case Lost:
+						errs = append(errs, ev.Err)
+					case ManifestRefused:
+						errs = append(errs, ev.Err)
+					}
+				}
+				for _, err := range errs {
+					if text := err.Error(); strings.ContainsFunc(text, hidden) || strings.ContainsRune(text, '\uFFFD') || len(text) > 1200 {
+						t.Errorf("error = %q, want it plain and short", text)
+					}
+				}
+				if len(errs) < 3 || KindOf(o.err) == KindUnexpected {
+					t.Errorf("errors = %q", errs)
+				}
+			})
+		})
+	}
+}
