@@ -21,8 +21,14 @@ type getCmd struct {
 	Resume bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
 	Force  bool `help:"Start over, and replace a file that is there."`
 	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	MapFlags
 	WriteFlags
 	ServerFlags
+}
+
+// MapFlags are the flags of every command that can show who delivered what.
+type MapFlags struct {
+	Map bool `help:"Show the file as a map, whose cells have the colours of the servers that delivered them."`
 }
 
 // WriteFlags are the flags of every command that writes a file.
@@ -85,7 +91,7 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	}
 	cfg := transfer.GetConfig{
 		Network: network, AllAddresses: f.AllAddresses,
-		Targets: targets, Quorum: f.Quorum, Interval: f.Interval.Duration(),
+		Targets: targets, Quorum: f.Quorum, Interval: t.pace(f.Interval.Duration()),
 		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
 	}
 	if n := f.Connections; n != nil {
@@ -148,6 +154,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 		return err
 	}
 	cfg.Dir, cfg.Name, cfg.Resume, cfg.Force, cfg.Limit = string(c.Output), string(c.Name), c.Resume, c.Force, int64(c.Limit)
+	cfg.Map = c.Map
 	c.apply(&cfg)
 	if c.Name != "" {
 		if err := transfer.CheckName(string(c.Name)); err != nil {

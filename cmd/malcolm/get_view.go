@@ -16,9 +16,10 @@ import (
 // A getView tells a person what Get does.
 type getView struct {
 	*terminal
-	only   bool // there is one server
-	silent bool // no lines at intervals
-	local  bool // what is kept is a local file's, not an earlier run's
+	only   bool     // there is one server
+	silent bool     // no lines at intervals
+	bars   *getBars // draw the same; nil: nothing is drawn
+	local  bool     // what is kept is a local file's, not an earlier run's
 	last   transfer.Progress
 	before time.Time
 	ids    []shownID
@@ -313,8 +314,11 @@ func (v *getView) done(r *transfer.Result) {
 		return
 	}
 	seconds := r.Elapsed.Seconds()
-	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s, from %s", formatBytes(r.Size), formatDuration(r.Elapsed),
-		formatRate(float64(r.Fetched)/seconds), hexOf(r.Checksum), sources(r.Servers))
+	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s", formatBytes(r.Size), formatDuration(r.Elapsed),
+		formatRate(float64(r.Fetched)/seconds), hexOf(r.Checksum))
+	if v.bars == nil || !v.bars.drawn { // else a table has them
+		line += ", from " + sources(r.Servers)
+	}
 	if r.Resumed > 0 {
 		line += fmt.Sprintf(", %s kept from %s", formatBytes(r.Resumed), v.origin())
 	}

@@ -8,9 +8,14 @@ import (
 )
 
 func main() {
-	ctx, stop := withSignals(context.Background(), os.Exit)
+	var will lastWill
+	defer will.do() // when something panics
+	ctx, stop := withSignals(context.Background(), func(code int) {
+		will.do()
+		os.Exit(code)
+	})
 	code := run(ctx, os.Args[1:], system{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, will: &will,
 	})
 	stop()
 	os.Exit(code)

@@ -69,6 +69,13 @@ type getWatchers []getWatcher
 func (t *terminal) watchGet(cfg transfer.GetConfig, local bool) getWatchers {
 	view := &getView{terminal: t, only: len(cfg.Targets) == 1, local: local, silent: t.flags.JSON}
 	watchers := getWatchers{view}
+	switch {
+	case t.isInteractive() && cfg.Interval > 0:
+		view.silent, view.bars = true, &getBars{t: t, f: getFrame{local: local}}
+		watchers = getWatchers{view.bars, view}
+	case cfg.Map:
+		watchers = getWatchers{mapPrinter{t}, view}
+	}
 	if t.json != nil {
 		watchers = append(watchers, newGetJSON(t.json, cfg))
 	}

@@ -14,6 +14,7 @@ type repairCmd struct {
 
 	DryRun bool `help:"Only list the chunks that would be fetched."`
 	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	MapFlags
 	WriteFlags
 	ServerFlags
 }
@@ -33,7 +34,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	cfg.Limit = int64(c.Limit)
+	cfg.Limit, cfg.Map = int64(c.Limit), c.Map
 	c.apply(&cfg)
 	if c.DryRun {
 		_, err := verify(ctx, t, cfg, string(c.File))

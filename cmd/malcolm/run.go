@@ -17,6 +17,7 @@ type system struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	will           *lastWill // nil: nobody asks for it
 }
 
 // A command runs one of the subcommands. args are the words behind the

@@ -29,7 +29,9 @@ type terminal struct {
 	log    *slog.Logger // what stderr gets
 	least  slog.Level   // of what is written at all
 	json   *eventWriter // what stdout gets with --json; nil without
-	screen *os.File     // stderr, when it is a terminal; else nil
+	screen *os.File     // stderr, when it is a terminal that can be drawn on; else nil
+	shows  look         // but for its palette
+	will   *lastWill
 	in     io.Reader
 
 	mu       sync.Mutex
@@ -43,8 +45,10 @@ func newTerminal(sys system, mode colorMode) *terminal {
 		in:      sys.stdin,
 		out:     sys.stdout,
 		err:     sys.stderr,
+		shows:   lookOf(sys.getenv),
+		will:    sys.will,
 	}
-	if isTerminal(file) {
+	if isDrawable(file, sys.getenv) {
 		t.screen = file
 	}
 	t.log = slog.New(lineHandler{t})

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A tabState is what a terminal's tab, or its place in the task bar, shows of
+// how far a run is, with the numbers of ConEmu's "OSC 9 ; 4".
+type tabState int
+
+// The states. An error is not among them: a run that fails ends, and clears.
+const (
+	tabNone          tabState = 0
+	tabPercent       tabState = 1
+	tabIndeterminate tabState = 3
+	tabPaused        tabState = 4
+)
+
+// A tabProgress is a state, and the percentage that goes with it.
+type tabProgress struct {
+	state   tabState
+	percent int // 0 to 100
+}
+
+// tabOf is the state of a run that has done so much of a total.
+func tabOf(done, total int64) tabProgress {
+	if total <= 0 {
+		return tabProgress{state: tabIndeterminate}
+	}
+	return tabProgress{state: tabPercent, percent: int(float64(min(max(done, 0), total)) / float64(total) * 100)}
+}
+
+// sequence is what makes a terminal show it
+// (https://conemu.github.io/en/AnsiEscapeCodes.html#ConEmu_specific_OSC).
+func (p tabProgress) sequence() string {
+	if p.state == tabPercent || p.state == tabPaused {
+		return fmt.Sprintf("\x1b]9;4;%d;%d\x1b\\", p.state, p.percent)
+	}
+	return fmt.Sprintf("\x1b]9;4;%d\x1b\\", p.state)
+}
+
+// showsTab reports whether the terminal is one that is known to understand the
+// sequence. Others may take it for a notification to pop up. Within tmux and
+// screen the variables are those of the terminal outside, which does not get it.
+func showsTab(getenv func(string) string) bool {
+	term := getenv("TERM")
+	if getenv("TMUX") != "" || strings.HasPrefix(term, "screen") || strings.HasPrefix(term, "tmux") {
+		return false
+	}
+	switch getenv("TERM_PROGRAM") {
+	case "ghostty", "WezTerm", "vscode", "mintty":
+		return true
+	case "iTerm.app":
+		return hasFeature(getenv("TERM_FEATURES"), "P")
+	}
+	return term == "xterm-ghostty" || getenv("WT_SESSION") != "" || getenv("ConEmuANSI") == "ON" ||
+		isAtLeast(getenv("VTE_VERSION"), 8000) || isAtLeast(getenv("KONSOLE_VERSION"), 250400)
+}
+
+func isAtLeast(version string, least int) bool {
+	n, err := strconv.Atoi(version)
+	return err == nil && n >= least
+}
+
+// hasFeature reports whether iTerm2's list of features has one: each is a
+// capital letter with small letters and digits behind it
+// (https://iterm2.com/feature-reporting/).
+func hasFeature(list, feature string) bool {
+	for list != "" {
+		end := 1
+		for end < len(list) && (list[end] < 'A' || list[end] > 'Z') {
+			end++
+		}
+		if list[:end] == feature {
+			return true
+		}
+		list = list[end:]
+	}
+	return false
+}

@@ -1,0 +1,37 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const unicodeByDefault = false
+
+// canDraw reports whether a terminal understands the sequences that frames are
+// drawn with: one of which nothing is known does not.
+func canDraw(_ *os.File, getenv func(string) string) bool { return getenv("TERM") != "" }
+
+// onResume calls f whenever the process goes on that was stopped by ^Z, until
+// stop is called.
+func onResume(f func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGCONT)
+	quit := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				f()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+	}
+}
