@@ -202,6 +202,8 @@ type getting struct {
 	manifest wire.Manifest
 	part     *partfile.File
 	seed     *seed        // a local file that has chunks already; nil: none
+	store    chunkStore   // the part file, or the window of a stream
+	streams  bool         // there is no file
 	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
 
 	addrs        addrSet
@@ -288,6 +290,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		return err
 	}
 	if err := g.fetchAll(ctx, t); err != nil {
+	g.store = partStore{g.part}
 		return err
 	}
 	if err := g.readBack(ctx, t); err != nil {

@@ -25,10 +25,10 @@ func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong
 // same ID goes on with it, so that blame stays exact.
 type partial struct {
 	chunk  int
-	at     int64           // bytes that are there
-	from   int64           // of these, what was there before the fetch that has it now
-	claim  *partfile.Claim // nil: a second copy
-	copy   []byte          // what there is of a second copy; nil: it is none
+	at     int64      // bytes that are there
+	from   int64      // of these, what was there before the fetch that has it now
+	claim  chunkClaim // nil: a second copy
+	copy   []byte     // what there is of a second copy; nil: it is none
 	hasher *manifest.Hasher
 	id     certs.ServerID
 }
@@ -96,11 +96,11 @@ func (g *getting) beginChunk(ctx context.Context, f *fetch, chunk int) (*partial
 	}
 	f.hasher.Reset(g.layout.Size, chunk)
 	c := &partial{chunk: chunk, hasher: f.hasher, id: f.peer.id}
-	if claim, ok := g.part.Claim(chunk); ok {
+	if claim, ok := g.store.Claim(chunk); ok {
 		c.claim = claim
 		return c, nil
 	}
-	if g.part.Marked(chunk) {
+	if g.store.Marked(chunk) {
 		return nil, partfile.ErrNotOwner
 	}
 	length := f.hasher.Remaining()
@@ -127,8 +127,8 @@ func (g *getting) freeCopy(c *partial) {
 	}
 }
 
-// fetchChunk reads one chunk: into the part file as it comes, or, when it is a
-// second copy, into memory; and marks it once its value matches.
+// fetchChunk reads one chunk: into its place as it comes, or, when it is a second
+// copy, into memory of its own; and marks it once its value matches.
 func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream, chunk int) error {
 	c, err := g.beginChunk(ctx, f, chunk)
 	if err != nil {
@@ -163,7 +163,7 @@ func (g *getting) fetchChunk(ctx context.Context, f *fetch, st *transport.Stream
 // was finished before.
 func (g *getting) writeCopy(c *partial) (won bool, err error) {
 	defer g.freeCopy(c)
-	if c.claim, won = g.part.TakeOver(c.chunk); !won {
+	if c.claim, won = g.store.TakeOver(c.chunk); !won {
 		return false, nil
 	}
 	return true, c.claim.WriteAt(c.copy, 0)

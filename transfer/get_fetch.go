@@ -59,12 +59,7 @@ type fetch struct {
 
 // fetchAll fetches every chunk that is missing.
 func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
-	now := time.Now()
-	g.schedule = schedule.New(g.layout)
-	g.meter.Start(meterTime, now)
-	if g.cfg.Map {
-		g.result.Map = make(ChunkMap, g.layout.Chunks)
-	}
+	g.beginSchedule()
 	s := g.look()
 	g.toCheck = s.bytes()
 	g.emit(Started{
@@ -73,13 +68,29 @@ func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
 	})
 	g.wg.Go(func() { g.checkPart(ctx, s) })
 	g.wg.Go(func() { g.checkpoints(ctx) })
+	return g.fetchQueued(ctx, t, g.complete)
+}
+
+// beginSchedule makes a schedule of which nothing is known yet.
+func (g *getting) beginSchedule() {
+	g.schedule = schedule.New(g.layout)
+	if g.cfg.Map {
+		g.result.Map = make(ChunkMap, g.layout.Chunks)
+	}
+}
+
+// fetchQueued fetches what is in the schedule's queue, and what comes into it,
+// until done holds.
+func (g *getting) fetchQueued(ctx context.Context, t *clocks, done func() bool) error {
+	now := time.Now()
+	g.meter.Start(meterTime, now)
 	g.growth = schedule.NewGrowth(schedule.GrowthConfig{Fixed: g.cfg.Connections})
 	for _, p := range g.byRank() {
 		g.join(p, now)
 	}
 	g.fetching = ctx
 	g.dispatch(now)
-	if err := g.loop(ctx, t, g.complete); err != nil {
+	if err := g.loop(ctx, t, done); err != nil {
 		return err
 	}
 	g.needed = false
@@ -178,7 +189,7 @@ func (g *getting) keepPartial(f *fetch) {
 	rest := f.rest
 	switch {
 	case rest == nil:
-	case (f.peer.state == PeerServing || f.peer.state == PeerLost) && !f.peer.judging && !g.part.Marked(rest.chunk):
+	case (f.peer.state == PeerServing || f.peer.state == PeerLost) && !f.peer.judging && !g.store.Marked(rest.chunk):
 		g.partials[rest.chunk] = rest
 	default:
 		g.giveUp(rest)

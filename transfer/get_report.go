@@ -40,6 +40,8 @@ func (g *getting) phase() Phase {
 		return PhaseAsking
 	case g.schedule == nil:
 		return PhasePreparing
+	case g.streams:
+		return PhaseFetching
 	case g.schedule.Done() && g.hashed != nil:
 		return PhaseReadingBack
 	case g.schedule.Done():

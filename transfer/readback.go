@@ -15,6 +15,8 @@ import (
 type FinishedError struct {
 	Bad    int       // chunks that are read back differently than they were written; 0 when the SHA-256 is what differs
 	SHA256 *[32]byte // what the file has; nil when it was not the SHA-256
+	// Streamed says that it was written to a stream all the same.
+	Streamed bool
 }
 
 func (e *FinishedError) Error() string {

@@ -1,0 +1,401 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"malcolm/transfer/partfile"
+)
+
+// A sink is what a stream is written to.
+type sink struct {
+	bytes.Buffer
+	write func(p []byte) error // called first; nil: nothing stops it
+	at    []time.Time          // when each call ended
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.write != nil {
+		if err := s.write(p); err != nil {
+			return 0, err
+		}
+	}
+	s.at = append(s.at, time.Now())
+	return s.Buffer.Write(p)
+}
+
+// stream runs [Stream] in a directory that nothing is written into.
+func (w *world) stream(cfg GetConfig, out io.Writer, window int64) *outcome {
+	w.t.Helper()
+	return w.streamUnder(context.Background(), cfg, out, window)
+}
+
+func (w *world) streamUnder(ctx context.Context, cfg GetConfig, out io.Writer, window int64) *outcome {
+	w.t.Helper()
+	o := w.run(ctx, cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) { return Stream(ctx, cfg, out, window) })
+	o.lists()
+	if o.Path != "" || o.Part != "" {
+		w.t.Errorf("path %q, part %q, want none", o.Path, o.Part)
+	}
+	return o
+}
+
+// streamed fails the test unless a run ended well and has written data.
+func streamed(t *testing.T, o *outcome, out *sink, data []byte) {
+	t.Helper()
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Errorf("%d bytes were written that are not the file's %d", out.Len(), len(data))
+	}
+	if o.Size != int64(len(data)) || o.Checksum != checksum(data) || o.Fetched != o.Size {
+		t.Errorf("result = %+v, want that of the file", o.Result)
+	}
+}
+
+func TestStream(t *testing.T) {
+	for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 9*chunk + 5, 40 * chunk} {
+		for _, window := range []int64{0, 1, 3 * chunk} {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(size, 1)
+				sum := sha256.Sum256(data)
+				out := &sink{}
+				o := w.stream(GetConfig{Targets: targetsOf(w.holders(data, data)...), SHA256: &sum}, out, window)
+				streamed(t, o, out, data)
+				if started, _ := only[Started](o); started.Size != int64(size) || started.Check != 0 || started.Sparse {
+					t.Errorf("started = %+v", started)
+				}
+			})
+		}
+	}
+}
+
+// The name that the servers give is not used, and need not be one.
+func TestStreamOfAnyName(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, out := file(2*chunk, 1), &sink{}
+		s := w.serve(newSource(data), 0, 1, ServeConfig{Name: "../../x"})
+		streamed(t, w.stream(GetConfig{Targets: s.targets}, out, 0), out, data)
+	})
+}
+
+// What the window has no room for is not asked for, however slow the reader is;
+// and that he is slow is no fault of the servers.
+func TestStreamToASlowReader(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const window = 4
+		data := file(30*chunk, 1)
+		servers := w.holders(data, data)
+		reached := func() (most int64) {
+			for _, s := range servers {
+				for _, r := range s.src.log() {
+					most = max(most, r.off+int64(r.n))
+				}
+			}
+			return most
+		}
+		begun := time.Now()
+		out := &sink{}
+		out.write = func([]byte) error {
+			time.Sleep(20 * time.Second)
+			if got, most := reached(), int64(out.Len()+window*chunk); got > most {
+				t.Errorf("with %d bytes written, %d were asked for, want at most %d", out.Len(), got, most)
+			}
+			return nil
+		}
+		o := w.stream(GetConfig{Targets: targetsOf(servers...), Patience: time.Minute}, out, window*chunk)
+		streamed(t, o, out, data)
+		none[Lost](o)
+		if o.Duplicate != 0 {
+			t.Errorf("%d bytes were fetched twice for a reader who does not wait", o.Duplicate)
+		}
+		if took := time.Since(begun); took > 30*20*time.Second+5*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// Patience is not used up while a reader does not read.
+func TestStreamPatience(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(12*chunk, 1)
+		s := w.holders(data)[0]
+		out := &sink{}
+		out.write = func([]byte) error {
+			if out.Len() == 4*chunk {
+				time.Sleep(5 * time.Minute)
+				s.kill()
+			}
+			return nil
+		}
+		o := w.stream(GetConfig{Targets: s.targets, Patience: time.Minute}, out, 2*chunk)
+		streamed(t, o, out, data)
+	})
+}
+
+// One slow server does not set the pace, whether it is slow from the start or
+// falls back.
+func TestStreamWithASlowServer(t *testing.T) {
+	data := file(100*chunk, 1)
+	alone := time.Duration(float64(len(data)) / (1 << 20) * float64(time.Second))
+	for name, after := range map[string]float64{"from the start": 0, "later": 0.3} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				servers := w.holders(data, data)
+				slow(1<<20, servers...)
+				fall := func() { slow(20<<10, servers[1]) }
+				if after == 0 {
+					fall()
+				}
+				out := &sink{}
+				o := w.stream(GetConfig{Targets: targetsOf(servers...), Events: at(after, fall)}, out, 16*chunk)
+				streamed(t, o, out, data)
+				if o.Elapsed > alone*11/10+3*time.Second {
+					t.Errorf("took %v, the quick one alone takes %v", o.Elapsed, alone)
+				}
+				if o.Duplicate > o.Size/20 {
+					t.Errorf("%d bytes of %d came for nothing", o.Duplicate, o.Size)
+				}
+			})
+		})
+	}
+}
+
+// A server that dies with the front of the window delays it by no more than the
+// time that it takes to see that it is silent.
+func TestStreamWithADyingServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(60*chunk, 1)
+		servers := w.holders(data, data)
+		slow(1<<20, servers...)
+		var died time.Time
+		out := &sink{}
+		o := w.stream(GetConfig{Targets: targetsOf(servers...), Events: at(0.3, func() {
+			died = time.Now()
+			servers[0].links[0].set(func(l *link) { l.hole = true })
+		})}, out, 8*chunk)
+		streamed(t, o, out, data)
+		var gap time.Duration
+		for i := range out.at[1:] {
+			gap = max(gap, out.at[i+1].Sub(out.at[i]))
+		}
+		if died.IsZero() || gap > 3*time.Second {
+			t.Errorf("nothing was written for %v, died: %v", gap, !died.IsZero())
+		}
+		if _, eaten := servers[0].links[0].dropped(); eaten == 0 {
+			t.Error("the server did not die")
+		}
+	})
+}
+
+// What a liar sends is not written, and he is named.
+func TestStreamWithALiar(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, out := file(40*chunk, 1), &sink{}
+		servers := w.holders(data, data, data)
+		servers[1].src.flips()
+		o := w.stream(GetConfig{Targets: targetsOf(servers...)}, out, 8*chunk)
+		streamed(t, o, out, data)
+		if r := o.report(servers[1].targets[0]); r.State != PeerWrong || r.BadChunks == 0 || r.Bytes != 0 {
+			t.Errorf("report of the liar = %+v", r)
+		}
+		only[ChunkRefused](o)
+	})
+}
+
+// When only liars are left, what was written is the front of the file.
+func TestStreamOfLies(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, out := file(20*chunk, 1), &sink{}
+		s := w.holders(data)[0]
+		s.src.onRange(func(p []byte, off int64) error {
+			if off >= 10*chunk {
+				p[0] ^= 1
+			}
+			return nil
+		})
+		o := w.stream(GetConfig{Targets: s.targets}, out, 4*chunk)
+		fails[*NoServerLeftError](o, KindIntegrity)
+		if got := out.Bytes(); !bytes.Equal(got, data[:min(len(got), 10*chunk)]) {
+			t.Errorf("%d bytes were written, not all of them the file's", len(got))
+		}
+	})
+}
+
+func TestStreamWithAnotherSHA256(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, out := file(3*chunk, 1), &sink{}
+		o := w.stream(GetConfig{Targets: targetsOf(w.holders(data)...), SHA256: new([32]byte)}, out, 0)
+		e := fails[*FinishedError](o, KindIntegrity)
+		if e.SHA256 == nil || *e.SHA256 != sha256.Sum256(data) || !e.Streamed {
+			t.Errorf("error = %+v, want the SHA-256 that the file has", e)
+		}
+	})
+}
+
+// A stream that cannot be written to ends the run with its error, at once.
+func TestStreamIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		closed := errors.New("closed")
+		var when time.Time
+		out := &sink{}
+		out.write = func([]byte) error {
+			if out.Len() < 5*chunk {
+				return nil
+			}
+			when = time.Now()
+			return closed
+		}
+		o := w.stream(GetConfig{Targets: targetsOf(w.holders(data, data)...)}, out, 4*chunk)
+		if !errors.Is(o.err, closed) || time.Since(when) > time.Second {
+			t.Errorf("error %v after %v, want the stream's at once", o.err, time.Since(when))
+		}
+		if out.Len() != 5*chunk {
+			t.Errorf("%d bytes were written", out.Len())
+		}
+	})
+}
+
+// The end of a run does not wait for a reader who does not read.
+func TestStreamEndsWithItsContext(t *testing.T) {
+	for name, blocked := range map[string]bool{"while it writes": true, "while it fetches": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(40*chunk, 1)
+				servers := w.holders(data)
+				slow(100<<10, servers...)
+				ctx, cancel := context.WithCancelCause(context.Background())
+				stop := errors.New("stop")
+				free := make(chan struct{})
+				defer close(free)
+				var when atomic.Pointer[time.Time]
+				out := &sink{}
+				out.write = func([]byte) error {
+					if out.Len() == 3*chunk {
+						now := time.Now()
+						when.Store(&now)
+						cancel(stop)
+						if blocked {
+							<-free
+						}
+					}
+					return nil
+				}
+				o := w.streamUnder(ctx, GetConfig{Targets: targetsOf(servers...)}, out, 4*chunk)
+				if took := time.Since(*when.Load()); !errors.Is(o.err, stop) || took > 2*time.Second {
+					t.Errorf("error %v after %v, want the context's within 2 s", o.err, took)
+				}
+			})
+		})
+	}
+}
+
+// The window has the rules of ownership of the part file: whatever fetches do,
+// what is written is what the owner has written and marked.
+func TestStreamWindowProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const size = 5*chunk + 7
+		slots := rapid.IntRange(2, 6).Draw(t, "slots")
+		w := newStreamWindow(size, slots)
+		front := 0
+		type holder struct {
+			chunkClaim
+			chunk int
+			wrote int64
+			fill  byte
+		}
+		var all []*holder
+		owner := make(map[int]*holder)
+		marked := make(map[int]*holder)
+		length := func(c int) int64 { return min(chunk, size-int64(c)*chunk) }
+		aChunk := func(t *rapid.T) int { return rapid.IntRange(0, 5).Draw(t, "chunk") }
+		aHolder := func(t *rapid.T) *holder {
+			if len(all) == 0 {
+				t.Skip("no claims")
+			}
+			return all[rapid.IntRange(0, len(all)-1).Draw(t, "claim")]
+		}
+		claim := func(t *rapid.T, how func(int) (chunkClaim, bool), want bool, c int) {
+			got, ok := how(c)
+			if ok != want || ok != (got != nil) {
+				t.Fatalf("claim of %d: %v, want %v", c, ok, want)
+			}
+			if ok {
+				h := &holder{chunkClaim: got, chunk: c, fill: byte(rand.Uint32())}
+				all = append(all, h)
+				owner[c] = h
+			}
+		}
+		in := func(c int) bool { return c >= front && c < front+slots && marked[c] == nil }
+		t.Repeat(map[string]func(*rapid.T){
+			"claim": func(t *rapid.T) { c := aChunk(t); claim(t, w.Claim, in(c) && owner[c] == nil, c) },
+			"take":  func(t *rapid.T) { c := aChunk(t); claim(t, w.TakeOver, in(c), c) },
+			"write": func(t *rapid.T) {
+				h := aHolder(t)
+				n := rapid.Int64Range(0, length(h.chunk)-h.wrote).Draw(t, "bytes")
+				err := h.WriteAt(bytes.Repeat([]byte{h.fill}, int(n)), h.wrote)
+				if owns := owner[h.chunk] == h; owns != (err == nil) || !owns && !errors.Is(err, partfile.ErrNotOwner) {
+					t.Fatalf("write: %v, owner: %v", err, owns)
+				}
+				if err == nil {
+					h.wrote += n
+				}
+			},
+			"whole": func(t *rapid.T) {
+				h := aHolder(t)
+				if owner[h.chunk] == h && h.WriteAt(bytes.Repeat([]byte{h.fill}, int(length(h.chunk)-h.wrote)), h.wrote) == nil {
+					h.wrote = length(h.chunk)
+				}
+			},
+			"mark": func(t *rapid.T) {
+				h := aHolder(t)
+				err := h.Mark([16]byte{})
+				want := owner[h.chunk] == h && h.wrote == length(h.chunk)
+				if want != (err == nil) {
+					t.Fatalf("mark: %v, want it: %v", err, want)
+				}
+				if want {
+					marked[h.chunk] = h
+					delete(owner, h.chunk)
+				}
+			},
+			"release": func(t *rapid.T) {
+				h := aHolder(t)
+				h.Release()
+				if owner[h.chunk] == h {
+					delete(owner, h.chunk)
+				}
+			},
+			"next": func(t *rapid.T) {
+				h := marked[front]
+				if h == nil {
+					t.Skip("the front has not come")
+				}
+				got, err := w.wait(context.Background(), front)
+				if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{h.fill}, int(length(front)))) {
+					t.Fatalf("chunk %d is not what its owner wrote: %v", front, err)
+				}
+				w.release(front)
+				front++
+			},
+			"": func(t *rapid.T) {
+				for c := range 6 {
+					if got := w.Marked(c); got != (marked[c] != nil) {
+						t.Fatalf("marked(%d) = %v", c, got)
+					}
+				}
+			},
+		})
+	})
+}
