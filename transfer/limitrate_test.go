@@ -33,29 +33,18 @@ type look struct {
 func (w *world) looks(cfg GetConfig, react func(past time.Duration)) (o *outcome, looks []look) {
 	w.t.Helper()
 	cfg.Interval = 100 * time.Millisecond
-	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
-		var g *getting
-		tell := cfg.Events
-		cfg.Events = func(e GetEvent) {
-			tell(e)
-			if p, ok := e.(Progress); !ok || p.Phase != PhaseFetching || g.schedule == nil {
-				return
+	o = w.watch(cfg, func(g *getting, _ Progress) {
+		l := look{at: time.Now(), taken: g.received(), fetches: len(g.fetches)}
+		for _, f := range g.fetches {
+			if f.Second {
+				l.seconds++
 			}
-			l := look{at: time.Now(), taken: g.received(), fetches: len(g.fetches)}
-			for _, f := range g.fetches {
-				if f.Second {
-					l.seconds++
-				}
-			}
-			for _, s := range w.servers {
-				l.wire += s.links[0].way(fromServer).carried
-			}
-			looks = append(looks, l)
-			react(l.at.Sub(looks[0].at))
 		}
-		g = newGetting(ctx, cfg)
-		err := g.run(ctx)
-		return g.finish(), err
+		for _, s := range w.servers {
+			l.wire += s.links[0].way(fromServer).carried
+		}
+		looks = append(looks, l)
+		react(l.at.Sub(looks[0].at))
 	})
 	return o, looks
 }
