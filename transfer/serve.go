@@ -104,6 +104,7 @@ type serving struct {
 	active   activity      // streams being answered
 	conns    atomic.Uint64 // so far, for their numbers
 	panics   atomic.Int64
+	hosts    clientHosts
 }
 
 // A virtualServer is one listener and its counters.
@@ -113,6 +114,7 @@ type virtualServer struct {
 	clients  atomic.Int64
 	ranges   atomic.Int64
 	sent     atomic.Int64 // bytes of the file
+	lost     atomic.Int64 // packets, of connections that have ended
 	stopped  atomic.Bool
 }
 
@@ -319,9 +321,12 @@ func (s *serving) addrs() []net.Addr {
 
 func (s *serving) status(stopped bool) Status {
 	st := Status{Indexing: s.index.progress(), Indexed: s.index.isReady(), Panics: s.panics.Load()}
+	st.Clients, st.MoreClients = s.hosts.status()
+	lost := s.hosts.lost()
 	for _, v := range s.virtual {
 		vs := VirtualStatus{
 			Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),
+			Lost: max(0, v.lost.Load()+lost[v]),
 		}
 		switch {
 		case stopped || v.stopped.Load():

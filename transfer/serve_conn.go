@@ -29,6 +29,7 @@ type clientConn struct {
 	*serving
 	server  *virtualServer
 	conn    *transport.Conn
+	host    *clientTotals
 	flow    flow                     // whose bytes it sends
 	buffers chan struct{}            // one token for each range that is being written
 	idle    *time.Timer              // ends the connection
@@ -44,7 +45,7 @@ type clientConn struct {
 // serveConn answers a connection's streams until the connection or ctx ends.
 func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transport.Conn) {
 	c := &clientConn{
-		serving: s, server: v, conn: conn, buffers: make(chan struct{}, connBuffers),
+		serving: s, server: v, conn: conn, host: s.hosts.join(conn, v), buffers: make(chan struct{}, connBuffers),
 		flow: flow{addr: transport.Client(conn.RemoteAddr()), conn: s.conns.Add(1)},
 	}
 	c.idle = time.AfterFunc(s.limits.HelloTimeout, func() {
@@ -58,6 +59,7 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		cancel()
 		wg.Wait()
 		s.index.release(c.offered)
+		s.hosts.leave(conn)
 	}()
 	for {
 		st, err := conn.AcceptStream(ctx)

@@ -81,10 +81,12 @@ func (s State) String() string { return stateNames[s] }
 
 // Status is the state of all virtual servers at one moment.
 type Status struct {
-	Indexing wire.Indexing // how far the hashing is, while Indexed is false
-	Indexed  bool
-	Panics   int64 // since the start; see [Panicked]
-	Servers  []VirtualStatus
+	Indexing    wire.Indexing // how far the hashing is, while Indexed is false
+	Indexed     bool
+	Panics      int64 // since the start; see [Panicked]
+	Servers     []VirtualStatus
+	Clients     []ClientStatus // those that were sent the most, at most 32
+	MoreClients int            // that are not among them
 }
 
 // VirtualStatus is the state of one virtual server.
@@ -94,6 +96,7 @@ type VirtualStatus struct {
 	Clients int   // connections now
 	Ranges  int   // being sent now
 	Sent    int64 // bytes of the file since the start
+	Lost    int64 // packets since the start; falls when a late one is acknowledged
 }
 
 func (Listening) serveEvent()    {}

@@ -54,6 +54,8 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 	}
 	c.server.ranges.Add(1)
 	defer c.server.ranges.Add(-1)
+	c.host.ranges.Add(1)
+	defer c.host.ranges.Add(-1)
 	if err := c.write(st, wire.Header{Status: wire.StatusOK, Length: uint64(req.Length)}.Append(nil)); err != nil {
 		return err
 	}
@@ -181,6 +183,7 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	r.offset += int64(sent)
 	r.paid -= sent
 	r.server.sent.Add(int64(sent))
+	r.host.sent.Add(int64(sent))
 	r.blocked += time.Since(began)
 	if sent > 0 {
 		r.blocked = 0

@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// TestClients: a status tells of the host that is being served, over all virtual
+// servers, and of nobody once it has gone.
+func TestClients(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 50 * time.Millisecond})
+		slow(1<<20, s)
+		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		time.Sleep(time.Second)
+		all := serveEvents[Status](s)
+		most := ClientStatus{}
+		var ranges int
+		for _, st := range all {
+			if len(st.Clients) == 0 {
+				continue
+			}
+			got := st.Clients[0]
+			if len(st.Clients) > 1 || st.MoreClients > 0 || got.Addr != clientHost {
+				t.Fatalf("clients = %+v and %d more, want one host, %v", st.Clients, st.MoreClients, clientHost)
+			}
+			sent := st.Servers[0].Sent + st.Servers[1].Sent
+			if got.Sent > sent || got.Sent < most.Sent {
+				t.Errorf("%d bytes were sent to it, after %d, of %d in all", got.Sent, most.Sent, sent)
+			}
+			most, ranges = got, max(ranges, got.Ranges)
+		}
+		if most.Conns != 2 || most.Sent < int64(len(data))/2 || ranges == 0 {
+			t.Errorf("the last status of it is %+v, and it had %d ranges at most; want 2 connections, most of the file, and some", most, ranges)
+		}
+		if last := all[len(all)-1]; len(last.Clients) > 0 {
+			t.Errorf("clients at the end = %+v, want none", last.Clients)
+		}
+	})
+}
+
+// TestClientsAreBounded: of many hosts a status names those that were sent the
+// most.
+func TestClientsAreBounded(t *testing.T) {
+	h := clientHosts{hosts: make(map[netip.Addr]*clientTotals)}
+	const hosts = maxClients + 7
+	for i := range hosts {
+		totals := &clientTotals{conns: 1}
+		totals.sent.Store(int64(i))
+		h.hosts[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = totals
+	}
+	list, others := h.status()
+	if len(list) != maxClients || others != 7 {
+		t.Fatalf("%d clients and %d more, want %d and 7", len(list), others, maxClients)
+	}
+	for i, c := range list {
+		if want := int64(hosts - 1 - i); c.Sent != want {
+			t.Errorf("place %d was sent %d bytes, want %d", i, c.Sent, want)
+		}
+	}
+}
+
+// TestPacketsLost: what a link drops is counted for its virtual server, also
+// when the connection has ended.
+func TestPacketsLost(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(20*chunk, 1)
+		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 50 * time.Millisecond})
+		s.links[1].set(func(l *link) { l.loss = 0.05 })
+		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		time.Sleep(time.Second)
+		all := serveEvents[Status](s)
+		last := all[len(all)-1].Servers
+		if last[0].Lost > 0 || last[1].Lost == 0 {
+			t.Errorf("lost %d and %d packets, want none and some", last[0].Lost, last[1].Lost)
+		}
+	})
+}
