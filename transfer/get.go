@@ -118,6 +118,7 @@ type Result struct {
 	Fetched      int64         // bytes that were fetched and found good
 	Resumed      int64         // bytes that were kept from an earlier run
 	Duplicate    int64         // bytes that arrived for nothing: second copies, and the rest of what was cancelled
+	Refetched    int64         // bytes that had to be fetched again: refused chunks, and damage to what an earlier run left
 	Servers      []ServerReport
 	Map          ChunkMap // nil unless GetConfig.Map asked for it
 }
@@ -201,9 +202,9 @@ type getting struct {
 	// Made before any fetcher starts, and not changed while one runs.
 	manifest wire.Manifest
 	part     *partfile.File
-	seed     *seed        // a local file that has chunks already; nil: none
 	store    chunkStore   // the part file, or the window of a stream
 	streams  bool         // there is no file
+	seed     *seed        // a local file that has chunks already; nil: none
 	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
 
 	addrs        addrSet
@@ -289,8 +290,8 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	if err != nil {
 		return err
 	}
-	if err := g.fetchAll(ctx, t); err != nil {
 	g.store = partStore{g.part}
+	if err := g.fetchAll(ctx, t); err != nil {
 		return err
 	}
 	if err := g.readBack(ctx, t); err != nil {

@@ -121,11 +121,13 @@ func (g *getting) dispatch(now time.Time) {
 	a := g.schedule.Plan(now)
 	for _, id := range a.Cancel {
 		if f := g.fetches[id]; f != nil {
+			g.explain(Cancelled, f, f.First, f.Count)
 			f.cancel()
 		}
 	}
 	for _, s := range a.Shrink {
 		if f := g.fetches[s.ID]; f != nil {
+			g.explain(Moved, f, f.First+s.Count, int(f.end.Load())-f.First-s.Count)
 			f.end.Store(int64(f.First + s.Count))
 		}
 	}
@@ -146,6 +148,9 @@ func (g *getting) dispatch(now time.Time) {
 		f.heard.Store(now.UnixNano())
 		f.waiting.Store(true)
 		g.fetches[r.ID] = f
+		if r.Second {
+			g.explain(Second, f, r.First, r.Count)
+		}
 		g.wg.Go(func() {
 			err := g.fetchRange(f.ctx, f)
 			if f.resume != nil && !f.resumed {
@@ -242,10 +247,13 @@ func (g *getting) ended(f *fetch, err error) {
 	f.conn.fetches--
 	g.closeRetired(f.peer, f.conn)
 	g.keepPartial(f)
-	g.result.Duplicate += f.useless()
-	g.schedule.End(f.ID)
 	var disk *partfile.Error
 	var wrong *wrongChunkError
+	useless := f.useless()
+	again := g.refetch(f, err, useless)
+	g.result.Refetched += again
+	g.result.Duplicate += useless - again
+	g.schedule.End(f.ID)
 	switch {
 	case err == nil:
 	case errors.As(err, &disk):
@@ -291,6 +299,7 @@ func (g *getting) backOff(p *peer, err error, now time.Time) {
 		return
 	}
 	pause := min(retryPause<<(p.failing-1), retryMax)
+	g.emit(Decision{What: Retried, Target: p.target, Pause: pause, Err: err})
 	g.schedule.Pause(p.index, now.Add(pause))
 }
 

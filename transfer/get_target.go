@@ -165,6 +165,9 @@ func (g *getting) checkPart(ctx context.Context, s *survey) {
 	if s.claimed > 0 {
 		err = manifest.Reread(ctx, g.part, g.layout.Size, g.part.EachRecord, workers, nil, func(chunk int, ok bool) {
 			report(chunk, ok, [16]byte{}) // the journal has its sum
+			if _, n := manifest.Span(g.layout.Size, chunk); !ok {
+				g.post(func() { g.result.Refetched += n })
+			}
 		})
 	}
 	if err == nil && s.unknown.bytes > 0 {

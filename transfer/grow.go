@@ -46,6 +46,7 @@ func (g *getting) adjust(p *peer, want int, now time.Time) {
 			have--
 			g.closeRetired(p, c)
 			g.connsChanged(p)
+			g.explainConns(Shrunk, p)
 		}
 	}
 }
@@ -143,6 +144,7 @@ func (g *getting) opened(p *peer, c *connection, err error) {
 	default:
 		p.conns = append(p.conns, c)
 		g.connsChanged(p)
+		g.explainConns(Grown, p)
 		g.dispatch(time.Now())
 	}
 }

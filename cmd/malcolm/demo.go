@@ -259,6 +259,7 @@ func (d *demo) compare() error {
 	if err != nil {
 		return demoError("compare", err)
 	}
+	d.emit(comparedEvent{head: is("compared"), Bytes: d.size, Same: same})
 	if !same {
 		return errors.New("the copy differs from the original")
 	}

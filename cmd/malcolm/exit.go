@@ -24,6 +24,7 @@ const (
 	exitLocal      = 6
 	exitNetwork    = 7
 	exitChanged    = 8
+	exitPipe       = 141 // as a shell reports the end by SIGPIPE
 )
 
 // exitCode is the one place that maps errors to exit codes.
@@ -33,6 +34,9 @@ func exitCode(err error) int {
 	}
 	if s, ok := errors.AsType[*signalError](err); ok {
 		return s.exitCode()
+	}
+	if _, ok := errors.AsType[*pipeError](err); ok {
+		return exitPipe
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage

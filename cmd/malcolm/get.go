@@ -36,6 +36,7 @@ type WriteFlags struct {
 	Preallocate  string `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
 	NoSpaceCheck bool   `help:"Do not ask for free space first: for file systems that lie about it."`
 	Recheck      bool   `help:"Read the whole file back from the disk before it gets its name."`
+	Receipt      Path   `placeholder:"FILE" help:"Write there, at the end, who supplied what and who was refused: the last event of --json."`
 	MaxSize      Size   `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
@@ -149,6 +150,9 @@ func (c *checksum) UnmarshalText(text []byte) error {
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
+	if err := t.openReceipt(c.Receipt); err != nil {
+		return err
+	}
 	cfg, err := c.config(c.Targets, t)
 	if err != nil {
 		return err
@@ -176,7 +180,7 @@ func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume str
 		}
 	}
 	result, err := transfer.Get(ctx, cfg)
-	return watchers.ended(outcome{got: result, err: err, resume: resume})
+	return watchers.ended(t.handIn(outcome{got: result, err: err, resume: resume}))
 }
 
 // resumeCommand is the command that continues what args began.

@@ -78,6 +78,7 @@ func (v *getView) event(e transfer.GetEvent) {
 // ended tells how a run ended.
 func (v *getView) ended(o outcome) {
 	switch {
+	case isPipe(o.err): // nobody reads it
 	case o.got == nil:
 		v.verified(o)
 	case o.err != nil:

@@ -1,66 +1,130 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
+	"syscall"
+	"unicode/utf8"
 
 	"malcolm/transfer"
 )
 
+// With --json, stdout gets one object a line, an event, and nothing else. The
+// events are the structs of json_events.go and are described by schema.json.
+// Every event has its name and the version of the schema, every field of an
+// event is always there, and the last event of a run that went wrong is "error".
+
 // schemaVersion is the "v" of every event.
 const schemaVersion = 1
 
-// An eventWriter writes events to stdout, each as one line and at once. Any
-// goroutine may call its methods.
+// maxJSONText is the most bytes of a text in an event.
+const maxJSONText = 4096
+
+// An eventWriter writes events to stdout, each at once. Any goroutine may call
+// its methods.
 type eventWriter struct {
-	mu  sync.Mutex
-	out io.Writer
+	out   io.Writer
+	abort func(error) // ends the run when nobody can read what it writes; nil: it goes on
+
+	mu     sync.Mutex
+	broken bool
 }
 
-func newEventWriter(out io.Writer) *eventWriter { return &eventWriter{out: out} }
-
-// write writes one event: a struct of json_events.go.
+// write writes one event.
 func (w *eventWriter) write(event any) {
+	line := marshalEvent(event)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	line, err := json.Marshal(event)
-	if err != nil {
+	if w.broken {
+		return
+	}
+	if _, err := w.out.Write(line); err != nil {
+		w.broken = true
+		if w.abort != nil {
+			w.abort(outputError("stdout", err))
+		}
+	}
+}
+
+// marshalEvent writes an event as one line.
+func marshalEvent(event any) []byte {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(event); err != nil {
 		panic("malcolm: internal error: an event is no JSON: " + err.Error())
 	}
-	w.out.Write(append(line, '\n'))
+	return line.Bytes()
 }
 
-// fail writes the event that ends a run that went wrong.
-func (w *eventWriter) fail(err error, hints []string) {
-	w.write(errorEvent{Event: "error", V: schemaVersion, Exit: exitCode(err), Message: describe(err), Hint: strings.Join(hints, "\n")})
+// errorOf returns the event that ends a run that went wrong.
+func errorOf(err error, hints []string) errorEvent {
+	code := exitCode(err)
+	return errorEvent{
+		head: is("error"), Exit: code, Kind: exitKinds[code],
+		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")),
+	}
 }
 
-type errorEvent struct {
-	Event   string `json:"event"`
-	V       int    `json:"v"`
-	Exit    int    `json:"exit"`
-	Kind    string `json:"kind"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
+// exitKinds are the words for exit codes.
+var exitKinds = map[int]string{
+	exitUnexpected: "unexpected", exitUsage: "usage", exitIntegrity: "integrity", exitVote: "vote",
+	exitIdentity: "identity", exitLocal: "local", exitNetwork: "network", exitChanged: "changed",
+	129: "interrupted", 130: "interrupted", 143: "interrupted", exitPipe: "broken_pipe",
 }
 
-// A getJSON writes what Get does as events.
-type getJSON struct{ out *eventWriter }
-
-func newGetJSON(out *eventWriter, _ transfer.GetConfig) *getJSON { return &getJSON{out: out} }
-
-func (g *getJSON) event(transfer.GetEvent) {}
-
-func (g *getJSON) ended(outcome) {}
-
-// A serveJSON writes what Serve does as events.
-type serveJSON struct {
-	out  *eventWriter
-	host string
+// jsonText makes text fit for an event: valid UTF-8 of a bounded length.
+func jsonText(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxJSONText {
+		return s
+	}
+	s = s[:maxJSONText-len("…")]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s + "…"
 }
 
-func (s *serveJSON) event(transfer.ServeEvent) {}
+// A pipeError says that nobody reads what is written any more.
+type pipeError struct{ name string }
 
-func (s *serveJSON) ended(error) {}
+func (e *pipeError) Error() string { return "nobody reads " + e.name + " any more" }
+
+// A writeError says that what was asked for cannot be written.
+type writeError struct{ err *transfer.FileError }
+
+func (e *writeError) Error() string { return e.err.Error() }
+
+func (e *writeError) Unwrap() error { return e.err }
+
+// outputError sorts why stdout or stderr cannot be written to; nil stays nil.
+func outputError(name string, err error) error {
+	var p *fs.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return &pipeError{name}
+	case errors.As(err, &p):
+		err = p.Err
+	}
+	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
+}
+
+func isPipe(err error) bool {
+	_, ok := errors.AsType[*pipeError](err)
+	return ok
+}
+
+// isOutputError reports whether a run was ended because its output could not be
+// written.
+func isOutputError(err error) bool {
+	_, ok := errors.AsType[*writeError](err)
+	return ok || isPipe(err)
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"strconv"
+	"strings"
 
 	"malcolm/transfer"
 )
@@ -29,12 +31,42 @@ func (t *terminal) use(f OutputFlags) {
 	}
 	if f.LogFormat == "json" {
 		t.palette.on = false
-		t.log = slog.New(slog.NewJSONHandler(lineWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: nameHints}))
+		t.log = slog.New(slog.NewJSONHandler(lineWriter{t}, &slog.HandlerOptions{Level: t.least, ReplaceAttr: nameHints}))
 	}
 	if f.JSON {
-		t.json = newEventWriter(t.out)
+		t.json = &eventWriter{out: t.out, abort: t.abort}
 		t.out = nil
 	}
+	// What libraries log goes the same way.
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	slog.SetDefault(t.log)
+}
+
+// emit writes an event, with --json.
+func (t *terminal) emit(event any) {
+	if t.json != nil {
+		t.json.write(event)
+	}
+}
+
+// askedFor returns those flags that also matter when the command line turns out
+// to be wrong.
+func askedFor(args []string, getenv func(string) string) OutputFlags {
+	f := OutputFlags{LogFormat: getenv("MALCOLM_LOG_FORMAT")}
+	f.JSON, _ = strconv.ParseBool(getenv("MALCOLM_JSON"))
+	for i, a := range args {
+		switch {
+		case a == "--":
+			return f
+		case a == "--json":
+			f.JSON = true
+		case a == "--log-format" && i+1 < len(args):
+			f.LogFormat = args[i+1]
+		case strings.HasPrefix(a, "--log-format="):
+			f.LogFormat = strings.TrimPrefix(a, "--log-format=")
+		}
+	}
+	return f
 }
 
 // isInteractive reports whether stderr is a terminal that bars and tables may
@@ -114,7 +146,7 @@ func (t *terminal) watchServe(view *serveView) serveWatchers {
 	watchers := serveWatchers{view}
 	if t.json != nil {
 		view.silent = true
-		watchers = append(watchers, &serveJSON{out: t.json, host: view.host.host})
+		watchers = append(watchers, &serveJSON{out: t.json, file: view.file, host: view.host.host})
 	}
 	return watchers
 }

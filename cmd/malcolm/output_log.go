@@ -24,16 +24,14 @@ func nameHints(_ []string, a slog.Attr) slog.Attr {
 
 // tell writes a record of a level to stderr, if the flags ask for so much.
 func (t *terminal) tell(level slog.Level, text string) {
-	if level >= t.least {
-		t.log.Log(context.Background(), level, text)
-	}
+	t.log.Log(context.Background(), level, text)
 }
 
 // A lineHandler writes records as lines for people, as the rules of the terminal
 // say.
 type lineHandler struct{ t *terminal }
 
-func (lineHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.t.least }
 
 func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	var prefix string
@@ -60,8 +58,12 @@ type lineWriter struct{ t *terminal }
 
 func (w lineWriter) Write(line []byte) (int, error) {
 	w.t.mu.Lock()
-	defer w.t.mu.Unlock()
-	return w.t.err.Write(line)
+	n, err := w.t.err.Write(line)
+	w.t.mu.Unlock()
+	if err = outputError("stderr", err); w.t.abort != nil && isPipe(err) {
+		w.t.abort(err)
+	}
+	return n, err
 }
 
 // divert sends the lines for stderr through w, which must not write to t

@@ -30,6 +30,12 @@ What is right of the file is copied into FILE.part beside it, the rest is fetche
 }
 
 func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
+	if c.DryRun && c.Receipt != "" {
+		return usage("--receipt: with --dry-run nothing is done that there could be a receipt of")
+	}
+	if err := t.openReceipt(c.Receipt); err != nil {
+		return err
+	}
 	cfg, err := c.config(c.Targets, t)
 	if err != nil {
 		return err
@@ -46,7 +52,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	watchers := t.watchGet(cfg, true)
 	cfg.Events = watchers.event
 	result, err := transfer.Repair(ctx, cfg, string(c.File))
-	return watchers.ended(outcome{got: result, err: err, resume: commandLine(args)})
+	return watchers.ended(t.handIn(outcome{got: result, err: err, resume: commandLine(args)}))
 }
 
 // commandLine is how args can be typed again.

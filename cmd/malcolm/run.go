@@ -53,7 +53,11 @@ type cli struct {
 // called once at a time.
 func run(ctx context.Context, args []string, sys system) int {
 	quietQUIC()
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
 	t := newTerminal(sys, colorAuto)
+	t.abort = abort
+	t.use(askedFor(args, sys.getenv))
 	cmd, code := parse(args, sys, t)
 	if cmd == nil {
 		return code
@@ -63,10 +67,19 @@ func run(ctx context.Context, args []string, sys system) int {
 		return t.finish(&usageError{err})
 	}
 	t = newTerminal(sys, color)
+	t.abort = abort
 	if o, ok := cmd.(interface{ output() OutputFlags }); ok {
 		t.use(o.output())
 	}
-	return t.finish(cmd.run(ctx, args, t))
+	err = cmd.run(ctx, args, t)
+	if cause := context.Cause(ctx); err == nil && isOutputError(cause) {
+		err = cause
+	}
+	code = t.finish(err)
+	if isPipe(context.Cause(ctx)) {
+		return exitPipe
+	}
+	return code
 }
 
 // quietQUIC keeps quic-go from writing to the terminal: its one remark, on
@@ -88,8 +101,7 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 		kong.UsageOnError(),
 	)
 	if err != nil {
-		t.fail(err)
-		return nil, exitUnexpected
+		return nil, t.finish(err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -99,9 +111,10 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 	case exited:
 		return nil, exitDone
 	case err != nil:
+		advice := "malcolm " + helpFor(args) + "--help shows the flags, with examples"
 		t.fail(err)
-		t.hint("malcolm " + helpFor(args) + "--help shows the flags, with examples")
-		return nil, exitUsage
+		t.hint(advice)
+		return nil, t.finish(&reportedError{err: &usageError{err}, more: []string{advice}})
 	}
 	return k.Selected().Target.Addr().Interface().(command), exitDone
 }

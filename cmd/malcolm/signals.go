@@ -28,6 +28,7 @@ func (e *signalError) exitCode() int { return 128 + int(e.signal) }
 // stop ends the watching.
 func withSignals(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
+	signal.Ignore(syscall.SIGPIPE) // what is written then has an error, which ends the run in order
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})

@@ -25,14 +25,17 @@ import (
 // A terminal writes lines for people. Any goroutine may call its methods.
 type terminal struct {
 	palette
-	flags  OutputFlags
-	log    *slog.Logger // what stderr gets
-	least  slog.Level   // of what is written at all
-	json   *eventWriter // what stdout gets with --json; nil without
-	screen *os.File     // stderr, when it is a terminal that can be drawn on; else nil
-	shows  look         // but for its palette
-	will   *lastWill
-	in     io.Reader
+	flags OutputFlags
+	log   *slog.Logger // what stderr gets
+	least slog.Level   // of what is written at all
+	json  *eventWriter // what stdout gets with --json; nil without
+	abort func(error)  // ends the run when nobody reads stdout or stderr; nil: it goes on
+
+	receipt *receipt // nil: none is asked for, or it could not be written
+	screen  *os.File // stderr, when it is a terminal that can be drawn on; else nil
+	shows   look     // but for its palette
+	will    *lastWill
+	in      io.Reader
 
 	mu       sync.Mutex
 	out, err io.Writer // out is nil with --json
@@ -59,8 +62,11 @@ func newTerminal(sys system, mode colorMode) *terminal {
 func (t *terminal) result(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.out != nil {
-		fmt.Fprintln(t.out, line)
+	if t.out == nil {
+		return
+	}
+	if _, err := fmt.Fprintln(t.out, line); err != nil && t.abort != nil {
+		t.abort(outputError("stdout", err))
 	}
 }
 
@@ -91,6 +97,9 @@ func (t *terminal) finish(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	if _, ok := errors.AsType[*pipeError](err); ok {
+		return exitPipe
+	}
 	advice := hints(err)
 	if told, ok := errors.AsType[*reportedError](err); ok {
 		advice = append(hints(told.err), told.more...)
@@ -100,8 +109,13 @@ func (t *terminal) finish(err error) int {
 			t.hint(h)
 		}
 	}
+	if t.receipt != nil {
+		if failed := t.receipt.write(errorOf(err, advice)); failed != nil {
+			t.warn("%v", failed)
+		}
+	}
 	if t.json != nil {
-		t.json.fail(err, advice)
+		t.json.write(errorOf(err, advice))
 	}
 	return exitCode(err)
 }

@@ -146,7 +146,9 @@ func (*trustListCmd) run(_ context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	for _, s := range known.List() {
-		t.result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, s.FirstSeen.Format(time.RFC3339)))
+		seen := s.FirstSeen.Format(time.RFC3339)
+		t.result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, seen))
+		t.emit(knownServerEvent{head: is("known_server"), Address: jsonText(s.Address()), ID: idOf(s.ID), FirstSeen: seen})
 	}
 	return nil
 }
@@ -173,6 +175,9 @@ func (c *trustForgetCmd) run(_ context.Context, _ []string, t *terminal) error {
 	}
 	for _, which := range c.Servers {
 		n, err := known.Forget(which)
+		if err == nil {
+			t.emit(forgottenEvent{head: is("forgotten"), Server: jsonText(which), Count: n})
+		}
 		var file *certs.KnownFileError
 		var state *certs.StateError
 		switch {

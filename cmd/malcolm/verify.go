@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,13 @@ func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	stop := every(c.Interval.Duration(), func() { t.say("checking: %s", formatBytes(done.Load())) })
 	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.sum, &done)
 	stop()
+	_, differs := errors.AsType[*transfer.MismatchError](err)
+	if err == nil || differs {
+		t.emit(verifiedEvent{
+			head: is("verified"), Path: jsonText(string(c.File)), Right: err == nil, Bytes: size, TotalBytes: size,
+			Checksum: hexOf(c.Checksum.sum),
+		})
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,67 @@
+package transfer
+
+import (
+	"errors"
+	"time"
+
+	"malcolm/transfer/manifest"
+)
+
+// A Decision says what was decided about a server's work, for people who want to
+// know why a run goes as it does. No more than a few are told of each server and
+// second.
+type Decision struct {
+	What   DecisionKind
+	Target Target
+	Offset int64         // of what it is about, in bytes, with Moved, Second and Cancelled
+	Length int64         // likewise
+	Conns  int           // how many connections there are, with Grown and Shrunk
+	Pause  time.Duration // until then, with Retried
+	Err    error         // why, with Retried
+}
+
+// A DecisionKind is what was decided.
+type DecisionKind int
+
+// What is decided.
+const (
+	Retried   DecisionKind = iota // a range ended early; the server is asked again later
+	Moved                         // the end of its range is left to others
+	Second                        // it fetches what another has begun, a second time
+	Cancelled                     // its range is not wanted any more: others were faster
+	Grown                         // it has one more connection
+	Shrunk                        // it has one connection less
+)
+
+func (Decision) getEvent() {}
+
+// explain tells of a decision about a part of a range of a fetch: the chunks from
+// first on, count of them.
+func (g *getting) explain(what DecisionKind, f *fetch, first, count int) {
+	part := f.Range
+	part.First, part.Count = first, count
+	offset, length := g.layout.Span(part)
+	g.emit(Decision{What: what, Target: f.peer.target, Offset: offset, Length: length})
+}
+
+// explainConns tells of a change of a server's connections.
+func (g *getting) explainConns(what DecisionKind, p *peer) {
+	g.emit(Decision{What: what, Target: p.target, Conns: p.active()})
+}
+
+// refetch returns how many of the bytes that a fetch received for nothing have to
+// be fetched again because they were wrong: those of a chunk that nobody else is
+// at.
+func (g *getting) refetch(f *fetch, err error, useless int64) int64 {
+	var wrong *wrongChunkError
+	if f.Second || !errors.As(err, &wrong) {
+		return 0
+	}
+	for _, other := range g.fetches {
+		if other != f && other.First <= wrong.chunk && wrong.chunk < other.First+other.Count {
+			return 0
+		}
+	}
+	_, n := manifest.Span(g.layout.Size, wrong.chunk)
+	return min(n, useless)
+}
