@@ -177,8 +177,8 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	if err := r.pay(len(p)); err != nil {
 		return 0, err
 	}
-	began := time.Now()
-	r.st.SetWriteDeadline(began.Add(min(patience, r.limits.StallTimeout-r.blocked)))
+	began, stall := time.Now(), r.limits.StallTimeout
+	r.st.SetWriteDeadline(began.Add(min(patience, stall-r.blocked)))
 	sent, err = r.st.Write(p)
 	r.offset += int64(sent)
 	r.paid -= sent
@@ -191,7 +191,7 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return sent, err
-	case r.blocked >= r.limits.StallTimeout:
+	case r.blocked >= stall:
 		return sent, errReset{wire.StreamStalled}
 	}
 	return sent, nil

@@ -356,3 +356,41 @@ func garbage(rng *rand.Rand, i int) []byte {
 	b[5] = byte(rng.IntN(22)) // length of the connection ID
 	return b
 }
+
+// A client may not open a stream in the place of one that the server still works
+// on, even when both of its sides have ended.
+func TestHostileStreamsThatEndEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const streams = 4
+		n := newNetwork(t)
+		l := serve(t, n.conn(1, 1), ListenOptions{MaxStreams: streams})
+		client := mustDial(t, n.conn(2, 2), l.Addr(), DialOptions{})
+		server := mustAccept(t, l)
+		var working []*Stream
+		for range streams {
+			st, err := client.OpenStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Write([]byte{1})
+			st.CloseWrite()
+			st.CancelRead(1)
+			s, err := server.AcceptStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, s)
+			s.CancelWrite(1)
+			working = append(working, s)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := client.OpenStream(short); err == nil {
+			t.Error("a stream more was opened while the server works on all")
+		}
+		working[0].Release()
+		if _, err := client.OpenStream(t.Context()); err != nil {
+			t.Errorf("no stream in the place of one that was released: %v", err)
+		}
+	})
+}
