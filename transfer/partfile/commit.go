@@ -18,6 +18,9 @@ func (f *File) Commit() (path string, err error) {
 		err := fmt.Errorf("%d of %d chunks marked, closed: %t, committed: %t", f.MarkedCount(), f.Chunks(), f.closed, f.committed)
 		return "", reasoned(f.fs, "commit", f.name, Internal, err)
 	}
+	if err := f.setModTime(); err != nil {
+		return "", err
+	}
 	if err := f.sync(f.handle.Sync); err != nil {
 		return "", err
 	}

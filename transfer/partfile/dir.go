@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Dir is the FS over the directory of root. It keeps nothing open and never closes root.
@@ -44,6 +45,9 @@ func (d dir) Rename(from, to string) error { return d.root.Rename(from, to) }
 func (d dir) Link(from, to string) error { return d.root.Link(from, to) }
 
 func (d dir) Remove(name string) error { return d.root.Remove(name) }
+
+// SetModTime leaves the time of the last access as it is.
+func (d dir) SetModTime(name string, t time.Time) error { return d.root.Chtimes(name, time.Time{}, t) }
 
 func (d dir) SyncDir() error {
 	f, err := d.root.Open(".")

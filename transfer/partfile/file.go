@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // What an entry of File.owners says.
@@ -33,6 +34,7 @@ type File struct {
 	sparse          bool
 	replace         bool
 	mode            *fs.FileMode // of the finished file; nil: as it is
+	modTime         *time.Time   // of the finished file; nil: as it is
 	fresh           bool         // created or emptied by this run
 	header          Header
 	torn            bool // the journal had something behind its last good record

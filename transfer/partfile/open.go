@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 )
 
 // Options say which part file to open, and how.
@@ -18,6 +19,7 @@ type Options struct {
 	Replace bool
 
 	Mode            *fs.FileMode // permission bits of the finished file; nil: those that the umask leaves
+	ModTime         *time.Time   // modification time of the finished file; nil: when it was last written
 	SkipPreallocate bool         // leave the file sparse
 	SkipSpaceCheck  bool         // do not ask for free space first: for file systems that lie about it
 }
@@ -44,7 +46,7 @@ func Open(fsys FS, o Options) (*File, error) {
 	header := o.header()
 	f := &File{
 		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
-		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, mode: o.Mode,
+		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, mode: o.Mode, modTime: o.ModTime,
 		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
 	}
 	f.lastOwner.Store(firstOwner - 1)
