@@ -144,6 +144,10 @@ type serveWatchers []serveWatcher
 // watchServe chooses who watches a run of Serve; view is what writes lines.
 func (t *terminal) watchServe(view *serveView) serveWatchers {
 	watchers := serveWatchers{view}
+	if t.isInteractive() && view.interval > 0 {
+		view.silent = true
+		watchers = serveWatchers{&serveTable{t: t}, view}
+	}
 	if t.json != nil {
 		view.silent = true
 		watchers = append(watchers, &serveJSON{out: t.json, file: view.file, host: view.host.host})

@@ -75,7 +75,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Conns:    conns,
 		Limit:    int64(c.Limit),
 		Limits:   c.limits(),
-		Interval: c.Interval.Duration(),
+		Interval: t.pace(c.Interval.Duration()),
 		Events:   watchers.event,
 	})
 	watchers.ended(err)

@@ -57,7 +57,7 @@ func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path strin
 // checkOnly compares the file's own checksum with the one that is given.
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
-	stop := every(c.Interval.Duration(), func() { t.say("checking: %s", formatBytes(done.Load())) })
+	stop := t.watchHashing(c.Interval.Duration(), string(c.File), &done)
 	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.sum, &done)
 	stop()
 	_, differs := errors.AsType[*transfer.MismatchError](err)

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/schedule"
+)
+
+// watchHashing shows how far the hashing of a file is that counts its bytes in
+// done, until stop is called: as a bar that appears after a second, or as a line
+// each interval. An interval of 0 shows nothing.
+func (t *terminal) watchHashing(interval time.Duration, path string, done *atomic.Int64) (stop func()) {
+	info, err := os.Stat(path)
+	if err != nil || interval == 0 || !t.isInteractive() {
+		return every(interval, func() { t.say("checking: %s", formatBytes(done.Load())) })
+	}
+	h := &hashing{look: t.look(), done: done, total: info.Size(), begun: time.Now()}
+	h.meter.Start(rateTime, h.begun)
+	return t.newScreen(h.frame).close
+}
+
+// A hashing is one bar, for which nobody sends events.
+type hashing struct {
+	look
+	done  *atomic.Int64
+	total int64
+	begun time.Time
+
+	// The screen's.
+	meter schedule.Meter
+	seen  int64
+}
+
+func (h *hashing) frame(width, _ int) frame {
+	now, done := time.Now(), h.done.Load()
+	h.meter.Add(done-h.seen, now)
+	h.seen = done
+	if now.Sub(h.begun) < slowTime {
+		return frame{}
+	}
+	g := gauge{label: "checking", done: done, total: h.total, rate: h.meter.Rate()}
+	if done < h.total {
+		g.after = formatLeft(h.total-done, g.rate) + " left"
+	}
+	return frame{lines: []string{h.line(width-1, g)}, tab: tabOf(done, h.total)}
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"malcolm/transfer"
+	"malcolm/transfer/schedule"
+)
+
+// rateTime is the time constant of the rates in the table of serve: about as much
+// as a plain average over three seconds.
+const rateTime = 1500 * time.Millisecond
+
+// A serveFrame is what the table of serve shows.
+type serveFrame struct {
+	s       transfer.Status
+	size    int64 // of the file; 0: not known yet
+	rates   []float64
+	clients map[netip.Addr]float64 // their rates
+	hashing bool                   // it has lasted long enough for a bar
+	rate    float64                // of the hashing
+}
+
+// tableColumns are those of the virtual servers.
+var tableColumns = []column{
+	{title: "UDP port"},
+	{title: "state", least: len("listening"), drop: 3},
+	{title: "clients", right: true, drop: 4},
+	{title: "ranges", right: true, drop: 5},
+	{title: "rate", right: true, least: len("999.9 MiB/s"), drop: 1},
+	{title: "sent", right: true, least: len("999.9 MiB"), drop: 2},
+	{title: "packets lost", right: true, drop: 6},
+}
+
+// clientColumns are those of the clients beneath. The bar comes last, as wide as
+// there is room.
+var clientColumns = []column{
+	{title: "client"},
+	{title: "connections", right: true, drop: 5},
+	{title: "ranges", right: true, drop: 4},
+	{title: "rate", right: true, least: len("999.9 MiB/s"), drop: 2},
+	{title: "sent", right: true, least: len("999.9 MiB"), drop: 1},
+	{title: "of the file", right: true, drop: 3},
+	{title: "", drop: 6},
+}
+
+// serveLines draws the table: the virtual servers, their total, the clients.
+func (l look) serveLines(f serveFrame, width, height int) []string {
+	width--
+	if width < narrow {
+		return []string{l.serveTotal(f, width)}
+	}
+	// The servers have the terminal but for spareRows, the titles and the total;
+	// where there are clients, these may have a part of it.
+	rows := height - spareRows - 2
+	clients := min(len(f.s.Clients), max(rows/3, rows-len(f.s.Servers)-3))
+	if len(f.s.Clients) > 0 {
+		rows -= max(clients, 0) + 3
+	}
+	var lines []string
+	if f.hashing {
+		lines = append(lines, l.hashingLine(f, width))
+		rows--
+	}
+	if rows < 1 {
+		return append(lines, l.serveTotal(f, width))
+	}
+	lines = append(lines, tableLines(l.palette, width, tableColumns, l.virtualRows(f, rows))...)
+	if clients > 0 {
+		lines = append(lines, "")
+		lines = append(lines, tableLines(l.palette, width, clientColumns, l.clientRows(f, clients, width))...)
+	}
+	return lines
+}
+
+func (l look) hashingLine(f serveFrame, width int) string {
+	i := f.s.Indexing
+	g := gauge{label: "hashing", done: i.Done, total: i.Total, rate: f.rate}
+	if f.rate > 0 {
+		g.after = formatLeft(i.Total-i.Done, f.rate) + " left"
+	}
+	return l.line(width, g)
+}
+
+// serveTotal is all that fits on a small terminal.
+func (l look) serveTotal(f serveFrame, width int) string {
+	var clients int
+	var sent int64
+	var rate float64
+	for i, v := range f.s.Servers {
+		clients, sent, rate = clients+v.Clients, sent+v.Sent, rate+f.rates[i]
+	}
+	return cutEnd(fmt.Sprintf("%s  %s sent  %s", plural(clients, "client", "clients"), formatBytes(sent), formatRate(rate)), width)
+}
+
+// virtualRows has at most most rows, and the total.
+func (l look) virtualRows(f serveFrame, most int) (rows [][]cell) {
+	shown := len(f.s.Servers)
+	if shown > most {
+		shown = most - 1
+	}
+	if shown == 0 { // the total says the same
+		most = 0
+	}
+	var sum, rest transfer.VirtualStatus
+	var rate, restRate float64
+	for i, v := range f.s.Servers {
+		add(&sum, v)
+		if v.State != transfer.StateStopped {
+			rate += f.rates[i]
+		}
+		if i < shown {
+			rows = append(rows, l.virtualRow(portOf(v.Addr), stateOf(l.palette, v.State), v, f.rates[i]))
+			continue
+		}
+		add(&rest, v)
+		restRate += f.rates[i]
+	}
+	if hidden := len(f.s.Servers) - shown; hidden > 0 && most > 0 {
+		rows = append(rows, l.virtualRow(fmt.Sprintf("and %d more", hidden), cell{}, rest, restRate))
+	}
+	total := l.virtualRow("total", cell{}, sum, rate)
+	for i := range total {
+		total[i].paint = l.bold
+	}
+	return append(rows, total)
+}
+
+func add(sum *transfer.VirtualStatus, v transfer.VirtualStatus) {
+	sum.Clients += v.Clients
+	sum.Ranges += v.Ranges
+	sum.Sent += v.Sent
+	sum.Lost += v.Lost
+}
+
+func (l look) virtualRow(name string, state cell, v transfer.VirtualStatus, rate float64) []cell {
+	if v.State == transfer.StateStopped {
+		rate = 0
+	}
+	return []cell{
+		{text: name}, state, {text: comma(int64(v.Clients))}, {text: comma(int64(v.Ranges))},
+		{text: formatRate(rate)}, {text: formatBytes(v.Sent)}, {text: comma(v.Lost)},
+	}
+}
+
+func stateOf(p palette, s transfer.State) cell {
+	switch s {
+	case transfer.StateServing:
+		return cell{s.String(), p.green}
+	case transfer.StateIndexing:
+		return cell{"hashing", p.yellow}
+	}
+	return cell{s.String(), p.dim}
+}
+
+// clientRows has at most most rows.
+func (l look) clientRows(f serveFrame, most, width int) (rows [][]cell) {
+	shown, hidden := f.s.Clients, f.s.MoreClients
+	if hidden > 0 || len(shown) > most {
+		kept := max(most-1, 0)
+		hidden += len(shown) - min(kept, len(shown))
+		shown = shown[:min(kept, len(shown))]
+	}
+	bar := min(max(width-77, barLeast), barMost/2)
+	for _, c := range shown {
+		part := min(c.Sent, f.size)
+		text := strings.Repeat(".", bar) // for its width
+		rows = append(rows, []cell{
+			{text: c.Addr.Unmap().String()}, {text: comma(int64(c.Conns))}, {text: comma(int64(c.Ranges))},
+			{text: formatRate(f.clients[c.Addr])}, {text: formatBytes(c.Sent)}, {text: formatPercent(part, max(f.size, 1))},
+			{text, func(string) string { return l.barOf(bar, part, 0, f.size) }},
+		})
+	}
+	if hidden > 0 {
+		row := make([]cell, len(clientColumns))
+		row[0].text = fmt.Sprintf("and %s more", comma(int64(hidden)))
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// A serveTable draws what Serve does.
+type serveTable struct {
+	t      *terminal
+	screen *screen
+
+	mu      sync.Mutex // between the run and the screen
+	f       serveFrame
+	has     bool // f.s is set
+	hashing schedule.Meter
+	hashed  int64 // bytes, at the last status
+	since   time.Time
+	meters  []schedule.Meter
+	sent    []int64
+	clients map[netip.Addr]*clientMeter
+}
+
+// A clientMeter measures one client.
+type clientMeter struct {
+	schedule.Meter
+	sent int64
+}
+
+func (s *serveTable) event(e transfer.ServeEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch e := e.(type) {
+	case transfer.Listening:
+		s.screen = s.t.newScreen(s.frame)
+	case transfer.Ready:
+		s.f.size = e.Size
+	case transfer.Status:
+		s.status(e, time.Now())
+	}
+}
+
+func (s *serveTable) status(st transfer.Status, now time.Time) {
+	if s.meters == nil {
+		s.meters, s.sent, s.f.rates = make([]schedule.Meter, len(st.Servers)), make([]int64, len(st.Servers)), make([]float64, len(st.Servers))
+		for i := range s.meters {
+			s.meters[i].Start(rateTime, now)
+		}
+	}
+	for i, v := range st.Servers {
+		s.meters[i].Add(v.Sent-s.sent[i], now)
+		s.sent[i], s.f.rates[i] = v.Sent, s.meters[i].Rate()
+	}
+	s.measureClients(st.Clients, now)
+	switch {
+	case st.Indexed:
+		s.since = time.Time{}
+	case s.since.IsZero() || st.Indexing.Done < s.hashed: // it begins again
+		s.since = now
+		s.hashing.Start(rateTime, now)
+		s.hashed = st.Indexing.Done
+	default:
+		s.hashing.Add(st.Indexing.Done-s.hashed, now)
+		s.hashed = st.Indexing.Done
+	}
+	s.f.rate = s.hashing.Rate()
+	s.f.hashing = !st.Indexed && now.Sub(s.since) > slowTime
+	s.f.s, s.has = st, true
+}
+
+// measureClients takes up what the clients of a status were sent, and forgets
+// the others.
+func (s *serveTable) measureClients(clients []transfer.ClientStatus, now time.Time) {
+	before := s.clients
+	s.clients, s.f.clients = make(map[netip.Addr]*clientMeter, len(clients)), make(map[netip.Addr]float64, len(clients))
+	for _, c := range clients {
+		m := before[c.Addr]
+		if m == nil || c.Sent < m.sent {
+			m = &clientMeter{sent: c.Sent}
+			m.Start(rateTime, now)
+		}
+		m.Add(c.Sent-m.sent, now)
+		m.sent = c.Sent
+		s.clients[c.Addr], s.f.clients[c.Addr] = m, m.Rate()
+	}
+}
+
+func (s *serveTable) frame(width, height int) frame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.has {
+		return frame{}
+	}
+	f := frame{lines: s.t.look().serveLines(s.f, width, height)}
+	if s.f.hashing {
+		f.tab = tabOf(s.f.s.Indexing.Done, s.f.s.Indexing.Total)
+	}
+	return f
+}
+
+// ended leaves the last table.
+func (s *serveTable) ended(error) {
+	s.mu.Lock()
+	began := s.screen != nil
+	s.mu.Unlock()
+	if began {
+		s.screen.close()
+	}
+}
