@@ -573,7 +573,8 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 				}
 				time.Sleep(time.Second) // they are under way
 				begun := time.Now()
-				o := s.honest(data)
+				o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+				o.has("data.bin", data)
 				share := float64(o.Size) / time.Since(begun).Seconds() / rate
 				want := 1 / float64(1+test.addresses)
 				t.Logf("the honest client got %.3f of the rate, an even share is %.3f", share, want)

@@ -103,6 +103,11 @@
 //	manifest  the manifest
 //	range     exactly the bytes asked for
 //
+// A server may bound whatever a client makes it do. It answers "busy" to a hello
+// that has waited for the index for too long, or while another one of the same
+// connection waits, and closes the connection with the code "limit" when no
+// request comes for too long, or when many came to nothing.
+//
 // When the file changes, or the server stops, while the bytes of a range are
 // under way, the server resets the stream with a code from the table below.
 //
@@ -159,7 +164,8 @@
 //	0  done        the client has what it wanted
 //	1  stopping    the server is shutting down; another may be asked at once
 //	2  protocol    the peer broke this specification
-//	3  limit       the peer went over a limit, or was idle for too long
+//	3  limit       the peer went over a limit, was idle for too long, or had too
+//	               many requests that came to nothing
 //	4  denied      no valid proof of the access token
 //	5  untrusted   the client does not accept the server's identity
 //	6  internal    a fault of the closing side
@@ -169,7 +175,7 @@
 //	1  cancelled   the client no longer needs the reply
 //	2  changed     the file changed under the range
 //	3  unreadable  the server cannot read its file
-//	4  stalled     the reply made no progress for too long
+//	4  stalled     the request or the reply made no progress for too long
 //	5  stopping    the server is shutting down
 //	6  protocol    the request breaks this specification
 //	7  internal    a fault of the sending side
