@@ -98,6 +98,8 @@ type GetConfig struct {
 	Events func(GetEvent)
 	// Map keeps a [ChunkMark] of each chunk, one byte, for Progress and Result.
 	Map bool
+	// QLog gets the packets of all connections; nil: nobody.
+	QLog *transport.QLog
 	// Network is the way to the servers; nil: the system's.
 	Network Network
 

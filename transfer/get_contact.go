@@ -283,6 +283,7 @@ func (g *getting) dial(ctx context.Context, target Target, remote netip.AddrPort
 	}
 	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, g.cfg.Trust.check(target)), Windows: g.windows, StreamWindow: stream, ConnWindow: all,
+		QLog: g.cfg.QLog,
 	})
 }
 

@@ -52,6 +52,8 @@ type ServeConfig struct {
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
 	Limits ServeLimits
+	// QLog gets the packets of all connections; nil: nobody.
+	QLog *transport.QLog
 	// Interval is the time between status events; 0 means none.
 	Interval time.Duration
 	// Events is told what happens, one event at a time. It must not block for
@@ -184,6 +186,7 @@ func (s *serving) listen() error {
 			TLS:      tls,
 			ResetKey: s.cfg.Identity.Derive(resetLabel),
 			Limit:    limit,
+			QLog:     s.cfg.QLog,
 
 			MaxStreams:       int64(s.limits.Streams),
 			HandshakeTimeout: s.limits.HandshakeTimeout,

@@ -24,6 +24,8 @@ type DialOptions struct {
 	// Windows, the connection starts with that, but at least 64 KiB. Negative
 	// numbers are refused.
 	StreamWindow, ConnWindow int64
+	// QLog gets the connection's events; nil: nobody.
+	QLog *QLog
 }
 
 // Dial connects to the server at remote over pc, which it owns from now on: pc is
@@ -119,6 +121,7 @@ func (d *dialed) config(o DialOptions) *quic.Config {
 		},
 		MaxIncomingStreams:    -1,
 		MaxIncomingUniStreams: -1,
+		Tracer:                o.QLog.tracer(),
 	}
 }
 

@@ -34,6 +34,8 @@ type ListenOptions struct {
 	// may go without a packet; zero means DefaultHandshakeTimeout. A negative one
 	// is refused.
 	HandshakeTimeout time.Duration
+	// QLog gets the connections' events; nil: nobody.
+	QLog *QLog
 }
 
 // Listener accepts the connections of one virtual server. All methods may be
@@ -91,6 +93,7 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		// Else a client that resets its streams opens new ones while the handlers
 		// of the old ones are still at work.
 		RequireStreamCreditRelease: true,
+		Tracer:                     o.QLog.tracer(),
 	})
 	if err != nil {
 		l.tr.Close()

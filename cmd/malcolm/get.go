@@ -61,6 +61,7 @@ type ServerFlags struct {
 	Interface      netip.Addr `placeholder:"ADDR" help:"Local address to send from."`
 	AllAddresses   bool       `help:"Make a server of each address that a host name has."`
 	TrustFlags
+	QLogFlags
 	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
 }
@@ -111,6 +112,9 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 			return transfer.GetConfig{}, usage("--checksum and the ticket name different files")
 		}
 		cfg.Checksum = sum
+	}
+	if cfg.QLog, err = t.openQLog(f.QLogFlags); err != nil {
+		return transfer.GetConfig{}, err
 	}
 	if cfg.Trust, err = f.trust(t); err != nil {
 		return transfer.GetConfig{}, err

@@ -66,6 +66,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
 	case transfer.SmallBuffers:
 		v.warn("%s", smallBuffers(e))
+	case transfer.Decision:
+		v.decided(e)
 	case transfer.ReadingBack:
 		v.say("reading %s back", formatBytes(e.Size))
 	case transfer.Progress:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,16 +104,13 @@ func (e *writeError) Unwrap() error { return e.err }
 
 // outputError sorts why stdout or stderr cannot be written to; nil stays nil.
 func outputError(name string, err error) error {
-	var p *fs.PathError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EPIPE):
 		return &pipeError{name}
-	case errors.As(err, &p):
-		err = p.Err
 	}
-	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
+	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: bare(err)}}
 }
 
 func isPipe(err error) bool {

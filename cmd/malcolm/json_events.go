@@ -175,13 +175,15 @@ type (
 		Ranges  int    `json:"ranges"`
 		Bytes   int64  `json:"bytes"`
 		Rate    int64  `json:"rate"`
+		Lost    int64  `json:"packets_lost"`
 	}
 	clientEvent struct {
 		head
-		Address string `json:"address"`
-		Server  string `json:"server"`
-		State   string `json:"state"`
-		Bytes   int64  `json:"bytes"`
+		Address     string `json:"address"` // of a host: it may have several connections
+		State       string `json:"state"`   // connected or gone
+		Connections int    `json:"connections"`
+		Ranges      int    `json:"ranges"`
+		Bytes       int64  `json:"bytes"`
 	}
 	changedEvent struct {
 		head

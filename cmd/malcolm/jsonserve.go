@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"malcolm/transfer"
@@ -76,11 +77,38 @@ func (s *serveJSON) status(st transfer.Status, now time.Time) {
 		}
 		e.Servers = append(e.Servers, statusServer{
 			Address: v.Addr.String(), State: v.State.String(), Clients: v.Clients, Ranges: v.Ranges, Bytes: v.Sent,
-			Rate: wholeRate(float64(v.Sent-before) / now.Sub(s.before).Seconds()),
+			Rate: wholeRate(float64(v.Sent-before) / now.Sub(s.before).Seconds()), Lost: v.Lost,
 		})
 	}
 	s.out.write(e)
+	s.clients(st)
 	s.last, s.before = st, now
+}
+
+// clients tells of each client whose numbers changed, and of those that are gone.
+func (s *serveJSON) clients(st transfer.Status) {
+	for _, c := range st.Clients {
+		if !slices.Contains(s.last.Clients, c) {
+			s.out.write(clientEvent{
+				head: is("client"), Address: c.Addr.String(), State: "connected",
+				Connections: c.Conns, Ranges: c.Ranges, Bytes: c.Sent,
+			})
+		}
+	}
+	if st.MoreClients > 0 {
+		return // one that is not among them may be there still
+	}
+	for _, before := range s.last.Clients {
+		is := func(c transfer.ClientStatus) bool { return c.Addr == before.Addr }
+		if !slices.ContainsFunc(st.Clients, is) {
+			s.gone(before)
+		}
+	}
+}
+
+// gone tells of a client that has no connection any more.
+func (s *serveJSON) gone(c transfer.ClientStatus) {
+	s.out.write(clientEvent{head: is("client"), Address: c.Addr.String(), State: "gone", Bytes: c.Sent})
 }
 
 // sent is how many bytes of the file went out in all.

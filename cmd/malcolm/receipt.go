@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -45,15 +44,7 @@ func (t *terminal) openReceipt(path Path) error {
 }
 
 func (r *receipt) failure(err error) error {
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		err = p.Err
-	case errors.As(err, &l):
-		err = l.Err
-	}
-	return &transfer.FileError{Op: "write the receipt", Path: r.path, Err: err}
+	return &transfer.FileError{Op: "write the receipt", Path: r.path, Err: bare(err)}
 }
 
 // create makes a new file beside the receipt.

@@ -33,6 +33,7 @@ type serveCmd struct {
 	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
 	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
+	QLogFlags
 }
 
 // Help is what kong prints behind the flags.
@@ -60,6 +61,10 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	qlog, err := t.openQLog(c.QLogFlags)
+	if err != nil {
+		return err
+	}
 	conns, err := c.bind(t, ports)
 	if err != nil {
 		return err
@@ -75,6 +80,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Conns:    conns,
 		Limit:    int64(c.Limit),
 		Limits:   c.limits(),
+		QLog:     qlog,
 		Interval: t.pace(c.Interval.Duration()),
 		Events:   watchers.event,
 	})

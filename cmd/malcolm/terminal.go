@@ -20,6 +20,8 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+
+	"malcolm/transport"
 )
 
 // A terminal writes lines for people. Any goroutine may call its methods.
@@ -31,9 +33,10 @@ type terminal struct {
 	json  *eventWriter // what stdout gets with --json; nil without
 	abort func(error)  // ends the run when nobody reads stdout or stderr; nil: it goes on
 
-	receipt *receipt // nil: none is asked for, or it could not be written
-	screen  *os.File // stderr, when it is a terminal that can be drawn on; else nil
-	shows   look     // but for its palette
+	receipt *receipt        // nil: none is asked for, or it could not be written
+	qlog    *transport.QLog // nil: none is asked for
+	screen  *os.File        // stderr, when it is a terminal that can be drawn on; else nil
+	shows   look            // but for its palette
 	will    *lastWill
 	in      io.Reader
 
@@ -94,6 +97,9 @@ func (t *terminal) hint(text string) { t.tell(levelHint, text) }
 
 // finish reports how a command ended and returns the exit code.
 func (t *terminal) finish(err error) int {
+	if failed := t.qlog.Close(); failed != nil {
+		t.warn("%v", failed)
+	}
 	if err == nil {
 		return exitDone
 	}
