@@ -135,6 +135,7 @@ func claimsOf(t *testing.T, fsys *crashFS, journal []byte) (claims map[int][16]b
 	t.Helper()
 	fsys.Put("x.part", rightBytes(testHeader.Size))
 	fsys.Put("x.part.journal", journal)
+	records, readErr := ReadRecords(fsys, "x", testHeader)
 	f, err := Open(fsys, testOptions(Resume))
 	if err != nil {
 		return nil, false, err
@@ -155,6 +156,9 @@ func claimsOf(t *testing.T, fsys *crashFS, journal []byte) (claims map[int][16]b
 		if _, ok := claims[chunk]; ok != f.Claimed(chunk) {
 			t.Fatalf("chunk %d is claimed: %t, and has a record: %t", chunk, f.Claimed(chunk), ok)
 		}
+	}
+	if readErr != nil || !maps.Equal(records.XXH3, claims) || records.Whole != f.UsableJournal() {
+		t.Fatalf("read without a lock: %v, %+v, opened: %x, %t", readErr, records, claims, f.UsableJournal())
 	}
 	return claims, f.UsableJournal(), nil
 }
