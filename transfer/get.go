@@ -80,6 +80,9 @@ type GetConfig struct {
 	Quorum int
 	// Trust says which servers are accepted by their IDs.
 	Trust Trust
+	// RemoteTime gives the finished file the modification time that most servers
+	// of the majority name. A file that is there already keeps its own.
+	RemoteTime bool
 	// Limit is how many bytes of the file a second are taken from all servers
 	// together; 0 means no limit.
 	Limit int64
@@ -280,10 +283,16 @@ func (g *getting) end(t *clocks) {
 
 // fill fetches what is missing and gives the file its name.
 func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partfile.Decision) (err error) {
+	var modTime *time.Time
+	if g.cfg.RemoteTime {
+		if modTime = g.remoteTime(); modTime == nil {
+			g.emit(NoModTime{})
+		}
+	}
 	err = g.do(ctx, t, func() (err error) {
 		g.part, err = partfile.Open(fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
-			Action: d.Action, Replace: d.Replace, Mode: g.mode,
+			Action: d.Action, Replace: d.Replace, Mode: g.mode, ModTime: modTime,
 			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
 		})
 		return err

@@ -11,7 +11,7 @@ import (
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers],
-// [Decision], [Progress], [ReadingBack] or [Finishing].
+// [Decision], [NoModTime], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
