@@ -16,11 +16,14 @@ import (
 type getCmd struct {
 	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
 
-	Output Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here."`
-	Name   Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
-	Resume bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
-	Force  bool `help:"Start over, and replace a file that is there."`
-	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	Output     Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here. With - the file goes to stdout, in order."`
+	Window     Size `default:"64M" placeholder:"SIZE" help:"With -o -: how much of the file waits in memory at most, or two chunks. Default ${default}."`
+	RemoteTime bool `short:"R" help:"Give the file the modification time that most servers name. A file that is there and right is left as it is."`
+	DryRun     bool `help:"Connect, vote, and say what would be fetched; write nothing."`
+	Name       Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Resume     bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Force      bool `help:"Start over, and replace a file that is there."`
+	Limit      Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags
@@ -154,6 +157,11 @@ func (c *checksum) UnmarshalText(text []byte) error {
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
+	if c.Output == stdoutName {
+		if err := c.checkStdout(t); err != nil {
+			return err
+		}
+	}
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
@@ -162,12 +170,15 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 		return err
 	}
 	cfg.Dir, cfg.Name, cfg.Resume, cfg.Force, cfg.Limit = string(c.Output), string(c.Name), c.Resume, c.Force, int64(c.Limit)
-	cfg.Map = c.Map
+	cfg.Map, cfg.RemoteTime = c.Map, c.RemoteTime
 	c.apply(&cfg)
 	if c.Name != "" {
 		if err := transfer.CheckName(string(c.Name)); err != nil {
 			return err
 		}
+	}
+	if c.Output == stdoutName {
+		return c.stream(ctx, t, cfg)
 	}
 	return runGet(ctx, t, cfg, resumeCommand(args))
 }
@@ -175,6 +186,13 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 // runGet is the client as get and demo run it: it tells what happens, and
 // writes the path of the finished file to stdout.
 func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
+	return watchRun(ctx, t, cfg, resume, transfer.Get)
+}
+
+// watchRun lets do run, and tells what happens.
+func watchRun(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string,
+	do func(context.Context, transfer.GetConfig) (*transfer.Result, error),
+) error {
 	watchers := t.watchGet(cfg, false)
 	tell := cfg.Events
 	cfg.Events = func(e transfer.GetEvent) {
@@ -183,7 +201,7 @@ func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume str
 			tell(e)
 		}
 	}
-	result, err := transfer.Get(ctx, cfg)
+	result, err := do(ctx, cfg)
 	return watchers.ended(t.handIn(outcome{got: result, err: err, resume: resume}))
 }
 

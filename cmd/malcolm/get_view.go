@@ -52,6 +52,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("%s answered late and has another file (%s, %s): left out", e.Target, hexShort(e.Checksum), formatBytes(e.Size))
 	case transfer.Started:
 		v.started(e)
+	case transfer.NoModTime:
+		v.warn("no server names a modification time that fits: the file keeps the time at which it was written")
 	case transfer.ChunkRefused:
 		v.chunkRefused(e)
 	case transfer.ListDiffers:

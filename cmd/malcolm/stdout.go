@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"malcolm/transfer"
+)
+
+// stdoutName is the output that means stdout.
+const stdoutName = "-"
+
+// A terminalOutputError says that a file was to be written to a terminal.
+type terminalOutputError struct{}
+
+func (*terminalOutputError) Error() string { return "-o - would write the file to the terminal" }
+
+// checkStdout refuses what makes no sense when the file goes to stdout.
+func (c *getCmd) checkStdout(t *terminal) error {
+	file, _ := t.out.(*os.File)
+	shown := isTerminal(file)
+	for _, f := range []struct {
+		set       bool
+		flag, why string
+	}{
+		{t.flags.JSON, "--json", "stdout is where the file goes; --receipt FILE writes the last event"},
+		{c.DryRun, "--dry-run", "there is nothing to plan: malcolm info shows the vote"},
+		{c.Resume, "-r", "what was written to stdout cannot be read back, so it always begins at the front"},
+		{c.Force && !shown, "--force", "there is no file to replace; with -o - it only lets the file go to a terminal"},
+		{c.Name != "", "--name", "stdout has no name"},
+		{c.RemoteTime, "-R", "stdout has no modification time"},
+		{c.Recheck, "--recheck", "what was written to stdout cannot be read back"},
+		{c.Preallocate != "auto", "--preallocate", "no space is reserved for stdout"},
+		{c.NoSpaceCheck, "--no-space-check", "nobody asks for free space for stdout"},
+	} {
+		if f.set {
+			return usage(f.flag + " with -o -: " + f.why)
+		}
+	}
+	if shown && !c.Force {
+		return &usageError{&terminalOutputError{}}
+	}
+	return nil
+}
+
+// stream writes the file to stdout, and nothing else.
+func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
+	out := stdoutWriter{t.out}
+	t.out = io.Discard // for the path, which there is none of
+	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
+		return transfer.Stream(ctx, cfg, out, int64(c.Window))
+	})
+}
+
+// A stdoutWriter is stdout with errors in words.
+type stdoutWriter struct{ io.Writer }
+
+func (w stdoutWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	return n, outputError("stdout", err)
+}
