@@ -147,24 +147,24 @@ func hints(err error) []string {
 		}
 		return nil
 	case *transfer.FinishedError:
-		if e.SHA256 != nil {
-			return []string{"if it is the right file all the same: run this again with -r, and without --checksum"}
 		if e.Streamed {
 			return []string{"do not use what was written: it is what most servers hold, and not what was asked for"}
 		}
+		if e.SHA256 != nil {
+			return []string{"if it is the right file all the same: run this again with -r, and without --checksum"}
 		}
 		return nil
 	case *certs.KeyFileError:
 		return nil
+	}
+	if _, ok := errors.AsType[*terminalOutputError](err); ok {
+		return []string{"pipe it: malcolm get -o - TARGET... | tar x; --force writes to the terminal all the same"}
 	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		return partHints(e)
 	}
 	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
 		return []string{"check the path and its permissions"}
-	if _, ok := errors.AsType[*terminalOutputError](err); ok {
-		return []string{"pipe it: malcolm get -o - TARGET... | tar x; --force writes to the terminal all the same"}
-	}
 	}
 	return nil
 }
