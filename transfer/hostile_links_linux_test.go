@@ -3,12 +3,15 @@ package transfer
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"malcolm/transfer/partfile"
 )
 
 // A meddler does something to a directory over and over, outside of every
@@ -74,12 +77,7 @@ func TestHostileDirectoryBecomesALink(t *testing.T) {
 	dir, link := filepath.Join(parent, "copy"), filepath.Join(parent, "link")
 	must(t, os.Mkdir(dir, 0o755), os.Symlink(forbidden, link))
 	swap := func() error { return unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE) }
-	m := meddle(t, func() error {
-		if err := swap(); err != nil {
-			return err
-		}
-		return swap()
-	})
+	m := meddle(t, swap)
 	data := file(8*chunk+1, 1)
 	for i := range runs {
 		bubble(t, func(t *testing.T, w *world) {
@@ -94,6 +92,10 @@ func TestHostileDirectoryBecomesALink(t *testing.T) {
 			}
 		})
 		m.pause()
+		if m.turns.Load()%2 == 1 {
+			must(t, swap())
+			m.turns.Add(1)
+		}
 		got, err := os.ReadFile(filepath.Join(dir, "data.bin"))
 		if err != nil || string(got) != string(data) {
 			t.Fatalf("run %d: the file is not in its directory, or not right: %v", i, err)
@@ -107,57 +109,99 @@ func TestHostileDirectoryBecomesALink(t *testing.T) {
 	}
 }
 
-// The names that Get writes to are made links to files elsewhere, all the time:
-// it may fail, but what the links lead to stays as it is.
+// A trapFS is a directory in which, before one of the operations, the name that
+// it is about becomes a link to a file outside.
+type trapFS struct {
+	partfile.FS
+	forbidden string
+	left      *int // operations until the one that is meant
+}
+
+func (f trapFS) trap(name string) {
+	if *f.left--; *f.left != -1 {
+		return
+	}
+	path := f.Path(name)
+	os.Remove(path) // it may not be there
+	if err := os.Symlink(filepath.Join(f.forbidden, name), path); err != nil {
+		panic(err)
+	}
+}
+
+func (f trapFS) Lstat(name string) (partfile.Info, error) {
+	f.trap(name)
+	return f.FS.Lstat(name)
+}
+
+func (f trapFS) Create(name string) (partfile.Handle, error) {
+	f.trap(name)
+	return f.FS.Create(name)
+}
+
+func (f trapFS) Open(name string) (partfile.Handle, error) {
+	f.trap(name)
+	return f.FS.Open(name)
+}
+
+func (f trapFS) OpenWrite(name string) (partfile.Handle, error) {
+	f.trap(name)
+	return f.FS.OpenWrite(name)
+}
+
+func (f trapFS) RenameNoReplace(from, to string) error {
+	f.trap(to)
+	return f.FS.RenameNoReplace(from, to)
+}
+
+func (f trapFS) Rename(from, to string) error {
+	f.trap(to)
+	return f.FS.Rename(from, to)
+}
+
+func (f trapFS) Remove(name string) error {
+	f.trap(name)
+	return f.FS.Remove(name)
+}
+
+// A name becomes a link at the worst of all moments, each in turn: Get may fail,
+// but what the link leads to stays as it is.
 func TestHostileNamesBecomeLinks(t *testing.T) {
-	parent := t.TempDir()
-	forbidden, before := outside(t, parent)
-	dir := filepath.Join(parent, "copy")
-	must(t, os.Mkdir(dir, 0o755))
-	names := []string{"data.bin.part", "data.bin.part.journal", "data.bin"}
-	turn := 0
-	m := meddle(t, func() error {
-		name := names[turn%len(names)]
-		turn++
-		path := filepath.Join(dir, name)
-		if turn%2 == 0 {
-			os.Remove(path) // it may not be there
-			return nil
-		}
-		trap := filepath.Join(parent, "trap")
-		if err := os.Symlink(filepath.Join(forbidden, name), trap); err != nil {
-			return err
-		}
-		return os.Rename(trap, path)
-	})
 	data := file(2*chunk+1, 1)
-	ended := make(map[bool]int)
-	for i := range runs {
-		m.pause()
-		for _, name := range names {
-			os.Remove(filepath.Join(dir, name)) // it may not be there
-		}
-		bubble(t, func(t *testing.T, w *world) {
-			servers := w.holders(data, data)
-			begins := func(e GetEvent) { // before the part file is made, or while it is open, or at its end
-				_, voted := e.(Voted)
-				_, started := e.(Started)
-				_, finishing := e.(Finishing)
-				if i%3 == 0 && voted || i%3 == 1 && started || i%3 == 2 && finishing {
-					m.on.Store(true)
+	for _, test := range []struct {
+		name string
+		cfg  GetConfig
+		lay  func(dir string) error // what is there before
+	}{
+		{"new", GetConfig{}, func(string) error { return nil }},
+		{"resumed", GetConfig{Resume: true}, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "data.bin.part"), data[:chunk], 0o644)
+		}},
+		{"replaced", GetConfig{Force: true}, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "data.bin"), []byte("old"), 0o644)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			parent := t.TempDir()
+			forbidden, before := outside(t, parent)
+			for n, trapped := 0, true; trapped; n++ {
+				dir := filepath.Join(parent, strconv.Itoa(n))
+				must(t, os.Mkdir(dir, 0o755), test.lay(dir))
+				left := n
+				bubble(t, func(t *testing.T, w *world) {
+					cfg := test.cfg
+					cfg.Targets, cfg.Dir = targetsOf(w.holders(data)...), dir
+					cfg.open = func(r *os.Root) partfile.FS { return trapFS{partfile.Dir(r), forbidden, &left} }
+					o := w.get(cfg)
+					if o.err != nil && KindOf(o.err) != KindLocal {
+						t.Errorf("operation %d: %v, want an error of the local file, or none", n, o.err)
+					}
+				})
+				wantTree(t, forbidden, before)
+				trapped = left < 0
+				if !trapped && n < 8 {
+					t.Errorf("only %d operations", n)
 				}
 			}
-			o := w.get(GetConfig{Targets: targetsOf(servers...), Dir: dir, Resume: i%2 == 0, Force: i%4 < 2, Events: begins})
-			if o.err != nil && KindOf(o.err) != KindLocal {
-				t.Errorf("run %d: %v, want an error of the local file, or none", i, o.err)
-			}
-			ended[o.err == nil]++
 		})
 	}
-	m.pause()
-	wantTree(t, forbidden, before)
-	if n := m.turns.Load(); n < runs {
-		t.Errorf("the names were changed %d times, want more", n)
-	}
-	t.Logf("%d runs ended well, %d did not", ended[true], ended[false])
 }
