@@ -196,8 +196,8 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 	}
 }
 
-// sized returns what one server offers of a file of any size, whose chunks are
-// all alike: a manifest that merges to the checksum.
+// sized makes a server offer a file of any size whose chunks are all alike: its
+// manifest merges to the checksum.
 func sized(e *evil, size int64) {
 	m := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
 	for i := range m.Len() {
@@ -208,8 +208,8 @@ func sized(e *evil, size int64) {
 	e.offer.Checksum, e.offer.Digest = manifest.Checksum(m), manifest.Digest(m)
 }
 
-// A fullFS is a directory with little free space. It counts the files that are
-// made in it, and the bytes that are reserved.
+// A fullFS is a directory with little free space. It counts the bytes that are
+// reserved in it.
 type fullFS struct {
 	partfile.FS
 	reserved *atomic.Int64
@@ -243,7 +243,10 @@ func (h countingHandle) Truncate(n int64) error {
 // A file that everybody offers, and that has no room here, takes none.
 func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(chunk, 1), 0, func(e *evil) { sized(e, 1<<40) })
+		e := w.evil(file(chunk, 1), 0, func(e *evil) {
+			sized(e, 1<<40)
+			e.onRange = func(*transport.Stream, wire.RangeRequest) {}
+		})
 		var reserved atomic.Int64
 		o := w.suffer(GetConfig{Targets: []Target{e.target}, open: func(r *os.Root) partfile.FS {
 			return fullFS{partfile.Dir(r), &reserved}
