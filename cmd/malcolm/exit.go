@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"malcolm/certs"
 	"malcolm/transfer"
@@ -155,6 +157,9 @@ func hints(err error) []string {
 		}
 		return nil
 	case *certs.KeyFileError:
+		if errors.Is(e, fs.ErrPermission) || errors.Is(e, syscall.EROFS) || errors.Is(e, fs.ErrNotExist) {
+			return []string{"serve --identity FILE keeps the key elsewhere"}
+		}
 		return nil
 	}
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {

@@ -31,6 +31,8 @@ type serveCmd struct {
 	OutputFlags
 	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
 	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity  Path       `placeholder:"FILE" help:"The key that proves who serves; made when there is none. Default: identity.pem in the user's state directory."`
+	Token     *tokenSpec `placeholder:"WHERE" help:"A secret that clients must hold: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
 	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
@@ -57,7 +59,11 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	file.Close()
-	identity, err := loadIdentity()
+	identity, err := c.identity()
+	if err != nil {
+		return err
+	}
+	token, err := c.Token.read(t)
 	if err != nil {
 		return err
 	}
@@ -70,13 +76,14 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	name := filepath.Base(string(c.File))
-	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), interval: c.Interval.Duration()}
+	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), token: c.Token, interval: c.Interval.Duration()}
 	watchers := t.watchServe(view)
 	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source:   source,
 		Cache:    indexCache(),
 		Name:     name,
 		Identity: identity,
+		Token:    token,
 		Conns:    conns,
 		Limit:    int64(c.Limit),
 		Limits:   c.limits(),
@@ -222,7 +229,10 @@ func indexCache() *manifest.Cache {
 	return &manifest.Cache{Dir: dir}
 }
 
-func loadIdentity() (*certs.Identity, error) {
+func (c *serveCmd) identity() (*certs.Identity, error) {
+	if c.Identity != "" {
+		return certs.LoadOrCreateFile(string(c.Identity))
+	}
 	dir, err := certs.StateDir()
 	if err != nil {
 		return nil, &transfer.FileError{Op: "find the home of the identity", Err: err}
@@ -237,6 +247,7 @@ type serveView struct {
 	name     string
 	host     advertised
 	interval time.Duration
+	token    *tokenSpec // nil: none is needed
 
 	silent bool // no lines at intervals
 	ready  bool // the greeting has been said
@@ -294,10 +305,15 @@ func (v *serveView) greet(e transfer.Ready) {
 	}
 	v.say("server ID %s", e.ID)
 	v.say("to copy it: %s", v.green(v.pasteable(e.Addrs)))
+	if ticket := ticketOf(e, v.host.host); ticket != "" {
+		v.say("or, with nothing left to trust: %s", v.green("malcolm get "+v.tokenFlag()+shellQuote(ticket)))
+	}
 	if !v.host.reachable {
 		v.say("that works only on this machine; --advertise HOST names another address")
 	}
-	v.say("anyone who can reach these ports can read %s", shellQuote(e.Name))
+	if v.token == nil {
+		v.say("anyone who can reach these ports can read %s", shellQuote(e.Name))
+	}
 }
 
 // pasteable is the command that gets the file. Its directory is never the one
@@ -309,7 +325,16 @@ func (v *serveView) pasteable(addrs []net.Addr) string {
 			dir = "copy2"
 		}
 	}
-	return fmt.Sprintf("mkdir -p %s && malcolm get -o %s -a %s -r -p %s", dir, dir, shellQuote(v.host.host), portWords(addrs))
+	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, shellQuote(v.host.host), portWords(addrs))
+}
+
+// tokenFlag is what clients have to add for the token, and a space. It never has
+// the token itself: who is to have it gets it by another way.
+func (v *serveView) tokenFlag() string {
+	if v.token == nil {
+		return ""
+	}
+	return "--token @FILE "
 }
 
 // portWords writes ports as -p takes them, runs as ranges.
