@@ -382,6 +382,7 @@ type peer struct {
 	openAfter time.Time     // no further connection is tried before
 	id        certs.ServerID
 	offer     wire.Offer
+	rtt       time.Duration // when it made the offer; smoothed
 	state     PeerState
 	err       error
 	rank      int           // 0 for the first server that answered

@@ -10,8 +10,19 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// decide settles the file's name and what to do about what lies there already.
+// decide settles the file's name and what to do about what lies there already,
+// and does it if nothing has to be fetched.
 func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (partfile.Decision, error) {
+	d, err := g.weigh(ctx, t, fsys)
+	if err == nil && d.Action == partfile.AlreadyRight {
+		err = g.alreadyRight(fsys, fsys.Path(g.result.Name))
+	}
+	return d, err
+}
+
+// weigh settles the file's name, and what is to be done about what lies there
+// already; it changes nothing.
+func (g *getting) weigh(ctx context.Context, t *clocks, fsys partfile.FS) (partfile.Decision, error) {
 	if err := g.settleName(); err != nil {
 		return partfile.Decision{}, err
 	}
@@ -28,22 +39,19 @@ func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (part
 	}
 	part := found.PartState(g.header())
 	d := partfile.Decide(final, part, g.cfg.Resume, g.cfg.Force)
-	switch d.Action {
-	case partfile.AlreadyRight:
-		return d, g.alreadyRight(fsys, fsys.Path(name))
-	case partfile.Refuse:
-		if final == partfile.FinalNone {
-			if err := partfile.InUse(fsys, name); err != nil {
-				return d, err
-			}
-		}
-		path := fsys.Path(name)
-		if final == partfile.FinalNone || final != partfile.FinalOther && part == partfile.PartOther {
-			path = fsys.Path(name + partfile.PartSuffix)
-		}
-		return d, &TargetError{Path: path, Final: final, Part: part, Unfinished: found.Header, Hint: d.Hint}
+	if d.Action != partfile.Refuse {
+		return d, nil
 	}
-	return d, nil
+	if final == partfile.FinalNone {
+		if err := partfile.InUse(fsys, name); err != nil {
+			return d, err
+		}
+	}
+	path := fsys.Path(name)
+	if final == partfile.FinalNone || final != partfile.FinalOther && part == partfile.PartOther {
+		path = fsys.Path(name + partfile.PartSuffix)
+	}
+	return d, &TargetError{Path: path, Final: final, Part: part, Unfinished: found.Header, Hint: d.Hint}
 }
 
 // alreadyRight ends a run that found the right file, and what an earlier run

@@ -15,6 +15,8 @@ type Trust struct {
 	Policy certs.TrustPolicy
 	Pins   certs.Pins
 	Known  *certs.Known // what is remembered of servers; nil: nothing is
+	// ReadOnly says that nothing is to be remembered beyond that.
+	ReadOnly bool
 	// Token is shown to every server, which has to prove that it holds it too.
 	// The zero Token: none is needed.
 	Token certs.Token
@@ -82,6 +84,12 @@ func (g *getting) proved(target Target, id certs.ServerID) error {
 	verdict, err := t.judge(target, id)
 	if err != nil || t.Known == nil || verdict == certs.Accept {
 		return err
+	}
+	if t.ReadOnly {
+		if verdict == certs.AcceptFirst {
+			g.post(func() { g.emit(FirstContact{Target: target, ID: id}) })
+		}
+		return nil
 	}
 	var record certs.KnownServer
 	if verdict == certs.AcceptUpdate {

@@ -110,7 +110,7 @@ func (g *getting) answered(p *peer, l *connection, id certs.ServerID, offer wire
 		return
 	}
 	p.id = id
-	p.conns = []*connection{l}
+	p.conns, p.rtt = []*connection{l}, l.conn.Stats().SmoothedRTT
 	p.state, p.err, p.offer, p.inline = PeerAnswered, nil, offer, m
 	p.rank = g.answers
 	g.answers++

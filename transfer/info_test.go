@@ -1,0 +1,96 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/vote"
+)
+
+// ask runs [Info], and fails the test if anything is recorded.
+func (w *world) info(cfg GetConfig) (r *InfoResult, o *outcome) {
+	w.t.Helper()
+	home := w.t.TempDir()
+	known, err := certs.OpenKnown(home)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.Trust.Known = known
+	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
+		found, err := Info(ctx, cfg)
+		r = found
+		return &Result{}, err
+	})
+	if entries, _ := os.ReadDir(home); len(entries) > 0 {
+		w.t.Errorf("%v were written of known servers", entries)
+	}
+	return r, o
+}
+
+func TestInfo(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, other := file(3*chunk, 1), file(2*chunk, 2)
+		late := w.serve(newSource(data), 2, 1, ServeConfig{Name: "late.bin"})
+		late.links[0].set(func(l *link) { l.delay = time.Second })
+		servers := append(w.holders(data, data, other), late)
+		// Nothing is at this one, and it is found out after the vote is over.
+		gone := Target{Host: "10.0.9.9", Port: 9}
+		w.link(gone)
+		r, o := w.info(GetConfig{Targets: append(targetsOf(servers...), gone)})
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		if len(r.Servers) != 5 || r.Vote.Winner < 0 || r.Vote.Groups[r.Vote.Winner].Checksum != checksum(data) {
+			t.Fatalf("result = %+v", r)
+		}
+		for i, want := range []struct {
+			data  []byte
+			state PeerState
+			name  string
+			rtt   time.Duration
+		}{
+			{data, PeerServing, "data.bin", 20 * time.Millisecond}, {data, PeerServing, "data.bin", 20 * time.Millisecond},
+			{other, PeerLeftOut, "data.bin", 20 * time.Millisecond}, {data, PeerServing, "late.bin", 2 * time.Second},
+		} {
+			s := r.Servers[i]
+			if !s.Offered || s.State != want.state || s.Checksum != checksum(want.data) || s.Size != int64(len(want.data)) ||
+				s.Name != want.name || s.ModTime.Unix() != 1e9 || s.ID == (certs.ServerID{}) {
+				t.Errorf("server %d = %+v, want %s and %s", i, s, want.state, want.name)
+			}
+			if s.RTT < want.rtt || s.RTT > want.rtt*3/2 {
+				t.Errorf("server %d: round trip %v, want about %v", i, s.RTT, want.rtt)
+			}
+		}
+		if s := r.Servers[4]; s.Offered || s.State != PeerNotReached || s.Err == nil || s.RTT != 0 {
+			t.Errorf("a server that does not answer = %+v", s)
+		}
+		for _, s := range servers {
+			if s.src.sent() != 0 {
+				t.Error("bytes of the file were asked for")
+			}
+		}
+	})
+}
+
+// Without a majority the result is there all the same.
+func TestInfoWithoutMajority(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, b := file(3*chunk, 1), file(3*chunk, 2)
+		r, o := w.info(GetConfig{Targets: targetsOf(w.holders(a, b)...)})
+		var undecided *UndecidedError
+		if !errors.As(o.err, &undecided) || KindOf(o.err) != KindVote {
+			t.Fatalf("error %v, want no majority", o.err)
+		}
+		if r == nil || len(r.Servers) != 2 || !r.Servers[0].Offered || len(r.Vote.Groups) != 2 || r.Vote.Reason != vote.NoMajority {
+			t.Errorf("result = %+v, want both offers", r)
+		}
+		r, o = w.info(GetConfig{Targets: []Target{{Host: "nowhere", Port: 1}}})
+		if KindOf(o.err) != KindNetwork || r == nil || len(r.Servers) != 1 || r.Servers[0].Err == nil {
+			t.Errorf("%v, result = %+v, want why nobody answered", o.err, r)
+		}
+	})
+}
