@@ -313,6 +313,8 @@ func (v *serveView) greet(e transfer.Ready) {
 	}
 	if v.token == nil {
 		v.say("anyone who can reach these ports can read %s", shellQuote(e.Name))
+	} else {
+		v.say("only who holds the token can read %s", shellQuote(e.Name))
 	}
 }
 
