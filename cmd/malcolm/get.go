@@ -162,6 +162,9 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 			return err
 		}
 	}
+	if c.DryRun && c.Receipt != "" {
+		return usage("--receipt: with --dry-run nothing is done that there could be a receipt of")
+	}
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
@@ -179,6 +182,9 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	}
 	if c.Output == stdoutName {
 		return c.stream(ctx, t, cfg)
+	}
+	if c.DryRun {
+		return dryRun(ctx, t, cfg)
 	}
 	return runGet(ctx, t, cfg, resumeCommand(args))
 }

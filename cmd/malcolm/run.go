@@ -41,6 +41,7 @@ Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong bytes, 4 no majority, 5 ident
 type cli struct {
 	Serve  serveCmd  `cmd:"" help:"Offer a file on several virtual servers."`
 	Get    getCmd    `cmd:"" help:"Copy a file from several servers at once."`
+	Info   infoCmd   `cmd:"" help:"Show what servers offer and how they vote; fetch nothing."`
 	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
 	Repair repairCmd `cmd:"" help:"Mend a local file: fetch only the chunks that differ."`
 	Trust  trustCmd  `cmd:"" help:"The servers that are remembered by their IDs."`
@@ -122,7 +123,7 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 // helpFor returns the subcommand that args name, and a space, if there is one.
 func helpFor(args []string) string {
 	switch args[0] {
-	case "serve", "get", "verify", "repair", "trust", "demo":
+	case "serve", "get", "info", "verify", "repair", "trust", "demo":
 		return args[0] + " "
 	}
 	return ""

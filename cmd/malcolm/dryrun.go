@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+)
+
+// A planEvent is what get --dry-run has to say.
+type planEvent struct {
+	head
+	Path          string   `json:"path"`
+	Name          string   `json:"name"`
+	Bytes         int64    `json:"bytes"`
+	Checksum      string   `json:"checksum"`
+	Action        string   `json:"action"`
+	Replace       bool     `json:"replace"` // a file that is there
+	KeptBytes     int64    `json:"kept_bytes"`
+	MissingBytes  int64    `json:"missing_bytes"`
+	MissingChunks int      `json:"missing_chunks"`
+	ChunkBytes    int64    `json:"chunk_bytes"`
+	Servers       []string `json:"servers"`
+}
+
+// actionNames are what can be done about what is there.
+var actionNames = map[partfile.Action]string{
+	partfile.Fetch: "fetch", partfile.Resume: "resume", partfile.StartOver: "start_over", partfile.AlreadyRight: "already_right",
+}
+
+// dryRun says what a run of cfg would do.
+func dryRun(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
+	watchers := t.watchGet(cfg, false)
+	cfg.Events = watchers.event
+	p, err := transfer.DryRun(ctx, cfg)
+	watchers.ended(outcome{err: err})
+	if err != nil {
+		return err
+	}
+	var from []string
+	for _, s := range p.Servers {
+		if s.State == transfer.PeerServing {
+			from = append(from, s.Target.String())
+		}
+	}
+	t.emit(planEvent{
+		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Bytes: p.Size, Checksum: hexOf(p.Checksum),
+		Action: actionNames[p.Action], Replace: p.Replace, KeptBytes: p.Kept, MissingBytes: p.Missing,
+		MissingChunks: p.MissingChunks, ChunkBytes: p.ChunkSize, Servers: append([]string{}, from...),
+	})
+	t.result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", quotePeer(p.Name), formatBytes(p.Size),
+		plural(p.Chunks, "chunk", "chunks"), hexOf(p.Checksum)))
+	t.result("to      " + shellQuote(p.Path))
+	t.result("plan    " + planLine(p))
+	t.result("from    " + strings.Join(from, " "))
+	return nil
+}
+
+// planLine says in words what would be done.
+func planLine(p *transfer.Plan) string {
+	missing := fmt.Sprintf("fetch %s in %s", formatBytes(p.Missing), plural(p.MissingChunks, "chunk", "chunks"))
+	var line string
+	switch p.Action {
+	case partfile.AlreadyRight:
+		return "nothing: the file is there and right"
+	case partfile.Resume:
+		line = fmt.Sprintf("keep %s of an earlier run, %s", formatBytes(p.Kept), missing)
+	case partfile.StartOver:
+		line = "drop the unfinished download that is there, " + missing
+	default:
+		line = missing
+	}
+	if p.Replace {
+		line += ", and replace a file of that name"
+	}
+	return line
+}
