@@ -179,7 +179,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 		time.Sleep((transport.DefaultMaxStreams/connBuffers + 1) * (DefaultStallTimeout + 2*slowAfter))
 		synctest.Wait()
 		if got := s.serving.active.count(); got != 0 {
-			t.Errorf("%d replies are under way", got)
+			t.Fatalf("%d replies are under way", got)
 		}
 		wantReset(t, streams[0], wire.StreamStalled, 0)
 		read := s.src.sent() - int64(len(data))
