@@ -36,7 +36,7 @@ func (l look) line(width int, g gauge) string {
 		drop int // the higher, the sooner it is left out
 	}{
 		{g.label, 1},
-		{fmt.Sprintf("%7s", formatPercent(g.done, g.total)), 0},
+		{cutEnd(fmt.Sprintf("%7s", formatPercent(g.done, g.total)), width), 0},
 		{"", 0}, // the bar
 		{fmt.Sprintf("%*s", 2*columnsOf("1023 KiB")+columnsOf(" of "), bytes), 4},
 		{"", 3},
@@ -93,7 +93,7 @@ type getFrame struct {
 func (l look) getLines(f getFrame, width, height int) []string {
 	width-- // a line that is full moves the cursor on some terminals
 	total := l.totalLine(f, width)
-	if width < narrow {
+	if width < narrow || height < spareRows {
 		return []string{total}
 	}
 	var lines []string

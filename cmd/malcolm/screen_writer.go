@@ -151,8 +151,9 @@ func drawing(rows int, above []byte, lines []string) []byte {
 // rowsOf is how many rows lines fill that were drawn on a wider terminal and
 // are wrapped now.
 func rowsOf(lines []string, width int) (rows int) {
+	width = max(width, 1)
 	for _, line := range lines {
-		rows += max(1, (columnsOf(line)+width-1)/max(width, 1))
+		rows += max(1, (columnsOf(line)+width-1)/width)
 	}
 	return rows
 }
@@ -169,7 +170,7 @@ func columnsOf(text string) (columns int) {
 		}
 		r, n := utf8.DecodeRuneInString(text)
 		columns++
-		if r >= firstWide {
+		if r >= firstWide && r != utf8.RuneError {
 			columns++
 		}
 		text = text[n:]

@@ -51,7 +51,7 @@ var clientColumns = []column{
 // serveLines draws the table: the virtual servers, their total, the clients.
 func (l look) serveLines(f serveFrame, width, height int) []string {
 	width--
-	if width < narrow {
+	if width < narrow || height < spareRows {
 		return []string{l.serveTotal(f, width)}
 	}
 	// The servers have the terminal but for spareRows, the titles and the total;

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openPair returns both sides of a new pseudo-terminal of a size.
+func openPair(t *testing.T, width, height int) (master, slave *os.File) {
+	t.Helper()
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("this system gives no terminals: %v", err)
+	}
+	master = os.NewFile(uintptr(fd), "ptmx")
+	t.Cleanup(func() { master.Close() })
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(width), Row: uint16(height)})
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Skipf("this system gives no terminals: %v", err)
+	}
+	return master, slave
+}
+
+// A watched is a program on a terminal, and all that it writes there.
+type watched struct {
+	t      *testing.T
+	master *os.File
+	cmd    *exec.Cmd
+	ended  chan struct{} // closed when it has ended and all is read
+
+	mu  sync.Mutex
+	out bytes.Buffer
+	new chan struct{} // receives when out grows
+}
+
+// onTerminal starts malcolm with stdin, stdout and stderr on a terminal.
+func onTerminal(t *testing.T, home string, env []string, args ...string) *watched {
+	t.Helper()
+	return startOnTerminal(t, malcolmIn(home, args...), env)
+}
+
+func startOnTerminal(t *testing.T, cmd *exec.Cmd, env []string) *watched {
+	t.Helper()
+	master, slave := openPair(t, 80, 24)
+	defer slave.Close()
+	w := &watched{t: t, master: master, cmd: cmd, ended: make(chan struct{}), new: make(chan struct{}, 1)}
+	w.cmd.Env = append(w.cmd.Env, append([]string{"TERM=xterm-256color", "LANG=C.UTF-8"}, env...)...)
+	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = slave, slave, slave
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.cmd.Process.Kill()
+		<-w.ended
+	})
+	go func() {
+		defer close(w.ended)
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf) // EIO when nobody has the other side
+			w.mu.Lock()
+			w.out.Write(buf[:n])
+			w.mu.Unlock()
+			select {
+			case w.new <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				break
+			}
+		}
+		w.cmd.Wait()
+	}()
+	return w
+}
+
+// malcolmIn is a command of this program with a home of its own.
+func malcolmIn(home string, args ...string) *exec.Cmd {
+	cmd := exec.Command("malcolm", args...)
+	cmd.Dir = home
+	cmd.Env = []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "XDG_CACHE_HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
+
+func (w *watched) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.String()
+}
+
+// await waits until the program has written what matches.
+func (w *watched) await(pattern string) {
+	w.t.Helper()
+	re, limit := regexp.MustCompile(pattern), time.After(time.Minute)
+	for !re.MatchString(w.text()) {
+		select {
+		case <-w.new:
+		case <-w.ended:
+			if !re.MatchString(w.text()) {
+				w.t.Fatalf("it ended without %s:\n%q", pattern, w.text())
+			}
+		case <-limit:
+			w.t.Fatalf("it did not write %s:\n%q", pattern, w.text())
+		}
+	}
+}
+
+func (w *watched) typed(keys string) {
+	if _, err := io.WriteString(w.master, keys); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// exits waits for the end, and returns what the terminal then looks like.
+func (w *watched) exits(code int) *emulator {
+	w.t.Helper()
+	select {
+	case <-w.ended:
+	case <-time.After(time.Minute):
+		w.t.Fatalf("it did not end:\n%q", w.text())
+	}
+	if got := w.cmd.ProcessState.ExitCode(); got != code {
+		w.t.Errorf("exit code %d, want %d", got, code)
+	}
+	e := newEmulator(80, 24)
+	e.Write([]byte(w.text()))
+	if e.hidden || len(e.unknown) > 0 {
+		w.t.Errorf("cursor hidden: %v; unknown sequences: %q", e.hidden, e.unknown)
+	}
+	if n := len(e.tabs); n > 0 && e.tabs[n-1] != "0" {
+		w.t.Errorf("the tab was told %q, want it cleared at last", e.tabs)
+	}
+	return e
+}
+
+// serveOnPipe serves a file of size bytes behind a pipe, and returns the port.
+func serveOnPipe(t *testing.T, size int) (port string) {
+	t.Helper()
+	home := t.TempDir()
+	file := filepath.Join(home, "data.bin")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("malcolm "), size/8), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := malcolmIn(home, "serve", "-f", file, "-n", "1", "-i", "0.1", "--bind", "127.0.0.1")
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color", "WT_SESSION=1")
+	pipe, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, done := make(chan string, 1), make(chan struct{})
+	var all bytes.Buffer
+	go func() {
+		defer close(done)
+		listening := regexp.MustCompile(`listening on UDP (\d+)`)
+		told, buf := "", make([]byte, 4096)
+		for {
+			n, err := pipe.Read(buf)
+			all.Write(buf[:n])
+			if m := listening.FindStringSubmatch(all.String()); m != nil && len(told) == 0 {
+				told = m[1]
+				ports <- told
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		<-done
+		cmd.Wait()
+		if strings.Contains(all.String(), "\x1b") {
+			t.Errorf("on a pipe there is an escape sequence: %q", all.String())
+		}
+	})
+	select {
+	case port = <-ports:
+	case <-done:
+		t.Fatalf("serve ended: %s", all.String())
+	}
+	return port
+}
+
+// TestInterruptRestoresTheTerminal: ^C leaves no trace: the cursor is shown, the
+// tab cleared, and what is said is below the frame, of which there is one.
+func TestInterruptRestoresTheTerminal(t *testing.T) {
+	port := serveOnPipe(t, 8<<20)
+	home := t.TempDir()
+	get := onTerminal(t, home, []string{"WT_SESSION=1"}, "get", "127.0.0.1:"+port, "--limit", "1M", "--map", "-i", "0.1")
+	get.await(`9;4;1;[1-9](?s:.*)serving`)
+	get.typed("\x03")
+	e := get.exits(130)
+	if len(e.tabs) < 2 {
+		t.Errorf("the tab was told %q, want a percentage and the end", e.tabs)
+	}
+	screen := e.text()
+	for _, want := range []string{"server", "127.0.0.1:" + port + "  serving", "\ninterrupted\nkept data.bin.part", "a cell is 1 chunk"} {
+		if !strings.Contains(screen, want) {
+			t.Errorf("the screen lacks %q:\n%s", want, screen)
+		}
+	}
+	if n := strings.Count(screen, "round trip"); n != 1 {
+		t.Errorf("there are %d tables, want one:\n%s", n, screen)
+	}
+}
+
+// TestDoneOnATerminal: the last frame stays, with what was delivered, and
+// nothing is told to tabs that do not show it.
+func TestDoneOnATerminal(t *testing.T) {
+	port := serveOnPipe(t, 4<<20)
+	get := onTerminal(t, t.TempDir(), []string{"NO_COLOR=1"}, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
+	e := get.exits(exitDone)
+	if len(e.tabs) > 0 {
+		t.Errorf("the tab was told %q", e.tabs)
+	}
+	if want := "100.0 %"; !strings.Contains(e.text(), want) || !strings.Contains(e.text(), "\ndata.bin") {
+		t.Errorf("the screen lacks %q or the path:\n%s", want, e.text())
+	}
+	if regexp.MustCompile(`\x1b\[[0-9;]*m`).MatchString(get.text()) {
+		t.Errorf("with NO_COLOR there is colour: %q", get.text())
+	}
+}
+
+// TestServeOnATerminal: one table, drawn over and over, which stays.
+func TestServeOnATerminal(t *testing.T) {
+	home := t.TempDir()
+	file := filepath.Join(home, "data.bin")
+	if err := os.WriteFile(file, []byte("malcolm"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	serve := onTerminal(t, home, nil, "serve", "-f", file, "-n", "3", "--bind", "127.0.0.1")
+	serve.await("packets lost(?s:.*)listening")
+	serve.typed("\x03")
+	screen := serve.exits(exitDone).text()
+	if strings.Count(screen, "packets lost") != 1 || strings.Count(screen, "  stopped") != 3 {
+		t.Errorf("the screen is\n%s\nwant one table of three servers that are stopped", screen)
+	}
+}
+
+// TestDumbTerminal: one that nothing is known of gets lines.
+func TestDumbTerminal(t *testing.T) {
+	port := serveOnPipe(t, 2<<20)
+	get := onTerminal(t, t.TempDir(), []string{"TERM=dumb"}, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
+	get.exits(exitDone)
+	if text := get.text(); strings.Contains(text, "\x1b") || !strings.Contains(text, "total  ") {
+		t.Errorf("the terminal got %q, want lines without escapes", text)
+	}
+}
+
+// TestBackgroundOnATerminal: a program in the background does not draw over the
+// shell's prompt; what it says is said.
+func TestBackgroundOnATerminal(t *testing.T) {
+	port := serveOnPipe(t, 2<<20)
+	cmd := malcolmIn(t.TempDir())
+	cmd.Path, cmd.Args, cmd.Err = "/bin/sh", []string{"sh", "-c", "set -m; malcolm get 127.0.0.1:" + port + " --limit 2M -i 0.1 & wait $!"}, nil
+	shell := startOnTerminal(t, cmd, []string{"NO_COLOR=1"})
+	shell.exits(exitDone)
+	if text := shell.text(); strings.Contains(text, "\x1b") || !strings.Contains(text, "getting \"data.bin\"") {
+		t.Errorf("the terminal got %q, want what is said and no frame", text)
+	}
+}
