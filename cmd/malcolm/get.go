@@ -27,6 +27,8 @@ type getCmd struct {
 	MapFlags
 	WriteFlags
 	ServerFlags
+
+	variables map[string]string // of the environment that were used, by the long names of flags
 }
 
 // MapFlags are the flags of every command that can show who delivered what.
@@ -53,7 +55,7 @@ func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
 // ServerFlags are the flags of every command that asks servers.
 type ServerFlags struct {
 	Addresses      Addresses  `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
-	Ports          PortWords  `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
+	Ports          PortWords  `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
 	Checksum       *checksum  `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
 	Quorum         int        `placeholder:"N" help:"At least N distinct server IDs must agree."`
 	ConnectTimeout Timeout    `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`

@@ -47,6 +47,8 @@ type cli struct {
 	Trust  trustCmd  `cmd:"" help:"The servers that are remembered by their IDs."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
+	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete malcolm's command lines."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -92,14 +94,11 @@ func quietQUIC() { os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") }
 func parse(args []string, sys system, t *terminal) (command, int) {
 	var c cli
 	exited := false
-	parser, err := kong.New(&c,
-		kong.Name("malcolm"),
-		kong.Description(description),
-		kong.Vars{"version": version()},
+	env := newEnvironment(sys.getenv)
+	parser, err := newParser(&c,
 		kong.Writers(sys.stdout, sys.stderr),
 		kong.Exit(func(int) { exited = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.UsageOnError(),
+		kong.Resolvers(env),
 	)
 	if err != nil {
 		return nil, t.finish(err)
@@ -112,18 +111,25 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 	case exited:
 		return nil, exitDone
 	case err != nil:
+		if env.err != nil {
+			err = env.err
+		}
 		advice := "malcolm " + helpFor(args) + "--help shows the flags, with examples"
 		t.fail(err)
 		t.hint(advice)
 		return nil, t.finish(&reportedError{err: &usageError{err}, more: []string{advice}})
 	}
-	return k.Selected().Target.Addr().Interface().(command), exitDone
+	cmd := k.Selected().Target.Addr().Interface().(command)
+	if get, ok := cmd.(*getCmd); ok {
+		get.variables = env.used
+	}
+	return cmd, exitDone
 }
 
 // helpFor returns the subcommand that args name, and a space, if there is one.
 func helpFor(args []string) string {
 	switch args[0] {
-	case "serve", "get", "info", "verify", "repair", "trust", "demo":
+	case "serve", "get", "info", "verify", "repair", "trust", "demo", "completion":
 		return args[0] + " "
 	}
 	return ""

@@ -26,7 +26,7 @@ const defaultServers = 4
 type serveCmd struct {
 	File     Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
 	Number   *int      `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
-	Ports    PortWords `name:"port" short:"p" env:"MALCOLM_PORTS" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
+	Ports    PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
 	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`

@@ -21,19 +21,22 @@ func (c *getCmd) checkStdout(t *terminal) error {
 	file, _ := t.out.(*os.File)
 	shown := isTerminal(file)
 	for _, f := range []struct {
-		set       bool
-		flag, why string
+		set             bool
+		flag, name, why string
 	}{
-		{t.flags.JSON, "--json", "stdout is where the file goes; --receipt FILE writes the last event"},
-		{c.DryRun, "--dry-run", "there is nothing to plan: malcolm info shows the vote"},
-		{c.Resume, "-r", "what was written to stdout cannot be read back, so it always begins at the front"},
-		{c.Force && !shown, "--force", "there is no file to replace; with -o - it only lets the file go to a terminal"},
-		{c.Name != "", "--name", "stdout has no name"},
-		{c.RemoteTime, "-R", "stdout has no modification time"},
-		{c.Recheck, "--recheck", "what was written to stdout cannot be read back"},
-		{c.Preallocate != "auto", "--preallocate", "no space is reserved for stdout"},
-		{c.NoSpaceCheck, "--no-space-check", "nobody asks for free space for stdout"},
+		{t.flags.JSON, "--json", "json", "stdout is where the file goes; --receipt FILE writes the last event"},
+		{c.DryRun, "--dry-run", "dry-run", "there is nothing to plan: malcolm info shows the vote"},
+		{c.Resume, "-r", "resume", "what was written to stdout cannot be read back, so it always begins at the front"},
+		{c.Force && !shown, "--force", "force", "there is no file to replace; with -o - it only lets the file go to a terminal"},
+		{c.Name != "", "--name", "name", "stdout has no name"},
+		{c.RemoteTime, "-R", "remote-time", "stdout has no modification time"},
+		{c.Recheck, "--recheck", "recheck", "what was written to stdout cannot be read back"},
+		{c.Preallocate != "auto", "--preallocate", "preallocate", "no space is reserved for stdout"},
+		{c.NoSpaceCheck, "--no-space-check", "no-space-check", "nobody asks for free space for stdout"},
 	} {
+		if name := c.variables[f.name]; f.set && name != "" {
+			return usage(name + " with -o -: " + f.why)
+		}
 		if f.set {
 			return usage(f.flag + " with -o -: " + f.why)
 		}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// helpWidth is the most columns that help takes.
+const helpWidth = 100
+
+// flagGroups are the groups in which help shows flags, in its order.
+var flagGroups = []struct {
+	title string
+	flags []string
+}{
+	{"What to serve:", []string{"file"}},
+	{"What to get:", []string{"checksum", "quorum", "max-size"}},
+	{"Where to write:", []string{
+		"output", "name", "resume", "force", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
+	}},
+	{"Servers:", []string{
+		"number", "address", "port", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "connect-timeout", "patience",
+	}},
+	{"Trust:", []string{"identity", "pin", "trust", "token"}},
+	{"Speed:", []string{"limit", "connections"}},
+	{"Limits for clients:", []string{
+		"max-clients", "max-clients-per-address", "max-streams", "max-vain", "handshake-rate", "handshake-timeout", "hello-timeout",
+		"request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
+	}},
+	{"What is shown:", []string{
+		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "qlog",
+	}},
+	{"Help:", []string{"help", "version"}},
+}
+
+// newParser returns the parser of the command line, into c.
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	all := append([]kong.Option{
+		kong.Name("malcolm"),
+		kong.Description(description),
+		kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
+	}, options...)
+	parser, err := kong.New(c, all...)
+	if err != nil {
+		return nil, err
+	}
+	arrange(parser.Model.Node)
+	return parser, nil
+}
+
+// arrange sorts the flags of a command, and of those beneath it, into their
+// groups.
+func arrange(node *kong.Node) {
+	for _, f := range node.Flags {
+		if group := flagGroup(f.Name); group >= 0 {
+			f.Group = &kong.Group{Key: flagGroups[group].title, Title: flagGroups[group].title}
+		}
+	}
+	place := func(f *kong.Flag) int {
+		group := flagGroup(f.Name)
+		if group < 0 {
+			return -1
+		}
+		return group<<16 + slices.Index(flagGroups[group].flags, f.Name)
+	}
+	slices.SortStableFunc(node.Flags, func(a, b *kong.Flag) int { return place(a) - place(b) })
+	for _, child := range node.Children {
+		arrange(child)
+	}
+}
+
+// flagGroup returns the place of a flag's group; -1: it has none.
+func flagGroup(flag string) int {
+	for i, g := range flagGroups {
+		if slices.Contains(g.flags, flag) {
+			return i
+		}
+	}
+	return -1
+}
