@@ -23,6 +23,7 @@ type getView struct {
 	last   transfer.Progress
 	before time.Time
 	ids    []shownID
+	hinted bool // what to do about a server that does not answer was said
 	first  []transfer.FirstContact
 }
 
@@ -116,6 +117,10 @@ func (v *getView) notReached(e transfer.NotReached) {
 		v.warnHint(refused.Hint())
 	default:
 		v.warn("%s: %s", e.Target, reason(e.Err))
+		if isNoAnswer(e.Err) && !v.hinted {
+			v.hinted = true
+			v.warnHint(noAnswerHint(e.Target))
+		}
 	}
 }
 

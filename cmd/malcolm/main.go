@@ -4,10 +4,14 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 )
 
-func main() {
+func main() { start(os.Stdout, os.Stderr) }
+
+// start is main with outputs that tests may listen to.
+func start(stdout, stderr io.Writer) {
 	var will lastWill
 	defer will.do() // when something panics
 	ctx, stop := withSignals(context.Background(), func(code int) {
@@ -15,7 +19,7 @@ func main() {
 		os.Exit(code)
 	})
 	code := run(ctx, os.Args[1:], system{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, will: &will,
+		stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, will: &will,
 	})
 	stop()
 	os.Exit(code)

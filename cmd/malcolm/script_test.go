@@ -25,6 +25,7 @@ import (
 //	                        --bind 127.0.0.1 is added where ARGs have no --bind
 //	start NAME ARG...       start malcolm with a home of its own
 //	await NAME REGEXP       wait until the stderr of NAME matches
+//	awaitout NAME REGEXP    wait until the stdout of NAME matches
 //	signal NAME SIGNAL      send INT, TERM, HUP or KILL
 //	ends NAME CODE          wait for the end; stdout and stderr are those of NAME from here on
 //	exits CODE PROGRAM ...  run, and demand the exit code
@@ -41,7 +42,7 @@ import (
 const hangTime = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"malcolm": main})
+	testscript.Main(m, map[string]func(){"malcolm": overheard})
 }
 
 func TestScript(t *testing.T) {
@@ -60,6 +61,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"serve":     withoutNeg((*script).serve),
 	"start":     withoutNeg((*script).start),
 	"await":     withoutNeg((*script).await),
+	"awaitout":  withoutNeg((*script).awaitOut),
 	"signal":    withoutNeg((*script).signal),
 	"ends":      withoutNeg((*script).ends),
 	"exits":     withoutNeg((*script).exits),
@@ -94,6 +96,7 @@ type script struct {
 	order                  []*process
 	tree                   map[string]string // of snapshot
 	cleanup                func(func())
+	overheard              string // directory; see overhear
 }
 
 // scriptKey is where a script lies among its testscript's values.
@@ -136,8 +139,12 @@ func setUpScript(e *testscript.Env) error {
 		s.vars = append(s.vars, key)
 	}
 	s.vars = append(s.vars, "MALCOLM_PORTS", "NO_COLOR")
+	if err := s.overhear(e); err != nil {
+		return err
+	}
 	e.Values[scriptKey{}] = s
 	t := e.T().(testing.TB)
+	e.Defer(func() { s.checkWords(t) }) // behind end
 	e.Defer(func() { s.end(t) })
 	return nil
 }
@@ -263,17 +270,20 @@ func (t *transcript) now() (text string, more <-chan struct{}) {
 }
 
 // await waits until the stderr of p matches re and returns the submatches.
-func (p *process) await(re *regexp.Regexp) ([]string, error) {
+func (p *process) await(re *regexp.Regexp) ([]string, error) { return p.awaitIn(p.stderr, re) }
+
+// awaitIn waits until an output of p matches re and returns the submatches.
+func (p *process) awaitIn(output *transcript, re *regexp.Regexp) ([]string, error) {
 	hang := time.NewTimer(hangTime)
 	defer hang.Stop()
 	for {
 		ended := !p.running() // before the look: output is complete then
-		text, more := p.stderr.now()
+		text, more := output.now()
 		if m := re.FindStringSubmatch(text); m != nil {
 			return m, nil
 		}
 		if ended {
-			return nil, fmt.Errorf("ended with exit code %d before its stderr matched %q", p.code(), re)
+			return nil, fmt.Errorf("ended with exit code %d before its output matched %q", p.code(), re)
 		}
 		select {
 		case <-more:

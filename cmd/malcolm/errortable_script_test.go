@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// overheardVar names the directory that every malcolm of a script leaves a copy
+// of its output in: NAME.err, and NAME.json with --json.
+const overheardVar = "MALCOLM_TEST_OVERHEARD"
+
+// overheard is main, with a copy of what it writes. A terminal stays what it is.
+func overheard() {
+	dir := os.Getenv(overheardVar)
+	if dir == "" || isTerminal(os.Stderr) {
+		main()
+		return
+	}
+	stderr, err := os.CreateTemp(dir, "*.err")
+	if err != nil {
+		panic(err)
+	}
+	var stdout io.Writer = os.Stdout
+	if slices.Contains(os.Args, "--json") {
+		copied, err := os.Create(strings.TrimSuffix(stderr.Name(), ".err") + ".json")
+		if err != nil {
+			panic(err)
+		}
+		args, _ := json.Marshal(os.Args[1:])
+		copied.Write(append(args, '\n'))
+		stdout = copier{os.Stdout, copied}
+	}
+	start(stdout, io.MultiWriter(os.Stderr, stderr))
+}
+
+// nobodyRead is the last line of the copy of a stdout that nobody read to its end.
+const nobodyRead = "nobody read the rest"
+
+// A copier writes, and keeps a copy.
+type copier struct{ to, copy io.Writer }
+
+func (c copier) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	if err != nil {
+		p = []byte(nobodyRead + "\n")
+	}
+	c.copy.Write(p)
+	return n, err
+}
+
+// overhear makes the directory for the copies.
+func (s *script) overhear(e *testscript.Env) error {
+	dir, err := os.MkdirTemp("", "overheard-")
+	if err != nil {
+		return err
+	}
+	e.Defer(func() { os.RemoveAll(dir) }) // behind checkWords
+	s.overheard = dir
+	e.Setenv(overheardVar, dir)
+	s.vars = append(s.vars, overheardVar)
+	return nil
+}
+
+// checkWords checks what all processes of a script wrote: each line of stderr for
+// the table of errors, each event for the schema.
+func (s *script) checkWords(t testing.TB) {
+	dir := s.overheard
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	table, err := readErrorTable()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	schema, err := readSchema()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(dir, name.Name()))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		if filepath.Ext(name.Name()) == ".json" {
+			checkEvents(t, schema, lines)
+			continue
+		}
+		for _, line := range lines {
+			if err := table.check(line); err != nil {
+				t.Errorf("stderr: %v", err)
+			}
+		}
+	}
+}
+
+// checkEvents checks the events of one run behind a line with its arguments.
+func checkEvents(t testing.TB, schema *schemaNode, lines []string) {
+	var args []string
+	if err := json.Unmarshal([]byte(lines[0]), &args); err != nil {
+		t.Error(err)
+		return
+	}
+	last, ends := "", 0
+	for _, line := range lines[1:] {
+		if line == nobodyRead {
+			return
+		}
+		event, err := schema.checkEvent(line)
+		if err != nil {
+			t.Errorf("%q: %v\n%s", args, err, line)
+			continue
+		}
+		last = event["event"].(string)
+		if last == "done" || last == "error" {
+			ends++
+		}
+	}
+	if args[0] == "get" && !slices.Contains(args, "--dry-run") && (ends != 1 || last != "done" && last != "error") {
+		t.Errorf("%q: %d ends among the events, the last is %q", args, ends, last)
+	}
+}
+
+// goWords are what a message for people must not have.
+var goWords = regexp.MustCompile(`context deadline exceeded|context canceled|i/o timeout|goroutine \d|\.go:\d|\*[a-z]+\.\w+|\b(errors|fmt|net|os|fs|transport|transfer|partfile|certs|wire|quic|syscall)\.[A-Z]\w*|%!|0x[0-9a-f]{8,}`)
+
+// awaitOut waits until the stdout of a process matches.
+func (s *script) awaitOut(args []string) {
+	s.want(args, 2, "awaitout NAME REGEXP")
+	re, err := regexp.Compile("(?m)" + args[1])
+	s.Check(err)
+	p := s.process(args[0])
+	if _, err := p.awaitIn(p.stdout, re); err != nil {
+		s.Fatalf("%s: stdout: %v", args[0], err)
+	}
+}

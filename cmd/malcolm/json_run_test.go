@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transport"
+)
+
+// A turncoat is a file whose reader flips bits once it is told to.
+type turncoat struct {
+	transfer.Source
+	lies atomic.Bool
+}
+
+func (s *turncoat) Open() (transfer.File, error) {
+	f, err := s.Source.Open()
+	if err != nil {
+		return nil, err
+	}
+	return turncoatFile{f, s}, nil
+}
+
+type turncoatFile struct {
+	transfer.File
+	of *turncoat
+}
+
+func (f turncoatFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.of.lies.Load() {
+		return flippedFile{f.File}.ReadAt(p, off)
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// serveHere serves a file until the test ends, and returns the address once it is
+// ready.
+func serveHere(t *testing.T, source transfer.Source) string {
+	t.Helper()
+	identity, err := certs.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := transport.ListenUDP("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ready := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := transfer.Serve(ctx, transfer.ServeConfig{
+			Source: source, Name: "data", Identity: identity, Conns: []net.PacketConn{pc},
+			Events: func(e transfer.ServeEvent) {
+				if _, ok := e.(transfer.Ready); ok {
+					close(ready)
+				}
+			},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		wg.Wait()
+	})
+	<-ready
+	return pc.LocalAddr().String()
+}
+
+// TestJSONOfALiar: a server that sends wrong bytes is told of, and the receipt
+// says so.
+func TestJSONOfALiar(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
+	data := []byte(strings.Repeat("0123456789abcdef", 8<<20/16))
+	path := filepath.Join(dir, "data")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "copy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	liar := &turncoat{Source: transfer.NamedFile(path)}
+	lies, good := serveHere(t, liar), serveHere(t, transfer.NamedFile(path))
+	liar.lies.Store(true)
+	code, stdout, stderr := runHere(t, "get", "--json", "-o", filepath.Join(dir, "copy"), lies, good)
+	if code != exitDone {
+		t.Fatalf("exit code %d, want 0; stderr: %s", code, stderr)
+	}
+	schema, err := readSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[string]int)
+	var last map[string]any
+	for line := range strings.Lines(stdout) {
+		if last, err = schema.checkEvent(strings.TrimSuffix(line, "\n")); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		count[last["event"].(string)]++
+		if last["event"] == "chunk_refused" && (last["address"] != lies || last["changed"] != false) {
+			t.Errorf("chunk_refused = %v, want the liar", last)
+		}
+	}
+	if count["chunk_refused"] != 1 || count["server_lost"] != 1 || count["done"] != 1 || last["event"] != "done" {
+		t.Errorf("events = %v, the last %v; want one chunk_refused, one server_lost and done", count, last["event"])
+	}
+	if n, ok := last["refetched_bytes"].(float64); !ok || n == 0 {
+		t.Errorf("refetched_bytes = %v, want some", last["refetched_bytes"])
+	}
+	for _, s := range last["servers"].([]any) {
+		server := s.(map[string]any)
+		want := "[0 serving]"
+		if server["address"] == lies {
+			want = "[1 wrong_bytes]"
+		}
+		if got := fmt.Sprint([]any{server["bad_chunks"], server["state"]}); got != want {
+			t.Errorf("%v: %s, want %s", server["address"], got, want)
+		}
+	}
+}
