@@ -81,7 +81,7 @@ func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.R
 			return true
 		}
 	}
-	if sleep(ctx, c.door.pace(c.conn.RemoteHost(), time.Now())) != nil {
+	if sleep(ctx, c.door.pace(transport.Client(c.conn.RemoteAddr()), time.Now())) != nil {
 		return false
 	}
 	c.deny(ctx, st)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -16,8 +17,10 @@ import (
 // kernel stands in for the calls of a udpConn's socket. Reads block until
 // something is queued.
 type kernel struct {
-	reads  chan any // error, or int: packets in a batch
-	writes []error  // results of the next writes; then nil
+	reads chan any // error, or int: packets in a batch
+
+	mu     sync.Mutex // probes are written beside the rest
+	writes []error    // results of the next writes; then nil
 	sent   [][]byte
 }
 
@@ -33,6 +36,8 @@ func newKernel() (*kernel, *udpConn) {
 			}
 		},
 		writeMsg: func(b, oob []byte) (int, int, error) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
 			if len(k.writes) > 0 {
 				err := k.writes[0]
 				k.writes = k.writes[1:]
