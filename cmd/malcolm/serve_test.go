@@ -218,6 +218,7 @@ func TestServeEvents(t *testing.T) {
 	v.event(ready)
 	want := "data: 2.0 KiB, BLAKE3 " + hexOf(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
 		"to copy it: mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 10001-10002\n" +
+		"or, with nothing left to trust: malcolm get '" + ticketOf(ready, "127.0.0.1") + "'\n" +
 		"anyone who can reach these ports can read data\n"
 	if got := said(); got != want {
 		t.Errorf("ready: got\n%swant\n%s", got, want)
