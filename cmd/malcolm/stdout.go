@@ -4,12 +4,17 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"malcolm/transfer"
 )
 
 // stdoutName is the output that means stdout.
 const stdoutName = "-"
+
+// streamGCPercent is by how much memory may grow between two collections while
+// the window is most of it: it has no pointers, so that they cost little.
+const streamGCPercent = 20
 
 // A terminalOutputError says that a file was to be written to a terminal.
 type terminalOutputError struct{}
@@ -49,6 +54,7 @@ func (c *getCmd) checkStdout(t *terminal) error {
 
 // stream writes the file to stdout, and nothing else.
 func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
 	out := stdoutWriter{t.out}
 	t.out = io.Discard // for the path, which there is none of
 	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
