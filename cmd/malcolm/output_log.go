@@ -43,7 +43,7 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	case levelHint, levelWarnHint:
 		prefix = h.t.dim("malcolm: hint: ")
 	}
-	_, err := fmt.Fprintln(lineWriter{h.t}, prefix+r.Message)
+	_, err := fmt.Fprintln(lineWriter(h), prefix+r.Message)
 	return err
 }
 
