@@ -13,6 +13,10 @@ build:
 demo *FLAGS:
     go run ./cmd/malcolm demo {{ FLAGS }}
 
+# take the terminal session in README.md anew, from real processes; Linux
+session:
+    go test -count=1 -run '^TestSession$' ./cmd/malcolm -session "$PWD/README.md"
+
 # every test, with the race detector (which needs a C compiler)
 test *FLAGS:
     go test -race {{ FLAGS }} ./...

@@ -190,7 +190,8 @@ func (d *demo) show(ctx context.Context) error {
 		Dir:      d.copyDir(),
 		Name:     d.name,
 		Limit:    max(d.size/demoSeconds, demoRate),
-		Interval: demoInterval,
+		Interval: d.pace(demoInterval),
+		Map:      d.isInteractive(),
 		Events: func(e transfer.GetEvent) {
 			if p, ok := e.(transfer.Progress); ok && p.Good*100 >= p.Size*demoStop {
 				stopVictim()

@@ -23,14 +23,14 @@ type errorTable struct {
 
 // An errorRow is one row: what stderr gets when something happens.
 type errorRow struct {
-	number  int      // of the line in the file
-	kinds   []string // Go's names of the errors and kinds that lead to it
-	cause   string
-	level   string // error, warning
-	text    *regexp.Regexp
-	plain   string
-	hints   []*regexp.Regexp
-	exit    string // code, or - where the run goes on
+	number int      // of the line in the file
+	kinds  []string // Go's names of the errors and kinds that lead to it
+	cause  string
+	level  string // error, warning
+	text   *regexp.Regexp
+	plain  string
+	hints  []*regexp.Regexp
+	exit   string // code, or - where the run goes on
 }
 
 // readErrorTable reads the table that lies beside the program.
@@ -127,7 +127,7 @@ func textPattern(text string) (*regexp.Regexp, error) {
 }
 
 // lostServer is how a reason is wrapped when a server is lost or left out.
-var lostServer = regexp.MustCompile(`^(?:lost )?(\S+:[0-9]+: )(?:left out: )?(.*?)(?:; [0-9]+ servers? left)?$`)
+var lostServer = regexp.MustCompile(`^(?:lost )?(\S+:[0-9]+: )(?:left out: )?(.*?)(?:; [0-9]+ servers? left(?:, which takes? its work)?)?$`)
 
 // check returns an error for a line of stderr that is not in the table.
 func (t *errorTable) check(line string) error {

@@ -254,6 +254,13 @@ func (v *getView) lost(e transfer.Lost) {
 	var left string
 	if e.Left >= 0 {
 		left = fmt.Sprintf("; %s left", plural(e.Left, "server", "servers"))
+		switch e.Left {
+		case 0:
+		case 1:
+			left += ", which takes its work"
+		default:
+			left += ", which take its work"
+		}
 	}
 	switch e.State {
 	case transfer.PeerLost:

@@ -57,12 +57,13 @@ type watched struct {
 // onTerminal starts malcolm with stdin, stdout and stderr on a terminal.
 func onTerminal(t *testing.T, home string, env []string, args ...string) *watched {
 	t.Helper()
-	return startOnTerminal(t, malcolmIn(home, args...), env)
+	return startOnTerminal(t, 80, malcolmIn(home, args...), env)
 }
 
-func startOnTerminal(t *testing.T, cmd *exec.Cmd, env []string) *watched {
+// startOnTerminal starts a command on a terminal of so many columns.
+func startOnTerminal(t *testing.T, width int, cmd *exec.Cmd, env []string) *watched {
 	t.Helper()
-	master, slave := openPair(t, 80, 24)
+	master, slave := openPair(t, width, 24)
 	defer slave.Close()
 	w := &watched{t: t, master: master, cmd: cmd, ended: make(chan struct{}), new: make(chan struct{}, 1)}
 	w.cmd.Env = append(w.cmd.Env, append([]string{"TERM=xterm-256color", "LANG=C.UTF-8"}, env...)...)
@@ -110,6 +111,12 @@ func (w *watched) text() string {
 	return w.out.String()
 }
 
+// tail is the end of what was written.
+func (w *watched) tail() string {
+	text := w.text()
+	return text[max(0, len(text)-2000):]
+}
+
 // await waits until the program has written what matches.
 func (w *watched) await(pattern string) {
 	w.t.Helper()
@@ -119,10 +126,10 @@ func (w *watched) await(pattern string) {
 		case <-w.new:
 		case <-w.ended:
 			if !re.MatchString(w.text()) {
-				w.t.Fatalf("it ended without %s:\n%q", pattern, w.text())
+				w.t.Fatalf("it ended without %s:\n%q", pattern, w.tail())
 			}
 		case <-limit:
-			w.t.Fatalf("it did not write %s:\n%q", pattern, w.text())
+			w.t.Fatalf("it did not write %s:\n%q", pattern, w.tail())
 		}
 	}
 }
@@ -139,7 +146,7 @@ func (w *watched) exits(code int) *emulator {
 	select {
 	case <-w.ended:
 	case <-time.After(time.Minute):
-		w.t.Fatalf("it did not end:\n%q", w.text())
+		w.t.Fatalf("it did not end:\n%q", w.tail())
 	}
 	if got := w.cmd.ProcessState.ExitCode(); got != code {
 		w.t.Errorf("exit code %d, want %d", got, code)
@@ -278,7 +285,7 @@ func TestBackgroundOnATerminal(t *testing.T) {
 	port := serveOnPipe(t, 2<<20)
 	cmd := malcolmIn(t.TempDir())
 	cmd.Path, cmd.Args, cmd.Err = "/bin/sh", []string{"sh", "-c", "set -m; malcolm get 127.0.0.1:" + port + " --limit 2M -i 0.1 & wait $!"}, nil
-	shell := startOnTerminal(t, cmd, []string{"NO_COLOR=1"})
+	shell := startOnTerminal(t, 80, cmd, []string{"NO_COLOR=1"})
 	shell.exits(exitDone)
 	if text := shell.text(); strings.Contains(text, "\x1b") || !strings.Contains(text, "getting \"data.bin\"") {
 		t.Errorf("the terminal got %q, want what is said and no frame", text)

@@ -11,7 +11,9 @@ package main
 // have no prefix. Names that somebody else chose are quoted.
 //
 // Every interval there is one line for each server whose numbers changed and
-// one for the total; nothing while nothing changes.
+// one for the total; nothing while nothing changes. On a terminal that can be
+// drawn on, a frame takes the place of these lines (see [screen]): all other
+// lines scroll above it, and the last frame stays.
 
 import (
 	"errors"
