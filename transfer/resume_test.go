@@ -87,6 +87,9 @@ func TestResumeFindsCorruption(t *testing.T) {
 		if want := int64(len(good)-1) * chunk; o.Resumed != want || o.Fetched != o.Size-want {
 			t.Errorf("resumed %d, fetched %d, want %d resumed", o.Resumed, o.Fetched, want)
 		}
+		if o.Refetched != chunk {
+			t.Errorf("%d bytes count as fetched again, want the corrupted chunk's %d", o.Refetched, chunk)
+		}
 		var fetched []int
 		for _, r := range s.src.log() {
 			for c := r.off / chunk; c*chunk < r.off+int64(r.n); c++ {

@@ -15,7 +15,7 @@ func (v *getView) decided(d transfer.Decision) {
 	case transfer.Cancelled:
 		v.explain("%s: cancelled %s: others were faster", d.Target, part)
 	case transfer.Grown:
-		v.explain("%s: %s: the whole gets quicker", d.Target, plural(d.Conns, "connection", "connections"))
+		v.explain("%s: now %s", d.Target, plural(d.Conns, "connection", "connections"))
 	case transfer.Shrunk:
 		v.explain("%s: back to %s", d.Target, plural(d.Conns, "connection", "connections"))
 	}

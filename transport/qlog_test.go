@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestQLog: each end of a connection leaves a whole file, one JSON record a line,
+// that begins with the schema and has packets in it.
+func TestQLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	q, err := NewQLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ListenUDP("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := serve(t, server, ListenOptions{QLog: q})
+	client, err := ListenUDP("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := mustDial(t, client, l.Addr(), DialOptions{QLog: q})
+	mustAccept(t, l)
+	conn.Close(0, "")
+	l.Close()
+	if err := q.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, side := range []string{"client", "server"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*_"+side+".sqlog"))
+		if err != nil || len(files) != 1 {
+			t.Errorf("files of the %s = %v, %v, want one", side, files, err)
+			continue
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := bytes.Split(text, []byte{0x1e})[1:]
+		for _, r := range records {
+			if !json.Valid(r) {
+				t.Errorf("%s: %q is no JSON", side, r)
+			}
+		}
+		if all := string(text); !strings.Contains(all, "urn:ietf:params:qlog:events:quic") || !strings.Contains(all, "packet_sent") {
+			t.Errorf("%s: %d records without the schema or without packets", side, len(records))
+		}
+	}
+}
+
+// TestQLogOfNobody: a nil QLog is none.
+func TestQLogOfNobody(t *testing.T) {
+	var q *QLog
+	if q.tracer() != nil || q.Close() != nil {
+		t.Error("a nil QLog does something")
+	}
+}
+
+// TestQLogBroken: what cannot be written is told at the end, and the connection
+// does not suffer.
+func TestQLogBroken(t *testing.T) {
+	q, err := NewQLog(filepath.Join(t.TempDir(), "logs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(q.dir); err != nil {
+		t.Fatal(err)
+	}
+	server, err := ListenUDP("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := serve(t, server, ListenOptions{QLog: q})
+	client, err := ListenUDP("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, client, l.Addr(), DialOptions{})
+	mustAccept(t, l)
+	if err := q.Close(); err == nil || !strings.HasPrefix(err.Error(), "qlog: ") {
+		t.Errorf("got %v, want what could not be written", err)
+	}
+	if _, err := NewQLog(filepath.Join(os.Args[0], "x")); err == nil {
+		t.Error("a directory in a file: no error")
+	}
+}
