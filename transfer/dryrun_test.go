@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
@@ -115,6 +116,7 @@ func TestDryRun(t *testing.T) {
 					test.there(t, o)
 					cfg.Dir = o.dir
 				}
+				time.Sleep(time.Second) // until the servers have heard that nobody reads any more
 				var sent int64
 				for _, s := range servers {
 					sent -= s.src.sent()
