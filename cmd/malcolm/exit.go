@@ -236,7 +236,7 @@ func hints(err error) []string {
 		return nil
 	}
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {
-		return []string{"pipe it: malcolm get -o - TARGET... | tar x; --force writes to the terminal all the same"}
+		return []string{"pipe it on, as malcolm get -o - … | tar x; --force lets it go to the terminal"}
 	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		return partHints(e)

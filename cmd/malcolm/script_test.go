@@ -339,7 +339,7 @@ func (s *script) execute(name, program string, args, more []string) *process {
 
 var (
 	listeningLine = regexp.MustCompile(`(?m)^listening on UDP ([0-9 ]+);`)
-	readyLine     = regexp.MustCompile(`(?m)^anyone who can reach`)
+	readyLine     = regexp.MustCompile(`(?m)^(anyone who can reach|only who holds)`)
 )
 
 func (s *script) serve(args []string) {
