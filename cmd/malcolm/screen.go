@@ -118,10 +118,8 @@ func (s *screen) Write(lines []byte) (int, error) {
 // close draws a last frame, which stays, and clears the tab.
 func (s *screen) close() {
 	s.forget()
-	s.bar.Abort(false)
+	s.bar.Abort(false) // which draws once more
 	s.progress.Wait()
-	s.writer.next()
-	s.writer.Flush(0)
 	s.writer.die()
 	s.restore()
 }
