@@ -274,7 +274,7 @@ func TestRestOfAGoodChunk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer part.Close()
-	g := &getting{part: part, partials: make(map[int]*partial)}
+	g := &getting{part: part, store: partStore{part}, partials: make(map[int]*partial)}
 	for c, marked := range []bool{true, false} {
 		first, _ := part.Claim(c)
 		if err := first.WriteAt(data[:100], 0); err != nil {
