@@ -45,8 +45,9 @@ func testPlain(t *testing.T, w *world, size, servers int) {
 		t.Errorf("fetched %d, resumed %d, already right %t, in %v, want %d fetched",
 			o.Fetched, o.Resumed, o.AlreadyRight, o.Elapsed, size)
 	}
-	if got := s.src.sent(); got != int64(size) {
-		t.Errorf("the source was read for %d bytes, want %d", got, size)
+	// More only for second copies.
+	if got := s.src.sent(); got < int64(size) || got > int64(size)+4*chunk {
+		t.Errorf("the source was read for %d bytes, want %d and at most four chunks more", got, size)
 	}
 	var sum int64
 	for i, r := range o.Servers {

@@ -144,14 +144,18 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 	default:
 		all = float64(v.owed) / own
 	}
-	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && r.unbegun(m.cfg.ChunkSize) > 0 })
+	// The front of a window may be with two before it has begun.
+	hasTail := func(r *rangeState) bool {
+		return r.unbegun(m.cfg.ChunkSize) > 0 && len(m.holder[r.First+r.Count-1]) < 2
+	}
+	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && hasTail(r) })
 	for _, r := range v.ranges {
 		c := r.First + r.Count - 1
 		length := m.length(c)
 		finish := start + float64(length)/rate
 		switch {
 		case r.owed == 0 || m.good[c] || length < m.cfg.ChunkSize:
-		case r.unbegun(m.cfg.ChunkSize) > 0:
+		case hasTail(r):
 			if own > 0 {
 				finish = max(finish, float64(v.owed-length)/own)
 			}
