@@ -19,7 +19,7 @@ session:
 
 # every test, with the race detector (which needs a C compiler)
 test *FLAGS:
-    go test -race {{ FLAGS }} ./...
+    go test -race -timeout 20m {{ FLAGS }} ./...
 
 # format, vet, staticcheck, import directions, builds for Linux, macOS and Windows
 check:
