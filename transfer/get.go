@@ -41,6 +41,10 @@ const (
 type Target struct {
 	Host string // a name or an IP address, without brackets
 	Port uint16
+
+	// name is what the user called a host of which Host is one address of several;
+	// empty when Host is what the user called it.
+	name string
 }
 
 // String returns the target as host:port, IPv6 addresses in brackets.

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"malcolm/certs"
@@ -61,11 +62,25 @@ func (t *Trust) hold(conn *transport.Conn) (ours *[32]byte, check func(theirs *[
 // judge decides whether a server with an ID, not proved yet perhaps, is
 // accepted. Any goroutine may call it.
 func (t *Trust) judge(target Target, id certs.ServerID) (certs.Verdict, error) {
-	c := certs.Contact{Address: target.String(), ID: id, Pinned: t.Pins.IDs(target.Host, target.Port)}
+	c := certs.Contact{Address: target.String(), ID: id, Pinned: t.pinned(target, id)}
 	if t.Known != nil {
 		c.Known, c.FirstSeen, c.IsKnown = t.Known.Lookup(c.Address)
 	}
 	return t.Policy.Judge(c)
+}
+
+// pinned returns the IDs of which a server must have one. One of several addresses
+// of a host has to satisfy the pins of the host and its own.
+func (t *Trust) pinned(target Target, id certs.ServerID) []certs.ServerID {
+	own := t.Pins.IDs(target.Host, target.Port)
+	if target.name == "" {
+		return own
+	}
+	host := t.Pins.IDs(target.name, target.Port)
+	if len(own) == 0 || len(host) > 0 && !slices.Contains(host, id) {
+		return host
+	}
+	return own
 }
 
 // check returns what a handshake with a target asks about the ID that is

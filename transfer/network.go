@@ -61,7 +61,11 @@ func spread(ctx context.Context, network Network, targets []Target, timeout time
 				return
 			}
 			for _, a := range addrs {
-				found[i] = append(found[i], Target{Host: a.Unmap().String(), Port: t.Port})
+				one := Target{Host: a.Unmap().String(), Port: t.Port}
+				if one.Host != t.Host {
+					one.name = t.Host
+				}
+				found[i] = append(found[i], one)
 			}
 		})
 	}

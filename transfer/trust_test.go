@@ -190,3 +190,43 @@ func TestNotRemembered(t *testing.T) {
 		})
 	}
 }
+
+// A host's pins hold for each of its addresses, when each is a server of its own.
+func TestPinsOfAllAddresses(t *testing.T) {
+	right, wrong := testIDs[0].ID(), testIDs[3].ID()
+	for _, tt := range []struct {
+		name string
+		pins certs.Pins
+		kind certs.TrustKind // 0: accepted
+	}{
+		{"none", nil, certs.NotPinned},
+		{"host", certs.Pins{{Host: "twin", ID: right}}, 0},
+		{"another host", certs.Pins{{Host: "other", ID: right}}, certs.NotPinned},
+		{"host, wrong", certs.Pins{{Host: "twin", ID: wrong}}, certs.PinMismatch},
+		{"host, address wrong", certs.Pins{{Host: "twin", ID: right}, {Host: "10.0.0.1", ID: wrong}}, certs.PinMismatch},
+		{"host wrong, address", certs.Pins{{Host: "twin", ID: wrong}, {Host: "10.0.0.1", ID: right}}, certs.PinMismatch},
+		{"address", certs.Pins{{Host: "10.0.0.1", ID: right}}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(chunk, 1)
+				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				if s.targets[0].Host != "10.0.0.1" {
+					t.Fatalf("the server is %v, want the address of twin", s.targets[0])
+				}
+				o := w.get(GetConfig{
+					Targets: []Target{{Host: "twin", Port: s.targets[0].Port}}, AllAddresses: true,
+					Trust: Trust{Policy: certs.PinnedTrust, Pins: tt.pins},
+				})
+				if tt.kind == 0 {
+					o.has("data.bin", data)
+					return
+				}
+				var refused *certs.TrustError
+				if len(o.Servers) != 1 || !errors.As(o.Servers[0].Err, &refused) || refused.Kind != tt.kind {
+					t.Errorf("ended with %v, the servers as %+v; want it refused, kind %d", o.err, o.Servers, tt.kind)
+				}
+			})
+		})
+	}
+}
