@@ -105,10 +105,12 @@ func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
 		g.post(func() { g.notReached(p, err) })
 		return true
 	}
+	known := time.Now()
 	if err := g.proved(p.target, id); err != nil {
 		g.post(func() { g.notReached(p, err) })
 		return true
 	}
+	deadline = deadline.Add(time.Since(known)) // a slow disk is not the server's fault
 	g.post(func() { g.connected(p, id) })
 	offer, m, err := g.hello(ctx, conn, deadline, func(i wire.Indexing) {
 		g.post(func() { g.indexing(p, i) })
