@@ -15,7 +15,6 @@ const (
 
 	maxTicketLen       = 4 << 10 // bytes
 	maxTicketAddresses = 1024    // hosts times ports
-	maxTicketFileName  = 230     // bytes: as long as the protocol's names may be
 )
 
 // A Ticket says all that is needed to fetch one file without a leap of faith:
@@ -44,8 +43,8 @@ type Ticket struct {
 	Checksum [32]byte   // BLAKE3 of the whole file
 
 	// Name is what the ticket calls the file: UTF-8 without control characters
-	// and otherwise anything, also "" and "../x". Show it quoted; to write
-	// there, take FileName.
+	// and otherwise anything, also "" and "../x": shown quoted, and no name to
+	// write to, which the vote gives.
 	Name string
 }
 
@@ -238,23 +237,6 @@ func (t *Ticket) parseChecksum(digits string) error {
 		return fmt.Errorf("%s is not made of hex digits", quoted(digits))
 	}
 	return nil
-}
-
-// FileName returns the name if it is a plain file name, that neither hides
-// what it is nor looks like an option or an unfinished download; otherwise it
-// returns "".
-func (t Ticket) FileName() string {
-	hidden := func(r rune) bool {
-		return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
-	}
-	switch {
-	case t.Name == "", len(t.Name) > maxTicketFileName, !utf8.ValidString(t.Name),
-		strings.HasPrefix(t.Name, "."), strings.HasPrefix(t.Name, "-"),
-		strings.HasSuffix(t.Name, ".part"), strings.HasSuffix(t.Name, ".part.journal"),
-		strings.ContainsAny(t.Name, `/\`), strings.ContainsFunc(t.Name, hidden):
-		return ""
-	}
-	return t.Name
 }
 
 // Pins returns the ticket's demands: of each of its servers, any of its IDs.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -212,26 +211,6 @@ func TestTicketCheckRefuses(t *testing.T) {
 	}
 }
 
-func TestTicketFileName(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		ok   bool
-	}{
-		{"data.mp4", true}, {"a b é", true}, {strings.Repeat("x", 230), true}, {"part", true},
-		{"", false}, {".", false}, {"..", false}, {".profile", false}, {"-rf", false},
-		{"../x", false}, {"a/b", false}, {`a\b`, false}, {"a.part", false}, {"a.part.journal", false},
-		{"a\x1b", false}, {"a\u202eb", false}, {"a\u2028b", false}, {"a\xff", false}, {strings.Repeat("x", 231), false},
-	} {
-		want := ""
-		if c.ok {
-			want = c.name
-		}
-		if got := (Ticket{Name: c.name}).FileName(); got != want {
-			t.Errorf("%q: got %q, want %q", c.name, got, want)
-		}
-	}
-}
-
 func TestTicketPins(t *testing.T) {
 	k := Ticket{Hosts: []string{"a", "::1"}, Ports: []uint16{1, 2}, IDs: []ServerID{testID(1), testID(2)}}
 	pins := k.Pins()
@@ -328,9 +307,6 @@ func FuzzParseTicket(f *testing.F) {
 		}
 		if n := len(k.Hosts) * len(k.Ports); n < 1 || n > maxTicketAddresses || len(k.IDs) == 0 {
 			t.Fatalf("%q: got %+v", s, k)
-		}
-		if name := k.FileName(); name != "" && (name != k.Name || strings.ContainsAny(name, `/\`) || !utf8.ValidString(name)) {
-			t.Fatalf("%q: got file name %q", s, name)
 		}
 		// Encoding may make it longer than a ticket may be.
 		text := k.String()
