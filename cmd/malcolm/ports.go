@@ -36,7 +36,7 @@ func (p *PortWords) Decode(ctx *kong.DecodeContext) error {
 		return err
 	}
 	words := strings.Fields(first)
-	if len(words) == 0 && !decodesDefault(ctx, p) {
+	if len(words) == 0 {
 		return errors.New("a port is missing: the value is empty")
 	}
 	*p = append(*p, words...)
@@ -48,14 +48,6 @@ func (p *PortWords) Decode(ctx *kong.DecodeContext) error {
 		*p = append(*p, t.String())
 	}
 	return nil
-}
-
-// decodesDefault reports whether kong decodes the environment or a default
-// (straight into the field) and not a flag (into a copy). A variable that is
-// set but empty is as good as none; an empty flag is a mistake.
-func decodesDefault(ctx *kong.DecodeContext, p *PortWords) bool {
-	target := ctx.Value.Target
-	return target.IsValid() && target.CanAddr() && target.Addr().Interface() == any(p)
 }
 
 // isPortList reports whether word begins with a digit and is made of digits,
@@ -104,9 +96,6 @@ type PortWord struct {
 	// that it is listed twice; of anything else (Port is 0), why it is no port.
 	Problem string
 }
-
-// duplicate reports whether w is a good port that an earlier word has named.
-func (w PortWord) duplicate() bool { return w.Problem != "" && w.Port != 0 }
 
 // ExpandPorts spreads commas and ranges and checks each word, in the order
 // given. Empty pieces between commas ("10001, 10002") are passed over; a word
