@@ -43,9 +43,10 @@
 //
 // index: the speed at which serve hashes a file that it does not know. resume: the
 // speed at which get checks an unfinished copy, which is complete but for its last
-// chunk, which it fetches meanwhile. memory: what eight clients of four servers make serve hold. sparse:
-// CPU for a GB of a large file against a small one, which are holes but for a
-// random MiB every 16. small: files of 1 MiB, one process after another. allocs:
+// chunk, which it fetches meanwhile. memory: what eight clients of four servers
+// make serve hold. sparse: CPU for a GB of a large file against a small one, which
+// are holes but for a random MiB every 16, once as files in memory and once to
+// stdout. small: files of 1 MiB, one process after another. allocs:
 // what get and serve allocate; since the programs do not count that, this
 // program's own processes call the same code in package transfer.
 package main
