@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"syscall"
 
@@ -230,8 +229,8 @@ func hints(err error) []string {
 		}
 		return nil
 	case *certs.KeyFileError:
-		if errors.Is(e, fs.ErrPermission) || errors.Is(e, syscall.EROFS) || errors.Is(e, fs.ErrNotExist) {
-			return []string{"serve --identity FILE keeps the key elsewhere"}
+		if _, ok := errors.AsType[syscall.Errno](e); ok { // the place is to blame, and not what is there
+			return []string{identityHint}
 		}
 		return nil
 	}
@@ -244,8 +243,13 @@ func hints(err error) []string {
 	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
 		return []string{"check the path and its permissions"}
 	}
+	if _, ok := errors.AsType[*noHomeError](err); ok {
+		return []string{identityHint}
+	}
 	return nil
 }
+
+const identityHint = "serve --identity FILE keeps the key elsewhere"
 
 func targetHints(e *transfer.TargetError) []string {
 	switch e.Hint {

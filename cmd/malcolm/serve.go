@@ -235,10 +235,15 @@ func (c *serveCmd) identity() (*certs.Identity, error) {
 	}
 	dir, err := certs.StateDir()
 	if err != nil {
-		return nil, &transfer.FileError{Op: "find the home of the identity", Err: err}
+		return nil, &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{err}}
 	}
 	return certs.LoadOrCreate(dir)
 }
+
+// A noHomeError says that there is no place for the identity.
+type noHomeError struct{ error }
+
+func (e *noHomeError) Unwrap() error { return e.error }
 
 // A serveView tells a person what Serve does.
 type serveView struct {
