@@ -124,7 +124,14 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	if cfg.Trust, err = f.trust(t); err != nil {
 		return transfer.GetConfig{}, err
 	}
-	cfg.Trust.Pins = append(cfg.Trust.Pins, pins...)
+	if cfg.Trust.Pins, err = joinPins(cfg.Trust.Pins, pins); err != nil {
+		return transfer.GetConfig{}, err
+	}
+	if !f.AllAddresses { // else a pin may be of an address of a host
+		for _, place := range f.idle(targets) {
+			t.warn("--pin: %s is no server of this run", quotePeer(place))
+		}
+	}
 	return cfg, nil
 }
 
