@@ -62,8 +62,9 @@ func (t Token) IsZero() bool { return t.key == nil }
 
 // ParseToken reads a token: at least 32 hex digits, an even number of them, or
 // at least 22 characters of base64url (RFC 4648, section 5) without padding.
-// What is made of hex digits alone and has 32 or more is hex. At most 1,024
-// characters. The error repeats nothing of s.
+// What is made of hex digits alone is hex: as base64url, 22 of them would pass
+// for more than the 88 bits that they are. At most 1,024 characters. The error
+// repeats nothing of s.
 func ParseToken(s string) (Token, error) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	onlyHex := strings.Trim(s, "0123456789abcdefABCDEF") == ""
@@ -72,11 +73,11 @@ func ParseToken(s string) (Token, error) {
 	switch {
 	case foreign >= 0:
 		return Token{}, fmt.Errorf("token: byte %d of %d belongs neither to base64url without padding nor to hex", foreign+1, len(s))
-	case len(s) < minTokenChars:
+	case len(s) < minTokenChars, onlyHex && len(s) < minTokenHex:
 		return Token{}, fmt.Errorf("token: %d characters, want at least %d of base64url or %d hex digits", len(s), minTokenChars, minTokenHex)
 	case len(s) > maxTokenChars:
 		return Token{}, fmt.Errorf("token: longer than %d characters", maxTokenChars)
-	case onlyHex && len(s) >= minTokenHex:
+	case onlyHex:
 		key, err := hex.DecodeString(s)
 		if err != nil {
 			return Token{}, fmt.Errorf("token: an odd number of hex digits: %d", len(s))

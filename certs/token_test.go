@@ -47,9 +47,7 @@ func TestParseToken(t *testing.T) {
 		{countHex[:32], countBytes(0, 16)},
 		{"AAECAwQFBgcICQoLDA0ODw", countBytes(0, 16)},
 		{"-_" + strings.Repeat("A", 20), append([]byte{0xfb, 0xf0}, make([]byte, 14)...)},
-		// Too few digits for hex.
-		{strings.Repeat("00", 12), bytes.Repeat([]byte{0xd3, 0x4d, 0x34}, 6)},
-		{strings.Repeat("A", 21) + "B", make([]byte, 16)}, // the last character's unused bits do not count
+		{"-" + strings.Repeat("A", 20) + "B", append([]byte{0xf8}, make([]byte, 15)...)}, // the last character's unused bits do not count
 		{strings.Repeat("f", maxTokenChars), bytes.Repeat([]byte{0xff}, maxTokenChars/2)},
 	} {
 		got, err := ParseToken(c.in)
@@ -65,6 +63,8 @@ func TestParseTokenRefuses(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"", "token: 0 characters, want at least 22 of base64url or 32 hex digits"},
 		{countText[:21], "token: 21 characters, want at least 22 of base64url or 32 hex digits"},
+		{countHex[:31], "token: 31 characters, want at least 22 of base64url or 32 hex digits"},
+		{strings.Repeat("00", 12), "token: 24 characters, want at least 22 of base64url or 32 hex digits"},
 		{countHex[:33], "token: an odd number of hex digits: 33"},
 		{countText[:25], "token: base64url never has 25 characters: one is missing or too many"},
 		{countText + "=", "token: byte 44 of 44 belongs neither to base64url without padding nor to hex"},
@@ -380,7 +380,7 @@ func TestTokenRoundTrip(t *testing.T) {
 
 func tokenSeeds() []string {
 	return []string{
-		countHex, countHex[:32], countHex[:33], countHex[:31], countText, countText[:22], countText[:21], countText[:25],
+		countHex, countHex[:32], countHex[:33], countHex[:31], countHex[:22], countText, countText[:22], countText[:21], countText[:25],
 		"", countText + "=", countText + "\n", "+/" + countText, strings.Repeat("A", maxTokenChars), strings.Repeat("A", maxTokenChars+1),
 	}
 }
