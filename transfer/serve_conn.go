@@ -34,6 +34,7 @@ type clientConn struct {
 	buffers chan struct{}            // one token for each range that is being written
 	idle    *time.Timer              // ends the connection
 	proof   atomic.Pointer[[32]byte] // that we hold the token, once the client has shown it
+	denied  atomic.Bool              // it was asked for the token in vain
 
 	mu       sync.Mutex
 	offered  *version // what the last hello was answered with; nil: nothing yet

@@ -41,8 +41,9 @@ func (d *doorman) knows(conn *transport.Conn, hello wire.Hello) (ours *[32]byte,
 	return &proof, true
 }
 
-// pace returns how long an address has to wait for its next refusal.
-func (d *doorman) pace(addr netip.Addr, now time.Time) time.Duration {
+// pace returns how long an address has to wait for its next refusal: at most so
+// long, however many it is owed.
+func (d *doorman) pace(addr netip.Addr, now time.Time, most time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.denied == nil {
@@ -63,28 +64,38 @@ func (d *doorman) pace(addr netip.Addr, now time.Time) time.Duration {
 	if oldest := now.Add(-deniedFree * deniedEvery); paid.Before(oldest) {
 		paid = oldest
 	}
-	paid = paid.Add(deniedEvery)
+	if paid = paid.Add(deniedEvery); paid.Sub(now) > most {
+		return most
+	}
 	d.denied[addr] = paid
 	return max(0, paid.Sub(now))
 }
 
 // admit reports whether a client may be told of the file: it showed the token
 // with this request, or with one before on this connection. If not, it has been
-// refused, and the connection ends.
+// refused, and the connection ends: a connection is good for one guess, and stays
+// for no longer than one that asks for nothing.
 func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
 	if c.door.token.IsZero() || c.proof.Load() != nil {
 		return true
 	}
-	if hello, ok := req.(wire.Hello); ok {
+	if hello, ok := req.(wire.Hello); ok && !c.denied.Load() {
 		if ours, ok := c.door.knows(c.conn, hello); ok {
 			c.proof.Store(ours)
 			return true
 		}
 	}
-	if sleep(ctx, c.door.pace(transport.Client(c.conn.RemoteAddr()), time.Now())) != nil {
+	if c.denied.Swap(true) {
+		select {
+		case <-c.conn.Done():
+		case <-ctx.Done():
+		}
 		return false
 	}
-	c.deny(ctx, st)
+	wait := c.door.pace(transport.Client(c.conn.RemoteAddr()), time.Now(), c.limits.HelloTimeout)
+	if sleep(ctx, wait) == nil {
+		c.deny(ctx, st)
+	}
 	return false
 }
 

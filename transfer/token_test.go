@@ -3,11 +3,14 @@ package transfer
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transport"
 	"malcolm/wire"
 )
 
@@ -111,21 +114,82 @@ func TestDeniedPace(t *testing.T) {
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	var got []time.Duration
 	for range deniedFree + 2 {
-		got = append(got, d.pace(a, now))
+		got = append(got, d.pace(a, now, time.Minute))
 	}
 	if got[deniedFree-1] != 0 || got[deniedFree] != deniedEvery || got[deniedFree+1] != 2*deniedEvery {
 		t.Errorf("waits of %v, want none for %d, then one second more each", got, deniedFree)
 	}
-	if d := d.pace(b, now); d != 0 {
+	if d := d.pace(b, now, time.Minute); d != 0 {
 		t.Errorf("another address waits %v", d)
 	}
-	if d := d.pace(a, now.Add(time.Hour)); d != 0 {
+	if d := d.pace(a, now.Add(time.Hour), time.Minute); d != 0 {
 		t.Errorf("an hour later it is still %v", d)
 	}
+	c := netip.MustParseAddr("10.0.0.3")
+	for range 1000 {
+		if d := d.pace(c, now, time.Minute); d > time.Minute {
+			t.Fatalf("one that is refused all the time waits %v", d)
+		}
+	}
+	if d := d.pace(c, now.Add(2*time.Minute), time.Minute); d != 0 {
+		t.Errorf("two minutes later it is still %v", d)
+	}
 	for i := range 3 * deniedMost {
-		d.pace(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now.Add(time.Hour))
+		d.pace(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now.Add(time.Hour), time.Minute)
 	}
 	if len(d.denied) > deniedMost+1 {
 		t.Errorf("%d addresses are remembered, want at most %d", len(d.denied), deniedMost+1)
 	}
+}
+
+// Who guesses gets one guess a connection, and one a second when it has made a few;
+// its connections do not outlive those that ask for nothing, and who holds the
+// token notices nothing.
+func TestHostileGuessesOfTheToken(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.besieged(data, ServeConfig{Token: tokenOf(t, rightToken)})
+		wrong := request(wire.Hello{Proof: new([32]byte)})
+		began := time.Now()
+		for n := range 4 * deniedFree {
+			conn := w.raid(s.targets[0], 1, 0)
+			send(t, conn, wrong)
+			synctest.Wait()
+			trust := Trust{Token: tokenOf(t, rightToken)}
+			right, _, err := trust.hold(conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			if st, err := open(t, conn, request(wire.Hello{Proof: right})); err == nil {
+				st.CloseWrite()
+				if reply, _ := io.ReadAll(st); len(reply) > 0 {
+					t.Fatalf("guess %d: a second one on its connection is answered with %x", n, reply)
+				}
+			}
+			<-conn.Done()
+		}
+		if took := time.Since(began); took < 3*deniedFree*deniedEvery {
+			t.Errorf("%d guesses took %v, want at least %v", 4*deniedFree, took, 3*deniedFree*deniedEvery)
+		}
+		// All at once.
+		began = time.Now()
+		var conns []*transport.Conn
+		for range 100 {
+			conn := w.raid(s.targets[0], 1, 0)
+			for range 10 {
+				send(t, conn, wrong)
+			}
+			conns = append(conns, conn)
+		}
+		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Token: tokenOf(t, rightToken)}})
+		o.has("data.bin", data)
+		for _, conn := range conns {
+			<-conn.Done()
+			wantClosed(t, conn, wire.CloseDenied)
+		}
+		if took := time.Since(began); took > DefaultHelloTimeout+5*time.Second {
+			t.Errorf("a connection without the token lived for %v", took)
+		}
+	})
 }
