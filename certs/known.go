@@ -78,9 +78,6 @@ func OpenKnown(dir string) (*Known, error) {
 	return &Known{path: path, text: text, unsaved: make(map[address]KnownServer)}, nil
 }
 
-// Path returns where the file is, or will be.
-func (k *Known) Path() string { return k.path }
-
 // Lookup returns what is recorded of the server at hostport: of records that
 // other processes have made since the file was last read or written, nothing.
 func (k *Known) Lookup(hostport string) (id ServerID, firstSeen time.Time, ok bool) {

@@ -79,8 +79,8 @@ func TestKnownRecords(t *testing.T) {
 	if got, want := names(t, dir), knownFileName+" "+knownFileName+lockSuffix; got != want {
 		t.Errorf("the directory holds %q, want %q", got, want)
 	}
-	if k.Path() != path {
-		t.Errorf("got path %q, want %q", k.Path(), path)
+	if k.path != path {
+		t.Errorf("got path %q, want %q", k.path, path)
 	}
 	if runtime.GOOS != "windows" {
 		for p, want := range map[string]fs.FileMode{dir: fs.ModeDir | 0o700, path: 0o600, path + lockSuffix: 0o600} {
@@ -201,7 +201,7 @@ func TestKnownBadAddresses(t *testing.T) {
 	if _, err := k.Forget("a b"); err == nil || err.Error() != `forget known server: "a b" is no host name` {
 		t.Errorf("got %v", err)
 	}
-	if got := names(t, filepath.Dir(k.Path())); got != "" {
+	if got := names(t, filepath.Dir(k.path)); got != "" {
 		t.Errorf("the directory holds %q", got)
 	}
 }

@@ -197,11 +197,8 @@ func (e *endgame) finish(v *server) float64 {
 	}
 }
 
-// finishRange is the same for one range, which shares the server's rate evenly
-// with the others.
-func (e *endgame) finishRange(r *rangeState) float64 { return e.finishBytes(r, r.owed) }
-
-// finishBytes is the same for the next bytes that a range owes.
+// finishBytes is the same for the next bytes that a range owes, which shares the
+// server's rate evenly with the others.
 func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 	finish := e.finish(r.by)
 	if finish == 0 || math.IsInf(finish, 1) {
@@ -323,12 +320,6 @@ func (e *endgame) copy(r *rangeState, chunk, thief int, cost int64) {
 		second.before = e.bytesOf(r, chunk)
 	}
 	r.rival, second.rival = second, r
-}
-
-// cost returns how many bytes a second copy of the last chunk of a range will
-// probably waste, if it is there in so many seconds.
-func (e *endgame) cost(r *rangeState, length int64, finish float64) int64 {
-	return costOf(length, r.owed, e.finishRange(r), finish)
 }
 
 // costOf returns how many bytes a second copy of a chunk will probably waste, of

@@ -152,7 +152,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 	for _, r := range v.ranges {
 		c := r.First + r.Count - 1
 		length := m.length(c)
-		finish := start + float64(length)/rate
+		first, finish := e.finishBytes(r, r.owed), start+float64(length)/rate
 		switch {
 		case r.owed == 0 || m.good[c] || length < m.cfg.ChunkSize:
 		case hasTail(r):
@@ -161,8 +161,8 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 			}
 			gain, what = max(gain, all-finish), "a tail"
 		case m.ordered && m.edge < m.cfg.Chunks && c != m.front && !v.silent(m.now): // it has time
-		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, e.cost(r, length, finish)) && e.busyFinish(v, length) >= finish:
-			gain, what = max(gain, e.finishRange(r)-finish), "a second copy"
+		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
+			gain, what = max(gain, first-finish), "a second copy"
 		}
 	}
 	return gain, what
