@@ -279,7 +279,7 @@ func (b *besieged) handshakes() {
 	if n != most {
 		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, most)
 	}
-	b.awaits(comma(most) + " clients")
+	b.awaits(comma(int64(n)) + " clients")
 	b.honest()
 }
 
