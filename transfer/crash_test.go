@@ -127,6 +127,17 @@ func TestKilledBeforeTheNameIsDurable(t *testing.T) {
 			if d.Kill(); !d.holdsAll() || d.Exists(simPart) != both {
 				t.Fatalf("final name %t, part %t, want that and %t", d.holdsAll(), d.Exists(simPart), both)
 			}
+			noName := errors.New("the name cannot be made durable")
+			d.Fail = func(op, _ string) error {
+				if op == "syncdir" {
+					return noName
+				}
+				return nil
+			}
+			if o := c.get(d, true); !errors.Is(o.err, noName) || o.AlreadyRight {
+				t.Errorf("error %v, already right %t, want that it is not", o.err, o.AlreadyRight)
+			}
+			d.Fail = nil
 			o := c.get(d, true)
 			if !o.AlreadyRight || d.Exists(simPart) || d.Exists(simJournal) {
 				t.Errorf("error %v, already right %t, want one name and nothing besides", o.err, o.AlreadyRight)
