@@ -230,3 +230,28 @@ func TestPinsOfAllAddresses(t *testing.T) {
 		})
 	}
 }
+
+// Another process has recorded another ID for a server since the file was read:
+// this one has not the first contact.
+func TestRecordedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		known, dir := knownServers(t)
+		another, err := certs.OpenKnown(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := another.Record(s.targets[0].String(), testIDs[3].ID(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known}})
+		var refused *certs.TrustError
+		r := o.report(s.targets[0])
+		if KindOf(o.err) != KindIdentity || !errors.As(r.Err, &refused) || refused.Kind != certs.IDChanged || refused.Old != testIDs[3].ID() {
+			t.Errorf("ended with %v, the server as %+v; want its ID refused", o.err, r)
+		}
+		if n := len(events[FirstContact](o)); n != 0 {
+			t.Errorf("%d first contacts, want none", n)
+		}
+	})
+}
