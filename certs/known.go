@@ -188,6 +188,10 @@ func (k *Known) List() []KnownServer {
 	})
 }
 
+// Writable makes the directory and takes the lock, as a change would, and changes
+// nothing. Errors are those of [Known.Record].
+func (k *Known) Writable() error { return k.change(func(*knownText) bool { return false }) }
+
 // change makes one change to the file. Changes that come while another is
 // being written are written together.
 func (k *Known) change(apply func(*knownText) bool) error {

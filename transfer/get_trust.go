@@ -59,6 +59,15 @@ func (t *Trust) hold(conn *transport.Conn) (ours *[32]byte, check func(theirs *[
 	}, nil
 }
 
+// remembers reports what is in the way of remembering servers, before the first
+// is asked: with [certs.StrictTrust] that is an error even where nothing is new.
+func (t *Trust) remembers() error {
+	if t.Policy != certs.StrictTrust || t.Known == nil || t.ReadOnly {
+		return nil
+	}
+	return t.Known.Writable()
+}
+
 // judge decides whether a server with an ID, not proved yet perhaps, is
 // accepted. Any goroutine may call it.
 func (t *Trust) judge(target Target, id certs.ServerID) (certs.Verdict, error) {

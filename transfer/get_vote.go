@@ -14,6 +14,9 @@ import (
 // vote contacts every server and waits until it is known which file most of
 // them hold.
 func (g *getting) vote(ctx context.Context, t *clocks) error {
+	if err := g.cfg.Trust.remembers(); err != nil {
+		return err
+	}
 	g.ballot = vote.New(len(g.peers), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})
 	for _, p := range g.peers {
 		p.ctx, p.stop = context.WithCancel(ctx)

@@ -165,7 +165,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 			p := s.serving.buffers
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return serveBuffers - p.free
+			return DefaultBuffers - p.free
 		}
 		if got := held(); got != conns*connBuffers {
 			t.Errorf("%d buffers are held at first, want %d", got, conns*connBuffers)

@@ -18,10 +18,10 @@ const (
 	// drainTime is how long ranges that are under way may go on when a server
 	// stops.
 	drainTime = 5 * time.Second
-	// serveBufferSize and serveBuffers bound the memory in which a process
-	// holds what it is sending; connBuffers is one connection's share.
+	// serveBufferSize is the size in bytes of the buffers that hold what is being
+	// sent, of which [ServeLimits] bounds the number; connBuffers is one
+	// connection's share.
 	serveBufferSize = 1 << 20
-	serveBuffers    = 128
 	connBuffers     = 2
 	// resetLabel names the subkey of the identity from which stateless reset
 	// tokens are made (RFC 9000, section 10.3), so that a restarted server can
@@ -85,7 +85,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 		cfg:     cfg,
 		limits:  limits,
 		limit:   newLimiter(cfg.Limit),
-		buffers: newSharedPool(serveBuffers, serveBufferSize),
+		buffers: newSharedPool(limits.Buffers, serveBufferSize),
 		door:    doorman{token: cfg.Token},
 		events:  make(chan ServeEvent, 16),
 	}, nil

@@ -23,6 +23,9 @@ type ServeLimits struct {
 	// (malformed, refused, given up by the client), or be one more hello, than
 	// ranges and manifests were sent whole.
 	Vain int
+	// Buffers is how many buffers of 1 MiB hold what is being sent, to all clients
+	// together.
+	Buffers int
 
 	HandshakeTimeout time.Duration // for a handshake
 	HelloTimeout     time.Duration // from the handshake to the first request
@@ -35,6 +38,7 @@ type ServeLimits struct {
 // The defaults of [ServeLimits] that are not transport's.
 const (
 	DefaultVain            = 256
+	DefaultBuffers         = 128
 	DefaultHelloTimeout    = 30 * time.Second
 	DefaultRequestTimeout  = 10 * time.Second
 	DefaultStallTimeout    = 30 * time.Second
@@ -54,6 +58,7 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 		{"streams", &l.Streams, transport.DefaultMaxStreams},
 		{"handshakes a second", &l.HandshakeRate, transport.DefaultHandshakeRate},
 		{"requests in vain", &l.Vain, DefaultVain},
+		{"buffers", &l.Buffers, DefaultBuffers},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
 			return l, err

@@ -181,6 +181,13 @@ func TestNotRemembered(t *testing.T) {
 				if KindOf(o.err) != KindLocal {
 					t.Errorf("ended with %v, want that nothing could be written", o.err)
 				}
+				if n := s.src.sent(); n != 0 {
+					t.Errorf("%d bytes were fetched", n)
+				}
+				unknown := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.StrictTrust}})
+				if KindOf(unknown.err) != KindLocal {
+					t.Errorf("with an unknown server it ended with %v, want that nothing could be written", unknown.err)
+				}
 				return
 			}
 			o.has("data.bin", data)
