@@ -240,6 +240,9 @@ func hints(err error) []string {
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		return partHints(e)
 	}
+	if _, ok := errors.AsType[*certs.StateError](err); ok {
+		return []string{"known servers are kept there: make it writable, or name another place with XDG_STATE_HOME"}
+	}
 	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
 		return []string{"check the path and its permissions"}
 	}
