@@ -182,28 +182,32 @@ func measureMemory(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 }
 
 // measureSparse compares what a GB costs of a file of four times the size with
-// what it costs of half the size: 8 GB and 1 GB when the size is 2 GB. The
-// second pair is not kept, which leaves out what the system takes for pages of
-// memory that nobody had for a while.
+// what it costs of half the size: 8 GB and 1 GB when the size is 2 GB. What the
+// system takes for pages of memory that nobody had for a while is in the copies
+// that are kept; the plain file shows how much that is.
 func measureSparse(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	small, large := int64(c.Size)/2, int64(c.Size)*4
 	if reason := l.room(large + large/8); reason != "" {
 		return nil, errors.New(reason)
 	}
 	var figures []figure
-	for _, way := range []struct{ name, title, output string }{
-		{"sparse", "sparse source", "copy"},
-		{"sparse-stream", "sparse source, to stdout", stdout},
+	for _, way := range []struct {
+		name, title string
+		once        func(ctx context.Context, size int64) (cpu float64, err error)
+	}{
+		{"sparse", "sparse source", l.sparseFile},
+		{"sparse-stream", "sparse source, to stdout", l.sparseStream},
+		{"plain-file", "zeros written to a file by one program", l.plainFile},
 	} {
 		var costs [2][]float64
 		var ratios []float64
 		for round := range min(c.Rounds, figureRounds) {
 			for i, size := range []int64{small, large} {
-				s, err := l.sparseOnce(ctx, size, way.output)
+				cpu, err := way.once(ctx, size)
 				if err != nil {
 					return nil, err
 				}
-				costs[i] = append(costs[i], s.CPU/float64(size)*1e9)
+				costs[i] = append(costs[i], cpu/float64(size)*1e9)
 			}
 			ratios = append(ratios, costs[1][round]/costs[0][round])
 		}
@@ -215,27 +219,71 @@ func measureSparse(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	return figures, nil
 }
 
-// stdout is the output of a get that keeps no file.
-const stdout = "-"
+func (l *lab) sparseFile(ctx context.Context, size int64) (cpu float64, err error) {
+	dir, err := l.output("copy")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.clearOutput()) }()
+	return l.sparseOnce(ctx, size, dir)
+}
 
-func (l *lab) sparseOnce(ctx context.Context, size int64, output string) (got sample, err error) {
+func (l *lab) sparseStream(ctx context.Context, size int64) (cpu float64, err error) {
+	return l.sparseOnce(ctx, size, "-")
+}
+
+func (l *lab) sparseOnce(ctx context.Context, size int64, output string) (cpu float64, err error) {
 	const stride = 16 * mib
 	s, err := l.newSource(ctx, "sparse", size, stride)
 	if err != nil {
-		return sample{}, err
+		return 0, err
 	}
-	defer func() { err = errors.Join(err, l.remove(s), l.clearOutput()) }()
-	if output != stdout {
-		if output, err = l.output(output); err != nil {
-			return sample{}, err
-		}
-	}
+	defer func() { err = errors.Join(err, l.remove(s)) }()
 	env := l.malcolmEnv("", true)
 	servers, targets, err := l.serveMalcolm(ctx, loopback, s, 4, env)
 	if err != nil {
-		return sample{}, err
+		return 0, err
 	}
-	return l.measure(ctx, loopback, servers, []command{l.getMalcolm(output, targets, env)})
+	got, err := l.measure(ctx, loopback, servers, []command{l.getMalcolm(output, targets, env)})
+	return got.CPU, err
+}
+
+func (l *lab) plainFile(ctx context.Context, size int64) (cpu float64, err error) {
+	dir, err := l.output("plain")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.clearOutput()) }()
+	args := []string{l.self, "plain-write", "--size", strconv.FormatInt(size, 10), filepath.Join(dir, "zeros")}
+	p, err := start(ctx, command{args: args})
+	if err != nil {
+		return 0, err
+	}
+	if err := p.wait(); err != nil {
+		return 0, err
+	}
+	return p.computed(), nil
+}
+
+// plainWriteCmd writes a file and nothing else.
+type plainWriteCmd struct {
+	Size int64  `required:""`
+	File string `arg:""`
+}
+
+// Run is called by kong.
+func (c *plainWriteCmd) Run() error {
+	f, err := os.Create(c.File)
+	if err != nil {
+		return err
+	}
+	piece := make([]byte, mib)
+	for left := c.Size; left > 0 && err == nil; {
+		var n int
+		n, err = f.Write(piece[:min(left, mib)])
+		left -= int64(n)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // measureSmall copies files of 1 MiB one after another, each with a get of its

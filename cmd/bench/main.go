@@ -45,8 +45,8 @@
 // speed at which get checks an unfinished copy, which is complete but for its last
 // chunk, which it fetches meanwhile. memory: what eight clients of four servers
 // make serve hold. sparse: CPU for a GB of a large file against a small one, which
-// are holes but for a random MiB every 16, once as files in memory and once to
-// stdout. small: files of 1 MiB, one process after another. allocs:
+// are holes but for a random MiB every 16, as files in memory and to
+// stdout, beside a file of zeros that one program writes. small: files of 1 MiB, one process after another. allocs:
 // what get and serve allocate; since the programs do not count that, this
 // program's own processes call the same code in package transfer.
 package main
@@ -76,6 +76,7 @@ const (
 type cli struct {
 	Run runCmd `cmd:"" default:"withargs" help:"Measure (the default)."`
 
+	PlainWrite   plainWriteCmd   `cmd:"" name:"plain-write" hidden:""`
 	QUICServe    quicServeCmd    `cmd:"" name:"quic-serve" hidden:""`
 	QUICGet      quicGetCmd      `cmd:"" name:"quic-get" hidden:""`
 	UDPServe     udpServeCmd     `cmd:"" name:"udp-serve" hidden:""`
