@@ -30,8 +30,9 @@
 //     beyond 256 it drops packets, and the sender takes that for congestion.
 //   - Socket buffers of 7 MiB, with force where the process may.
 //
-// Joined packets and the waiting together carry 1.35 to 1.38 times as much over
-// four connections on two cores (`just bench`).
+// Joined packets and the waiting together carry 1.16 to 1.38 times as much over
+// four connections on two cores, the more the quieter the machine, and 1.1 to 1.8
+// times as much over one (`just bench`, three runs).
 //
 // A copy of 2 GB over four connections keeps both cores busy from end to end: 60 %
 // of the time in the processes, 39 % in the kernel (perf, 500 samples a second).
