@@ -58,6 +58,21 @@ func (s *server) honest(data []byte) *outcome {
 	return o
 }
 
+// What the attacks are measured by is what a client has without one.
+func TestCalmRates(t *testing.T) {
+	for chunks, calm := range calmRates {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(chunks*chunk, 1)
+			s := w.besieged(data, ServeConfig{})
+			began := time.Now()
+			s.honest(data)
+			if rate := float64(len(data)) / (1 << 20) / time.Since(began).Seconds(); rate > 1.05*calm {
+				t.Errorf("%d chunks came at %.2f MiB/s, quicker than the %.2f that attacks are measured by", chunks, rate, calm)
+			}
+		})
+	}
+}
+
 // besieged starts a server that has hashed its file.
 func (w *world) besieged(data []byte, cfg ServeConfig) *server {
 	s := w.serve(newSource(data), 0, 1, cfg)
