@@ -17,9 +17,10 @@ demo *FLAGS:
 session:
     go test -count=1 -run '^TestSession$' ./cmd/malcolm -session "$PWD/README.md"
 
-# every test, with the race detector (which needs a C compiler)
+# every test, with the race detector (which needs a C compiler), and those that measure memory without
 test *FLAGS:
     go test -race -timeout 20m {{ FLAGS }} ./...
+    go test -run '^TestHostile.*Memory$' ./cmd/malcolm
 
 # format, vet, staticcheck, import directions, builds for Linux, macOS and Windows
 check:
