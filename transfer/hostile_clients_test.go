@@ -383,7 +383,8 @@ func TestHostileHellos(t *testing.T) {
 				break
 			}
 		}
-		if n != DefaultVain {
+		// The last offer may leave before the connection is closed for it.
+		if n != DefaultVain && n != DefaultVain+1 {
 			t.Errorf("%d hellos were answered, want %d", n, DefaultVain)
 		}
 		wantClosed(t, conn, wire.CloseLimit)
