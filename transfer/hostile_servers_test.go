@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
@@ -50,6 +51,7 @@ func (w *world) suffer(cfg GetConfig) *outcome {
 		}
 	}
 	o := w.get(cfg)
+	synctest.Wait() // a goroutine that has been joined may still have to end
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	if n := bytes.Count(stacks, []byte("transfer.(*getting).")); n > 0 {

@@ -86,7 +86,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 		limits:  limits,
 		limit:   newLimiter(cfg.Limit),
 		buffers: newSharedPool(limits.Buffers, serveBufferSize),
-		door:    doorman{token: cfg.Token},
+		door:    doorman{token: cfg.Token, every: time.Minute / time.Duration(limits.Guesses)},
 		events:  make(chan ServeEvent, 16),
 	}, nil
 }

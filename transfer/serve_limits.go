@@ -26,6 +26,9 @@ type ServeLimits struct {
 	// Buffers is how many buffers of 1 MiB hold what is being sent, to all clients
 	// together.
 	Buffers int
+	// Guesses is how many times in a minute one address may come without the right
+	// token, when one is asked for and it has come so a few times.
+	Guesses int
 
 	HandshakeTimeout time.Duration // for a handshake
 	HelloTimeout     time.Duration // from the handshake to the first request
@@ -39,6 +42,7 @@ type ServeLimits struct {
 const (
 	DefaultVain            = 256
 	DefaultBuffers         = 128
+	DefaultGuesses         = 60
 	DefaultHelloTimeout    = 30 * time.Second
 	DefaultRequestTimeout  = 10 * time.Second
 	DefaultStallTimeout    = 30 * time.Second
@@ -59,6 +63,7 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 		{"handshakes a second", &l.HandshakeRate, transport.DefaultHandshakeRate},
 		{"requests in vain", &l.Vain, DefaultVain},
 		{"buffers", &l.Buffers, DefaultBuffers},
+		{"guesses of the token a minute", &l.Guesses, DefaultGuesses},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
 			return l, err

@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	// deniedEvery is the time between two refusals for want of the token that one
-	// address gets, once it has had deniedFree of them without waiting.
-	deniedEvery = time.Second
-	deniedFree  = 5
+	// deniedFree is how many refusals for want of the token an address gets without
+	// waiting.
+	deniedFree = 5
 	// deniedMost bounds the addresses of which that is known; all further ones
 	// count as one.
 	deniedMost = 1024
@@ -24,7 +23,8 @@ const (
 // A doorman asks the clients of one run for the token. Any goroutine may call its
 // methods.
 type doorman struct {
-	token certs.Token // zero: everybody may come in
+	token certs.Token   // zero: everybody may come in
+	every time.Duration // between two refusals that one address gets, after deniedFree
 
 	mu     sync.Mutex
 	denied map[netip.Addr]time.Time // when all refusals of an address are paid for
@@ -61,10 +61,10 @@ func (d *doorman) pace(addr netip.Addr, now time.Time, most time.Duration) time.
 		addr = netip.Addr{}
 	}
 	paid := d.denied[addr]
-	if oldest := now.Add(-deniedFree * deniedEvery); paid.Before(oldest) {
+	if oldest := now.Add(-deniedFree * d.every); paid.Before(oldest) {
 		paid = oldest
 	}
-	if paid = paid.Add(deniedEvery); paid.Sub(now) > most {
+	if paid = paid.Add(d.every); paid.Sub(now) > most {
 		return most
 	}
 	d.denied[addr] = paid

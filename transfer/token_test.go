@@ -109,15 +109,16 @@ func TestTokenComesFirst(t *testing.T) {
 }
 
 func TestDeniedPace(t *testing.T) {
-	d := new(doorman)
+	const every = 2 * time.Second
+	d := &doorman{every: every}
 	now := time.Unix(1e9, 0)
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	var got []time.Duration
 	for range deniedFree + 2 {
 		got = append(got, d.pace(a, now, time.Minute))
 	}
-	if got[deniedFree-1] != 0 || got[deniedFree] != deniedEvery || got[deniedFree+1] != 2*deniedEvery {
-		t.Errorf("waits of %v, want none for %d, then one second more each", got, deniedFree)
+	if got[deniedFree-1] != 0 || got[deniedFree] != every || got[deniedFree+1] != 2*every {
+		t.Errorf("waits of %v, want none for %d, then %v more each", got, deniedFree, every)
 	}
 	if d := d.pace(b, now, time.Minute); d != 0 {
 		t.Errorf("another address waits %v", d)
@@ -169,8 +170,8 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 			}
 			<-conn.Done()
 		}
-		if took := time.Since(began); took < 3*deniedFree*deniedEvery {
-			t.Errorf("%d guesses took %v, want at least %v", 4*deniedFree, took, 3*deniedFree*deniedEvery)
+		if took, least := time.Since(began), 3*deniedFree*time.Minute/DefaultGuesses; took < least {
+			t.Errorf("%d guesses took %v, want at least %v", 4*deniedFree, took, least)
 		}
 		// All at once.
 		began = time.Now()

@@ -25,8 +25,8 @@ var flagGroups = []struct {
 	{"Trust:", []string{"identity", "pin", "trust", "token"}},
 	{"Speed:", []string{"limit", "connections"}},
 	{"Limits for clients:", []string{
-		"max-clients", "max-clients-per-address", "max-streams", "max-vain", "max-buffers", "handshake-rate", "handshake-timeout", "hello-timeout",
-		"request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
+		"max-clients", "max-clients-per-address", "max-streams", "max-vain", "max-buffers", "handshake-rate", "guess-rate", "handshake-timeout",
+		"hello-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
 	}},
 	{"What is shown:", []string{
 		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "qlog",

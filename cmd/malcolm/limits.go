@@ -18,6 +18,7 @@ type LimitFlags struct {
 	MaxVain              Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection may come to nothing than were answered in full, before it is closed. Default ${default}."`
 	MaxBuffers           Count   `group:"Limits" default:"128" placeholder:"N" help:"Buffers of 1 MiB for what is being sent to all clients together. Default ${default}."`
 	HandshakeRate        Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes a second that may begin before the client has proved its address, and with a proof, from one address. Default ${default}."`
+	GuessRate            Count   `group:"Limits" default:"60" placeholder:"N" help:"With --token: how often in a minute an address may come without the right one, after the first five times. Default ${default}."`
 	HandshakeTimeout     Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a handshake may take. Default ${default}."`
 	HelloTimeout         Timeout `group:"Limits" default:"30" placeholder:"SECONDS" help:"How long a client may take from the handshake to its first request. Default ${default}."`
 	RequestTimeout       Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a client may take to send one request. Default ${default}."`
@@ -29,7 +30,7 @@ type LimitFlags struct {
 func (f *LimitFlags) limits() transfer.ServeLimits {
 	return transfer.ServeLimits{
 		Clients: int(f.MaxClients), ClientsPerAddr: int(f.MaxClientsPerAddress), Streams: int(f.MaxStreams),
-		Vain: int(f.MaxVain), Buffers: int(f.MaxBuffers), HandshakeRate: int(f.HandshakeRate),
+		Vain: int(f.MaxVain), Buffers: int(f.MaxBuffers), HandshakeRate: int(f.HandshakeRate), Guesses: int(f.GuessRate),
 		HandshakeTimeout: f.HandshakeTimeout.Duration(), HelloTimeout: f.HelloTimeout.Duration(),
 		RequestTimeout: f.RequestTimeout.Duration(), StallTimeout: f.StallTimeout.Duration(),
 		IdleTimeout: f.IdleTimeout.Duration(), IndexingTimeout: f.IndexingTimeout.Duration(),

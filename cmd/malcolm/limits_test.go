@@ -43,7 +43,7 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 	}
 	want := transfer.ServeLimits{
 		Clients: transport.DefaultMaxConns, ClientsPerAddr: transport.DefaultMaxConnsPerAddr, Streams: transport.DefaultMaxStreams,
-		Vain: transfer.DefaultVain, Buffers: transfer.DefaultBuffers, HandshakeRate: transport.DefaultHandshakeRate,
+		Vain: transfer.DefaultVain, Buffers: transfer.DefaultBuffers, HandshakeRate: transport.DefaultHandshakeRate, Guesses: transfer.DefaultGuesses,
 		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: transfer.DefaultHelloTimeout,
 		RequestTimeout: transfer.DefaultRequestTimeout, StallTimeout: transfer.DefaultStallTimeout,
 		IdleTimeout: transfer.DefaultIdleTimeout, IndexingTimeout: transfer.DefaultIndexingTimeout,
