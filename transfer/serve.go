@@ -82,8 +82,11 @@ func newServing(cfg ServeConfig) (*serving, error) {
 		return nil, err
 	}
 	return &serving{
-		cfg:     cfg,
-		limits:  limits,
+		cfg:    cfg,
+		limits: limits,
+		places: &transport.ConnLimit{
+			Max: limits.Clients, MaxPerAddr: limits.ClientsPerAddr, HandshakeRate: limits.HandshakeRate,
+		},
 		limit:   newLimiter(cfg.Limit),
 		buffers: newSharedPool(limits.Buffers, serveBufferSize),
 		door:    doorman{token: cfg.Token, every: time.Minute / time.Duration(limits.Guesses)},
@@ -95,6 +98,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 type serving struct {
 	cfg     ServeConfig
 	limits  ServeLimits
+	places  *transport.ConnLimit // of all virtual servers
 	index   *index
 	limit   *limiter
 	buffers *sharedPool
@@ -178,14 +182,11 @@ func (s *serving) listen() error {
 		closeAll(s.cfg.Conns)
 		return err
 	}
-	limit := &transport.ConnLimit{
-		Max: s.limits.Clients, MaxPerAddr: s.limits.ClientsPerAddr, HandshakeRate: s.limits.HandshakeRate,
-	}
 	for i, pc := range s.cfg.Conns {
 		l, err := transport.Listen(pc, transport.ListenOptions{
 			TLS:      tls,
 			ResetKey: s.cfg.Identity.Derive(resetLabel),
-			Limit:    limit,
+			Limit:    s.places,
 			QLog:     s.cfg.QLog,
 
 			MaxStreams:       int64(s.limits.Streams),
