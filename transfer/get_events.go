@@ -10,7 +10,7 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers],
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers], [ChunksUnreadable],
 // [Decision], [NoModTime], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
@@ -113,6 +113,14 @@ type Waiting struct {
 // buffers of sockets to less than what quick networks need.
 type SmallBuffers struct{ Small []transport.SmallBuffer }
 
+// ChunksUnreadable says, of [Verify] and [Repair], that the disk does not give some
+// chunks of the local file; they count as chunks that differ.
+type ChunksUnreadable struct {
+	Path   string
+	Chunks int
+	Err    error // of the first of them
+}
+
 // Progress is told every interval.
 type Progress struct {
 	Phase    Phase
@@ -135,25 +143,26 @@ type ReadingBack struct{ Size int64 }
 // Finishing says that every chunk is good and the file is being made durable.
 type Finishing struct{}
 
-func (Connected) getEvent()       {}
-func (NotReached) getEvent()      {}
-func (FirstContact) getEvent()    {}
-func (NotRemembered) getEvent()   {}
-func (Duplicate) getEvent()       {}
-func (Voted) getEvent()           {}
-func (LeftOut) getEvent()         {}
-func (Joined) getEvent()          {}
-func (Started) getEvent()         {}
-func (ChunkRefused) getEvent()    {}
-func (ListDiffers) getEvent()     {}
-func (ManifestRefused) getEvent() {}
-func (Lost) getEvent()            {}
-func (Back) getEvent()            {}
-func (Waiting) getEvent()         {}
-func (SmallBuffers) getEvent()    {}
-func (Progress) getEvent()        {}
-func (ReadingBack) getEvent()     {}
-func (Finishing) getEvent()       {}
+func (Connected) getEvent()        {}
+func (NotReached) getEvent()       {}
+func (FirstContact) getEvent()     {}
+func (NotRemembered) getEvent()    {}
+func (Duplicate) getEvent()        {}
+func (Voted) getEvent()            {}
+func (LeftOut) getEvent()          {}
+func (Joined) getEvent()           {}
+func (Started) getEvent()          {}
+func (ChunkRefused) getEvent()     {}
+func (ListDiffers) getEvent()      {}
+func (ManifestRefused) getEvent()  {}
+func (Lost) getEvent()             {}
+func (Back) getEvent()             {}
+func (Waiting) getEvent()          {}
+func (SmallBuffers) getEvent()     {}
+func (ChunksUnreadable) getEvent() {}
+func (Progress) getEvent()         {}
+func (ReadingBack) getEvent()      {}
+func (Finishing) getEvent()        {}
 
 // A Phase is what a run of [Get] is doing.
 type Phase int

@@ -135,7 +135,7 @@ func (g *getting) plant(ctx context.Context, chunks *chunkSet) error {
 }
 
 // plantChunk copies one chunk; it is false when the seed has something else in
-// its place by now.
+// its place by now, or the disk no longer gives it.
 func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk int) (bool, error) {
 	claim, ok := g.part.Claim(chunk)
 	if !ok {
@@ -151,9 +151,15 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	switch {
 	case err == nil:
 		err = g.hashCopy(ctx, hasher, claim)
-	case errors.Is(err, errors.ErrUnsupported):
+	case errors.Is(err, errors.ErrUnsupported), isMediaError(err): // on one of the two disks
 		offset, _ := manifest.Span(g.layout.Size, chunk)
 		err = g.copyHashing(ctx, hasher, claim, offset)
+	}
+	if lost, ok := errors.AsType[*seedError](err); ok {
+		if isEnd(lost.err) || isMediaError(lost.err) {
+			return false, nil
+		}
+		return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(lost.err)}
 	}
 	if isEnd(err) {
 		return false, nil
@@ -186,12 +192,14 @@ func (g *getting) copyHashing(ctx context.Context, hasher *manifest.Hasher, clai
 		if n == len(p) {
 			return claim.WriteAt(p, at)
 		}
-		if isEnd(err) {
-			return err
-		}
-		return &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(err)}
+		return &seedError{err}
 	})
 }
+
+// A seedError says that the seed could not be read.
+type seedError struct{ err error }
+
+func (e *seedError) Error() string { return e.err.Error() }
 
 // pass hashes a chunk in pieces, which fill makes: at is where in the chunk.
 func (g *getting) pass(ctx context.Context, hasher *manifest.Hasher, fill func(p []byte, at int64) error) error {

@@ -145,21 +145,34 @@ type lyingHandle struct{ partfile.Handle }
 
 func (lyingHandle) CopyFrom(_ *os.File, _, _, n int64) (int64, error) { return n, nil }
 
+// A chunk that the disk has given once, and gives no more, is fetched.
+func TestRepairSeedUnreadable(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(6*chunk, 1)
+		local := corrupted(t, data, 0)
+		l := w.localFile(local)
+		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(g *getting) {
+			broken := unreadableAt(local, mediaError, func(c int64) bool { return c == 3 })
+			g.seed.file = brokenFile{g.seed.file, broken.readAt}
+		})
+		o.has(localName, data)
+		if o.Fetched != 2*chunk {
+			t.Errorf("fetched %d bytes, want two chunks", o.Fetched)
+		}
+	})
+}
+
 func TestRepairSeedReadError(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
 		local := corrupted(t, data, 0)
 		l := w.localFile(local)
 		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(g *getting) {
-			g.seed.file = brokenFile{g.seed.file, func(p []byte, off int64) (int, error) {
-				if off/chunk == 3 {
-					return 0, &os.PathError{Op: "read", Path: "other", Err: syscall.EIO}
-				}
-				return readerAt(local).ReadAt(p, off)
-			}}
+			broken := unreadableAt(local, syscall.ESTALE, func(c int64) bool { return c == 3 })
+			g.seed.file = brokenFile{g.seed.file, broken.readAt}
 		})
 		e, ok := errors.AsType[*FileError](o.err)
-		if !ok || e.Path != l.path || !errors.Is(e, syscall.EIO) || KindOf(o.err) != KindLocal {
+		if !ok || e.Path != l.path || !errors.Is(e, syscall.ESTALE) || KindOf(o.err) != KindLocal {
 			t.Errorf("error = %v, want that of reading %q", o.err, l.path)
 		}
 		if !bytes.Equal(l.read(), local) {

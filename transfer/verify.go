@@ -16,6 +16,8 @@ type Span struct {
 	Chunk  int
 	Offset int64
 	Length int64
+
+	Unreadable bool // the disk does not give it
 }
 
 // VerifyResult is what [Verify] found.
@@ -33,7 +35,7 @@ func (r *VerifyResult) Right() bool { return len(r.Bad) == 0 && r.Size == r.Loca
 // A MismatchError says that a local file is not the one that was asked for.
 type MismatchError struct {
 	Path string
-	Bad  int  // chunks that differ; 0: not known, or only the size differs
+	Bad  int  // chunks that differ or cannot be read; 0: not known, or only the size differs
 	Size bool // the sizes differ
 }
 
@@ -55,7 +57,9 @@ func (e *MismatchError) Error() string {
 
 // Verify checks a local file, chunk by chunk, against what most of the servers
 // of cfg hold; cfg's fields that are about writing mean nothing here. A file
-// that is not right is a [*MismatchError] with a result.
+// that is not right is a [*MismatchError] with a result. A chunk that the disk
+// does not give counts as one that differs, and is told of by [ChunksUnreadable];
+// many of them in a row are an error.
 func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, error) {
 	file, err := NamedFile(path).Open()
 	if err != nil {
@@ -90,11 +94,12 @@ func (g *getting) compare(ctx context.Context, t *clocks, file File, path string
 	if err != nil {
 		return 0, nil, &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
 	}
+	var holes unreadable
 	var done atomic.Int64
 	g.toCheck, g.hashed = min(info.Size(), g.layout.Size), &done
 	defer func() { g.toCheck, g.hashed = 0, nil }()
 	err = g.do(ctx, t, func() (err error) {
-		bad, err = mismatches(ctx, file, g.manifest, &done)
+		bad, err = mismatches(ctx, file, g.manifest, &done, &holes)
 		if err != nil && ctx.Err() == nil {
 			err = &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
 		}
@@ -103,22 +108,70 @@ func (g *getting) compare(ctx context.Context, t *clocks, file File, path string
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
+	if err == nil && len(holes.chunks) > 0 {
+		g.emit(ChunksUnreadable{Path: path, Chunks: len(holes.chunks), Err: unwrapPath(holes.err)})
+	}
 	return info.Size(), bad, err
 }
 
+// mostUnreadable is how many chunks in a row may be unreadable before it is the
+// disk that is gone, and not a place on it.
+const mostUnreadable = 64
+
+// unreadable are the chunks that a disk does not give. Any goroutine may call
+// its methods.
+type unreadable struct {
+	mu     sync.Mutex
+	chunks map[int]bool
+	row    int   // of them, since one could be read
+	err    error // of the first
+}
+
+// take reports whether a chunk that could not be read is one that the disk does
+// not give: there, and not everywhere.
+func (u *unreadable) take(chunk int, err error) bool {
+	if !isMediaError(err) {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.row++; u.row > mostUnreadable {
+		return false
+	}
+	if u.chunks == nil {
+		u.chunks, u.err = make(map[int]bool), err
+	}
+	u.chunks[chunk] = true
+	return true
+}
+
+// read takes note of a chunk that was not ok, or was, and reports whether it
+// could be read.
+func (u *unreadable) read(chunk int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.chunks[chunk] {
+		return false
+	}
+	u.row = 0
+	return true
+}
+
 // mismatches returns the chunks of a file that do not have the manifest's
-// values, in order.
-func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.Int64) ([]Span, error) {
+// values, in order, and adds to holes those that could not be read.
+func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
 	var mu sync.Mutex
 	var bad []Span
-	err := manifest.Match(ctx, file, m, manifest.MatchOptions{Done: done}, func(chunk int, ok bool, _ [16]byte) {
+	o := manifest.MatchOptions{Done: done, Unreadable: holes.take}
+	err := manifest.Match(ctx, file, m, o, func(chunk int, ok bool, _ [16]byte) {
+		read := holes.read(chunk)
 		if ok {
 			return
 		}
 		offset, length := manifest.Span(m.Size(), chunk)
 		mu.Lock()
 		defer mu.Unlock()
-		bad = append(bad, Span{Chunk: chunk, Offset: offset, Length: length})
+		bad = append(bad, Span{Chunk: chunk, Offset: offset, Length: length, Unreadable: !read})
 	})
 	slices.SortFunc(bad, func(a, b Span) int { return a.Chunk - b.Chunk })
 	return bad, err

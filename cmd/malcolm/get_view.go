@@ -69,6 +69,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
 	case transfer.SmallBuffers:
 		v.warn("%s", smallBuffers(e))
+	case transfer.ChunksUnreadable:
+		v.warn("%s: %s cannot be read: %s; the disk may be failing", shellQuote(e.Path), plural(e.Chunks, "chunk", "chunks"), reason(e.Err))
 	case transfer.Decision:
 		v.decided(e)
 	case transfer.ReadingBack:

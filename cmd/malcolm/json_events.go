@@ -110,9 +110,10 @@ type (
 type (
 	mismatchEvent struct {
 		head
-		Chunk  int   `json:"chunk"`
-		Offset int64 `json:"offset"`
-		Bytes  int64 `json:"bytes"`
+		Chunk      int   `json:"chunk"`
+		Offset     int64 `json:"offset"`
+		Bytes      int64 `json:"bytes"`
+		Unreadable bool  `json:"unreadable"`
 	}
 	verifiedEvent struct {
 		head

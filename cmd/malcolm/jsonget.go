@@ -133,7 +133,7 @@ func (g *getJSON) ended(o outcome) {
 	switch {
 	case o.verified != nil:
 		for _, b := range o.verified.Bad {
-			g.out.write(mismatchEvent{head: is("mismatch"), Chunk: b.Chunk, Offset: b.Offset, Bytes: b.Length})
+			g.out.write(mismatchEvent{head: is("mismatch"), Chunk: b.Chunk, Offset: b.Offset, Bytes: b.Length, Unreadable: b.Unreadable})
 		}
 		g.out.write(verifiedEvent{
 			head: is("verified"), Path: jsonText(o.path), Right: o.verified.Right(), Bytes: o.verified.LocalSize,

@@ -60,6 +60,10 @@ type MatchOptions struct {
 	Workers int                  // chunks hashed at once; 0 or less: GOMAXPROCS
 	Done    *atomic.Int64        // bytes hashed are added to it as it goes; nil: not reported
 	Skip    func(chunk int) bool // chunks that are neither read nor reported; nil: none
+
+	// Unreadable decides of a chunk that src returned an error for: true makes it
+	// one that is not ok. It must allow concurrent calls. nil: never.
+	Unreadable func(chunk int, err error) bool
 }
 
 // Match reads every chunk of m from src and calls report once for each: ok
@@ -72,7 +76,8 @@ type MatchOptions struct {
 // ReadAt, and report must allow concurrent calls. All calls have returned when
 // Match returns; after an error, some chunks have not been reported. Errors: a
 // [*CheckError] when m's chunks are not those of a file of its size; what src
-// returned, wrapped with the chunk; ctx.Err() within one buffer of its end.
+// returned, wrapped with the chunk, unless o.Unreadable takes it; ctx.Err()
+// within one buffer of its end.
 func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
 	if err := checkShape(m, m.Size()); err != nil {
 		return err
@@ -81,7 +86,7 @@ func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions
 }
 
 func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
-	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done, skip: o.Skip}
+	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done, skip: o.Skip, unreadable: o.Unreadable}
 	s.each = func(chunk int, h *Hasher, whole bool) error {
 		if whole {
 			value, xxh := h.Sum()
@@ -115,9 +120,11 @@ type scan struct {
 	done      *atomic.Int64        // may be nil
 	skip      func(chunk int) bool // may be nil
 
+	unreadable func(chunk int, err error) bool // may be nil; see MatchOptions
+
 	// each gets every chunk that was read, in no order, from several
-	// goroutines. Unless src ended before the chunk did, whole is true and h
-	// has its sums; h is the scan's again when each returns. An error ends the
+	// goroutines. Unless src ended before the chunk did, or could not be read
+	// there, whole is true and h has its sums; h is the scan's again when each returns. An error ends the
 	// scan.
 	each func(chunk int, h *Hasher, whole bool) error
 
@@ -150,7 +157,7 @@ func (s *scan) work(ctx context.Context, chunks int) error {
 			continue
 		}
 		whole, err := s.hash(ctx, w, chunk)
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || s.unreadable == nil || !s.unreadable(chunk, err)) {
 			return err
 		}
 		if err := s.each(chunk, &w.h, whole); err != nil {

@@ -1,0 +1,23 @@
+package transfer
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+// isMediaError reports whether a read failed at one place of a disk, as far as
+// the system says: a checksum that does not match, a sector that is not found, a
+// device that does not give it.
+func isMediaError(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch errno {
+	case windows.ERROR_CRC, windows.ERROR_SECTOR_NOT_FOUND, windows.ERROR_READ_FAULT, windows.ERROR_IO_DEVICE:
+		return true
+	}
+	return false
+}
