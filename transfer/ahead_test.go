@@ -14,11 +14,15 @@ func TestReadAhead(t *testing.T) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 1, ServeConfig{})
 		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
-		if len(s.src.aheads) == 0 {
+		s.src.mu.Lock()
+		aheads := slices.Clone(s.src.aheads)
+		s.src.mu.Unlock()
+		if len(aheads) == 0 {
 			t.Error("nothing was announced")
 		}
-		for _, a := range s.src.aheads {
-			if !slices.ContainsFunc(s.src.log(), func(r read) bool { return r.off == a.off && r.n == a.n && r.at.After(a.at) }) {
+		reads := s.src.log()
+		for _, a := range aheads {
+			if !slices.ContainsFunc(reads, func(r read) bool { return r.off == a.off && r.n == a.n && r.at.After(a.at) }) {
 				t.Errorf("%d bytes at %d were announced and not read then", a.n, a.off)
 			}
 		}

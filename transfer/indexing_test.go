@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -134,10 +135,9 @@ func TestSourceThatIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 2)
 		src := newSource(file(4*chunk, 1))
-		reads := make(chan int, 100)
+		var reads atomic.Int64
 		src.indexing = func() error {
-			reads <- 1
-			if len(reads) == 3 {
+			if reads.Add(1) == 3 {
 				src.replace(data)
 			}
 			return nil
@@ -186,18 +186,18 @@ func TestChangedWhileItIsRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(3*chunk, 1))[0]
 		next := file(3*chunk, 2)
-		changed := false
+		var changed atomic.Bool
 		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
 			if _, ok := e.(Started); ok {
 				s.src.onRange(func(p []byte, off int64) error {
 					s.src.replace(next)
 					copy(p, next[off:])
-					changed = true
+					changed.Store(true)
 					return nil
 				})
 			}
 		}})
-		if !changed {
+		if !changed.Load() {
 			t.Fatal("the file did not change")
 		}
 		fails[*NoServerLeftError](o, KindChanged)
