@@ -77,7 +77,7 @@ func TestBarsWait(t *testing.T) {
 	b.event(p)
 	b.event(transfer.Waiting{Left: time.Minute})
 	f := b.frame(120, 24)
-	if last := f.lines[len(f.lines)-1]; !strings.Contains(last, "no server, giving up in 59s") || f.tab.state != tabPaused {
+	if last := f.lines[len(f.lines)-1]; !strings.Contains(last, "no server, giving up in 5") || f.tab.state != tabPaused {
 		t.Errorf("last line %q, tab %+v", last, f.tab)
 	}
 	b.event(transfer.Back{})

@@ -120,7 +120,7 @@ func (w *watched) tail() string {
 // await waits until the program has written what matches.
 func (w *watched) await(pattern string) {
 	w.t.Helper()
-	re, limit := regexp.MustCompile(pattern), time.After(time.Minute)
+	re, limit := regexp.MustCompile(pattern), time.After(hangTime)
 	for !re.MatchString(w.text()) {
 		select {
 		case <-w.new:
@@ -145,7 +145,7 @@ func (w *watched) exits(code int) *emulator {
 	w.t.Helper()
 	select {
 	case <-w.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(hangTime):
 		w.t.Fatalf("it did not end:\n%q", w.tail())
 	}
 	if got := w.cmd.ProcessState.ExitCode(); got != code {

@@ -38,8 +38,8 @@ import (
 // running at the end of a script is sent SIGINT and must then exit with 0.
 
 // hangTime is when a script gives up on a process: far beyond anything that
-// they wait for.
-const hangTime = 20 * time.Second
+// they wait for, on slow machines too.
+const hangTime = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"malcolm": overheard})
@@ -51,7 +51,6 @@ func TestScript(t *testing.T) {
 		Setup:               setUpScript,
 		Condition:           scriptCondition,
 		Cmds:                scriptCommands,
-		Deadline:            time.Now().Add(5 * time.Minute),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -375,7 +374,10 @@ func (s *script) signal(args []string) {
 	if !ok {
 		s.Fatalf("no signal is called %q", args[1])
 	}
-	s.Check(s.process(args[0]).cmd.Process.Signal(number))
+	err := s.process(args[0]).cmd.Process.Signal(number)
+	if !errors.Is(err, os.ErrProcessDone) { // how it ended is what "ends" looks at
+		s.Check(err)
+	}
 }
 
 func (s *script) ends(args []string) {
