@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
@@ -53,6 +54,7 @@ var kinds = []struct {
 	{KindIntegrity, as[*FinishedError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
+	{KindNetwork, as[*SilentError]},
 	{KindLocal, as[*NameError]},
 	{KindLocal, as[*TargetError]},
 	{KindLocal, as[*TooLargeError]},
@@ -187,6 +189,21 @@ func (e *UndecidedError) Error() string {
 		return "no server offers the checksum asked for"
 	}
 	return "no majority: the servers do not agree on one file"
+}
+
+// A SilentError says that the servers that are left have sent nothing for too
+// long.
+type SilentError struct {
+	After   time.Duration
+	Missing int64 // bytes
+	Servers int   // that are left
+}
+
+func (e *SilentError) Error() string {
+	if e.Servers == 1 {
+		return fmt.Sprintf("the server has sent nothing for %v, %d bytes are missing", e.After, e.Missing)
+	}
+	return fmt.Sprintf("%d servers have sent nothing for %v, %d bytes are missing", e.Servers, e.After, e.Missing)
 }
 
 // A NoServerLeftError says that no server is left that could send the rest.

@@ -95,7 +95,8 @@ type GetConfig struct {
 	// wire.MaxFileSize, and so does more.
 	MaxSize int64
 	// ConnectTimeout is how long a server may take to answer; Patience how long
-	// one may go on saying that it is indexing. 0 means the default.
+	// one may go on saying that it is indexing, and how long nobody may be left, or
+	// nobody send a byte that is waited for. 0 means the default.
 	ConnectTimeout, Patience time.Duration
 	// Interval is the time between progress events; 0 means none.
 	Interval time.Duration
@@ -225,6 +226,7 @@ type getting struct {
 	voted      *vote.Group // nil before the vote is decided
 	answers    int         // how many servers have answered
 	progressed time.Time   // when the vote was decided, or the last chunk came since
+	silence    silence     // of the servers that take part
 	needed     bool        // without a server the run cannot go on
 	source     *peer       // whose manifest was taken
 	schedule   *schedule.Schedule

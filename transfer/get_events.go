@@ -10,7 +10,7 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [SmallBuffers], [ChunksUnreadable],
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
 // [Decision], [NoModTime], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
@@ -109,6 +109,13 @@ type Waiting struct {
 	Left time.Duration // until it gives up
 }
 
+// Silent says that servers are left, that they send nothing, and that the run
+// goes on waiting for them.
+type Silent struct {
+	Lasted time.Duration
+	Left   time.Duration // until it gives up
+}
+
 // SmallBuffers says once, of [Get] and of [Serve], that the system bounds the
 // buffers of sockets to less than what quick networks need.
 type SmallBuffers struct{ Small []transport.SmallBuffer }
@@ -158,6 +165,7 @@ func (ManifestRefused) getEvent()  {}
 func (Lost) getEvent()             {}
 func (Back) getEvent()             {}
 func (Waiting) getEvent()          {}
+func (Silent) getEvent()           {}
 func (SmallBuffers) getEvent()     {}
 func (ChunksUnreadable) getEvent() {}
 func (Progress) getEvent()         {}

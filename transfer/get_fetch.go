@@ -207,14 +207,16 @@ func (g *getting) sample(now time.Time) {
 	if g.schedule == nil {
 		return
 	}
+	waiting := len(g.fetches) > 0
 	for id, f := range g.fetches {
 		n := g.count(f)
 		heard := time.Unix(0, f.heard.Load())
 		if !f.waiting.Load() {
-			heard = now
+			heard, waiting = now, false
 		}
 		g.schedule.Arrived(id, n, heard)
 	}
+	g.silence.add(waiting && g.arrived == 0, now)
 	g.grow(now)
 	for _, p := range g.peers {
 		if p.state == PeerServing {

@@ -241,15 +241,22 @@ func (g *getting) checkLeft(now time.Time) {
 	if !g.needed || g.fatal != nil || g.complete() {
 		return
 	}
-	lost := false
+	serving, lost := false, false
 	for _, p := range g.peers {
 		switch p.state {
-		case PeerServing, PeerConnecting, PeerIndexing:
+		case PeerConnecting, PeerIndexing: // it may join
 			g.word = time.Time{}
 			return
+		case PeerServing:
+			serving = true
 		case PeerLost:
 			lost = true
 		}
+	}
+	if serving {
+		g.word = time.Time{}
+		g.checkSilence(now)
+		return
 	}
 	if left := g.cfg.Patience - now.Sub(g.progressed); lost && left > 0 {
 		if !now.Before(g.word) {

@@ -46,6 +46,7 @@ func TestExitCode(t *testing.T) {
 		{&partfile.Error{Err: syscall.ENOSPC}, 6},
 		{&certs.KeyFileError{}, 6},
 		{&transfer.NobodyAnsweredError{}, 7},
+		{&transfer.SilentError{}, 7},
 		{&listenError{ports: 3}, 7},
 		{left(transfer.PeerLost), 7},
 		{left(transfer.PeerWrong, transfer.PeerChanged, transfer.PeerLost), 7},

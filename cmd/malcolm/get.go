@@ -59,7 +59,7 @@ type ServerFlags struct {
 	Checksum       *checksum  `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
 	Quorum         int        `placeholder:"N" help:"At least N distinct server IDs must agree."`
 	ConnectTimeout Timeout    `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       Timeout    `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, or for one that was lost to come back. Default ${default}."`
+	Patience       Timeout    `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, for those that were lost to come back when none is left, or for a byte. Default ${default}."`
 	Connections    *int       `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
 	IPv4           bool       `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
 	IPv6           bool       `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`

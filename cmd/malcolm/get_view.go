@@ -67,6 +67,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.say("%s is back", e.Target)
 	case transfer.Waiting:
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
+	case transfer.Silent:
+		v.warn("nothing has come for %s: waiting for %s more", formatDuration(e.Lasted), formatDuration(e.Left))
 	case transfer.SmallBuffers:
 		v.warn("%s", smallBuffers(e))
 	case transfer.ChunksUnreadable:

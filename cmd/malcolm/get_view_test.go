@@ -223,6 +223,8 @@ func TestEventLines(t *testing.T) {
 			"malcolm: warning: 127.0.0.1:10001 sent wrong bytes: chunk 7 (256.0 KiB at 1.8 MiB) is refused, and the server is out for this run\n"},
 		{transfer.ChunkRefused{Target: here, Chunk: 7, Changed: true}, "malcolm: warning: 127.0.0.1:10001: its file changed: chunk 7 "},
 		{transfer.ListDiffers{Target: here, Chunk: 3}, "malcolm: warning: 127.0.0.1:10001: its list of xxh3 is wrong at chunk 3; "},
+		{transfer.Silent{Lasted: 30 * time.Second, Left: 14*time.Minute + 30*time.Second}, "malcolm: warning: nothing has come for 30.0s: waiting for 14m30s more\n"},
+		{transfer.ChunksUnreadable{Path: "a b", Chunks: 1, Err: errors.New("bad sector")}, "malcolm: warning: 'a b': 1 chunk cannot be read: bad sector; the disk may be failing\n"},
 		{transfer.ManifestRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its manifest is not used: odd\n"},
 		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: 1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping; 1 server left, which takes its work\n"},
 		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},

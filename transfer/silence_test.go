@@ -1,0 +1,116 @@
+package transfer
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// stallsAt is a server that has a share of the file to send, and then none until
+// it is released.
+func stallsAt(w *world, data []byte, share float64) (s *server, stall func(GetEvent)) {
+	s = w.holders(data)[0]
+	slow(100<<10, s)
+	return s, at(share, func() {
+		s.src.onRange(func([]byte, int64) error {
+			s.src.block()
+			return nil
+		})
+	})
+}
+
+// A server that is there and sends nothing is borne as long as the patience says,
+// and what came before is kept.
+func TestPatienceWithASilentServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(32*chunk, 1)
+		const patience = 3 * time.Minute
+		s, stall := stallsAt(w, data, 0.4)
+		o := w.get(GetConfig{Targets: s.targets, Patience: patience, Events: stall})
+		var silent *SilentError
+		if !errors.As(o.err, &silent) || silent.After != patience || silent.Servers != 1 || silent.Missing <= 0 || KindOf(o.err) != KindNetwork {
+			t.Fatalf("error = %v, want that the server is silent", o.err)
+		}
+		none[Lost](o)
+		said := events[Silent](o)
+		for i, e := range said {
+			if e.Lasted+e.Left != patience || i > 0 && e.Lasted <= said[i-1].Lasted {
+				t.Errorf("said %+v, want each time the silence and what is left of the patience", said)
+			}
+		}
+		if len(said) < 4 || len(said) > 6 {
+			t.Errorf("said %d times that nothing comes, want every 30 seconds", len(said))
+		}
+		if o.Part == "" || o.Fetched == 0 {
+			t.Errorf("part %q, %d bytes, want them kept", o.Part, o.Fetched)
+		}
+	})
+}
+
+// A server that sends again in time has lost nothing.
+func TestSilenceThatEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(32*chunk, 1)
+		s, stall := stallsAt(w, data, 0.4)
+		o := w.get(GetConfig{Targets: s.targets, Patience: 3 * time.Minute, Events: func(e GetEvent) {
+			if said, ok := e.(Silent); ok && said.Lasted > 2*time.Minute {
+				s.src.release()
+			}
+			stall(e)
+		}})
+		o.has("data.bin", data)
+		none[Lost](o)
+	})
+}
+
+// While nobody reads what is streamed, servers are silent because nothing is
+// asked of them.
+func TestSilenceOfAFullWindow(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(32*chunk, 1)
+		s := w.holders(data)[0]
+		o := w.stream(GetConfig{Targets: s.targets, Patience: time.Minute}, pausing(4*time.Minute), 4*chunk)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		none[Silent](o)
+	})
+}
+
+// pausing is a reader that reads nothing for so long after its first piece.
+func pausing(pause time.Duration) writerFunc {
+	paused := false
+	return func(p []byte) (int, error) {
+		if !paused {
+			paused = true
+			time.Sleep(pause)
+		}
+		return len(p), nil
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Time in which malcolm did not run is nobody's silence.
+func TestSilenceOfASleep(t *testing.T) {
+	var s silence
+	now := time.Unix(1e9, 0)
+	s.add(true, now)
+	for range 10 {
+		now = now.Add(tickTime)
+		s.add(true, now)
+	}
+	if most := 12 * tickTime; s.lasted < 10*tickTime || s.lasted > most {
+		t.Errorf("the silence lasted %v, want about ten ticks", s.lasted)
+	}
+	before := s.lasted
+	now = now.Add(time.Hour)
+	if s.add(true, now); s.lasted-before > 2*tickTime {
+		t.Errorf("an hour's sleep counts as %v of silence", s.lasted-before)
+	}
+	if s.add(false, now.Add(tickTime)); s.lasted != 0 {
+		t.Errorf("a silence that is over lasted %v", s.lasted)
+	}
+}
