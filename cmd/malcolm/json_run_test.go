@@ -94,7 +94,8 @@ func TestJSONOfALiar(t *testing.T) {
 	liar := &turncoat{Source: transfer.NamedFile(path)}
 	lies, good := serveHere(t, liar), serveHere(t, transfer.NamedFile(path))
 	liar.lies.Store(true)
-	code, stdout, stderr := runHere(t, "get", "--json", "-o", filepath.Join(dir, "copy"), lies, good)
+	// So slow that neither of them is done before the other one has begun.
+	code, stdout, stderr := runHere(t, "get", "--json", "--limit", "8M", "-o", filepath.Join(dir, "copy"), lies, good)
 	if code != exitDone {
 		t.Fatalf("exit code %d, want 0; stderr: %s", code, stderr)
 	}
