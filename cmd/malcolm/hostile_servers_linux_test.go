@@ -257,7 +257,7 @@ var ambushes = []struct {
 func suffer(t *testing.T, a *ambush, dir string) (p *process, most memory) {
 	t.Helper()
 	p = startProcess(t, "get", malcolmIn(t.TempDir(), "get", "-o", dir, "-i", "0",
-		"--patience", "1", "--connect-timeout", "2", "127.0.0.1:"+strconv.Itoa(a.port)))
+		"--patience", "1", "--connect-timeout", "30", "127.0.0.1:"+strconv.Itoa(a.port)))
 	hang, look, spent := time.NewTimer(hangTime), time.NewTicker(2*time.Millisecond), a.spent
 	defer hang.Stop()
 	defer look.Stop()
