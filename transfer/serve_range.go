@@ -13,6 +13,10 @@ import (
 )
 
 const (
+	// firstBytes are read at once for a range at first, and twice as many each
+	// time: what is read for a client that gives up is little more than what it
+	// has taken.
+	firstBytes = 16 << 10
 	// slowAfter is how long a client may take for slowBytes before what is sent
 	// to it leaves the large buffers, which others wait for.
 	slowAfter = time.Second
@@ -61,7 +65,7 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 	}
 	r := &rangeSender{
 		clientConn: c, ctx: ctx, st: st, v: v,
-		offset: req.Offset, end: req.Offset + req.Length, burst: serveBufferSize,
+		offset: req.Offset, end: req.Offset + req.Length, burst: firstBytes,
 	}
 	for r.offset < r.end {
 		if err := r.turn(); err != nil {
@@ -98,13 +102,19 @@ func (r *rangeSender) quickly() error {
 		return errReset{wire.StreamStopping}
 	}
 	defer r.serving.buffers.put(r.flow.addr, buf)
+	select {
+	case <-r.st.Done(): // earlier than ctx, which needs a goroutine to run
+		return errReset{wire.StreamCancelled}
+	default:
+	}
 	p, err := r.read((*buf)[:r.burst])
 	if err != nil {
 		return err
 	}
+	r.burst = min(2*r.burst, len(*buf))
 	next := r.offset + int64(len(p))
 	if f, ok := r.v.file.(readAheader); ok && next < r.end {
-		f.ReadAhead(next, min(int64(len(*buf)), r.end-next))
+		f.ReadAhead(next, min(int64(r.burst), r.end-next))
 	}
 	for len(p) > 0 && !r.slow {
 		n := r.limit.piece(len(p))
@@ -115,7 +125,6 @@ func (r *rangeSender) quickly() error {
 		r.slow = sent < min(n, slowBytes)
 		p = p[sent:]
 	}
-	r.burst = min(2*r.burst, serveBufferSize)
 	if r.slow {
 		r.quick, r.burst = 0, quickBytes
 	}
