@@ -103,6 +103,7 @@ type serving struct {
 	limit   *limiter
 	buffers *sharedPool
 	door    doorman
+	vain    vainCount
 	virtual []*virtualServer
 	events  chan ServeEvent
 

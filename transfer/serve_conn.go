@@ -62,6 +62,9 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		s.index.release(c.offered)
 		s.hosts.leave(conn)
 	}()
+	if !c.comeIn(ctx) {
+		return
+	}
 	for {
 		st, err := conn.AcceptStream(ctx)
 		if err != nil {
@@ -75,6 +78,24 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 			c.account(c.answer(ctx, st))
 		})
 	}
+}
+
+// comeIn waits until it is the connection's turn, and reports whether it still
+// lives then.
+func (c *clientConn) comeIn(ctx context.Context) bool {
+	wait := c.vain.turn(c.flow.addr, time.Now(), c.limits.Vain, c.limits.HelloTimeout)
+	if wait == 0 {
+		return true
+	}
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		return true
+	case <-c.conn.Done():
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // close tells the client why there is no more to come.
@@ -143,7 +164,8 @@ const (
 )
 
 // account ends a connection whose requests come to nothing again and again: each
-// costs the server more than the client.
+// costs the server more than the client. They count for the client's other
+// connections, too, but no connection is ended for its first hello.
 func (c *clientConn) account(u use) {
 	c.mu.Lock()
 	switch u {
@@ -152,9 +174,17 @@ func (c *clientConn) account(u use) {
 	case useFetch:
 		c.inVain = max(c.inVain-1, 0)
 	}
-	over := c.inVain > c.limits.Vain
+	own := c.inVain
 	c.mu.Unlock()
-	if over {
+	n := 1.0
+	switch u {
+	case useFetch:
+		n = -1
+	case useAnswer:
+		n = 0
+	}
+	owes := c.vain.add(c.flow.addr, time.Now(), n, c.limits.Vain)
+	if own > c.limits.Vain || owes && (u == useNone || u == useHello && own > 1) {
 		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
 	}
 }
