@@ -1,0 +1,429 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// What one attacking address costs a server is compared with what one honest
+// client costs it that copies the file, over a network of the same kind, for as
+// long as the attack lasts, with as many connections and requests as the attacker
+// has. Attacks that live on patience go on for slowSpan, and are to cost no more
+// in that time than the client does in costSpan. Who is cut off comes back at once.
+const (
+	costSpan   = 2 * time.Second
+	slowSpan   = time.Minute
+	costConns  = 8
+	costChunks = 64 // of the file
+)
+
+// The kinds of what a server spends.
+const (
+	packetsSent = iota
+	bytesSent
+	bytesRead    // of the file
+	mostRequests // under way at once
+	mostBuffers  // of 1 MiB, held at once
+	mostPlaces   // of connections, held at once, half-open ones included
+	packetsReceived
+	costs
+)
+
+// A bill is what a server has spent on one address, by kind.
+type bill [costs]int64
+
+var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "requests", "buffers", "places", "packets received"}
+
+// most returns what an attack may cost when the honest client cost b. What is
+// read may be twice as much, since the server reads as far ahead as a client has
+// come. Places are those that every address may have. How many packets arrive is
+// not the server's to choose: of those there is no bound.
+func (b bill) most() bill {
+	b[bytesRead] *= 2
+	b[mostPlaces] = transport.DefaultMaxConnsPerAddr
+	b[packetsReceived] = 1 << 62
+	return b
+}
+
+// A meter is the socket of a server that has clients at one address only, and
+// counts what they cost.
+type meter struct {
+	net.PacketConn
+	w       *world
+	target  Target
+	src     *source
+	serving *serving
+
+	mu   sync.Mutex
+	bill bill
+}
+
+// metered starts a server and returns when its file is hashed.
+func (w *world) metered(data []byte, cfg ServeConfig) *meter {
+	w.t.Helper()
+	m := &meter{w: w, target: w.nextTargets(1)[0], src: newSource(data)}
+	w.link(m.target)
+	m.PacketConn = w.socket(m.addr())
+	cfg.Source, cfg.Name, cfg.Identity, cfg.Conns = m.src, "data.bin", testIDs[0], []net.PacketConn{m}
+	cfg.Events = func(e ServeEvent) {
+		if _, ok := e.(Ready); ok {
+			m.src.served()
+		}
+	}
+	var err error
+	if m.serving, err = newServing(cfg); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.serving.run(ctx)
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	time.Sleep(time.Second)
+	return m
+}
+
+func (m *meter) addr() *net.UDPAddr {
+	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(m.target.Host), m.target.Port))
+}
+
+func (m *meter) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := m.PacketConn.ReadFrom(p)
+	m.count(bill{packetsReceived: 1})
+	return n, from, err
+}
+
+func (m *meter) WriteTo(p []byte, to net.Addr) (int, error) {
+	m.count(bill{packetsSent: 1, bytesSent: int64(len(p))})
+	return m.PacketConn.WriteTo(p, to)
+}
+
+// count adds what has come and gone, and looks at what is held, which it returns
+// with all that was counted so far.
+func (m *meter) count(more bill) bill {
+	pool := m.serving.buffers
+	pool.mu.Lock()
+	held := DefaultBuffers - pool.free
+	pool.mu.Unlock()
+	now := bill{mostRequests: int64(m.serving.active.count()), mostBuffers: int64(held), mostPlaces: int64(m.serving.places.Len())}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for kind := range m.bill {
+		m.bill[kind] = max(m.bill[kind]+more[kind], now[kind])
+	}
+	return m.bill
+}
+
+// bears returns what clients cost in a time. They end when the context of r does.
+func (m *meter) bears(span time.Duration, clients func(r *raider)) bill {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &raider{m: m, ctx: ctx}
+	r.wg.Go(func() { clients(r) })
+	for began := time.Now(); time.Since(began) < span; time.Sleep(10 * time.Millisecond) {
+		m.count(bill{})
+	}
+	b := m.count(bill{bytesRead: m.src.sent()})
+	cancel()
+	r.wg.Wait()
+	return b
+}
+
+// A raider is one address from which a server is made use of.
+type raider struct {
+	m   *meter
+	ctx context.Context
+	wg  sync.WaitGroup
+}
+
+// socket returns a socket on a port of its own.
+func (r *raider) socket() net.PacketConn {
+	w := r.m.w
+	w.mu.Lock()
+	w.port++
+	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, 1}), uint16(w.port))
+	w.mu.Unlock()
+	return w.socket(net.UDPAddrFromAddrPort(from))
+}
+
+func (r *raider) dial(ctx context.Context, pc net.PacketConn, window int64) (*transport.Conn, error) {
+	return transport.Dial(ctx, pc, r.m.addr(), transport.DialOptions{
+		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
+	})
+}
+
+// conns keeps costConns connections, on each of which it runs use, and begins a
+// new one when that returns.
+func (r *raider) conns(window int64, use func(conn *transport.Conn)) {
+	for range costConns {
+		r.wg.Go(func() {
+			for r.ctx.Err() == nil {
+				conn, err := r.dial(r.ctx, r.socket(), window)
+				if err != nil {
+					continue // it was refused, a round trip ago
+				}
+				stop := context.AfterFunc(r.ctx, func() { conn.Close(0, "") })
+				use(conn)
+				stop()
+				conn.Close(0, "")
+			}
+		})
+	}
+}
+
+// streams keeps as many streams as it may on each of its connections, on each of
+// which it runs use with a number that differs from its neighbours'.
+func (r *raider) streams(window int64, use func(st *transport.Stream, i int)) {
+	r.conns(window, func(conn *transport.Conn) {
+		var wg sync.WaitGroup
+		for i := range transport.DefaultMaxStreams {
+			wg.Go(func() {
+				for n := i; ; n += transport.DefaultMaxStreams {
+					st, err := conn.OpenStream(r.ctx)
+					if err != nil {
+						return
+					}
+					use(st, n)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// exchange sends a request and reads the reply.
+func exchange(st *transport.Stream, ask []byte) {
+	st.Write(ask)
+	st.CloseWrite()
+	io.Copy(io.Discard, st)
+}
+
+// A firstFlight lets a few packets out and no more, and none in.
+type firstFlight struct {
+	net.PacketConn
+	left atomic.Int32
+}
+
+func (c *firstFlight) WriteTo(p []byte, to net.Addr) (int, error) {
+	if c.left.Add(-1) < 0 {
+		return len(p), nil
+	}
+	return c.PacketConn.WriteTo(p, to)
+}
+
+// knocks begins handshakes and goes on with none.
+func (r *raider) knocks() {
+	for r.ctx.Err() == nil {
+		pc := &firstFlight{PacketConn: r.socket()}
+		pc.left.Store(2)
+		ctx, cancel := context.WithTimeout(r.ctx, defaultDelay/2)
+		if conn, err := r.dial(ctx, pc, 0); err == nil {
+			conn.Close(0, "")
+		}
+		cancel()
+	}
+}
+
+// garbage sends bytes that mean nothing, one time in two in the form of the first
+// packet of a connection.
+func (r *raider) garbage() {
+	rng := rand.New(rand.NewPCG(1, 2))
+	pc := r.socket()
+	defer pc.Close()
+	for i := 0; r.ctx.Err() == nil; i++ {
+		b := make([]byte, 1200+rng.IntN(200))
+		for j := range b {
+			b[j] = byte(rng.Uint32())
+		}
+		if i%2 == 0 {
+			copy(b, []byte{0xc0 | b[0]&0x0f, 0, 0, 0, byte(i / 2 % 2), 8})
+		}
+		pc.WriteTo(b, r.m.addr())
+		time.Sleep(500 * time.Microsecond)
+	}
+}
+
+// A costly is a way to make use of a server.
+type costly struct {
+	name    string
+	cfg     ServeConfig
+	span    time.Duration
+	clients func(r *raider)
+}
+
+// attacks returns every attack upon a server with a file of costChunks.
+func attacks(t *testing.T, sum [32]byte) []costly {
+	whole := request(wire.RangeRequest{Checksum: sum, Length: costChunks * chunk})
+	hello := request(wire.Hello{InlineManifest: true})
+	guess := request(wire.Hello{Proof: new([32]byte)})
+	cancel := func(st *transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled)) }
+	type (
+		conn   = *transport.Conn
+		stream = *transport.Stream
+	)
+	list := []costly{
+		{"handshakes", ServeConfig{}, costSpan, func(r *raider) { r.conns(0, func(conn) {}) }},
+		{"half-open connections", ServeConfig{}, costSpan, func(r *raider) { r.knocks() }},
+		{"idle connections", ServeConfig{}, slowSpan, func(r *raider) { r.conns(0, func(c conn) { <-c.Done() }) }},
+		{"a hello and no more", ServeConfig{}, slowSpan, func(r *raider) {
+			r.conns(0, func(c conn) {
+				if st, err := c.OpenStream(r.ctx); err == nil {
+					exchange(st, hello)
+				}
+				<-c.Done()
+			})
+		}},
+		{"requests of a byte a minute", ServeConfig{}, slowSpan, func(r *raider) {
+			r.streams(0, func(st stream, _ int) {
+				st.Write([]byte{1})
+				io.Copy(io.Discard, st)
+			})
+		}},
+		{"replies never read", ServeConfig{}, slowSpan, func(r *raider) {
+			r.streams(64<<10, func(st stream, _ int) {
+				st.Write(whole)
+				st.CloseWrite()
+				<-st.Done()
+				<-r.ctx.Done()
+			})
+		}},
+		{"replies never read, of new connections", ServeConfig{}, costSpan, func(r *raider) {
+			r.conns(64<<10, func(c conn) {
+				for range connBuffers {
+					if st, err := c.OpenStream(r.ctx); err == nil {
+						st.Write(whole)
+						st.CloseWrite()
+					}
+				}
+				time.Sleep(2*defaultDelay + 5*time.Millisecond) // they are under way
+			})
+		}},
+		{"replies stopped at the first byte", ServeConfig{}, costSpan, func(r *raider) {
+			r.streams(0, func(st stream, _ int) {
+				st.Write(whole)
+				st.CloseWrite()
+				st.Read(make([]byte, 1))
+				cancel(st)
+			})
+		}},
+		{"thousands of streams", ServeConfig{}, costSpan, func(r *raider) {
+			r.conns(0, func(c conn) {
+				var wg sync.WaitGroup
+				for range 200 {
+					wg.Go(func() {
+						if st, err := c.OpenStream(r.ctx); err == nil {
+							st.Write([]byte{1})
+						}
+					})
+				}
+				wg.Wait()
+				<-c.Done()
+			})
+		}},
+		{"hellos", ServeConfig{}, costSpan, func(r *raider) { r.streams(0, func(st stream, _ int) { exchange(st, hello) }) }},
+		{"wrong tokens", ServeConfig{Token: tokenOf(t, rightToken)}, costSpan, func(r *raider) {
+			r.streams(0, func(st stream, _ int) { exchange(st, guess) })
+		}},
+		{"garbage", ServeConfig{}, costSpan, func(r *raider) { r.garbage() }},
+	}
+	for _, storm := range storms {
+		list = append(list, costly{"storm: " + storm.name, ServeConfig{}, costSpan, func(r *raider) {
+			r.streams(0, func(st stream, _ int) { storm.one(st, whole) })
+		}})
+	}
+	bad := badRequests(sum)
+	names := slices.Sorted(maps.Keys(bad))
+	return append(list, costly{"bad requests", ServeConfig{}, costSpan, func(r *raider) {
+		r.streams(0, func(st stream, i int) { exchange(st, bad[names[i%len(names)]].ask) })
+	}})
+}
+
+// honestly copies the file again and again, a chunk by each request.
+func honestly(sum [32]byte) costly {
+	return costly{"an honest client", ServeConfig{}, costSpan, func(r *raider) {
+		r.streams(0, func(st *transport.Stream, i int) {
+			exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
+		})
+	}}
+}
+
+// One address that attacks costs at most what one honest client costs.
+func TestHostileCost(t *testing.T) {
+	data := file(costChunks*chunk, 1)
+	sum := checksum(data)
+	cost := func(c costly) (b bill) {
+		bubble(t, func(t *testing.T, w *world) { b = w.metered(data, c.cfg).bears(c.span, c.clients) })
+		line := fmt.Sprintf("%-40s", c.name)
+		for kind, n := range b {
+			line += fmt.Sprintf(" %d %s,", n, costNames[kind])
+		}
+		t.Log(line)
+		return b
+	}
+	honest := cost(honestly(sum))
+	if honest[mostRequests] != costConns*transport.DefaultMaxStreams || honest[mostBuffers] == 0 || honest[bytesSent] < 12<<20 {
+		t.Fatalf("the honest client did not do what it may: %v", honest)
+	}
+	for _, a := range attacks(t, sum) {
+		t.Run(a.name, func(t *testing.T) {
+			got, most := cost(a), honest.most()
+			if got[packetsReceived] < 10 {
+				t.Errorf("%d packets came, there was no attack", got[packetsReceived])
+			}
+			for kind, n := range got {
+				if n > most[kind] {
+					t.Errorf("%d %s, want at most %d", n, costNames[kind], most[kind])
+				}
+			}
+		})
+	}
+}
+
+// What an address owes is forgiven with time, is not another's, and is known of so
+// many addresses and no more.
+func TestVainCount(t *testing.T) {
+	const limit, most = 10, 30 * time.Second
+	var v vainCount
+	now := time.Unix(1e9, 0)
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	for n := range 3 * limit {
+		if got, want := v.add(a, now, 1, limit), n >= limit; got != want {
+			t.Errorf("request %d: too many is %v, want %v", n, got, want)
+		}
+	}
+	if v.add(b, now, 1, limit) || v.turn(b, now, limit, most) != 0 {
+		t.Error("another address pays for it")
+	}
+	for n := range 2 * vainRate * int(most.Seconds()) {
+		if got, want := v.turn(a, now, limit, most), min(most, time.Duration(n)*time.Second/vainRate); got != want {
+			t.Fatalf("connection %d waits %v, want %v", n, got, want)
+		}
+	}
+	if later := now.Add(time.Second); v.turn(a, later, limit, most) != 0 || v.add(a, later, 1, limit) {
+		t.Error("a second later nothing is forgiven")
+	}
+	for i := range 3 * vainMost {
+		v.add(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now, 1, limit)
+	}
+	if len(v.addrs) > vainMost+1 {
+		t.Errorf("%d addresses are known, want at most %d", len(v.addrs), vainMost+1)
+	}
+}
