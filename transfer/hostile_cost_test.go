@@ -401,27 +401,27 @@ func TestHostileCost(t *testing.T) {
 // many addresses and no more.
 func TestVainCount(t *testing.T) {
 	const limit, most = 10, 30 * time.Second
-	var v vainCount
+	v := vainCount{limit: limit}
 	now := time.Unix(1e9, 0)
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	for n := range 3 * limit {
-		if got, want := v.add(a, now, 1, limit), n >= limit; got != want {
+		if got, want := v.add(a, now, 1), n >= limit; got != want {
 			t.Errorf("request %d: too many is %v, want %v", n, got, want)
 		}
 	}
-	if v.add(b, now, 1, limit) || v.turn(b, now, limit, most) != 0 {
+	if v.add(b, now, 1) || v.turn(b, now, most) != 0 {
 		t.Error("another address pays for it")
 	}
-	for n := range 2 * vainRate * int(most.Seconds()) {
-		if got, want := v.turn(a, now, limit, most), min(most, time.Duration(n)*time.Second/vainRate); got != want {
+	for n := range 2 * limit * int(most/vainTime+1) {
+		if got, want := v.turn(a, now, most), min(most, time.Duration(n)*vainTime/limit); got != want {
 			t.Fatalf("connection %d waits %v, want %v", n, got, want)
 		}
 	}
-	if later := now.Add(time.Second); v.turn(a, later, limit, most) != 0 || v.add(a, later, 1, limit) {
-		t.Error("a second later nothing is forgiven")
+	if later := now.Add(vainTime / 2); v.turn(a, later, most) != 0 || v.add(a, later, 1) {
+		t.Error("half the time later nothing is forgiven")
 	}
 	for i := range 3 * vainMost {
-		v.add(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now, 1, limit)
+		v.add(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now, 1)
 	}
 	if len(v.addrs) > vainMost+1 {
 		t.Errorf("%d addresses are known, want at most %d", len(v.addrs), vainMost+1)

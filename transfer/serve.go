@@ -89,6 +89,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 		},
 		limit:   newLimiter(cfg.Limit),
 		buffers: newSharedPool(limits.Buffers, serveBufferSize),
+		vain:    vainCount{limit: limits.Vain},
 		door:    doorman{token: cfg.Token, every: time.Minute / time.Duration(limits.Guesses)},
 		events:  make(chan ServeEvent, 16),
 	}, nil

@@ -83,7 +83,7 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 // comeIn waits until it is the connection's turn, and reports whether it still
 // lives then.
 func (c *clientConn) comeIn(ctx context.Context) bool {
-	wait := c.vain.turn(c.flow.addr, time.Now(), c.limits.Vain, c.limits.HelloTimeout)
+	wait := c.vain.turn(c.flow.addr, time.Now(), c.limits.HelloTimeout)
 	if wait == 0 {
 		return true
 	}
@@ -183,7 +183,7 @@ func (c *clientConn) account(u use) {
 	case useAnswer:
 		n = 0
 	}
-	owes := c.vain.add(c.flow.addr, time.Now(), n, c.limits.Vain)
+	owes := c.vain.add(c.flow.addr, time.Now(), n)
 	if own > c.limits.Vain || owes && (u == useNone || u == useHello && own > 1) {
 		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
 	}

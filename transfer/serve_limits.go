@@ -22,7 +22,7 @@ type ServeLimits struct {
 	// Vain is how many more requests of a connection may come to nothing
 	// (malformed, refused, given up by the client), or be one more hello, than
 	// ranges and manifests were sent whole. As many may those of all connections
-	// of one address, of which each second forgives a few; the next connections of
+	// of one address, of which 16 seconds forgive as many; the next connections of
 	// an address that has more wait for their turn.
 	Vain int
 	// Buffers is how many buffers of 1 MiB hold what is being sent, to all clients

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// vainRate is how many requests in vain of one address a second pays for.
-	vainRate = 16
+	// vainTime is the time that pays for as many requests in vain as the limit is.
+	vainTime = 16 * time.Second
 	// vainMost bounds the addresses of which they are known; all further ones
 	// count as one.
 	vainMost = 1024
@@ -16,8 +16,10 @@ const (
 
 // A vainCount counts the requests in vain of each address over all of its
 // connections, so that who comes back with a new one has not begun anew. Any
-// goroutine may call its methods; the zero vainCount has counted none.
+// goroutine may call its methods.
 type vainCount struct {
+	limit int // what one address may owe, at least 1
+
 	mu    sync.Mutex
 	addrs map[netip.Addr]*owed
 }
@@ -30,31 +32,31 @@ type owed struct {
 }
 
 // pass forgives what the time has paid for.
-func (o *owed) pass(now time.Time) {
-	o.requests = max(0, o.requests-now.Sub(o.at).Seconds()*vainRate)
+func (v *vainCount) pass(o *owed, now time.Time) {
+	o.requests = max(0, o.requests-float64(v.limit)*float64(now.Sub(o.at))/float64(vainTime))
 	o.at = now
 }
 
 // add counts n more requests in vain, or fewer when n is negative, and reports
-// whether the address has more than limit. More than one above it are not
+// whether the address has more than the limit. More than one above it are not
 // remembered.
-func (v *vainCount) add(addr netip.Addr, now time.Time, n float64, limit int) bool {
+func (v *vainCount) add(addr netip.Addr, now time.Time, n float64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	o := v.of(addr, now)
-	o.pass(now)
-	o.requests = min(max(0, o.requests+n), float64(limit+1))
-	return o.requests > float64(limit)
+	v.pass(o, now)
+	o.requests = min(max(0, o.requests+n), float64(v.limit+1))
+	return o.requests > float64(v.limit)
 }
 
 // turn returns how long a new connection of an address has to wait for its first
-// answer: not at all, or for its turn when the address has as many as limit; at
-// most so long, however many wait.
-func (v *vainCount) turn(addr netip.Addr, now time.Time, limit int, most time.Duration) time.Duration {
+// answer: not at all, or for its turn when the address has as many as the limit;
+// at most so long, however many wait.
+func (v *vainCount) turn(addr netip.Addr, now time.Time, most time.Duration) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	o := v.of(addr, now)
-	if o.pass(now); o.requests < float64(limit) {
+	if v.pass(o, now); o.requests < float64(v.limit) {
 		return 0
 	}
 	if o.next.Before(now) {
@@ -64,7 +66,7 @@ func (v *vainCount) turn(addr netip.Addr, now time.Time, limit int, most time.Du
 	if wait > most {
 		return most
 	}
-	o.next = o.next.Add(time.Second / vainRate)
+	o.next = o.next.Add(vainTime / time.Duration(v.limit))
 	return wait
 }
 
@@ -80,7 +82,7 @@ func (v *vainCount) of(addr netip.Addr, now time.Time) *owed {
 		if len(v.addrs) < vainMost {
 			break
 		}
-		if o.pass(now); o.requests == 0 {
+		if v.pass(o, now); o.requests == 0 {
 			delete(v.addrs, a)
 		}
 	}

@@ -390,8 +390,8 @@ const (
 )
 
 // Attacks on serve, during which an honest client gets the file, and what they are
-// granted. Longer times make them worse, and give slow machines the time to throw
-// all of them at once.
+// granted. Longer times and higher counts make them worse, and give slow machines
+// the time to throw all of them at once.
 var raids = []struct {
 	name    string
 	flags   []string
@@ -400,7 +400,7 @@ var raids = []struct {
 }{
 	// Of the 128 buffers one address gets no more than half.
 	{"replies never read", []string{"--stall-timeout", "300"}, (*besieged).neverRead, cost{transport.DefaultMaxConnsPerAddr, allStreams, 64}},
-	{"requests never whole", []string{"--request-timeout", "300"}, (*besieged).neverWhole, cost{transport.DefaultMaxConnsPerAddr, allStreams, 0}},
+	{"requests never whole", []string{"--request-timeout", "300", "--max-vain", "1000000"}, (*besieged).neverWhole, cost{transport.DefaultMaxConnsPerAddr, allStreams, 0}},
 	{"handshakes", []string{"--hello-timeout", "300"}, (*besieged).handshakes, cost{idleAddresses * transport.DefaultMaxConnsPerAddr, 0, 0}},
 	{"garbage", nil, (*besieged).garbage, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.

@@ -15,7 +15,7 @@ type LimitFlags struct {
 	MaxClients           Count   `group:"Limits" default:"1024" placeholder:"N" help:"Connections of all clients together, those that are not complete included. Default ${default}."`
 	MaxClientsPerAddress Count   `group:"Limits" default:"128" placeholder:"N" help:"Connections from one IP address (IPv6: one /64) to one virtual server. Default ${default}."`
 	MaxStreams           Count   `group:"Limits" default:"64" placeholder:"N" help:"Requests that a connection may have under way. Default ${default}."`
-	MaxVain              Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection may come to nothing than were answered in full, before it is closed. Default ${default}."`
+	MaxVain              Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection, or in 16 seconds of an address, may come to nothing than were answered in full. Default ${default}."`
 	MaxBuffers           Count   `group:"Limits" default:"128" placeholder:"N" help:"Buffers of 1 MiB for what is being sent to all clients together. Default ${default}."`
 	HandshakeRate        Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes a second that may begin before the client has proved its address, and with a proof, from one address. Default ${default}."`
 	GuessRate            Count   `group:"Limits" default:"60" placeholder:"N" help:"With --token: how often in a minute an address may come without the right one, after the first five times. Default ${default}."`
