@@ -103,10 +103,31 @@ func TestCrashes(t *testing.T) {
 		"lstat", "create", "open", "openwrite", "lock", "stat", "free", "write", "read", "truncate", "allocate", "datasync", "sync",
 		"syncdir", "forget", "renamenoreplace", "rename", "link", "remove", "close",
 	} {
-		if hit[op] == 0 {
+		if hit[op] == 0 && !crashesIn(t, op) {
 			t.Errorf("no crash in %q, of %v", op, slices.Sorted(maps.Keys(hit)))
 		}
 	}
+}
+
+// crashesIn lets the power fail in an operation that all the crashes before have
+// missed, as the order of goroutines wanted it, and reports whether any plan has
+// that operation.
+func crashesIn(t *testing.T, op string) (hit bool) {
+	is := func(o, _ string) bool { return o == op }
+	for seed := 0; seed < len(crashPlans) && !hit; seed++ {
+		bubble(t, func(t *testing.T, w *world) {
+			c := newCrasher(t, w, uint64(seed))
+			if hit = c.once(is, 1); hit {
+				return
+			}
+			// It may be one of those that go on.
+			d, kept := newSimDisk(t, c.data, c.old, c.rng.IntN), make(map[int]bool)
+			c.crash(d, kept, isData, 2, false)
+			hit = c.crash(d, kept, is, 1, true)
+			c.complete(d, kept, "crash in a "+op)
+		})
+	}
+	return hit
 }
 
 // A run is killed when the file has its final name, or both, in the cache
