@@ -291,6 +291,13 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
+		{"hellos of new connections", ServeConfig{}, costSpan, func(r *raider) {
+			r.conns(0, func(c conn) {
+				if st, err := c.OpenStream(r.ctx); err == nil {
+					exchange(st, hello)
+				}
+			})
+		}},
 		{"requests of a byte a minute", ServeConfig{}, slowSpan, func(r *raider) {
 			r.streams(0, func(st stream, _ int) {
 				st.Write([]byte{1})

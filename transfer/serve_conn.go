@@ -164,8 +164,9 @@ const (
 )
 
 // account ends a connection whose requests come to nothing again and again: each
-// costs the server more than the client. They count for the client's other
-// connections, too, but no connection is ended for its first hello.
+// costs the server more than the client. They count for the other connections of
+// the client's address, too, but for the first hello of each, for which the pace of
+// handshakes is the limit.
 func (c *clientConn) account(u use) {
 	c.mu.Lock()
 	switch u {
@@ -176,15 +177,15 @@ func (c *clientConn) account(u use) {
 	}
 	own := c.inVain
 	c.mu.Unlock()
-	n := 1.0
-	switch u {
-	case useFetch:
+	n := 0.0
+	switch {
+	case u == useFetch:
 		n = -1
-	case useAnswer:
-		n = 0
+	case u == useNone, u == useHello && own > 1:
+		n = 1
 	}
 	owes := c.vain.add(c.flow.addr, time.Now(), n)
-	if own > c.limits.Vain || owes && (u == useNone || u == useHello && own > 1) {
+	if own > c.limits.Vain || owes && n > 0 {
 		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
 	}
 }
