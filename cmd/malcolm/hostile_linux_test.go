@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -186,18 +187,19 @@ func (b *besieged) raidAll(addresses, n int, do func(conn *transport.Conn) error
 }
 
 // raidStreams connects as often as one address may, and more often, and begins as
-// many requests on each connection, and more. It returns when as many are begun as
-// may be.
-func (b *besieged) raidStreams(begin func(st *transport.Stream)) {
+// many requests on each connection, and more: i counts those of one. It returns when
+// as many are begun as may be.
+func (b *besieged) raidStreams(begin func(st *transport.Stream, i int)) {
 	b.t.Helper()
 	n := b.raidAll(1, greedyConns*transport.DefaultMaxConnsPerAddr, func(conn *transport.Conn) error {
+		i := 0
 		more := func(n int) error {
-			for range n {
+			for ; n > 0; n, i = n-1, i+1 {
 				st, err := conn.OpenStream(b.t.Context())
 				if err != nil {
 					return err
 				}
-				begin(st)
+				begin(st, i)
 			}
 			return nil
 		}
@@ -234,12 +236,16 @@ func (b *besieged) wholeFile() []byte {
 	return wire.AppendRequest(nil, wire.RangeRequest{Checksum: b.sum, Length: besiegedSize})
 }
 
-// neverRead asks for the whole file again and again, and reads none of it.
+// neverRead asks for the whole file again and again, and reads none of it, but for
+// what makes serve read ahead as far as it ever does, of a few.
 func (b *besieged) neverRead() {
 	ask := b.wholeFile()
-	b.raidStreams(func(st *transport.Stream) {
+	b.raidStreams(func(st *transport.Stream, i int) {
 		st.Write(ask)
 		st.CloseWrite()
+		if i < 2 {
+			io.CopyN(io.Discard, st, mib)
+		}
 	})
 	b.awaits(fmt.Sprintf("%s clients +%s ranges", comma(transport.DefaultMaxConnsPerAddr), comma(allStreams)))
 	b.honest()
@@ -251,7 +257,7 @@ func (b *besieged) neverWhole() {
 	ask := wire.AppendRequest(nil, wire.Hello{})
 	var mu sync.Mutex
 	var begun []*transport.Stream
-	b.raidStreams(func(st *transport.Stream) {
+	b.raidStreams(func(st *transport.Stream, _ int) {
 		st.Write(ask[:1])
 		mu.Lock()
 		defer mu.Unlock()
