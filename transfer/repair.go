@@ -155,16 +155,13 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 		offset, _ := manifest.Span(g.layout.Size, chunk)
 		err = g.copyHashing(ctx, hasher, claim, offset)
 	}
-	if lost, ok := errors.AsType[*seedError](err); ok {
-		if isEnd(lost.err) || isMediaError(lost.err) {
-			return false, nil
-		}
-		return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(lost.err)}
-	}
-	if isEnd(err) {
+	lost, ofSeed := errors.AsType[*seedError](err)
+	switch {
+	case isEnd(err), ofSeed && isMediaError(err):
 		return false, nil
-	}
-	if err != nil {
+	case ofSeed:
+		return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(lost.err)}
+	case err != nil:
 		return false, err
 	}
 	value, xxh := hasher.Sum()
@@ -200,6 +197,7 @@ func (g *getting) copyHashing(ctx context.Context, hasher *manifest.Hasher, clai
 type seedError struct{ err error }
 
 func (e *seedError) Error() string { return e.err.Error() }
+func (e *seedError) Unwrap() error { return e.err }
 
 // pass hashes a chunk in pieces, which fill makes: at is where in the chunk.
 func (g *getting) pass(ctx context.Context, hasher *manifest.Hasher, fill func(p []byte, at int64) error) error {
