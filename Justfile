@@ -30,6 +30,7 @@ check:
     go vet ./...
     go run {{ staticcheck }} ./...
     go test -run '^TestRooms$' ./transfer
+    just guarded
     just _system linux arm64
     just _system darwin arm64
     just _system windows amd64
@@ -61,16 +62,17 @@ bench *FLAGS:
 microbench *FLAGS:
     go test -run '^$' -bench . -benchmem {{ FLAGS }} ./...
 
-# plant each fault of .ci/guards in a copy of the tree; the tests named there must turn red
-guards:
+# plant each fault of .ci/guards whose name matches in a copy of the tree; the tests named there must turn red
+guards NAMES=".":
     #!/usr/bin/env bash
     set -euo pipefail
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
     git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$copy"
     cd "$copy"
-    guards() { grep -v -e '^#' -e '^$' .ci/guards; }
+    guards() { grep -v -e '^#' -e '^$' .ci/guards | awk -F '\t' -v names={{ quote(NAMES) }} '$1 ~ names'; }
     broken() { echo "guard $1: $2" >&2; exit 1; }
+    [[ -n $(guards) ]] || broken {{ quote(NAMES) }} "no name matches"
     guards | cut -f 5,6 | sort -u | while IFS=$'\t' read -r package tests; do
         go test -count 1 -run "$tests" "$package" > out 2>&1 || { cat out; broken "$package $tests" "is red without a fault"; }
     done
@@ -89,6 +91,18 @@ guards:
         echo "$name: caught by $package ${caught#--- FAIL: }"
         mv original "$file"
     done < <(guards)
+
+# is the text of every guard in its file exactly once
+guarded:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wrong=0
+    while IFS=$'\t' read -r name file text _; do
+        content=$(cat "$file") text=$(printf %b "$text")
+        rest=${content#*"$text"}
+        [[ $rest != "$content" && ${rest#*"$text"} == "$rest" ]] || { echo "guard $name: its text is not in $file exactly once" >&2; wrong=1; }
+    done < <(grep -v -e '^#' -e '^$' .ci/guards)
+    exit $wrong
 
 # the scheduler against its bound in a simulation, in virtual time, such as `just sim 10000` (about twenty minutes)
 sim SEEDS="1000":
