@@ -17,6 +17,10 @@ demo *FLAGS:
 session:
     go test -count=1 -run '^TestSession$' ./cmd/malcolm -session "$PWD/README.md"
 
+# write the flag tables of the manual anew, from the parser
+manual:
+    go test -count=1 -run '^TestManualFlags$' ./cmd/malcolm -update
+
 # every test, with the race detector (which needs a C compiler), and those that measure memory without
 test *FLAGS:
     go test -race -timeout 20m {{ FLAGS }} ./...

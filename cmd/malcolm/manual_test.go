@@ -1,0 +1,86 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+var updateManual = flag.Bool("update", false, "write the manual's flag tables anew")
+
+// TestManualFlags: the manual's flags are those of the parser, in its words.
+// `just manual` writes them.
+func TestManualFlags(t *testing.T) {
+	const path = "README.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := string(text)
+	all := commands(t)
+	for name, write := range map[string]func(*kong.Node) string{
+		"serve": flagTable, "get": flagTable, "info": flagList, "verify": flagList, "repair": flagList,
+	} {
+		begin := "<!-- flags of " + name + ": written by `just manual` -->\n"
+		before, rest, ok := strings.Cut(manual, begin)
+		old, after, closed := strings.Cut(rest, "<!-- /flags -->\n")
+		if !ok || !closed {
+			t.Fatalf("%s has no place for the flags of %s", path, name)
+		}
+		want := write(all[name])
+		if old != want && !*updateManual {
+			t.Errorf("%s has other flags of %s than the parser: run just manual", path, name)
+		}
+		manual = before + begin + want + "<!-- /flags -->\n" + after
+	}
+	if *updateManual {
+		if err := os.WriteFile(path, []byte(manual), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// flagTable returns the flags of a command as a table, in the groups of help.
+func flagTable(command *kong.Node) string {
+	var b strings.Builder
+	b.WriteString("| flag | meaning |\n| --- | --- |\n")
+	group := ""
+	for _, f := range command.Flags {
+		if f.Hidden || f.Name == "help" || f.Name == "version" {
+			continue
+		}
+		if f.Group != nil && f.Group.Title != group {
+			group = f.Group.Title
+			fmt.Fprintf(&b, "| **%s** | |\n", strings.TrimSuffix(group, ":"))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |\n", flagWords(f), strings.ReplaceAll(f.Help, "|", `\|`))
+	}
+	return b.String()
+}
+
+// flagList returns the names of a command's flags as a sentence.
+func flagList(command *kong.Node) string {
+	var names []string
+	for _, f := range command.Flags {
+		if !f.Hidden && f.Name != "help" && f.Name != "version" {
+			names = append(names, "`--"+f.Name+"`")
+		}
+	}
+	return "Its flags, which mean the same as in `get`: " + strings.Join(names, ", ") + ".\n"
+}
+
+// flagWords returns how a flag is typed: -o, --output DIR.
+func flagWords(f *kong.Flag) string {
+	words := "--" + f.Name
+	if f.Short != 0 {
+		words = "-" + string(f.Short) + ", " + words
+	}
+	if !f.IsBool() {
+		words += " " + f.FormatPlaceHolder()
+	}
+	return words
+}
