@@ -34,7 +34,9 @@ var (
 		"transfer/schedule":         {},
 		"transfer/partfile/crashfs": {}, // for tests only: nobody may import it
 		"transfer/partfile":         {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
-		"cmd/malcolm":               {ours: below, others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},
+		"cmd/malcolm":               {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human"}, below...), others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},
+		"cmd/malcolm/flags":         {ours: []string{"cmd/malcolm/human", "transfer", "certs", "wire"}, others: []string{"github.com/alecthomas/kong"}},
+		"cmd/malcolm/human":         {},
 		"cmd/bench":                 {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
 	}
 )
@@ -70,6 +72,8 @@ func TestRoomsRefuse(t *testing.T) {
 		{"transfer", "malcolm/cmd/malcolm"},
 		{"transport", quic + "/http3"},
 		{"cmd/malcolm", quic},
+		{"cmd/malcolm/flags", "malcolm/cmd/malcolm"},
+		{"cmd/malcolm/human", "malcolm/transfer"},
 		{"certs", "golang.org/x/system"},
 	}
 	for _, test := range tests {

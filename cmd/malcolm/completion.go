@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/flags"
 )
 
 type completionCmd struct {
@@ -100,7 +102,7 @@ func completionOf(f *kong.Flag) completedFlag {
 	return c
 }
 
-func isPath(v *kong.Value) bool { return v.Target.Type() == reflect.TypeFor[Path]() }
+func isPath(v *kong.Value) bool { return v.Target.Type() == reflect.TypeFor[flags.Path]() }
 
 // firstSentence is what there is room for beside a flag.
 func firstSentence(help string) string {

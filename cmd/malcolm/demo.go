@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
@@ -38,7 +39,7 @@ const (
 )
 
 type demoCmd struct {
-	File Path `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
+	File flags.Path `short:"f" placeholder:"PATH" help:"A real file to copy; default: 256 MiB of random bytes."`
 	OutputFlags
 }
 

@@ -1,29 +1,27 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 )
 
 type getCmd struct {
 	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
 
-	Output     Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here. With - the file goes to stdout, in order."`
-	Window     Size `default:"64M" placeholder:"SIZE" help:"With -o -: how much of the file waits in memory at most, or two chunks. Default ${default}."`
-	RemoteTime bool `short:"R" help:"Give the file the modification time that most servers name. A file that is there and right is left as it is."`
-	DryRun     bool `help:"Connect, vote, and say what would be fetched; write nothing."`
-	Name       Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
-	Resume     bool `short:"r" help:"Continue an unfinished download: keep what is right of it."`
-	Force      bool `help:"Start over, and replace a file that is there."`
-	Limit      Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	Output     flags.Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here. With - the file goes to stdout, in order."`
+	Window     flags.Size `default:"64M" placeholder:"SIZE" help:"With -o -: how much of the file waits in memory at most, or two chunks. Default ${default}."`
+	RemoteTime bool       `short:"R" help:"Give the file the modification time that most servers name. A file that is there and right is left as it is."`
+	DryRun     bool       `help:"Connect, vote, and say what would be fetched; write nothing."`
+	Name       flags.Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
+	Resume     bool       `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Force      bool       `help:"Start over, and replace a file that is there."`
+	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags
@@ -38,11 +36,11 @@ type MapFlags struct {
 
 // WriteFlags are the flags of every command that writes a file.
 type WriteFlags struct {
-	Preallocate  string `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
-	NoSpaceCheck bool   `help:"Do not ask for free space first: for file systems that lie about it."`
-	Recheck      bool   `help:"Read the whole file back from the disk before it gets its name."`
-	Receipt      Path   `placeholder:"FILE" help:"Write there, at the end, who supplied what and who was refused: the last event of --json."`
-	MaxSize      Size   `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
+	Preallocate  string     `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
+	NoSpaceCheck bool       `help:"Do not ask for free space first: for file systems that lie about it."`
+	Recheck      bool       `help:"Read the whole file back from the disk before it gets its name."`
+	Receipt      flags.Path `placeholder:"FILE" help:"Write there, at the end, who supplied what and who was refused: the last event of --json."`
+	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
 func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
@@ -54,20 +52,20 @@ func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
 
 // ServerFlags are the flags of every command that asks servers.
 type ServerFlags struct {
-	Addresses      Addresses  `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
-	Ports          PortWords  `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
-	Checksum       *checksum  `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
-	Quorum         int        `placeholder:"N" help:"At least N distinct server IDs must agree."`
-	ConnectTimeout Timeout    `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       Timeout    `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, for those that were lost to come back when none is left, or for a byte. Default ${default}."`
-	Connections    *int       `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
-	IPv4           bool       `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
-	IPv6           bool       `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
-	Interface      netip.Addr `placeholder:"ADDR" help:"Local address to send from."`
-	AllAddresses   bool       `help:"Make a server of each address that a host name has."`
+	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
+	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
+	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
+	Quorum         int             `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
+	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, for those that were lost to come back when none is left, or for a byte. Default ${default}."`
+	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
+	IPv4           bool            `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
+	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
+	Interface      netip.Addr      `placeholder:"ADDR" help:"Local address to send from."`
+	AllAddresses   bool            `help:"Make a server of each address that a host name has."`
 	TrustFlags
 	QLogFlags
-	Interval Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
 }
 
@@ -78,7 +76,7 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	if err != nil {
 		return transfer.GetConfig{}, err
 	}
-	targets, warnings, err := Targets(f.Addresses, f.Ports, positional)
+	targets, warnings, err := flags.Targets(f.Addresses, f.Ports, positional)
 	if err != nil {
 		return transfer.GetConfig{}, &usageError{err}
 	}
@@ -107,10 +105,10 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 		}
 		cfg.Connections = *n
 	}
-	if f.Checksum != nil && f.Checksum.sha256 {
-		cfg.SHA256 = &f.Checksum.sum
+	if f.Checksum != nil && f.Checksum.SHA256 {
+		cfg.SHA256 = &f.Checksum.Sum
 	} else if f.Checksum != nil {
-		cfg.Checksum = &f.Checksum.sum
+		cfg.Checksum = &f.Checksum.Sum
 	}
 	if sum != nil {
 		if cfg.Checksum != nil && *cfg.Checksum != *sum {
@@ -143,26 +141,6 @@ func (*getCmd) Help() string {
   malcolm get --quorum 2 --limit 10M -a host-a -a host-b -p 10001
 
 The path of the finished file goes to stdout, everything else to stderr. ^C keeps what is there and prints the command that continues.`
-}
-
-// A checksum is 64 hex digits of a BLAKE3, or of a SHA-256 behind "sha256:".
-type checksum struct {
-	sum    [32]byte
-	sha256 bool
-}
-
-// UnmarshalText reads what b3sum prints, and what sha256sum prints behind its
-// name.
-func (c *checksum) UnmarshalText(text []byte) error {
-	digits, isSHA256 := bytes.CutPrefix(text, []byte("sha256:"))
-	c.sha256 = isSHA256
-	if len(digits) != hex.EncodedLen(len(c.sum)) {
-		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d; a SHA-256 is written sha256:HEX", len(digits))
-	}
-	if _, err := hex.Decode(c.sum[:], digits); err != nil {
-		return errors.New("a checksum is made of hex digits, as b3sum prints them")
-	}
-	return nil
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {

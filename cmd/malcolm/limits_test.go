@@ -2,7 +2,6 @@ package main
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -10,30 +9,6 @@ import (
 	"malcolm/transfer"
 	"malcolm/transport"
 )
-
-func TestParseCount(t *testing.T) {
-	for _, test := range []struct {
-		text string
-		want Count
-		err  string // part of it; empty: none
-	}{
-		{"1", 1, ""},
-		{"1048576", maxCount, ""},
-		{"0", 0, "0 would be no limit"},
-		{"-1", 0, "negative"},
-		{"1048577", 0, "not a whole number"},
-		{"18446744073709551616", 0, "not a whole number"},
-		{"1.5", 0, "not a whole number"},
-		{"", 0, "not a whole number"},
-		{"inf", 0, "not a whole number"},
-		{"unlimited", 0, "not a whole number"},
-	} {
-		got, err := ParseCount(test.text)
-		if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-			t.Errorf("ParseCount(%q) = %d, %v, want %d, %q", test.text, got, err, test.want, test.err)
-		}
-	}
-}
 
 // Every limit is a flag of serve, with the default that transfer has.
 func TestHostileLimitsAreFlags(t *testing.T) {

@@ -5,13 +5,14 @@ import (
 	"io/fs"
 	"os"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transport"
 )
 
 // QLogFlags are the flags of every command that has connections.
 type QLogFlags struct {
-	QLog Path `name:"qlog" placeholder:"DIR" help:"Write what each connection does, packet by packet, to a file there (qlog, for qvis). Costs speed."`
+	QLog flags.Path `name:"qlog" placeholder:"DIR" help:"Write what each connection does, packet by packet, to a file there (qlog, for qvis). Costs speed."`
 }
 
 // openQLog returns where connections write what they do, nil when nobody asks.

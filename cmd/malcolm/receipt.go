@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 )
@@ -23,7 +24,7 @@ var (
 
 // openReceipt finds out, before anything else is done, whether path can be
 // written to; an empty path asks for no receipt.
-func (t *terminal) openReceipt(path Path) error {
+func (t *terminal) openReceipt(path flags.Path) error {
 	if path == "" {
 		return nil
 	}

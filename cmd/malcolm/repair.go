@@ -5,15 +5,16 @@ import (
 	"errors"
 	"strings"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 )
 
 type repairCmd struct {
-	File    Path     `arg:"" help:"The local file."`
-	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	File    flags.Path `arg:"" help:"The local file."`
+	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	DryRun bool `help:"Only list the chunks that would be fetched."`
-	Limit  Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	DryRun bool       `help:"Only list the chunks that would be fetched."`
+	Limit  flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags

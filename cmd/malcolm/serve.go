@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
@@ -24,16 +25,16 @@ import (
 const defaultServers = 4
 
 type serveCmd struct {
-	File     Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
-	Number   *int      `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
-	Ports    PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
-	Interval Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
+	File     flags.Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
+	Number   *int            `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
+	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
+	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
-	Bind      netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
-	Advertise string     `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity  Path       `placeholder:"FILE" help:"The key that proves who serves; made when there is none. Default: identity.pem in the user's state directory."`
-	Token     *tokenSpec `placeholder:"WHERE" help:"A secret that clients must hold: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
-	Limit     Rate       `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	Bind      netip.Addr   `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	Advertise string       `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity  flags.Path   `placeholder:"FILE" help:"The key that proves who serves; made when there is none. Default: identity.pem in the user's state directory."`
+	Token     *flags.Token `placeholder:"WHERE" help:"A secret that clients must hold: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
+	Limit     flags.Rate   `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
 }
@@ -63,7 +64,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	token, err := c.Token.read(t)
+	token, err := t.readToken(c.Token)
 	if err != nil {
 		return err
 	}
@@ -98,10 +99,10 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 // ports returns the ports to bind, 0 for any free one. A word that is no port
 // is warned of and left out.
 func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
-	if n := c.Number; n != nil && (*n < 1 || *n > maxPorts) {
-		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, comma(maxPorts)))
+	if n := c.Number; n != nil && (*n < 1 || *n > flags.MaxPorts) {
+		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, comma(flags.MaxPorts)))
 	}
-	words, err := ExpandPorts(c.Ports)
+	words, err := flags.ExpandPorts(c.Ports)
 	if err != nil {
 		return nil, &usageError{err}
 	}
@@ -252,7 +253,7 @@ type serveView struct {
 	name     string
 	host     advertised
 	interval time.Duration
-	token    *tokenSpec // nil: none is needed
+	token    *flags.Token // nil: none is needed
 
 	silent bool // no lines at intervals
 	ready  bool // the greeting has been said

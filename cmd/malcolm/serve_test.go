@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -43,7 +44,7 @@ func TestPortWords(t *testing.T) {
 		if got := portWords(addrsOf(test.ports...)); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.ports, got, test.want)
 		}
-		words, err := ExpandPorts(strings.Fields(test.want))
+		words, err := flags.ExpandPorts(strings.Fields(test.want))
 		var back []int
 		for _, w := range words {
 			back = append(back, int(w.Port))
@@ -66,7 +67,7 @@ func TestServePorts(t *testing.T) {
 	tests := []struct {
 		name     string
 		number   *int
-		words    PortWords
+		words    flags.PortWords
 		want     []uint16
 		warnings int
 		err      string
@@ -76,14 +77,14 @@ func TestServePorts(t *testing.T) {
 		{"most", n(1024), nil, make([]uint16, 1024), 0, ""},
 		{"none", n(0), nil, nil, 0, "-n 0: from 1 to 1,024 virtual servers are possible"},
 		{"too many", n(1025), nil, nil, 0, "-n 1025: from 1 to 1,024 virtual servers are possible"},
-		{"ports", nil, PortWords{"1", "3-4"}, []uint16{1, 3, 4}, 0, ""},
-		{"both", n(3), PortWords{"1,3-4"}, []uint16{1, 3, 4}, 0, ""},
-		{"fewer", n(4), PortWords{"1", "3-4"}, nil, 0, "-n 4 asks for 4 servers, but -p names 3 ports"},
-		{"more", n(1), PortWords{"1", "2"}, nil, 0, "-n 1 asks for 1 server, but -p names 2 ports"},
-		{"some bad", nil, PortWords{"x", "7", "70000", "7", "0"}, []uint16{7}, 4, ""},
-		{"bad ones count for -n", n(2), PortWords{"x", "7"}, []uint16{7}, 1, ""},
-		{"all bad", nil, PortWords{"x", "0"}, nil, 2, "none of the words behind -p is a port"},
-		{"more than 1,024", nil, PortWords{"1-1024", "2000"}, nil, 0, "more than 1,024 ports"},
+		{"ports", nil, flags.PortWords{"1", "3-4"}, []uint16{1, 3, 4}, 0, ""},
+		{"both", n(3), flags.PortWords{"1,3-4"}, []uint16{1, 3, 4}, 0, ""},
+		{"fewer", n(4), flags.PortWords{"1", "3-4"}, nil, 0, "-n 4 asks for 4 servers, but -p names 3 ports"},
+		{"more", n(1), flags.PortWords{"1", "2"}, nil, 0, "-n 1 asks for 1 server, but -p names 2 ports"},
+		{"some bad", nil, flags.PortWords{"x", "7", "70000", "7", "0"}, []uint16{7}, 4, ""},
+		{"bad ones count for -n", n(2), flags.PortWords{"x", "7"}, []uint16{7}, 1, ""},
+		{"all bad", nil, flags.PortWords{"x", "0"}, nil, 2, "none of the words behind -p is a port"},
+		{"more than 1,024", nil, flags.PortWords{"1-1024", "2000"}, nil, 0, "more than 1,024 ports"},
 	}
 	for _, test := range tests {
 		term, _, stderr := newTestTerminal(colorAuto)

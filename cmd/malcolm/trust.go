@@ -12,41 +12,23 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 )
 
 // TrustFlags are the flags about who a server has to be.
 type TrustFlags struct {
-	Pins  []pin             `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID; may be repeated: then any of them."`
+	Pins  []flags.Pin       `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID; may be repeated: then any of them."`
 	Trust certs.TrustPolicy `default:"first" placeholder:"WHOM" help:"Servers without a pin: first accepts and remembers those never seen, strict refuses them, pinned refuses all. Default ${default}."`
-	Token *tokenSpec        `placeholder:"WHERE" help:"The secret that both sides prove to hold: @FILE, env:NAME or - for standard input."`
+	Token *flags.Token      `placeholder:"WHERE" help:"The secret that both sides prove to hold: @FILE, env:NAME or - for standard input."`
 }
 
-// A pin is one value of --pin.
-type pin struct{ certs.Pin }
-
-// UnmarshalText reads what [certs.ParsePin] reads.
-func (p *pin) UnmarshalText(text []byte) (err error) {
-	p.Pin, err = certs.ParsePin(string(text))
-	return err
-}
-
-// A tokenSpec says where a token is. It may be the token itself, by mistake, and
-// is never shown.
-type tokenSpec struct{ where string }
-
-// UnmarshalText keeps the words for [certs.ReadToken].
-func (s *tokenSpec) UnmarshalText(text []byte) error {
-	s.where = string(text)
-	return nil
-}
-
-// read returns the token, or the zero one when none is asked for.
-func (s *tokenSpec) read(t *terminal) (certs.Token, error) {
-	if s == nil {
+// readToken returns the token, or the zero one when none is asked for.
+func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
+	if from == nil {
 		return certs.Token{}, nil
 	}
-	token, err := certs.ReadToken(s.where, os.LookupEnv, t.in)
+	token, err := certs.ReadToken(from.Where, os.LookupEnv, t.in)
 	var bad *certs.TokenError
 	if errors.As(err, &bad) && bad.Err == nil {
 		return token, &usageError{err}
@@ -61,10 +43,10 @@ func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
 		trust.Pins = append(trust.Pins, p.Pin)
 	}
 	var err error
-	if f.Token != nil && strings.HasPrefix(f.Token.where, "new:") {
+	if f.Token != nil && strings.HasPrefix(f.Token.Where, "new:") {
 		return trust, usage("--token new:FILE makes a token, which is for serve; here it is @FILE, env:NAME or -")
 	}
-	if trust.Token, err = f.Token.read(t); err != nil {
+	if trust.Token, err = t.readToken(f.Token); err != nil {
 		return trust, err
 	}
 	if trust.Known, err = openKnown(); err != nil {
@@ -138,9 +120,9 @@ func joinPins(flags, tickets certs.Pins) (certs.Pins, error) {
 
 // idle returns for which hosts and servers there are pins that are no targets: a
 // mistyped one protects nobody.
-func (f *TrustFlags) idle(targets []Target) (places []string) {
+func (f *TrustFlags) idle(targets []transfer.Target) (places []string) {
 	for _, p := range f.Pins {
-		meant := func(t Target) bool { return t.Host == p.Host && (p.Port == 0 || t.Port == p.Port) }
+		meant := func(t transfer.Target) bool { return t.Host == p.Host && (p.Port == 0 || t.Port == p.Port) }
 		if p.Host != "" && !slices.ContainsFunc(targets, meant) {
 			places = append(places, strings.TrimSuffix(p.String(), "="+p.ID.String()))
 		}

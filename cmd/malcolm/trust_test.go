@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/flags"
+	"malcolm/transfer"
 )
 
 // A server of a ticket has to satisfy the ticket and the flags: neither makes the
@@ -38,12 +40,12 @@ func TestPinsOfFlagsAndTickets(t *testing.T) {
 
 func TestIdlePins(t *testing.T) {
 	id := certs.ServerID{1}
-	f := TrustFlags{Pins: []pin{
-		{certs.Pin{ID: id}}, {certs.Pin{Host: "h", ID: id}}, {certs.Pin{Host: "h", Port: 1, ID: id}},
-		{certs.Pin{Host: "g", ID: id}}, {certs.Pin{Host: "h", Port: 2, ID: id}}, {certs.Pin{Host: "::1", Port: 1, ID: id}},
+	f := TrustFlags{Pins: []flags.Pin{
+		{Pin: certs.Pin{ID: id}}, {Pin: certs.Pin{Host: "h", ID: id}}, {Pin: certs.Pin{Host: "h", Port: 1, ID: id}},
+		{Pin: certs.Pin{Host: "g", ID: id}}, {Pin: certs.Pin{Host: "h", Port: 2, ID: id}}, {Pin: certs.Pin{Host: "::1", Port: 1, ID: id}},
 	}}
 	want := []string{"g", "h:2", "[::1]:1"}
-	if got := f.idle([]Target{{Host: "h", Port: 1}}); !slices.Equal(got, want) {
+	if got := f.idle([]transfer.Target{{Host: "h", Port: 1}}); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

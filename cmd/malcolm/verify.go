@@ -7,12 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 )
 
 type verifyCmd struct {
-	File    Path     `arg:"" help:"The local file."`
-	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	File    flags.Path `arg:"" help:"The local file."`
+	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 	ServerFlags
 }
 
@@ -27,7 +28,7 @@ The chunks that differ go to stdout, one a line: chunk, offset and length in byt
 }
 
 func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
-	if c.Checksum != nil && c.Checksum.sha256 {
+	if c.Checksum != nil && c.Checksum.SHA256 {
 		return usage("verify takes a BLAKE3; for a SHA-256 there is sha256sum")
 	}
 	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
@@ -58,19 +59,19 @@ func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path strin
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
 	stop := t.watchHashing(c.Interval.Duration(), string(c.File), &done)
-	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.sum, &done)
+	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.Sum, &done)
 	stop()
 	_, differs := errors.AsType[*transfer.MismatchError](err)
 	if err == nil || differs {
 		t.emit(verifiedEvent{
 			head: is("verified"), Path: jsonText(string(c.File)), Right: err == nil, Bytes: size, TotalBytes: size,
-			Checksum: hexOf(c.Checksum.sum),
+			Checksum: hexOf(c.Checksum.Sum),
 		})
 	}
 	if err != nil {
 		return err
 	}
-	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(c.Checksum.sum)))
+	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(c.Checksum.Sum)))
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"fmt"
@@ -237,7 +237,7 @@ func FuzzExpandPorts(f *testing.F) {
 			}
 			return
 		}
-		if len(got) > maxPorts {
+		if len(got) > MaxPorts {
 			t.Fatalf("%d words", len(got))
 		}
 		seen := make(map[uint16]bool)

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"malcolm/transfer"
 )
 
 func TestParseTarget(t *testing.T) {
@@ -154,13 +156,13 @@ func FuzzParseTarget(f *testing.F) {
 
 func TestTargetString(t *testing.T) {
 	tests := []struct {
-		target Target
+		target transfer.Target
 		want   string
 	}{
-		{Target{Host: "127.0.0.1", Port: 1}, "127.0.0.1:1"},
-		{Target{Host: "host", Port: 65535}, "host:65535"},
-		{Target{Host: "::1", Port: 9}, "[::1]:9"},
-		{Target{Host: "fe80::1%eth0", Port: 9}, "[fe80::1%eth0]:9"},
+		{transfer.Target{Host: "127.0.0.1", Port: 1}, "127.0.0.1:1"},
+		{transfer.Target{Host: "host", Port: 65535}, "host:65535"},
+		{transfer.Target{Host: "::1", Port: 9}, "[::1]:9"},
+		{transfer.Target{Host: "fe80::1%eth0", Port: 9}, "[fe80::1%eth0]:9"},
 	}
 	for _, test := range tests {
 		if got := test.target.String(); got != test.want {
@@ -192,7 +194,7 @@ func TestTargets(t *testing.T) {
 		if text := strings.Trim(fmt.Sprint(got), "[]"); test.want != "" && text != strings.Trim(test.want, "[]") {
 			t.Errorf("%+v: got %s", test, text)
 		}
-		if test.want == "" && len(got) != maxPorts {
+		if test.want == "" && len(got) != MaxPorts {
 			t.Errorf("%+v: got %d targets", test, len(got))
 		}
 		if text := strings.Join(warnings, "; "); text != test.warnings {

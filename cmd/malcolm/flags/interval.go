@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"errors"
@@ -6,10 +6,11 @@ import (
 	"math"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/human"
 )
 
 // Bounds of an interval that is not 0.
@@ -31,16 +32,7 @@ type Interval time.Duration
 
 // Decode implements [kong.MapperValue].
 func (i *Interval) Decode(ctx *kong.DecodeContext) error {
-	text, err := popValue(ctx, "a number of seconds")
-	if err != nil {
-		return err
-	}
-	d, err := ParseInterval(text)
-	if err != nil {
-		return err
-	}
-	*i = d
-	return nil
+	return decode(ctx, i, "a number of seconds", ParseInterval)
 }
 
 // Duration is the interval in the standard type; 0 means no reports.
@@ -60,16 +52,7 @@ type Timeout time.Duration
 
 // Decode implements [kong.MapperValue].
 func (t *Timeout) Decode(ctx *kong.DecodeContext) error {
-	text, err := popValue(ctx, "a time")
-	if err != nil {
-		return err
-	}
-	d, err := ParseTimeout(text)
-	if err != nil {
-		return err
-	}
-	*t = d
-	return nil
+	return decode(ctx, t, "a time", ParseTimeout)
 }
 
 // Duration is the timeout in the standard type, at least 1 ms.
@@ -96,9 +79,9 @@ func parseTime(s string, least, most time.Duration, zeroAllowed bool) (time.Dura
 	case s == "":
 		return 0, errors.New("the value is empty: give seconds, as 2 or 0.5, or a time such as 500ms or 1m")
 	case isNotFinite(s):
-		return 0, fmt.Errorf("%s is no length of time", quotePeer(s))
+		return 0, fmt.Errorf("%s is no length of time", human.Quote(s))
 	case looksNegative(s):
-		return 0, fmt.Errorf("%s is negative", quotePeer(s))
+		return 0, fmt.Errorf("%s is negative", human.Quote(s))
 	case plainSeconds.MatchString(s):
 		// The only error left is overflow, for which the value is +Inf.
 		seconds, _ = strconv.ParseFloat(s, 64)
@@ -109,34 +92,19 @@ func parseTime(s string, least, most time.Duration, zeroAllowed bool) (time.Dura
 			seconds = math.Inf(1)
 		}
 	default:
-		return 0, fmt.Errorf("%s is no time: give seconds, as 2 or 0.5, or a time such as 500ms or 1m", quotePeer(s))
+		return 0, fmt.Errorf("%s is no time: give seconds, as 2 or 0.5, or a time such as 500ms or 1m", human.Quote(s))
 	}
 	switch {
 	case seconds > most.Seconds():
-		return 0, fmt.Errorf("%s is too long: at most %s is allowed", quotePeer(s), timeInWords(most))
+		return 0, fmt.Errorf("%s is too long: at most %s is allowed", human.Quote(s), timeInWords(most))
 	case isZero(s) && zeroAllowed:
 		return 0, nil
 	case isZero(s):
 		return 0, errors.New("must be more than 0")
 	case seconds < least.Seconds():
-		return 0, fmt.Errorf("%s is too short: at least %s is allowed", quotePeer(s), leastInWords(least, zeroAllowed))
+		return 0, fmt.Errorf("%s is too short: at least %s is allowed", human.Quote(s), leastInWords(least, zeroAllowed))
 	}
 	return time.Duration(math.Round(seconds * float64(time.Second))), nil
-}
-
-// isNotFinite reports whether s spells what strconv reads as NaN or infinity.
-func isNotFinite(s string) bool {
-	f, err := strconv.ParseFloat(s, 64)
-	return err == nil && (math.IsNaN(f) || math.IsInf(f, 0))
-}
-
-// isZero reports whether a well-formed number or duration is exactly 0: has no
-// digit but 0 before its exponent.
-func isZero(s string) bool {
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		s = s[:i]
-	}
-	return !strings.ContainsAny(s, "123456789")
 }
 
 // timeInWords writes a bound of the flags above.

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -40,10 +41,6 @@ type HostPorts struct {
 	Words []string
 }
 
-// A Target is the place of one server: a lower-case name or an IP address in
-// its shortest form, and a port that is never 0.
-type Target = transfer.Target
-
 // ParseTarget reads an address of -a or a positional target:
 //
 //	127.0.0.1  example.com  ::1  [::1]
@@ -62,11 +59,11 @@ func ParseTarget(s string) (host string, portWords []string, err error) {
 		return host, nil, nil
 	}
 	if strings.Trim(ports, ",") == "" {
-		return "", nil, fmt.Errorf("%s has no port after the colon", quotePeer(s))
+		return "", nil, fmt.Errorf("%s has no port after the colon", human.Quote(s))
 	}
 	for word := range strings.SplitSeq(ports, ",") {
 		if word != "" && !isPortList(word) {
-			return "", nil, fmt.Errorf("%s: %s %s", quotePeer(s), quotePeer(word), problemNoPort)
+			return "", nil, fmt.Errorf("%s: %s %s", human.Quote(s), human.Quote(word), problemNoPort)
 		}
 	}
 	return host, []string{ports}, nil
@@ -84,11 +81,11 @@ func splitTarget(s string) (host, ports string, hasPorts bool, err error) {
 		return addr, "", false, nil
 	}
 	if strings.Count(s, ":") > 1 {
-		return "", "", false, fmt.Errorf("%s has several colons and is no IPv6 address; with ports it is written [ADDRESS]:PORT", quotePeer(s))
+		return "", "", false, fmt.Errorf("%s has several colons and is no IPv6 address; with ports it is written [ADDRESS]:PORT", human.Quote(s))
 	}
 	host, ports, hasPorts = strings.Cut(s, ":")
 	if host == "" {
-		return "", "", false, fmt.Errorf("%s has no host before the colon", quotePeer(s))
+		return "", "", false, fmt.Errorf("%s has no host before the colon", human.Quote(s))
 	}
 	host, err = checkHost(host)
 	return host, ports, hasPorts, err
@@ -101,21 +98,21 @@ func checkTargetText(s string) error {
 		return errors.New("the address is empty")
 	case len(s) > maxTargetLen:
 		return fmt.Errorf("%s is too long for an address: %s bytes, at most %s are allowed",
-			quotePeer(s), comma(int64(len(s))), comma(maxTargetLen))
+			human.Quote(s), human.Comma(int64(len(s))), human.Comma(maxTargetLen))
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		return fmt.Errorf("%s has a space or control character in it; several addresses are several words", quotePeer(s))
+		return fmt.Errorf("%s has a space or control character in it; several addresses are several words", human.Quote(s))
 	}
 	if scheme, _, ok := strings.Cut(s, "://"); ok {
 		if strings.EqualFold(scheme, "malcolm") {
-			return fmt.Errorf("%s: an address has no scheme; leave out malcolm:// and write HOST:PORT", quotePeer(s))
+			return fmt.Errorf("%s: an address has no scheme; leave out malcolm:// and write HOST:PORT", human.Quote(s))
 		}
-		return fmt.Errorf("%s is a URL; only malcolm servers can be asked, written HOST:PORT", quotePeer(s))
+		return fmt.Errorf("%s is a URL; only malcolm servers can be asked, written HOST:PORT", human.Quote(s))
 	}
 	if strings.Contains(s, "/") {
-		return fmt.Errorf("%s has a %q in it; an address is HOST or HOST:PORT, without a path", quotePeer(s), "/")
+		return fmt.Errorf("%s has a %q in it; an address is HOST or HOST:PORT, without a path", human.Quote(s), "/")
 	}
 	if strings.Contains(s, "@") {
-		return fmt.Errorf("%s has a %q in it; an address has no user name", quotePeer(s), "@")
+		return fmt.Errorf("%s has a %q in it; an address has no user name", human.Quote(s), "@")
 	}
 	return nil
 }
@@ -124,18 +121,18 @@ func checkTargetText(s string) error {
 func splitBracketed(s string) (host, ports string, hasPorts bool, err error) {
 	inside, rest, closed := strings.Cut(s[1:], "]")
 	if !closed {
-		return "", "", false, fmt.Errorf("%s lacks the closing bracket", quotePeer(s))
+		return "", "", false, fmt.Errorf("%s lacks the closing bracket", human.Quote(s))
 	}
 	addr, ok := parseIPv6(inside)
 	switch {
 	case inside == "":
-		return "", "", false, fmt.Errorf("%s has no host within the brackets", quotePeer(s))
+		return "", "", false, fmt.Errorf("%s has no host within the brackets", human.Quote(s))
 	case !ok:
-		return "", "", false, fmt.Errorf("%s: %s is no IPv6 address; only those stand in brackets", quotePeer(s), quotePeer(inside))
+		return "", "", false, fmt.Errorf("%s: %s is no IPv6 address; only those stand in brackets", human.Quote(s), human.Quote(inside))
 	case rest == "":
 		return addr, "", false, nil
 	case rest[0] != ':':
-		return "", "", false, fmt.Errorf("%s: %s after the bracket; ports are written [ADDRESS]:PORT", quotePeer(s), quotePeer(rest))
+		return "", "", false, fmt.Errorf("%s: %s after the bracket; ports are written [ADDRESS]:PORT", human.Quote(s), human.Quote(rest))
 	}
 	return addr, rest[1:], true, nil
 }
@@ -166,27 +163,27 @@ func checkHost(host string) (string, error) {
 		return addr.String(), nil
 	}
 	if isDigits(host) {
-		return "", fmt.Errorf("%s is a number and no host; ports are given with -p or as HOST:PORT", quotePeer(host))
+		return "", fmt.Errorf("%s is a number and no host; ports are given with -p or as HOST:PORT", human.Quote(host))
 	}
 	name := strings.TrimSuffix(host, ".")
 	if len(name) > maxHostLen {
 		return "", fmt.Errorf("%s is too long for a host name: %s bytes, at most %d are allowed",
-			quotePeer(host), comma(int64(len(name))), maxHostLen)
+			human.Quote(host), human.Comma(int64(len(name))), maxHostLen)
 	}
 	last := ""
 	for label := range strings.SplitSeq(name, ".") {
 		switch {
 		case strings.ContainsFunc(label, func(r rune) bool { return r > 0x7f }):
-			return "", fmt.Errorf("%s is no host name; international names are written in their xn-- form", quotePeer(host))
+			return "", fmt.Errorf("%s is no host name; international names are written in their xn-- form", human.Quote(host))
 		case label == "", label[0] == '-', strings.ContainsFunc(label, func(r rune) bool { return !isNameRune(r) }):
-			return "", fmt.Errorf("%s is no host name", quotePeer(host))
+			return "", fmt.Errorf("%s is no host name", human.Quote(host))
 		case len(label) > maxLabelLen:
-			return "", fmt.Errorf("%s is no host name: %s is longer than %d bytes", quotePeer(host), quotePeer(label), maxLabelLen)
+			return "", fmt.Errorf("%s is no host name: %s is longer than %d bytes", human.Quote(host), human.Quote(label), maxLabelLen)
 		}
 		last = label
 	}
 	if isDigits(last) {
-		return "", fmt.Errorf("%s is no IPv4 address", quotePeer(host))
+		return "", fmt.Errorf("%s is no IPv4 address", human.Quote(host))
 	}
 	return strings.ToLower(host), nil
 }
@@ -200,7 +197,7 @@ func checkHost(host string) (string, error) {
 // says where to go, and ports that an environment meant for serve provides
 // must not make `get HOST:PORT` useless. A word that is no port, an address
 // without a port, no address at all, and more than 1,024 targets are errors.
-func Targets(addresses []string, ports PortWords, positional []string) ([]Target, []string, error) {
+func Targets(addresses []string, ports PortWords, positional []string) ([]transfer.Target, []string, error) {
 	shared, err := checkPorts(ports)
 	if err != nil {
 		return nil, nil, err
@@ -216,10 +213,10 @@ func Targets(addresses []string, ports PortWords, positional []string) ([]Target
 		switch {
 		case at.Words != nil:
 			if portsHere, err = checkPorts(at.Words); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", quotePeer(address), err)
+				return nil, nil, fmt.Errorf("%s: %w", human.Quote(address), err)
 			}
 		case len(shared) == 0:
-			return nil, nil, fmt.Errorf("%s has no port: add -p PORT or write %s", quotePeer(address), withPort(at.Host))
+			return nil, nil, fmt.Errorf("%s has no port: add -p PORT or write %s", human.Quote(address), withPort(at.Host))
 		default:
 			sharedUsed = true
 		}
@@ -246,7 +243,7 @@ func checkPorts(words []string) ([]PortWord, error) {
 	}
 	for _, w := range ports {
 		if w.Port == 0 {
-			return nil, fmt.Errorf("%s %s", quotePeer(w.Word), w.Problem)
+			return nil, fmt.Errorf("%s %s", human.Quote(w.Word), w.Problem)
 		}
 	}
 	return ports, nil
@@ -257,27 +254,27 @@ func withPort(host string) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return quotePeer(host + ":PORT")
+	return human.Quote(host + ":PORT")
 }
 
 // A targetList is a list of different targets, with how often each was given.
 type targetList struct {
-	targets []Target
-	given   map[Target]int
+	targets []transfer.Target
+	given   map[transfer.Target]int
 }
 
 func (l *targetList) add(host string, ports []PortWord) error {
 	if l.given == nil {
-		l.given = make(map[Target]int)
+		l.given = make(map[transfer.Target]int)
 	}
 	for _, w := range ports {
-		t := Target{Host: host, Port: w.Port}
+		t := transfer.Target{Host: host, Port: w.Port}
 		l.given[t]++
 		if l.given[t] > 1 {
 			continue
 		}
-		if len(l.targets) == maxPorts {
-			return fmt.Errorf("more than %s targets", comma(maxPorts))
+		if len(l.targets) == MaxPorts {
+			return fmt.Errorf("more than %s targets", human.Comma(MaxPorts))
 		}
 		l.targets = append(l.targets, t)
 	}

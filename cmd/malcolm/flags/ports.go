@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"errors"
@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/human"
 )
 
-// maxPorts is the most words that ports may spread to, and the most targets of
+// MaxPorts is the most words that ports may spread to, and the most targets of
 // one run.
-const maxPorts = 1024
+const MaxPorts = 1024
 
 // Problems of a port word. Each is read after the word: `70000: is no port`.
 const (
@@ -56,35 +58,6 @@ func isPortList(word string) bool {
 	return word != "" && word[0] >= '0' && word[0] <= '9' && strings.Trim(word, "0123456789-,") == ""
 }
 
-// popValue takes a flag's value: "x" of `-f x`, `-fx`, `-f=x`, `--flag x` and
-// `--flag=x`. A negative number is a value too, so that the caller may say what
-// is wrong with it; any other word with a leading "-" is a flag, and the value
-// ("a port") is missing.
-func popValue(ctx *kong.DecodeContext, what string) (string, error) {
-	t := ctx.Scan.Peek()
-	text := t.String()
-	switch {
-	case t.IsEOL():
-		return "", fmt.Errorf("%s is missing", what)
-	case !t.IsValue() && !looksNegative(text):
-		return "", fmt.Errorf("%s is missing before %s", what, quotePeer(text))
-	}
-	ctx.Scan.Pop()
-	if t.Type == kong.ShortFlagTailToken {
-		text = strings.TrimPrefix(text, "=")
-	}
-	return text, nil
-}
-
-// looksNegative reports whether word is meant as a number below zero.
-func looksNegative(word string) bool {
-	rest, ok := strings.CutPrefix(word, "-")
-	if !ok || rest == "" {
-		return false
-	}
-	return rest[0] >= '0' && rest[0] <= '9' || rest[0] == '.' || isNotFinite(rest)
-}
-
 // A PortWord is one port, or one word that is none.
 type PortWord struct {
 	// Word is what was typed; of a good range, the number of one of its ports.
@@ -120,7 +93,7 @@ func ExpandPorts(words []string) ([]PortWord, error) {
 		if len(out) > before {
 			continue
 		}
-		if len(out) == maxPorts {
+		if len(out) == MaxPorts {
 			return nil, errTooManyPorts
 		}
 		out = append(out, PortWord{Word: word, Problem: problemNoPort})
@@ -128,13 +101,13 @@ func ExpandPorts(words []string) ([]PortWord, error) {
 	return out, nil
 }
 
-var errTooManyPorts = fmt.Errorf("more than %s ports", comma(maxPorts))
+var errTooManyPorts = fmt.Errorf("more than %s ports", human.Comma(MaxPorts))
 
 // appendPorts appends what a piece without commas stands for, and adds its
-// ports to seen. Nothing is appended beyond maxPorts words.
+// ports to seen. Nothing is appended beyond MaxPorts words.
 func appendPorts(out []PortWord, piece string, seen map[uint16]bool) ([]PortWord, error) {
 	first, last, problem := parsePorts(piece)
-	if len(out)+last-first+1 > maxPorts {
+	if len(out)+last-first+1 > MaxPorts {
 		return nil, errTooManyPorts
 	}
 	if problem != "" {
@@ -155,7 +128,7 @@ func appendPorts(out []PortWord, piece string, seen map[uint16]bool) ([]PortWord
 }
 
 // parsePorts reads "10001" or "10001-10004". With an empty problem, first and
-// last are ports and first <= last < first + maxPorts; else both are 0.
+// last are ports and first <= last < first + MaxPorts; else both are 0.
 func parsePorts(piece string) (first, last int, problem string) {
 	from, to, isRange := strings.Cut(piece, "-")
 	if !isRange {
@@ -178,9 +151,9 @@ func parsePorts(piece string) (first, last int, problem string) {
 		return 0, 0, problemNoPort
 	case last < first:
 		return 0, 0, problemBackward
-	case last-first >= maxPorts:
+	case last-first >= MaxPorts:
 		return 0, 0, fmt.Sprintf("is a range of %s ports: at most %s are allowed",
-			comma(int64(last-first+1)), comma(maxPorts))
+			human.Comma(int64(last-first+1)), human.Comma(MaxPorts))
 	}
 	return first, last, ""
 }
@@ -192,8 +165,4 @@ func parsePort(s string) (int, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 16)
 	return int(n), err == nil && n != 0
-}
-
-func isDigits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
 }

@@ -1,0 +1,76 @@
+// Package flags holds the types of the command line's values: how they are
+// typed, what they may be, and what is said of those that are none.
+package flags
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/human"
+)
+
+// decode takes a flag's value, which what names ("a rate"), and reads it with parse.
+func decode[T any](ctx *kong.DecodeContext, into *T, what string, parse func(string) (T, error)) error {
+	text, err := popValue(ctx, what)
+	if err != nil {
+		return err
+	}
+	value, err := parse(text)
+	if err != nil {
+		return err
+	}
+	*into = value
+	return nil
+}
+
+// popValue takes a flag's value: "x" of `-f x`, `-fx`, `-f=x`, `--flag x` and
+// `--flag=x`. A negative number is a value too, so that the caller may say what
+// is wrong with it; any other word with a leading "-" is a flag, and the value
+// ("a port") is missing.
+func popValue(ctx *kong.DecodeContext, what string) (string, error) {
+	t := ctx.Scan.Peek()
+	text := t.String()
+	switch {
+	case t.IsEOL():
+		return "", fmt.Errorf("%s is missing", what)
+	case !t.IsValue() && !looksNegative(text):
+		return "", fmt.Errorf("%s is missing before %s", what, human.Quote(text))
+	}
+	ctx.Scan.Pop()
+	if t.Type == kong.ShortFlagTailToken {
+		text = strings.TrimPrefix(text, "=")
+	}
+	return text, nil
+}
+
+// looksNegative reports whether word is meant as a number below zero.
+func looksNegative(word string) bool {
+	rest, ok := strings.CutPrefix(word, "-")
+	if !ok || rest == "" {
+		return false
+	}
+	return rest[0] >= '0' && rest[0] <= '9' || rest[0] == '.' || isNotFinite(rest)
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// isNotFinite reports whether s spells what strconv reads as NaN or infinity.
+func isNotFinite(s string) bool {
+	f, err := strconv.ParseFloat(s, 64)
+	return err == nil && (math.IsNaN(f) || math.IsInf(f, 0))
+}
+
+// isZero reports whether a well-formed number or duration is exactly 0: has no
+// digit but 0 before its exponent.
+func isZero(s string) bool {
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		s = s[:i]
+	}
+	return !strings.ContainsAny(s, "123456789")
+}
