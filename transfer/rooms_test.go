@@ -22,7 +22,7 @@ type room struct{ ours, others []string }
 const quic = "github.com/quic-go/quic-go"
 
 var (
-	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/partfile"}
+	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/presence", "transfer/partfile"}
 
 	rooms = map[string]room{
 		"wire":                      {others: []string{quic + "/quicvarint"}},
@@ -32,6 +32,7 @@ var (
 		"transfer/manifest":         {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
 		"transfer/vote":             {},
 		"transfer/schedule":         {},
+		"transfer/presence":         {},
 		"transfer/partfile/crashfs": {}, // for tests only: nobody may import it
 		"transfer/partfile":         {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
 		"cmd/malcolm":               {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human"}, below...), others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},

@@ -1,0 +1,316 @@
+// Package presence knows which servers of a run are there, which are tried again, and how long something has been wanted
+// that nobody sent. It is pure: it knows no network, starts no goroutine and reads no clock. Whoever owns a [Presence]
+// tells it what happens to each server, and calls [Presence.Tick] several times a second with what is wanted and what
+// came; the result says what to do.
+//
+// # Patience
+//
+// Patience counts the time in which bytes are wanted and none come. It is the same count in every phase: while the
+// values are asked for, while chunks are fetched, and whether servers are there and silent, or lost. These times do not
+// count:
+//
+//   - nothing is wanted: the local file is read, a stream's reader pauses, the file gets its name;
+//   - bytes are there and wait for this machine: its disk, its limit of the rate, its memory;
+//   - the process did not run: a tick never counts for more than two.
+//
+// A good chunk ends the count. Bytes pay back what they would take at [trickle], so a slow link never uses up patience,
+// and a server that sends a byte now and then does.
+//
+// A run gives up when patience has run out; or at once, when something is wanted, no server is there, and none may come.
+//
+// A server that says that it will serve later (it is indexing, or full) is waited for with a patience of its own.
+package presence
+
+import "time"
+
+const (
+	// tickMost bounds what one tick counts for. Time in which the process did not run (it was suspended, or the
+	// machine slept) is nobody's absence.
+	tickMost = 200 * time.Millisecond
+	// trickle is the rate, in bytes a second, below which a server does not serve.
+	trickle = 16
+	// sayEvery is the time between two words of waiting; sayFirst how long nobody must be there for the first one.
+	sayEvery = 30 * time.Second
+	sayFirst = time.Second
+	// retryPause is how long a server is not asked after a range that ended early; it doubles with each further one, up
+	// to retryMost. After mostFailing without a good chunk between them the server is lost.
+	retryPause  = 250 * time.Millisecond
+	retryMost   = 15 * time.Second
+	mostFailing = 8
+)
+
+// A State is what a server is to the run.
+type State uint8
+
+// The states. Those from Trying to Lost may lead to Serving.
+const (
+	Trying  State = iota // it was not reached yet
+	Waiting              // it says that it will serve later
+	Serving              // it takes part
+	Lost                 // it took part, and is tried again
+	Out                  // it is not hoped for: not reached, of no use, or tried no more
+)
+
+// A Cause is why nothing comes.
+type Cause uint8
+
+// The causes.
+const (
+	None   Cause = iota
+	Absent       // no server is there
+	Silent       // servers are there, and send nothing
+)
+
+// A Presence is the state of one run. It belongs to one goroutine.
+type Presence struct {
+	patience time.Duration
+	servers  []server
+	ticked   time.Time     // the last tick
+	wanted   bool          // at the last tick
+	unserved time.Duration // time that has used up patience
+	said     time.Duration // of unserved, when that was last said; 0: not yet
+}
+
+type server struct {
+	state   State
+	waited  time.Duration // in Waiting
+	quiet   time.Duration // in which it owed bytes and sent none
+	silent  bool          // that was said
+	away    bool          // it was lost, that was told, and it has sent nothing good since
+	missed  bool          // it was lost while nothing was wanted, which was not told
+	failing int           // ranges that ended early since the last good chunk
+}
+
+// New returns the presence of n servers, all of which are being tried. Patience must be positive.
+func New(n int, patience time.Duration) *Presence {
+	return &Presence{patience: patience, servers: make([]server, n)}
+}
+
+// Waits says that a server that does not take part says that it will serve later. It has waited for so long as it has
+// said so before, whatever happened between.
+func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
+
+// Out says that a server is not hoped for.
+func (p *Presence) Out(s int) { p.servers[s].state, p.servers[s].missed = Out, false }
+
+// Serves says that a server takes part.
+func (p *Presence) Serves(s int) {
+	v := &p.servers[s]
+	v.state, v.missed = Serving, false
+	v.quiet, v.silent, v.failing = 0, false, 0
+}
+
+// Lost says that a server that took part does not for now, and is tried again. It reports whether that is to be told: not
+// again before something good has come from the server, and not while nothing is wanted, as it may be back when
+// something is.
+func (p *Presence) Lost(s int) (tell bool) {
+	v := &p.servers[s]
+	v.state = Lost
+	switch {
+	case v.away:
+	case p.wanted:
+		v.away = true
+		return true
+	default:
+		v.missed = true
+	}
+	return false
+}
+
+// Good says that a chunk of a server was good. It reports whether the server is back by that: it was told lost.
+func (p *Presence) Good(s int) (back bool) {
+	v := &p.servers[s]
+	back = v.away && v.state == Serving
+	if back {
+		v.away = false
+	}
+	v.failing = 0
+	p.unserved, p.said = 0, 0
+	return back
+}
+
+// Failed says that a range ended early without a fault of its bytes. The server is to be asked again after the pause, or
+// is lost.
+func (p *Presence) Failed(s int) (pause time.Duration, lost bool) {
+	v := &p.servers[s]
+	if v.failing++; v.failing >= mostFailing {
+		return 0, true
+	}
+	return min(retryPause<<(v.failing-1), retryMost), false
+}
+
+// Serving returns how many servers take part.
+func (p *Presence) Serving() (n int) {
+	for i := range p.servers {
+		if p.servers[i].state == Serving {
+			n++
+		}
+	}
+	return n
+}
+
+// A Look is what is so at a tick.
+type Look struct {
+	Now     time.Time // with its monotonic part
+	Wanted  bool      // bytes are wanted that have not come
+	Servers []Sign    // of each server
+}
+
+// A Sign is what is seen of one server at a tick.
+type Sign struct {
+	Owes bool  // bytes that are waited for
+	Busy bool  // its bytes wait for this machine
+	Came int64 // bytes since the last tick
+}
+
+// Actions are what a tick wants done.
+type Actions struct {
+	GiveUp Cause // the run is over; None: it goes on
+	Say    Cause // what it waits for is to be told; None: nothing is
+	Lasted time.Duration
+	Left   time.Duration // until it gives up
+
+	Missed []int // servers that were lost while nothing was wanted, and are still: to be told
+	Quiet  []int // servers that have sent nothing for long while others did: to be told
+	Tired  []int // servers that have been waited for long enough; they are Out
+}
+
+// Tick says what to do now. It is called several times a second, whatever the run is doing.
+func (p *Presence) Tick(l Look) (a Actions) {
+	passed := p.passed(l.Now)
+	p.wanted = l.Wanted
+	p.wait(passed, &a)
+	p.listen(l.Servers, passed, &a)
+	if !l.Wanted {
+		return a
+	}
+	p.miss(&a)
+	p.count(l.Servers, passed)
+	cause := p.cause()
+	if p.unserved >= p.patience || cause == Absent && !p.hopes() {
+		a.GiveUp = cause
+		return a
+	}
+	p.say(cause, &a)
+	return a
+}
+
+// passed returns what a tick counts for.
+func (p *Presence) passed(now time.Time) time.Duration {
+	passed := since(p.ticked, now)
+	p.ticked = now
+	return passed
+}
+
+func since(looked, now time.Time) time.Duration {
+	if looked.IsZero() {
+		return 0
+	}
+	return max(0, min(now.Sub(looked), tickMost))
+}
+
+// wait counts the patience of the servers that will serve later.
+func (p *Presence) wait(passed time.Duration, a *Actions) {
+	for i := range p.servers {
+		v := &p.servers[i]
+		if v.state != Waiting {
+			continue
+		}
+		if v.waited += passed; v.waited >= p.patience {
+			v.state = Out
+			a.Tired = append(a.Tired, i)
+		}
+	}
+}
+
+// listen finds servers that are silent while others send.
+func (p *Presence) listen(signs []Sign, passed time.Duration, a *Actions) {
+	came := sum(signs) > 0
+	for i, s := range signs {
+		v := &p.servers[i]
+		switch {
+		case s.Came > 0 || s.Busy:
+			v.quiet, v.silent = 0, false
+		case s.Owes && v.state == Serving:
+			v.quiet += passed
+		}
+		if v.quiet >= sayEvery && came && !v.silent {
+			v.silent = true
+			a.Quiet = append(a.Quiet, i)
+		}
+	}
+}
+
+// miss finds servers whose loss matters by now.
+func (p *Presence) miss(a *Actions) {
+	for i := range p.servers {
+		if v := &p.servers[i]; v.missed {
+			v.missed, v.away = false, true
+			a.Missed = append(a.Missed, i)
+		}
+	}
+}
+
+// count uses up patience, or pays it back.
+func (p *Presence) count(signs []Sign, passed time.Duration) {
+	came := sum(signs)
+	switch {
+	case came > 0:
+		paid := time.Duration(min(came, trickle*int64(p.patience/time.Second+1))) * time.Second / trickle
+		p.unserved = max(0, p.unserved-paid)
+	case !busy(signs):
+		p.unserved += passed
+	}
+}
+
+// cause returns why nothing comes, if nothing does.
+func (p *Presence) cause() Cause {
+	if p.Serving() > 0 {
+		return Silent
+	}
+	return Absent
+}
+
+// hopes reports whether a server that is not there may come.
+func (p *Presence) hopes() bool {
+	for i := range p.servers {
+		if s := p.servers[i].state; s != Serving && s != Out {
+			return true
+		}
+	}
+	return false
+}
+
+// say decides whether waiting is to be told: soon of servers that are absent, later of those that are silent, and then
+// every half minute.
+func (p *Presence) say(cause Cause, a *Actions) {
+	first := sayEvery
+	if cause == Absent {
+		first = sayFirst
+	}
+	if p.unserved < first {
+		p.said = 0
+		return
+	}
+	if p.said > 0 && p.unserved < p.said+sayEvery {
+		return
+	}
+	p.said = p.unserved
+	a.Say, a.Lasted, a.Left = cause, p.unserved, p.patience-p.unserved
+}
+
+func sum(signs []Sign) (bytes int64) {
+	for _, s := range signs {
+		bytes += s.Came
+	}
+	return bytes
+}
+
+func busy(signs []Sign) bool {
+	for _, s := range signs {
+		if s.Busy {
+			return true
+		}
+	}
+	return false
+}
