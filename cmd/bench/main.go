@@ -58,6 +58,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -89,7 +90,8 @@ type cli struct {
 type streams struct{ out, err io.Writer }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), // but not of what nohup has ignored
+		slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)...)
 	code := run(ctx, os.Args[1:], &streams{out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)

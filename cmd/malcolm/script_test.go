@@ -24,6 +24,7 @@ import (
 //	                        $NAME are its ports with commas, $NAME1, $NAME2, ... each of them.
 //	                        --bind 127.0.0.1 is added where ARGs have no --bind
 //	start NAME ARG...       start malcolm with a home of its own
+//	shielded NAME ARG...    the same, with SIGHUP and SIGINT ignored, as nohup and background jobs are
 //	await NAME REGEXP       wait until the stderr of NAME matches
 //	awaitout NAME REGEXP    wait until the stdout of NAME matches
 //	signal NAME SIGNAL      send INT, TERM, HUP or KILL
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScript(t *testing.T) {
+	t.Cleanup(hearSignals()) // scripts run in parallel, until after TestScript has returned
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		Setup:               setUpScript,
@@ -59,6 +61,7 @@ func TestScript(t *testing.T) {
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"serve":     withoutNeg((*script).serve),
 	"start":     withoutNeg((*script).start),
+	"shielded":  withoutNeg((*script).shielded),
 	"await":     withoutNeg((*script).await),
 	"awaitout":  withoutNeg((*script).awaitOut),
 	"signal":    withoutNeg((*script).signal),
@@ -307,9 +310,19 @@ func (s *script) start(args []string) {
 	s.launch(args[0], args[1:])
 }
 
+func (s *script) shielded(args []string) {
+	s.want(args, 2, "shielded NAME ARG...")
+	ignoring := []string{"-c", `trap "" HUP INT; exec malcolm "$@"`, "sh"}
+	s.keep(s.execute(args[0], "sh", append(ignoring, args[1:]...), homeOf(s.work, args[0])))
+}
+
 func (s *script) launch(name string, args []string) *process {
-	p := s.execute(name, "malcolm", args, homeOf(s.work, name))
-	s.processes[name] = p
+	return s.keep(s.execute(name, "malcolm", args, homeOf(s.work, name)))
+}
+
+// keep remembers a process by its name.
+func (s *script) keep(p *process) *process {
+	s.processes[p.name] = p
 	s.order = append(s.order, p)
 	return p
 }

@@ -25,12 +25,18 @@ func (e *signalError) exitCode() int { return 128 + int(e.signal) }
 
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
 // cancels, with a [*signalError] as its cause. A second one calls exit at once.
-// stop ends the watching.
+// stop ends the watching. A signal that was ignored when the program started
+// stays ignored: nohup, and a shell that starts a background job, ask for that.
 func withSignals(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signal.Ignore(syscall.SIGPIPE) // what is written then has an error, which ends the run in order
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		// Go tells of SIGINT and SIGHUP only: its runtime takes SIGTERM over before main.
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	done := make(chan struct{})
 	go func() {
 		for count := 0; ; count++ {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot send itself a signal there")
 	}
+	defer hearSignals()()
 	for s, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
 		exited := make(chan int, 1)
 		ctx, stop := withSignals(context.Background(), func(code int) { exited <- code })
@@ -54,6 +56,19 @@ func TestSignals(t *testing.T) {
 		}
 		stop()
 	}
+}
+
+// hearSignals makes this process, and those that it starts, hear the signals
+// that it was started with ignored, until quiet is called: tests may be run by
+// nohup or in the background.
+func hearSignals() (quiet func()) {
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	return func() { signal.Stop(signals) }
 }
 
 // TestSignalsStop: stop ends the context, and nothing is said of a signal.
