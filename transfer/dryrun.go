@@ -86,20 +86,17 @@ func (g *getting) wouldKeep(ctx context.Context, t *clocks, fsys partfile.FS) (k
 	var done, bytes, chunks atomic.Int64
 	g.toCheck, g.hashed = min(size, g.layout.Size), &done
 	defer func() { g.toCheck, g.hashed = 0, nil }()
-	err = g.do(ctx, t, func() error {
+	err = g.do(ctx, t, func(ctx context.Context) error {
 		err := g.survey(ctx, part, records, &done, func(chunk int) {
 			_, n := manifest.Span(g.layout.Size, chunk)
 			bytes.Add(n)
 			chunks.Add(1)
 		})
-		if err != nil && ctx.Err() == nil {
+		if err != nil {
 			return &FileError{Op: "read", Path: fsys.Path(g.result.Name + partfile.PartSuffix), Err: unwrapPath(err)}
 		}
 		return err
 	})
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	return bytes.Load(), g.layout.Chunks - int(chunks.Load()), err
 }
 

@@ -295,7 +295,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 			g.emit(NoModTime{})
 		}
 	}
-	err = g.do(ctx, t, func() (err error) {
+	err = g.do(ctx, t, func(context.Context) (err error) {
 		g.part, err = partfile.Open(fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace, Mode: g.mode, ModTime: modTime,
@@ -315,7 +315,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		return err
 	}
 	g.emit(Finishing{})
-	err = g.do(ctx, t, func() (err error) {
+	err = g.do(ctx, t, func(context.Context) (err error) {
 		g.result.Path, err = g.part.Commit()
 		return err
 	})

@@ -15,36 +15,42 @@ func (g *getting) post(f func()) {
 	}
 }
 
-// do runs f beside the loop, which goes on, and returns f's error; ctx's cause
-// when that ends first, but not before f has returned.
-func (g *getting) do(ctx context.Context, t *clocks, f func() error) error {
+// do runs f beside the loop, which goes on, and returns f's error. The context
+// of f ends when ctx does, and when the run has failed; then what f has found
+// does not count, whatever that is, and the error is why it ended. In any case
+// do returns when f has.
+func (g *getting) do(ctx context.Context, t *clocks, f func(context.Context) error) error {
+	doing, cancel := context.WithCancelCause(ctx)
+	defer cancel(errEnded)
 	var err error
 	returned := make(chan struct{})
 	g.wg.Go(func() {
 		defer close(returned)
-		err = f()
+		err = f(doing)
 	})
 	finished := false
 	g.wg.Go(func() {
 		<-returned
 		g.post(func() { finished = true })
 	})
-	loopErr := g.loop(ctx, t, func() bool { return finished })
-	<-returned
-	if err != nil {
-		return err
+	if ended := g.loop(ctx, t, func() bool { return finished }); ended != nil {
+		cancel(ended)
+		<-returned
+		return ended
 	}
-	return loopErr
+	return err
 }
 
 // loop runs what is posted until done holds. The error is fatal's or ctx's
 // cause.
 func (g *getting) loop(ctx context.Context, t *clocks, done func() bool) error {
 	for {
-		if g.fatal != nil {
+		switch {
+		case g.fatal != nil:
 			return g.fatal
-		}
-		if done() {
+		case ctx.Err() != nil: // before done, which may hold because of that
+			return context.Cause(ctx)
+		case done():
 			return nil
 		}
 		select {

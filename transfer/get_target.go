@@ -91,7 +91,7 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 	var done atomic.Int64
 	g.hashed = &done
 	state := partfile.FinalWrong
-	err := g.do(ctx, t, func() error {
+	err := g.do(ctx, t, func(ctx context.Context) error {
 		f, size, err := partfile.OpenFinal(fsys, name)
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 			return nil
 		}
 		_, sum, err := manifest.Build(ctx, f, g.layout.Size, manifest.BuildOptions{Done: &done})
-		if err != nil && ctx.Err() == nil {
+		if err != nil {
 			return &FileError{Op: "read", Path: fsys.Path(name), Err: err}
 		}
 		if sum == g.result.Checksum {

@@ -38,7 +38,7 @@ func (g *getting) readBack(ctx context.Context, t *clocks) error {
 	var done atomic.Int64
 	g.toCheck, g.hashed = g.layout.Size, &done
 	defer func() { g.hashed = nil }()
-	err := g.do(ctx, t, func() error {
+	return g.do(ctx, t, func(ctx context.Context) error {
 		if err := g.part.Sync(); err != nil {
 			return err
 		}
@@ -53,10 +53,6 @@ func (g *getting) readBack(ctx context.Context, t *clocks) error {
 		}
 		return nil
 	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 // recheck compares what the disk gives back with the manifest.

@@ -98,16 +98,13 @@ func (g *getting) compare(ctx context.Context, t *clocks, file File, path string
 	var done atomic.Int64
 	g.toCheck, g.hashed = min(info.Size(), g.layout.Size), &done
 	defer func() { g.toCheck, g.hashed = 0, nil }()
-	err = g.do(ctx, t, func() (err error) {
+	err = g.do(ctx, t, func(ctx context.Context) (err error) {
 		bad, err = mismatches(ctx, file, g.manifest, &done, &holes)
-		if err != nil && ctx.Err() == nil {
+		if err != nil {
 			err = &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
 		}
 		return err
 	})
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	if err == nil && len(holes.chunks) > 0 {
 		g.emit(ChunksUnreadable{Path: path, Chunks: len(holes.chunks), Err: unwrapPath(holes.err)})
 	}

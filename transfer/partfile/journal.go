@@ -311,23 +311,31 @@ func (f *File) Claimed(chunk int) bool {
 func (f *File) UsableJournal() bool { return f.surveyed }
 
 // EachRecord reads the records of earlier runs again and yields each chunk that is Claimed once, with the xxh3-128
-// that its bytes had, in the order in which they were recorded, until yield is false. It holds a buffer of 64 KiB and
-// one bit a chunk.
+// that its bytes had, in the order in which they were recorded, until yield is false. A chunk whose record is not there
+// any more, as a failing disk may do it, comes last and has the zero sum, which no bytes have. EachRecord holds a buffer
+// of 64 KiB and one bit a chunk.
 func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
-	if f.journal.before == recordsAt {
-		return nil
-	}
 	seen := newBits(f.Chunks())
-	_, err := scanRecords(f.journal.handle, &f.journal.sealer, f.journal.before, func(r record) bool {
-		chunk := int(r.chunk)
-		if r.kind != recordGood || seen.has(chunk) || !f.claimed.has(chunk) {
-			return true
-		}
+	more := true
+	once := func(chunk int, xxh [16]byte) bool {
 		seen.set(chunk)
-		return yield(chunk, r.xxh)
-	})
-	if err != nil {
+		more = yield(chunk, xxh)
+		return more
+	}
+	var err error
+	if f.journal.before != recordsAt {
+		_, err = scanRecords(f.journal.handle, &f.journal.sealer, f.journal.before, func(r record) bool {
+			chunk := int(r.chunk)
+			return r.kind != recordGood || seen.has(chunk) || !f.claimed.has(chunk) || once(chunk, r.xxh)
+		})
+	}
+	if err != nil && !unreadable(err) {
 		return failure(f.fs, "read", f.name+JournalSuffix, err)
+	}
+	for chunk := 0; more && chunk < f.Chunks(); chunk++ {
+		if f.claimed.has(chunk) && !seen.has(chunk) {
+			once(chunk, [16]byte{})
+		}
 	}
 	return nil
 }
