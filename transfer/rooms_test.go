@@ -25,20 +25,22 @@ var (
 	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/presence", "transfer/partfile"}
 
 	rooms = map[string]room{
-		"wire":                      {others: []string{quic + "/quicvarint"}},
-		"certs":                     {others: []string{"golang.org/x/sys"}},
-		"transport":                 {others: []string{quic, "golang.org/x/net/ipv4", "golang.org/x/sys"}},
-		"transfer":                  {ours: below, others: []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
-		"transfer/manifest":         {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
-		"transfer/vote":             {},
-		"transfer/schedule":         {},
-		"transfer/presence":         {},
-		"transfer/partfile/crashfs": {}, // for tests only: nobody may import it
-		"transfer/partfile":         {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
-		"cmd/malcolm":               {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human"}, below...), others: []string{"github.com/alecthomas/kong", "github.com/vbauerster/mpb", "golang.org/x/term"}},
-		"cmd/malcolm/flags":         {ours: []string{"cmd/malcolm/human", "transfer", "certs", "wire"}, others: []string{"github.com/alecthomas/kong"}},
-		"cmd/malcolm/human":         {},
-		"cmd/bench":                 {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
+		"wire":                        {others: []string{quic + "/quicvarint"}},
+		"certs":                       {others: []string{"golang.org/x/sys"}},
+		"transport":                   {others: []string{quic, "golang.org/x/net/ipv4", "golang.org/x/sys"}},
+		"transfer":                    {ours: below, others: []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/zeebo/xxh3", "lukechampine.com/blake3"}},
+		"transfer/manifest":           {ours: []string{"wire"}, others: []string{"github.com/zeebo/xxh3", "lukechampine.com/blake3", "golang.org/x/sync"}},
+		"transfer/vote":               {},
+		"transfer/schedule":           {},
+		"transfer/presence":           {},
+		"transfer/partfile/crashfs":   {}, // for tests only: nobody may import it
+		"transfer/partfile":           {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
+		"cmd/malcolm":                 {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human", "cmd/malcolm/screen"}, below...), others: []string{"github.com/alecthomas/kong"}},
+		"cmd/malcolm/flags":           {ours: []string{"cmd/malcolm/human", "transfer", "certs", "wire"}, others: []string{"github.com/alecthomas/kong"}},
+		"cmd/malcolm/human":           {},
+		"cmd/malcolm/screen":          {others: []string{"github.com/vbauerster/mpb", "golang.org/x/term"}},
+		"cmd/malcolm/screen/emulator": {}, // for tests only: nobody may import it
+		"cmd/bench":                   {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
 	}
 )
 
@@ -75,6 +77,7 @@ func TestRoomsRefuse(t *testing.T) {
 		{"cmd/malcolm", quic},
 		{"cmd/malcolm/flags", "malcolm/cmd/malcolm"},
 		{"cmd/malcolm/human", "malcolm/transfer"},
+		{"cmd/malcolm/screen", "malcolm/cmd/malcolm/human"},
 		{"certs", "golang.org/x/system"},
 	}
 	for _, test := range tests {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
@@ -36,9 +37,9 @@ func (l look) line(width int, g gauge) string {
 		drop int // the higher, the sooner it is left out
 	}{
 		{g.label, 1},
-		{cutEnd(fmt.Sprintf("%7s", formatPercent(g.done, g.total)), width), 0},
+		{screen.CutEnd(fmt.Sprintf("%7s", formatPercent(g.done, g.total)), width), 0},
 		{"", 0}, // the bar
-		{fmt.Sprintf("%*s", 2*columnsOf("1023 KiB")+columnsOf(" of "), bytes), 4},
+		{fmt.Sprintf("%*s", 2*screen.Columns("1023 KiB")+screen.Columns(" of "), bytes), 4},
 		{"", 3},
 		{g.after, 2},
 	}
@@ -53,7 +54,7 @@ func (l look) line(width int, g gauge) string {
 		rest := width
 		for i, p := range pieces {
 			if i != bar && p.text != "" {
-				rest -= columnsOf(p.text) + columnGap
+				rest -= screen.Columns(p.text) + screen.ColumnGap
 			}
 		}
 		return rest
@@ -65,18 +66,18 @@ func (l look) line(width int, g gauge) string {
 			}
 		}
 	}
-	pieces[bar].text = l.barOf(min(room(), barMost), g.done, g.kept, g.total)
+	pieces[bar].text = l.Bar(min(room(), barMost), g.done, g.kept, g.total)
 	var shown []string
 	for i, p := range pieces {
 		switch {
 		case p.text == "":
 		case i == 1:
-			shown = append(shown, l.bold(p.text))
+			shown = append(shown, l.Bold(p.text))
 		default:
 			shown = append(shown, p.text)
 		}
 	}
-	return strings.TrimRight(strings.Join(shown, strings.Repeat(" ", columnGap)), " ")
+	return strings.TrimRight(strings.Join(shown, strings.Repeat(" ", screen.ColumnGap)), " ")
 }
 
 // A getFrame is what the bars of a run of Get show.
@@ -129,11 +130,11 @@ func (l look) totalLine(f getFrame, width int) string {
 	case f.took > 0:
 		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, after: "in " + formatDuration(f.took)})
 	case p.Phase == transfer.PhaseAsking:
-		return cutEnd(askingLine(p), width)
+		return screen.CutEnd(askingLine(p), width)
 	case p.Phase == transfer.PhasePreparing && p.Check > 0:
 		return l.line(width, f.checkGauge())
 	case p.Phase == transfer.PhasePreparing:
-		return cutEnd("asking for the list of chunks", width)
+		return screen.CutEnd("asking for the list of chunks", width)
 	case p.Phase == transfer.PhaseReadingBack:
 		return l.line(width, gauge{label: "reading back", done: p.Checked, total: p.Check, rate: -1})
 	case p.Phase == transfer.PhaseFinishing:
@@ -168,15 +169,15 @@ func askingLine(p transfer.Progress) string {
 }
 
 // serverColumns are those of the servers' table.
-var serverColumns = []column{
-	{title: "server"},
-	{title: "state", least: len("not reached"), drop: 3},
-	{title: "share", right: true, drop: 1},
-	{title: "received", right: true, least: len("999.9 MiB"), drop: 7},
-	{title: "rate", right: true, least: len("999.9 MiB/s"), drop: 2},
-	{title: "round trip", right: true, drop: 5},
-	{title: "conns", right: true, drop: 6},
-	{title: "wrong", right: true, drop: 4},
+var serverColumns = []screen.Column{
+	{Title: "server"},
+	{Title: "state", Least: len("not reached"), Drop: 3},
+	{Title: "share", Right: true, Drop: 1},
+	{Title: "received", Right: true, Least: len("999.9 MiB"), Drop: 7},
+	{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 2},
+	{Title: "round trip", Right: true, Drop: 5},
+	{Title: "conns", Right: true, Drop: 6},
+	{Title: "wrong", Right: true, Drop: 4},
 }
 
 // serverLines is the table of the servers, in at most most rows and the titles.
@@ -194,14 +195,14 @@ func (l look) serverLines(f getFrame, width, most int) []string {
 		shown = order[:most-1]
 	}
 	fetched := f.p.Good - f.p.Resumed
-	var rows [][]cell
+	var rows [][]screen.Cell
 	for _, i := range shown {
 		s := f.p.Servers[i]
-		r := l.serverRow(s.Target.String(), stateCell(l.palette, s), s, fetched)
+		r := l.serverRow(s.Target.String(), stateCell(l.Palette, s), s, fetched)
 		if f.cells != nil {
-			r[0].text = "  " + r[0].text
-			swatch, plain := l.swatch(i, len(f.p.Servers)), r[0].paint
-			r[0].paint = func(text string) string {
+			r[0].Text = "  " + r[0].Text
+			swatch, plain := l.swatch(i, len(f.p.Servers)), r[0].Paint
+			r[0].Paint = func(text string) string {
 				rest := strings.TrimPrefix(text, "  ")
 				if plain != nil {
 					rest = plain(rest)
@@ -215,7 +216,7 @@ func (l look) serverLines(f getFrame, width, most int) []string {
 		sum, state := sumOf(f.p.Servers, hidden)
 		rows = append(rows, l.serverRow(fmt.Sprintf("and %d more", len(hidden)), state, sum, fetched))
 	}
-	return tableLines(l.palette, width, serverColumns, rows)
+	return screen.Table(l.Palette, width, serverColumns, rows)
 }
 
 // rank orders servers by whether they are of use.
@@ -227,21 +228,21 @@ func rank(s transfer.PeerState) int {
 	return 1
 }
 
-func (l look) serverRow(name string, state cell, s transfer.ServerReport, fetched int64) []cell {
-	wrong := cell{text: fmt.Sprint(s.BadChunks)}
+func (l look) serverRow(name string, state screen.Cell, s transfer.ServerReport, fetched int64) []screen.Cell {
+	wrong := screen.Cell{Text: fmt.Sprint(s.BadChunks)}
 	if s.BadChunks > 0 {
-		wrong.paint = l.red
+		wrong.Paint = l.Red
 	}
-	row := []cell{
-		{text: name}, state, {text: share(s.Bytes, fetched)}, {text: formatBytes(s.Bytes)},
+	row := []screen.Cell{
+		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: formatBytes(s.Bytes)},
 		{}, {}, {}, wrong,
 	}
 	if s.State == transfer.PeerServing || s.Conns > 0 {
-		row[4].text = formatRate(s.Rate)
-		row[6].text = fmt.Sprint(s.Conns)
+		row[4].Text = formatRate(s.Rate)
+		row[6].Text = fmt.Sprint(s.Conns)
 	}
 	if s.RTT > 0 {
-		row[5].text = formatTrip(s.RTT)
+		row[5].Text = formatTrip(s.RTT)
 	}
 	return row
 }
@@ -258,22 +259,22 @@ func formatTrip(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", ms/1000)
 }
 
-func stateCell(p palette, s transfer.ServerReport) cell {
+func stateCell(p screen.Palette, s transfer.ServerReport) screen.Cell {
 	switch s.State {
 	case transfer.PeerServing:
-		return cell{s.State.String(), p.green}
+		return screen.Cell{Text: s.State.String(), Paint: p.Green}
 	case transfer.PeerIndexing:
-		return cell{fmt.Sprintf("hashing %.0f %%", s.Indexing*100), p.yellow}
+		return screen.Cell{Text: fmt.Sprintf("hashing %.0f %%", s.Indexing*100), Paint: p.Yellow}
 	case transfer.PeerConnecting, transfer.PeerAnswered, transfer.PeerDuplicate:
-		return cell{s.State.String(), p.dim}
+		return screen.Cell{Text: s.State.String(), Paint: p.Dim}
 	case transfer.PeerWrong, transfer.PeerRefused:
-		return cell{s.State.String(), p.red}
+		return screen.Cell{Text: s.State.String(), Paint: p.Red}
 	}
-	return cell{s.State.String(), p.yellow}
+	return screen.Cell{Text: s.State.String(), Paint: p.Yellow}
 }
 
 // sumOf sums servers up, and says how many of them serve.
-func sumOf(servers []transfer.ServerReport, which []int) (sum transfer.ServerReport, state cell) {
+func sumOf(servers []transfer.ServerReport, which []int) (sum transfer.ServerReport, state screen.Cell) {
 	serving := 0
 	for _, i := range which {
 		s := servers[i]
@@ -288,5 +289,5 @@ func sumOf(servers []transfer.ServerReport, which []int) (sum transfer.ServerRep
 	if serving > 0 {
 		sum.State = transfer.PeerServing
 	}
-	return sum, cell{text: fmt.Sprintf("%d serving", serving)}
+	return sum, screen.Cell{Text: fmt.Sprintf("%d serving", serving)}
 }

@@ -5,13 +5,14 @@ import (
 	"sync"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
 // A getBars draws what Get, Repair or Verify does.
 type getBars struct {
-	t      *terminal
-	screen *screen
+	t    *terminal
+	stop func() // ends the drawing; nil: it has not begun
 
 	mu      sync.Mutex // between the run and the screen
 	f       getFrame
@@ -27,9 +28,9 @@ func (b *getBars) event(e transfer.GetEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.screen == nil {
+	if b.stop == nil {
 		b.begun, b.phase = now, now
-		b.screen = b.t.newScreen(b.frame)
+		b.stop = b.t.draw(b.frame)
 	}
 	switch e := e.(type) {
 	case transfer.Waiting:
@@ -63,7 +64,7 @@ func (b *getBars) progress(p transfer.Progress, now time.Time) {
 }
 
 // frame is what is drawn now. What is over within a second is not drawn.
-func (b *getBars) frame(width, height int) frame {
+func (b *getBars) frame(width, height int) screen.Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -72,32 +73,32 @@ func (b *getBars) frame(width, height int) frame {
 	f.waiting = max(b.giveUp.Sub(now), 0)
 	slow := p.Phase == transfer.PhaseAsking || p.Phase == transfer.PhasePreparing
 	if !b.has || slow && !b.drawn && now.Sub(b.begun) < slowTime {
-		return frame{}
+		return screen.Frame{}
 	}
 	b.drawn = true
-	tab := tabOf(p.Good, p.Size)
+	tab := screen.TabOf(p.Good, p.Size)
 	switch {
 	case f.took > 0:
-		tab = tabProgress{}
+		tab = screen.Tab{}
 	case f.waiting > 0:
-		tab.state = tabPaused
+		tab.State = screen.TabPaused
 	case p.Phase == transfer.PhaseReadingBack, p.Phase == transfer.PhasePreparing && p.Check > 0:
-		tab = tabOf(p.Checked, p.Check)
+		tab = screen.TabOf(p.Checked, p.Check)
 	case slow:
-		tab = tabProgress{state: tabIndeterminate}
+		tab = screen.Tab{State: screen.TabIndeterminate}
 	}
-	return frame{lines: b.t.look().getLines(f, width, height), tab: tab}
+	return screen.Frame{Lines: b.t.look.getLines(f, width, height), Tab: tab}
 }
 
 // ended draws the last frame, which stays.
 func (b *getBars) ended(o outcome) {
-	if b.screen == nil {
+	if b.stop == nil {
 		return
 	}
 	b.mu.Lock()
 	b.last(o)
 	b.mu.Unlock()
-	b.screen.close()
+	b.stop()
 }
 
 // last makes the last frame show the result.
@@ -140,7 +141,7 @@ func (m mapPrinter) ended(o outcome) {
 		return
 	}
 	const width = 80
-	for _, line := range m.t.look().mapText(o.got.Map, o.got.Servers, width) {
+	for _, line := range m.t.look.mapText(o.got.Map, o.got.Servers, width) {
 		m.t.say("%s", line)
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
 // newTestBars returns bars that are never drawn by themselves.
 func newTestBars(begun time.Duration) *getBars {
-	term, _, _ := newTestTerminal(colorAuto)
-	return &getBars{t: term, screen: new(screen), begun: time.Now().Add(-begun), phase: time.Now().Add(-begun)}
+	term, _, _ := newTestTerminal(screen.ColorAuto)
+	return &getBars{t: term, stop: func() {}, begun: time.Now().Add(-begun), phase: time.Now().Add(-begun)}
 }
 
 // TestBarsAppear: what is over within a second gets no bar, the copying one at
@@ -27,20 +28,20 @@ func TestBarsAppear(t *testing.T) {
 		begun time.Duration
 		p     transfer.Progress
 		drawn bool
-		tab   tabProgress
+		tab   screen.Tab
 	}{
-		{"asking, at first", 0, asking, false, tabProgress{}},
-		{"asking, for long", 2 * time.Second, asking, true, tabProgress{state: tabIndeterminate}},
-		{"checking, at first", 0, preparing, false, tabProgress{}},
-		{"checking, for long", 2 * time.Second, preparing, true, tabOf(25, 100)},
-		{"copying", 0, fetching(), true, tabOf(45, 100)},
+		{"asking, at first", 0, asking, false, screen.Tab{}},
+		{"asking, for long", 2 * time.Second, asking, true, screen.Tab{State: screen.TabIndeterminate}},
+		{"checking, at first", 0, preparing, false, screen.Tab{}},
+		{"checking, for long", 2 * time.Second, preparing, true, screen.TabOf(25, 100)},
+		{"copying", 0, fetching(), true, screen.TabOf(45, 100)},
 	}
 	for _, test := range tests {
 		b := newTestBars(test.begun)
 		b.event(test.p)
 		f := b.frame(80, 24)
-		if got := len(f.lines) > 0; got != test.drawn || f.tab != test.tab {
-			t.Errorf("%s: drawn %v, tab %+v, want %v and %+v", test.name, got, f.tab, test.drawn, test.tab)
+		if got := len(f.Lines) > 0; got != test.drawn || f.Tab != test.tab {
+			t.Errorf("%s: drawn %v, tab %+v, want %v and %+v", test.name, got, f.Tab, test.drawn, test.tab)
 		}
 	}
 }
@@ -53,7 +54,7 @@ func TestBarsOfTheCheck(t *testing.T) {
 	p.Check, p.Checked = 100*miB, 10*miB
 	has := func() bool {
 		b.event(p)
-		return slices.ContainsFunc(b.frame(80, 24).lines, func(line string) bool { return strings.HasPrefix(line, "checking") })
+		return slices.ContainsFunc(b.frame(80, 24).Lines, func(line string) bool { return strings.HasPrefix(line, "checking") })
 	}
 	if has() {
 		t.Error("there is a bar at once")
@@ -77,13 +78,13 @@ func TestBarsWait(t *testing.T) {
 	b.event(p)
 	b.event(transfer.Waiting{Left: time.Minute})
 	f := b.frame(120, 24)
-	if last := f.lines[len(f.lines)-1]; !strings.Contains(last, "no server, giving up in 5") || f.tab.state != tabPaused {
-		t.Errorf("last line %q, tab %+v", last, f.tab)
+	if last := f.Lines[len(f.Lines)-1]; !strings.Contains(last, "no server, giving up in 5") || f.Tab.State != screen.TabPaused {
+		t.Errorf("last line %q, tab %+v", last, f.Tab)
 	}
 	b.event(transfer.Back{})
 	f = b.frame(120, 24)
-	if last := f.lines[len(f.lines)-1]; strings.Contains(last, "no server") || f.tab.state != tabPercent {
-		t.Errorf("when it is back: last line %q, tab %+v", last, f.tab)
+	if last := f.Lines[len(f.Lines)-1]; strings.Contains(last, "no server") || f.Tab.State != screen.TabPercent {
+		t.Errorf("when it is back: last line %q, tab %+v", last, f.Tab)
 	}
 }
 
@@ -94,14 +95,14 @@ func TestLastFrame(t *testing.T) {
 	p.Map = marks("AB..")
 	b.event(p)
 	p.Map[3] = markFirst // belongs to the run, which goes on
-	if got, want := b.frame(80, 24).lines[0], "AB.."; got != want {
+	if got, want := b.frame(80, 24).Lines[0], "AB.."; got != want {
 		t.Errorf("the map is %q, want %q", got, want)
 	}
 	servers := fetching().Servers[:2]
 	servers[0].Conns, servers[0].RTT = 0, 0 // its connections are closed
 	r := &transfer.Result{Size: 200 * miB, Fetched: 190 * miB, Resumed: 10 * miB, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
 	b.last(outcome{got: r})
-	golden(t, "the last frame", b.t.look().getLines(b.f, 80, 24), `
+	golden(t, "the last frame", b.t.look.getLines(b.f, 80, 24), `
 ABAB
 a cell is 1 chunk
 server            state        share         rate  round trip  conns  wrong
@@ -109,8 +110,8 @@ A 10.0.0.5:10000  serving       21 %    4.0 MiB/s      0.4 ms      1      0
 B 10.0.0.5:10001  serving       16 %    3.0 MiB/s       87 ms      4      0
 100.0 %  +#####################  200.0 MiB of 200.0 MiB  19.0 MiB/s  in 10.0s
 `)
-	if f := b.frame(80, 24); f.tab != (tabProgress{}) {
-		t.Errorf("the tab has %+v, want nothing", f.tab)
+	if f := b.frame(80, 24); f.Tab != (screen.Tab{}) {
+		t.Errorf("the tab has %+v, want nothing", f.Tab)
 	}
 	if r.Servers[0].Conns != 0 || r.Servers[0].Rate != 12.5*miB {
 		t.Errorf("the result was changed: %+v", r.Servers[0])
@@ -124,7 +125,7 @@ func TestLastFrameOfAFailure(t *testing.T) {
 	b.frame(80, 24)
 	b.last(outcome{got: &transfer.Result{Size: 200 * miB, Fetched: 90 * miB, Elapsed: 9 * time.Second}, err: errors.New("odd")})
 	f := b.frame(80, 24)
-	if last := f.lines[len(f.lines)-1]; strings.Contains(last, "left") || strings.Contains(last, " in ") || !strings.Contains(last, "45.0 %") {
+	if last := f.Lines[len(f.Lines)-1]; strings.Contains(last, "left") || strings.Contains(last, " in ") || !strings.Contains(last, "45.0 %") {
 		t.Errorf("the last line is %q", last)
 	}
 }
@@ -134,7 +135,7 @@ func TestNoLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	b.event(fetching())
 	b.last(outcome{got: &transfer.Result{Size: 200 * miB, Fetched: 200 * miB, Elapsed: time.Second}})
-	if f := b.frame(80, 24); len(f.lines) > 0 {
-		t.Errorf("the last frame is %q, want none", f.lines)
+	if f := b.frame(80, 24); len(f.Lines) > 0 {
+		t.Errorf("the last frame is %q, want none", f.Lines)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer/schedule"
 )
 
@@ -16,9 +17,9 @@ func (t *terminal) watchHashing(interval time.Duration, path string, done *atomi
 	if err != nil || interval == 0 || !t.isInteractive() {
 		return every(interval, func() { t.say("checking: %s", formatBytes(done.Load())) })
 	}
-	h := &hashing{look: t.look(), done: done, total: info.Size(), begun: time.Now()}
+	h := &hashing{look: t.look, done: done, total: info.Size(), begun: time.Now()}
 	h.meter.Start(rateTime, h.begun)
-	return t.newScreen(h.frame).close
+	return t.draw(h.frame)
 }
 
 // A hashing is one bar, for which nobody sends events.
@@ -33,16 +34,16 @@ type hashing struct {
 	seen  int64
 }
 
-func (h *hashing) frame(width, _ int) frame {
+func (h *hashing) frame(width, _ int) screen.Frame {
 	now, done := time.Now(), h.done.Load()
 	h.meter.Add(done-h.seen, now)
 	h.seen = done
 	if now.Sub(h.begun) < slowTime {
-		return frame{}
+		return screen.Frame{}
 	}
 	g := gauge{label: "checking", done: done, total: h.total, rate: h.meter.Rate()}
 	if done < h.total {
 		g.after = formatLeft(h.total-done, g.rate) + " left"
 	}
-	return frame{lines: []string{h.line(width-1, g)}, tab: tabOf(done, h.total)}
+	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, h.total)}
 }

@@ -5,11 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
 // shows is a terminal with block characters and without colour.
-var shows = look{unicode: true}
+var shows = look{screen.Look{Unicode: true}}
 
 const miB = 1 << 20
 
@@ -133,39 +134,6 @@ func TestGetLinesFit(t *testing.T) {
 			fits(t, name, shows.getLines(f, width, height), width, height)
 		}
 	})
-}
-
-func TestBarOf(t *testing.T) {
-	tests := []struct {
-		done, kept, total int64
-		want              string
-	}{
-		{0, 0, 100, "░░░░░░░░░░"}, {4, 0, 100, "░░░░░░░░░░"}, {50, 0, 100, "█████░░░░░"}, {50, 20, 100, "▓▓███░░░░░"},
-		{99, 0, 100, "█████████░"}, {100, 0, 100, "██████████"}, {100, 100, 100, "▓▓▓▓▓▓▓▓▓▓"}, {7, 0, 0, "██████████"},
-		{-5, -5, 100, "░░░░░░░░░░"}, {1 << 44, 1 << 43, 1 << 44, "▓▓▓▓▓█████"}, {1<<44 - 1, 0, 1 << 44, "█████████░"},
-	}
-	for _, test := range tests {
-		if got := shows.barOf(10, test.done, test.kept, test.total); got != test.want {
-			t.Errorf("%d, kept %d, of %d: %q, want %q", test.done, test.kept, test.total, got, test.want)
-		}
-	}
-	if got, want := (look{}).barOf(10, 50, 20, 100), "++###-----"; got != want {
-		t.Errorf("without block characters: %q, want %q", got, want)
-	}
-}
-
-func TestCutMiddle(t *testing.T) {
-	for _, test := range []struct {
-		text  string
-		width int
-		want  string
-	}{
-		{"host:10001", 10, "host:10001"}, {"backup.example:10001", 12, "back…e:10001"}, {"abc", 1, "…"}, {"日本語日本語:9000", 9, "日…:9000"},
-	} {
-		if got := cutMiddle(test.text, test.width); got != test.want || columnsOf(got) > test.width {
-			t.Errorf("%q in %d: %q, want %q", test.text, test.width, got, test.want)
-		}
-	}
 }
 
 func TestFormatTrip(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
@@ -89,7 +90,7 @@ func (l look) mapLine(cells []mapCell, servers int) string {
 	style := ""
 	for _, c := range cells {
 		text, want := l.drawCell(c, servers)
-		if want != style && l.on {
+		if want != style && l.On {
 			b.WriteString("\x1b[0m")
 			if want != "" {
 				b.WriteString("\x1b[" + want + "m")
@@ -118,13 +119,13 @@ func (l look) drawCell(c mapCell, servers int) (text, style string) {
 		text = ":"
 	case c.kept:
 		text = "="
-	case !l.on || servers > l.colors():
+	case !l.On || servers > l.colors():
 		text = letterOf(c.server)
 	default:
 		text = " "
 	}
 	switch {
-	case !l.on:
+	case !l.On:
 		return text, ""
 	case c.good == 0 || c.kept:
 		return text, "2"
@@ -136,14 +137,14 @@ func (l look) drawCell(c mapCell, servers int) (text, style string) {
 
 // dot stands for chunks that are missing.
 func (l look) dot() string {
-	if l.unicode {
+	if l.Unicode {
 		return "·"
 	}
 	return "."
 }
 
 func (l look) colors() int {
-	if l.few {
+	if l.Few {
 		return len(fewColors)
 	}
 	return len(mapColors)
@@ -152,7 +153,7 @@ func (l look) colors() int {
 // color is the SGR parameter of a server's colour; basic and long are 30 and 38
 // for the text, 40 and 48 for what is behind it.
 func (l look) color(server, basic, long int) string {
-	if l.few {
+	if l.Few {
 		return fmt.Sprintf("%d%s", basic/10, fewColors[server%len(fewColors)])
 	}
 	return fmt.Sprintf("%d;5;%s", long, mapColors[server%len(mapColors)])
@@ -199,7 +200,7 @@ func (l look) mapLegend(cells []mapCell, each, width int) string {
 			parts = append(parts, p.text)
 		}
 	}
-	return l.dim(cutEnd(strings.Join(parts, "  "), width))
+	return l.Dim(screen.CutEnd(strings.Join(parts, "  "), width))
 }
 
 // mapText is a map to be printed once, with the servers named below it.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
@@ -61,8 +62,8 @@ func TestMapLines(t *testing.T) {
 		got := "\n" + strings.Join(shows.mapLines(test.m, 3, test.width, test.rows), "\n") + "\n"
 		legend := test.want[strings.LastIndex(strings.TrimSuffix(test.want, "\n"), "\n")+1:]
 		cut := strings.TrimSuffix(legend, "\n")
-		if columnsOf(cut) > test.width {
-			test.want = strings.Replace(test.want, cut, cutEnd(cut, test.width), 1)
+		if screen.Columns(cut) > test.width {
+			test.want = strings.Replace(test.want, cut, screen.CutEnd(cut, test.width), 1)
 		}
 		if got != test.want {
 			t.Errorf("%s: got%swant%s", test.name, got, test.want)
@@ -78,7 +79,7 @@ func TestMapScales(t *testing.T) {
 		lines := shows.mapLines(m, 4, 79, mapRows)
 		cells := 0
 		for _, line := range lines[:len(lines)-1] {
-			cells += columnsOf(line)
+			cells += screen.Columns(line)
 		}
 		if len(lines)-1 > mapRows || cells > chunks || cells < min(chunks, 79*mapRows/2) {
 			t.Errorf("%d chunks: %d rows, %d cells", chunks, len(lines)-1, cells)
@@ -89,7 +90,7 @@ func TestMapScales(t *testing.T) {
 // TestMapColors: cells side by side of one server share a sequence, marks keep
 // the colour, and the colours end with the line.
 func TestMapColors(t *testing.T) {
-	l := look{palette: palette{on: true}, unicode: true}
+	l := look{screen.Look{Palette: screen.Palette{On: true}, Unicode: true}}
 	m := marks("AAB.=")
 	m[1] |= markTwice
 	got := l.mapLines(m, 2, 79, 1)[0]
@@ -97,7 +98,7 @@ func TestMapColors(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	l.few = true
+	l.Few = true
 	if got, want := l.swatch(1, 2), "\x1b[30;43m \x1b[0m"; got != want {
 		t.Errorf("with 16 colours: %q, want %q", got, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/screen"
 )
 
 type completionCmd struct {
@@ -26,7 +27,7 @@ func (*completionCmd) Help() string {
 What the shell needs to complete commands, flags, their values and files goes to stdout.`
 }
 
-func (*completionCmd) mode() (colorMode, error) { return colorAuto, nil }
+func (*completionCmd) mode() (screen.ColorMode, error) { return screen.ColorAuto, nil }
 
 func (c *completionCmd) run(_ context.Context, _ []string, t *terminal) error {
 	parser, err := newParser(new(cli))

@@ -265,7 +265,7 @@ func (d *demo) compare() error {
 	if !same {
 		return errors.New("the copy differs from the original")
 	}
-	d.say("%s", d.green("compared byte by byte: the copy is the original"))
+	d.say("%s", d.Green("compared byte by byte: the copy is the original"))
 	return nil
 }
 

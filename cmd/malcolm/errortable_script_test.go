@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"malcolm/cmd/malcolm/screen"
 )
 
 // overheardVar names the directory that every malcolm of a script leaves a copy
@@ -20,7 +22,7 @@ const overheardVar = "MALCOLM_TEST_OVERHEARD"
 // overheard is main, with a copy of what it writes. A terminal stays what it is.
 func overheard() {
 	dir := os.Getenv(overheardVar)
-	if dir == "" || isTerminal(os.Stderr) {
+	if dir == "" || screen.IsTerminal(os.Stderr) {
 		main()
 		return
 	}

@@ -141,7 +141,7 @@ func (v *getView) connected(e transfer.Connected) {
 // voted says who answered and how the vote ended.
 func (v *getView) voted(e transfer.Voted) {
 	v.sayIDs()
-	v.say("%s", v.bold(voteLine(e)))
+	v.say("%s", v.Bold(voteLine(e)))
 }
 
 // sayIDs names each server ID with the servers that proved it.
@@ -346,7 +346,7 @@ func (v *getView) done(r *transfer.Result) {
 	if r.Duplicate > 0 {
 		line += fmt.Sprintf(", %s fetched twice or for nothing", formatBytes(r.Duplicate))
 	}
-	v.say("%s", v.green(line))
+	v.say("%s", v.Green(line))
 	v.result(r.Path)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
@@ -136,7 +137,7 @@ func TestSources(t *testing.T) {
 // TestProgressLines: a line for each server whose numbers changed and one for
 // the total; nothing when nothing changes.
 func TestProgressLines(t *testing.T) {
-	term, _, stderr := newTestTerminal(colorAuto)
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	v := &getView{terminal: term}
 	said := func() string {
 		defer stderr.Reset()
@@ -176,7 +177,7 @@ func TestProgressLines(t *testing.T) {
 }
 
 func TestProgressOfIndexing(t *testing.T) {
-	term, _, stderr := newTestTerminal(colorAuto)
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	v := &getView{terminal: term}
 	p := transfer.Progress{Servers: []transfer.ServerReport{{Target: here, State: transfer.PeerIndexing, Indexing: 0.255}}}
 	v.event(p)
@@ -234,7 +235,7 @@ func TestEventLines(t *testing.T) {
 		{transfer.Finishing{}, ""},
 	}
 	for _, test := range tests {
-		term, out, stderr := newTestTerminal(colorAuto)
+		term, out, stderr := newTestTerminal(screen.ColorAuto)
 		v := &getView{terminal: term}
 		v.event(test.event)
 		got := stderr.String()
@@ -249,7 +250,7 @@ func TestEventLines(t *testing.T) {
 
 // TestVotedNamesEachID: each server ID in full, once, with its servers.
 func TestVotedNamesEachID(t *testing.T) {
-	term, _, stderr := newTestTerminal(colorAuto)
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	v := &getView{terminal: term}
 	targets := targetsOn("a", "b", "c")
 	one, two := certs.ServerID{1}, certs.ServerID{2}
@@ -271,7 +272,7 @@ func TestDoneLines(t *testing.T) {
 		Path: "copy/data", Name: "data", Size: 4 << 20, Checksum: sum9f, Elapsed: 2 * time.Second,
 		Fetched: 3 << 20, Resumed: 1 << 20, Servers: []transfer.ServerReport{{Target: here, Bytes: 3 << 20}},
 	}
-	term, out, stderr := newTestTerminal(colorAuto)
+	term, out, stderr := newTestTerminal(screen.ColorAuto)
 	(&getView{terminal: term}).done(&result)
 	want := "4.0 MiB in 2.0s, 1.5 MiB/s, BLAKE3 " + hexOf(sum9f) + ", from 1 server (127.0.0.1:10001 3.0 MiB), 1.0 MiB kept from an earlier run\n"
 	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
@@ -279,7 +280,7 @@ func TestDoneLines(t *testing.T) {
 	}
 
 	result.AlreadyRight = true
-	term, out, stderr = newTestTerminal(colorAuto)
+	term, out, stderr = newTestTerminal(screen.ColorAuto)
 	(&getView{terminal: term}).done(&result)
 	want = "\"data\" is there already and right: 4.0 MiB, BLAKE3 " + hexOf(sum9f) + "\n"
 	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
@@ -313,7 +314,7 @@ func TestFailedLines(t *testing.T) {
 			"malcolm: hint: nothing was written; --checksum HEX chooses one of these files: " + hexOf(sum9f) + " " + hexOf([32]byte{1}) + "\n"},
 	}
 	for _, test := range tests {
-		term, out, stderr := newTestTerminal(colorAuto)
+		term, out, stderr := newTestTerminal(screen.ColorAuto)
 		(&getView{terminal: term}).failed(test.result, test.err, "malcolm get -r h:1")
 		if got := stderr.String(); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)

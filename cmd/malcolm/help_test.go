@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/screen"
 )
 
 // commands returns what can be run, by the words that are typed.
@@ -80,7 +82,7 @@ func wantParsed(t *testing.T, example string) {
 	}
 	var out bytes.Buffer
 	sys := system{stdout: &out, stderr: &out, getenv: func(string) string { return "" }}
-	if cmd, _ := parse(words, sys, newTerminal(sys, colorNever)); cmd == nil {
+	if cmd, _ := parse(words, sys, newTerminal(sys, screen.ColorNever)); cmd == nil {
 		t.Errorf("the parser does not take %q: %s", example, &out)
 	}
 }

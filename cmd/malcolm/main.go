@@ -6,16 +6,18 @@ import (
 	"context"
 	"io"
 	"os"
+
+	"malcolm/cmd/malcolm/screen"
 )
 
 func main() { start(os.Stdout, os.Stderr) }
 
 // start is main with outputs that tests may listen to.
 func start(stdout, stderr io.Writer) {
-	var will lastWill
-	defer will.do() // when something panics
+	var will screen.LastWill
+	defer will.Do() // when something panics
 	ctx, stop := withSignals(context.Background(), func(code int) {
-		will.do()
+		will.Do()
 		os.Exit(code)
 	})
 	code := run(ctx, os.Args[1:], system{

@@ -30,7 +30,7 @@ func (t *terminal) use(f OutputFlags) {
 		t.least = slog.LevelDebug
 	}
 	if f.LogFormat == "json" {
-		t.palette.on = false
+		t.On = false
 		t.log = slog.New(slog.NewJSONHandler(lineWriter{t}, &slog.HandlerOptions{Level: t.least, ReplaceAttr: nameHints}))
 	}
 	if f.JSON {

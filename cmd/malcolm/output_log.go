@@ -37,11 +37,11 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	var prefix string
 	switch r.Level {
 	case slog.LevelWarn:
-		prefix = h.t.yellow("malcolm: warning: ")
+		prefix = h.t.Yellow("malcolm: warning: ")
 	case slog.LevelError:
-		prefix = h.t.red("malcolm: error: ")
+		prefix = h.t.Red("malcolm: error: ")
 	case levelHint, levelWarnHint:
-		prefix = h.t.dim("malcolm: hint: ")
+		prefix = h.t.Dim("malcolm: hint: ")
 	}
 	_, err := fmt.Fprintln(lineWriter(h), prefix+r.Message)
 	return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/screen"
 )
 
 // system is what a run has of the world around it.
@@ -17,7 +19,7 @@ type system struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	will           *lastWill // nil: nobody asks for it
+	will           *screen.LastWill // nil: nobody asks for it
 }
 
 // A command runs one of the subcommands. args are the words behind the
@@ -25,7 +27,7 @@ type system struct {
 type command interface {
 	run(ctx context.Context, args []string, t *terminal) error
 	// mode is how the terminal is to be used; the error is one of usage.
-	mode() (colorMode, error)
+	mode() (screen.ColorMode, error)
 }
 
 const description = `malcolm copies one file from several servers at once, over encrypted QUIC, and proves chunk by chunk that what arrived is what most of them hold.
@@ -58,7 +60,7 @@ func run(ctx context.Context, args []string, sys system) int {
 	quietQUIC()
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
-	t := newTerminal(sys, colorAuto)
+	t := newTerminal(sys, screen.ColorAuto)
 	t.abort = abort
 	t.use(askedFor(args, sys.getenv))
 	cmd, code := parse(args, sys, t)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"malcolm/cmd/malcolm/screen/emulator"
 )
 
 // openPair returns both sides of a new pseudo-terminal of a size.
@@ -141,7 +143,7 @@ func (w *watched) typed(keys string) {
 }
 
 // exits waits for the end, and returns what the terminal then looks like.
-func (w *watched) exits(code int) *emulator {
+func (w *watched) exits(code int) *emulator.Terminal {
 	w.t.Helper()
 	select {
 	case <-w.ended:
@@ -151,13 +153,13 @@ func (w *watched) exits(code int) *emulator {
 	if got := w.cmd.ProcessState.ExitCode(); got != code {
 		w.t.Errorf("exit code %d, want %d", got, code)
 	}
-	e := newEmulator(80, 24)
+	e := emulator.New(80, 24)
 	e.Write([]byte(w.text()))
-	if e.hidden || len(e.unknown) > 0 {
-		w.t.Errorf("cursor hidden: %v; unknown sequences: %q", e.hidden, e.unknown)
+	if e.Hidden || len(e.Unknown) > 0 {
+		w.t.Errorf("cursor hidden: %v; unknown sequences: %q", e.Hidden, e.Unknown)
 	}
-	if n := len(e.tabs); n > 0 && e.tabs[n-1] != "0" {
-		w.t.Errorf("the tab was told %q, want it cleared at last", e.tabs)
+	if n := len(e.Tabs); n > 0 && e.Tabs[n-1] != "0" {
+		w.t.Errorf("the tab was told %q, want it cleared at last", e.Tabs)
 	}
 	return e
 }
@@ -222,10 +224,10 @@ func TestInterruptRestoresTheTerminal(t *testing.T) {
 	get.await(`9;4;1;[1-9](?s:.*)serving`)
 	get.typed("\x03")
 	e := get.exits(130)
-	if len(e.tabs) < 2 {
-		t.Errorf("the tab was told %q, want a percentage and the end", e.tabs)
+	if len(e.Tabs) < 2 {
+		t.Errorf("the tab was told %q, want a percentage and the end", e.Tabs)
 	}
-	screen := e.text()
+	screen := e.Text()
 	for _, want := range []string{"server", "127.0.0.1:" + port + "  serving", "\ninterrupted\nkept data.bin.part", "a cell is 1 chunk"} {
 		if !strings.Contains(screen, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, screen)
@@ -242,11 +244,11 @@ func TestDoneOnATerminal(t *testing.T) {
 	port := serveOnPipe(t, 4<<20)
 	get := onTerminal(t, t.TempDir(), []string{"NO_COLOR=1"}, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
 	e := get.exits(exitDone)
-	if len(e.tabs) > 0 {
-		t.Errorf("the tab was told %q", e.tabs)
+	if len(e.Tabs) > 0 {
+		t.Errorf("the tab was told %q", e.Tabs)
 	}
-	if want := "100.0 %"; !strings.Contains(e.text(), want) || !strings.Contains(e.text(), "\ndata.bin") {
-		t.Errorf("the screen lacks %q or the path:\n%s", want, e.text())
+	if want := "100.0 %"; !strings.Contains(e.Text(), want) || !strings.Contains(e.Text(), "\ndata.bin") {
+		t.Errorf("the screen lacks %q or the path:\n%s", want, e.Text())
 	}
 	if regexp.MustCompile(`\x1b\[[0-9;]*m`).MatchString(get.text()) {
 		t.Errorf("with NO_COLOR there is colour: %q", get.text())
@@ -263,7 +265,7 @@ func TestServeOnATerminal(t *testing.T) {
 	serve := onTerminal(t, home, nil, "serve", "-f", file, "-n", "3", "--bind", "127.0.0.1")
 	serve.await("packets lost(?s:.*)listening")
 	serve.typed("\x03")
-	screen := serve.exits(exitDone).text()
+	screen := serve.exits(exitDone).Text()
 	if strings.Count(screen, "packets lost") != 1 || strings.Count(screen, "  stopped") != 3 {
 		t.Errorf("the screen is\n%s\nwant one table of three servers that are stopped", screen)
 	}

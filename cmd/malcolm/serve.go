@@ -300,7 +300,7 @@ func (v *serveView) ended(error) {}
 
 // greet says what is offered and how to get it.
 func (v *serveView) greet(e transfer.Ready) {
-	v.say("%s: %s, BLAKE3 %s", v.bold(shellQuote(e.Name)), formatBytes(e.Size), hexOf(e.Checksum))
+	v.say("%s: %s, BLAKE3 %s", v.Bold(shellQuote(e.Name)), formatBytes(e.Size), hexOf(e.Checksum))
 	if v.ready {
 		v.say("the file has changed: this version is offered from now on")
 		return
@@ -310,9 +310,9 @@ func (v *serveView) greet(e transfer.Ready) {
 		v.warn("the name is over 230 bytes or not UTF-8 and is not offered: clients must choose one with --name")
 	}
 	v.say("server ID %s", e.ID)
-	v.say("to copy it: %s", v.green(v.pasteable(e.Addrs)))
+	v.say("to copy it: %s", v.Green(v.pasteable(e.Addrs)))
 	if ticket := ticketOf(e, v.host.host); ticket != "" {
-		v.say("or, with nothing left to trust: %s", v.green("malcolm get "+v.tokenFlag()+shellQuote(ticket)))
+		v.say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+shellQuote(ticket)))
 	}
 	if !v.host.reachable {
 		v.say("that works only on this machine; --advertise HOST names another address")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transfer/schedule"
 )
@@ -26,26 +27,26 @@ type serveFrame struct {
 }
 
 // tableColumns are those of the virtual servers.
-var tableColumns = []column{
-	{title: "UDP port"},
-	{title: "state", least: len("listening"), drop: 3},
-	{title: "clients", right: true, drop: 4},
-	{title: "ranges", right: true, drop: 5},
-	{title: "rate", right: true, least: len("999.9 MiB/s"), drop: 1},
-	{title: "sent", right: true, least: len("999.9 MiB"), drop: 2},
-	{title: "packets lost", right: true, drop: 6},
+var tableColumns = []screen.Column{
+	{Title: "UDP port"},
+	{Title: "state", Least: len("listening"), Drop: 3},
+	{Title: "clients", Right: true, Drop: 4},
+	{Title: "ranges", Right: true, Drop: 5},
+	{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 1},
+	{Title: "sent", Right: true, Least: len("999.9 MiB"), Drop: 2},
+	{Title: "packets lost", Right: true, Drop: 6},
 }
 
 // clientColumns are those of the clients beneath. The bar comes last, as wide as
 // there is room.
-var clientColumns = []column{
-	{title: "client"},
-	{title: "connections", right: true, drop: 5},
-	{title: "ranges", right: true, drop: 4},
-	{title: "rate", right: true, least: len("999.9 MiB/s"), drop: 2},
-	{title: "sent", right: true, least: len("999.9 MiB"), drop: 1},
-	{title: "of the file", right: true, drop: 3},
-	{title: "", drop: 6},
+var clientColumns = []screen.Column{
+	{Title: "client"},
+	{Title: "connections", Right: true, Drop: 5},
+	{Title: "ranges", Right: true, Drop: 4},
+	{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 2},
+	{Title: "sent", Right: true, Least: len("999.9 MiB"), Drop: 1},
+	{Title: "of the file", Right: true, Drop: 3},
+	{Title: "", Drop: 6},
 }
 
 // serveLines draws the table: the virtual servers, their total, the clients.
@@ -69,10 +70,10 @@ func (l look) serveLines(f serveFrame, width, height int) []string {
 	if rows < 1 {
 		return append(lines, l.serveTotal(f, width))
 	}
-	lines = append(lines, tableLines(l.palette, width, tableColumns, l.virtualRows(f, rows))...)
+	lines = append(lines, screen.Table(l.Palette, width, tableColumns, l.virtualRows(f, rows))...)
 	if clients > 0 {
 		lines = append(lines, "")
-		lines = append(lines, tableLines(l.palette, width, clientColumns, l.clientRows(f, clients, width))...)
+		lines = append(lines, screen.Table(l.Palette, width, clientColumns, l.clientRows(f, clients, width))...)
 	}
 	return lines
 }
@@ -94,11 +95,11 @@ func (l look) serveTotal(f serveFrame, width int) string {
 	for i, v := range f.s.Servers {
 		clients, sent, rate = clients+v.Clients, sent+v.Sent, rate+f.rates[i]
 	}
-	return cutEnd(fmt.Sprintf("%s  %s sent  %s", plural(clients, "client", "clients"), formatBytes(sent), formatRate(rate)), width)
+	return screen.CutEnd(fmt.Sprintf("%s  %s sent  %s", plural(clients, "client", "clients"), formatBytes(sent), formatRate(rate)), width)
 }
 
 // virtualRows has at most most rows, and the total.
-func (l look) virtualRows(f serveFrame, most int) (rows [][]cell) {
+func (l look) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 	shown := len(f.s.Servers)
 	if shown > most {
 		shown = most - 1
@@ -114,18 +115,18 @@ func (l look) virtualRows(f serveFrame, most int) (rows [][]cell) {
 			rate += f.rates[i]
 		}
 		if i < shown {
-			rows = append(rows, l.virtualRow(portOf(v.Addr), stateOf(l.palette, v.State), v, f.rates[i]))
+			rows = append(rows, l.virtualRow(portOf(v.Addr), stateOf(l.Palette, v.State), v, f.rates[i]))
 			continue
 		}
 		add(&rest, v)
 		restRate += f.rates[i]
 	}
 	if hidden := len(f.s.Servers) - shown; hidden > 0 && most > 0 {
-		rows = append(rows, l.virtualRow(fmt.Sprintf("and %d more", hidden), cell{}, rest, restRate))
+		rows = append(rows, l.virtualRow(fmt.Sprintf("and %d more", hidden), screen.Cell{}, rest, restRate))
 	}
-	total := l.virtualRow("total", cell{}, sum, rate)
+	total := l.virtualRow("total", screen.Cell{}, sum, rate)
 	for i := range total {
-		total[i].paint = l.bold
+		total[i].Paint = l.Bold
 	}
 	return append(rows, total)
 }
@@ -137,28 +138,28 @@ func add(sum *transfer.VirtualStatus, v transfer.VirtualStatus) {
 	sum.Lost += v.Lost
 }
 
-func (l look) virtualRow(name string, state cell, v transfer.VirtualStatus, rate float64) []cell {
+func (l look) virtualRow(name string, state screen.Cell, v transfer.VirtualStatus, rate float64) []screen.Cell {
 	if v.State == transfer.StateStopped {
 		rate = 0
 	}
-	return []cell{
-		{text: name}, state, {text: comma(int64(v.Clients))}, {text: comma(int64(v.Ranges))},
-		{text: formatRate(rate)}, {text: formatBytes(v.Sent)}, {text: comma(v.Lost)},
+	return []screen.Cell{
+		{Text: name}, state, {Text: comma(int64(v.Clients))}, {Text: comma(int64(v.Ranges))},
+		{Text: formatRate(rate)}, {Text: formatBytes(v.Sent)}, {Text: comma(v.Lost)},
 	}
 }
 
-func stateOf(p palette, s transfer.State) cell {
+func stateOf(p screen.Palette, s transfer.State) screen.Cell {
 	switch s {
 	case transfer.StateServing:
-		return cell{s.String(), p.green}
+		return screen.Cell{Text: s.String(), Paint: p.Green}
 	case transfer.StateIndexing:
-		return cell{"hashing", p.yellow}
+		return screen.Cell{Text: "hashing", Paint: p.Yellow}
 	}
-	return cell{s.String(), p.dim}
+	return screen.Cell{Text: s.String(), Paint: p.Dim}
 }
 
 // clientRows has at most most rows.
-func (l look) clientRows(f serveFrame, most, width int) (rows [][]cell) {
+func (l look) clientRows(f serveFrame, most, width int) (rows [][]screen.Cell) {
 	shown, hidden := f.s.Clients, f.s.MoreClients
 	if hidden > 0 || len(shown) > most {
 		kept := max(most-1, 0)
@@ -169,15 +170,15 @@ func (l look) clientRows(f serveFrame, most, width int) (rows [][]cell) {
 	for _, c := range shown {
 		part := min(c.Sent, f.size)
 		text := strings.Repeat(".", bar) // for its width
-		rows = append(rows, []cell{
-			{text: c.Addr.Unmap().String()}, {text: comma(int64(c.Conns))}, {text: comma(int64(c.Ranges))},
-			{text: formatRate(f.clients[c.Addr])}, {text: formatBytes(c.Sent)}, {text: formatPercent(part, max(f.size, 1))},
-			{text, func(string) string { return l.barOf(bar, part, 0, f.size) }},
+		rows = append(rows, []screen.Cell{
+			{Text: c.Addr.Unmap().String()}, {Text: comma(int64(c.Conns))}, {Text: comma(int64(c.Ranges))},
+			{Text: formatRate(f.clients[c.Addr])}, {Text: formatBytes(c.Sent)}, {Text: formatPercent(part, max(f.size, 1))},
+			{Text: text, Paint: func(string) string { return l.Bar(bar, part, 0, f.size) }},
 		})
 	}
 	if hidden > 0 {
-		row := make([]cell, len(clientColumns))
-		row[0].text = fmt.Sprintf("and %s more", comma(int64(hidden)))
+		row := make([]screen.Cell, len(clientColumns))
+		row[0].Text = fmt.Sprintf("and %s more", comma(int64(hidden)))
 		rows = append(rows, row)
 	}
 	return rows
@@ -185,8 +186,8 @@ func (l look) clientRows(f serveFrame, most, width int) (rows [][]cell) {
 
 // A serveTable draws what Serve does.
 type serveTable struct {
-	t      *terminal
-	screen *screen
+	t    *terminal
+	stop func() // ends the drawing; nil: it has not begun
 
 	mu      sync.Mutex // between the run and the screen
 	f       serveFrame
@@ -210,7 +211,7 @@ func (s *serveTable) event(e transfer.ServeEvent) {
 	defer s.mu.Unlock()
 	switch e := e.(type) {
 	case transfer.Listening:
-		s.screen = s.t.newScreen(s.frame)
+		s.stop = s.t.draw(s.frame)
 	case transfer.Ready:
 		s.f.size = e.Size
 	case transfer.Status:
@@ -263,15 +264,15 @@ func (s *serveTable) measureClients(clients []transfer.ClientStatus, now time.Ti
 	}
 }
 
-func (s *serveTable) frame(width, height int) frame {
+func (s *serveTable) frame(width, height int) screen.Frame {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.has {
-		return frame{}
+		return screen.Frame{}
 	}
-	f := frame{lines: s.t.look().serveLines(s.f, width, height)}
+	f := screen.Frame{Lines: s.t.look.serveLines(s.f, width, height)}
 	if s.f.hashing {
-		f.tab = tabOf(s.f.s.Indexing.Done, s.f.s.Indexing.Total)
+		f.Tab = screen.TabOf(s.f.s.Indexing.Done, s.f.s.Indexing.Total)
 	}
 	return f
 }
@@ -279,9 +280,9 @@ func (s *serveTable) frame(width, height int) frame {
 // ended leaves the last table.
 func (s *serveTable) ended(error) {
 	s.mu.Lock()
-	began := s.screen != nil
+	began := s.stop != nil
 	s.mu.Unlock()
 	if began {
-		s.screen.close()
+		s.stop()
 	}
 }

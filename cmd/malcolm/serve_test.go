@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -87,7 +88,7 @@ func TestServePorts(t *testing.T) {
 		{"more than 1,024", nil, flags.PortWords{"1-1024", "2000"}, nil, 0, "more than 1,024 ports"},
 	}
 	for _, test := range tests {
-		term, _, stderr := newTestTerminal(colorAuto)
+		term, _, stderr := newTestTerminal(screen.ColorAuto)
 		got, err := (&serveCmd{Number: test.number, Ports: test.words}).ports(term)
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
@@ -114,7 +115,7 @@ func TestBind(t *testing.T) {
 	port := uint16(taken.LocalAddr().(*net.UDPAddr).Port)
 	c := &serveCmd{Bind: netip.MustParseAddr("127.0.0.1")}
 
-	term, _, stderr := newTestTerminal(colorAuto)
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	conns, err := c.bind(term, []uint16{port, 0})
 	if err != nil || len(conns) != 1 {
 		t.Fatalf("got %d sockets and %v, want one", len(conns), err)
@@ -177,7 +178,7 @@ func TestAdvertisedHost(t *testing.T) {
 func newTestServeView(t *testing.T) (v *serveView, said func() string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	term, out, stderr := newTestTerminal(colorAuto)
+	term, out, stderr := newTestTerminal(screen.ColorAuto)
 	t.Cleanup(func() {
 		if out.Len() > 0 {
 			t.Errorf("stdout %q, want nothing", out)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"malcolm/cmd/malcolm/screen/emulator"
 )
 
 // A session on a terminal, for the README: `just session` writes it.
@@ -46,8 +48,8 @@ func TestSession(t *testing.T) {
 		return
 	}
 	for _, c := range serverColumns {
-		if !strings.Contains(session, c.title) {
-			t.Errorf("the README's session lacks the column %q: run just session", c.title)
+		if !strings.Contains(session, c.Title) {
+			t.Errorf("the README's session lacks the column %q: run just session", c.Title)
 		}
 	}
 	for _, want := range []string{"a cell is", "\nmalcolm: warning: lost ", "100.0 %", "\ncopy/data.bin\n"} {
@@ -117,7 +119,7 @@ func sessionServer(t *testing.T, file string, args ...string) *exec.Cmd {
 
 // sessionScreen is what a terminal shows that wraps no line.
 func sessionScreen(text string) string {
-	e := newEmulator(1000, 100)
+	e := emulator.New(1000, 100)
 	e.Write([]byte(text))
-	return e.text() + "\n"
+	return e.Text() + "\n"
 }

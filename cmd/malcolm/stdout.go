@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
@@ -24,7 +25,7 @@ func (*terminalOutputError) Error() string { return "-o - would write the file t
 // checkStdout refuses what makes no sense when the file goes to stdout.
 func (c *getCmd) checkStdout(t *terminal) error {
 	file, _ := t.out.(*os.File)
-	shown := isTerminal(file)
+	shown := screen.IsTerminal(file)
 	for _, f := range []struct {
 		set             bool
 		flag, name, why string

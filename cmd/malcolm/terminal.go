@@ -12,7 +12,7 @@ package main
 //
 // Every interval there is one line for each server whose numbers changed and
 // one for the total; nothing while nothing changes. On a terminal that can be
-// drawn on, a frame takes the place of these lines (see [screen]): all other
+// drawn on, a frame takes the place of these lines (see [screen.Screen]): all other
 // lines scroll above it, and the last frame stays.
 
 import (
@@ -23,12 +23,13 @@ import (
 	"os"
 	"sync"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transport"
 )
 
 // A terminal writes lines for people. Any goroutine may call its methods.
 type terminal struct {
-	palette
+	look  // of stderr
 	flags OutputFlags
 	log   *slog.Logger // what stderr gets
 	least slog.Level   // of what is written at all
@@ -38,25 +39,24 @@ type terminal struct {
 	receipt *receipt        // nil: none is asked for, or it could not be written
 	qlog    *transport.QLog // nil: none is asked for
 	screen  *os.File        // stderr, when it is a terminal that can be drawn on; else nil
-	shows   look            // but for its palette
-	will    *lastWill
+	will    *screen.LastWill
 	in      io.Reader
 
 	mu       sync.Mutex
 	out, err io.Writer // out is nil with --json
 }
 
-func newTerminal(sys system, mode colorMode) *terminal {
+func newTerminal(sys system, mode screen.ColorMode) *terminal {
 	file, _ := sys.stderr.(*os.File)
 	t := &terminal{
-		palette: palette{on: mode.enabled(file, sys.getenv)},
-		in:      sys.stdin,
-		out:     sys.stdout,
-		err:     sys.stderr,
-		shows:   lookOf(sys.getenv),
-		will:    sys.will,
+		look: look{screen.LookOf(sys.getenv)},
+		in:   sys.stdin,
+		out:  sys.stdout,
+		err:  sys.stderr,
+		will: sys.will,
 	}
-	if isDrawable(file, sys.getenv) {
+	t.On = mode.Enabled(file, sys.getenv)
+	if screen.CanDraw(file, sys.getenv) {
 		t.screen = file
 	}
 	t.log = slog.New(lineHandler{t})

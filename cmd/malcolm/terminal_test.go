@@ -8,18 +8,19 @@ import (
 	"sync"
 	"testing"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
 // newTestTerminal returns a terminal and what is written to it.
-func newTestTerminal(mode colorMode) (t *terminal, out, err *bytes.Buffer) {
+func newTestTerminal(mode screen.ColorMode) (t *terminal, out, err *bytes.Buffer) {
 	out, err = new(bytes.Buffer), new(bytes.Buffer)
 	t = newTerminal(system{stdout: out, stderr: err, getenv: func(string) string { return "" }}, mode)
 	return t, out, err
 }
 
 func TestTerminalPrefixes(t *testing.T) {
-	term, out, stderr := newTestTerminal(colorAuto)
+	term, out, stderr := newTestTerminal(screen.ColorAuto)
 	term.result("copy/data")
 	term.say("%d chunks", 3)
 	term.warn("lost %s", "a")
@@ -37,7 +38,7 @@ func TestTerminalPrefixes(t *testing.T) {
 // TestTerminalColors: only the prefix of an error is coloured, so that what is
 // copied from it is plain.
 func TestTerminalColors(t *testing.T) {
-	term, _, stderr := newTestTerminal(colorAlways)
+	term, _, stderr := newTestTerminal(screen.ColorAlways)
 	term.fail(errors.New("no space"))
 	if got, want := stderr.String(), "\x1b[31mmalcolm: error: \x1b[39mno space\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -59,7 +60,7 @@ func TestFinish(t *testing.T) {
 		{fmt.Errorf("get: %w", &reportedError{err: errors.New("odd")}), exitUnexpected, ""},
 	}
 	for _, test := range tests {
-		term, out, stderr := newTestTerminal(colorAuto)
+		term, out, stderr := newTestTerminal(screen.ColorAuto)
 		if got := term.finish(test.err); got != test.code {
 			t.Errorf("%v: exit code %d, want %d", test.err, got, test.code)
 		}
@@ -74,7 +75,7 @@ func TestFinish(t *testing.T) {
 
 // TestTerminalLinesStayWhole: goroutines do not mix their lines.
 func TestTerminalLinesStayWhole(t *testing.T) {
-	term, _, stderr := newTestTerminal(colorAuto)
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -9,55 +9,55 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// A column is one of a table. Its numbers say how it gives way on a narrow
+// A Column is one of a table. Its numbers say how it gives way on a narrow
 // terminal.
-type column struct {
-	title string
-	right bool // its cells are set to the right
-	least int  // columns that it is wide at least, so that changing numbers do not move it
-	drop  int  // the higher, the sooner it is left out; 0: never
+type Column struct {
+	Title string
+	Right bool // its cells are set to the right
+	Least int  // columns that it is wide at least, so that changing numbers do not move it
+	Drop  int  // the higher, the sooner it is left out; 0: never
 }
 
-// A cell is text, and how to colour it; nil: not at all.
-type cell struct {
-	text  string
-	paint func(string) string
+// A Cell is text, and how to colour it; nil: not at all.
+type Cell struct {
+	Text  string
+	Paint func(string) string
 }
 
-// columnGap is the space between two columns.
-const columnGap = 2
+// ColumnGap is the space between two columns.
+const ColumnGap = 2
 
-// tableLines sets rows below the titles, in at most width columns of the
+// Table sets rows below the titles, in at most width columns of the
 // terminal. What does not fit is left out, column by column.
-func tableLines(p palette, width int, columns []column, rows [][]cell) []string {
+func Table(p Palette, width int, columns []Column, rows [][]Cell) []string {
 	widths := make([]int, len(columns))
 	shown := make([]bool, len(columns))
 	for i, c := range columns {
-		widths[i], shown[i] = max(c.least, columnsOf(c.title)), true
+		widths[i], shown[i] = max(c.Least, Columns(c.Title)), true
 		for _, r := range rows {
-			widths[i] = max(widths[i], columnsOf(r[i].text))
+			widths[i] = max(widths[i], Columns(r[i].Text))
 		}
 	}
 	fitColumns(width, columns, widths, shown)
-	titles := make([]cell, len(columns))
+	titles := make([]Cell, len(columns))
 	for i, c := range columns {
-		titles[i] = cell{c.title, p.dim}
+		titles[i] = Cell{c.Title, p.Dim}
 	}
 	lines := make([]string, 0, len(rows)+1)
-	for _, r := range append([][]cell{titles}, rows...) {
+	for _, r := range append([][]Cell{titles}, rows...) {
 		lines = append(lines, tableLine(columns, widths, shown, r))
 	}
 	return lines
 }
 
 // fitColumns leaves out columns until the rest fits, and then cuts the first.
-func fitColumns(width int, columns []column, widths []int, shown []bool) {
+func fitColumns(width int, columns []Column, widths []int, shown []bool) {
 	for {
-		all, first := -columnGap, -1
+		all, first := -ColumnGap, -1
 		for i, w := range widths {
 			if shown[i] {
-				all += w + columnGap
-				if columns[i].drop > 0 && (first < 0 || columns[i].drop > columns[first].drop) {
+				all += w + ColumnGap
+				if columns[i].Drop > 0 && (first < 0 || columns[i].Drop > columns[first].Drop) {
 					first = i
 				}
 			}
@@ -73,32 +73,32 @@ func fitColumns(width int, columns []column, widths []int, shown []bool) {
 	}
 }
 
-func tableLine(columns []column, widths []int, shown []bool, cells []cell) string {
+func tableLine(columns []Column, widths []int, shown []bool, cells []Cell) string {
 	var b strings.Builder
 	space := 0
 	for i, c := range cells {
 		if !shown[i] {
 			continue
 		}
-		text := cutMiddle(c.text, widths[i])
-		rest := widths[i] - columnsOf(text)
-		if columns[i].right {
+		text := cutMiddle(c.Text, widths[i])
+		rest := widths[i] - Columns(text)
+		if columns[i].Right {
 			space, rest = space+rest, 0
 		}
 		if text != "" {
 			b.WriteString(strings.Repeat(" ", space))
 			space = 0
-			if c.paint != nil {
-				text = c.paint(text)
+			if c.Paint != nil {
+				text = c.Paint(text)
 			}
 			b.WriteString(text)
 		} else {
 			rest = widths[i]
-			if columns[i].right {
+			if columns[i].Right {
 				rest = 0
 			}
 		}
-		space += rest + columnGap
+		space += rest + ColumnGap
 	}
 	return b.String()
 }
@@ -106,42 +106,42 @@ func tableLine(columns []column, widths []int, shown []bool, cells []cell) strin
 // cutMiddle shortens text to so many columns; both ends stay, since the port is
 // at the end of an address.
 func cutMiddle(text string, width int) string {
-	if columnsOf(text) <= width {
+	if Columns(text) <= width {
 		return text
 	}
 	tail := (width - 1) * 2 / 3
 	end := len(text)
 	for columns := 0; end > 0; {
 		r, n := utf8.DecodeLastRuneInString(text[:end])
-		if columns += columnsOf(string(r)); columns > tail {
+		if columns += Columns(string(r)); columns > tail {
 			break
 		}
 		end -= n
 	}
-	return cutEnd(text, width-1-columnsOf(text[end:])) + "…" + text[end:]
+	return CutEnd(text, width-1-Columns(text[end:])) + "…" + text[end:]
 }
 
-// cutEnd returns the beginning of text that fits into so many columns.
-func cutEnd(text string, width int) string {
+// CutEnd returns the beginning of text that fits into so many columns.
+func CutEnd(text string, width int) string {
 	for i, r := range text {
-		if width -= columnsOf(string(r)); width < 0 {
+		if width -= Columns(string(r)); width < 0 {
 			return text[:i]
 		}
 	}
 	return text
 }
 
-// barOf draws a bar of so many columns; kept is the part of done that was there
+// Bar draws a bar of so many columns; kept is the part of done that was there
 // before, and is drawn differently.
-func (l look) barOf(width int, done, kept, total int64) string {
+func (l Look) Bar(width int, done, kept, total int64) string {
 	if width <= 0 {
 		return ""
 	}
 	style := mpb.BarStyle().Lbound("").Rbound("").Filler("#").Tip("#").Refiller("+").Padding("-")
-	if l.unicode {
+	if l.Unicode {
 		style = mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Refiller("▓").Padding("░")
 	}
-	style = style.FillerMeta(l.green).TipMeta(l.green).RefillerMeta(l.green).PaddingMeta(l.dim)
+	style = style.FillerMeta(l.Green).TipMeta(l.Green).RefillerMeta(l.Green).PaddingMeta(l.Dim)
 	var b bytes.Buffer
 	total = max(total, 1)
 	done = min(max(done, 0), total)

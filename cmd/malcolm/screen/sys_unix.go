@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package screen
 
 import (
 	"os"
@@ -10,9 +10,9 @@ import (
 
 const unicodeByDefault = false
 
-// canDraw reports whether a terminal understands the sequences that frames are
+// knowsSequences reports whether a terminal understands the sequences that frames are
 // drawn with: one of which nothing is known does not.
-func canDraw(_ *os.File, getenv func(string) string) bool { return getenv("TERM") != "" }
+func knowsSequences(_ *os.File, getenv func(string) string) bool { return getenv("TERM") != "" }
 
 // onResume calls f whenever the process goes on that was stopped by ^Z, until
 // stop is called.

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bytes"
@@ -25,15 +25,15 @@ type frameWriter struct {
 	size   func() (width, height int)
 	front  func() bool // whether the terminal is ours to draw on
 	tabs   bool        // it shows progress in its tab
-	render func(width, height int) frame
+	render func(width, height int) Frame
 
 	mu    sync.Mutex
 	dead  bool
 	above bytes.Buffer // what was said
-	now   frame        // to be drawn
+	now   Frame        // to be drawn
 	width int          // of the terminal, when now was made
 	drawn []string     // the lines on the terminal; nil: none
-	tab   tabProgress  // what the tab shows
+	tab   Tab          // what the tab shows
 	told  time.Time    // when that was told last
 }
 
@@ -79,13 +79,13 @@ func (w *frameWriter) Flush(int) error {
 		return nil
 	}
 	var text []byte
-	if w.above.Len() > 0 || !slices.Equal(w.now.lines, w.drawn) {
-		text = drawing(rowsOf(w.drawn, w.width), w.above.Bytes(), w.now.lines)
+	if w.above.Len() > 0 || !slices.Equal(w.now.Lines, w.drawn) {
+		text = drawing(rowsOf(w.drawn, w.width), w.above.Bytes(), w.now.Lines)
 		w.above.Reset()
-		w.drawn = w.now.lines
+		w.drawn = w.now.Lines
 	}
-	if w.tabs && (w.now.tab != w.tab || w.tab.state != tabNone && time.Since(w.told) > tabTime) {
-		w.tab, w.told = w.now.tab, time.Now()
+	if w.tabs && (w.now.Tab != w.tab || w.tab.State != TabNone && time.Since(w.told) > tabTime) {
+		w.tab, w.told = w.now.Tab, time.Now()
 		text = append(text, w.tab.sequence()...)
 	}
 	if len(text) > 0 {
@@ -121,8 +121,8 @@ func (w *frameWriter) die() {
 	}
 	w.dead = true
 	text := w.above.Bytes()
-	if w.tab.state != tabNone {
-		text = append(text, tabProgress{}.sequence()...)
+	if w.tab.State != TabNone {
+		text = append(text, Tab{}.sequence()...)
 	}
 	if len(text) > 0 {
 		w.out.Write(text)
@@ -153,14 +153,14 @@ func drawing(rows int, above []byte, lines []string) []byte {
 func rowsOf(lines []string, width int) (rows int) {
 	width = max(width, 1)
 	for _, line := range lines {
-		rows += max(1, (columnsOf(line)+width-1)/width)
+		rows += max(1, (Columns(line)+width-1)/width)
 	}
 	return rows
 }
 
-// columnsOf is how many columns text fills, without its colours. Wide characters
+// Columns is how many columns text fills, without its colours. Wide characters
 // begin with the radicals of CJK; what is before them is narrow enough.
-func columnsOf(text string) (columns int) {
+func Columns(text string) (columns int) {
 	const firstWide = 0x2e80
 	for text != "" {
 		if rest, ok := strings.CutPrefix(text, "\x1b["); ok {

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -6,39 +6,39 @@ import (
 	"strings"
 )
 
-// A tabState is what a terminal's tab, or its place in the task bar, shows of
+// A TabState is what a terminal's tab, or its place in the task bar, shows of
 // how far a run is, with the numbers of ConEmu's "OSC 9 ; 4".
-type tabState int
+type TabState int
 
 // The states. An error is not among them: a run that fails ends, and clears.
 const (
-	tabNone          tabState = 0
-	tabPercent       tabState = 1
-	tabIndeterminate tabState = 3
-	tabPaused        tabState = 4
+	TabNone          TabState = 0
+	TabPercent       TabState = 1
+	TabIndeterminate TabState = 3
+	TabPaused        TabState = 4
 )
 
-// A tabProgress is a state, and the percentage that goes with it.
-type tabProgress struct {
-	state   tabState
-	percent int // 0 to 100
+// A Tab is a state, and the percentage that goes with it.
+type Tab struct {
+	State   TabState
+	Percent int // 0 to 100
 }
 
-// tabOf is the state of a run that has done so much of a total.
-func tabOf(done, total int64) tabProgress {
+// TabOf is the state of a run that has done so much of a total.
+func TabOf(done, total int64) Tab {
 	if total <= 0 {
-		return tabProgress{state: tabIndeterminate}
+		return Tab{State: TabIndeterminate}
 	}
-	return tabProgress{state: tabPercent, percent: int(float64(min(max(done, 0), total)) / float64(total) * 100)}
+	return Tab{State: TabPercent, Percent: int(float64(min(max(done, 0), total)) / float64(total) * 100)}
 }
 
 // sequence is what makes a terminal show it
 // (https://conemu.github.io/en/AnsiEscapeCodes.html#ConEmu_specific_OSC).
-func (p tabProgress) sequence() string {
-	if p.state == tabPercent || p.state == tabPaused {
-		return fmt.Sprintf("\x1b]9;4;%d;%d\x1b\\", p.state, p.percent)
+func (p Tab) sequence() string {
+	if p.State == TabPercent || p.State == TabPaused {
+		return fmt.Sprintf("\x1b]9;4;%d;%d\x1b\\", p.State, p.Percent)
 	}
-	return fmt.Sprintf("\x1b]9;4;%d\x1b\\", p.state)
+	return fmt.Sprintf("\x1b]9;4;%d\x1b\\", p.State)
 }
 
 // showsTab reports whether the terminal is one that is known to understand the

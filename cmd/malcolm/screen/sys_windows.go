@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"os"
@@ -9,9 +9,9 @@ const unicodeByDefault = true
 
 var setConsoleMode = syscall.NewLazyDLL("kernel32.dll").NewProc("SetConsoleMode")
 
-// canDraw makes a console understand the sequences that frames are drawn with;
+// knowsSequences makes a console understand the sequences that frames are drawn with;
 // those before Windows 10 cannot.
-func canDraw(file *os.File, _ func(string) string) bool {
+func knowsSequences(file *os.File, _ func(string) string) bool {
 	const virtualTerminalProcessing = 4
 	var mode uint32
 	console := syscall.Handle(file.Fd())

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"time"
+
+	"malcolm/cmd/malcolm/screen"
+)
+
+// eventTime is the least time between two status events when they are drawn:
+// the eye does not read faster.
+const eventTime = 200 * time.Millisecond
+
+// slowTime is how long hashing, checking or connecting takes before it gets a
+// bar.
+const slowTime = time.Second
+
+// A look draws what this program shows, with what a terminal can show.
+type look struct{ screen.Look }
+
+// pace returns the time between two status events: when they are drawn, no more
+// than [eventTime].
+func (t *terminal) pace(interval time.Duration) time.Duration {
+	if t.isInteractive() {
+		return min(interval, eventTime)
+	}
+	return interval
+}
+
+// draw begins to draw what render returns (see [screen.New]) below what is said;
+// stop ends it.
+func (t *terminal) draw(render func(width, height int) screen.Frame) (stop func()) {
+	s := screen.New(t.screen, t.Tab, t.will, render)
+	restore := t.divert(s)
+	return func() {
+		s.Close()
+		restore()
+	}
+}

@@ -1,0 +1,105 @@
+// Package emulator is a terminal for tests of what is drawn.
+package emulator
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Terminal is as much of a terminal as frames need: it wraps at its width,
+// keeps what scrolls out, and knows the sequences of drawing.
+type Terminal struct {
+	width, height int
+	rows          [][]rune
+	top           int // the first row that is not scrolled out
+	row, column   int
+	Hidden        bool     // the cursor
+	Tabs          []string // what OSC 9;4 said
+	Unknown       []string // sequences that it does not know
+}
+
+// New returns an empty terminal.
+func New(width, height int) *Terminal { return &Terminal{width: width, height: height} }
+
+// Write obeys what is written to the terminal.
+func (e *Terminal) Write(p []byte) (int, error) {
+	text := string(p)
+	for text != "" {
+		if text[0] == '\x1b' {
+			text = e.escape(text)
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(text)
+		text = text[n:]
+		switch r {
+		case '\r':
+			e.column = 0
+		case '\n':
+			e.row, e.column = e.row+1, 0
+		default:
+			if e.column == e.width {
+				e.row, e.column = e.row+1, 0
+			}
+			e.put(r)
+		}
+		for len(e.rows) <= e.row {
+			e.rows = append(e.rows, nil)
+		}
+		e.top = max(e.top, e.row-e.height+1)
+	}
+	return len(p), nil
+}
+
+func (e *Terminal) put(r rune) {
+	for len(e.rows) <= e.row {
+		e.rows = append(e.rows, nil)
+	}
+	for len(e.rows[e.row]) <= e.column {
+		e.rows[e.row] = append(e.rows[e.row], ' ')
+	}
+	e.rows[e.row][e.column] = r
+	e.column++
+}
+
+// escape obeys the sequence that text begins with, and returns the rest.
+func (e *Terminal) escape(text string) (rest string) {
+	if tab, ok := strings.CutPrefix(text, "\x1b]"); ok {
+		tab, rest, _ = strings.Cut(tab, "\x1b\\")
+		e.Tabs = append(e.Tabs, strings.TrimPrefix(tab, "9;4;"))
+		return rest
+	}
+	body, ok := strings.CutPrefix(text, "\x1b[")
+	end := strings.IndexFunc(body, func(r rune) bool { return r >= 0x40 && r <= 0x7e })
+	if !ok || end < 0 {
+		e.Unknown = append(e.Unknown, text)
+		return ""
+	}
+	switch parameters, final := body[:end], body[end]; {
+	case final == 'A':
+		n, _ := strconv.Atoi(parameters)
+		e.row = max(e.row-n, e.top)
+	case final == 'K' && parameters == "":
+		e.rows[e.row] = e.rows[e.row][:min(e.column, len(e.rows[e.row]))]
+	case final == 'J' && parameters == "":
+		if e.row < len(e.rows) {
+			e.rows[e.row] = e.rows[e.row][:min(e.column, len(e.rows[e.row]))]
+			e.rows = e.rows[:e.row+1]
+		}
+	case parameters == "?25" && (final == 'l' || final == 'h'):
+		e.Hidden = final == 'l'
+	case final == 'm':
+	default:
+		e.Unknown = append(e.Unknown, "\x1b["+body[:end+1])
+	}
+	return body[end+1:]
+}
+
+// Text is everything that can be seen, and what has scrolled out above it.
+func (e *Terminal) Text() string {
+	var lines []string
+	for _, r := range e.rows {
+		lines = append(lines, strings.TrimRight(string(r), " "))
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
