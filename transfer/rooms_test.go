@@ -22,7 +22,7 @@ type room struct{ ours, others []string }
 const quic = "github.com/quic-go/quic-go"
 
 var (
-	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/presence", "transfer/partfile"}
+	below = []string{"wire", "certs", "transport", "transfer", "transfer/manifest", "transfer/vote", "transfer/schedule", "transfer/presence", "transfer/admission", "transfer/partfile"}
 
 	rooms = map[string]room{
 		"wire":                        {others: []string{quic + "/quicvarint"}},
@@ -33,6 +33,7 @@ var (
 		"transfer/vote":               {},
 		"transfer/schedule":           {},
 		"transfer/presence":           {},
+		"transfer/admission":          {},
 		"transfer/partfile/crashfs":   {}, // for tests only: nobody may import it
 		"transfer/partfile":           {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
 		"cmd/malcolm":                 {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human", "cmd/malcolm/screen"}, below...), others: []string{"github.com/alecthomas/kong"}},

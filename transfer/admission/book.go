@@ -1,0 +1,233 @@
+package admission
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// A Book has a record of each connection and of each client. Any goroutine may call
+// its methods. Their times must come from one clock.
+type Book struct {
+	limits Limits
+
+	mu       sync.Mutex
+	conns    []*Conn // those that have a place
+	numbers  uint64  // given out so far
+	clients  map[netip.Addr]*client
+	networks map[netip.Addr]*network
+	departed []*client // without a connection, and still owing something; in the order of their leaving
+	unproved bucket    // handshakes begun without a proof
+	charged  int64     // the sum of the connections' charges, in bytes
+	sending  int       // clients with a reply under way
+	lane     int64     // the start of the piece that was passed last: see share.go
+}
+
+// A client is one address, as [Client] returns it. A run that the protocol tells apart
+// would have a record between a client and its connections: with a lane, and a count of
+// replies under way, of its own.
+type client struct {
+	key      netip.Addr
+	network  *network
+	places   int // of its connections
+	halfOpen int // of these, in the handshake
+	pace     bucket
+	vain     account
+	lane     lane
+	sending  int // connections with a reply under way
+	buffers  int64
+	ranges   int   // being sent
+	sent     int64 // bytes of the file
+	left     time.Time
+	departed bool // it is in Book.departed
+}
+
+// A network is one that [Network] returns.
+type network struct {
+	key    netip.Addr
+	places int // of its clients
+	known  int // clients with a record
+}
+
+// A Conn is the record of one connection, from its first packet to its end. Its fields
+// belong to its book.
+type Conn struct {
+	// Host is the address that the connection came from. It may have another one now.
+	Host netip.Addr
+
+	owner  any // the caller's: see [Book.Shake]
+	client *client
+	number uint64
+	at     int // in Book.conns; -1: it has no place any more
+	life   life
+	watch  stopwatch
+	still  meter // against stillBytes
+	worth  meter // against its charge
+	held   held
+	vain   int // requests that came to nothing, less those that did not
+	lane   int64
+}
+
+// New returns an empty book.
+func New(l Limits) *Book {
+	return &Book{limits: l.orDefaults(), clients: make(map[netip.Addr]*client), networks: make(map[netip.Addr]*network)}
+}
+
+// Len returns how many connections have a place.
+func (b *Book) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns)
+}
+
+// MustProve reports whether a client that has not shown that its address is its own
+// must do so first. If not, its handshake counts.
+func (b *Book) MustProve(host netip.Addr, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if cl := b.clients[Client(host)]; cl != nil && cl.halfOpen >= unprovedMost {
+		return true
+	}
+	return 2*len(b.conns) >= b.limits.Places || !b.unproved.take(now, b.limits.Handshakes, b.limits.Handshakes)
+}
+
+// Enter gives a place to a connection whose first packet came from host. proved says
+// that the client has shown that the address is its own. ok is false when there is no
+// place. When somebody had to go for it, gone is the owner of that connection, which
+// has lost its place already and must be closed.
+func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone any, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(now)
+	cl := b.clientOf(Client(host))
+	if !b.mayEnter(cl, proved, now) {
+		b.depart(cl, now)
+		return nil, nil, false
+	}
+	var out *Conn
+	if len(b.conns) >= b.limits.Places {
+		if out = b.leastWorthy(now); out == nil {
+			b.depart(cl, now)
+			return nil, nil, false
+		}
+		gone = out.owner
+	}
+	b.numbers++
+	c = &Conn{Host: host.Unmap(), client: cl, number: b.numbers, at: len(b.conns)}
+	c.watch.began = now
+	b.conns = append(b.conns, c)
+	cl.places++
+	cl.halfOpen++
+	cl.network.places++
+	if out != nil {
+		b.remove(out, now)
+	}
+	return c, gone, true
+}
+
+// mayEnter reports whether a client may begin one more handshake, and counts it.
+func (b *Book) mayEnter(cl *client, proved bool, now time.Time) bool {
+	if cl.halfOpen >= max(b.limits.Places/halfOpenPart, unprovedMost) {
+		return false
+	}
+	return !proved || cl.pace.take(now, b.limits.Handshakes, burst*b.limits.Handshakes)
+}
+
+// Leave takes a connection out of the book. Calls after the first do nothing.
+func (b *Book) Leave(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(c, now)
+}
+
+// remove takes the place of a connection. What it still does counts no more.
+func (b *Book) remove(c *Conn, now time.Time) {
+	if c.at < 0 {
+		return
+	}
+	last := b.conns[len(b.conns)-1]
+	b.conns[c.at], last.at = last, c.at
+	b.conns[len(b.conns)-1] = nil
+	b.conns = b.conns[:len(b.conns)-1]
+	c.at = -1
+
+	cl := c.client
+	if c.life.stage == HalfOpen {
+		cl.halfOpen--
+	}
+	if c.life.replies > 0 {
+		b.countSending(cl, -1)
+	}
+	cl.ranges -= c.life.ranges
+	cl.buffers -= c.held.buffers
+	b.charged -= c.held.charge()
+	cl.places--
+	cl.network.places--
+	b.depart(cl, now)
+}
+
+// clientOf returns the record of a client.
+func (b *Book) clientOf(key netip.Addr) *client {
+	if cl := b.clients[key]; cl != nil {
+		return cl
+	}
+	where := Network(key)
+	n := b.networks[where]
+	if n == nil {
+		n = &network{key: where}
+		b.networks[where] = n
+	}
+	n.known++
+	cl := &client{key: key, network: n}
+	b.clients[key] = cl
+	return cl
+}
+
+// departedMost bounds the clients without a connection that are remembered.
+const departedMost = 16384
+
+// depart remembers what a client without a connection owes, until that is forgiven.
+func (b *Book) depart(cl *client, now time.Time) {
+	if cl.places > 0 {
+		return
+	}
+	cl.sent, cl.left = 0, now
+	switch {
+	case cl.departed:
+	case cl.owes(now, b.limits):
+		cl.departed = true
+		b.departed = append(b.departed, cl)
+	default:
+		b.erase(cl)
+	}
+}
+
+// owes reports whether a client that comes back would not begin anew.
+func (cl *client) owes(now time.Time, l Limits) bool {
+	cl.pace.drain(now, float64(l.Handshakes))
+	cl.vain.forgive(now, l.Vain)
+	return cl.pace.level > 0 || cl.vain.requests > 0
+}
+
+// forget erases the clients that have left and owe nothing any more.
+func (b *Book) forget(now time.Time) {
+	for len(b.departed) > 0 {
+		cl := b.departed[0]
+		if len(b.departed) <= departedMost && now.Sub(cl.left) < forgiven && cl.places == 0 {
+			return
+		}
+		b.departed[0] = nil
+		b.departed = b.departed[1:]
+		cl.departed = false
+		if cl.places == 0 {
+			b.erase(cl)
+		}
+	}
+}
+
+func (b *Book) erase(cl *client) {
+	delete(b.clients, cl.key)
+	if cl.network.known--; cl.network.known == 0 {
+		delete(b.networks, cl.network.key)
+	}
+}

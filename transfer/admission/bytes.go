@@ -1,0 +1,159 @@
+package admission
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// held is what a connection may make the server hold.
+type held struct {
+	window   int64 // the largest congestion window, in bytes
+	total    int64 // bytes that it was sent: it can hold no more of them
+	buffers  int64 // bytes
+	requests int   // under way
+}
+
+// charge returns the bytes that a connection is charged.
+func (h *held) charge() int64 {
+	return max(0, min(h.window, h.total)+h.buffers+int64(h.requests)*requestSize-free)
+}
+
+// hold changes what a connection holds, and the sums.
+func (b *Book) hold(c *Conn, now time.Time, change func(h *held)) {
+	before := c.held
+	change(&c.held)
+	if c.at < 0 {
+		return
+	}
+	was, is := before.charge(), c.held.charge()
+	b.charged += is - was
+	c.client.buffers += c.held.buffers - before.buffers
+	if was == 0 && is > 0 {
+		c.worth = meter{at: c.watch.read(now)}
+	}
+}
+
+// Progress is what a connection was sent.
+type Progress struct {
+	Bytes  int64
+	File   bool  // they are of the file: a [Status] tells of them
+	Window int64 // the congestion window now, in bytes
+}
+
+// Moved says that the client has taken bytes.
+func (b *Book) Moved(c *Conn, p Progress, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	own := c.watch.read(now)
+	if p.File {
+		c.client.sent += p.Bytes
+	}
+	c.still.add(p.Bytes, stillBytes, own)
+	b.hold(c, now, func(h *held) {
+		h.total += p.Bytes
+		h.window = max(h.window, p.Window)
+		c.worth.add(p.Bytes, max(h.charge(), 1), own)
+		if c.worth.at == own && c.worth.moved == 0 {
+			// As much has been taken since as the window ever was: what was on its way
+			// then has arrived.
+			h.window = p.Window
+		}
+	})
+}
+
+// Wait says that a connection waits for the server: nobody goes for that.
+func (b *Book) Wait(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.watch.stop(now)
+}
+
+// Resume ends one Wait.
+func (b *Book) Resume(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.watch.run(now)
+}
+
+// The smallest and the largest buffer, in bytes. Everybody may have the smallest.
+const (
+	LeastBuffer = 4 << 10
+	MostBuffer  = 128 << 10
+)
+
+// Take returns the size of the buffer that a connection gets when it wants one of want
+// bytes: want, or LeastBuffer when bytes are short, or when the client has as many in
+// buffers as are left: so one client has half of them at most. Nobody waits.
+func (b *Book) Take(c *Conn, want int64, now time.Time) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := b.limits.Bytes - b.charged
+	if c.client.buffers+want > left {
+		want = LeastBuffer
+	}
+	b.hold(c, now, func(h *held) { h.buffers += want })
+	return want
+}
+
+// Give takes back a buffer.
+func (b *Book) Give(c *Conn, size int64, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold(c, now, func(h *held) { h.buffers -= size })
+}
+
+// longestPause bounds what [Book.Pause] returns.
+const longestPause = time.Second
+
+// Pause returns how long to wait before n bytes more are sent on a connection with a
+// congestion window and a round trip. While the budget is spent, who has more than its
+// share gets half of its window in a round trip.
+func (b *Book) Pause(c *Conn, n, window int64, rtt time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.charged <= b.limits.Bytes || c.held.charge() <= b.share(c) {
+		return 0
+	}
+	return min(time.Duration(float64(rtt)*2*float64(n)/float64(max(window, 1))), longestPause)
+}
+
+// share returns what a connection may hold in any case: its even part of a part of the
+// budget.
+func (b *Book) share(c *Conn) int64 {
+	return b.limits.Bytes / sharePart / int64(max(b.sending, 1)) / int64(max(c.client.sending, 1))
+}
+
+// Overdue returns the owners of the connections that must be closed because bytes have
+// run out. They have lost their places already.
+func (b *Book) Overdue(now time.Time) (gone []any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.charged <= b.limits.Bytes {
+		return nil
+	}
+	var late []*Conn
+	for _, c := range b.conns {
+		if c.life.stage != HalfOpen && c.held.charge() > 0 && c.watch.read(now)-c.worth.at >= chargeSpan {
+			late = append(late, c)
+		}
+	}
+	slices.SortFunc(late, func(a, b *Conn) int {
+		return cmp.Or(cmp.Compare(b.held.charge(), a.held.charge()), cmp.Compare(a.number, b.number))
+	})
+	for _, c := range late {
+		if b.charged <= b.limits.Bytes {
+			break
+		}
+		b.remove(c, now)
+		gone = append(gone, c.owner)
+	}
+	return gone
+}
+
+// Charged returns the sum of all charges, in bytes.
+func (b *Book) Charged() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.charged
+}

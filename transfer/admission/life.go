@@ -1,0 +1,169 @@
+package admission
+
+import "time"
+
+// A State is what a connection does.
+type State int
+
+// The states of a connection. Each has one deadline: see [Book.Deadline].
+const (
+	HalfOpen State = iota // its handshake is under way
+	Shaken                // no request of it was accepted yet
+	Idle                  // nothing is under way
+	Asking                // a request is being read, and no reply is under way
+	Sending               // a reply is under way
+)
+
+// A life is how far a connection is, and what is under way on it.
+type life struct {
+	stage   State     // HalfOpen, Shaken or, once a request was accepted, Idle
+	since   time.Time // the handshake's end, or that of the last reply
+	asking  int       // requests that are being read or were refused
+	replies int       // under way
+	ranges  int       // of these, ranges
+}
+
+func (l *life) state() State {
+	switch {
+	case l.stage != Idle:
+		return l.stage
+	case l.replies > 0:
+		return Sending
+	case l.asking > 0:
+		return Asking
+	}
+	return Idle
+}
+
+// Shake says that a connection's handshake is complete. owner is what [Book.Enter] and
+// [Book.Overdue] return when the connection has to go.
+func (b *Book) Shake(c *Conn, owner any, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.owner = owner
+	if c.at >= 0 {
+		c.client.halfOpen--
+	}
+	c.life.stage, c.life.since = Shaken, now
+}
+
+// Begin says that a request of a connection begins to be read.
+func (b *Book) Begin(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.life.asking++
+	b.hold(c, now, func(h *held) { h.requests++ })
+}
+
+// Accept says that a request is answered.
+func (b *Book) Accept(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.life.asking--
+	if c.life.stage == Shaken {
+		c.life.stage, c.life.since = Idle, now
+		c.still = meter{at: c.watch.read(now)}
+	}
+	b.setReplies(c, c.life.replies+1)
+}
+
+// End says that a request that was accepted, or not, is over.
+func (b *Book) End(c *Conn, accepted bool, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if accepted {
+		b.setReplies(c, c.life.replies-1)
+		c.life.since = now
+	} else {
+		c.life.asking--
+	}
+	b.hold(c, now, func(h *held) { h.requests-- })
+}
+
+// setReplies changes the number of a connection's replies.
+func (b *Book) setReplies(c *Conn, n int) {
+	had, has := c.life.replies > 0, n > 0
+	c.life.replies = n
+	switch {
+	case c.at < 0 || had == has:
+	case has:
+		b.countSending(c.client, 1)
+	default:
+		b.countSending(c.client, -1)
+	}
+}
+
+// countSending counts a client's connections with a reply, and the clients that have
+// one.
+func (b *Book) countSending(cl *client, change int) {
+	before := cl.sending > 0
+	cl.sending += change
+	if before != (cl.sending > 0) {
+		b.sending += change
+	}
+}
+
+// Ranges counts n more ranges that are being sent; n may be negative.
+func (b *Book) Ranges(c *Conn, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.life.ranges += n
+	if c.at >= 0 {
+		c.client.ranges += n
+	}
+}
+
+// State returns what a connection does.
+func (b *Book) State(c *Conn) State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return c.life.state()
+}
+
+// Deadline returns when a connection must be closed if it has not changed its state
+// by then; the zero time means never. Until a first request was accepted, the deadline
+// is that of the handshake's end, whatever the client sends. Requests that are being
+// read do not move it either. Replies have time limits of their own.
+func (b *Book) Deadline(c *Conn) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch c.life.state() {
+	case Shaken:
+		return c.life.since.Add(b.limits.OpenTime)
+	case Idle, Asking:
+		return c.life.since.Add(b.limits.IdleTime)
+	}
+	return time.Time{}
+}
+
+// leastWorthy returns who goes when places have run out: of the largest network, who
+// has not opened, else who has not moved for the longest; nil when everybody moves.
+func (b *Book) leastWorthy(now time.Time) (out *Conn) {
+	var opened bool
+	var moved time.Duration
+	for _, c := range b.conns {
+		idle := c.watch.read(now) - c.still.at
+		switch {
+		case c.life.stage == HalfOpen:
+			continue // it cannot be closed; the time for a handshake ends it
+		case c.life.stage == Idle && idle < stillSpan:
+			continue
+		}
+		isOpen := c.life.stage == Idle
+		switch size := c.client.network.places; {
+		case out == nil:
+		case isOpen != opened:
+			if isOpen {
+				continue
+			}
+		case size != out.client.network.places:
+			if size < out.client.network.places {
+				continue
+			}
+		case idle < moved || idle == moved && c.number > out.number:
+			continue
+		}
+		out, opened, moved = c, isOpen, idle
+	}
+	return out
+}

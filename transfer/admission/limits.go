@@ -1,0 +1,97 @@
+package admission
+
+import "time"
+
+// Limits bounds what the connections of a [Book] may cost. The zero value of a field
+// is its default.
+type Limits struct {
+	Places     int   // connections at a time, half-open ones included
+	Bytes      int64 // what they may make the server hold beyond their places
+	Handshakes int   // a second without a proof of the address, and with one, of one client
+	Vain       int   // requests that may come to nothing: see [Book.Account]
+
+	OpenTime time.Duration // from the handshake until a first request was accepted
+	IdleTime time.Duration // without a reply
+}
+
+// The defaults and bounds of [Limits].
+const (
+	LeastPlaces       = 256
+	DefaultPlaces     = 16384 // and the most that [PlacesOf] returns
+	DefaultBytes      = 256 << 20
+	DefaultHandshakes = 64
+	DefaultVain       = 256
+	DefaultOpenTime   = 10 * time.Second
+	DefaultIdleTime   = 30 * time.Minute
+)
+
+const (
+	// placeSize is what a connection costs, in bytes: 75 KiB of goroutines, TLS and
+	// QUIC, a request, and free.
+	placeSize = 128 << 10
+	// free is how much of its charge, in bytes, a connection's place has paid for:
+	// the first congestion window and the smallest buffer.
+	free = 48 << 10
+	// requestSize is what a request costs while it is under way, in bytes: its
+	// goroutine and its stream.
+	requestSize = 10 << 10
+
+	// placesPart and bytesPart are the parts of the memory that places and bytes may
+	// take: an eighth and a quarter.
+	placesPart = 8
+	bytesPart  = 4
+	leastBytes = 4 << 20
+
+	// burst is how many seconds of its rate of handshakes a client may begin at once:
+	// 200 people of an office with four connections each.
+	burst = 16
+	// unprovedMost is how many half-open connections a client may have before it must
+	// prove its address.
+	unprovedMost = 32
+	// halfOpenPart is the part of the places that one client's half-open connections
+	// may take: a quarter.
+	halfOpenPart = 4
+
+	// Who moves less than stillBytes in stillSpan may go when places run out.
+	stillBytes = 60 << 10
+	stillSpan  = time.Minute
+	// Who moves less than its charge in chargeSpan may go when bytes run out.
+	chargeSpan = 10 * time.Second
+	// sharePart is the part of the budget that is shared evenly by those who are not
+	// slowed: a quarter.
+	sharePart = 4
+)
+
+// PlacesOf returns how many places a memory of so many bytes has; 0 means that the
+// memory is not known.
+func PlacesOf(memory int64) int {
+	if memory <= 0 {
+		return DefaultPlaces
+	}
+	return int(min(max(memory/placesPart/placeSize, LeastPlaces), DefaultPlaces))
+}
+
+// BytesOf returns the budget of bytes in a memory of so many bytes; 0 means that the
+// memory is not known.
+func BytesOf(memory int64) int64 {
+	if memory <= 0 {
+		return DefaultBytes
+	}
+	return min(max(memory/bytesPart, leastBytes), DefaultBytes)
+}
+
+// orDefaults returns the limits with every zero replaced.
+func (l Limits) orDefaults() Limits {
+	return Limits{
+		Places: or(l.Places, DefaultPlaces), Bytes: or(l.Bytes, DefaultBytes),
+		Handshakes: or(l.Handshakes, DefaultHandshakes), Vain: or(l.Vain, DefaultVain),
+		OpenTime: or(l.OpenTime, DefaultOpenTime), IdleTime: or(l.IdleTime, DefaultIdleTime),
+	}
+}
+
+func or[T int | int64 | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
