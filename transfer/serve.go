@@ -2,6 +2,9 @@ package transfer
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"net"
 	"sync"
@@ -41,6 +44,10 @@ type ServeConfig struct {
 	Name string
 	// Identity proves who serves, on all virtual servers.
 	Identity *certs.Identity
+	// Machine is a secret of this machine's own, the same in every run: with it
+	// clients notice at once that serve was restarted. The zero value: one that is
+	// made for this run. See [certs.LocalSecret].
+	Machine [32]byte
 	// Conns are the sockets, one for each virtual server. They belong to Serve,
 	// which closes them.
 	Conns []net.PacketConn
@@ -178,6 +185,19 @@ func (s *serving) run(ctx context.Context) error {
 	return nil
 }
 
+// resetKey returns the secret of stateless resets: that of this identity on this
+// machine, since others may have the identity too.
+func (s *serving) resetKey() [32]byte {
+	machine := s.cfg.Machine
+	if machine == ([32]byte{}) {
+		rand.Read(machine[:])
+	}
+	identity := s.cfg.Identity.Derive(resetLabel)
+	mac := hmac.New(sha256.New, identity[:])
+	mac.Write(machine[:])
+	return [32]byte(mac.Sum(nil))
+}
+
 func (s *serving) listen() error {
 	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
@@ -187,7 +207,7 @@ func (s *serving) listen() error {
 	for i, pc := range s.cfg.Conns {
 		l, err := transport.Listen(pc, transport.ListenOptions{
 			TLS:      tls,
-			ResetKey: s.cfg.Identity.Derive(resetLabel),
+			ResetKey: s.resetKey(),
 			Limit:    s.places,
 			QLog:     s.cfg.QLog,
 

@@ -161,7 +161,7 @@ type server struct {
 // stands in for src.
 func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
-	s.cfg.Identity = testIDs[id]
+	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
 	if s.cfg.Source == nil {
 		s.cfg.Source = src
 	}

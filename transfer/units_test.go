@@ -227,3 +227,24 @@ func TestTargetString(t *testing.T) {
 		}
 	}
 }
+
+// TestResetKey: a restart on the same machine has the same reset key, another
+// machine with the same identity another one, and so has a run that knows no
+// machine.
+func TestResetKey(t *testing.T) {
+	key := func(id int, machine byte) [32]byte {
+		s := &serving{cfg: ServeConfig{Identity: testIDs[id], Machine: [32]byte{machine}}}
+		return s.resetKey()
+	}
+	if key(0, 1) != key(0, 1) {
+		t.Error("a restart has another key")
+	}
+	for i, other := range [][32]byte{key(0, 2), key(1, 1), key(0, 0)} {
+		if other == key(0, 1) {
+			t.Errorf("case %d has the same key", i)
+		}
+	}
+	if key(0, 0) == key(0, 0) {
+		t.Error("two runs that know no machine have the same key")
+	}
+}

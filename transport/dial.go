@@ -109,6 +109,7 @@ func (d *dialed) config(o DialOptions) *quic.Config {
 	stream := min(orDefault(o.StreamWindow, DefaultStreamWindow), conn)
 	return &quic.Config{
 		Versions:                       []quic.Version{quic.Version1},
+		InitialPacketSize:              initialPacketSize,
 		HandshakeIdleTimeout:           clientHandshakeIdle,
 		MaxIdleTimeout:                 clientIdle,
 		KeepAlivePeriod:                keepAlive,

@@ -32,8 +32,8 @@ type forger struct {
 	last simnet.Packet // of the server's, with a short header
 }
 
-// connIDLen is the length of the connection IDs that quic-go has packets sent to.
-const connIDLen = 4
+// clientIDLen is the length of a client's connection IDs, in bytes.
+const clientIDLen = 4
 
 func newForger(t *testing.T) (f *forger, client *Conn) {
 	f = &forger{network: newNetwork(t)}
@@ -101,7 +101,7 @@ func (f *forger) forge(frames ...[]byte) {
 	f.mu.Lock()
 	p := f.last
 	f.mu.Unlock()
-	head := append([]byte{0x43}, p.Data[1:1+connIDLen]...)
+	head := append([]byte{0x43}, p.Data[1:1+clientIDLen]...)
 	head = binary.BigEndian.AppendUint32(head, number)
 	nonce := f.expand("quic iv", 12)
 	nonce[10] ^= number >> 8
@@ -112,7 +112,7 @@ func (f *forger) forge(frames ...[]byte) {
 	}
 	p.Data = aead.Seal(slices.Clone(head), nonce, payload, head)
 	mask := make([]byte, aes.BlockSize)
-	at := 1 + connIDLen
+	at := 1 + clientIDLen
 	f.block(f.expand("quic hp", 16)).Encrypt(mask, p.Data[at+4:at+4+aes.BlockSize])
 	p.Data[0] ^= mask[0] & 0x1f
 	for i := range 4 {

@@ -2,6 +2,11 @@ package transport
 
 import "time"
 
+// initialPacketSize is the largest UDP payload in bytes before path MTU
+// discovery (RFC 9000, section 14.1): QUIC promises to work wherever it arrives.
+// quic-go's own 1,280 do not fit a path whose MTU is 1,280.
+const initialPacketSize = 1200
+
 // Limits of a listener, for each of its connections unless said otherwise.
 const (
 	// DefaultMaxStreams is how many streams a client may have open.

@@ -22,7 +22,8 @@ type ListenOptions struct {
 	TLS *tls.Config
 	// ResetKey is the secret from which stateless-reset tokens are made, mixed
 	// with the local port. With the same key and port a listener that takes the
-	// place of another makes the other's clients notice at once.
+	// place of another makes the other's clients notice at once. No other machine
+	// may have the key (RFC 9000, section 21.11).
 	ResetKey [32]byte
 	// Limit counts the connections; nil means a limit for this listener alone,
 	// with the default numbers.
@@ -37,6 +38,17 @@ type ListenOptions struct {
 	// QLog gets the connections' events; nil: nobody.
 	QLog *QLog
 }
+
+const (
+	// connIDLen is the length of a server's connection IDs, in bytes. A reset
+	// token is the same for the same ID for ever, and anybody may ask for it: so
+	// nobody may guess an ID or meet one twice (RFC 9000, section 10.3.2).
+	connIDLen = 16
+	// tokenAge is how long a client may use the token of a NEW_TOKEN frame as
+	// proof of its address: not at all. It would let yesterday's guest of an
+	// address speak in its name. Retry tokens have an age of their own.
+	tokenAge = time.Nanosecond
+)
 
 // Listener accepts the connections of one virtual server. All methods may be
 // called from any goroutine.
@@ -79,9 +91,13 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		l.limit = new(ConnLimit)
 	}
 	key := resetKey(o.ResetKey, pc.LocalAddr())
-	l.tr = &quic.Transport{Conn: pc, StatelessResetKey: &key, ConnContext: l.admit, VerifySourceAddress: l.mustProve}
+	l.tr = &quic.Transport{
+		Conn: pc, StatelessResetKey: &key, ConnContext: l.admit, VerifySourceAddress: l.mustProve,
+		ConnectionIDLength: connIDLen, MaxTokenAge: tokenAge,
+	}
 	ln, err := l.tr.Listen(tlsConf, &quic.Config{
 		Versions:                       []quic.Version{quic.Version1},
+		InitialPacketSize:              initialPacketSize,
 		HandshakeIdleTimeout:           orDefault(o.HandshakeTimeout, DefaultHandshakeTimeout) / 2,
 		MaxIdleTimeout:                 serverIdle,
 		InitialStreamReceiveWindow:     serverStreamWindow,

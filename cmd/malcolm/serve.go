@@ -60,7 +60,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	file.Close()
-	identity, err := c.identity()
+	identity, machine, err := c.identity()
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Cache:    indexCache(),
 		Name:     name,
 		Identity: identity,
+		Machine:  machine,
 		Token:    token,
 		Conns:    conns,
 		Limit:    int64(c.Limit),
@@ -230,15 +231,24 @@ func indexCache() *manifest.Cache {
 	return &manifest.Cache{Dir: dir}
 }
 
-func (c *serveCmd) identity() (*certs.Identity, error) {
+// identity returns who serves, and the secret of the machine that lies beside.
+func (c *serveCmd) identity() (*certs.Identity, [32]byte, error) {
 	if c.Identity != "" {
-		return certs.LoadOrCreateFile(string(c.Identity))
+		id, err := certs.LoadOrCreateFile(string(c.Identity))
+		if err != nil {
+			return nil, [32]byte{}, err
+		}
+		return id, certs.LocalSecret(filepath.Dir(string(c.Identity))), nil
 	}
 	dir, err := certs.StateDir()
 	if err != nil {
-		return nil, &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{err}}
+		return nil, [32]byte{}, &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{err}}
 	}
-	return certs.LoadOrCreate(dir)
+	id, err := certs.LoadOrCreate(dir)
+	if err != nil {
+		return nil, [32]byte{}, err
+	}
+	return id, certs.LocalSecret(dir), nil
 }
 
 // A noHomeError says that there is no place for the identity.
