@@ -39,7 +39,7 @@ var (
 		"cmd/malcolm":                 {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human", "cmd/malcolm/screen"}, below...), others: []string{"github.com/alecthomas/kong"}},
 		"cmd/malcolm/flags":           {ours: []string{"cmd/malcolm/human", "transfer", "certs", "wire"}, others: []string{"github.com/alecthomas/kong"}},
 		"cmd/malcolm/human":           {},
-		"cmd/malcolm/screen":          {others: []string{"github.com/vbauerster/mpb", "golang.org/x/term"}},
+		"cmd/malcolm/screen":          {others: []string{"golang.org/x/term"}},
 		"cmd/malcolm/screen/emulator": {}, // for tests only: nobody may import it
 		"cmd/bench":                   {ours: below, others: []string{quic, "github.com/alecthomas/kong", "golang.org/x"}},
 	}

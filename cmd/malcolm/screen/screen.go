@@ -3,35 +3,20 @@
 package screen
 
 import (
+	"bytes"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
 
 // frameTime is the time between two frames.
 const frameTime = 100 * time.Millisecond
 
-// A Look is what a terminal can show.
-type Look struct {
-	Palette
-	Unicode bool // block characters
-	Few     bool // 16 colours, not 256
-	Tab     bool // progress in its tab
-}
-
-// LookOf returns what the terminal can show, but for colour.
-func LookOf(getenv func(string) string) Look {
-	term := getenv("TERM")
-	return Look{
-		Unicode: isUTF8(getenv), Tab: showsTab(getenv),
-		Few: term == "linux" || term == "ansi" || strings.HasPrefix(term, "vt"),
-	}
-}
+// tabTime is the time after which progress in the tab is told again: some
+// terminals take what is not renewed for the leftover of a dead program.
+const tabTime = 5 * time.Second
 
 // A Frame is what is drawn at one moment.
 type Frame struct {
@@ -40,63 +25,138 @@ type Frame struct {
 }
 
 // A Screen draws frames at the lower end of a terminal, each over the last one,
-// while what is said scrolls above them. It leaves nothing behind that would have
-// to be undone: the cursor is hidden only within one write, and progress in the
-// tab is the business of [LastWill].
+// while what is said scrolls above them. It writes a frame, and what was said
+// meanwhile, in one piece, and only when something is new. It leaves nothing
+// behind that would have to be undone: the cursor is hidden only within one
+// write, and progress in the tab is the business of [LastWill].
 type Screen struct {
-	writer   *frameWriter
-	progress *mpb.Progress
-	bar      *mpb.Bar
-	forget   func()
+	out    io.Writer
+	size   func() (width, height int)
+	front  func() bool // whether the terminal is ours to draw on
+	tabs   bool        // it shows progress in its tab
+	render func(width, height int) Frame
+	end    func() // stops drawing by itself
+
+	mu    sync.Mutex
+	dead  bool
+	above bytes.Buffer // what was said
+	drawn []string     // the lines on the terminal; nil: none
+	tab   Tab          // what the tab shows
+	told  time.Time    // when that was told last
 }
 
-// New begins to draw what render returns on a terminal. render is called by
-// goroutines of the screen, one at a time, with the size of the terminal; it must
-// not write to the screen. tab says whether the terminal shows progress in its tab.
+// New begins to draw on a terminal what render returns. render is called by a
+// goroutine of the screen with the size of the terminal; it must not write to the
+// screen. tab says whether the terminal shows progress in its tab.
 func New(on *os.File, tab bool, will *LastWill, render func(width, height int) Frame) *Screen {
-	w := &frameWriter{
+	s := &Screen{
 		out: on, tabs: tab, render: render,
 		size:  func() (int, int) { return sizeOf(on) },
 		front: func() bool { return inForeground(on) },
 	}
-	s := &Screen{writer: w}
-	will.set(w.die)
-	s.progress = mpb.New(mpb.WithConsoleWriter(w), mpb.WithRefreshRate(frameTime))
-	// Of the one bar's filler nothing is used but that it is called for each
-	// frame: a frame has as many lines as it needs.
-	filler := mpb.BarFillerFunc(func(io.Writer, decor.Statistics) error {
-		defer func() {
-			if v := recover(); v != nil {
-				w.die()
-				panic(v)
-			}
-		}()
-		w.next()
-		return nil
-	})
-	s.bar = s.progress.New(0, fillerBuilder{filler}, mpb.BarFillerTrim())
-	s.forget = onResume(w.lost)
+	will.set(s.die)
+	forget := onResume(s.lost)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go s.draws(quit, done)
+	s.end = func() {
+		forget()
+		close(quit)
+		<-done
+	}
 	return s
 }
 
-type fillerBuilder struct{ mpb.BarFiller }
+// draws draws until quit is closed, and closes done.
+func (s *Screen) draws(quit <-chan struct{}, done chan<- struct{}) {
+	defer close(done)
+	ticker := time.NewTicker(frameTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.draw()
+		case <-quit:
+			return
+		}
+	}
+}
 
-func (b fillerBuilder) Build() mpb.BarFiller { return b.BarFiller }
+// draw draws a frame. An error of the terminal is of no use to anybody.
+func (s *Screen) draw() {
+	defer func() {
+		if v := recover(); v != nil {
+			s.die()
+			panic(v)
+		}
+	}()
+	width, height := s.size()
+	f := s.render(width, height) // not under the lock: whoever waits for render may be in Write
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return
+	}
+	if !s.front() {
+		s.drawn = nil
+		s.out.Write(s.above.Bytes())
+		s.above.Reset()
+		return
+	}
+	var text []byte
+	if s.above.Len() > 0 || !slices.Equal(f.Lines, s.drawn) {
+		text = drawing(rowsOf(s.drawn, width), s.above.Bytes(), f.Lines)
+		s.above.Reset()
+		s.drawn = f.Lines
+	}
+	if s.tabs && (f.Tab != s.tab || s.tab.State != TabNone && time.Since(s.told) > tabTime) {
+		s.tab, s.told = f.Tab, time.Now()
+		text = append(text, s.tab.sequence()...)
+	}
+	if len(text) > 0 {
+		s.out.Write(text)
+	}
+}
 
 // Write puts lines above the frame.
 func (s *Screen) Write(lines []byte) (int, error) {
-	if n, err := s.progress.Write(lines); err == nil {
-		return n, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return s.out.Write(lines)
 	}
-	return s.writer.say(lines)
+	return s.above.Write(lines)
 }
 
 // Close draws a last frame, which stays, and clears the tab.
 func (s *Screen) Close() {
-	s.forget()
-	s.bar.Abort(false) // which draws once more
-	s.progress.Wait()
-	s.writer.die()
+	s.end()
+	s.draw()
+	s.die()
+}
+
+// lost says that somebody else has written to the terminal: the next frame is
+// drawn below that.
+func (s *Screen) lost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drawn = nil
+}
+
+// die ends the drawing and leaves the terminal as it was found.
+func (s *Screen) die() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return
+	}
+	s.dead = true
+	text := s.above.Bytes()
+	if s.tab.State != TabNone {
+		text = append(text, Tab{}.sequence()...)
+	}
+	if len(text) > 0 {
+		s.out.Write(text)
+	}
 }
 
 // A LastWill is what is to be done before the process ends, however it ends. Any
@@ -125,19 +185,4 @@ func (l *LastWill) Do() {
 		l.f()
 		l.f = nil
 	}
-}
-
-// CanDraw reports whether frames can be drawn on a file.
-func CanDraw(file *os.File, getenv func(string) string) bool {
-	return IsTerminal(file) && getenv("TERM") != "dumb" && knowsSequences(file, getenv)
-}
-
-// isUTF8 reports whether the locale's characters are UTF-8 (POSIX, 8.2).
-func isUTF8(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToUpper(getenv(name)); v != "" {
-			return strings.Contains(v, "UTF-8") || strings.Contains(v, "UTF8")
-		}
-	}
-	return unicodeByDefault
 }

@@ -52,10 +52,10 @@ func TestRowsOf(t *testing.T) {
 	}
 }
 
-// newTestWriter returns a frameWriter that draws what f points to.
-func newTestWriter(f *Frame, front *bool) (*frameWriter, *bytes.Buffer) {
+// newTestScreen returns a screen that draws what f points to, when it is told to.
+func newTestScreen(f *Frame, front *bool) (*Screen, *bytes.Buffer) {
 	var out bytes.Buffer
-	return &frameWriter{
+	return &Screen{
 		out: &out, tabs: true,
 		size:   func() (int, int) { return 80, 24 },
 		front:  func() bool { return *front },
@@ -64,68 +64,67 @@ func newTestWriter(f *Frame, front *bool) (*frameWriter, *bytes.Buffer) {
 }
 
 // drawn returns what the next frame writes.
-func drawn(w *frameWriter, out *bytes.Buffer) string {
+func drawn(s *Screen, out *bytes.Buffer) string {
 	out.Reset()
-	w.next()
-	w.Flush(0)
+	s.draw()
 	return out.String()
 }
 
-// TestFrameWriterIsQuiet: what has not changed is not written again.
-func TestFrameWriterIsQuiet(t *testing.T) {
+// TestScreenIsQuiet: what has not changed is not written again.
+func TestScreenIsQuiet(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}}, true
-	w, out := newTestWriter(&f, &front)
-	if got := drawn(w, out); !strings.Contains(got, "a\x1b[K\n") {
+	s, out := newTestScreen(&f, &front)
+	if got := drawn(s, out); !strings.Contains(got, "a\x1b[K\n") {
 		t.Errorf("the first frame wrote %q", got)
 	}
-	if got := drawn(w, out); got != "" {
+	if got := drawn(s, out); got != "" {
 		t.Errorf("the same frame wrote %q, want nothing", got)
 	}
 	f.Lines = []string{"b"}
-	if got := drawn(w, out); !strings.Contains(got, "\x1b[1A") || !strings.Contains(got, "b") {
+	if got := drawn(s, out); !strings.Contains(got, "\x1b[1A") || !strings.Contains(got, "b") {
 		t.Errorf("another frame wrote %q, want it over the first", got)
 	}
-	w.lost()
-	if got := drawn(w, out); strings.Contains(got, "A") || !strings.Contains(got, "b") {
+	s.lost()
+	if got := drawn(s, out); strings.Contains(got, "A") || !strings.Contains(got, "b") {
 		t.Errorf("after somebody else wrote: %q, want the frame below that", got)
 	}
 }
 
-// TestFrameWriterInTheBackground: behind the shell's prompt nothing is drawn, but
+// TestScreenInTheBackground: behind the shell's prompt nothing is drawn, but
 // what is said is.
-func TestFrameWriterInTheBackground(t *testing.T) {
+func TestScreenInTheBackground(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}, Tab: TabOf(1, 2)}, false
-	w, out := newTestWriter(&f, &front)
-	w.Write([]byte("said\n"))
-	if got := drawn(w, out); got != "said\n" {
+	s, out := newTestScreen(&f, &front)
+	s.Write([]byte("said\n"))
+	if got := drawn(s, out); got != "said\n" {
 		t.Errorf("in the background: %q, want only what was said", got)
 	}
 	front = true
-	if got := drawn(w, out); !strings.Contains(got, "a\x1b[K\n") || strings.Contains(got, "A") {
+	if got := drawn(s, out); !strings.Contains(got, "a\x1b[K\n") || strings.Contains(got, "A") {
 		t.Errorf("in the foreground: %q, want a new frame", got)
 	}
 }
 
-// TestFrameWriterDies: the tab is cleared once, nothing that was said is lost,
+// TestScreenDies: the tab is cleared once, nothing that was said is lost,
 // and nothing is drawn any more.
-func TestFrameWriterDies(t *testing.T) {
+func TestScreenDies(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}, Tab: TabOf(1, 2)}, true
-	w, out := newTestWriter(&f, &front)
-	if got := drawn(w, out); !strings.HasSuffix(got, "\x1b]9;4;1;50\x1b\\") {
+	s, out := newTestScreen(&f, &front)
+	if got := drawn(s, out); !strings.HasSuffix(got, "\x1b]9;4;1;50\x1b\\") {
 		t.Errorf("the frame wrote %q, want the tab's 50 %%", got)
 	}
 	out.Reset()
-	w.Write([]byte("last words\n"))
-	w.die()
-	w.die()
+	s.Write([]byte("last words\n"))
+	s.die()
+	s.die()
 	if got, want := out.String(), "last words\n\x1b]9;4;0\x1b\\"; got != want {
 		t.Errorf("at the end: %q, want %q", got, want)
 	}
 	f.Lines = []string{"b"}
-	if got := drawn(w, out); got != "" {
+	if got := drawn(s, out); got != "" {
 		t.Errorf("after the end: %q, want nothing", got)
 	}
-	w.say([]byte("said\n"))
+	s.Write([]byte("said\n"))
 	if got := out.String(); got != "said\n" {
 		t.Errorf("what is said after the end: %q", got)
 	}

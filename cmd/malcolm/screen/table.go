@@ -1,12 +1,9 @@
 package screen
 
 import (
-	"bytes"
+	"math"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
 
 // A Column is one of a table. Its numbers say how it gives way on a narrow
@@ -131,26 +128,23 @@ func CutEnd(text string, width int) string {
 	return text
 }
 
-// Bar draws a bar of so many columns; kept is the part of done that was there
+// Bar draws a bar of width columns; kept is the part of done that was there
 // before, and is drawn differently.
 func (l Look) Bar(width int, done, kept, total int64) string {
 	if width <= 0 {
 		return ""
 	}
-	style := mpb.BarStyle().Lbound("").Rbound("").Filler("#").Tip("#").Refiller("+").Padding("-")
-	if l.Unicode {
-		style = mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Refiller("▓").Padding("░")
-	}
-	style = style.FillerMeta(l.Green).TipMeta(l.Green).RefillerMeta(l.Green).PaddingMeta(l.Dim)
-	var b bytes.Buffer
 	total = max(total, 1)
 	done = min(max(done, 0), total)
-	// What is not whole is not shown as whole. A bar into a buffer does not fail.
-	if done < total {
-		done = min(done, total-total/int64(2*width)-1)
+	columns := func(part int64) int { return int(math.Round(float64(width) * float64(part) / float64(total))) }
+	filled := columns(done)
+	if done < total { // what is not whole is not shown as whole
+		filled = min(filled, width-1)
 	}
-	_ = style.Build().Fill(&b, decor.Statistics{
-		AvailableWidth: width, Total: total, Current: max(done, 0), Refill: min(max(kept, 0), max(done, 0)), Completed: done == total,
-	})
-	return b.String()
+	before := min(max(columns(kept), 0), filled)
+	keptMark, mark, rest := "+", "#", "-"
+	if l.Unicode {
+		keptMark, mark, rest = "▓", "█", "░"
+	}
+	return l.Green(strings.Repeat(keptMark, before)+strings.Repeat(mark, filled-before)) + l.Dim(strings.Repeat(rest, width-filled))
 }
