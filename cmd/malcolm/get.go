@@ -29,6 +29,9 @@ type getCmd struct {
 	variables map[string]string // of the environment that were used, by the long names of flags
 }
 
+// uses tells the command which variables of the environment are its flags.
+func (c *getCmd) uses(variables map[string]string) { c.variables = variables }
+
 // MapFlags are the flags of every command that can show who delivered what.
 type MapFlags struct {
 	Map bool `help:"Show the file as a map, whose cells have the colours of the servers that delivered them."`

@@ -113,28 +113,29 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 	case exited:
 		return nil, exitDone
 	case err != nil:
+		advice := meant(parser, err).FullPath() + " --help shows the flags, with examples"
 		if env.err != nil {
 			err = env.err
 		}
-		advice := "malcolm " + helpFor(args) + "--help shows the flags, with examples"
 		t.fail(err)
 		t.hint(advice)
 		return nil, t.finish(&reportedError{err: &usageError{err}, more: []string{advice}})
 	}
 	cmd := k.Selected().Target.Addr().Interface().(command)
-	if get, ok := cmd.(*getCmd); ok {
-		get.variables = env.used
+	if c, ok := cmd.(interface{ uses(map[string]string) }); ok {
+		c.uses(env.used)
 	}
 	return cmd, exitDone
 }
 
-// helpFor returns the subcommand that args name, and a space, if there is one.
-func helpFor(args []string) string {
-	switch args[0] {
-	case "serve", "get", "info", "verify", "repair", "trust", "demo", "completion":
-		return args[0] + " "
+// meant returns the command that a line names which is wrong, or the program.
+func meant(parser *kong.Kong, err error) *kong.Node {
+	if e, ok := errors.AsType[*kong.ParseError](err); ok {
+		if node := e.Context.Selected(); node != nil {
+			return node
+		}
 	}
-	return ""
+	return parser.Model.Node
 }
 
 var shortValue = regexp.MustCompile(`^-([A-Za-z])=(.*)$`)

@@ -57,7 +57,7 @@ func TestRunWithoutCommand(t *testing.T) {
 // of the command that was meant.
 func TestUsageHintNamesTheCommand(t *testing.T) {
 	for args, want := range map[string]string{
-		"serve --x": "malcolm serve --help", "get --x": "malcolm get --help", "demo --x": "malcolm demo --help",
+		"serve --x": "malcolm serve --help", "get --x": "malcolm get --help", "demo --x": "malcolm demo --help", "trust list --x": "malcolm trust list --help",
 		"--x": "malcolm --help", "nonsense": "malcolm --help",
 	} {
 		code, _, stderr := runHere(t, strings.Fields(args)...)

@@ -293,7 +293,7 @@ func (v *serveView) event(e transfer.ServeEvent) {
 		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
 	case transfer.Panicked:
 		v.warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
-		if os.Getenv("MALCOLM_DEBUG") != "" {
+		if v.debug {
 			v.say("%q", e.Stack)
 		}
 	case transfer.Stopping:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"net"
@@ -287,5 +288,18 @@ func TestServeStatus(t *testing.T) {
 	v.status(indexing, start.Add(5*time.Second))
 	if got := said(); !strings.HasPrefix(got, "hashing 1.0 KiB of 2.0 KiB, 50.0 %\ntotal ") {
 		t.Errorf("hashing: got %q", got)
+	}
+}
+
+// TestDebugShowsTheStack: with MALCOLM_DEBUG set a panic tells where it happened.
+func TestDebugShowsTheStack(t *testing.T) {
+	for value, want := range map[string]int{"": 1, "1": 2} {
+		var stderr bytes.Buffer
+		getenv := func(name string) string { return map[string]string{"MALCOLM_DEBUG": value}[name] }
+		v := &serveView{terminal: newTerminal(system{stderr: &stderr, getenv: getenv}, screen.ColorNever)}
+		v.event(transfer.Panicked{Client: addrsOf(10001)[0], Value: `"odd"`, Stack: []byte("goroutine 1\nmain.go:1")})
+		if got := stderr.String(); strings.Count(got, "\n") != want || strings.Contains(got, "main.go") != (want == 2) {
+			t.Errorf("MALCOLM_DEBUG=%s: got %q, want %d lines", value, got, want)
+		}
 	}
 }

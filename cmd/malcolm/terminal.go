@@ -34,6 +34,7 @@ type terminal struct {
 	log   *slog.Logger // what stderr gets
 	least slog.Level   // of what is written at all
 	json  *eventWriter // what stdout gets with --json; nil without
+	debug bool         // MALCOLM_DEBUG asks for what only helps to find faults
 	abort func(error)  // ends the run when nobody reads stdout or stderr; nil: it goes on
 
 	receipt *receipt        // nil: none is asked for, or it could not be written
@@ -49,11 +50,12 @@ type terminal struct {
 func newTerminal(sys system, mode screen.ColorMode) *terminal {
 	file, _ := sys.stderr.(*os.File)
 	t := &terminal{
-		look: look{screen.LookOf(sys.getenv)},
-		in:   sys.stdin,
-		out:  sys.stdout,
-		err:  sys.stderr,
-		will: sys.will,
+		look:  look{screen.LookOf(sys.getenv)},
+		debug: sys.getenv("MALCOLM_DEBUG") != "",
+		in:    sys.stdin,
+		out:   sys.stdout,
+		err:   sys.stderr,
+		will:  sys.will,
 	}
 	t.On = mode.Enabled(file, sys.getenv)
 	if screen.CanDraw(file, sys.getenv) {
