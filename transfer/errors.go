@@ -20,7 +20,7 @@ type Kind int
 const (
 	KindUnexpected Kind = iota
 	KindIntegrity       // every server was refused for wrong bytes
-	KindVote            // no majority, too few IDs, nobody offers the checksum
+	KindVote            // no majority, too few votes, nobody offers the checksum
 	KindIdentity        // an identity was refused
 	KindLocal           // a local file: full, exists, locked, no permission
 	KindNetwork         // no server left, or none reached
@@ -183,8 +183,8 @@ type UndecidedError struct {
 
 func (e *UndecidedError) Error() string {
 	switch e.Result.Reason {
-	case vote.TooFewIDs:
-		return fmt.Sprintf("only %d distinct server IDs agree, %d are asked for", len(e.Result.Groups[0].IDs), e.Quorum)
+	case vote.TooFewVotes:
+		return fmt.Sprintf("the majority has only %d of the %d votes that are asked for", e.Result.Groups[0].Votes, e.Quorum)
 	case vote.ChecksumNotOffered:
 		return "no server offers the checksum asked for"
 	}

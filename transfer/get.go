@@ -47,6 +47,14 @@ type Target struct {
 	name string
 }
 
+// typed returns what the user called the host.
+func (t Target) typed() string {
+	if t.name != "" {
+		return t.name
+	}
+	return t.Host
+}
+
 // String returns the target as host:port, IPv6 addresses in brackets.
 func (t Target) String() string {
 	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
@@ -80,7 +88,7 @@ type GetConfig struct {
 	// for it, before it gets its name. It decides nothing in the vote. Nil: not
 	// asked.
 	SHA256 *[32]byte
-	// Quorum is how many distinct server IDs must agree; 0 means one.
+	// Quorum is how many votes the majority must have; 0 means one. See [MostVotes].
 	Quorum int
 	// Trust says which servers are accepted by their IDs.
 	Trust Trust
@@ -402,4 +410,5 @@ type peer struct {
 	away      bool          // it was lost, and has sent nothing good since
 	doubted   bool          // its manifest was refused before
 	failing   int           // ranges that ended early since the last good chunk
+	failures  int           // tries to reach it that failed, since it was last heard of
 }

@@ -21,6 +21,9 @@ const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 15 * time.Second
 	steadyTime   = 30 * time.Second
+	// secondTry is how long after a try that failed the next one begins at the
+	// earliest: the vote waits for it.
+	secondTry = 100 * time.Millisecond
 	// raceTime is RFC 8305's Connection Attempt Delay.
 	raceTime = 250 * time.Millisecond
 	// limitedWindow is a stream's window with a limited rate, in seconds of a
@@ -79,36 +82,42 @@ func (g *getting) contact(p *peer) {
 	var pause backOff
 	for {
 		begun := time.Now()
-		if final := g.visit(p.ctx, p); final || p.ctx.Err() != nil {
+		failed, final := g.visit(p.ctx, p)
+		if final || p.ctx.Err() != nil {
 			return
 		}
 		if time.Since(begun) >= steadyTime {
 			pause = backOff{}
 		}
-		if sleep(p.ctx, pause.next()) != nil {
+		wait := pause.next()
+		if failed {
+			wait = max(wait, secondTry)
+		}
+		if sleep(p.ctx, wait) != nil {
 			return
 		}
 	}
 }
 
-// visit is one try of contact. It reports true when another one has no use.
-func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
+// visit is one try of contact. It reports whether the try failed, and whether
+// another one has no use.
+func (g *getting) visit(ctx context.Context, p *peer) (failed, final bool) {
 	deadline := time.Now().Add(g.cfg.ConnectTimeout)
 	conn, err := g.connect(ctx, p, deadline)
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return isFinal(err)
+		return true, isFinal(err)
 	}
 	defer conn.Close(uint64(wire.CloseDone), "")
 	id, err := certs.PeerID(conn.TLS())
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return true
+		return true, true
 	}
 	known := time.Now()
 	if err := g.proved(p.target, id); err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return true
+		return true, true
 	}
 	deadline = deadline.Add(time.Since(known)) // a slow disk is not the server's fault
 	g.post(func() { g.connected(p, id) })
@@ -117,7 +126,7 @@ func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
 	})
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
-		return isFinal(err)
+		return true, isFinal(err)
 	}
 	l := &connection{conn: conn}
 	g.post(func() { g.answered(p, l, id, offer, m) })
@@ -125,13 +134,13 @@ func (g *getting) visit(ctx context.Context, p *peer) (final bool) {
 	case <-conn.Done():
 		g.post(func() { g.connDown(p, l, conn.Err()) })
 	case <-ctx.Done():
-		return true
+		return false, true
 	}
 	select {
 	case <-p.down:
 	case <-ctx.Done():
 	}
-	return false
+	return false, false
 }
 
 // isFinal reports whether a server that was not reached is not worth another
@@ -146,6 +155,15 @@ func isFinal(err error) bool {
 		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
 	}
 	return false
+}
+
+// isQuick reports whether a try failed in a way that the next one, a moment
+// later, may not: what a moment ago was no server may be one that is being
+// started, and a word that a port is closed may be forged. A try that lasted
+// until its time-out has asked several times.
+func isQuick(err error) bool {
+	var late *TimeoutError
+	return !isFinal(err) && !errors.As(err, &late)
 }
 
 // A backOff is the pauses between tries: none, then half a second, doubling.

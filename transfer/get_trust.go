@@ -78,6 +78,17 @@ func (t *Trust) judge(target Target, id certs.ServerID) (certs.Verdict, error) {
 	return t.Policy.Judge(c)
 }
 
+// named returns the IDs that the user named for a target: it has to prove one of
+// them. Without any it may have any ID.
+func (t *Trust) named(target Target) (ids []certs.ServerID) {
+	for _, id := range slices.Concat(t.Pins.IDs(target.typed(), target.Port), t.Pins.IDs(target.Host, target.Port)) {
+		if slices.Contains(t.pinned(target, id), id) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // pinned returns the IDs of which a server must have one. One of several addresses
 // of a host has to satisfy the pins of the host and its own.
 func (t *Trust) pinned(target Target, id certs.ServerID) []certs.ServerID {

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"malcolm/certs"
@@ -17,7 +18,7 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 	if err := g.cfg.Trust.remembers(); err != nil {
 		return err
 	}
-	g.ballot = vote.New(len(g.peers), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})
+	g.ballot = vote.New(voters(g.cfg), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})
 	for _, p := range g.peers {
 		p.ctx, p.stop = context.WithCancel(ctx)
 		g.wg.Go(func() { g.contact(p) })
@@ -45,11 +46,39 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 		return &TooLargeError{Size: g.voted.Size, Max: g.cfg.MaxSize}
 	}
 	for _, p := range g.peers {
-		if p.state == PeerAnswered {
+		switch {
+		case p.state != PeerAnswered:
+		case slices.Contains(r.Answered, p.index): // the vote says of it what it offers
 			g.admit(p)
+		default: // it answered when the vote was closed already
+			g.admitLate(p)
 		}
 	}
 	return nil
+}
+
+// voters returns the servers of a run as the vote sees them.
+func voters(cfg GetConfig) []vote.Server {
+	servers := make([]vote.Server, len(cfg.Targets))
+	for i, t := range cfg.Targets {
+		servers[i].Host = t.typed()
+		for _, id := range cfg.Trust.named(t) {
+			servers[i].IDs = append(servers[i].IDs, vote.ID(id))
+		}
+	}
+	return servers
+}
+
+// MostVotes returns how many votes the servers of a run can have at most: one for each host that the user typed, and one
+// for each ID that the user named for servers of theirs. With AllAddresses it may be more than that.
+func MostVotes(cfg GetConfig) int {
+	servers := voters(cfg)
+	if cfg.AllAddresses { // an ID may be named for an address that is not known yet
+		for _, pin := range cfg.Trust.Pins {
+			servers = append(servers, vote.Server{IDs: []vote.ID{vote.ID(pin.ID)}})
+		}
+	}
+	return vote.Most(servers)
 }
 
 // connected runs in the loop, as do all that follow.
@@ -66,17 +95,25 @@ func (g *getting) indexing(p *peer, i wire.Indexing) {
 	case PeerConnecting, PeerNotReached:
 		p.state = PeerIndexing
 	}
-	p.indexed = 1
+	p.failures, p.indexed = 0, 1
+	if g.ballot != nil {
+		g.ballot.Indexing(p.index, time.Now())
+	}
 	if i.Total > 0 {
 		p.indexed = float64(i.Done) / float64(i.Total)
 	}
 }
 
-// notReached says that a try to reach a server failed. Only the first one is
-// told of: whether a later one works decides when it does.
+// notReached says that a try to reach a server failed. A failure that another try
+// may change counts when the second one has failed too, and is told of once;
+// whether a later try works decides when it does.
 func (g *getting) notReached(p *peer, err error) {
+	p.failures++
 	switch {
 	case p.state == PeerConnecting || p.state == PeerIndexing:
+		if p.failures == 1 && isQuick(err) {
+			return
+		}
 	case p.state == PeerLost && isRefused(err):
 		g.cameBackAs(p, err)
 		return
@@ -114,19 +151,14 @@ func (g *getting) answered(p *peer, l *connection, id certs.ServerID, offer wire
 	}
 	p.id = id
 	p.conns, p.rtt = []*connection{l}, l.conn.Stats().SmoothedRTT
-	p.state, p.err, p.offer, p.inline = PeerAnswered, nil, offer, m
+	p.state, p.err, p.offer, p.inline, p.failures = PeerAnswered, nil, offer, m, 0
 	p.rank = g.answers
 	g.answers++
 	if g.ballot != nil {
 		g.ballot.Answer(p.index, vote.Offer{ID: p.id, Size: offer.Size, Checksum: offer.Checksum, Name: offer.Name}, time.Now())
 	}
 	if g.voted != nil {
-		g.admit(p)
-		if p.state == PeerServing {
-			g.emit(Joined{Target: p.target})
-		} else {
-			g.emit(LeftOut{Target: p.target, Checksum: offer.Checksum, Size: offer.Size})
-		}
+		g.admitLate(p)
 		g.noteLeft()
 	}
 }
@@ -175,6 +207,16 @@ func (g *getting) admit(p *peer) {
 	if g.schedule != nil {
 		g.join(p, time.Now())
 		g.dispatch(time.Now())
+	}
+}
+
+// admitLate is admit for a server that has no part in the vote, and tells of it.
+func (g *getting) admitLate(p *peer) {
+	g.admit(p)
+	if p.state == PeerServing {
+		g.emit(Joined{Target: p.target})
+	} else {
+		g.emit(LeftOut{Target: p.target, Checksum: p.offer.Checksum, Size: p.offer.Size})
 	}
 }
 

@@ -321,7 +321,9 @@ func (w *world) run(ctx context.Context, cfg GetConfig, do func(context.Context,
 	}
 	o := &outcome{t: w.t, dir: cfg.Dir}
 	react := cfg.Events
-	cfg.Network = w
+	if cfg.Network == nil {
+		cfg.Network = w
+	}
 	cfg.Events = func(e GetEvent) {
 		o.events = append(o.events, timedEvent{e, time.Now()})
 		if react != nil {

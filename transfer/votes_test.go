@@ -2,10 +2,14 @@ package transfer
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"malcolm/certs"
 	"malcolm/transfer/vote"
 )
 
@@ -20,8 +24,8 @@ func TestMinority(t *testing.T) {
 		if r.Reason != vote.Decided || len(r.Groups) != 2 || !slices.Equal(r.Groups[r.Winner].Servers, []int{1, 2}) {
 			t.Errorf("vote = %+v, want servers 1 and 2", r)
 		}
-		if voted.Chosen || r.DistinctIDs != 2 || vote.FormatVotes(r.Total) != "3" {
-			t.Errorf("chosen %t, %d IDs, %v votes, want a vote of 2 of 3 IDs", voted.Chosen, r.DistinctIDs, r.Total)
+		if voted.Chosen || r.Groups[r.Winner].Votes != 2 || r.Total != 3 {
+			t.Errorf("chosen %t, vote = %+v, want 2 of 3 votes", voted.Chosen, r)
 		}
 		none[LeftOut](o) // the vote says it
 		if r := o.report(servers[0].targets[0]); r.State != PeerLeftOut || r.Bytes != 0 {
@@ -52,7 +56,7 @@ func TestUndecided(t *testing.T) {
 		}, GetConfig{}, vote.NoMajority, 2},
 		{"quorum", func(w *world) []*server {
 			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{})}
-		}, GetConfig{Quorum: 2}, vote.TooFewIDs, 1},
+		}, GetConfig{Quorum: 2}, vote.TooFewVotes, 1},
 		{"checksum", func(w *world) []*server { return w.holders(a, a, b) },
 			GetConfig{Checksum: &nobodys}, vote.ChecksumNotOffered, 2},
 	} {
@@ -173,8 +177,8 @@ func TestUnknownHost(t *testing.T) {
 		if !errors.As(err.Servers[0].Err, &resolve) || resolve.Host != "nowhere.invalid" {
 			t.Errorf("report = %+v, want a host without an address", err.Servers[0])
 		}
-		if o.Elapsed != 0 {
-			t.Errorf("took %v, want no time", o.Elapsed)
+		if o.Elapsed > 250*time.Millisecond {
+			t.Errorf("took %v, want no longer than a second try", o.Elapsed)
 		}
 	})
 }
@@ -277,6 +281,181 @@ func TestMajorityIsGone(t *testing.T) {
 		}
 		if took := o.Elapsed; took < 20*time.Second || took > 22*time.Second {
 			t.Errorf("took %v, want the patience with the server that is still indexing", took)
+		}
+	})
+}
+
+// A server whose first try failed has its vote: it answers while the vote is open, for a third one is indexing.
+func TestAnswerBehindAFailureCounts(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		honest := w.holders(data)[0]
+		liar := w.serve(newSource(lie), 1, 1, ServeConfig{})
+		src := newSource(data)
+		src.indexing = func() error { src.block(); return nil }
+		third := w.serve(src, 2, 1, ServeConfig{}) // indexes for a while, then dies
+		honest.links[0].set(func(l *link) { l.hole = true })
+		time.AfterFunc(6*time.Second, func() { honest.links[0].set(func(l *link) { l.hole = false }) })
+		time.AfterFunc(30*time.Second, func() { third.links[0].set(func(l *link) { l.hole = true }) })
+		o := w.get(GetConfig{Targets: targetsOf(honest, liar, third)})
+		err := fails[*UndecidedError](o, KindVote)
+		if err.Result.Reason != vote.NoMajority || !slices.Equal(err.Result.Answered, []int{0, 1}) || !slices.Equal(err.Result.Failed, []int{2}) {
+			t.Errorf("vote = %+v, want one against one", err.Result)
+		}
+		if _, eaten := honest.links[0].dropped(); eaten == 0 || len(events[NotReached](o)) == 0 {
+			t.Error("the first try has not failed")
+		}
+	})
+}
+
+// Of two servers, one answers at its second try and the other fails: the file is the one's.
+func TestAnswerBehindAFailureIsEnough(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		a := w.holders(data)[0]
+		src := newSource(data)
+		src.indexing = func() error { src.block(); return nil }
+		b := w.serve(src, 1, 1, ServeConfig{})
+		a.links[0].set(func(l *link) { l.hole = true })
+		time.AfterFunc(6*time.Second, func() { a.links[0].set(func(l *link) { l.hole = false }) })
+		time.AfterFunc(30*time.Second, func() { b.links[0].set(func(l *link) { l.hole = true }) })
+		w.get(GetConfig{Targets: targetsOf(a, b)}).has("data.bin", data)
+	})
+}
+
+// A refusingNetwork has a server whose port is closed for its first tries.
+type refusingNetwork struct {
+	*world
+	addr netip.AddrPort
+	left *atomic.Int64
+}
+
+func refusing(w *world, s *server, tries int64) refusingNetwork {
+	t := s.targets[0]
+	n := refusingNetwork{w, netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port), new(atomic.Int64)}
+	n.left.Store(tries)
+	return n
+}
+
+func (n refusingNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	if remote == n.addr && n.left.Add(-1) >= 0 {
+		return nil, errors.New("connection refused")
+	}
+	return n.world.Open(remote)
+}
+
+// A first try that fails at once does not count before the second one has: until then a server is waited for.
+func TestSecondTryBeforeTheVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		servers := w.holders(data, lie, data)
+		begun := time.Now()
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[0], 1)})
+		o.has("data.bin", data)
+		voted, when := only[Voted](o)
+		if len(voted.Result.Answered) != 3 || when.Sub(begun) > 250*time.Millisecond {
+			t.Errorf("vote = %+v after %v, want all three heard soon", voted.Result, when.Sub(begun))
+		}
+		none[NotReached](o)
+	})
+}
+
+// A vote of which one server is down is over when that has failed twice.
+func TestDownServerDelaysNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data)
+		begun := time.Now()
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[1], 1000)})
+		o.has("data.bin", data)
+		if _, when := only[Voted](o); when.Sub(begun) > 250*time.Millisecond {
+			t.Errorf("the vote took %v, want a second try and no more", when.Sub(begun))
+		}
+		only[NotReached](o)
+	})
+}
+
+// Three ports of a liar, whatever their keys, do not close the vote against two hosts that are connected and indexing.
+func TestPortsDoNotCloseTheVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		liar := w.serve(newSource(lie), 0, 3, ServeConfig{})
+		var honest []*server
+		for i := range 2 {
+			src := newSource(data)
+			src.indexing = slowly(time.Second) // 3 s in all
+			honest = append(honest, w.serve(src, i+1, 1, ServeConfig{}))
+		}
+		o := w.get(GetConfig{Targets: append(targetsOf(liar), targetsOf(honest...)...)})
+		o.has("data.bin", data)
+		voted, _ := only[Voted](o)
+		if r := voted.Result; r.Groups[r.Winner].Votes != 2 || r.Total != 3 || len(r.Silent) > 1 {
+			t.Errorf("vote = %+v, want two hosts against one", r)
+		}
+	})
+}
+
+// One host of four lies, under a key of its own at each of its ports.
+func TestKeysAreNoVotes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		var targets []Target
+		for i := range 3 {
+			targets = append(targets, w.serve(newSource(good), i, 4, ServeConfig{}).targets...)
+		}
+		targets = append(targets, w.manyKeys(newSource(bad), 4)...)
+		for quorum, ok := range map[int]bool{0: true, 3: true, 4: false} {
+			o := w.get(GetConfig{Targets: targets, Quorum: quorum})
+			if ok {
+				o.has("data.bin", good)
+			} else if err := fails[*UndecidedError](o, KindVote); err.Result.Reason != vote.TooFewVotes {
+				t.Errorf("quorum %d: %+v", quorum, err.Result)
+			}
+		}
+	})
+}
+
+// manyKeys starts n processes on n ports of one new host, each under a key of its own.
+func (w *world) manyKeys(src *source, n int) (targets []Target) {
+	targets = w.nextTargets(n)
+	for _, target := range targets {
+		id, err := certs.Generate()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: id, Name: "data.bin"}}
+		s.links = append(s.links, w.link(target))
+		w.servers = append(w.servers, s)
+		s.start()
+	}
+	return targets
+}
+
+// A named ID is a host of its own: ports of one host vote when their IDs are pinned.
+func TestPinnedIDsVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		targets := w.nextTargets(3)
+		var pins certs.Pins
+		for i, target := range targets {
+			src := newSource([][]byte{bad, good, good}[i])
+			s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: testIDs[i], Name: "data.bin"}}
+			s.links = append(s.links, w.link(target))
+			w.servers = append(w.servers, s)
+			s.start()
+			pins = append(pins, certs.Pin{ID: testIDs[i].ID()})
+		}
+		cfg := GetConfig{Targets: targets, Quorum: 2, Trust: Trust{Pins: pins}}
+		if got := MostVotes(cfg); got != 3 {
+			t.Errorf("at most %d votes, want 3", got)
+		}
+		o := w.get(cfg)
+		o.has("data.bin", good)
+		if voted, _ := only[Voted](o); voted.Result.Total != 3 {
+			t.Errorf("vote = %+v, want three votes", voted.Result)
+		}
+		if got := MostVotes(GetConfig{Targets: targets}); got != 1 {
+			t.Errorf("at most %d votes without pins, want 1", got)
 		}
 	})
 }

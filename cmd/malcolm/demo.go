@@ -45,7 +45,7 @@ type demoCmd struct {
 
 // Help is what kong prints behind the flags.
 func (*demoCmd) Help() string {
-	return `Four good servers and one whose reader flips bits, all on this machine and of one server ID; at 40 % one of the good ones is stopped. The copy is compared byte by byte, and everything is removed again.
+	return `Three processes on this machine, whose server IDs are pinned, so that each has a vote: one with three good servers, one with a fourth, and one whose reader flips bits. It is outvoted; at 40 % the fourth server is stopped. The copy is compared byte by byte, and everything is removed again.
 
 Examples:
   malcolm demo
@@ -82,22 +82,18 @@ func demoError(op string, err error) error {
 // A demo is one run of the demonstration.
 type demo struct {
 	*terminal
-	dir      string
-	name     string // of the file and its copy
-	path     string // of the file
-	size     int64
-	identity *certs.Identity
-	targets  []transfer.Target
+	dir     string
+	name    string // of the file and its copy
+	path    string // of the file
+	size    int64
+	targets []transfer.Target
+	pins    certs.Pins // the IDs of its processes, which have a vote each for that
 }
 
-// prepare makes the directories, the identity and the file. The directories
-// stand for the user's own, which stay as they are.
+// prepare makes the directory of the copy, and the file.
 func (d *demo) prepare(ctx context.Context, path string) (err error) {
 	if err := os.Mkdir(d.copyDir(), 0o700); err != nil {
 		return demoError("make a directory", err)
-	}
-	if d.identity, err = certs.LoadOrCreate(filepath.Join(d.dir, "state")); err != nil {
-		return err
 	}
 	if path == "" {
 		if d.path, err = d.makeFile(ctx); err != nil {
@@ -179,8 +175,13 @@ func (d *demo) show(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		identity, err := certs.Generate()
+		if err != nil {
+			return err
+		}
+		d.pins = append(d.pins, certs.Pin{ID: identity.ID()})
 		ready.Add(1)
-		wg.Go(func() { d.serve(g.ctx, g.label, g.source, conns, ready.Done) })
+		wg.Go(func() { d.serve(g.ctx, g.label, g.source, identity, conns, ready.Done) })
 	}
 	ready.Wait()
 	if ctx.Err() != nil {
@@ -193,6 +194,7 @@ func (d *demo) show(ctx context.Context) error {
 		Limit:    max(d.size/demoSeconds, demoRate),
 		Interval: d.pace(demoInterval),
 		Map:      d.isInteractive(),
+		Trust:    transfer.Trust{Pins: d.pins},
 		Events: func(e transfer.GetEvent) {
 			if p, ok := e.(transfer.Progress); ok && p.Good*100 >= p.Size*demoStop {
 				stopVictim()
@@ -220,12 +222,12 @@ func (d *demo) bind(n int) ([]net.PacketConn, error) {
 
 // serve runs one process's worth of servers and calls ready once their file is
 // hashed, or they have failed.
-func (d *demo) serve(ctx context.Context, label string, source transfer.Source, conns []net.PacketConn, ready func()) {
+func (d *demo) serve(ctx context.Context, label string, source transfer.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
 	once := sync.OnceFunc(ready)
 	defer once()
 	label = fmt.Sprintf("%-6s |", label)
 	err := transfer.Serve(ctx, transfer.ServeConfig{
-		Source: source, Name: d.name, Identity: d.identity, Conns: conns,
+		Source: source, Name: d.name, Identity: identity, Conns: conns,
 		Events: func(e transfer.ServeEvent) {
 			switch e := e.(type) {
 			case transfer.Listening:

@@ -332,8 +332,8 @@ func noAnswerHint(t transfer.Target) string {
 
 func voteHints(e *transfer.UndecidedError) []string {
 	switch e.Result.Reason {
-	case vote.TooFewIDs:
-		return []string{"ask servers of other identities as well, or lower --quorum"}
+	case vote.TooFewVotes:
+		return []string{"a host has one vote, and so has a server ID: ask other hosts as well, pin the IDs of these with --pin, or lower --quorum"}
 	case vote.ChecksumNotOffered:
 		return []string{"nothing was written; without --checksum the majority decides"}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"slices"
 	"strings"
 	"syscall"
@@ -139,7 +138,7 @@ func TestHints(t *testing.T) {
 		return e
 	}
 	undecided := func(r vote.Reason) error {
-		return &transfer.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}, Votes: new(big.Rat)}}}}
+		return &transfer.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}}}}}
 	}
 	unresolved := &transfer.ResolveError{Host: "x", Err: errors.New("no such host")}
 	tests := []struct {
@@ -161,7 +160,7 @@ func TestHints(t *testing.T) {
 		{"nobody, some unresolved", nobody(unresolved, errors.New("refused")), "is malcolm serve running there"},
 		{"nobody resolved", nobody(unresolved, unresolved), "check the spelling of the host"},
 		{"tie", undecided(vote.NoMajority), "--checksum HEX chooses one of these files: ab00"},
-		{"too few", undecided(vote.TooFewIDs), "lower --quorum"},
+		{"too few", undecided(vote.TooFewVotes), "lower --quorum"},
 		{"checksum", undecided(vote.ChecksumNotOffered), "without --checksum the majority decides"},
 		{"key file", &certs.KeyFileError{}, ""},
 		{"damaged key file", &certs.KeyFileError{Err: errors.New("it is empty")}, ""},

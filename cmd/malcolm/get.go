@@ -58,7 +58,7 @@ type ServerFlags struct {
 	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
 	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
 	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
-	Quorum         int             `placeholder:"N" help:"At least N distinct server IDs must agree."`
+	Quorum         int             `placeholder:"N" help:"At least N votes must agree: one a host, and one a server ID that is pinned."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"How long to wait for a server that is still indexing, for those that were lost to come back when none is left, or for a byte. Default ${default}."`
 	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
@@ -85,10 +85,6 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	}
 	for _, w := range warnings {
 		t.warn("%s", w)
-	}
-	if f.Quorum < 0 || f.Quorum > len(targets) {
-		return transfer.GetConfig{}, usage(fmt.Sprintf("--quorum %d: with %s, 1 to %d can agree",
-			f.Quorum, plural(len(targets), "server", "servers"), len(targets)))
 	}
 	network := transfer.SystemNetwork{Local: f.Interface}
 	switch {
@@ -133,7 +129,20 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 			t.warn("--pin: %s is no server of this run", quotePeer(place))
 		}
 	}
-	return cfg, nil
+	return cfg, checkQuorum(cfg)
+}
+
+// checkQuorum refuses a quorum that no vote can reach.
+func checkQuorum(cfg transfer.GetConfig) error {
+	most := transfer.MostVotes(cfg)
+	switch {
+	case cfg.Quorum < 0:
+		return usage(fmt.Sprintf("--quorum %d: a number of votes is 1 or more", cfg.Quorum))
+	case cfg.Quorum > most:
+		return usage(fmt.Sprintf("--quorum %d: these servers have %s at most: one a host, and one a server ID that --pin names",
+			cfg.Quorum, plural(most, "vote", "votes")))
+	}
+	return nil
 }
 
 // Help is what kong prints behind the flags.

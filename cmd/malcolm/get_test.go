@@ -29,9 +29,9 @@ func TestResumeCommand(t *testing.T) {
 func TestQuorumBounds(t *testing.T) {
 	t.Setenv("MALCOLM_PORTS", "")
 	for _, quorum := range []string{"3", "1000", "-1"} {
-		code, stdout, stderr := runHere(t, "get", "--quorum="+quorum, "127.0.0.1:1,2")
+		code, stdout, stderr := runHere(t, "get", "--quorum="+quorum, "127.0.0.1:1,2,3", "127.0.0.2:1")
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--quorum") {
-			t.Errorf("%s of 2 servers: exit code %d, stdout %q, stderr %q", quorum, code, stdout, stderr)
+			t.Errorf("%s of 2 hosts: exit code %d, stdout %q, stderr %q", quorum, code, stdout, stderr)
 		}
 	}
 }

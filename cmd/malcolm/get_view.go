@@ -175,8 +175,8 @@ func voteLine(e transfer.Voted) string {
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %s", len(won.Servers), plural(asked, "server", "servers"))
-	if len(r.Groups) > 1 || len(won.IDs) != 1 {
-		fmt.Fprintf(&b, ", %s of %s,", vote.FormatVotes(won.Votes), votesOf(r))
+	if r.Total > 1 {
+		fmt.Fprintf(&b, ", %s,", votesFor(won, r))
 	}
 	verb := " agree on "
 	switch {
@@ -191,18 +191,19 @@ func voteLine(e transfer.Voted) string {
 			fmt.Fprintf(&b, "; %s %s another file, left out", names(e.Targets, g.Servers), has(len(g.Servers)))
 		}
 	}
-	if len(won.IDs) == 1 && !e.Chosen {
+	switch {
+	case e.Chosen || won.Votes > 1:
+	case len(won.Hosts) == 1:
+		b.WriteString("; one host, so not cross-checked")
+	default:
 		b.WriteString("; one server ID, so not cross-checked")
 	}
 	return b.String()
 }
 
-func votesOf(r vote.Result) string {
-	n := vote.FormatVotes(r.Total)
-	if n == "1" {
-		return "1 vote"
-	}
-	return n + " votes"
+// votesFor says how many of all votes a group has.
+func votesFor(g vote.Group, r vote.Result) string {
+	return fmt.Sprintf("%d of %s", g.Votes, plural(r.Total, "vote", "votes"))
 }
 
 func has(n int) string {
@@ -210,6 +211,19 @@ func has(n int) string {
 		return "has"
 	}
 	return "have"
+}
+
+// hostsOf lists the hosts of a group, at most eight of them.
+func hostsOf(g vote.Group) string {
+	const most = 8
+	list := slices.Clone(g.Hosts[:min(len(g.Hosts), most)])
+	if more := len(g.Hosts) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	if len(g.Hosts) == 1 {
+		return "host " + list[0]
+	}
+	return "hosts " + strings.Join(list, ", ")
 }
 
 // names lists servers, at most three of them.
@@ -414,8 +428,8 @@ func (v *getView) sayFailedServers(err error) {
 	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
-			v.say("%s of %s: %s, BLAKE3 %s: %s", vote.FormatVotes(g.Votes), votesOf(e.Result), formatBytes(g.Size),
-				hexOf(g.Checksum), names(e.Targets, g.Servers))
+			v.say("%s: %s, BLAKE3 %s: %s", votesFor(g, e.Result), formatBytes(g.Size), hexOf(g.Checksum), names(e.Targets, g.Servers))
+			v.say("    %s", hostsOf(g))
 			for _, id := range g.IDs {
 				v.say("    server ID %s", certs.ServerID(id))
 			}

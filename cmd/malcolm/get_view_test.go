@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +28,14 @@ func targetsOn(hosts ...string) []transfer.Target {
 	return targets
 }
 
-// groupOf is a group of servers that proved so many IDs and hold that many
+// groupOf is a group of servers, each on a host of its own, that proved so many IDs and have that many
 // votes.
-func groupOf(checksum [32]byte, ids int, votes *big.Rat, servers ...int) vote.Group {
-	return vote.Group{Size: giB, Checksum: checksum, Servers: servers, IDs: make([]vote.ID, ids), Votes: votes}
+func groupOf(checksum [32]byte, ids, votes int, servers ...int) vote.Group {
+	g := vote.Group{Size: giB, Checksum: checksum, Servers: servers, IDs: make([]vote.ID, ids), Votes: votes}
+	for _, s := range servers {
+		g.Hosts = append(g.Hosts, string(rune('a'+s)))
+	}
+	return g
 }
 
 func TestVoteLine(t *testing.T) {
@@ -45,36 +48,36 @@ func TestVoteLine(t *testing.T) {
 		want   string
 	}{
 		{"one ID", vote.Result{
-			Groups: []vote.Group{groupOf(sum9f, 1, big.NewRat(1, 1), 0, 1, 2, 3)}, Total: big.NewRat(1, 1), Answered: []int{0, 1, 2, 3},
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0, 1, 2, 3)}, Total: 1, Answered: []int{0, 1, 2, 3},
 		}, false, "4 of 4 servers agree on 9f86d081… (1.0 GiB); one server ID, so not cross-checked"},
 		{"a minority", vote.Result{
-			Groups:   []vote.Group{groupOf(sum9f, 2, big.NewRat(2, 1), 0, 1, 2), groupOf(other, 1, big.NewRat(1, 1), 3)},
-			Total:    big.NewRat(3, 1),
+			Groups:   []vote.Group{groupOf(sum9f, 2, 2, 0, 1, 2), groupOf(other, 1, 1, 3)},
+			Total:    3,
 			Answered: []int{0, 1, 2, 3},
 		}, false, "3 of 4 servers, 2 of 3 votes, agree on 9f86d081… (1.0 GiB); 10.0.0.7:10003 has another file, left out"},
 		{"a minority of two servers", vote.Result{
-			Groups:   []vote.Group{groupOf(sum9f, 2, big.NewRat(2, 1), 0, 1), groupOf(other, 1, big.NewRat(1, 1), 2, 3)},
-			Total:    big.NewRat(3, 1),
+			Groups:   []vote.Group{groupOf(sum9f, 2, 2, 0, 1), groupOf(other, 1, 1, 2, 3)},
+			Total:    3,
 			Answered: []int{0, 1, 2, 3},
 		}, false, "2 of 4 servers, 2 of 3 votes, agree on 9f86d081… (1.0 GiB); 10.0.0.3:10002, 10.0.0.7:10003 have another file, left out"},
 		{"a liar under one identity", vote.Result{
-			Groups:   []vote.Group{groupOf(sum9f, 1, big.NewRat(4, 5), 0, 1, 2, 4), groupOf(other, 1, big.NewRat(1, 5), 3)},
-			Total:    big.NewRat(1, 1),
+			Groups:   []vote.Group{groupOf(sum9f, 1, 1, 0, 1, 2, 4), groupOf(other, 1, 0, 3)},
+			Total:    1,
 			Answered: []int{0, 1, 2, 3, 4},
-		}, false, "4 of 5 servers, 4/5 of 1 vote, agree on 9f86d081… (1.0 GiB); 10.0.0.7:10003 has another file, left out; one server ID, so not cross-checked"},
+		}, false, "4 of 5 servers agree on 9f86d081… (1.0 GiB); 10.0.0.7:10003 has another file, left out; one server ID, so not cross-checked"},
 		{"all agree", vote.Result{
-			Groups: []vote.Group{groupOf(sum9f, 3, big.NewRat(3, 1), 0, 1, 2)}, Total: big.NewRat(3, 1), Answered: []int{0, 1, 2},
+			Groups: []vote.Group{groupOf(sum9f, 3, 3, 0, 1, 2)}, Total: 3, Answered: []int{0, 1, 2},
 		}, false, "3 of 3 servers, 3 of 3 votes, agree on 9f86d081… (1.0 GiB)"},
 		{"failed and silent ones count", vote.Result{
-			Groups: []vote.Group{groupOf(sum9f, 2, big.NewRat(2, 1), 0, 1)}, Total: big.NewRat(2, 1),
+			Groups: []vote.Group{groupOf(sum9f, 2, 2, 0, 1)}, Total: 2,
 			Answered: []int{0, 1}, Failed: []int{2}, Silent: []int{3},
 		}, false, "2 of 4 servers, 2 of 2 votes, agree on 9f86d081… (1.0 GiB)"},
 		{"the only one", vote.Result{
-			Groups: []vote.Group{groupOf(sum9f, 1, big.NewRat(1, 1), 0)}, Total: big.NewRat(1, 1), Answered: []int{0},
-		}, false, "1 of 1 server says 9f86d081… (1.0 GiB); one server ID, so not cross-checked"},
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0)}, Total: 1, Answered: []int{0},
+		}, false, "1 of 1 server says 9f86d081… (1.0 GiB); one host, so not cross-checked"},
 		{"the checksum decides", vote.Result{
-			Groups: []vote.Group{groupOf(other, 2, big.NewRat(2, 1), 0, 1), groupOf(sum9f, 1, big.NewRat(1, 1), 3)},
-			Total:  big.NewRat(3, 1), Answered: []int{0, 1, 3}, Winner: 1,
+			Groups: []vote.Group{groupOf(other, 2, 2, 0, 1), groupOf(sum9f, 1, 1, 3)},
+			Total:  3, Answered: []int{0, 1, 3}, Winner: 1,
 		}, true, "1 of 3 servers, 1 of 3 votes, have the checksum asked for: 9f86d081… (1.0 GiB); 10.0.0.1:10000, 10.0.0.2:10001 have another file, left out"},
 	}
 	for _, test := range tests {
@@ -258,7 +261,7 @@ func TestVotedNamesEachID(t *testing.T) {
 	v.event(transfer.Connected{Target: targets[1], ID: two})
 	v.event(transfer.Connected{Target: targets[2], ID: one})
 	v.event(transfer.Voted{Targets: targets, Result: vote.Result{
-		Groups: []vote.Group{groupOf(sum9f, 2, big.NewRat(2, 1), 0, 1, 2)}, Total: big.NewRat(2, 1), Answered: []int{0, 1, 2},
+		Groups: []vote.Group{groupOf(sum9f, 2, 2, 0, 1, 2)}, Total: 2, Answered: []int{0, 1, 2},
 	}})
 	want := "server ID " + one.String() + ": a:10000 and 1 more\nserver ID " + two.String() + ": b:10001\n" +
 		"3 of 3 servers, 2 of 2 votes, agree on 9f86d081… (1.0 GiB)\n"
@@ -306,10 +309,10 @@ func TestFailedLines(t *testing.T) {
 			{Target: here, State: transfer.PeerLeftOut},
 		}}, "127.0.0.1:10001        lost: connection refused\nmalcolm: error: no server is left, 5 bytes are missing\n" + keptLines},
 		{"tie", new(transfer.Result), &transfer.UndecidedError{Targets: targetsOn("a", "b"), Result: vote.Result{
-			Reason: vote.NoMajority, Total: big.NewRat(2, 1), Winner: -1,
-			Groups: []vote.Group{groupOf(sum9f, 1, big.NewRat(1, 1), 0), groupOf([32]byte{1}, 1, big.NewRat(1, 1), 1)},
-		}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf(sum9f) + ": a:10000\n    server ID " + certs.ServerID{}.String() + "\n" +
-			"1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf([32]byte{1}) + ": b:10001\n    server ID " + certs.ServerID{}.String() + "\n" +
+			Reason: vote.NoMajority, Total: 2, Winner: -1,
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0), groupOf([32]byte{1}, 1, 1, 1)},
+		}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf(sum9f) + ": a:10000\n    host a\n    server ID " + certs.ServerID{}.String() + "\n" +
+			"1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf([32]byte{1}) + ": b:10001\n    host b\n    server ID " + certs.ServerID{}.String() + "\n" +
 			"malcolm: error: no majority: the servers do not agree on one file\n" +
 			"malcolm: hint: nothing was written; --checksum HEX chooses one of these files: " + hexOf(sum9f) + " " + hexOf([32]byte{1}) + "\n"},
 	}

@@ -7,7 +7,6 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
-	"malcolm/transfer/vote"
 )
 
 type infoCmd struct {
@@ -111,7 +110,7 @@ func modified(t time.Time) string {
 func infoLines(r *transfer.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {
-		line := fmt.Sprintf("%s, BLAKE3 %s: %s of %s", formatBytes(g.Size), hexOf(g.Checksum), vote.FormatVotes(g.Votes), votesOf(r.Vote))
+		line := fmt.Sprintf("%s, BLAKE3 %s: %s", formatBytes(g.Size), hexOf(g.Checksum), votesFor(g, r.Vote))
 		if i == r.Vote.Winner {
 			line += ", the majority"
 		}

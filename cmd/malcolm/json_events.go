@@ -29,13 +29,15 @@ type (
 	voteEvent struct {
 		head
 		Name     string      `json:"name"`
+		Votes    int         `json:"votes"` // in all
 		Groups   []voteGroup `json:"groups"`
 		Majority string      `json:"majority"` // checksum
 	}
 	voteGroup struct {
 		Checksum string   `json:"checksum"`
 		Size     int64    `json:"size"`
-		Votes    string   `json:"votes"`
+		Votes    int      `json:"votes"`
+		Hosts    []string `json:"hosts"`
 		IDs      []string `json:"ids"`
 		Servers  []string `json:"servers"`
 	}

@@ -81,14 +81,14 @@ func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
 
 // voteOf returns the event of a vote, decided or not.
 func voteOf(targets []transfer.Target, r vote.Result) voteEvent {
-	e := voteEvent{head: is("vote"), Groups: []voteGroup{}}
+	e := voteEvent{head: is("vote"), Votes: r.Total, Groups: []voteGroup{}}
 	if r.Winner >= 0 {
 		e.Name, e.Majority = jsonText(r.Name), hexOf(r.Groups[r.Winner].Checksum)
 	}
 	for _, group := range r.Groups {
 		v := voteGroup{
-			Checksum: hexOf(group.Checksum), Size: group.Size, Votes: vote.FormatVotes(group.Votes),
-			IDs: []string{}, Servers: []string{},
+			Checksum: hexOf(group.Checksum), Size: group.Size, Votes: group.Votes,
+			Hosts: group.Hosts, IDs: []string{}, Servers: []string{},
 		}
 		for _, id := range group.IDs {
 			v.IDs = append(v.IDs, certs.ServerID(id).String())

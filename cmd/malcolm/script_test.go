@@ -21,7 +21,8 @@ import (
 // to testscript's own commands they use:
 //
 //	serve NAME ARG...       start malcolm serve with a home of its own, and wait until it is ready;
-//	                        $NAME are its ports with commas, $NAME1, $NAME2, ... each of them.
+//	                        $NAME are its ports with commas, $NAME1, $NAME2, ... each of them, and
+//	                        $NAMEID is its server ID.
 //	                        --bind 127.0.0.1 is added where ARGs have no --bind
 //	start NAME ARG...       start malcolm with a home of its own
 //	shielded NAME ARG...    the same, with SIGHUP and SIGINT ignored, as nohup and background jobs are
@@ -351,6 +352,7 @@ func (s *script) execute(name, program string, args, more []string) *process {
 
 var (
 	listeningLine = regexp.MustCompile(`(?m)^listening on UDP ([0-9 ]+);`)
+	idLine        = regexp.MustCompile(`(?m)^server ID ([A-Z2-7-]+)$`)
 	readyLine     = regexp.MustCompile(`(?m)^(anyone who can reach|only who holds)`)
 )
 
@@ -367,6 +369,9 @@ func (s *script) serve(args []string) {
 	s.Check(err)
 	ports := strings.Fields(m[1])
 	s.set(name, strings.Join(ports, ","))
+	id, err := p.await(idLine)
+	s.Check(err)
+	s.set(name+"ID", id[1])
 	for i, port := range ports {
 		s.set(name+strconv.Itoa(i+1), port)
 	}

@@ -2,7 +2,6 @@ package vote
 
 import (
 	"cmp"
-	"math/big"
 	"slices"
 )
 
@@ -12,8 +11,8 @@ type Reason int
 const (
 	Decided            Reason = iota + 1 // there is a winner
 	NobodyAnswered                       // no server answered
-	NoMajority                           // no group has more than half of the votes that are in; a tie is one case
-	TooFewIDs                            // the first group has the majority but fewer distinct IDs than the quorum
+	NoMajority                           // no group, or not only one, has more than half of the votes; a tie is one case
+	TooFewVotes                          // the first group has the majority but fewer votes than the quorum
 	ChecksumNotOffered                   // servers answered, none with the checksum asked for
 )
 
@@ -22,27 +21,29 @@ type Group struct {
 	Size     int64 // bytes
 	Checksum [32]byte
 	Servers  []int    // ascending
+	Hosts    []string // as typed: distinct, in the order of Servers
 	IDs      []ID     // distinct, in the order of Servers
-	Votes    *big.Rat // more than 0
+	Votes    int      // 0 when no host counts for it
 }
 
 // Result is the state of a vote. It shares no memory with the ballot.
 type Result struct {
-	Groups []Group  // most votes first, ties: the lowest server number first
-	Total  *big.Rat // votes that are in: the distinct IDs that answered
+	Groups []Group // most votes first, ties: the lowest server number first
+	Total  int     // votes of all servers that answered; the groups' need not add up to it
 
 	// Numbers of servers, ascending; each server is in exactly one of the three.
 	Answered, Failed, Silent []int
 
-	Winner      int // index in Groups; -1: none
-	Reason      Reason
-	Name        string // the winner's file name, given by most of its votes, ties: first on the command line; "" without one
-	DistinctIDs int    // in the winner; 0 without one
+	Winner int // index in Groups; -1: none
+	Reason Reason
+	Name   string // the winner's file name, given by most of its votes, ties: first on the command line; "" without one
 }
 
 // Result returns the state of the vote. It may be called at any time; once the ballot is closed the result is final.
 func (b *Ballot) Result() Result {
-	r := Result{Groups: b.count(), Total: b.total(), Winner: -1}
+	heard := b.answered()
+	votes := tally(heard, (*server).file)
+	r := Result{Groups: b.groups(votes), Total: apart(pairs(heard)), Winner: -1}
 	for i, s := range b.servers {
 		switch s.state {
 		case answered:
@@ -53,49 +54,43 @@ func (b *Ballot) Result() Result {
 			r.Silent = append(r.Silent, i)
 		}
 	}
-	r.Winner, r.Reason = b.decide(r.Groups)
+	r.Winner, r.Reason = b.decide(r.Groups, votes, r.Total)
 	if r.Winner >= 0 {
-		w := r.Groups[r.Winner]
-		r.Name = b.name(w.Servers)
-		r.DistinctIDs = len(w.IDs)
+		r.Name = b.name(r.Groups[r.Winner])
 	}
 	return r
 }
 
-// count returns the groups in their final order.
-func (b *Ballot) count() []Group {
-	groups := make([]Group, 0, len(b.groups))
-	for f, g := range b.groups {
-		servers := slices.Sorted(slices.Values(g.servers))
-		groups = append(groups, Group{
-			Size:     f.size,
-			Checksum: f.checksum,
-			Servers:  servers,
-			IDs:      b.distinctIDs(servers),
-			Votes:    b.weigh(servers),
-		})
+// groups returns the groups in their final order.
+func (b *Ballot) groups(votes map[file]int) (groups []Group) {
+	places := make(map[file]int)
+	for i := range b.servers {
+		s := &b.servers[i]
+		if s.state != answered {
+			continue
+		}
+		f := s.file()
+		at, ok := places[f]
+		if !ok {
+			at = len(groups)
+			places[f] = at
+			groups = append(groups, Group{Size: f.size, Checksum: f.checksum, Votes: votes[f]})
+		}
+		g := &groups[at]
+		g.Servers = append(g.Servers, i)
+		if !slices.Contains(g.Hosts, s.Host) {
+			g.Hosts = append(g.Hosts, s.Host)
+		}
+		if !slices.Contains(g.IDs, s.offer.ID) {
+			g.IDs = append(g.IDs, s.offer.ID)
+		}
 	}
-	slices.SortFunc(groups, func(x, y Group) int {
-		return cmp.Or(y.Votes.Cmp(x.Votes), cmp.Compare(x.Servers[0], y.Servers[0]))
-	})
+	slices.SortStableFunc(groups, func(x, y Group) int { return cmp.Compare(y.Votes, x.Votes) })
 	return groups
 }
 
-func (b *Ballot) distinctIDs(servers []int) []ID {
-	var ids []ID
-	seen := make(map[ID]bool)
-	for _, s := range servers {
-		id := b.servers[s].offer.ID
-		if !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // decide returns the winner among groups in their final order, or -1, and why.
-func (b *Ballot) decide(groups []Group) (winner int, why Reason) {
+func (b *Ballot) decide(groups []Group, votes map[file]int, total int) (winner int, why Reason) {
 	if len(groups) == 0 {
 		return -1, NobodyAnswered
 	}
@@ -106,31 +101,29 @@ func (b *Ballot) decide(groups []Group) (winner int, why Reason) {
 		}
 		return i, Decided
 	}
-	switch first := groups[0]; {
-	case !b.moreThanHalf(first.Votes):
+	if _, ok := majority(votes, total); !ok {
 		return -1, NoMajority
-	case len(first.IDs) < b.quorum:
-		return -1, TooFewIDs
+	}
+	if groups[0].Votes < b.quorum {
+		return -1, TooFewVotes
 	}
 	return 0, Decided
 }
 
-// name returns the file name that most votes of a group's servers give; of names with equal votes, the one that is given
-// first on the command line. The servers are ascending.
-func (b *Ballot) name(servers []int) string {
-	givers := make(map[string][]int)
-	var names []string // in the order of the command line
-	for _, s := range servers {
-		n := b.servers[s].offer.Name
-		if givers[n] == nil {
-			names = append(names, n)
+// name returns the file name that most votes of a group give; of names with equal votes, the one that is given first on
+// the command line. Where no host counts for the group, all of its servers are asked.
+func (b *Ballot) name(g Group) string {
+	group := counted(b.answered(), (*server).file)[file{g.Size, g.Checksum}]
+	if len(group) == 0 {
+		for _, s := range g.Servers {
+			group = append(group, &b.servers[s])
 		}
-		givers[n] = append(givers[n], s)
 	}
-	best, most := "", new(big.Rat)
-	for _, n := range names {
-		if votes := b.weigh(givers[n]); votes.Cmp(most) > 0 {
-			best, most = n, votes
+	votes := tally(group, (*server).name)
+	best := group[0].name()
+	for _, s := range group {
+		if votes[s.name()] > votes[best] {
+			best = s.name()
 		}
 	}
 	return best

@@ -3,12 +3,21 @@
 //
 // # Votes
 //
-// A server has answered when it proved its ID and sent a valid offer; both are the caller's to check. Answers with equal
-// size and checksum form a group. Each distinct ID among the servers that answered has one vote, shared evenly by the
-// servers that answered with it, and their shares may go to different groups: ten ports of one process are one vote, and
-// three processes of one user that serve different files are three thirds. Votes are exact fractions. The votes that are
-// in are as many as the distinct IDs that answered; the group with more than half of them is the majority, and wins when
-// it holds at least [Options].Quorum distinct IDs.
+// What a server shows of itself is free: keys, ports, DNS answers, even another server's identity, since whoever forwards
+// packets shows that. What the user typed is not. So there is one vote a host, and one vote an identity:
+//
+//   - A server has answered when it proved its ID and sent a valid offer; both are the caller's to check. Answers with equal
+//     size and checksum form a group.
+//   - A server's host is what the user typed before the port. An ID that the user named (a pin, a ticket) is a host of its
+//     own.
+//   - A host counts for the group of more than half of its servers that answered, else for no group.
+//   - The votes of a group are the largest number of its servers that can be picked so that no two have the same host and
+//     no two the same ID. The total is the same number over all servers that answered.
+//   - The majority is the one group with more than half of the total. Two groups can have that only when one ID answers for
+//     both; then there is no majority. It wins when it has at least [Options].Quorum votes.
+//
+// With h honest hosts that have IDs of their own, and e lying ones with any keys, ports, DNS answers and relays to honest
+// servers, the truth wins if h > e, and a lie never wins unless e > h.
 //
 // With [Options].Checksum that checksum decides by itself: the group that has it wins, in a tie and against a majority,
 // and neither the majority nor the quorum is asked.
@@ -18,23 +27,25 @@
 // The vote closes at the first of these moments:
 //
 //   - every server has answered or failed;
-//   - without a checksum asked for: one second after a group holds more than half of the votes that are in and its servers
-//     are more than half of all servers asked that have not failed. An answer that makes this untrue stops the second; it
-//     begins anew when it is true again;
+//   - without a checksum asked for: one second after the majority holds more than half of what the total could become.
+//     That is the total, and one more for each host without an answer of which a server may still answer: it is indexing,
+//     or has not failed. An event that makes this untrue stops the second; it begins anew when it is true again;
 //   - with a checksum asked for: one server offers it, of whatever size.
+//
+// Until the close an answer replaces a failure, and a server that says that it is indexing is waited for again. What a
+// server answered stands: a second answer or a failure behind it changes nothing.
 //
 // A majority of other files does not close a vote that a checksum decides: a slower server may still offer it. The size is
 // then one server's word, and a true checksum with a false size can win; the last chunk proves the size.
 //
-// The quorum has no part in closing. A majority with too few IDs closes the vote after its second although servers that
-// are still silent could have met the quorum, and the result is then [TooFewIDs]: --quorum asks for IDs that answer in time,
-// and never makes get wait for more of them.
+// The quorum has no part in closing: a majority with too few votes closes the vote after its second, and the result is
+// then [TooFewVotes].
 //
 // What comes after the close changes nothing: votes are never counted again.
 package vote
 
 import (
-	"math/big"
+	"slices"
 	"time"
 )
 
@@ -44,6 +55,12 @@ const closeDelay = time.Second
 // ID is a server ID: the SHA-256 of the public key that a server proved it holds.
 type ID = [32]byte
 
+// A Server is one server as the user named it.
+type Server struct {
+	Host string // what was typed before the port; this package compares it and never judges it
+	IDs  []ID   // that the user named for this server (pins, tickets): it has to prove one of them; empty: it may have any
+}
+
 // Offer is what one server said of its file, with the identity that it proved.
 type Offer struct {
 	ID       ID
@@ -52,10 +69,10 @@ type Offer struct {
 	Name     string   // as offered; this package compares it and never judges it
 }
 
-// Options says what may win. The zero value lets the majority decide, of however few IDs.
+// Options says what may win. The zero value lets the majority decide, of however few votes.
 type Options struct {
 	Checksum *[32]byte // the checksum that decides by itself; nil: the majority decides
-	Quorum   int       // distinct IDs that the majority must hold; 1 or less: one is enough. Not asked with Checksum
+	Quorum   int       // votes that the majority must have; 1 or less: one is enough. Not asked with Checksum
 }
 
 // Ballot is one vote. It has one owner: its methods must not be called at the same time from several goroutines, and the
@@ -63,15 +80,9 @@ type Options struct {
 type Ballot struct {
 	checksum *[32]byte
 	quorum   int
+	servers  []server // by number
 
-	servers []server // by number
-	unheard int      // servers that have neither answered nor failed
-	failed  int
-
-	ports  map[ID]int64      // how many servers answered with each ID
-	groups map[file]*ballots // every answer is in one
-
-	holder *ballots  // the group that closes the vote one second after since; nil: none
+	holder *file     // the group that closes the vote one second after since; nil: none
 	since  time.Time // when it began to hold
 
 	closed   bool
@@ -79,6 +90,7 @@ type Ballot struct {
 }
 
 type server struct {
+	Server
 	state state
 	offer Offer // of a server that answered
 }
@@ -86,10 +98,18 @@ type server struct {
 type state int
 
 const (
-	silent state = iota
-	answered
-	failed
+	silent   state = iota // nothing is known, or it is indexing
+	answered              // final
+	failed                // until it answers or indexes all the same
 )
+
+// host returns whose vote a server that answered may bring.
+func (s *server) host() host {
+	if slices.Contains(s.IDs, s.offer.ID) {
+		return host{id: s.offer.ID}
+	}
+	return host{name: s.Host}
+}
 
 // file is what two answers must have in common to be of one group.
 type file struct {
@@ -97,21 +117,16 @@ type file struct {
 	checksum [32]byte
 }
 
-// ballots are the servers of one group, in the order in which they answered.
-type ballots struct {
-	servers []int
-}
+func (s *server) file() file { return file{s.offer.Size, s.offer.Checksum} }
 
-// New returns the ballot of so many servers, numbered from 0 in the order of the command line. Without any server it is
-// closed from the start. A negative number panics.
-func New(servers int, o Options) *Ballot {
-	b := &Ballot{
-		quorum:  o.Quorum,
-		servers: make([]server, servers),
-		unheard: servers,
-		ports:   make(map[ID]int64),
-		groups:  make(map[file]*ballots),
-		closed:  servers == 0,
+func (s *server) name() string { return s.offer.Name }
+
+// New returns the ballot of servers, numbered from 0 in the order of the command line. Without any server it is closed
+// from the start.
+func New(servers []Server, o Options) *Ballot {
+	b := &Ballot{quorum: o.Quorum, closed: len(servers) == 0}
+	for _, s := range servers {
+		b.servers = append(b.servers, server{Server: Server{Host: s.Host, IDs: slices.Clone(s.IDs)}})
 	}
 	if o.Checksum != nil {
 		want := *o.Checksum
@@ -120,19 +135,13 @@ func New(servers int, o Options) *Ballot {
 	return b
 }
 
-// Answer counts what a server offered. It is ignored when the ballot is closed at that time or the server has already
-// answered or failed. A number that New did not give out panics.
+// Answer counts what a server offered, also one that has failed before. It is ignored when the ballot is closed at that
+// time or the server has answered already. A number that New did not give out panics.
 func (b *Ballot) Answer(server int, o Offer, now time.Time) {
 	if !b.hear(server, answered, now) {
 		return
 	}
 	b.servers[server].offer = o
-	b.ports[o.ID]++
-	f := file{o.Size, o.Checksum}
-	if b.groups[f] == nil {
-		b.groups[f] = new(ballots)
-	}
-	b.groups[f].servers = append(b.groups[f].servers, server)
 	if b.checksum != nil && o.Checksum == *b.checksum {
 		b.close(now)
 		return
@@ -140,34 +149,41 @@ func (b *Ballot) Answer(server int, o Offer, now time.Time) {
 	b.settle(now)
 }
 
-// Fail counts a server as one that will not answer. It is ignored as by Answer: what a server answered before it was lost
-// stands.
+// Fail counts a server as one that will not answer unless it does. It is ignored as by Answer: what a server answered
+// before it was lost stands.
 func (b *Ballot) Fail(server int, now time.Time) {
-	if !b.hear(server, failed, now) {
-		return
+	if b.hear(server, failed, now) {
+		b.settle(now)
 	}
-	b.failed++
-	b.settle(now)
 }
 
-// hear moves a silent server of an open ballot into its final state, and reports whether it was one.
+// Indexing counts a server as one that will answer, also one that has failed before. It is ignored as by Answer.
+func (b *Ballot) Indexing(server int, now time.Time) {
+	if b.hear(server, silent, now) {
+		b.settle(now)
+	}
+}
+
+// hear gives a server of an open ballot another state, and reports whether it has.
 func (b *Ballot) hear(server int, s state, now time.Time) bool {
-	if b.servers[server].state != silent || b.Closed(now) {
+	if was := b.servers[server].state; was == answered || was == s || b.Closed(now) {
 		return false
 	}
 	b.servers[server].state = s
-	b.unheard--
 	return true
 }
 
-// settle applies the closing rules after an answer or a failure.
+// settle applies the closing rules after an event.
 func (b *Ballot) settle(now time.Time) {
-	if b.unheard == 0 {
+	if !slices.ContainsFunc(b.servers, func(s server) bool { return s.state == silent }) {
 		b.close(now)
 		return
 	}
-	if h := b.findHolder(); h != b.holder {
-		b.holder, b.since = h, now
+	switch h, ok := b.findHolder(); {
+	case !ok:
+		b.holder = nil
+	case b.holder == nil || *b.holder != h:
+		b.holder, b.since = &h, now
 	}
 }
 
@@ -175,19 +191,62 @@ func (b *Ballot) close(at time.Time) {
 	b.closed, b.closedAt = true, at
 }
 
-// findHolder returns the group that may close the vote by holding the majority for a while, or nil.
-func (b *Ballot) findHolder() *ballots {
+// findHolder returns the group that may close the vote by holding the majority for a while.
+func (b *Ballot) findHolder() (f file, ok bool) {
 	if b.checksum != nil {
-		return nil
+		return file{}, false
 	}
-	live := len(b.servers) - b.failed
-	for _, g := range b.groups {
-		// At most one group has more than half of the servers, so votes are added up at most once.
-		if 2*len(g.servers) > live && b.moreThanHalf(b.weigh(g.servers)) {
-			return g
+	heard := b.answered()
+	votes, total := tally(heard, (*server).file), apart(pairs(heard))
+	f, ok = majority(votes, total)
+	return f, ok && 2*votes[f] > total+b.coming(heard)
+}
+
+// answered returns the servers that did, ascending.
+func (b *Ballot) answered() (heard []*server) {
+	for i := range b.servers {
+		if s := &b.servers[i]; s.state == answered {
+			heard = append(heard, s)
 		}
 	}
-	return nil
+	return heard
+}
+
+// coming returns by how much the total may still grow.
+func (b *Ballot) coming(heard []*server) int {
+	told := make(map[host]bool)
+	for _, s := range heard {
+		told[s.host()] = true
+	}
+	var waited []Server
+	for _, s := range b.servers {
+		if s.state == silent {
+			waited = append(waited, s.Server)
+		}
+	}
+	return most(waited, told)
+}
+
+// Most returns how many votes servers can have at most: one for each host, and one for each ID that the user named.
+func Most(servers []Server) int { return most(servers, nil) }
+
+// most is Most without the hosts that are counted already.
+func most(servers []Server, counted map[host]bool) int {
+	typed, named := make(map[host]bool), make(map[host]bool)
+	bring := 0 // servers with an ID that is not counted
+	for _, s := range servers {
+		if h := (host{name: s.Host}); len(s.IDs) == 0 && !counted[h] {
+			typed[h] = true
+		}
+		ids := slices.DeleteFunc(slices.Clone(s.IDs), func(id ID) bool { return counted[host{id: id}] })
+		for _, id := range ids {
+			named[host{id: id}] = true
+		}
+		if len(ids) > 0 {
+			bring++
+		}
+	}
+	return len(typed) + min(len(named), bring)
 }
 
 // Closed reports whether the vote is over at that time. Once it has returned true it does so for good.
@@ -203,8 +262,8 @@ func (b *Ballot) Closed(now time.Time) bool {
 	return true
 }
 
-// CloseAt returns when the vote closes by itself if nothing more comes; ok is false when only an answer or a failure can
-// close it. Of a closed ballot it returns when it closed, which is the zero time when there was no server to ask.
+// CloseAt returns when the vote closes by itself if nothing more comes; ok is false when only an event can close it. Of a
+// closed ballot it returns when it closed, which is the zero time when there was no server to ask.
 func (b *Ballot) CloseAt() (at time.Time, ok bool) {
 	switch {
 	case b.closed:
@@ -215,29 +274,55 @@ func (b *Ballot) CloseAt() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// weigh adds up the shares of servers that answered.
-func (b *Ballot) weigh(servers []int) *big.Rat {
-	shares := make(map[int64]int64) // from the servers that share a vote to how many such shares there are
+// pairs returns servers that answered as votes see them.
+func pairs(servers []*server) []pair {
+	list := make([]pair, len(servers))
+	for i, s := range servers {
+		list[i] = pair{s.host(), s.offer.ID}
+	}
+	return list
+}
+
+// counted returns, by what they have in common, the servers whose host counts for it: a host counts for what more than
+// half of its servers say.
+func counted[K comparable](servers []*server, say func(*server) K) map[K][]*server {
+	type part struct {
+		host host
+		said K
+	}
+	all, parts := make(map[host]int), make(map[part]int)
 	for _, s := range servers {
-		shares[b.ports[b.servers[s].offer.ID]]++
+		all[s.host()]++
+		parts[part{s.host(), say(s)}]++
 	}
-	sum := new(big.Rat)
-	for parts, n := range shares {
-		sum.Add(sum, big.NewRat(n, parts))
+	list := make(map[K][]*server)
+	for _, s := range servers {
+		if h, k := s.host(), say(s); 2*parts[part{h, k}] > all[h] {
+			list[k] = append(list[k], s)
+		}
 	}
-	return sum
+	return list
 }
 
-// total is the number of votes that are in.
-func (b *Ballot) total() *big.Rat {
-	return new(big.Rat).SetInt64(int64(len(b.ports)))
+// tally returns the votes of everything that a host counts for.
+func tally[K comparable](servers []*server, say func(*server) K) map[K]int {
+	votes := make(map[K]int)
+	for k, list := range counted(servers, say) {
+		votes[k] = apart(pairs(list))
+	}
+	return votes
 }
 
-func (b *Ballot) moreThanHalf(votes *big.Rat) bool {
-	return new(big.Rat).Add(votes, votes).Cmp(b.total()) > 0
-}
-
-// FormatVotes writes votes as people write fractions: "2", "1/3", "5/2".
-func FormatVotes(r *big.Rat) string {
-	return r.RatString()
+// majority returns the one group with more than half of the total.
+func majority(votes map[file]int, total int) (f file, ok bool) {
+	for candidate, v := range votes {
+		if 2*v <= total {
+			continue
+		}
+		if ok { // an ID answers for both
+			return file{}, false
+		}
+		f, ok = candidate, true
+	}
+	return f, ok
 }
