@@ -13,7 +13,7 @@ func TestClients(t *testing.T) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 50 * time.Millisecond})
 		slow(1<<20, s)
-		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		w.get(GetConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
 		time.Sleep(time.Second)
 		all := serveEvents[Status](s)
 		most := ClientStatus{}

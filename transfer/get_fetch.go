@@ -323,8 +323,29 @@ func (g *getting) refused(p *peer, chunk int) {
 	conn, ctx := p.pick().conn, g.fetching
 	g.wg.Go(func() {
 		changed := g.offersElse(ctx, conn)
+		if !changed {
+			g.reportWrong(ctx, conn, chunk)
+		}
 		g.post(func() { g.judged(p, chunk, changed) })
 	})
+}
+
+// reportWrong tells a server which chunk of it was wrong, so that it looks at its
+// own disk. What it answers changes nothing here: the bytes were wrong.
+func (g *getting) reportWrong(ctx context.Context, conn *transport.Conn, chunk int) {
+	deadline := time.Now().Add(g.cfg.ConnectTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	st, err := conn.OpenStream(ctx)
+	if err != nil {
+		return
+	}
+	defer st.CancelRead(uint64(wire.StreamCancelled))
+	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
+	if ask(st, wire.RecheckRequest{Checksum: g.result.Checksum, Chunk: chunk}, deadline) == nil {
+		st.SetReadDeadline(deadline)
+		_, _ = wire.ReadHeader(st) // it has looked
+	}
 }
 
 // offersElse reports whether a server no longer offers what was voted for.

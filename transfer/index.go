@@ -3,103 +3,97 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
-// cacheLeast is the size in bytes below which hashing a file again is no work.
-const cacheLeast = 64 << 20
+const (
+	// rebuildPause is the time between two tries to hash a file that changed
+	// meanwhile, or could not be read; it doubles up to longestRebuildPause.
+	rebuildPause        = time.Second
+	longestRebuildPause = 5 * time.Minute
+	// lookTime is how long a client waits for a look at the file's name: a file
+	// system that hangs must not hold those who ask for what is open already.
+	lookTime = time.Second
+	// forgetTime is how long the version before the current one is held after
+	// somebody last asked for it: its file may be large and have no name.
+	forgetTime = 10 * time.Minute
+)
 
-// rebuildPause is the time between two tries to hash a file that changed
-// meanwhile, or could not be read.
-const rebuildPause = time.Second
-
-// errTooLarge says that a file has more bytes than the protocol can offer.
-var errTooLarge = errors.New("is larger than 16 TiB")
-
-// A version is one state of the file, held open, and all that is said of it.
-type version struct {
-	file     File
-	info     fs.FileInfo // of file, before it was hashed
-	offer    wire.Offer
-	manifest wire.Manifest
-
-	users int // under index.mu: the file is closed when nobody uses it
-}
-
-// isIntact reports whether the open file still holds what was hashed, as far
-// as its size and modification time tell. Its name may belong to another file
-// by now.
-func (v *version) isIntact() bool {
-	info, err := v.file.Stat()
-	return err == nil && sameContent(v.info, info)
-}
-
-func sameContent(a, b fs.FileInfo) bool {
-	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// isNamed reports whether info describes the very file that was hashed, and
-// nothing was done to it since: not even a chmod, behind which a change of the
-// modification time can hide.
-func (v *version) isNamed(info fs.FileInfo) bool {
-	hashed, ok1 := manifest.KeyOf(v.info)
-	now, ok2 := manifest.KeyOf(info)
-	if ok1 && ok2 {
-		return hashed == now
-	}
-	return sameContent(v.info, info)
-}
-
-// An index makes the versions of a source and knows which one is current. One
-// goroutine runs it, any other may ask.
+// An index makes the versions of a source, and holds the current one and the one
+// before it. One goroutine runs it, any other may ask.
 type index struct {
-	source Source
-	name   string          // what is offered
-	cache  *manifest.Cache // nil: none
-	tell   func(ServeEvent)
+	source  Source
+	name    string          // what is offered
+	cache   *manifest.Cache // nil: none
+	rehash  bool            // nothing is taken from the cache
+	tell    func(ServeEvent)
+	looks   singleflight.Group
+	recheck rechecks
 
 	hashed atomic.Int64 // bytes of the version that is being made
 
-	mu      sync.Mutex
-	current *version      // nil while there is none
-	failed  error         // why there is none; nil while it is being made
-	total   int64         // bytes in the version that is being made
-	ready   chan struct{} // closed when current or failed is set
-	stale   chan struct{} // receives when current was found not to be the file any more
+	mu       sync.Mutex
+	current  *version      // nil while there is none
+	previous *version      // the one before, nil: there is none, or nobody asks for it
+	failed   error         // why there is no current one; nil while it is being made
+	total    int64         // bytes in the version that is being made
+	ready    chan struct{} // closed when current or failed is set
+	wake     chan struct{} // receives when current was dropped, or is doubted
+	doubted  bool          // current is hashed anew beside being offered
+	numbers  bool          // the system's numbers of files are not stable
 }
 
 func newIndex(source Source, name string, cache *manifest.Cache, tell func(ServeEvent)) *index {
 	return &index{
 		source: source, name: name, cache: cache, tell: tell,
-		ready: make(chan struct{}), stale: make(chan struct{}, 1),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 }
 
-// acquire returns the current version, to be released; or nil and a channel
-// that is closed when there is one; or the reason why there is none.
-func (ix *index) acquire() (*version, <-chan struct{}, error) {
+// acquire returns the current version, to be released, after a look whether it
+// is still what has the name; or nil and a channel that is closed when there is
+// one; or the reason why there is none.
+func (ix *index) acquire(ctx context.Context) (*version, <-chan struct{}, error) {
+	looked := ix.looks.DoChan("", func() (any, error) {
+		ix.look()
+		return nil, nil
+	})
+	late := time.NewTimer(lookTime)
+	defer late.Stop()
+	select {
+	case <-looked:
+	case <-late.C:
+	case <-ctx.Done():
+	}
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if ix.current != nil {
-		ix.current.users++
-		return ix.current, nil, nil
+	if v := ix.current; v != nil {
+		v.users++
+		return v, nil, nil
 	}
 	return nil, ix.ready, ix.failed
 }
 
-// share lets one more user have a version that somebody uses.
-func (ix *index) share(v *version) {
+// version returns the version with a checksum, to be released; nil: it is not
+// held.
+func (ix *index) version(checksum [32]byte) *version {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	v.users++
+	for _, v := range []*version{ix.current, ix.previous} {
+		if v != nil && v.offer.Checksum == checksum {
+			v.users++
+			v.asked = time.Now()
+			return v
+		}
+	}
+	return nil
 }
 
 // release ends one use of a version; nil is none.
@@ -131,81 +125,229 @@ func (ix *index) progress() wire.Indexing {
 	return wire.Indexing{Done: min(ix.hashed.Load(), total), Total: total}
 }
 
-// isCurrent reports whether v is still what has the source's name. A source
-// that cannot be looked at stays what it was, for as long as it is held open.
-func (ix *index) isCurrent(v *version) bool {
-	info, err := ix.source.Stat()
-	if err != nil {
-		return v.isIntact()
+// look compares what has the name now with the current version. A name that
+// cannot be looked at changes nothing for as long as the open file is intact.
+func (ix *index) look() {
+	ix.mu.Lock()
+	v, numbers := ix.current, ix.numbers
+	if v == nil {
+		ix.mu.Unlock()
+		return
 	}
-	return v.isNamed(info)
+	v.users++
+	ix.mu.Unlock()
+	defer ix.release(v)
+	info, err := ix.source.Stat()
+	intact := v.isIntact()
+	switch {
+	case errors.As(err, new(*takeoverError)):
+		ix.withdraw(v, err)
+	case !intact:
+		ix.changed(v)
+	case err != nil:
+	default:
+		switch v.compare(info) {
+		case otherContent: // another file has the name
+			ix.retire(v, true)
+		case otherStatus:
+			ix.doubt(v)
+		case otherNumber:
+			if !numbers {
+				ix.doubt(v)
+			}
+		}
+	}
 }
 
-// invalidate says that v is not what the source holds any more: a new version
-// is made for new clients.
-func (ix *index) invalidate(v *version) {
+// changed says that the open file of a version does not hold any more what was
+// hashed: nobody gets a byte of it. New clients wait for a new version.
+func (ix *index) changed(v *version) {
+	ix.mu.Lock()
+	if ix.previous == v {
+		ix.previous = nil
+		ix.mu.Unlock()
+		ix.release(v)
+		return
+	}
+	ix.mu.Unlock()
+	ix.retire(v, false)
+}
+
+// retire ends a version's being the current one; keep says that it is still
+// intact. New clients wait for a new version.
+func (ix *index) retire(v *version, keep bool) {
 	ix.mu.Lock()
 	if ix.current != v {
 		ix.mu.Unlock()
 		return
 	}
-	ix.current, ix.failed = nil, nil
+	ix.current, ix.failed, ix.doubted = nil, nil, false
 	ix.ready = make(chan struct{})
+	drop := v
+	if keep {
+		drop = ix.keep(v)
+	}
 	ix.mu.Unlock()
-	ix.release(v)
-	ix.stale <- struct{}{}
+	ix.release(drop)
+	ix.rouse()
+}
+
+// keep makes v the version before the current one, and returns the one that it
+// takes the place of. The caller holds mu.
+func (ix *index) keep(v *version) (drop *version) {
+	drop, ix.previous = ix.previous, v
+	v.asked = time.Now()
+	return drop
+}
+
+// withdraw stops offering anything, since what has the name is not to be trusted.
+func (ix *index) withdraw(v *version, err error) {
+	ix.mu.Lock()
+	before := ix.previous
+	ix.previous = nil
+	ix.mu.Unlock()
+	ix.release(before)
+	ix.retire(v, false)
+}
+
+// doubt has a version hashed anew while it is offered.
+func (ix *index) doubt(v *version) {
+	ix.mu.Lock()
+	doubted := ix.current == v && !ix.doubted
+	if doubted {
+		ix.doubted = true
+	}
+	ix.mu.Unlock()
+	if doubted {
+		ix.rouse()
+	}
+}
+
+// rouse has the goroutine that runs the index look what is to be done.
+func (ix *index) rouse() {
+	select {
+	case ix.wake <- struct{}{}:
+	default: // it will look anyway
+	}
 }
 
 // run makes a version, tells of it, and makes a new one each time the last was
-// invalidated. It returns when ctx ends (nil), or when the first version cannot
-// be made; later it tries again.
+// dropped or is doubted. It returns when ctx ends (nil), or when the first
+// version cannot be made; later it tries again.
 func (ix *index) run(ctx context.Context) error {
 	defer ix.close()
 	var told error
-	for first := true; ; first = false {
+	pause := rebuildPause
+	for first := true; ; {
 		v, err := ix.build(ctx)
-		if ctx.Err() != nil {
-			if v != nil {
-				v.file.Close()
-			}
+		switch {
+		case ctx.Err() != nil:
+			discard(v)
 			return nil
-		}
-		if err != nil {
-			if first {
-				return err
+		case v != nil:
+			first, told, pause = false, nil, rebuildPause
+			ix.publish(v)
+			if ix.await(ctx) != nil {
+				return nil
 			}
+			continue
+		case err != nil && first:
+			return err
+		case ix.isReady(): // what is offered is still good, as far as anybody knows
+		case err != nil:
 			ix.fail(err)
 			if told == nil || told.Error() != err.Error() {
 				ix.tell(Unreadable{Err: err})
 			}
 			told = err
+		default:
+			ix.tell(Unsteady{Pause: pause})
 		}
-		if v == nil {
-			if err == nil {
-				ix.tell(Unsteady{})
-			}
-			if sleep(ctx, rebuildPause) != nil {
-				return nil
-			}
-			continue
-		}
-		told = nil
-		ix.publish(v)
-		select {
-		case <-ix.stale:
-		case <-ctx.Done():
+		if sleep(ctx, pause) != nil {
 			return nil
+		}
+		pause = min(2*pause, longestRebuildPause)
+	}
+}
+
+// discard closes a version that nobody was shown; nil is none.
+func discard(v *version) {
+	if v != nil {
+		v.file.Close()
+	}
+}
+
+// publish makes v the current version. Where the one that it takes the place of
+// has the same bytes, nobody is told: the file was touched, or its number changed.
+func (ix *index) publish(v *version) {
+	ix.mu.Lock()
+	old := ix.current
+	v.users = 1
+	ix.current, ix.failed, ix.doubted = v, nil, false
+	closeOnce(ix.ready)
+	same := old != nil && old.offer.Checksum == v.offer.Checksum
+	unstable := same && !ix.numbers && old.compare(v.info) == otherNumber
+	drop := old
+	switch {
+	case unstable:
+		ix.numbers = true
+	case old != nil && !same:
+		drop = ix.keep(old)
+	}
+	if ix.previous != nil && ix.previous.offer.Checksum == v.offer.Checksum {
+		defer ix.release(ix.previous)
+		ix.previous = nil
+	}
+	ix.mu.Unlock()
+	ix.release(drop)
+	if unstable {
+		ix.tell(UnstableNumbers{})
+	}
+	if !same {
+		ix.tell(Ready{Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum})
+	}
+}
+
+// await returns when a version is to be made. Meanwhile it lets go of the
+// previous one when nobody asks for that any more.
+func (ix *index) await(ctx context.Context) error {
+	for {
+		ix.mu.Lock()
+		wanted := ix.current == nil || ix.doubted
+		var forget <-chan time.Time
+		var timer *time.Timer
+		if ix.previous != nil {
+			timer = time.NewTimer(time.Until(ix.previous.asked.Add(forgetTime)))
+			forget = timer.C
+		}
+		ix.mu.Unlock()
+		if wanted {
+			return nil
+		}
+		select {
+		case <-ix.wake:
+		case <-forget:
+			ix.forget()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if timer != nil {
+			timer.Stop()
 		}
 	}
 }
 
-func (ix *index) publish(v *version) {
+// forget lets go of the previous version if nobody has asked for it lately.
+func (ix *index) forget() {
 	ix.mu.Lock()
-	v.users = 1
-	ix.current, ix.failed = v, nil
-	closeOnce(ix.ready)
+	v := ix.previous
+	if v == nil || time.Since(v.asked) < forgetTime {
+		ix.mu.Unlock()
+		return
+	}
+	ix.previous = nil
 	ix.mu.Unlock()
-	ix.tell(Ready{Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum})
+	ix.release(v)
 }
 
 // fail lets those who wait know that there will be no version for now.
@@ -225,83 +367,14 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// close ends the index's own use of the current version.
+// close ends the index's own use of its versions.
 func (ix *index) close() {
 	ix.mu.Lock()
-	v := ix.current
-	ix.current = nil
+	current, previous := ix.current, ix.previous
+	ix.current, ix.previous = nil, nil
 	ix.mu.Unlock()
-	ix.release(v)
-}
-
-// build opens the source and hashes it, unless the cache knows it. It returns
-// nil without an error when the source changed meanwhile.
-func (ix *index) build(ctx context.Context) (*version, error) {
-	file, err := ix.source.Open()
-	if err != nil {
-		return nil, err
-	}
-	v := &version{file: file}
-	steady, err := ix.hash(ctx, v)
-	if err != nil || !steady {
-		file.Close()
-		return nil, err
-	}
-	v.offer.Digest = manifest.Digest(v.manifest)
-	return v, nil
-}
-
-// hash fills in what is said of a version's open file. It reports false when
-// the file changed meanwhile.
-func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) {
-	if v.info, err = v.file.Stat(); err != nil {
-		return false, err
-	}
-	size := v.info.Size()
-	if size > wire.MaxFileSize {
-		return false, errTooLarge
-	}
-	ix.hashed.Store(0)
-	ix.mu.Lock()
-	ix.total = size
-	ix.mu.Unlock()
-	v.offer = wire.Offer{Size: size, ModTime: v.info.ModTime(), Name: ix.name}
-	if ix.load(v) {
-		return true, nil
-	}
-	began := time.Now()
-	m, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.hashed})
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, fmt.Errorf("hash: %w", err)
-	}
-	if err != nil || !v.isIntact() {
-		return false, nil
-	}
-	v.manifest, v.offer.Checksum = m, sum
-	ix.store(v, began)
-	return true, nil
-}
-
-// load takes a version's hashes from the cache, if they are there.
-func (ix *index) load(v *version) bool {
-	key, ok := manifest.KeyOf(v.info)
-	if !ok || ix.cache == nil || key.Size < cacheLeast {
-		return false
-	}
-	v.manifest, v.offer.Checksum, ok = ix.cache.Load(key)
-	return ok
-}
-
-// store keeps a version's hashes for the next time. That it cannot is told, and
-// no more.
-func (ix *index) store(v *version, began time.Time) {
-	key, ok := manifest.KeyOf(v.info)
-	if !ok || ix.cache == nil || key.Size < cacheLeast || !key.Settled(began) {
-		return
-	}
-	if err := ix.cache.Store(key, v.manifest); err != nil {
-		ix.tell(CacheFailed{Err: err})
-	}
+	ix.release(current)
+	ix.release(previous)
 }
 
 // sleep waits for d. The error is that of ctx.

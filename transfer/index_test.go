@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ func TestIndexInvalidation(t *testing.T) {
 		n := &name{file: src}
 		ready := make(chan Ready, 10)
 		ix := newIndex(n, "x", nil, func(e ServeEvent) { ready <- e.(Ready) })
-		v, made, err := ix.acquire()
+		v, made, err := ix.acquire(t.Context())
 		if v != nil || err != nil || ix.isReady() {
 			t.Fatal("a version before run")
 		}
@@ -73,27 +74,27 @@ func TestIndexInvalidation(t *testing.T) {
 		returned := make(chan error, 1)
 		go func() { returned <- ix.run(ctx) }()
 		<-made
-		first, _, _ := ix.acquire()
+		first, _, _ := ix.acquire(t.Context())
 		if told := <-ready; first.offer.Checksum != checksum(src.data) || first.offer.Name != "x" ||
 			first.offer.Size != chunk+1 || first.offer.Digest != manifest.Digest(first.manifest) ||
 			told.Checksum != first.offer.Checksum || told.Size != chunk+1 || told.Offered != "x" {
 			t.Errorf("first version = %+v, told %+v, want that of the file", first.offer, told)
 		}
-		if !ix.isCurrent(first) || !first.isIntact() {
+		if again, _, _ := ix.acquire(t.Context()); again != first || !first.isIntact() {
 			t.Error("the first version is not current")
 		}
+		ix.release(first)
 		src.replace(file(chunk+1, 2))
-		if ix.isCurrent(first) || first.isIntact() {
-			t.Error("the first version is still current, the time has changed")
+		if again, _, _ := ix.acquire(t.Context()); again != nil || first.isIntact() || ix.version(first.offer.Checksum) != nil {
+			t.Error("the first version is still held, the time has changed")
 		}
-		ix.invalidate(first)
-		ix.invalidate(first) // by several ranges at once
+		ix.changed(first) // by several ranges at once
 		<-ready
-		ix.invalidate(first) // and by one that comes late
+		ix.changed(first) // and by one that comes late
 		synctest.Wait()
-		second, _, _ := ix.acquire()
-		if second == first || !ix.isCurrent(second) || second.offer.Checksum != checksum(src.data) {
-			t.Errorf("second version = %+v, want that of the changed file", second.offer)
+		second, _, _ := ix.acquire(t.Context())
+		if second == first || second == nil || second.offer.Checksum != checksum(src.data) {
+			t.Errorf("second version = %+v, want that of the changed file", second)
 		}
 		if len(ready) != 0 {
 			t.Errorf("%d versions more", len(ready))
@@ -143,14 +144,130 @@ func TestReplacedSource(t *testing.T) {
 		if got := len(serveEvents[Ready](s)); got != 2 {
 			t.Errorf("ready was told %d times, want 2", got)
 		}
-		time.Sleep(time.Second) // the server notices that the clients have gone
+		if got := n.opened(); got != 2 {
+			t.Errorf("%d files are open, want the new one and the one before it", got)
+		}
+		time.Sleep(forgetTime + time.Second)
 		if got := n.opened(); got != 1 {
-			t.Errorf("%d files are open, want the new one only", got)
+			t.Errorf("%d files are open, want the new one only: nobody has asked for the old one", got)
 		}
 		s.cancel()
 		<-s.done
 		if got := n.opened(); got != 0 {
 			t.Errorf("%d files are open behind the end, want none", got)
 		}
+	})
+}
+
+// A version that was replaced is held for as long as somebody asks for it, and
+// the one before it at most once: clients that stay connected keep no more files.
+func TestReplacedVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &name{file: newSource(file(chunk, 1))}
+		ix := newIndex(n, "x", nil, func(ServeEvent) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() { returned <- ix.run(ctx) }()
+		var sums [][32]byte
+		for i := range 6 {
+			if i > 0 {
+				n.rename(newSource(file(chunk, byte(i+1))))
+			}
+			_, made, _ := ix.acquire(ctx)
+			if i == 0 || made != nil {
+				<-made
+			}
+			v, _, _ := ix.acquire(ctx)
+			sums = append(sums, v.offer.Checksum)
+			ix.release(v)
+			if got := n.opened(); got > 2 {
+				t.Errorf("after %d versions %d files are open, want at most 2", i+1, got)
+			}
+		}
+		current, previous := ix.version(sums[5]), ix.version(sums[4])
+		if current == nil || previous == nil || ix.version(sums[3]) != nil {
+			t.Error("held are other versions than the last two")
+		}
+		ix.release(current)
+		ix.release(previous)
+		for range 5 { // asked for now and then
+			time.Sleep(forgetTime - time.Minute)
+			v := ix.version(sums[4])
+			if v == nil {
+				t.Fatal("a version was let go of although somebody asks for it")
+			}
+			ix.release(v)
+		}
+		time.Sleep(forgetTime + time.Second)
+		if ix.version(sums[4]) != nil || n.opened() != 1 {
+			t.Errorf("the version that nobody asks for is held, %d files are open", n.opened())
+		}
+		cancel()
+		<-returned
+	})
+}
+
+// A name that cannot be looked at, since its file system hangs, holds nobody up.
+func TestNameThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &hangingName{source: newSource(file(chunk, 1)), hang: make(chan struct{})}
+		ix := newIndex(src, "x", nil, func(ServeEvent) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() { returned <- ix.run(ctx) }()
+		_, made, _ := ix.acquire(ctx)
+		<-made
+		src.hangs.Store(true)
+		for range 3 {
+			began := time.Now()
+			v, _, err := ix.acquire(ctx)
+			if v == nil || err != nil || time.Since(began) != lookTime {
+				t.Errorf("after %v: %v, %v, want the version after %v", time.Since(began), v, err, lookTime)
+			}
+			ix.release(v)
+		}
+		cancel()
+		if err := <-returned; err != nil {
+			t.Error(err)
+		}
+		close(src.hang)
+	})
+}
+
+type hangingName struct {
+	*source
+	hangs atomic.Bool
+	hang  chan struct{}
+}
+
+func (n *hangingName) Open() (File, error) { return n.source, nil }
+
+func (n *hangingName) Stat() (fs.FileInfo, error) {
+	if n.hangs.Load() {
+		<-n.hang
+	}
+	return n.source.Stat()
+}
+
+// A file that changes all the time is hashed less and less often.
+func TestFileThatAlwaysChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(file(chunk, 1))
+		var hashed atomic.Int64
+		src.indexing = func() error {
+			hashed.Add(1)
+			src.replace(src.data)
+			return nil
+		}
+		ix := newIndex(src, "x", nil, func(ServeEvent) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() { returned <- ix.run(ctx) }()
+		time.Sleep(10 * time.Hour)
+		if n := hashed.Load(); n < 100 || n > 400 {
+			t.Errorf("hashed %d times in 10 h, want about 120, twice a read", n)
+		}
+		cancel()
+		<-returned
 	})
 }

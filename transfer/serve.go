@@ -39,6 +39,8 @@ type ServeConfig struct {
 	// Cache keeps what hashing a large file gave, for the next time; nil: it is
 	// not kept.
 	Cache *manifest.Cache
+	// Rehash has the file hashed although the cache knows it.
+	Rehash bool
 	// Name is what the file is called. One that the protocol cannot carry (over
 	// 230 bytes, or not UTF-8) is offered as an empty name, and said.
 	Name string
@@ -153,6 +155,7 @@ func (s *serving) run(ctx context.Context) error {
 		}
 		s.post(accepting, e)
 	})
+	s.index.rehash = s.cfg.Rehash
 	var listening sync.WaitGroup
 	for i, v := range s.virtual {
 		listening.Add(1)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -37,10 +38,9 @@ type clientConn struct {
 	denied  atomic.Bool              // it was asked for the token in vain
 
 	mu       sync.Mutex
-	offered  *version // what the last hello was answered with; nil: nothing yet
-	open     int      // requests under way
-	inVain   int      // requests that came to nothing, less those that did not
-	awaiting bool     // a hello waits for the index
+	open     int  // requests under way
+	inVain   int  // requests that came to nothing, less those that did not
+	awaiting bool // a hello waits for the index
 }
 
 // serveConn answers a connection's streams until the connection or ctx ends.
@@ -59,7 +59,6 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		c.close()
 		cancel()
 		wg.Wait()
-		s.index.release(c.offered)
 		s.hosts.leave(conn)
 	}()
 	if !c.comeIn(ctx) {
@@ -217,6 +216,8 @@ func (c *clientConn) answer(ctx context.Context, st *transport.Stream) use {
 		u, err = useFetch, c.manifest(replying, st, req)
 	case wire.RangeRequest:
 		u, err = useFetch, c.sendRange(replying, st, req)
+	case wire.RecheckRequest:
+		u, err = useNone, c.recheck(st, req)
 	}
 	if err == nil {
 		return u
@@ -300,7 +301,7 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 	if err != nil {
 		return err
 	}
-	c.setOffered(v)
+	defer c.index.release(v)
 	offer := v.offer
 	offer.Proof = c.proof.Load()
 	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
@@ -319,16 +320,6 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 		}
 	}
 	return st.CloseWrite()
-}
-
-// setOffered remembers the version that this client was offered, and whose use
-// it takes over: as long as the client may ask for it, it is held.
-func (c *clientConn) setOffered(v *version) {
-	c.mu.Lock()
-	before := c.offered
-	c.offered = v
-	c.mu.Unlock()
-	c.index.release(before)
 }
 
 // await says that a hello waits for the index, or that it waits no more; false
@@ -353,14 +344,10 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 	patience := time.NewTimer(c.limits.IndexingTimeout)
 	defer patience.Stop()
 	for {
-		v, ready, err := c.index.acquire()
+		v, ready, err := c.index.acquire(ctx)
 		switch {
-		case v != nil && c.index.isCurrent(v):
-			return v, nil
 		case v != nil:
-			c.index.invalidate(v)
-			c.index.release(v)
-			continue
+			return v, nil
 		case err != nil:
 			return nil, c.refuse(st, wire.StatusUnreadable, "the file cannot be read")
 		}
@@ -383,37 +370,42 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 	}
 }
 
-// held returns the version that a client names, acquired, if it is what the
-// client was offered or the current one, and the open file is still that. When
-// it is not, a refusal has been sent.
+// held returns the version that a client names, acquired, if it is held and the
+// open file is still that. When it is not, a refusal has been sent.
 func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
-	v := c.named(checksum)
+	v := c.index.version(checksum)
 	if v == nil {
 		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
 	}
 	if !v.isIntact() {
-		c.index.invalidate(v)
+		c.index.changed(v)
 		c.index.release(v)
 		return nil, c.refuse(st, wire.StatusChanged, "the file has changed")
 	}
 	return v, nil
 }
 
-// named returns the version with a checksum, acquired; nil if there is none.
-func (c *clientConn) named(checksum [32]byte) *version {
-	c.mu.Lock()
-	if v := c.offered; v != nil && v.offer.Checksum == checksum {
-		c.index.share(v)
-		c.mu.Unlock()
-		return v
+// recheck looks at a chunk of which a client got other bytes than its value says.
+func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) error {
+	v, err := c.held(st, req.Checksum)
+	if err != nil {
+		return err
 	}
-	c.mu.Unlock()
-	v, _, _ := c.index.acquire()
-	if v != nil && v.offer.Checksum != checksum {
-		c.index.release(v)
-		return nil
+	defer c.index.release(v)
+	if req.Chunk >= manifest.Count(v.offer.Size) {
+		return c.refuse(st, wire.StatusOutOfRange, "")
 	}
-	return v
+	good, err := c.index.examine(v, req.Chunk)
+	switch {
+	case err != nil:
+		return c.refuse(st, wire.StatusBusy, err.Error())
+	case !good:
+		return c.refuse(st, wire.StatusChanged, "the disk does not give what was hashed")
+	}
+	if err := c.write(st, wire.Header{Status: wire.StatusOK}.Append(nil)); err != nil {
+		return err
+	}
+	return st.CloseWrite()
 }
 
 func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wire.ManifestRequest) error {

@@ -2,14 +2,15 @@ package transfer
 
 import (
 	"net"
+	"time"
 
 	"malcolm/certs"
 	"malcolm/wire"
 )
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
-// [Unsteady], [Unreadable], [CacheFailed], [SmallBuffers], [Status],
-// [ServerFailed], [Panicked], [Stopping] or [Stopped].
+// [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
+// [SmallBuffers], [Status], [ServerFailed], [Panicked], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -30,12 +31,24 @@ type Ready struct {
 }
 
 // Unsteady says that the file changed while it was hashed, and that the hashing
-// begins again.
-type Unsteady struct{}
+// begins again after a pause, which doubles each time.
+type Unsteady struct{ Pause time.Duration }
 
-// Unreadable says that the file was changed and cannot be hashed anew; it is
-// tried again every second, and new clients are refused until then.
+// UnstableNumbers says, once, that the file system gives the same file another
+// number at each look, so that the numbers are not looked at any more.
+type UnstableNumbers struct{}
+
+// Unreadable says that the file was changed and cannot be hashed anew, or must
+// not be; it is tried again, and new clients are refused until then.
 type Unreadable struct{ Err error }
+
+// Damaged says that the disk gives other bytes for a chunk than were hashed,
+// though the file was not changed. It is hashed anew.
+type Damaged struct {
+	Chunk          int
+	Offset, Length int64 // in bytes
+	Err            error // the disk's, when it gives none
+}
 
 // CacheFailed says that what hashing gave could not be kept.
 type CacheFailed struct{ Err error }
@@ -99,14 +112,16 @@ type VirtualStatus struct {
 	Lost    int64 // packets since the start; falls when a late one is acknowledged
 }
 
-func (Listening) serveEvent()    {}
-func (Ready) serveEvent()        {}
-func (Unsteady) serveEvent()     {}
-func (Unreadable) serveEvent()   {}
-func (CacheFailed) serveEvent()  {}
-func (SmallBuffers) serveEvent() {}
-func (ServerFailed) serveEvent() {}
-func (Panicked) serveEvent()     {}
-func (Stopping) serveEvent()     {}
-func (Stopped) serveEvent()      {}
-func (Status) serveEvent()       {}
+func (Listening) serveEvent()       {}
+func (Ready) serveEvent()           {}
+func (Unsteady) serveEvent()        {}
+func (UnstableNumbers) serveEvent() {}
+func (Damaged) serveEvent()         {}
+func (Unreadable) serveEvent()      {}
+func (CacheFailed) serveEvent()     {}
+func (SmallBuffers) serveEvent()    {}
+func (ServerFailed) serveEvent()    {}
+func (Panicked) serveEvent()        {}
+func (Stopping) serveEvent()        {}
+func (Stopped) serveEvent()         {}
+func (Status) serveEvent()          {}

@@ -162,7 +162,7 @@ func (r *rangeSender) read(p []byte) ([]byte, error) {
 		return nil, errReset{wire.StreamUnreadable}
 	}
 	if !r.v.isIntact() {
-		r.index.invalidate(r.v)
+		r.index.changed(r.v)
 		return nil, errReset{wire.StreamChanged}
 	}
 	return p, nil

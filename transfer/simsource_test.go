@@ -87,7 +87,7 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 		}
 	}
 	n, err := readerAt(data).ReadAt(p, off)
-	if ready && hook != nil {
+	if ready && hook != nil && n > 0 {
 		if err := hook(p[:n], off); err != nil {
 			return 0, err
 		}

@@ -37,8 +37,8 @@ type systemFile struct {
 	raw syscall.RawConn
 }
 
-// NamedFile is the source of the regular file that has a path. Its errors are
-// [*FileError].
+// NamedFile is the source of the regular file that has a path, whatever gets it.
+// Its errors are [*FileError].
 type NamedFile string
 
 var (
@@ -49,31 +49,36 @@ var (
 // Stat describes what has the path now.
 func (path NamedFile) Stat() (fs.FileInfo, error) {
 	info, err := os.Stat(string(path))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, path.failure("open", err)
-	case info.IsDir():
-		return nil, path.failure("serve", errDirectory)
-	case !info.Mode().IsRegular():
-		return nil, path.failure("serve", errNotRegular)
 	}
-	return info, nil
+	return info, path.check(info)
 }
 
-// Open opens what has the path now. What is no regular file is not opened: a
-// FIFO would wait for a writer.
-func (path NamedFile) Open() (File, error) {
-	before, err := path.Stat()
-	if err != nil {
-		return nil, err
+// check returns an error unless info is of a regular file.
+func (path NamedFile) check(info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return path.failure("serve", errDirectory)
+	case !info.Mode().IsRegular():
+		return path.failure("serve", errNotRegular)
 	}
-	f, err := os.Open(string(path))
+	return nil
+}
+
+// Open opens what has the path now. It waits for nothing: neither for the writer
+// of a FIFO nor for a device.
+func (path NamedFile) Open() (File, error) { return path.open(0) }
+
+// open opens the path with more of the system's flags.
+func (path NamedFile) open(flags int) (File, error) {
+	f, err := os.OpenFile(string(path), os.O_RDONLY|openNonblock|flags, 0)
 	if err != nil {
 		return nil, path.failure("open", err)
 	}
-	after, err := f.Stat()
-	if err == nil && !os.SameFile(before, after) && !after.Mode().IsRegular() {
-		err = errNotRegular
+	info, err := f.Stat()
+	if err == nil {
+		err = path.check(info)
 	}
 	var raw syscall.RawConn
 	if err == nil {
@@ -87,5 +92,83 @@ func (path NamedFile) Open() (File, error) {
 }
 
 func (path NamedFile) failure(op string, err error) error {
+	if as[*FileError](err) {
+		return err
+	}
 	return &FileError{Op: op, Path: string(path), Err: unwrapPath(err)}
+}
+
+// An OfferedFile is the source of the regular file that has a path, for a server
+// that reads more than those who may change the directory. What gets the name
+// later must not lead elsewhere: a file that was no symbolic link does not become
+// one, and its owner stays. Make one with [OfferFile].
+type OfferedFile struct {
+	NamedFile
+	linked bool
+	owner  owner
+}
+
+// OfferFile returns the source of what has a path now and later. Its errors are
+// [*FileError].
+func OfferFile(path string) (*OfferedFile, error) {
+	f := &OfferedFile{NamedFile: NamedFile(path)}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, f.failure("open", err)
+	}
+	f.linked = info.Mode()&fs.ModeSymlink != 0
+	if info, err = f.NamedFile.Stat(); err != nil {
+		return nil, err
+	}
+	f.owner = ownerOf(info)
+	return f, nil
+}
+
+// A takeoverError says that something has the name which must not be offered.
+type takeoverError struct{ what string }
+
+func (e *takeoverError) Error() string { return e.what }
+
+var (
+	errBecameLink = &takeoverError{"has become a symbolic link: it is not offered, since it may lead anywhere"}
+	errOtherOwner = &takeoverError{"belongs to another user now: it is not offered"}
+)
+
+// Stat describes what has the path now.
+func (f *OfferedFile) Stat() (fs.FileInfo, error) {
+	if !f.linked {
+		info, err := os.Lstat(string(f.NamedFile))
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return nil, f.failure("serve", errBecameLink)
+		}
+	}
+	info, err := f.NamedFile.Stat()
+	if err == nil && ownerOf(info) != f.owner {
+		err = f.failure("serve", errOtherOwner)
+	}
+	return info, err
+}
+
+// Open opens what has the path now.
+func (f *OfferedFile) Open() (File, error) {
+	if _, err := f.Stat(); err != nil {
+		return nil, err
+	}
+	flags := 0
+	if !f.linked {
+		flags = openNoFollow
+	}
+	file, err := f.open(flags)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && ownerOf(info) != f.owner {
+		err = f.failure("serve", errOtherOwner)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }

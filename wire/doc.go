@@ -61,6 +61,10 @@
 //	                varint offset, in bytes
 //	                varint length, in bytes, at least 1;
 //	                offset + length is at most 2^44
+//	4     recheck   hash checksum of the version that is meant
+//	                varint chunk, below 2^20: the server is asked to read it from
+//	                its disk once more, since the client got other bytes of it
+//	                than its value says
 //
 // A server answers an unknown type with the status "unsupported", whatever its
 // body says, as long as the length is within the limit.
@@ -102,6 +106,9 @@
 //	          that manifest follows
 //	manifest  the manifest
 //	range     exactly the bytes asked for
+//	recheck   nothing: the chunk has its value. A server whose chunk has not
+//	          answers "changed", or "unreadable"; one that has looked too
+//	          often lately answers "busy"
 //
 // A server may bound whatever a client makes it do. It answers "busy" to a hello
 // that has waited for the index for too long, or while another one of the same

@@ -17,7 +17,7 @@ import (
 // The numbers of malcolm/1, in the words of the specification. They never
 // change; another number is another ALPN.
 var (
-	frozenTypes    = map[string]uint64{"hello": 1, "manifest": 2, "range": 3}
+	frozenTypes    = map[string]uint64{"hello": 1, "manifest": 2, "range": 3, "recheck": 4}
 	frozenStatuses = map[string]uint64{
 		"ok": 0, "indexing": 1, "changed": 2, "not found": 3, "out of range": 4, "unsupported": 5,
 		"malformed": 6, "denied": 7, "busy": 8, "stopping": 9, "unreadable": 10,
@@ -79,6 +79,9 @@ func TestFrozenNumbers(t *testing.T) {
 	}
 	if got := (RangeRequest{}).requestType(); got != 3 {
 		t.Errorf("type of range: got %d, want 3", got)
+	}
+	if got := (RecheckRequest{}).requestType(); got != 4 {
+		t.Errorf("type of recheck: got %d, want 4", got)
 	}
 }
 

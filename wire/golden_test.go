@@ -147,6 +147,8 @@ func requests() []message {
 			RangeRequest{Checksum: filled(0x80), Offset: 1<<44 - 1, Length: 1}),
 		request("range, the whole of the largest file", "03 29"+hex80+"00 c000100000000000", 2,
 			RangeRequest{Checksum: filled(0x80), Length: 1 << 44}),
+		request("recheck, first chunk", "04 21"+hex00+"00", 2, RecheckRequest{Checksum: filled(0)}),
+		request("recheck, last chunk", "04 24"+hex80+"800fffff", 2, RecheckRequest{Checksum: filled(0x80), Chunk: 1<<20 - 1}),
 	}
 }
 

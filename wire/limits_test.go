@@ -102,6 +102,16 @@ func TestRangeLimits(t *testing.T) {
 	})
 }
 
+func TestRecheckLimits(t *testing.T) {
+	check(t, func(b []byte) error { _, err := parseRequest(typeRecheck, b); return err }, []bound{
+		{"chunk 0", body(hash, 0), ""},
+		{"the last chunk", body(hash, u64(1<<20-1)), ""},
+		{"one more", body(hash, u64(1<<20)), "chunk"},
+		{"the largest number", body(hash, u64(1<<62-1)), "chunk"},
+		{"hash of 31", body(hash[1:]), "checksum"},
+	})
+}
+
 func TestAddOverflows(t *testing.T) {
 	for _, tt := range []struct {
 		a, b, limit uint64

@@ -23,7 +23,7 @@ func drawProof(t *rapid.T) *[32]byte {
 }
 
 func drawRequest(t *rapid.T) Request {
-	switch rapid.SampledFrom([]string{"hello", "manifest", "range"}).Draw(t, "type") {
+	switch rapid.SampledFrom([]string{"hello", "manifest", "range", "recheck"}).Draw(t, "type") {
 	case "hello":
 		return Hello{
 			Selector:       string(rapid.SliceOfN(rapid.Byte(), 0, MaxSelectorLen).Draw(t, "selector")),
@@ -32,6 +32,8 @@ func drawRequest(t *rapid.T) Request {
 		}
 	case "manifest":
 		return ManifestRequest{Checksum: drawHash(t, "checksum")}
+	case "recheck":
+		return RecheckRequest{Checksum: drawHash(t, "checksum"), Chunk: rapid.IntRange(0, MaxChunks-1).Draw(t, "chunk")}
 	}
 	offset := rapid.Int64Range(0, MaxFileSize-1).Draw(t, "offset")
 	return RangeRequest{

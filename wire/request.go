@@ -12,12 +12,13 @@ const (
 	typeHello    = 1
 	typeManifest = 2
 	typeRange    = 3
+	typeRecheck  = 4
 )
 
 const flagInlineManifest = 1
 
 // A Request is what a client asks on one stream: a [Hello], a
-// [ManifestRequest] or a [RangeRequest].
+// [ManifestRequest], a [RangeRequest] or a [RecheckRequest].
 type Request interface {
 	requestType() uint64
 	appendBody(b []byte) []byte
@@ -42,9 +43,17 @@ type RangeRequest struct {
 	Length   int64 // in bytes, 1 to MaxFileSize - Offset
 }
 
+// RecheckRequest asks the server to read a chunk from its disk once more, since
+// the client got other bytes of it than its value says.
+type RecheckRequest struct {
+	Checksum [32]byte
+	Chunk    int // 0 to MaxChunks - 1
+}
+
 func (Hello) requestType() uint64           { return typeHello }
 func (ManifestRequest) requestType() uint64 { return typeManifest }
 func (RangeRequest) requestType() uint64    { return typeRange }
+func (RecheckRequest) requestType() uint64  { return typeRecheck }
 
 func (h Hello) appendBody(b []byte) []byte {
 	var flags uint64
@@ -62,6 +71,11 @@ func (r RangeRequest) appendBody(b []byte) []byte {
 	b = append(b, r.Checksum[:]...)
 	b = quicvarint.Append(b, uint64(r.Offset))
 	return quicvarint.Append(b, uint64(r.Length))
+}
+
+func (r RecheckRequest) appendBody(b []byte) []byte {
+	b = append(b, r.Checksum[:]...)
+	return quicvarint.Append(b, uint64(r.Chunk))
 }
 
 // AppendRequest appends the encoding of r to b. The caller keeps r within the
@@ -112,6 +126,8 @@ func parseRequest(t uint64, body []byte) (Request, error) {
 		return parseManifestRequest(body)
 	case typeRange:
 		return parseRangeRequest(body)
+	case typeRecheck:
+		return parseRecheckRequest(body)
 	}
 	return nil, &UnsupportedError{Type: t}
 }
@@ -154,4 +170,13 @@ func parseRangeRequest(b []byte) (Request, error) {
 		return nil, err
 	}
 	return RangeRequest{Checksum: sum, Offset: int64(offset), Length: int64(length)}, nil
+}
+
+func parseRecheckRequest(b []byte) (Request, error) {
+	d := decoder{message: "recheck request", b: b}
+	r := RecheckRequest{Checksum: d.hash("checksum"), Chunk: int(d.varint("chunk", MaxChunks-1))}
+	if err := d.done(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }

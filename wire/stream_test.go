@@ -139,7 +139,7 @@ func TestReadersOwnError(t *testing.T) {
 // TestUnknownType: the body of an unknown request is consumed, and its stream
 // must end behind it as behind any other.
 func TestUnknownType(t *testing.T) {
-	for _, typ := range []uint64{0, 4, 63, 64, quicvarint.Max} {
+	for _, typ := range []uint64{0, 5, 63, 64, quicvarint.Max} {
 		for _, n := range []int{0, 1, MaxRequestLen} {
 			b := appendBytes(quicvarint.Append(nil, typ), bytes.Repeat([]byte{0xff}, n))
 			r := bytes.NewReader(b)

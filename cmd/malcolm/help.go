@@ -14,7 +14,7 @@ var flagGroups = []struct {
 	title string
 	flags []string
 }{
-	{"What to serve:", []string{"file"}},
+	{"What to serve:", []string{"file", "rehash"}},
 	{"What to get:", []string{"checksum", "quorum", "max-size"}},
 	{"Where to write:", []string{
 		"output", "name", "resume", "force", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -32,6 +33,8 @@ func (s *serveJSON) event(e transfer.ServeEvent) {
 		s.offers(e)
 	case transfer.Unsteady:
 		s.change("changed while it was hashed")
+	case transfer.Damaged:
+		s.change(damaged(filepath.Base(s.file), e))
 	case transfer.Unreadable:
 		s.change("cannot be read: " + reason(e.Err))
 	case transfer.Status:

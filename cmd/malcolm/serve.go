@@ -26,6 +26,7 @@ const defaultServers = 4
 
 type serveCmd struct {
 	File     flags.Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
+	Rehash   bool            `help:"Hash the file although its hashes were kept: for disks that may have lost bits."`
 	Number   *int            `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
@@ -54,7 +55,10 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	source := transfer.NamedFile(c.File)
+	source, err := transfer.OfferFile(string(c.File))
+	if err != nil {
+		return err
+	}
 	file, err := source.Open()
 	if err != nil {
 		return err
@@ -82,6 +86,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source:   source,
 		Cache:    indexCache(),
+		Rehash:   c.Rehash,
 		Name:     name,
 		Identity: identity,
 		Machine:  machine,
@@ -221,6 +226,16 @@ func globalAddr() (netip.Addr, bool) {
 	return found, found.IsValid()
 }
 
+// damaged says what a look at the own file has found.
+func damaged(name string, e transfer.Damaged) string {
+	what := "gives other bytes than were hashed, though the file was not changed"
+	if e.Err != nil {
+		what = "cannot be read: " + reason(e.Err)
+	}
+	return fmt.Sprintf("%s is damaged: chunk %d (%d bytes from byte %d) %s; the disk may be failing, hashing the file again",
+		shellQuote(name), e.Chunk, e.Length, e.Offset, what)
+}
+
 // indexCache is where the hashes of large files are kept; nil where there is no
 // place for it.
 func indexCache() *manifest.Cache {
@@ -282,9 +297,13 @@ func (v *serveView) event(e transfer.ServeEvent) {
 			v.status(e, time.Now())
 		}
 	case transfer.Unsteady:
-		v.warn("%s changed while it was hashed: hashing it again", shellQuote(v.name))
+		v.warn("%s changed while it was hashed: hashing it again in %s", shellQuote(v.name), e.Pause)
+	case transfer.UnstableNumbers:
+		v.warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", shellQuote(v.name))
+	case transfer.Damaged:
+		v.warn("%s", damaged(v.name, e))
 	case transfer.Unreadable:
-		v.warn("%s changed and cannot be read: %s; trying again every second", shellQuote(v.name), reason(e.Err))
+		v.warn("%s is not offered any more: %s; looking again, at least every 5 minutes", shellQuote(v.name), reason(e.Err))
 	case transfer.CacheFailed:
 		v.warn("the index is not kept for the next time: %s", reason(e.Err))
 	case transfer.SmallBuffers:

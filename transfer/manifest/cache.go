@@ -137,6 +137,18 @@ func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
 	return m, checksum, true
 }
 
+// Drop forgets what was stored for k: the file does not hold it any more. That
+// it could not is not told: an entry that cannot be removed cannot be written
+// either, and the next Store takes its place.
+func (c *Cache) Drop(k Key) {
+	root, err := openCache(c.Dir)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	_ = root.Remove(entryName(k))
+}
+
 // Store keeps m as the manifest of the file with key k, in place of what was
 // stored for k before, and removes the least recently used entries beyond
 // MaxBytes. An entry appears as a whole or not at all.

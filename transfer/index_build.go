@@ -1,0 +1,116 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/wire"
+)
+
+// cacheLeast is the size in bytes below which hashing a file again is no work.
+const cacheLeast = 64 << 20
+
+var (
+	// errTooLarge says that a file has more bytes than the protocol can offer.
+	errTooLarge = errors.New("is larger than 16 TiB")
+	// errSizeLies is said of files that the system makes up as they are read
+	// (/proc, /sys): what such a file holds cannot be offered.
+	errSizeLies = errors.New("does not have the size that the system says; malcolm offers files with a size of their own")
+)
+
+// build opens the source and hashes it, unless the cache knows it. It returns
+// nil without an error when the source changed meanwhile.
+func (ix *index) build(ctx context.Context) (*version, error) {
+	file, err := ix.source.Open()
+	if err != nil {
+		return nil, err
+	}
+	v := &version{file: file}
+	steady, err := ix.hash(ctx, v)
+	if err == errEndsEarly { // once more, since it may have grown and shrunk meanwhile
+		if steady, err = ix.hash(ctx, v); err == errEndsEarly {
+			err = errSizeLies
+		}
+	}
+	if err != nil || !steady {
+		file.Close()
+		return nil, err
+	}
+	v.offer.Digest = manifest.Digest(v.manifest)
+	return v, nil
+}
+
+// errEndsEarly says that a file ended before the size that the system says,
+// without a change of size or modification time.
+var errEndsEarly = errors.New("ends early")
+
+// hash fills in what is said of a version's open file. It reports false when
+// the file changed meanwhile.
+func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) {
+	if v.info, err = v.file.Stat(); err != nil {
+		return false, err
+	}
+	size := v.info.Size()
+	if size > wire.MaxFileSize {
+		return false, errTooLarge
+	}
+	ix.hashed.Store(0)
+	ix.mu.Lock()
+	ix.total = size
+	ix.mu.Unlock()
+	v.offer = wire.Offer{Size: size, ModTime: v.info.ModTime(), Name: ix.name}
+	if ix.load(v) {
+		return true, nil
+	}
+	began := time.Now()
+	m, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.hashed})
+	early := errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !early {
+		return false, fmt.Errorf("hash: %w", err)
+	}
+	beyond := !early && goesOn(v.file, size)
+	switch {
+	case !v.isIntact():
+		return false, nil
+	case early:
+		return false, errEndsEarly
+	case beyond:
+		return false, errSizeLies
+	}
+	v.manifest, v.offer.Checksum = m, sum
+	ix.store(v, began)
+	return true, nil
+}
+
+// goesOn reports whether a file has a byte behind its end.
+func goesOn(f File, size int64) bool {
+	var b [1]byte
+	n, _ := f.ReadAt(b[:], size)
+	return n > 0
+}
+
+// load takes a version's hashes from the cache, if they are there.
+func (ix *index) load(v *version) bool {
+	key, ok := manifest.KeyOf(v.info)
+	if !ok || ix.cache == nil || ix.rehash || key.Size < cacheLeast {
+		return false
+	}
+	v.manifest, v.offer.Checksum, ok = ix.cache.Load(key)
+	return ok
+}
+
+// store keeps a version's hashes for the next time. That it cannot is told, and
+// no more.
+func (ix *index) store(v *version, began time.Time) {
+	key, ok := manifest.KeyOf(v.info)
+	if !ok || ix.cache == nil || key.Size < cacheLeast || !key.Settled(began) {
+		return
+	}
+	if err := ix.cache.Store(key, v.manifest); err != nil {
+		ix.tell(CacheFailed{Err: err})
+	}
+}

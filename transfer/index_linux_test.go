@@ -1,0 +1,240 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// An indexed is an index that runs in a bubble, and what it told.
+type indexed struct {
+	*index
+	t      *testing.T
+	told   chan ServeEvent
+	ended  chan error
+	cancel context.CancelFunc
+}
+
+func startIndex(t *testing.T, source Source) *indexed {
+	x := &indexed{t: t, told: make(chan ServeEvent, 100), ended: make(chan error, 1)}
+	x.index = newIndex(source, "x", nil, func(e ServeEvent) { x.told <- e })
+	ctx, cancel := context.WithCancel(t.Context())
+	x.cancel = cancel
+	go func() { x.ended <- x.run(ctx) }()
+	synctest.Wait()
+	return x
+}
+
+// offered returns the checksum of what is offered at once, and waits until all
+// that it led to is done.
+func (x *indexed) offered() [32]byte {
+	x.t.Helper()
+	v, _, err := x.acquire(x.t.Context())
+	if v == nil {
+		x.t.Fatalf("nothing is offered: %v", err)
+	}
+	defer x.release(v)
+	synctest.Wait()
+	return v.offer.Checksum
+}
+
+func (x *indexed) stop() {
+	x.cancel()
+	if err := <-x.ended; err != nil {
+		x.t.Error(err)
+	}
+}
+
+// tells returns how many events of a type were told.
+func tells[E ServeEvent](x *indexed) (n int) {
+	for range len(x.told) {
+		e := <-x.told
+		if _, ok := e.(E); ok {
+			n++
+		}
+		x.told <- e
+	}
+	return n
+}
+
+// A chmod and a new link leave the file offered; it is hashed once more beside,
+// and a change that hides behind them is found.
+func TestChmodOfTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "data.bin")
+		data := file(3*chunk, 1)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source, err := OfferFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := startIndex(t, source)
+		defer x.stop()
+		for range 3 {
+			if err := os.Chmod(path, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			if x.offered() != checksum(data) {
+				t.Error("another file is offered")
+			}
+		}
+		if n := tells[Ready](x); n != 1 {
+			t.Errorf("ready was told %d times, want once", n)
+		}
+		// Bytes that change, with the modification time put back.
+		info, _ := os.Stat(path)
+		next := corrupted(t, data, 5)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteAt(next, 0)
+		f.Close()
+		if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		x.offered()
+		if x.offered() != checksum(next) || tells[Ready](x) != 2 {
+			t.Error("a change behind an old modification time is not found")
+		}
+	})
+}
+
+// A file system that gives a file another number at each look does not keep the
+// file from being offered, nor has it hashed for ever.
+func TestUnstableNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(3*chunk, 1)
+		src := &unstable{source: newSource(data)}
+		x := startIndex(t, src)
+		defer x.stop()
+		for range 20 {
+			if x.offered() != checksum(data) {
+				t.Error("another file is offered")
+			}
+		}
+		if n := src.opened; n > 3 {
+			t.Errorf("the file was hashed %d times, want twice", n)
+		}
+		if tells[Ready](x) != 1 || tells[UnstableNumbers](x) != 1 {
+			t.Errorf("told %d times ready, %d times unstable, want once each", tells[Ready](x), tells[UnstableNumbers](x))
+		}
+		src.replace(file(3*chunk, 2))
+		x.acquire(t.Context())
+		synctest.Wait()
+		if x.offered() != checksum(file(3*chunk, 2)) {
+			t.Error("a change is not found any more")
+		}
+	})
+}
+
+// An unstable is a file that has another number at each look.
+type unstable struct {
+	*source
+	number uint64
+	opened int
+}
+
+func (u *unstable) Open() (File, error) {
+	u.opened++
+	return u, nil
+}
+
+func (u *unstable) Stat() (fs.FileInfo, error) {
+	info, err := u.source.Stat()
+	u.number++
+	return numbered{info, &syscall.Stat_t{Ino: u.number, Ctim: syscall.Timespec{Sec: 1e9}, Mtim: syscall.NsecToTimespec(info.ModTime().UnixNano())}}, err
+}
+
+type numbered struct {
+	fs.FileInfo
+	stat *syscall.Stat_t
+}
+
+func (n numbered) Sys() any { return n.stat }
+
+// A file whose size is not what the system says is refused in words.
+func TestSizeThatLies(t *testing.T) {
+	for _, path := range []string{"/proc/cpuinfo", "/sys/class/net/lo/mtu"} {
+		source, err := OfferFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			t.Logf("%s is not here", path)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ix := newIndex(source, "x", nil, func(e ServeEvent) { t.Errorf("told %T", e) })
+		if err := ix.run(t.Context()); !errors.Is(err, errSizeLies) {
+			t.Errorf("%s: %v, want %v", path, err, errSizeLies)
+		}
+	}
+}
+
+// What gets the name of an offered file must not lead elsewhere.
+func TestNameBecomesALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path, secret := filepath.Join(dir, "data.bin"), filepath.Join(dir, "secret")
+		data := file(chunk, 1)
+		for name, content := range map[string][]byte{path: data, secret: file(chunk, 2)} {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		source, err := OfferFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := startIndex(t, source)
+		defer x.stop()
+		swap := func(replace func()) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			replace()
+		}
+		swap(func() { os.Symlink(secret, path) })
+		if v, _, _ := x.acquire(t.Context()); v != nil || x.version(checksum(data)) != nil {
+			t.Error("something is offered although the name is a link now")
+		}
+		time.Sleep(time.Minute)
+		if _, _, err := x.acquire(t.Context()); !errors.Is(err, errBecameLink) || tells[Unreadable](x) != 1 {
+			t.Errorf("refused for %v, told %d times, want that it became a link, once", err, tells[Unreadable](x))
+		}
+		swap(func() { os.WriteFile(path, data, 0o600) })
+		time.Sleep(longestRebuildPause)
+		if x.offered() != checksum(data) {
+			t.Error("the file is not offered again")
+		}
+	})
+}
+
+// A name that was a link from the beginning may lead to another file.
+func TestNameThatIsALink(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "link")
+	for i, name := range []string{"a", "b"} {
+		os.WriteFile(filepath.Join(dir, name), file(chunk, byte(i)), 0o600)
+	}
+	os.Symlink("a", path)
+	source, err := OfferFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(path)
+	os.Symlink("b", path)
+	f, err := source.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}

@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"malcolm/transfer/manifest"
+)
+
+// recheckEvery is the least time between two looks at a chunk that clients ask
+// for: a chunk has at most 16 MiB, so the looks cost less than one client does.
+const recheckEvery = time.Second
+
+// errRecheckBusy says that another look was too short a time ago.
+var errRecheckBusy = errors.New("has looked at its file a moment ago")
+
+// rechecks has the looks at single chunks follow each other.
+type rechecks struct {
+	mu   sync.Mutex
+	last time.Time // when the last one ended
+}
+
+// examine reads a chunk of a version from the disk once more and reports whether
+// it still has its value. One that has not is told, ends the version, and is
+// never taken from the cache again. The error is errRecheckBusy.
+func (ix *index) examine(v *version, chunk int) (good bool, err error) {
+	if !ix.recheck.mu.TryLock() {
+		return false, errRecheckBusy
+	}
+	defer ix.recheck.mu.Unlock()
+	if time.Since(ix.recheck.last) < recheckEvery {
+		return false, errRecheckBusy
+	}
+	defer func() { ix.recheck.last = time.Now() }()
+	readErr := matches(v, chunk)
+	switch {
+	case readErr == nil:
+		return true, nil
+	case !v.isIntact(): // it was changed, which is no damage
+		ix.changed(v)
+		return false, nil
+	}
+	if readErr == errOtherBytes {
+		readErr = nil
+	}
+	offset, length := manifest.Span(v.offer.Size, chunk)
+	ix.tell(Damaged{Chunk: chunk, Offset: offset, Length: length, Err: readErr})
+	if key, ok := manifest.KeyOf(v.info); ok && ix.cache != nil {
+		ix.cache.Drop(key)
+	}
+	ix.changed(v)
+	return false, nil
+}
+
+var errOtherBytes = errors.New("other bytes")
+
+// matches compares a chunk's bytes with its value.
+func matches(v *version, chunk int) error {
+	offset, length := manifest.Span(v.offer.Size, chunk)
+	var h manifest.Hasher
+	h.Reset(v.offer.Size, chunk)
+	buf := make([]byte, min(pieceSize, length))
+	for at := int64(0); at < length; {
+		p := buf[:min(int64(len(buf)), length-at)]
+		if n, err := v.file.ReadAt(p, offset+at); n < len(p) {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		h.Write(p)
+		at += int64(len(p))
+	}
+	if value, _ := h.Sum(); value != v.manifest.Value(chunk) {
+		return errOtherBytes
+	}
+	return nil
+}
