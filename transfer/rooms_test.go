@@ -36,7 +36,8 @@ var (
 		"transfer/admission":          {},
 		"transfer/partfile/crashfs":   {}, // for tests only: nobody may import it
 		"transfer/partfile":           {ours: []string{"wire"}, others: []string{"golang.org/x/sys", "github.com/zeebo/xxh3"}},
-		"cmd/malcolm":                 {ours: append([]string{"cmd/malcolm/flags", "cmd/malcolm/human", "cmd/malcolm/screen"}, below...), others: []string{"github.com/alecthomas/kong"}},
+		"cmd/malcolm":                 {ours: append([]string{"cmd/malcolm/completion", "cmd/malcolm/flags", "cmd/malcolm/human", "cmd/malcolm/screen"}, below...), others: []string{"github.com/alecthomas/kong"}},
+		"cmd/malcolm/completion":      {ours: []string{"cmd/malcolm/flags", "cmd/malcolm/human"}, others: []string{"github.com/alecthomas/kong"}},
 		"cmd/malcolm/flags":           {ours: []string{"cmd/malcolm/human", "transfer", "certs", "wire"}, others: []string{"github.com/alecthomas/kong"}},
 		"cmd/malcolm/human":           {},
 		"cmd/malcolm/screen":          {others: []string{"golang.org/x/term"}},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"malcolm/cmd/malcolm/human"
 )
 
 // completions are command lines, and what a shell must offer for their last
@@ -86,21 +88,21 @@ func TestBashCompletion(t *testing.T) {
 		words := strings.Split(c.line, " ")
 		var quoted []string
 		for _, w := range words {
-			quoted = append(quoted, singleQuote(w))
+			quoted = append(quoted, human.ShellQuote(w))
 		}
 		script := fmt.Sprintf(`source %s; COMP_WORDS=(%s); COMP_CWORD=%d; _malcolm; printf '%%s\n' "${COMPREPLY[@]}"`,
-			singleQuote(path), strings.Join(quoted, " "), len(words)-1)
+			human.ShellQuote(path), strings.Join(quoted, " "), len(words)-1)
 		wantCompletions(t, c.line, inShell(t, dir, "bash", "--norc", "-c", script), c.want)
 	}
 	// bash makes words of their own of the = in --flag=value.
-	script := fmt.Sprintf(`source %s; COMP_WORDS=(malcolm get --preallocate = a); COMP_CWORD=4; _malcolm; printf '%%s\n' "${COMPREPLY[@]}"`, singleQuote(path))
+	script := fmt.Sprintf(`source %s; COMP_WORDS=(malcolm get --preallocate = a); COMP_CWORD=4; _malcolm; printf '%%s\n' "${COMPREPLY[@]}"`, human.ShellQuote(path))
 	wantCompletions(t, "--preallocate=a", inShell(t, dir, "bash", "--norc", "-c", script), []string{"auto"})
 }
 
 func TestFishCompletion(t *testing.T) {
 	dir, path := completionScript(t, "fish")
 	for _, c := range completions {
-		script := fmt.Sprintf("source %s; complete -C %s", fishQuote(path), fishQuote(c.line))
+		script := fmt.Sprintf("source %s; complete -C %s", human.ShellQuote(path), human.ShellQuote(c.line))
 		var got []string
 		for _, line := range inShell(t, dir, "fish", "--no-config", "-c", script) {
 			word, _, _ := strings.Cut(line, "\t")
@@ -130,7 +132,7 @@ zpty -w z "PS1= PS2=; setopt no_beep; autoload -Uz compinit; compinit -u -D; sou
 zpty -r z out $'*<ready>*'
 zpty -w -n z %s$'\t\n'
 zpty -r z out $'*<malcolm*>*'
-print -r -- "$out"`, path, singleQuote(c.line))
+print -r -- "$out"`, path, human.ShellQuote(c.line))
 		out := strings.Join(inShell(t, dir, "zsh", "-f", "-c", script), "\n")
 		_, got, _ := strings.Cut(out, "<")
 		got, _, _ = strings.Cut(got, ">")
