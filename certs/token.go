@@ -1,12 +1,12 @@
 package certs
 
 import (
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,16 +16,18 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
-	minTokenChars = 22 // of base64url: 128 bits and a little
-	minTokenHex   = 32 // hex digits: 128 bits
-	maxTokenChars = 1 << 10
+	minTokenChars = 22 // 128 bits and a little, where they are random base64
+	maxTokenBytes = 1 << 10
 	newTokenLen   = 32 // bytes
 
 	exporterLabel = "EXPORTER-malcolm-auth"
 	exporterLen   = 32 // bytes
+	tokenKeyLabel = "malcolm/1 auth"
 
 	redacted = "token(redacted)"
 )
@@ -34,13 +36,21 @@ const (
 // token. Whatever prints, logs or encodes one writes "token(redacted)". Tokens
 // do not change; any goroutine may call the methods.
 type Token struct {
-	// key returns the secret. It is a function because of structs that keep
+	// key returns the secret, as the proof needs it. It is a function because of structs that keep
 	// their Token in an unexported field: fmt does not ask Format there, and
 	// shows what it finds, also behind pointers.
 	key func() []byte
 }
 
-func newToken(key []byte) Token { return Token{func() []byte { return key }} }
+// newToken makes the key of a token's text: HKDF-SHA256 (RFC 5869).
+func newToken(text []byte) Token {
+	key, err := hkdf.Key(sha256.New, text, nil, tokenKeyLabel, sha256.Size)
+	if err != nil {
+		// Only lengths that are wrong can fail, and they are constant.
+		panic("malcolm: internal error: derive the token's key: " + err.Error())
+	}
+	return Token{func() []byte { return key }}
+}
 
 // String returns "token(redacted)".
 func (Token) String() string { return redacted }
@@ -60,35 +70,22 @@ func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 // IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.key == nil }
 
-// ParseToken reads a token: at least 32 hex digits, an even number of them, or
-// at least 22 characters of base64url (RFC 4648, section 5) without padding.
-// What is made of hex digits alone is hex: as base64url, 22 of them would pass
-// for more than the 88 bits that they are. At most 1,024 characters. The error
-// repeats nothing of s.
+// ParseToken takes any text as a token that is long enough: at least 22
+// characters, at most 1,024 bytes of UTF-8 without control characters. White
+// space around it, which nobody sees, does not count. Whoever
+// stands between client and server once can try texts at leisure, so it should be
+// random. The error repeats nothing of s.
 func ParseToken(s string) (Token, error) {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	onlyHex := strings.Trim(s, "0123456789abcdefABCDEF") == ""
-	// The decoder would skip line ends.
-	foreign := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(alphabet, r) })
-	switch {
-	case foreign >= 0:
-		return Token{}, fmt.Errorf("token: byte %d of %d belongs neither to base64url without padding nor to hex", foreign+1, len(s))
-	case len(s) < minTokenChars, onlyHex && len(s) < minTokenHex:
-		return Token{}, fmt.Errorf("token: %d characters, want at least %d of base64url or %d hex digits", len(s), minTokenChars, minTokenHex)
-	case len(s) > maxTokenChars:
-		return Token{}, fmt.Errorf("token: longer than %d characters", maxTokenChars)
-	case onlyHex:
-		key, err := hex.DecodeString(s)
-		if err != nil {
-			return Token{}, fmt.Errorf("token: an odd number of hex digits: %d", len(s))
-		}
-		return newToken(key), nil
+	s = strings.TrimSpace(s)
+	switch n := utf8.RuneCountInString(s); {
+	case !utf8.ValidString(s), strings.ContainsFunc(s, unicode.IsControl):
+		return Token{}, errors.New("token: not one line of text")
+	case n < minTokenChars:
+		return Token{}, fmt.Errorf("token: %d characters, want at least %d; new:FILE makes a good one, and so does: openssl rand -base64 32", n, minTokenChars)
+	case len(s) > maxTokenBytes:
+		return Token{}, fmt.Errorf("token: longer than %d bytes", maxTokenBytes)
 	}
-	key, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return Token{}, fmt.Errorf("token: base64url never has %d characters: one is missing or too many", len(s))
-	}
-	return newToken(key), nil
+	return newToken([]byte(s)), nil
 }
 
 // A TokenError says why there is no token. It repeats nothing that may be one.
@@ -110,7 +107,6 @@ func (e *TokenError) Unwrap() error { return e.Err }
 //	new:FILE  made here: 32 random bytes in base64url, in a new file of mode
 //	          0600; a file that is there already is an error
 //
-// One line end behind a token in a file or on standard input is passed over.
 // Errors are [*TokenError]; one about spec itself does not repeat it, as it may
 // be the token.
 func ReadToken(spec string, lookupEnv func(string) (string, bool), stdin io.Reader) (Token, error) {
@@ -148,16 +144,12 @@ func readTokenFile(path string) (Token, error) {
 }
 
 func readToken(source string, r io.Reader) (Token, error) {
-	const limit = maxTokenChars + len("\r\n")
+	const limit = maxTokenBytes + len("\r\n")
 	content, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	if err != nil {
 		return Token{}, tokenFileError(source, err)
 	}
-	text := string(content)
-	if line, ok := strings.CutSuffix(text, "\n"); ok {
-		text = strings.TrimSuffix(line, "\r")
-	}
-	return parseTokenFrom(source, text)
+	return parseTokenFrom(source, string(content))
 }
 
 func parseTokenFrom(source, text string) (Token, error) {
@@ -171,10 +163,10 @@ func parseTokenFrom(source, text string) (Token, error) {
 // newTokenFile makes a token and its file, durably.
 func newTokenFile(path string) (Token, error) {
 	source := fmt.Sprintf("new file %q", path)
-	key := make([]byte, newTokenLen)
-	rand.Read(key) // never fails
-	content := base64.RawURLEncoding.EncodeToString(key) + "\n"
-	err := createExclusive(path, []byte(content))
+	random := make([]byte, newTokenLen)
+	rand.Read(random) // never fails
+	text := base64.RawURLEncoding.EncodeToString(random)
+	err := createExclusive(path, []byte(text+"\n"))
 	if errors.Is(err, fs.ErrExist) {
 		return Token{}, &TokenError{Source: source, Reason: "there is one already; to use it, write @ in place of new:", Err: err}
 	}
@@ -185,7 +177,7 @@ func newTokenFile(path string) (Token, error) {
 	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return Token{}, tokenFileError(source, err)
 	}
-	return newToken(key), nil
+	return newToken([]byte(text)), nil
 }
 
 func tokenFileError(source string, err error) error {
@@ -221,7 +213,8 @@ func TokenExporter(cs tls.ConnectionState) ([]byte, error) {
 
 // Proof returns what shows the other side of one connection that role holds
 // the token: HMAC-SHA256 over the role's name and what [TokenExporter] returned
-// for that connection, with the token's bytes as the key. It is of no use on
+// for that connection, with HKDF of the
+// token's text as the key. It is of no use on
 // another connection or for another role. Without a token there is no proof,
 // and to ask for it is a fault that panics.
 func (t Token) Proof(exporter []byte, role Role) [32]byte {

@@ -156,8 +156,10 @@
 //
 // # Proof
 //
-// Where both sides hold an access token, each proves it to the other: with
-// HMAC-SHA256, the token's bytes as the key, over the role ("client" or
+// An access token is a text of at least 22 characters, without white space around
+// it. Where both sides hold one, each proves it to the other: with HMAC-SHA256,
+// whose key is HKDF-SHA256 (RFC 5869) of the text, without a salt, with the info
+// "malcolm/1 auth", 32 bytes long, over the role ("client" or
 // "server", ASCII) and 32 bytes that TLS exports for this connection (RFC 8446,
 // section 7.5) with the label "EXPORTER-malcolm-auth" and an empty context.
 // Nobody who relays it can use it on another connection. A server that asks for
