@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -16,16 +17,29 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// qlogTime is how long the end of a process waits for the last of a QLog.
-const qlogTime = 2 * time.Second
+const (
+	// qlogTime is how long the end of a process waits for the last of a QLog.
+	qlogTime = 2 * time.Second
+	// maxQLogFiles and maxQLogBytes bound what one QLog writes, since strangers
+	// decide how many connections there are.
+	maxQLogFiles = 1024
+	maxQLogBytes = 4 << 30
+)
+
+var (
+	errQLogFiles = fmt.Errorf("qlog: %d files are there: further connections are not written", maxQLogFiles)
+	errQLogBytes = fmt.Errorf("qlog: %d GiB are there: the rest is not written", maxQLogBytes>>30)
+)
 
 // A QLog writes what connections do, packet by packet, into a directory, a file
-// for each: ID_client.sqlog or ID_server.sqlog, where ID is the connection's
-// first, in the format of draft-ietf-quic-qlog-main-schema (JSON text
+// for each: TIME-N_client.sqlog or TIME-N_server.sqlog, where TIME is that of the
+// QLog and N counts its connections, in the format of draft-ietf-quic-qlog-main-schema (JSON text
 // sequences). It costs a good part of the speed. Any goroutine may call its
 // methods; a nil QLog writes nothing.
 type QLog struct {
-	dir string
+	prefix string // of the files: the directory and the time
+	files  atomic.Int64
+	bytes  atomic.Int64 // written, or about to be
 
 	mu     sync.Mutex
 	open   sync.WaitGroup
@@ -37,7 +51,7 @@ func NewQLog(dir string) (*QLog, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("qlog: %w", err)
 	}
-	return &QLog{dir: dir}, nil
+	return &QLog{prefix: filepath.Join(dir, time.Now().Format("20060102T150405.000"))}, nil
 }
 
 // tracer returns what quic-go takes; nil for none.
@@ -53,9 +67,15 @@ func (q *QLog) trace(_ context.Context, isClient bool, id quic.ConnectionID) qlo
 	if isClient {
 		side = "client"
 	}
-	f, err := os.Create(filepath.Join(q.dir, fmt.Sprintf("%s_%s.sqlog", id, side)))
+	n := q.files.Add(1)
+	if n > maxQLogFiles {
+		q.failed(errQLogFiles)
+		return nil
+	}
+	// Never what is there already, and no name that the other side chooses.
+	f, err := os.OpenFile(fmt.Sprintf("%s-%d_%s.sqlog", q.prefix, n, side), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		q.failed(err)
+		q.failed(fmt.Errorf("qlog: %w", err))
 		return nil
 	}
 	q.mu.Lock()
@@ -70,7 +90,7 @@ func (q *QLog) failed(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.broken == nil {
-		q.broken = fmt.Errorf("qlog: %w", err)
+		q.broken = err
 	}
 }
 
@@ -103,8 +123,10 @@ type qlogFile struct {
 }
 
 func (f *qlogFile) Write(p []byte) (int, error) {
-	if _, err := f.Writer.Write(p); err != nil {
-		f.q.failed(err)
+	if f.q.bytes.Add(int64(len(p))) > maxQLogBytes {
+		f.q.failed(errQLogBytes)
+	} else if _, err := f.Writer.Write(p); err != nil {
+		f.q.failed(fmt.Errorf("qlog: %w", err))
 	}
 	return len(p), nil
 }
@@ -114,7 +136,7 @@ func (f *qlogFile) Close() error {
 	defer f.q.open.Done()
 	err := errors.Join(f.Flush(), f.f.Close())
 	if err != nil {
-		f.q.failed(err)
+		f.q.failed(fmt.Errorf("qlog: %w", err))
 	}
 	return err
 }

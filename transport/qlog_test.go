@@ -1,12 +1,17 @@
 package transport
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/quic-go/quic-go"
 )
 
 // TestQLog: each end of a connection leaves a whole file, one JSON record a line,
@@ -70,7 +75,7 @@ func TestQLogBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(q.dir); err != nil {
+	if err := os.Remove(filepath.Dir(q.prefix)); err != nil {
 		t.Fatal(err)
 	}
 	server, err := ListenUDP("127.0.0.1", 0)
@@ -89,5 +94,43 @@ func TestQLogBroken(t *testing.T) {
 	}
 	if _, err := NewQLog(filepath.Join(os.Args[0], "x")); err == nil {
 		t.Error("a directory in a file: no error")
+	}
+}
+
+// TestQLogIsBounded: strangers decide neither how much is written nor what a file
+// is called, and nothing that is there is written over.
+func TestQLogIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	q, err := NewQLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := quic.ConnectionIDFromBytes([]byte("../../x"))
+	if err := os.WriteFile(q.prefix+"-2_server.sqlog", []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if trace := q.trace(t.Context(), false, id); (trace == nil) != (n == 1) {
+			t.Errorf("connection %d: trace %v", n+1, trace)
+		} else if trace != nil {
+			p := trace.AddProducer()
+			p.Close()
+		}
+	}
+	if err := q.Close(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v, want that a file is there already", err)
+	}
+	files, _ := os.ReadDir(dir)
+	if mine, err := os.ReadFile(q.prefix + "-2_server.sqlog"); err != nil || string(mine) != "mine" || len(files) != 3 {
+		t.Errorf("%d files, and that of somebody else holds %q, %v", len(files), mine, err)
+	}
+	q.files.Store(maxQLogFiles)
+	if q.trace(t.Context(), false, id) != nil {
+		t.Error("there is no bound on the number of files")
+	}
+	f := &qlogFile{q: q, Writer: bufio.NewWriter(new(bytes.Buffer))}
+	q.bytes.Store(maxQLogBytes - 1)
+	if n, err := f.Write(make([]byte, 2)); n != 2 || err != nil || f.Buffered() > 0 {
+		t.Errorf("wrote %d bytes beyond the bound, %v", f.Buffered(), err)
 	}
 }
