@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -201,30 +200,23 @@ func load(path string) (*Identity, error) {
 // readKeyFile returns the content of the file at path once it is known to be
 // a regular file of a fitting size that nobody else may read.
 func readKeyFile(path string) ([]byte, error) {
-	// Asked before opening, since to open a FIFO would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fileError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &KeyFileError{Path: path, Reason: "it is no regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fileError(path, err)
-	}
-	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, fileError(path, err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, &KeyFileError{
-			Path:   path,
-			Reason: fmt.Sprintf("others may use it (mode %#o); run: chmod 600 %s", mode, shellQuote(path)),
+	content, err := readRegular(path, maxKeyFile+1, func(info fs.FileInfo) error {
+		switch mode := info.Mode().Perm(); {
+		case !isOurs(info):
+			return &KeyFileError{Path: path, Reason: "it belongs to another user" + mendKeyFile}
+		case mode&0o077 != 0 && runtime.GOOS != "windows":
+			return &KeyFileError{
+				Path:   path,
+				Reason: fmt.Sprintf("others may use it (mode %#o); run: chmod 600 %s", mode, shellQuote(path)),
+			}
 		}
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+		return nil
+	})
 	switch {
+	case errors.As(err, new(*KeyFileError)):
+		return nil, err
+	case errors.Is(err, errNotRegular):
+		return nil, &KeyFileError{Path: path, Reason: err.Error()}
 	case err != nil:
 		return nil, fileError(path, err)
 	case len(content) == 0:

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -51,7 +52,7 @@ func absent(err error) bool {
 func readKnown(path string) (*knownText, error) {
 	var content []byte
 	err := patiently(passing, tryFor, func() (err error) {
-		content, err = readRegular(path, maxKnownFile+1)
+		content, err = readRegular(path, maxKnownFile+1, othersMayWrite(path))
 		return err
 	})
 	if absent(err) {
@@ -67,22 +68,41 @@ func readKnown(path string) (*knownText, error) {
 	return text, nil
 }
 
-// readRegular returns the first limit bytes of the regular file at path.
-func readRegular(path string, limit int64) ([]byte, error) {
-	// Asked before opening, since to open a FIFO would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
-	}
-	f, err := os.Open(path)
+// readRegular returns the first limit bytes of the regular file at path, if it is
+// safe by what the system says of it.
+func readRegular(path string, limit int64, safe func(fs.FileInfo) error) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0) // a FIFO has no writer
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	if err := safe(info); err != nil {
+		return nil, err
+	}
 	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+var errNotRegular = errors.New("it is no regular file")
+
+// othersMayWrite returns an error when somebody else could have put something
+// into a file: trust is planted that way.
+func othersMayWrite(path string) func(fs.FileInfo) error {
+	return func(info fs.FileInfo) error {
+		switch mode := info.Mode().Perm(); {
+		case !isOurs(info):
+			return errors.New("it belongs to another user")
+		case mode&0o022 != 0 && runtime.GOOS != "windows":
+			return fmt.Errorf("others may write to it (mode %#o); run: chmod go-w %s", mode, shellQuote(path))
+		}
+		return nil
+	}
 }
 
 func knownFileError(path string, err error) error {

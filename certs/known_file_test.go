@@ -179,3 +179,25 @@ func TestKnownReplaceFails(t *testing.T) {
 		t.Errorf("the directory holds %q, want %q", got, knownFileName)
 	}
 }
+
+// TestKnownFileOfOthers: what somebody else could have written is not trusted, and
+// the way out is said.
+func TestKnownFileOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing there")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, knownFileName)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, fails := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o660: true, 0o602: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readKnown(path)
+		if (err != nil) != fails || fails && !strings.Contains(err.Error(), "chmod go-w '"+path+"'") {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+}

@@ -2,7 +2,23 @@
 
 package certs
 
-import "golang.org/x/sys/unix"
+import (
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// openNonblock keeps an open from waiting for the other end of a FIFO.
+const openNonblock = syscall.O_NONBLOCK
+
+// isOurs reports whether a file belongs to the user of this process, or to the
+// superuser, who can do anything anyway. A superuser takes everybody's.
+func isOurs(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || os.Geteuid() == 0 || st.Uid == 0 || int(st.Uid) == os.Geteuid()
+}
 
 // tryLock takes the exclusive lock of an open file, or returns errLocked.
 func tryLock(fd uintptr) error {
