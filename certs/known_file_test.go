@@ -188,7 +188,7 @@ func TestKnownFileOfOthers(t *testing.T) {
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, knownFileName)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(knownHeader+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for mode, fails := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o660: true, 0o602: true} {
