@@ -40,7 +40,7 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	if u, ok := pc.(*udpConn); ok {
 		d.watch, remote = u.watch, u.RemoteAddr()
 	} else if _, ok := pc.(quic.OOBCapablePacketConn); !ok {
-		d.pc = &plainConn{PacketConn: pc, watch: d.watch}
+		d.pc = newPlainConn(pc, d.watch)
 	}
 	qc, err := d.dial(ctx, remote, o)
 	if err != nil {

@@ -19,6 +19,12 @@
 // times within these two seconds, so that a server that is gone is found by them
 // and not by its keep-alives. Reading and writing go on meanwhile.
 //
+// One error of a socket ends nothing, at either end. A read that failed is repeated,
+// with pauses, and the socket counts as broken after some 10 s of nothing else. A
+// packet that could not be sent is lost, which QUIC repairs. Exceptions: what ICMP says
+// while a connection is being made ends it at once, since the user waits; and quic-go
+// is told that a packet was too large.
+//
 // # Speed
 //
 // What the client does beyond quic-go:

@@ -18,10 +18,12 @@ var (
 		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN,
 		syscall.ENOPROTOOPT, syscall.EOPNOTSUPP, syscall.EACCES, syscall.EPROTO,
 	}
-	// errnoLost is what a write returns when the packet did not leave this host
-	// now, although a later one may: full queue, no route or address while
-	// networks change, a firewall.
-	errnoLost = []syscall.Errno{syscall.ENOBUFS, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EPERM}
+	// errnoFull is what a write returns when the system has no room for the packet
+	// at this moment.
+	errnoFull = []syscall.Errno{syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN}
+	// errnoTooLarge is what quic-go acts on: a packet larger than the link's MTU, and
+	// a device that cannot send joined packets (GSO).
+	errnoTooLarge = []syscall.Errno{syscall.EMSGSIZE, syscall.EIO}
 )
 
 // enableRefusals does nothing: a connected socket reports refusals.

@@ -22,9 +22,11 @@ var (
 		windows.WSAECONNRESET, windows.WSAECONNREFUSED, windows.WSAENETRESET,
 		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN,
 	}
-	// errnoLost is what a write returns when the packet did not leave this host
-	// now, although a later one may.
-	errnoLost = []syscall.Errno{windows.WSAENOBUFS, windows.WSAENETDOWN, windows.WSAEADDRNOTAVAIL, windows.WSAEACCES}
+	// errnoFull is what a write returns when the system has no room for the packet
+	// at this moment.
+	errnoFull = []syscall.Errno{windows.WSAENOBUFS, windows.ERROR_NOT_ENOUGH_MEMORY}
+	// errnoTooLarge is what quic-go acts on: a packet larger than the link's MTU.
+	errnoTooLarge = []syscall.Errno{windows.WSAEMSGSIZE}
 )
 
 // enableRefusals makes c report closed ports, which package net turns off. When

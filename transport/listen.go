@@ -53,10 +53,11 @@ const (
 // Listener accepts the connections of one virtual server. All methods may be
 // called from any goroutine.
 type Listener struct {
-	pc    net.PacketConn
-	tr    *quic.Transport
-	ln    *quic.Listener
-	limit *ConnLimit
+	pc     net.PacketConn
+	faults *socketFaults
+	tr     *quic.Transport
+	ln     *quic.Listener
+	limit  *ConnLimit
 
 	closeOnce sync.Once
 	closeErr  error
@@ -86,7 +87,9 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 	tlsConf.MinVersion = tls.VersionTLS13
 	tlsConf.SessionTicketsDisabled = true
 
-	l := &Listener{pc: pc, limit: o.Limit}
+	faults := newSocketFaults()
+	pc = listenSocket(pc, faults)
+	l := &Listener{pc: pc, faults: faults, limit: o.Limit}
 	if l.limit == nil {
 		l.limit = new(ConnLimit)
 	}
@@ -175,6 +178,7 @@ func (l *Listener) StopAccepting() { l.ln.Close() }
 // the socket. Calls after the first return the first one's error.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() {
+		l.faults.stop()
 		l.tr.Close()
 		if err := l.pc.Close(); err != nil {
 			l.closeErr = fmt.Errorf("close the socket on %s: %w", l.Addr(), err)

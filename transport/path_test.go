@@ -95,7 +95,7 @@ func TestOldToken(t *testing.T) {
 		var store tokenStore
 		dial := func(ctx context.Context, port int) (*quic.Conn, *quic.Transport, error) {
 			pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: port})
-			tr := &quic.Transport{Conn: &plainConn{PacketConn: pc, watch: newWatch(func() {}, func([]byte) {})}}
+			tr := &quic.Transport{Conn: newPlainConn(pc, newWatch(func() {}, func([]byte) {}))}
 			c, err := tr.Dial(ctx, s.server, clientTLS(), &quic.Config{TokenStore: &store, Versions: []quic.Version{quic.Version1}})
 			return c, tr, err
 		}

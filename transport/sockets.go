@@ -56,6 +56,7 @@ func DialUDP(local netip.Addr, remote netip.AddrPort) (net.PacketConn, error) {
 	enableRefusals(inner)
 	c := &udpConn{
 		UDPConn:  inner,
+		faults:   newSocketFaults(),
 		gro:      newGRO(inner),
 		pressure: pressure{pause: time.Sleep},
 		readFrom: inner.ReadFrom,

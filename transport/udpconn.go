@@ -18,6 +18,7 @@ import (
 type udpConn struct {
 	*net.UDPConn // buffers, deadlines, SyscallConn
 	watch        *watch
+	faults       *socketFaults
 	gro          *groReader // nil: the kernel does not join packets
 	pressure     pressure
 
@@ -38,7 +39,7 @@ func (c *udpConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	c.pressure.wait()
 	for {
 		n, err := c.readBatch(ms, flags)
-		if err = c.watch.read(n > 0, err); err != nil {
+		if err = c.judge(n > 0, err); err != nil {
 			return 0, err
 		}
 		if n > 0 {
@@ -48,12 +49,26 @@ func (c *udpConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	}
 }
 
+// judge judges the result of a read that did or did not bring a packet. It returns
+// the error that ends the connection, or nil: then, if there was an error, the read is
+// to be repeated.
+func (c *udpConn) judge(packet bool, err error) error {
+	if packet {
+		c.faults.worked()
+	}
+	err = c.watch.read(packet, err)
+	if err == nil || isErrno(err, errnoICMP) {
+		return err
+	}
+	return c.faults.read(err)
+}
+
 // ReadFrom reads one packet.
 func (c *udpConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	for {
 		n, addr, err := c.readFrom(p)
 		swallowed := err != nil
-		if err = c.watch.read(addr != nil, err); err != nil {
+		if err = c.judge(addr != nil, err); err != nil {
 			return n, addr, err
 		}
 		if !swallowed {
@@ -96,18 +111,25 @@ func (c *udpConn) sendProbe(p []byte) {
 // Close closes the socket.
 func (c *udpConn) Close() error {
 	c.watch.stop()
+	c.faults.stop()
 	return c.UDPConn.Close()
 }
 
 // plainConn gives any other packet connection, as a simulated one, the part of
 // watch that needs no system errors.
 type plainConn struct {
-	net.PacketConn
-	watch *watch
+	plainSocket
+	watch  *watch
+	faults *socketFaults
+}
+
+// newPlainConn returns pc with a watch.
+func newPlainConn(pc net.PacketConn, w *watch) *plainConn {
+	return &plainConn{plainSocket{pc}, w, newSocketFaults()}
 }
 
 func (c *plainConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, addr, err := c.PacketConn.ReadFrom(p)
+	n, addr, err := readPatiently(c.faults, c.PacketConn.ReadFrom, p)
 	if err == nil {
 		c.watch.arrived()
 	}
@@ -116,29 +138,20 @@ func (c *plainConn) ReadFrom(p []byte) (int, net.Addr, error) {
 
 func (c *plainConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	n, err := c.PacketConn.WriteTo(p, addr)
+	if lostPacket(err) {
+		n, err = len(p), nil
+	}
 	if err != nil {
 		return n, err
 	}
 	if nudge := c.watch.nudge(p); nudge != nil {
-		if _, err := c.PacketConn.WriteTo(nudge, addr); err != nil {
-			return n, err
-		}
+		_, _ = c.PacketConn.WriteTo(nudge, addr) // it is lost, as others are
 	}
 	return n, nil
 }
 
-// SetReadBuffer and SetWriteBuffer keep quic-go from warning about a connection
-// without them.
-func (c *plainConn) SetReadBuffer(bytes int) error {
-	if s, ok := c.PacketConn.(interface{ SetReadBuffer(int) error }); ok {
-		return s.SetReadBuffer(bytes)
-	}
-	return nil
-}
-
-func (c *plainConn) SetWriteBuffer(bytes int) error {
-	if s, ok := c.PacketConn.(interface{ SetWriteBuffer(int) error }); ok {
-		return s.SetWriteBuffer(bytes)
-	}
-	return nil
+// Close closes the connection.
+func (c *plainConn) Close() error {
+	c.faults.stop()
+	return c.PacketConn.Close()
 }

@@ -98,10 +98,12 @@ func (w *watch) read(packet bool, err error) error {
 func (w *watch) wrote(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dead != nil {
+	switch {
+	case w.dead != nil:
 		return w.dead
-	}
-	if !w.established.Load() || !isErrno(err, errnoICMP) && !isErrno(err, errnoLost) {
+	case !lostPacket(err):
+		return err
+	case !w.established.Load() && !isErrno(err, errnoFull): // whoever dials is to know at once
 		return err
 	}
 	return w.hint(err)
