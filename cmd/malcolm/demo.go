@@ -235,6 +235,8 @@ func (d *demo) serve(ctx context.Context, label string, source transfer.Source, 
 			case transfer.Ready:
 				d.say("%s offers %s, BLAKE3 %s", label, formatBytes(e.Size), hexShort(e.Checksum))
 				once()
+			case transfer.Damaged:
+				d.say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", label, e.Chunk)
 			case transfer.Stopping:
 				d.say("%s stopping, %s under way", label, plural(e.Ranges, "request", "requests"))
 			case transfer.Stopped:

@@ -56,13 +56,14 @@ func serveHere(t *testing.T, source transfer.Source) string {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ready := make(chan struct{})
+	var once sync.Once // a server that finds its disk damaged is ready twice
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		err := transfer.Serve(ctx, transfer.ServeConfig{
 			Source: source, Name: "data", Identity: identity, Conns: []net.PacketConn{pc},
 			Events: func(e transfer.ServeEvent) {
 				if _, ok := e.(transfer.Ready); ok {
-					close(ready)
+					once.Do(func() { close(ready) })
 				}
 			},
 		})
