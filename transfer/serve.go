@@ -21,6 +21,13 @@ const (
 	// drainTime is how long ranges that are under way may go on when a server
 	// stops.
 	drainTime = 5 * time.Second
+	// leaveTime is how long a server waits, behind that, for what still works for
+	// connections that it has closed: a read of a disk that hangs may never end.
+	leaveTime = 2 * time.Second
+	// reopenPause is the time before the socket of a virtual server that has failed
+	// is opened again; it doubles with each try up to longestReopenPause.
+	reopenPause        = time.Second
+	longestReopenPause = time.Minute
 	// serveBufferSize is the size in bytes of the buffers that hold what is being
 	// sent, of which [ServeLimits] bounds the number; connBuffers is one
 	// connection's share.
@@ -53,6 +60,9 @@ type ServeConfig struct {
 	// Conns are the sockets, one for each virtual server. They belong to Serve,
 	// which closes them.
 	Conns []net.PacketConn
+	// Reopen opens the socket of a virtual server on its address again, when it has
+	// failed; nil: that server is over.
+	Reopen func(net.Addr) (net.PacketConn, error)
 	// Token is what clients have to prove that they hold before they are told
 	// anything of the file; the zero Token: nothing.
 	Token certs.Token
@@ -72,7 +82,8 @@ type ServeConfig struct {
 
 // Serve offers a file until ctx ends; then it stops accepting, lets ranges that
 // are under way finish for up to 5 s, closes every connection with a code that
-// clients understand, and returns nil. The error says that the source could
+// clients understand, and returns nil, 2 s later at the latest: whoever waits for a
+// disk that hangs is left behind. The error says that the source could
 // not be read when it was hashed for the first time, or that no socket could be
 // used: a [*FileError] or a transport's.
 func Serve(ctx context.Context, cfg ServeConfig) error {
@@ -127,7 +138,7 @@ type serving struct {
 // A virtualServer is one listener and its counters.
 type virtualServer struct {
 	addr     net.Addr
-	listener *transport.Listener
+	listener atomic.Pointer[transport.Listener] // another one after its socket failed
 	clients  atomic.Int64
 	ranges   atomic.Int64
 	sent     atomic.Int64 // bytes of the file
@@ -147,7 +158,6 @@ func (s *serving) run(ctx context.Context) error {
 	defer stopAccepting(nil)
 
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	s.index = newIndex(s.cfg.Source, offerable(s.cfg.Name), s.cfg.Cache, func(e ServeEvent) {
 		if r, ok := e.(Ready); ok {
 			r.Name, r.ID, r.Addrs = s.cfg.Name, s.cfg.Identity.ID(), s.addrs()
@@ -178,7 +188,7 @@ func (s *serving) run(ctx context.Context) error {
 
 	s.drain()
 	stopWork()
-	wg.Wait()
+	leave(&wg)
 	s.flush()
 	s.emit(s.status(true))
 	s.emit(Stopped{})
@@ -186,6 +196,21 @@ func (s *serving) run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// leave waits for what has been told to end.
+func leave(wg *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(ended)
+	}()
+	t := time.NewTimer(leaveTime)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
 }
 
 // resetKey returns the secret of stateless resets: that of this identity on this
@@ -202,29 +227,37 @@ func (s *serving) resetKey() [32]byte {
 }
 
 func (s *serving) listen() error {
-	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
-	if err != nil {
-		closeAll(s.cfg.Conns)
-		return err
-	}
 	for i, pc := range s.cfg.Conns {
-		l, err := transport.Listen(pc, transport.ListenOptions{
-			TLS:      tls,
-			ResetKey: s.resetKey(),
-			Limit:    s.places,
-			QLog:     s.cfg.QLog,
-
-			MaxStreams:       int64(s.limits.Streams),
-			HandshakeTimeout: s.limits.HandshakeTimeout,
-		})
+		addr := pc.LocalAddr()
+		l, err := s.listenOn(pc)
 		if err != nil {
 			s.closeListeners()
-			closeAll(s.cfg.Conns[i:])
+			closeAll(s.cfg.Conns[i+1:])
 			return err
 		}
-		s.virtual = append(s.virtual, &virtualServer{addr: pc.LocalAddr(), listener: l})
+		v := &virtualServer{addr: addr}
+		v.listener.Store(l)
+		s.virtual = append(s.virtual, v)
 	}
 	return nil
+}
+
+// listenOn makes a listener of a socket, which it owns from now on.
+func (s *serving) listenOn(pc net.PacketConn) (*transport.Listener, error) {
+	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
+	if err != nil {
+		pc.Close()
+		return nil, err
+	}
+	return transport.Listen(pc, transport.ListenOptions{
+		TLS:      tls,
+		ResetKey: s.resetKey(),
+		Limit:    s.places,
+		QLog:     s.cfg.QLog,
+
+		MaxStreams:       int64(s.limits.Streams),
+		HandshakeTimeout: s.limits.HandshakeTimeout,
+	})
 }
 
 func closeAll(conns []net.PacketConn) {
@@ -235,7 +268,7 @@ func closeAll(conns []net.PacketConn) {
 
 func (s *serving) closeListeners() {
 	for _, v := range s.virtual {
-		v.listener.Close()
+		v.listener.Load().Close()
 	}
 }
 
@@ -251,12 +284,12 @@ func (s *serving) accept(accepting, work context.Context, i int, v *virtualServe
 	defer deaf()
 	defer v.stopped.Store(true)
 	for {
-		conn, err := v.listener.Accept(accepting)
+		conn, err := v.listener.Load().Accept(accepting)
 		if err != nil {
-			if accepting.Err() == nil {
-				s.post(accepting, ServerFailed{Server: i, Addr: v.addr, Err: err})
+			if accepting.Err() != nil || !s.reopen(accepting, i, v, err) {
+				return
 			}
-			return
+			continue
 		}
 		wg.Go(func() {
 			v.clients.Add(1)
@@ -269,6 +302,37 @@ func (s *serving) accept(accepting, work context.Context, i int, v *virtualServe
 			s.serveConn(work, v, conn)
 		})
 	}
+}
+
+// reopen has a virtual server listen again, on a new socket, after its own failed
+// with an error. It reports false when accepting has ended before it could, or when
+// nobody can open a socket.
+func (s *serving) reopen(accepting context.Context, i int, v *virtualServer, failure error) bool {
+	v.stopped.Store(true)
+	v.listener.Load().Close()
+	s.post(accepting, ServerFailed{Server: i, Addr: v.addr, Err: failure})
+	if s.cfg.Reopen == nil {
+		return false
+	}
+	for pause := reopenPause; sleep(accepting, pause) == nil; pause = min(2*pause, longestReopenPause) {
+		pc, err := s.cfg.Reopen(v.addr)
+		if err != nil {
+			continue
+		}
+		l, err := s.listenOn(pc)
+		if err != nil {
+			continue
+		}
+		v.listener.Store(l)
+		v.stopped.Store(false)
+		if accepting.Err() != nil { // nobody may be left to close it
+			l.Close()
+			return false
+		}
+		s.post(accepting, ServerReopened{Server: i, Addr: v.addr})
+		return true
+	}
+	return false
 }
 
 // readFailure names the file in an error that does not.
@@ -328,7 +392,7 @@ func (s *serving) flush() {
 // drain refuses new requests and waits for those under way.
 func (s *serving) drain() {
 	for _, v := range s.virtual {
-		v.listener.StopAccepting()
+		v.listener.Load().StopAccepting()
 	}
 	s.stopping.Store(true)
 	s.emit(Stopping{Ranges: s.active.count()})

@@ -10,7 +10,8 @@ import (
 
 // A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
 // [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
-// [SmallBuffers], [Status], [ServerFailed], [Panicked], [Stopping] or [Stopped].
+// [SmallBuffers], [Status], [ServerFailed],
+// [ServerReopened], [Panicked], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
@@ -53,11 +54,18 @@ type Damaged struct {
 // CacheFailed says that what hashing gave could not be kept.
 type CacheFailed struct{ Err error }
 
-// ServerFailed says that a virtual server's socket failed; the others go on.
+// ServerFailed says that a virtual server's socket failed. It is opened again, with
+// pauses; the others go on.
 type ServerFailed struct {
 	Server int
 	Addr   net.Addr
 	Err    error
+}
+
+// ServerReopened says that a virtual server that has failed listens again.
+type ServerReopened struct {
+	Server int
+	Addr   net.Addr
 }
 
 // Panicked says that malcolm has a fault, that a client came upon it, and that its
@@ -121,6 +129,7 @@ func (Unreadable) serveEvent()      {}
 func (CacheFailed) serveEvent()     {}
 func (SmallBuffers) serveEvent()    {}
 func (ServerFailed) serveEvent()    {}
+func (ServerReopened) serveEvent()  {}
 func (Panicked) serveEvent()        {}
 func (Stopping) serveEvent()        {}
 func (Stopped) serveEvent()         {}

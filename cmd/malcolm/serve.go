@@ -76,7 +76,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	conns, err := c.bind(t, ports)
+	conns, err := c.listen(t, ports)
 	if err != nil {
 		return err
 	}
@@ -92,6 +92,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Machine:  machine,
 		Token:    token,
 		Conns:    conns,
+		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
 		Limit:    int64(c.Limit),
 		Limits:   c.limits(),
 		QLog:     qlog,
@@ -144,15 +145,11 @@ func (e *listenError) Error() string {
 	return fmt.Sprintf("no port to listen on: none of %d could be bound", e.ports)
 }
 
-// bind opens a socket for each port; one that cannot be bound is warned of.
-func (c *serveCmd) bind(t *terminal, ports []uint16) ([]net.PacketConn, error) {
-	var bind string
-	if c.Bind.IsValid() {
-		bind = c.Bind.String()
-	}
+// listen opens a socket for each port; one that cannot be bound is warned of.
+func (c *serveCmd) listen(t *terminal, ports []uint16) ([]net.PacketConn, error) {
 	var conns []net.PacketConn
 	for _, port := range ports {
-		pc, err := transport.ListenUDP(bind, port)
+		pc, err := c.open(port)
 		if err != nil {
 			t.warn("%s: %s", portName(port), bindReason(err))
 			continue
@@ -163,6 +160,15 @@ func (c *serveCmd) bind(t *terminal, ports []uint16) ([]net.PacketConn, error) {
 		return nil, &listenError{ports: len(ports)}
 	}
 	return conns, nil
+}
+
+// open opens the socket of a virtual server.
+func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
+	var bind string
+	if c.Bind.IsValid() {
+		bind = c.Bind.String()
+	}
+	return transport.ListenUDP(bind, port)
 }
 
 func portName(port uint16) string {
@@ -309,7 +315,9 @@ func (v *serveView) event(e transfer.ServeEvent) {
 	case transfer.SmallBuffers:
 		v.warn("%s", smallBuffers(e))
 	case transfer.ServerFailed:
-		v.warn("%s: stopped: %s", portOf(e.Addr), reason(e.Err))
+		v.warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), reason(e.Err))
+	case transfer.ServerReopened:
+		v.say("%s: listening again", portOf(e.Addr))
 	case transfer.Panicked:
 		v.warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
 		if v.debug {

@@ -117,7 +117,7 @@ func TestBind(t *testing.T) {
 	c := &serveCmd{Bind: netip.MustParseAddr("127.0.0.1")}
 
 	term, _, stderr := newTestTerminal(screen.ColorAuto)
-	conns, err := c.bind(term, []uint16{port, 0})
+	conns, err := c.listen(term, []uint16{port, 0})
 	if err != nil || len(conns) != 1 {
 		t.Fatalf("got %d sockets and %v, want one", len(conns), err)
 	}
@@ -125,7 +125,7 @@ func TestBind(t *testing.T) {
 	if want := "malcolm: warning: " + strconv.Itoa(int(port)) + ": in use by another program\n"; stderr.String() != want {
 		t.Errorf("got %q, want %q", stderr, want)
 	}
-	if _, err := c.bind(term, []uint16{port}); exitCode(err) != exitNetwork {
+	if _, err := c.listen(term, []uint16{port}); exitCode(err) != exitNetwork {
 		t.Errorf("none left: %v, exit code %d, want %d", err, exitCode(err), exitNetwork)
 	}
 }
@@ -239,8 +239,12 @@ func TestServeEvents(t *testing.T) {
 		t.Errorf("stopping: got %q", got)
 	}
 	v.event(transfer.ServerFailed{Addr: addrsOf(10001)[0], Err: &transport.NetworkError{Kind: transport.SocketFailed, Err: fs.ErrClosed}})
-	if got := said(); !strings.HasPrefix(got, "malcolm: warning: 10001: stopped: socket failed") {
+	if got := said(); !strings.HasPrefix(got, "malcolm: warning: 10001: its socket failed: socket failed") {
 		t.Errorf("a failed server: got %q", got)
+	}
+	v.event(transfer.ServerReopened{Addr: addrsOf(10001)[0]})
+	if got := said(); got != "10001: listening again\n" {
+		t.Errorf("a server that is back: got %q", got)
 	}
 }
 

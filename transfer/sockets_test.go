@@ -1,0 +1,86 @@
+package transfer
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+)
+
+// A socket that has really failed is opened again, and clients come back to it.
+func TestSocketThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(24*chunk, 1)
+		s, tries := &server{}, 0
+		s = w.serve(newSource(data), 0, 2, ServeConfig{Reopen: func(a net.Addr) (net.PacketConn, error) {
+			tries++
+			if tries < 3 {
+				return nil, errors.New("no descriptors are left")
+			}
+			return w.socket(a.(*net.UDPAddr)), nil
+		}})
+		slow(400<<10, s)
+		o := w.get(GetConfig{Targets: s.targets, Events: at(0.2, func() { s.conns[0].Close() })})
+		o.has("data.bin", data)
+		failed, back := serveEvents[ServerFailed](s), serveEvents[ServerReopened](s)
+		if len(failed) != 1 || len(back) != 1 || failed[0].Addr.String() != s.conns[0].LocalAddr().String() || back[0].Addr != failed[0].Addr || tries != 3 {
+			t.Errorf("failed %+v, back %+v after %d tries, want the first socket once, at the third try", failed, back, tries)
+		}
+		// The server that was away takes clients again.
+		w.get(GetConfig{Targets: s.targets[:1]}).has("data.bin", data)
+	})
+}
+
+// A server ends within its promise though a read of its disk hangs.
+func TestStopWithADiskThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.holders(file(4*chunk, 1))[0]
+		s.src.onRange(func([]byte, int64) error {
+			s.src.block()
+			return nil
+		})
+		took := make(chan time.Duration, 1)
+		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+			if _, ok := e.(Started); ok {
+				go func() {
+					time.Sleep(time.Second)
+					begun := time.Now()
+					s.cancel()
+					<-s.done
+					took <- time.Since(begun)
+				}()
+			}
+		}})
+		fails[*NoServerLeftError](o, KindNetwork)
+		if d := <-took; d > drainTime+leaveTime {
+			t.Errorf("serve ended %v after it was told to, want at most %v", d, drainTime+leaveTime)
+		}
+		if s.err != nil || len(serveEvents[Stopped](s)) != 1 {
+			t.Errorf("serve returned %v, and said %d times that it has stopped", s.err, len(serveEvents[Stopped](s)))
+		}
+		if lost, _ := only[Lost](o); lost.State != PeerLost {
+			t.Errorf("lost = %+v, want the server that said it is stopping", lost)
+		}
+		s.src.release()
+	})
+}
+
+// The same while the file is still being hashed.
+func TestStopWhileHashingHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(4*chunk, 1))
+		src.indexing = func() error {
+			src.block()
+			return nil
+		}
+		s := w.serve(src, 0, 1, ServeConfig{})
+		time.Sleep(time.Second)
+		begun := time.Now()
+		s.cancel()
+		<-s.done
+		if took := time.Since(begun); took > drainTime+leaveTime {
+			t.Errorf("serve ended %v after it was told to, want at most %v", took, drainTime+leaveTime)
+		}
+		src.release()
+	})
+}
