@@ -244,9 +244,10 @@ type getting struct {
 	fetches    map[int]*fetch  // by range ID
 	fetching   context.Context // of the fetches
 	meter      schedule.Meter
-	arrived    int64            // bytes since the last sample
-	checked    int64            // bytes of an earlier run that were looked at
-	toCheck    int64            // of so many
+	arrived    int64 // bytes since the last sample
+	checked    int64 // bytes of an earlier run that were looked at
+	toCheck    int64 // of so many
+	space      reservation
 	hashed     *atomic.Int64    // bytes hashed of the file that has the final name; nil: not doing that
 	differs    bool             // a ListDiffers was told
 	forgetful  bool             // a NotRemembered was told
@@ -303,11 +304,13 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 			g.emit(NoModTime{})
 		}
 	}
-	err = g.do(ctx, t, func(context.Context) (err error) {
-		g.part, err = partfile.Open(fsys, partfile.Options{
+	err = g.do(ctx, t, func(ctx context.Context) (err error) {
+		g.part, err = partfile.Open(ctx, fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace, Mode: g.mode, ModTime: modTime,
 			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
+			Lacks:    func(l partfile.Lack) { g.post(func() { g.emit(Lacks(l)) }) },
+			Reserved: func(done int64) { g.post(func() { g.space.reached(done, time.Now()) }) },
 		})
 		return err
 	})
@@ -343,7 +346,7 @@ func (g *getting) leavePart(fsys partfile.FS, err error) error {
 	g.halt()
 	if g.part != nil {
 		if g.result.Path == "" {
-			if syncErr := g.part.Sync(); syncErr != nil && KindOf(err) != KindLocal {
+			if syncErr := g.part.Checkpoint(); syncErr != nil && KindOf(err) != KindLocal {
 				err = syncErr
 			}
 		}

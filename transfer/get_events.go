@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 	"malcolm/transport"
 )
@@ -11,7 +12,7 @@ import (
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
-// [Decision], [NoModTime], [Progress], [ReadingBack] or [Finishing].
+// [Decision], [NoModTime], [Lacks], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -67,6 +68,11 @@ type Started struct {
 	Check  int64 // bytes of an earlier run to be looked at first
 	Sparse bool  // the space could not be reserved
 }
+
+// Lacks says that the file system does not have something that it could do for
+// the file, and that the run goes on, or has ended well, without: see
+// partfile.Comfort.
+type Lacks partfile.Lack
 
 // ChunkRefused says that a chunk was not what the majority holds, and that its
 // server is out.
@@ -136,6 +142,7 @@ type Progress struct {
 	Resumed  int64         // of these, from an earlier run
 	Checked  int64         // bytes of an earlier run looked at so far
 	Check    int64         // bytes of an earlier run to be looked at
+	Reserved int64         // bytes of the file's space that are reserved, in PhaseReserving
 	Rate     float64       // bytes a second, smoothed over about three seconds
 	Left     time.Duration // time left; negative: not known
 	Servers  []ServerReport
@@ -159,6 +166,7 @@ func (Voted) getEvent()            {}
 func (LeftOut) getEvent()          {}
 func (Joined) getEvent()           {}
 func (Started) getEvent()          {}
+func (Lacks) getEvent()            {}
 func (ChunkRefused) getEvent()     {}
 func (ListDiffers) getEvent()      {}
 func (ManifestRefused) getEvent()  {}
@@ -179,6 +187,7 @@ type Phase int
 const (
 	PhaseAsking    Phase = iota // connecting, voting
 	PhasePreparing              // looking at what is there, fetching the manifest
+	PhaseReserving              // the disk's space, when that takes longer than a second
 	PhaseFetching
 	PhaseReadingBack // with Recheck or SHA256
 	PhaseFinishing

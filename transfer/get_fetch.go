@@ -97,10 +97,11 @@ func (g *getting) fetchQueued(ctx context.Context, t *clocks, done func() bool) 
 	return nil
 }
 
-// checkpoints makes, beside the loop, what was marked durable every so often.
+// checkpoints makes, beside the loop, what was marked durable every so often,
+// and looks whether the part file is still there.
 func (g *getting) checkpoints(ctx context.Context) {
 	for sleep(ctx, checkpointTime) == nil {
-		if err := g.part.Sync(); err != nil {
+		if err := g.part.Checkpoint(); err != nil {
 			g.post(func() { g.fail(err) })
 			return
 		}

@@ -18,6 +18,7 @@ func (g *getting) emitProgress() {
 		Resumed:  g.result.Resumed,
 		Checked:  g.checked,
 		Check:    g.toCheck,
+		Reserved: g.space.done,
 		Rate:     g.meter.Rate(),
 		Left:     -1,
 		Servers:  g.reports(),
@@ -34,10 +35,30 @@ func (g *getting) emitProgress() {
 	g.emit(p)
 }
 
+// A reservation is how far the space of the part file is reserved.
+type reservation struct {
+	since time.Time // zero: it has not begun
+	done  int64     // bytes
+}
+
+func (r *reservation) reached(done int64, now time.Time) {
+	if r.since.IsZero() {
+		r.since = now
+	}
+	r.done = done
+}
+
+// isSlow reports whether it is worth a word.
+func (r *reservation) isSlow(now time.Time) bool {
+	return !r.since.IsZero() && now.Sub(r.since) >= time.Second
+}
+
 func (g *getting) phase() Phase {
 	switch {
 	case g.voted == nil:
 		return PhaseAsking
+	case g.schedule == nil && g.space.isSlow(time.Now()):
+		return PhaseReserving
 	case g.schedule == nil:
 		return PhasePreparing
 	case g.streams:

@@ -88,6 +88,7 @@ func (f countingFile) Truncate(size int64) error {
 func (f countingFile) Allocate(off, n int64) error       { return f.Truncate(max(f.info().Size, off+n)) }
 func (f countingFile) NextData(off int64) (int64, error) { return off, nil }
 func (f countingFile) Lock() (bool, error)               { return true, nil }
+func (f countingFile) LockShared() (bool, error)         { return true, nil }
 func (f countingFile) Forget() error                     { return nil }
 func (f countingFile) Datasync() error                   { return nil }
 func (f countingFile) Sync() error                       { return nil }
@@ -130,7 +131,7 @@ func hugeJournal(t *testing.T, fsys partfile.FS, checksum [32]byte) partfile.Opt
 	o := partfile.Options{
 		Name: simName, Size: hugeSize, ChunkSize: hugeChunk, Checksum: checksum, Action: partfile.Resume, SkipSpaceCheck: true,
 	}
-	f, err := partfile.Open(fsys, o)
+	f, err := partfile.Open(context.Background(), fsys, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func hugeJournal(t *testing.T, fsys partfile.FS, checksum [32]byte) partfile.Opt
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if f, err = partfile.Open(fsys, o); err != nil {
+	if f, err = partfile.Open(context.Background(), fsys, o); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range hugeMissing {
@@ -280,7 +281,7 @@ func wantHugeChunks(t *testing.T, fsys *countingFS, options partfile.Options, o 
 	if want := int64(len(hugeMissing)) * hugeChunk; o.Fetched != want {
 		t.Errorf("fetched %d, want %d", o.Fetched, want)
 	}
-	f, err := partfile.Open(fsys, options)
+	f, err := partfile.Open(context.Background(), fsys, options)
 	if err != nil {
 		t.Fatal(err)
 	}

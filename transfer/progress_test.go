@@ -85,7 +85,7 @@ func (l *longFile) journal(t *testing.T) {
 
 func (l *longFile) part(t *testing.T) *partfile.File {
 	t.Helper()
-	f, err := partfile.Open(l, partfile.Options{
+	f, err := partfile.Open(context.Background(), l, partfile.Options{
 		Name: simName, Size: longSize, ChunkSize: hugeChunk, Checksum: l.checksum, Action: partfile.Resume, SkipSpaceCheck: true,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -269,7 +270,7 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 func TestRestOfAGoodChunk(t *testing.T) {
 	data := file(2*chunk, 1)
 	d := newSimDisk(t, data, nil, func(int) int { return 0 })
-	part, err := partfile.Open(d.open(nil), partfile.Options{Name: simName, Size: int64(len(data)), ChunkSize: chunk})
+	part, err := partfile.Open(context.Background(), d.open(nil), partfile.Options{Name: simName, Size: int64(len(data)), ChunkSize: chunk})
 	if err != nil {
 		t.Fatal(err)
 	}

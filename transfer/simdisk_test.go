@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -169,7 +170,7 @@ func (d *simDisk) inspect(h partfile.Header, kept map[int]bool) error {
 
 // claims are the chunks that the journal on this disk claims.
 func (d *simDisk) claims(h partfile.Header) (map[int]bool, error) {
-	f, err := partfile.Open(simFS{d.Disk}, partfile.Options{
+	f, err := partfile.Open(context.Background(), simFS{d.Disk}, partfile.Options{
 		Name: simName, Size: h.Size, ChunkSize: h.ChunkSize, Checksum: h.Checksum, Action: partfile.Resume,
 	})
 	if err != nil {

@@ -231,19 +231,22 @@ func TestReadOnlyDirectory(t *testing.T) {
 		must(t, os.Chmod(dir, 0o755))
 		o := w.get(GetConfig{Targets: w.holders(tamperedData)[0].targets, Dir: dir, Resume: true})
 		o.has(simName, tamperedData)
-		if o.Fetched != 0 {
-			t.Errorf("fetched %d bytes, want what the run before fetched", o.Fetched)
+		if o.Resumed == 0 {
+			t.Error("nothing is kept of the run before")
 		}
 	})
 }
 
-// resumeReadOnly completes the part file, which may be written to, and fails to
-// give it its name.
+// resumeReadOnly fails, as the part file may be written to and could not get its
+// name: before a byte of it is fetched.
 func resumeReadOnly(t *testing.T, dir string) {
 	bubble(t, func(t *testing.T, w *world) {
 		o := w.get(GetConfig{Targets: w.holders(tamperedData)[0].targets, Dir: dir, Resume: true})
 		if err := fails[*partfile.Error](o, KindLocal); !errors.Is(err, syscall.EACCES) {
 			t.Errorf("error = %v, want %v", err, syscall.EACCES)
+		}
+		if o.Fetched != 0 || len(events[Started](o)) != 0 {
+			t.Errorf("fetched %d bytes, started %d times, want the refusal first", o.Fetched, len(events[Started](o)))
 		}
 	})
 }

@@ -135,6 +135,8 @@ func (l look) totalLine(f getFrame, width int) string {
 		return l.line(width, f.checkGauge())
 	case p.Phase == transfer.PhasePreparing:
 		return screen.CutEnd("asking for the list of chunks", width)
+	case p.Phase == transfer.PhaseReserving:
+		return l.line(width, gauge{label: "reserving space", done: p.Reserved, total: p.Size, rate: -1})
 	case p.Phase == transfer.PhaseReadingBack:
 		return l.line(width, gauge{label: "reading back", done: p.Checked, total: p.Check, rate: -1})
 	case p.Phase == transfer.PhaseFinishing:

@@ -10,6 +10,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 )
 
@@ -55,6 +56,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.started(e)
 	case transfer.NoModTime:
 		v.warn("no server names a modification time that fits: the file keeps the time at which it was written")
+	case transfer.Lacks:
+		v.warn("%s: %s", lacking[e.Comfort], reason(e.Err))
 	case transfer.ChunkRefused:
 		v.chunkRefused(e)
 	case transfer.ListDiffers:
@@ -250,6 +253,14 @@ func (v *getView) started(e transfer.Started) {
 	}
 }
 
+// lacking says what a file system does not have, and what that means.
+var lacking = map[partfile.Comfort]string{
+	partfile.Locks:          "this file system has no locks: another malcolm that writes the same file is noticed by its traces, which takes some seconds",
+	partfile.ExclusiveNames: "this file system always replaces: a file that another program makes under the final name at the last moment is lost",
+	partfile.Times:          "the file is there, but not with the time of its original",
+	partfile.Modes:          "the file is there, but not with the permissions that it should have",
+}
+
 // origin names what is there already.
 func (v *getView) origin() string {
 	if v.local {
@@ -293,7 +304,7 @@ func (v *getView) lost(e transfer.Lost) {
 // progress writes a line for each server whose numbers changed and one for the
 // total.
 func (v *getView) progress(p transfer.Progress, now time.Time) {
-	changed := p.Good != v.last.Good || p.Checked != v.last.Checked || p.Phase != v.last.Phase
+	changed := p.Good != v.last.Good || p.Checked != v.last.Checked || p.Reserved != v.last.Reserved || p.Phase != v.last.Phase
 	for i, s := range p.Servers {
 		var last transfer.ServerReport
 		if i < len(v.last.Servers) {
@@ -321,6 +332,8 @@ func totalLine(p transfer.Progress) string {
 		return "total  100 %  making it durable"
 	case p.Phase == transfer.PhaseReadingBack:
 		return fmt.Sprintf("total  100 %%  reading back: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
+	case p.Phase == transfer.PhaseReserving:
+		return fmt.Sprintf("reserving space: %s of %s", formatBytes(p.Reserved), formatBytes(p.Size))
 	case p.Phase == transfer.PhasePreparing && p.Check > 0:
 		return fmt.Sprintf("checking what is there: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
 	case p.Phase == transfer.PhasePreparing:

@@ -121,7 +121,7 @@ func (g *getJSON) progress(p transfer.Progress) {
 
 // phaseNames are the phases of a run in events.
 var phaseNames = map[transfer.Phase]string{
-	transfer.PhaseAsking: "asking", transfer.PhasePreparing: "preparing", transfer.PhaseFetching: "fetching",
+	transfer.PhaseAsking: "asking", transfer.PhasePreparing: "preparing", transfer.PhaseReserving: "reserving", transfer.PhaseFetching: "fetching",
 	transfer.PhaseReadingBack: "reading_back", transfer.PhaseFinishing: "finishing",
 }
 

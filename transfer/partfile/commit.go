@@ -3,14 +3,15 @@ package partfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Commit makes the file durable, gives it its final name and returns its path. All chunks must be marked. Without
 // Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
 // replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back.
 // After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
-// a power failure may still take back. With a path, the error says only that the journal could not be removed,
-// or the mode not be set.
+// a power failure may still take back. With a path, the error says only that the journal could not be removed. A time
+// or a mode that could not be set is a [Lack].
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -18,9 +19,16 @@ func (f *File) Commit() (path string, err error) {
 		err := fmt.Errorf("%d of %d chunks marked, closed: %t, committed: %t", f.MarkedCount(), f.Chunks(), f.closed, f.committed)
 		return "", reasoned(f.fs, "commit", f.name, Internal, err)
 	}
-	if err := f.setModTime(); err != nil {
+	if f.syncErr != nil {
+		return "", f.syncErr
+	}
+	if err := f.unchanged(); err != nil {
 		return "", err
 	}
+	if err := f.cutTail(); err != nil {
+		return "", err
+	}
+	times := f.setModTime() // behind the last change, before the last sync
 	if err := f.sync(f.handle.Sync); err != nil {
 		return "", err
 	}
@@ -38,7 +46,13 @@ func (f *File) Commit() (path string, err error) {
 	if err := syncDir(f.fs); err != nil {
 		return "", err
 	}
-	return f.fs.Path(f.name), errors.Join(f.finishMode(), f.removeJournal())
+	if times != nil {
+		f.lack(Times, times)
+	}
+	if err := f.finishMode(); err != nil {
+		f.lack(Modes, err)
+	}
+	return f.fs.Path(f.name), f.removeJournal()
 }
 
 // unchanged fails unless the part file is where and as long as it was left.
@@ -46,14 +60,10 @@ func (f *File) unchanged() error {
 	if err := f.stillNamed("rename"); err != nil {
 		return err
 	}
-	info, err := f.handle.Stat()
-	if err != nil {
-		return failure(f.fs, "stat", f.part, err)
+	if err := f.untouched(); err != nil {
+		return err
 	}
-	if info.Size != f.size {
-		return reasoned(f.fs, "rename", f.part, Changed, fmt.Errorf("%d bytes long instead of %d", info.Size, f.size))
-	}
-	return nil
+	return f.holdsLease()
 }
 
 func (f *File) renameReplacing() error {
@@ -71,25 +81,27 @@ func (f *File) renameReplacing() error {
 	return nil
 }
 
-// renameExclusively never replaces. Where there is no such rename a second link is made, and the first one goes only
-// when the second is durable.
+// renameExclusively does not replace, in the way that was found when the file was opened. A way that fails now leaves
+// hope in the next.
 func (f *File) renameExclusively() error {
-	err := f.fs.RenameNoReplace(f.part, f.name)
-	if err == nil {
-		f.committed = true
-		return nil
-	}
-	if !errors.Is(err, errors.ErrUnsupported) {
-		return failure(f.fs, "rename", f.name, err)
-	}
-	if err := f.fs.Link(f.part, f.name); err != nil {
-		return failure(f.fs, "link", f.name, err)
+	for {
+		err := f.naming.give(f.fs, f.part, f.name)
+		if err == nil {
+			break
+		}
+		if f.naming == byLook || !lacksNaming(err) {
+			return failure(f.fs, "rename", f.name, err)
+		}
+		f.naming++
 	}
 	f.committed = true
+	if f.naming != byLink {
+		return nil
+	}
 	if err := syncDir(f.fs); err != nil {
 		return err
 	}
-	if err := f.fs.Remove(f.part); err != nil {
+	if err := f.fs.Remove(f.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failure(f.fs, "remove", f.part, err)
 	}
 	return nil
@@ -113,8 +125,12 @@ func (f *File) Close() error {
 	return errors.Join(removed, f.closeHandles())
 }
 
-// discard removes what this run made, the journal first: the part file's lock is what keeps others from it.
+// discard removes what this run made, the journal first: the part file's lock is what keeps others from it. Where that
+// is only a lease, and is lost, all of it is another run's.
 func (f *File) discard() error {
+	if f.holds && f.holdsLease() != nil {
+		return nil
+	}
 	if f.journal.made && !f.recorded {
 		if err := f.removeJournal(); err != nil {
 			return err
@@ -128,6 +144,7 @@ func (f *File) discard() error {
 
 func (f *File) closeHandles() error {
 	var err error
+	f.clearLease()
 	if h := f.journal.handle; h != nil {
 		f.journal.handle = nil
 		if e := h.Close(); e != nil {

@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -78,7 +79,7 @@ func (d *download) run() error {
 	case Refuse:
 		return fmt.Errorf("refused: final %d, part %d, %+v", final, part, found)
 	}
-	f, err := Open(d.fs, d.options(decision.Action))
+	f, err := Open(context.Background(), d.fs, d.options(decision.Action))
 	if err != nil {
 		return err
 	}

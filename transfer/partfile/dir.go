@@ -81,9 +81,13 @@ type file struct{ *os.File }
 
 func (f file) Stat() (Info, error) { return infoOfFile(f.File) }
 
-func (f file) Lock() (locked bool, err error) {
+func (f file) Lock() (bool, error) { return f.lock(flock) }
+
+func (f file) LockShared() (bool, error) { return f.lock(flockShared) }
+
+func (f file) lock(try func(fd uintptr) (bool, error)) (locked bool, err error) {
 	err = control(f.File, func(fd uintptr) error {
-		locked, err = tryLock(fd)
+		locked, err = try(fd)
 		return err
 	})
 	return locked, err

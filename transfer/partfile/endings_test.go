@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -62,7 +63,7 @@ func (e *endings) of(d *crashfs.Disk) (ending, error) {
 	if end, ok := e.seen[key]; ok {
 		return end, nil
 	}
-	f, err := Open(&crashFS{d}, raceOptions(Resume))
+	f, err := Open(context.Background(), &crashFS{d}, raceOptions(Resume))
 	if err != nil {
 		return ending{}, err
 	}

@@ -35,6 +35,14 @@ type File struct {
 	replace         bool
 	mode            *fs.FileMode // of the finished file; nil: as it is
 	modTime         *time.Time   // of the finished file; nil: as it is
+	modeErr         error        // of beginMode
+	lacks           func(Lack)   // nil: nobody is told
+	naming          naming       // how the finished file gets its name
+	leased          bool         // there are no locks, see lease.go
+	holds           bool         // the journal names this run, unless it was taken
+	unsteady        bool         // a file's identity is another one at every look, see proveSame
+	holder          Holder       // this run
+	tail            int64        // bytes, see tailLen
 	fresh           bool         // created or emptied by this run
 	header          Header
 	torn            bool // the journal had something behind its last good record
@@ -50,13 +58,22 @@ type File struct {
 	pending     pending
 
 	// Under end, which is held across syncs: no write and no mark takes it, but for a write into a claimed chunk.
-	end       sync.Mutex
+	end       latch
 	journal   journal
 	recorded  bool  // records were appended by this run
 	syncErr   error // the first sync or append that failed, for ever
 	committed bool
 	closed    bool
 }
+
+// A latch is a mutex for whoever may be held up for long: in virtual time a wait for it is a wait.
+type latch chan struct{}
+
+func newLatch() latch { return make(latch, 1) }
+
+func (l latch) Lock() { l <- struct{}{} }
+
+func (l latch) Unlock() { <-l }
 
 // Size is the size of the finished file in bytes.
 func (f *File) Size() int64 { return f.size }

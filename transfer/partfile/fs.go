@@ -61,6 +61,8 @@ type Handle interface {
 	Stat() (Info, error)
 	// Lock takes the exclusive lock of the open file, without waiting. It is false when another handle has it.
 	Lock() (bool, error)
+	// LockShared takes a lock that any number of handles may have, but not beside an exclusive one.
+	LockShared() (bool, error)
 	Truncate(size int64) error
 	// Allocate reserves storage for n bytes from off on and grows the file to off+n if it is shorter; bytes that are
 	// there stay.

@@ -18,7 +18,7 @@ type testFS struct {
 	before func(op, name string) error
 
 	mu    sync.Mutex
-	calls []string // under mu: the operation's name, with " journal" behind it when it is about that
+	calls []string // under mu: the operation's name, with " journal" or " scratch" behind it when it is about that
 }
 
 func newTestFS(t *testing.T) *testFS {
@@ -33,8 +33,11 @@ func newTestFS(t *testing.T) *testFS {
 }
 
 func (f *testFS) step(op, name string) error {
-	if strings.HasSuffix(name, JournalSuffix) {
+	switch {
+	case strings.HasSuffix(name, JournalSuffix):
 		op += " journal"
+	case strings.HasSuffix(name, probeSuffix), strings.HasSuffix(name, triedSuffix):
+		op += " scratch"
 	}
 	f.mu.Lock()
 	f.calls = append(f.calls, op)
@@ -182,6 +185,13 @@ func (h *testHandle) Lock() (bool, error) {
 	return h.Handle.Lock()
 }
 
+func (h *testHandle) LockShared() (bool, error) {
+	if err := h.fs.step("lock shared", h.name); err != nil {
+		return false, err
+	}
+	return h.Handle.LockShared()
+}
+
 func (h *testHandle) Truncate(size int64) error {
 	if err := h.fs.step("truncate", h.name); err != nil {
 		return err
@@ -245,6 +255,12 @@ func (f *testFS) want(t *testing.T, name, content string) {
 	if string(got) != content {
 		t.Fatalf("%s holds %q, want %q", name, got, content)
 	}
+}
+
+// wantPart fails the test unless the unfinished file of x holds content, which is as long as the finished one.
+func (f *testFS) wantPart(t *testing.T, content string) {
+	t.Helper()
+	f.want(t, "x.part", content+strings.Repeat("\x00", tailLen))
 }
 
 // wantNames fails the test unless these are all names in the directory, sorted.

@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -163,7 +164,7 @@ func (c contest) run(t *testing.T) (races, refused int) {
 }
 
 func (r *race) start() {
-	f, err := Open(r.disk, raceOptions(Resume))
+	f, err := Open(context.Background(), r.disk, raceOptions(Resume))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package partfile
 
 // InUse is the error Locked, with the holder, if another run is writing the part file of name at this moment. It is
 // nil when nobody does, or when that cannot be told. It is for a refusal that has another reason too, and keeps
-// nothing.
+// nothing: its lock is one that others who look may have too, and a run that begins at that instant tries again.
 func InUse(fsys FS, name string) error {
 	part, err := lstat(fsys, name+PartSuffix)
 	if err != nil || part.Kind != Regular {
@@ -13,7 +13,7 @@ func InUse(fsys FS, name string) error {
 		return nil
 	}
 	defer h.Close()
-	if free, err := h.Lock(); err != nil || free {
+	if free, err := h.LockShared(); err != nil || free {
 		return nil
 	}
 	return locked(fsys, name)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"time"
 )
@@ -70,7 +71,7 @@ func plain(fsys FS, name string, info Info) error {
 	if info.Kind != Regular {
 		return reasoned(fsys, "open", name, NotRegular, errNotRegular)
 	}
-	if info.Links != 1 {
+	if info.Links > 1 {
 		return reasoned(fsys, "open", name, NotRegular, errLinks)
 	}
 	return nil
@@ -148,7 +149,10 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 	if err != nil {
 		return false, failure(f.fs, "stat", f.name+JournalSuffix, err)
 	}
-	if opened.ID != named.ID || opened.Kind != Regular || opened.Links != 1 {
+	if same, err := f.sameJournal(named, opened); err != nil || !same {
+		if err != nil {
+			return false, err
+		}
 		return false, reasoned(f.fs, "open", f.name+JournalSuffix, Changed, errReplaced)
 	}
 	if err := distrustCache(f.fs, h, f.name+JournalSuffix); err != nil {
@@ -174,6 +178,21 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 	f.journal.handle, f.journal.before, f.journal.end = h, end, end
 	f.torn = opened.Size != end
 	return true, nil
+}
+
+// sameJournal reports whether what was opened is what lay under the journal's name, as far as its identity tells.
+func (f *File) sameJournal(named, opened Info) (bool, error) {
+	if opened.Kind != Regular || opened.Links > 1 {
+		return false, nil
+	}
+	if opened.ID == named.ID {
+		return true, nil
+	}
+	now, err := lstat(f.fs, f.name+JournalSuffix)
+	if err != nil || now.Kind != Regular {
+		return false, err
+	}
+	return isUnsteady(f.fs, f.name+JournalSuffix, now)
 }
 
 // replay takes in one record of an earlier run.
@@ -260,7 +279,7 @@ func (f *File) makeJournal(holder Holder) error {
 }
 
 // removeJournal removes the journal if it is still ours that has the name, and closes it. After the rename another
-// run may have a part file and a journal of these names already.
+// run may have a part file of that name, and then the journal is its own, or soon will be.
 func (f *File) removeJournal() error {
 	h := f.journal.handle
 	if h == nil {
@@ -268,20 +287,45 @@ func (f *File) removeJournal() error {
 	}
 	f.journal.handle = nil
 	name := f.name + JournalSuffix
-	opened, err := h.Stat()
-	if err != nil {
-		h.Close()
-		return failure(f.fs, "stat", name, err)
-	}
-	named, err := lstat(f.fs, name)
+	ours, err := f.hasJournalName(h)
 	if closed := h.Close(); err == nil && closed != nil {
 		err = failure(f.fs, "close", name, closed)
 	}
-	if err != nil || named.Kind != Regular || named.ID != opened.ID {
-		return err
+	if err == nil && ours {
+		err = removeUnused(f.fs, f.name, f.committed)
 	}
-	if err := f.fs.Remove(name); err != nil {
-		return failure(f.fs, "remove", name, err)
+	return err
+}
+
+// hasJournalName reports whether h is the file that has the journal's name.
+func (f *File) hasJournalName(h Handle) (bool, error) {
+	name := f.name + JournalSuffix
+	opened, err := h.Stat()
+	if err != nil {
+		return false, failure(f.fs, "stat", name, err)
+	}
+	named, err := lstat(f.fs, name)
+	if err != nil || named.Kind != Regular {
+		return false, err
+	}
+	if named.ID == opened.ID {
+		return true, nil
+	}
+	_, _, holder, err := peekJournal(f.fs, f.name)
+	return holder.run == f.holder.run, err // identities may be unsteady
+}
+
+// removeUnused removes the journal of name. With alone it stays where there is a part file: a run makes that first, so
+// the look comes last.
+func removeUnused(fsys FS, name string, alone bool) error {
+	if alone {
+		part, err := lstat(fsys, name+PartSuffix)
+		if err != nil || part.Kind != None {
+			return err
+		}
+	}
+	if err := fsys.Remove(name + JournalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failure(fsys, "remove", name+JournalSuffix, err)
 	}
 	return nil
 }
@@ -292,7 +336,7 @@ func thisRun() Holder {
 	if err != nil {
 		host = ""
 	}
-	return Holder{Host: host, PID: int64(os.Getpid()), Start: time.Unix(time.Now().Unix(), 0).UTC()}
+	return Holder{Host: host, PID: int64(os.Getpid()), Start: time.Unix(time.Now().Unix(), 0).UTC(), run: rand.Uint64()}
 }
 
 // JournalPath is the path of the journal, to be shown.

@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"maps"
@@ -136,7 +137,7 @@ func claimsOf(t *testing.T, fsys *crashFS, journal []byte) (claims map[int][16]b
 	fsys.Put("x.part", rightBytes(testHeader.Size))
 	fsys.Put("x.part.journal", journal)
 	records, readErr := ReadRecords(fsys, "x", testHeader)
-	f, err := Open(fsys, testOptions(Resume))
+	f, err := Open(context.Background(), fsys, testOptions(Resume))
 	if err != nil {
 		return nil, false, err
 	}
@@ -306,7 +307,7 @@ func TestJournalOfAnotherFile(t *testing.T) {
 				t.Errorf("part state %d, want %d", got, PartSame)
 			}
 			fsys.forget()
-			_, err = Open(fsys, testOptions(Resume))
+			_, err = Open(context.Background(), fsys, testOptions(Resume))
 			wantReason(t, err, OtherFile)
 			fsys.want(t, "x.part", "left")
 			fsys.want(t, "x.part.journal", journal)
@@ -318,7 +319,7 @@ func TestJournalOfAnotherFile(t *testing.T) {
 			if f.Claimed(0) || !f.UsableJournal() {
 				t.Errorf("claimed %t, usable %t after starting over", f.Claimed(0), f.UsableJournal())
 			}
-			fsys.want(t, "x.part", strings.Repeat("\x00", int(testHeader.Size)))
+			fsys.wantPart(t, strings.Repeat("\x00", int(testHeader.Size)))
 			f.Close()
 
 			fsys.put(t, "x.part", "")

@@ -23,6 +23,8 @@ import (
 //	  520  8  when the run took the lock, in seconds since 1970
 //	  528  1  length of the host's name, at most 255
 //	  529     the host's name
+//	  1000 8  a random number of the run
+//	  1008 8  beats: how often a run without a lock has said that it is alive, see lease.go
 //	  1016 8  check of bytes 512 to 1015
 //	records from byte 1024 on, 32 bytes each, appended
 //	  0    4  kind
@@ -51,6 +53,7 @@ const (
 	checkLen    = 8
 	hostAt      = 17 // in the holder
 	maxHost     = 255
+	runAt       = 488 // in the holder
 	magic       = "malcolmJ"
 	journalForm = 1 // the version
 )
@@ -109,6 +112,8 @@ type Holder struct {
 	Host  string
 	PID   int64     // process ID on that host
 	Start time.Time // when it took the part file, in whole seconds, UTC
+
+	run, beats uint64 // tell runs apart, and the living from the dead
 }
 
 // append cuts a host's name that is too long.
@@ -119,6 +124,9 @@ func (h Holder) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Start.Unix()))
 	b = append(b, byte(len(host)))
 	b = append(b, host...)
+	b = append(b, make([]byte, start+runAt-len(b))...)
+	b = binary.BigEndian.AppendUint64(b, h.run)
+	b = binary.BigEndian.AppendUint64(b, h.beats)
 	return appendSealed(b, start, holderLen)
 }
 
@@ -131,6 +139,8 @@ func parseHolder(b []byte) (Holder, bool) {
 		Host:  string(b[hostAt : hostAt+int(b[hostAt-1])]),
 		PID:   int64(binary.BigEndian.Uint64(b)),
 		Start: time.Unix(int64(binary.BigEndian.Uint64(b[8:])), 0).UTC(),
+		run:   binary.BigEndian.Uint64(b[runAt:]),
+		beats: binary.BigEndian.Uint64(b[runAt+8:]),
 	}
 	if !bytes.Equal(h.append(nil), b) {
 		return Holder{}, false

@@ -1,8 +1,7 @@
 package partfile
 
 import (
-	"errors"
-	"io/fs"
+	"context"
 )
 
 // leftover reports whether the part file is a second name of the final file: a commit by link and unlink that was cut
@@ -25,13 +24,13 @@ func FinishLeftover(fsys FS, name string) error {
 	} else {
 		err = syncDir(fsys)
 	}
+	if _, cleared := clearScratch(fsys, name); err == nil {
+		err = cleared
+	}
 	if err != nil || found.Part != None && !found.Leftover || found.Journal == JournalNone {
 		return err
 	}
-	if err := fsys.Remove(name + JournalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return failure(fsys, "remove", name+JournalSuffix, err)
-	}
-	return nil
+	return removeUnused(fsys, name, true)
 }
 
 // unlinkLeftover takes the part file's name from the final file. The final name is durable before.
@@ -42,10 +41,11 @@ func unlinkLeftover(fsys FS, name string) error {
 		return failure(fsys, "open", part, err)
 	}
 	defer h.Close()
-	free, err := h.Lock()
-	if err != nil {
+	free, err := tryLock(context.Background(), h)
+	if err != nil && !lacksLocks(err) {
 		return failure(fsys, "lock", part, err)
 	}
+	free = free || err != nil
 	if !free {
 		return locked(fsys, name)
 	}
@@ -72,7 +72,7 @@ func unlinkLeftover(fsys FS, name string) error {
 }
 
 func syncDir(fsys FS) error {
-	if err := fsys.SyncDir(); err != nil {
+	if err := fsys.SyncDir(); err != nil && !lacksDirectorySync(err) {
 		return failure(fsys, "sync directory", ".", err)
 	}
 	return nil

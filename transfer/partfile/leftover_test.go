@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -99,7 +100,7 @@ func TestLeftoverOfARunThatIsStillAtIt(t *testing.T) {
 	if e.Holder.PID != int64(os.Getpid()) {
 		t.Errorf("holder %+v", e.Holder)
 	}
-	_, err = Open(fsys, Options{Name: "x", Size: 3, ChunkSize: testChunk, Action: StartOver})
+	_, err = Open(context.Background(), fsys, Options{Name: "x", Size: 3, ChunkSize: testChunk, Action: StartOver})
 	wantReason(t, err, Locked)
 	fsys.wantNames(t, "x", "x.part", "x.part.journal")
 }
@@ -123,7 +124,7 @@ func TestWhatIsNoLeftover(t *testing.T) {
 		t.Fatal(err)
 	}
 	fsys.wantNames(t, "x", "x.part", "x.part.journal", "y")
-	_, err := Open(fsys, Options{Name: "x", Size: 3, ChunkSize: testChunk, Action: StartOver})
+	_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 3, ChunkSize: testChunk, Action: StartOver})
 	wantReason(t, err, NotRegular)
 	fsys.want(t, "x", "new")
 }
@@ -184,7 +185,7 @@ func TestUnreadableJournal(t *testing.T) {
 			}
 			return nil
 		}
-		f, err := Open(fsys, testOptions(Resume))
+		f, err := Open(context.Background(), fsys, testOptions(Resume))
 		if !c.lost {
 			if wantReason(t, err, System); !errors.Is(err, c.err) {
 				t.Errorf("%s: error %v, want %v", c.op, err, c.err)

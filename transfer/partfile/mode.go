@@ -14,25 +14,21 @@ func (f *File) setMode(mode fs.FileMode) error {
 	if !ok {
 		return nil
 	}
-	if err := h.Chmod(mode); err != nil {
-		return failure(f.fs, "chmod", f.part, err)
-	}
-	return nil
+	return h.Chmod(mode)
 }
 
 // beginMode gives an unfinished file the mode of the finished one, as far as it can be worked with: nobody can read
-// of it who may not read the finished one.
-func (f *File) beginMode() error {
-	if f.mode == nil {
-		return nil
+// of it who may not read the finished one. Where that cannot be, finishMode says so.
+func (f *File) beginMode() {
+	if f.mode != nil {
+		f.modeErr = f.setMode(f.mode.Perm() | ownerMode)
 	}
-	return f.setMode(f.mode.Perm() | ownerMode)
 }
 
 // finishMode is for the file that has its final name.
 func (f *File) finishMode() error {
-	if f.mode == nil || f.mode.Perm() == f.mode.Perm()|ownerMode {
-		return nil
+	if f.mode == nil || f.modeErr != nil || f.mode.Perm() == f.mode.Perm()|ownerMode {
+		return f.modeErr
 	}
 	if err := f.setMode(f.mode.Perm()); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -40,18 +41,24 @@ func wantMode(t *testing.T, path string, want fs.FileMode) {
 	}
 }
 
-// A mode that cannot be set ends it before anything is written.
+// A mode that cannot be set is told of once the file has its name.
 func TestModeRefused(t *testing.T) {
 	mode := fs.FileMode(0o600)
 	fsys := modeFS{newTestFS(t)}
-	_, err := Open(fsys, Options{Name: "x", Size: 3, ChunkSize: 8, Mode: &mode})
-	if e := wantReason(t, err, System); e.Op != "chmod" {
-		t.Errorf("error %v, want one of the mode", e)
+	var lacks []Lack
+	f := openTest(t, fsys, Options{Name: "x", Size: 3, ChunkSize: 8, Mode: &mode, Lacks: note(&lacks)})
+	put(t, f, 0, []byte("abc"))
+	if len(lacks) != 0 {
+		t.Errorf("told of %v before the file has its name", lacks)
 	}
-	entries, err := os.ReadDir(fsys.path)
-	if err != nil || len(entries) != 0 {
-		t.Errorf("%v, %v is left, want nothing", entries, err)
+	if path, err := f.Commit(); path == "" || err != nil {
+		t.Fatalf("path %q, error %v", path, err)
 	}
+	if want := []Lack{{Modes, fs.ErrPermission}}; !slices.Equal(lacks, want) {
+		t.Errorf("told of %v, want %v", lacks, want)
+	}
+	fsys.want(t, "x", "abc")
+	fsys.wantNames(t, "x")
 }
 
 type modeFS struct{ *testFS }

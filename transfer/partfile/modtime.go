@@ -14,8 +14,5 @@ func (f *File) setModTime() error {
 	if f.modTime == nil || !ok {
 		return nil
 	}
-	if err := fsys.SetModTime(f.part, *f.modTime); err != nil {
-		return failure(f.fs, "set the time of", f.part, err)
-	}
-	return nil
+	return fsys.SetModTime(f.part, *f.modTime)
 }

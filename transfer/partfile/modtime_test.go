@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -60,14 +61,18 @@ func TestModTimeIsDurable(t *testing.T) {
 	}
 }
 
-// A time that cannot be set keeps the file from getting its name.
+// A time that cannot be set is told of once the file has its name.
 func TestModTimeRefused(t *testing.T) {
 	fsys := &timeFS{testFS: newTestFS(t), err: os.ErrPermission}
-	f := openTest(t, fsys, Options{Name: "x", Size: 3, ChunkSize: 8, ModTime: new(time.Time)})
+	var lacks []Lack
+	f := openTest(t, fsys, Options{Name: "x", Size: 3, ChunkSize: 8, ModTime: new(time.Time), Lacks: note(&lacks)})
 	put(t, f, 0, []byte("abc"))
-	path, err := f.Commit()
-	if e := wantReason(t, err, System); e.Op != "set the time of" || path != "" {
-		t.Errorf("path %q, error %v, want one of the time", path, err)
+	if path, err := f.Commit(); path == "" || err != nil {
+		t.Fatalf("path %q, error %v", path, err)
 	}
-	fsys.want(t, "x.part", "abc")
+	if want := []Lack{{Times, os.ErrPermission}}; !slices.Equal(lacks, want) {
+		t.Errorf("told of %v, want %v", lacks, want)
+	}
+	fsys.want(t, "x", "abc")
+	fsys.wantNames(t, "x")
 }

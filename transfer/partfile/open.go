@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,11 @@ type Options struct {
 	ModTime         *time.Time   // modification time of the finished file; nil: when it was last written
 	SkipPreallocate bool         // leave the file sparse
 	SkipSpaceCheck  bool         // do not ask for free space first: for file systems that lie about it
+
+	// Lacks is told what the file system cannot do, by the goroutine that calls Open or Commit; nil: nobody is.
+	Lacks func(Lack)
+	// Reserved is told how many bytes of the file's space are reserved so far, by Open; nil: nobody is.
+	Reserved func(done int64)
 }
 
 const (
@@ -37,9 +43,11 @@ const (
 // its journal, or makes a new one where there is none to go on with, and makes the part file o.Size bytes long, with
 // its space reserved unless the file system cannot (see Sparse). Nothing is changed before the lock is held, the
 // journal was found to be of the same file, and free space is known to suffice; after an error the part file has its
-// own bytes as before, or is gone if it was new or had been emptied. Errors are *Error; the reasons are Exists (with
-// Fetch), Locked, NotRegular, NoSpace, Changed, OtherFile (with Resume), Internal, System.
-func Open(fsys FS, o Options) (*File, error) {
+// own bytes as before, or is gone if it was new or had been emptied. What the file system lacks and Options.Lacks is
+// told of is no error. Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular, NoSpace, Changed,
+// OtherFile (with Resume), Internal, System; or ctx's cause, when that ends while space is reserved or another run's
+// end is waited for.
+func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	if err := o.check(fsys); err != nil {
 		return nil, err
 	}
@@ -47,14 +55,15 @@ func Open(fsys FS, o Options) (*File, error) {
 	f := &File{
 		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
 		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, mode: o.Mode, modTime: o.ModTime,
+		lacks: o.Lacks, holder: thisRun(), end: newLatch(),
 		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
 	}
 	f.lastOwner.Store(firstOwner - 1)
-	info, err := f.acquire(o.Action)
+	info, err := f.acquire(ctx, o.Action)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.prepare(info, o); err != nil {
+	if err := f.prepare(ctx, info, o); err != nil {
 		err = f.lacking(err)
 		f.discard() // the first error is the one to report
 		f.closeHandles()
@@ -84,9 +93,9 @@ func (o Options) check(fsys FS) error {
 }
 
 // acquire sets f.handle to the locked part file that lies under its name, and f.fresh if it was created.
-func (f *File) acquire(action Action) (Info, error) {
+func (f *File) acquire(ctx context.Context, action Action) (Info, error) {
 	for range openTries {
-		info, err := f.tryAcquire(action)
+		info, err := f.tryAcquire(ctx, action)
 		if !errors.Is(err, errReplaced) {
 			return info, err
 		}
@@ -95,7 +104,7 @@ func (f *File) acquire(action Action) (Info, error) {
 }
 
 // tryAcquire fails with errReplaced if what is under the name changed on the way.
-func (f *File) tryAcquire(action Action) (Info, error) {
+func (f *File) tryAcquire(ctx context.Context, action Action) (Info, error) {
 	before, err := lstat(f.fs, f.part)
 	if err != nil {
 		return Info{}, err
@@ -133,7 +142,7 @@ func (f *File) tryAcquire(action Action) (Info, error) {
 			return Info{}, failure(f.fs, "open", f.part, err)
 		}
 	}
-	info, err := f.lockAndCompare(h)
+	info, err := f.lockAndCompare(ctx, h, before.Kind == None)
 	if err != nil {
 		if before.Kind == None && ReasonOf(err) == System && !errors.Is(err, errReplaced) {
 			f.fs.Remove(f.part)
@@ -157,9 +166,12 @@ func (f *File) clearLeftover(part Info) (removed bool, err error) {
 }
 
 // lockAndCompare takes h's lock and then makes sure that h is what lies under the part file's name: whoever had the
-// lock before may have renamed or removed it.
-func (f *File) lockAndCompare(h Handle) (Info, error) {
-	free, err := h.Lock()
+// lock before may have renamed or removed it. made says that this run has created it.
+func (f *File) lockAndCompare(ctx context.Context, h Handle, made bool) (Info, error) {
+	free, err := f.lock(ctx, h, made)
+	if ended := context.Cause(ctx); err != nil && ended != nil {
+		return Info{}, ended
+	}
 	if err != nil {
 		return Info{}, failure(f.fs, "lock", f.part, err)
 	}
@@ -174,14 +186,22 @@ func (f *File) lockAndCompare(h Handle) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if opened.ID != named.ID || named.Kind == None {
+	if named.Kind == None {
 		return Info{}, errReplaced
+	}
+	if named.ID != opened.ID {
+		if same, err := f.proveSame(h, opened, named); err != nil {
+			return Info{}, err
+		} else if !same {
+			return Info{}, errReplaced
+		}
 	}
 	return opened, plain(f.fs, f.part, opened)
 }
 
-// prepare makes the file o.Size bytes long, with a journal. Whatever can be refused is refused before the first change.
-func (f *File) prepare(info Info, o Options) error {
+// prepare makes the file o.Size bytes long, with a journal. Whatever can be refused is refused before the part file's
+// first change.
+func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	if err := f.openJournal(info, o.Action); err != nil {
 		return err
 	}
@@ -192,10 +212,15 @@ func (f *File) prepare(info Info, o Options) error {
 	if o.Action == StartOver {
 		f.prior = 0
 	}
-	if err := f.beginMode(); err != nil {
+	f.beginMode()
+	if err := f.beginJournal(f.holder); err != nil {
 		return err
 	}
-	if err := f.beginJournal(thisRun()); err != nil {
+	f.holds = true
+	if err := f.settleLease(ctx); err != nil {
+		return err
+	}
+	if err := f.probe(); err != nil {
 		return err
 	}
 	if info.Size > f.prior {
@@ -204,10 +229,11 @@ func (f *File) prepare(info Info, o Options) error {
 		}
 	}
 	f.fresh = f.fresh || o.Action == StartOver
-	if err := f.grow(o.SkipPreallocate); err != nil {
+	if err := f.grow(ctx, o); err != nil {
 		f.handle.Truncate(f.prior) // gives back what was reserved; the first error is the one to report
 		return err
 	}
+	f.growTail()
 	return nil
 }
 
@@ -239,10 +265,10 @@ func distrustCache(fsys FS, h Handle, name string) error {
 }
 
 // grow brings the file from f.prior bytes to its full size, with all of its space reserved where that is possible.
-func (f *File) grow(skipPreallocate bool) error {
-	if !skipPreallocate {
-		err := f.reserve()
-		if !errors.Is(err, errors.ErrUnsupported) {
+func (f *File) grow(ctx context.Context, o Options) error {
+	if !o.SkipPreallocate {
+		err := f.reserve(ctx, o.Reserved)
+		if err == nil || context.Cause(ctx) != nil || !lacksReservation(err) {
 			return err
 		}
 	}
@@ -256,10 +282,20 @@ func (f *File) grow(skipPreallocate bool) error {
 	return nil
 }
 
-func (f *File) reserve() error {
+// reserve looks at ctx between its steps.
+func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
 	for off := int64(0); off < f.size; off += allocateStep {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if reserved != nil {
+			reserved(off)
+		}
 		if err := f.handle.Allocate(off, min(allocateStep, f.size-off)); err != nil {
 			return failure(f.fs, "reserve", f.part, err)
+		}
+		if err := f.renewLease(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -272,14 +308,7 @@ func (f *File) checkSpace(info Info, o Options) error {
 		return nil
 	}
 	need += recordsAt + int64(f.Chunks())*recordLen // the journal, at most
-	have, err := f.fs.Free()
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	if err != nil {
-		return failure(f.fs, "free space", ".", err)
-	}
-	if have < need {
+	if have, err := f.fs.Free(); err == nil && have < need {
 		return &Error{
 			Op: "reserve", Name: f.fs.Path(f.part), Reason: NoSpace, Need: need, Have: have,
 			Err: fmt.Errorf("needs %d bytes, %d are free", need, have),
@@ -295,22 +324,6 @@ func (f *File) removePart() error {
 	}
 	if err := f.fs.Remove(f.part); err != nil {
 		return failure(f.fs, "remove", f.part, err)
-	}
-	return nil
-}
-
-// stillNamed fails with Changed unless the open file is what lies under the part file's name.
-func (f *File) stillNamed(op string) error {
-	opened, err := f.handle.Stat()
-	if err != nil {
-		return failure(f.fs, "stat", f.part, err)
-	}
-	named, err := lstat(f.fs, f.part)
-	if err != nil {
-		return err
-	}
-	if named.Kind != Regular || named.ID != opened.ID {
-		return reasoned(f.fs, op, f.part, Changed, errReplaced)
 	}
 	return nil
 }

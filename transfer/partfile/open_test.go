@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestLook(t *testing.T) {
@@ -37,7 +39,7 @@ func TestNamesArePlain(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "a/b", "../x", "/x", "x/", "a\x00b"} {
 		_, err := Look(fsys, name)
 		wantReason(t, err, Internal)
-		_, err = Open(fsys, Options{Name: name, ChunkSize: 1})
+		_, err = Open(context.Background(), fsys, Options{Name: name, ChunkSize: 1})
 		wantReason(t, err, Internal)
 		_, _, err = OpenFinal(fsys, name)
 		wantReason(t, err, Internal)
@@ -58,7 +60,7 @@ func TestOpenRefusesBadOptions(t *testing.T) {
 		{Name: "x", Size: maxChunks + 1, ChunkSize: 1},
 		{Name: "x", Size: math.MaxInt64, ChunkSize: math.MaxInt64},
 	} {
-		_, err := Open(fsys, o)
+		_, err := Open(context.Background(), fsys, o)
 		wantReason(t, err, Internal)
 	}
 	fsys.wantNames(t)
@@ -90,7 +92,7 @@ func TestOpenActions(t *testing.T) {
 				if c.left != "-" {
 					fsys.put(t, "x.part", c.left)
 				}
-				f, err := Open(fsys, Options{
+				f, err := Open(context.Background(), fsys, Options{
 					Name: "x", Size: int64(len(right)), ChunkSize: 4, Action: c.action, SkipPreallocate: sparse,
 				})
 				if c.reason != System {
@@ -112,7 +114,11 @@ func TestOpenActions(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				fsys.want(t, "x.part", strings.ReplaceAll(c.want, ".", "\x00"))
+				if want := strings.ReplaceAll(c.want, ".", "\x00"); c.reason == System {
+					fsys.wantPart(t, want)
+				} else {
+					fsys.want(t, "x.part", want)
+				}
 				if c.reason != System {
 					fsys.wantNames(t, "x.part")
 				} else {
@@ -128,10 +134,10 @@ func TestOpenLocked(t *testing.T) {
 	o := Options{Name: "x", Size: 10, ChunkSize: 4}
 	f := openTest(t, fsys, o)
 	for _, o.Action = range []Action{Resume, StartOver} {
-		_, err := Open(fsys, o)
+		_, err := Open(context.Background(), fsys, o)
 		wantReason(t, err, Locked)
 	}
-	fsys.want(t, "x.part", strings.Repeat("\x00", 10))
+	fsys.wantPart(t, strings.Repeat("\x00", 10))
 	claim, _ := f.Claim(0)
 	if err := claim.WriteAt([]byte("0123"), 0); err != nil {
 		t.Fatal(err)
@@ -141,14 +147,14 @@ func TestOpenLocked(t *testing.T) {
 	}
 	o.Action = Resume
 	openTest(t, fsys, o)
-	fsys.want(t, "x.part", "0123"+strings.Repeat("\x00", 6))
+	fsys.wantPart(t, "0123"+strings.Repeat("\x00", 6))
 }
 
 func TestLockedNamesTheHolder(t *testing.T) {
 	fsys := newTestFS(t)
 	f := openTest(t, fsys, testOptions(Fetch))
 	host, _ := os.Hostname()
-	_, err := Open(fsys, testOptions(Resume))
+	_, err := Open(context.Background(), fsys, testOptions(Resume))
 	e := wantReason(t, err, Locked)
 	if e.Holder.Host != host || e.Holder.PID != int64(os.Getpid()) || e.Holder.Start.IsZero() {
 		t.Errorf("holder %+v, want this process", e.Holder)
@@ -163,7 +169,7 @@ func TestLockedNamesTheHolder(t *testing.T) {
 		if journal != nil {
 			fsys.put(t, "x.part.journal", string(journal))
 		}
-		_, err := Open(fsys, testOptions(Resume))
+		_, err := Open(context.Background(), fsys, testOptions(Resume))
 		if e := wantReason(t, err, Locked); e.Holder != (Holder{}) || !errors.Is(err, errLocked) {
 			t.Errorf("%s: holder %+v, want none", name, e.Holder)
 		}
@@ -171,7 +177,7 @@ func TestLockedNamesTheHolder(t *testing.T) {
 	hostile := testHolder
 	hostile.Host = "evil\x1b[2J\n" + strings.Repeat("!", 400)
 	fsys.put(t, "x.part.journal", string(hostile.append(testHeader.append(nil))))
-	_, err = Open(fsys, testOptions(Resume))
+	_, err = Open(context.Background(), fsys, testOptions(Resume))
 	if text := err.Error(); strings.ContainsAny(text, "\x1b\n") || len(text) > 600 {
 		t.Errorf("error %q is not fit for a terminal", text)
 	}
@@ -182,7 +188,7 @@ func TestLockedNamesTheHolder(t *testing.T) {
 func TestLockLostAtCreation(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.before = func(op, name string) error {
-		if op != "lock" {
+		if op != "lock" || fsys.called("lock") > 1 {
 			return nil
 		}
 		h, err := fsys.FS.OpenWrite(name)
@@ -195,7 +201,7 @@ func TestLockLostAtCreation(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := Open(fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
+	_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
 	wantReason(t, err, Locked)
 	fsys.wantNames(t, "x.part")
 }
@@ -218,10 +224,15 @@ func replaceAt(t *testing.T, fsys *testFS, when string, times int, put func()) {
 	}
 }
 
+// runQuickly runs a subtest in virtual time: where a file was replaced some time is spent on making sure of that.
+func runQuickly(t *testing.T, name string, test func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
 func TestReplacedBetweenLookAndLock(t *testing.T) {
 	o := Options{Name: "x", Size: 2, ChunkSize: 4, Action: Resume}
 	for _, op := range []string{"openwrite", "lock"} {
-		t.Run(op, func(t *testing.T) {
+		runQuickly(t, op, func(t *testing.T) {
 			fsys := newTestFS(t)
 			fsys.put(t, "x.part", "01")
 			replaceAt(t, fsys, op, 1, func() { fsys.put(t, "x.part", "23") })
@@ -235,11 +246,11 @@ func TestReplacedBetweenLookAndLock(t *testing.T) {
 			}
 		})
 	}
-	t.Run("again and again", func(t *testing.T) {
+	runQuickly(t, "again and again", func(t *testing.T) {
 		fsys := newTestFS(t)
 		fsys.put(t, "x.part", "01")
 		replaceAt(t, fsys, "lock", -1, func() { fsys.put(t, "x.part", "23") })
-		_, err := Open(fsys, o)
+		_, err := Open(context.Background(), fsys, o)
 		wantReason(t, err, Changed)
 		fsys.want(t, "x.part", "23")
 	})
@@ -248,26 +259,28 @@ func TestReplacedBetweenLookAndLock(t *testing.T) {
 		fsys.put(t, "x.part", "01")
 		replaceAt(t, fsys, "openwrite", 1, func() {})
 		openTest(t, fsys, o)
-		fsys.want(t, "x.part", "\x00\x00")
+		fsys.wantPart(t, "\x00\x00")
 	})
 	t.Run("appeared", func(t *testing.T) {
 		fsys := newTestFS(t)
 		replaceAt(t, fsys, "create", 1, func() { fsys.put(t, "x.part", "01") })
 		openTest(t, fsys, o)
-		fsys.want(t, "x.part", "01")
+		fsys.wantPart(t, "01")
 	})
 	t.Run("appeared before a fetch", func(t *testing.T) {
 		fsys := newTestFS(t)
 		replaceAt(t, fsys, "create", 1, func() { fsys.put(t, "x.part", "01") })
 		o := o
 		o.Action = Fetch
-		_, err := Open(fsys, o)
+		_, err := Open(context.Background(), fsys, o)
 		wantReason(t, err, Exists)
 		fsys.want(t, "x.part", "01")
 	})
 }
 
-func TestOpenFinal(t *testing.T) {
+func TestOpenFinal(t *testing.T) { synctest.Test(t, testOpenFinal) }
+
+func testOpenFinal(t *testing.T) {
 	fsys := newTestFS(t)
 	_, _, err := OpenFinal(fsys, "x")
 	if wantReason(t, err, System); !errors.Is(err, fs.ErrNotExist) {
@@ -336,7 +349,7 @@ func TestNoLitter(t *testing.T) {
 			}
 		})
 	}
-	t.Run("replaced meanwhile", func(t *testing.T) {
+	runQuickly(t, "replaced meanwhile", func(t *testing.T) {
 		fsys := newTestFS(t)
 		f := openTest(t, fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
 		os.Remove(filepath.Join(fsys.path, "x.part"))
@@ -344,26 +357,4 @@ func TestNoLitter(t *testing.T) {
 		wantReason(t, f.Close(), Changed)
 		fsys.want(t, "x.part", "somebody else's")
 	})
-}
-
-// A file system without locks: the new file goes again.
-func TestLockFails(t *testing.T) {
-	fsys := newTestFS(t)
-	fsys.before = func(op, _ string) error {
-		if op == "lock" {
-			return errors.ErrUnsupported
-		}
-		return nil
-	}
-	o := Options{Name: "x", Size: 10, ChunkSize: 4}
-	_, err := Open(fsys, o)
-	if e := wantReason(t, err, System); e.Op != "lock" {
-		t.Errorf("error %v, want that of the lock", err)
-	}
-	fsys.wantNames(t)
-	fsys.put(t, "x.part", "01")
-	o.Action = StartOver
-	_, err = Open(fsys, o)
-	wantReason(t, err, System)
-	fsys.want(t, "x.part", "01")
 }

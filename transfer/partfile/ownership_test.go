@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,7 @@ func xxhOf(b []byte) [16]byte { return xxh3.Hash128(b).Bytes() }
 
 func openTest(t *testing.T, fsys FS, o Options) *File {
 	t.Helper()
-	f, err := Open(fsys, o)
+	f, err := Open(context.Background(), fsys, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestOwnershipProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		root.Remove("x.part.journal")
-		m.f, err = Open(Dir(root), Options{Name: "x", Size: size, ChunkSize: testChunk, Action: Resume})
+		m.f, err = Open(context.Background(), Dir(root), Options{Name: "x", Size: size, ChunkSize: testChunk, Action: Resume})
 		if err != nil {
 			t.Fatal(err)
 		}

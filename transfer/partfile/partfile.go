@@ -125,14 +125,32 @@ func OpenFinal(fsys FS, name string) (Reader, int64, error) {
 		return nil, 0, failure(fsys, "open", name, err)
 	}
 	after, err := h.Stat()
-	if err == nil && (after.Kind != Regular || after.ID != before.ID) {
-		err = reasoned(fsys, "open", name, Changed, errReplaced)
+	if err == nil {
+		err = sameFinal(fsys, name, before, after)
 	}
 	if err != nil {
 		h.Close()
 		return nil, 0, failure(fsys, "stat", name, err)
 	}
 	return h, after.Size, nil
+}
+
+// sameFinal fails unless what was opened is what was looked at before. Where a file's identity is another one at every
+// look it is enough to be a file.
+func sameFinal(fsys FS, name string, before, opened Info) error {
+	if opened.Kind == Regular && opened.ID == before.ID {
+		return nil
+	}
+	now, err := lstat(fsys, name)
+	if err != nil {
+		return err
+	}
+	if opened.Kind == Regular && now.Kind == Regular && now.Size == opened.Size {
+		if unsteady, err := isUnsteady(fsys, name, now); err != nil || unsteady {
+			return err
+		}
+	}
+	return reasoned(fsys, "open", name, Changed, errReplaced)
 }
 
 // lstat is FS.Lstat in which nothing there is Kind None and no error.

@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,8 +19,8 @@ func TestPreallocates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Size != size {
-		t.Errorf("%d bytes long, want %d", info.Size, size)
+	if info.Size != size+tailLen {
+		t.Errorf("%d bytes long, want %d", info.Size, size+tailLen)
 	}
 	if !f.Sparse() && info.Allocated < size {
 		t.Errorf("%d bytes allocated, want %d", info.Allocated, size)
@@ -41,7 +42,7 @@ func TestPreallocationUnsupported(t *testing.T) {
 	if !f.Sparse() {
 		t.Error("not sparse")
 	}
-	fsys.want(t, "x.part", strings.Repeat("\x00", 10))
+	fsys.wantPart(t, strings.Repeat("\x00", 10))
 }
 
 // A reservation that fails half-way gives back what it took and keeps what was there.
@@ -70,7 +71,7 @@ func TestPreallocationFails(t *testing.T) {
 				}
 				return syscall.ENOSPC
 			}
-			_, err := Open(fsys, Options{Name: "x", Size: 10, ChunkSize: 4, Action: c.action})
+			_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 10, ChunkSize: 4, Action: c.action})
 			wantReason(t, err, System)
 			if !errors.Is(err, syscall.ENOSPC) || !IsDiskError(err) {
 				t.Errorf("error %v, want a full disk", err)
@@ -106,7 +107,7 @@ func TestNoSpaceBeforeAnythingIsReserved(t *testing.T) {
 				return nil
 			}
 			const size = 1 << 20
-			_, err := Open(fsys, Options{Name: "x", Size: size, ChunkSize: size, Action: c.action})
+			_, err := Open(context.Background(), fsys, Options{Name: "x", Size: size, ChunkSize: size, Action: c.action})
 			e := wantReason(t, err, NoSpace)
 			if e.Have != 5 || e.Need <= size-1<<16 || e.Need > size+recordsAt+recordLen || !IsDiskError(err) {
 				t.Errorf("need %d, have %d, want about %d and 5", e.Need, e.Have, size)
@@ -143,7 +144,7 @@ func TestSpaceOfThePartCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []Action{Resume, StartOver} {
-		f, err := Open(fsys, Options{Name: "x", Size: size + 100, ChunkSize: size, Action: action})
+		f, err := Open(context.Background(), fsys, Options{Name: "x", Size: size + 100, ChunkSize: size, Action: action})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,13 +242,67 @@ func TestSpaceIsReservedInSteps(t *testing.T) {
 		next = off + n
 		return nil
 	})}
-	if err := f.reserve(); err != nil {
+	if err := f.reserve(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if next != size {
 		t.Errorf("%d bytes reserved, want %d", next, size)
 	}
 }
+
+// Whoever ends a run while space is reserved waits for one step at most, and what was reserved is given back.
+func TestReservationEnds(t *testing.T) {
+	const size = 5 * allocateStep
+	for at := range 3 {
+		fsys := newTestFS(t)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		ended := errors.New("ended")
+		var told []int64
+		fsys.before = func(op, _ string) error {
+			switch op {
+			case "allocate":
+				if fsys.called("allocate") == at+1 {
+					cancel(ended)
+				}
+			case "free":
+				return fixedFree(size * 2)
+			}
+			return nil
+		}
+		o := Options{Name: "x", Size: size, ChunkSize: 1 << 20, Reserved: func(done int64) { told = append(told, done) }}
+		dry := dryFS{fsys}
+		if _, err := Open(ctx, dry, o); err != ended {
+			t.Errorf("error %v, want %v", err, ended)
+		}
+		if n := fsys.called("allocate"); n != at+1 {
+			t.Errorf("ended in step %d, and there were %d", at+1, n)
+		}
+		for i, done := range told {
+			if done != int64(i)*allocateStep {
+				t.Errorf("told of %d bytes in step %d", done, i+1)
+			}
+		}
+		if len(told) != at+1 {
+			t.Errorf("told %d times of %d steps", len(told), at+1)
+		}
+		fsys.wantNames(t)
+	}
+}
+
+// A dryFS does not take the space that is reserved.
+type dryFS struct{ *testFS }
+
+func (f dryFS) Create(name string) (Handle, error) {
+	h, err := f.testFS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	return dryHandle{h.(*testHandle)}, nil
+}
+
+type dryHandle struct{ *testHandle }
+
+func (h dryHandle) Allocate(off, n int64) error { return h.fs.step("allocate", h.name) }
 
 type allocator func(off, n int64) error
 
@@ -258,6 +313,7 @@ func (allocator) WriteAt([]byte, int64) (int, error) { panic("write") }
 func (allocator) Close() error                       { panic("close") }
 func (allocator) Stat() (Info, error)                { panic("stat") }
 func (allocator) Lock() (bool, error)                { panic("lock") }
+func (allocator) LockShared() (bool, error)          { panic("lock shared") }
 func (allocator) Truncate(int64) error               { panic("truncate") }
 func (allocator) Datasync() error                    { panic("datasync") }
 func (allocator) NextData(int64) (int64, error)      { panic("next data") }

@@ -19,6 +19,12 @@ var diskErrors = []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS, unix.EF
 // spaceErrors are those of diskErrors that more room would mend.
 var spaceErrors = []error{unix.ENOSPC, unix.EDQUOT}
 
+// noLockErrors say that a file system has no flock: Lustre without its option, NFS without its daemon, ...
+var noLockErrors = []error{errors.ErrUnsupported, unix.ENOLCK, unix.EINVAL}
+
+// noDirSyncErrors are the answers of file systems that have no sync for directories.
+var noDirSyncErrors = []error{errors.ErrUnsupported, unix.EINVAL}
+
 // statBlock is the unit of st_blocks in bytes, whatever the file system's own block is.
 const statBlock = 512
 
@@ -49,22 +55,19 @@ func infoOf(info fs.FileInfo) Info {
 	}
 }
 
-func tryLock(fd uintptr) (bool, error) {
-	err := retryInterrupted(func() error { return unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB) })
+func flock(fd uintptr) (bool, error) { return flockAs(fd, unix.LOCK_EX) }
+
+func flockShared(fd uintptr) (bool, error) { return flockAs(fd, unix.LOCK_SH) }
+
+func flockAs(fd uintptr, how int) (bool, error) {
+	err := retryInterrupted(func() error { return unix.Flock(int(fd), how|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// syncDirectory takes the answers of file systems that have no sync for directories as done: they have nothing better.
-func syncDirectory(f *os.File) error {
-	err := f.Sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
-}
+func syncDirectory(f *os.File) error { return f.Sync() }
 
 // retryInterrupted repeats a call that a signal ended before it did anything.
 func retryInterrupted(call func() error) error {

@@ -21,6 +21,11 @@ var spaceErrors = []error{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED,
 }
 
+// noLockErrors say that a file system has no locks: some network shares.
+var noLockErrors = []error{errors.ErrUnsupported, windows.ERROR_INVALID_FUNCTION, windows.ERROR_NOT_SUPPORTED}
+
+var noDirSyncErrors = []error{errors.ErrUnsupported}
+
 // lstatIn opens a regular file for the number of its links, which Lstat does not tell, and makes sure that it opened
 // the one that Lstat saw.
 func lstatIn(root *os.Root, name string) (Info, error) {
@@ -68,11 +73,15 @@ func infoOfFile(f *os.File) (Info, error) {
 	return info, err
 }
 
-// tryLock locks one byte behind the end of any file: locks are mandatory here, and those who only read must not be
+// flock locks one byte behind the end of any file: locks are mandatory here, and those who only read must not be
 // kept out.
-func tryLock(fd uintptr) (bool, error) {
+func flock(fd uintptr) (bool, error) { return flockAs(fd, windows.LOCKFILE_EXCLUSIVE_LOCK) }
+
+func flockShared(fd uintptr) (bool, error) { return flockAs(fd, 0) }
+
+func flockAs(fd uintptr, how uint32) (bool, error) {
 	at := &windows.Overlapped{Offset: math.MaxUint32, OffsetHigh: math.MaxInt32}
-	err := windows.LockFileEx(windows.Handle(fd), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
+	err := windows.LockFileEx(windows.Handle(fd), how|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return false, nil
 	}

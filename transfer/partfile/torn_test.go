@@ -1,6 +1,9 @@
 package partfile
 
-import "testing"
+import (
+	"context"
+	"testing"
+)
 
 // The power fails while several records are appended, and again in the next run, which does not go by those that were
 // lost: none of them comes back to claim what that run has written.
@@ -11,7 +14,7 @@ func TestCrashAfterTornAppend(t *testing.T) {
 		d.fs.Sector = recordLen
 		d.fs.CrashAt = 1
 		d.fs.Counts = func(op, name string) bool { return op == "datasync" && name == "x"+JournalSuffix }
-		f, err := Open(d.fs, d.options(Fetch))
+		f, err := Open(context.Background(), d.fs, d.options(Fetch))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -22,7 +25,7 @@ func TestCrashAfterTornAppend(t *testing.T) {
 		}
 		f.Sync()
 		d.fs.Crash()
-		if f, err = Open(d.fs, d.options(Resume)); err != nil {
+		if f, err = Open(context.Background(), d.fs, d.options(Resume)); err != nil {
 			t.Fatal(err)
 		}
 		if f.torn {

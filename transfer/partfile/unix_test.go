@@ -3,6 +3,7 @@
 package partfile
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,7 +33,7 @@ func TestOpenRefusesWhatIsNoPartFile(t *testing.T) {
 				if action == Fetch {
 					want = Exists
 				}
-				_, err := Open(fsys, Options{Name: "x", Size: 3, ChunkSize: 4, Action: action})
+				_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 3, ChunkSize: 4, Action: action})
 				wantReason(t, err, want)
 				fsys.want(t, "victim", "precious")
 				fsys.wantNames(t, "victim", "x.part")
@@ -64,7 +65,7 @@ func TestRefusesWhatIsNoJournal(t *testing.T) {
 				if e := wantReason(t, err, NotRegular); filepath.Base(e.Name) != "x.part.journal" {
 					t.Errorf("error %v, want the journal's name", e)
 				}
-				_, err = Open(fsys, testOptions(action))
+				_, err = Open(context.Background(), fsys, testOptions(action))
 				wantReason(t, err, NotRegular)
 				wantReason(t, FinishLeftover(fsys, "x"), NotRegular)
 				fsys.want(t, "victim", string(testJournal(1)))
@@ -89,7 +90,7 @@ func TestJournalReplacedByWhatIsNone(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		f, err := Open(fsys, testOptions(Resume))
+		f, err := Open(context.Background(), fsys, testOptions(Resume))
 		if err == nil && f.Claimed(1) {
 			t.Errorf("%s: claims what the victim says", name)
 		}
@@ -113,7 +114,7 @@ func TestReplacedByWhatIsNoPartFile(t *testing.T) {
 						t.Fatal(err)
 					}
 				})
-				_, err := Open(fsys, Options{Name: "x", Size: 3, ChunkSize: 4, Action: StartOver})
+				_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 3, ChunkSize: 4, Action: StartOver})
 				// A directory cannot even be opened for writing.
 				if reason := ReasonOf(err); err == nil || reason != NotRegular && (name != "directory" || op != "openwrite") {
 					t.Errorf("error %v, want one of reason %d", err, NotRegular)
@@ -157,7 +158,7 @@ func TestModeIsTheUmasks(t *testing.T) {
 	}{{0o022, 0o644}, {0o077, 0o600}, {0o002, 0o664}} {
 		fsys := newTestFS(t)
 		old := unix.Umask(c.umask)
-		f, err := Open(fsys, Options{Name: "x", Size: 0, ChunkSize: 4})
+		f, err := Open(context.Background(), fsys, Options{Name: "x", Size: 0, ChunkSize: 4})
 		unix.Umask(old)
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestTryLockFailure(t *testing.T) {
 	r.Close()
 	fd := w.Fd()
 	w.Close()
-	if locked, err := tryLock(fd); locked || err == nil {
+	if locked, err := flock(fd); locked || err == nil {
 		t.Errorf("locked a closed descriptor: %t, %v", locked, err)
 	}
 }

@@ -153,6 +153,15 @@ func (f *File) Lock() (locked bool, err error) {
 	return locked, err
 }
 
+// LockShared is true unless another File has the lock. It keeps nobody from that.
+func (f *File) LockShared() (locked bool, err error) {
+	err = f.query("lock shared", func() error {
+		locked = f.inode.holder == nil || f.inode.holder == f
+		return nil
+	})
+	return locked, err
+}
+
 // Forget shows what is on the disk, and what is still to be written there.
 func (f *File) Forget() error {
 	return f.query("forget", func() error {

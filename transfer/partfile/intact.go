@@ -1,0 +1,162 @@
+package partfile
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// tailLen is by how many bytes an unfinished file is longer than the finished one. No write of ours goes there, so a
+// file that another program has emptied or cut never looks whole again, whatever is written to it afterwards: its size
+// says so, without a look at its bytes. Commit takes the tail away.
+const tailLen = 1
+
+var (
+	errRemoved = errors.New("removed by another program")
+	errRenamed = errors.New("renamed by another program")
+)
+
+// growTail makes the file longer than it will be. Where there is no room for that the file goes without.
+func (f *File) growTail() {
+	if f.handle.Truncate(f.size+tailLen) == nil {
+		f.tail = tailLen
+	}
+}
+
+// cutTail gives the file the size of the finished one.
+func (f *File) cutTail() error {
+	if f.tail == 0 {
+		return nil
+	}
+	if err := f.handle.Truncate(f.size); err != nil {
+		return failure(f.fs, "truncate", f.part, err)
+	}
+	f.tail = 0
+	return nil
+}
+
+// untouched fails with Changed unless the file has the size that this run gave it.
+func (f *File) untouched() error {
+	info, err := f.handle.Stat()
+	if err != nil {
+		return failure(f.fs, "stat", f.part, err)
+	}
+	if info.Size != f.size+f.tail {
+		err := fmt.Errorf("another program has changed its size to %d bytes", info.Size)
+		return reasoned(f.fs, "keep", f.part, Changed, err)
+	}
+	return nil
+}
+
+// Checkpoint is a look at the part file and a Sync. It fails with Changed if another program has removed, renamed,
+// replaced, emptied or cut the part file, and with Locked if another run has taken it where there are no locks. That is
+// final: nothing more is recorded.
+func (f *File) Checkpoint() error {
+	if err := f.look(); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (f *File) look() error {
+	f.end.Lock()
+	defer f.end.Unlock()
+	if f.closed || f.committed || f.syncErr != nil {
+		return f.syncErr
+	}
+	err := f.untouched()
+	if err == nil {
+		err = f.named("keep", f.unsteady)
+	}
+	if err == nil {
+		err = f.renewLease()
+	}
+	f.syncErr = err
+	return err
+}
+
+// stillNamed fails with Changed unless the open file is what lies under the part file's name.
+func (f *File) stillNamed(op string) error { return f.named(op, false) }
+
+// named is stillNamed; with trusting, identities that differ are no evidence.
+func (f *File) named(op string, trusting bool) error {
+	opened, err := f.handle.Stat()
+	if err != nil {
+		return failure(f.fs, "stat", f.part, err)
+	}
+	named, err := lstat(f.fs, f.part)
+	if err != nil {
+		return err
+	}
+	switch {
+	case named.Kind == None && opened.Links > 0:
+		err = errRenamed
+	case named.Kind == None:
+		err = errRemoved
+	case named.Kind != Regular:
+		err = errReplaced
+	case named.ID == opened.ID || trusting:
+		return nil
+	default:
+		if same, err := f.proveSame(f.handle, opened, named); err != nil || same {
+			return err
+		}
+		err = errReplaced
+	}
+	return reasoned(f.fs, op, f.part, Changed, err)
+}
+
+const (
+	// proofMost is by how many bytes a file grows at most, for a moment.
+	proofMost = 4096
+	// proofTries and proofPause outlast the second for which FUSE remembers what it knows of a name.
+	proofTries = 7
+	proofPause = 200 * time.Millisecond
+)
+
+// proveSame reports whether h is the file that has the part file's name, though their identities differ. Some file
+// systems (FUSE without inode numbers) make up a new one at every look. Only there, where the name alone changes its
+// identity from one look to the next, a change of the size is made by h and looked for under the name.
+func (f *File) proveSame(h Handle, opened, named Info) (same bool, err error) {
+	final, err := lstat(f.fs, f.name)
+	if err != nil || final.Kind == Regular && final.ID == opened.ID {
+		return false, err // h was the part file of a run that has ended: it is not to be touched
+	}
+	if unsteady, err := isUnsteady(f.fs, f.part, named); err != nil || !unsteady {
+		return false, err
+	}
+	grown := opened.Size + 1 + rand.Int64N(proofMost)
+	if h.Truncate(grown) != nil {
+		return false, nil
+	}
+	same, err = sees(f.fs, f.part, func(now Info) bool { return now.Size == grown })
+	if back := h.Truncate(opened.Size); back != nil && err == nil {
+		err = failure(f.fs, "truncate", f.part, back)
+	}
+	f.unsteady = f.unsteady || same
+	return same, err
+}
+
+// isUnsteady reports whether the identity of the file that has a name is another one at every look.
+func isUnsteady(fsys FS, name string, before Info) (bool, error) {
+	return sees(fsys, name, func(now Info) bool { return now.ID != before.ID })
+}
+
+// sees reports whether the file that has a name comes to be as it should, once what is remembered of it is forgotten.
+func sees(fsys FS, name string, as func(Info) bool) (bool, error) {
+	for try := 1; ; try++ {
+		now, err := lstat(fsys, name)
+		switch {
+		case err != nil:
+			return false, err
+		case now.Kind != Regular:
+			return false, nil
+		case as(now):
+			return true, nil
+		case try == proofTries:
+			return false, nil
+		}
+		time.Sleep(proofPause)
+	}
+}

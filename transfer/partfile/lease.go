@@ -1,0 +1,145 @@
+package partfile
+
+import (
+	"context"
+	"time"
+)
+
+// Where the file system has no locks a lease in the journal takes their place. The run that holds it writes the holder's
+// block anew at every checkpoint, with one beat more, and looks whether the block is still its own: if not, another run
+// has taken the part file, and this one stops. When it ends it clears the block.
+//
+// A run that finds a part file watches the block before it takes it. One that changes is another run's that is alive.
+// Then it writes its own and waits until a run that it did not see must have noticed. Of two runs that begin at the same
+// moment the one that wrote last goes on. No clock of another machine is asked.
+//
+// This is weaker than a lock: a run that was stopped for as long as it is watched, and goes on later, may still write
+// until its next checkpoint.
+const (
+	// leaseWatch is how long a holder's block has to stay as it is until its run counts as dead. It is as long as some
+	// checkpoints of a slow disk take.
+	leaseWatch = 10 * time.Second
+	// leaseSettle is longer than the time between two checkpoints.
+	leaseSettle = 3 * time.Second
+	leasePoll   = time.Second
+)
+
+// lock takes h's lock, or watches the lease. It is false when another run has the part file.
+func (f *File) lock(ctx context.Context, h Handle, made bool) (free bool, err error) {
+	free, err = tryLock(ctx, h)
+	if err == nil || !lacksLocks(err) {
+		return free, err
+	}
+	if !f.leased {
+		f.leased = true
+		f.lack(Locks, err)
+	}
+	if made {
+		return true, nil
+	}
+	return f.watchHolder(ctx)
+}
+
+// lockTries and lockPause bound how long a lock is tried for: who only asks for the holder (see InUse) has it for an
+// instant.
+const (
+	lockTries = 10
+	lockPause = 10 * time.Millisecond
+)
+
+func tryLock(ctx context.Context, h Handle) (free bool, err error) {
+	for try := 1; ; try++ {
+		free, err = h.Lock()
+		if free || err != nil || try == lockTries {
+			return free, err
+		}
+		if err := sleep(ctx, lockPause); err != nil {
+			return false, err
+		}
+	}
+}
+
+// watchHolder waits until it is clear that nobody holds the lease; it is false when somebody does.
+func (f *File) watchHolder(ctx context.Context) (free bool, err error) {
+	state, _, first, _ := peekJournal(f.fs, f.name)
+	if state == JournalUsable && first == (Holder{}) {
+		return true, nil // the last run has cleared it
+	}
+	for waited := time.Duration(0); ; waited += leasePoll {
+		if first == (Holder{}) && waited >= leaseSettle || waited >= leaseWatch {
+			return true, nil
+		}
+		if err := sleep(ctx, leasePoll); err != nil {
+			return false, err
+		}
+		state, _, now, _ := peekJournal(f.fs, f.name)
+		switch {
+		case first == (Holder{}) && now != first: // the journal was about to be made
+			first, waited = now, 0
+		case now == first:
+		case state == JournalUsable && now != (Holder{}):
+			return false, nil
+		default: // it has ended
+			first, waited = now, 0
+		}
+	}
+}
+
+// settleLease makes sure that this run, which has just written its holder's block, is the last that did.
+func (f *File) settleLease(ctx context.Context) error {
+	if !f.leased || f.fresh {
+		return nil
+	}
+	if err := sleep(ctx, leaseSettle); err != nil {
+		return err
+	}
+	if err := f.holdsLease(); err != nil {
+		return err
+	}
+	return f.stillNamed("open")
+}
+
+// holdsLease fails with Locked if the journal is another run's by now.
+func (f *File) holdsLease() error {
+	if !f.leased {
+		return nil
+	}
+	if _, _, now, err := peekJournal(f.fs, f.name); err == nil && now.run == f.holder.run {
+		return nil
+	}
+	return locked(f.fs, f.name)
+}
+
+// renewLease says that this run is alive. f.end is held, or nobody else has f.
+func (f *File) renewLease() error {
+	if !f.leased {
+		return nil
+	}
+	if err := f.holdsLease(); err != nil {
+		return err
+	}
+	f.holder.beats++
+	if err := f.writeJournal(f.holder.append(nil), headerLen); err != nil {
+		return err
+	}
+	return f.syncJournal(f.journal.handle.Datasync)
+}
+
+// clearLease lets the next run begin at once.
+func (f *File) clearLease() {
+	if f.leased && f.journal.handle != nil && f.holdsLease() == nil {
+		f.writeJournal(make([]byte, holderLen), headerLen) // else the next run waits
+	}
+}
+
+// sleep waits, and fails with ctx's cause when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
