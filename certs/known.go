@@ -79,16 +79,17 @@ func OpenKnown(dir string) (*Known, error) {
 }
 
 // Lookup returns what is recorded of the server at hostport: of records that
-// other processes have made since the file was last read or written, nothing.
-func (k *Known) Lookup(hostport string) (id ServerID, firstSeen time.Time, ok bool) {
+// other processes have made since the file was last read or written, nothing. An
+// error says that hostport is no address: then nothing is known of what is recorded.
+func (k *Known) Lookup(hostport string) (s KnownServer, ok bool, err error) {
 	at, err := parseServer(hostport)
 	if err != nil {
-		return ServerID{}, time.Time{}, false
+		return KnownServer{}, false, fmt.Errorf("look up known server: %w", err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s, ok := k.lookup(at)
-	return s.ID, s.FirstSeen, ok
+	s, ok = k.lookup(at)
+	return s, ok, nil
 }
 
 // lookup needs k.mu.

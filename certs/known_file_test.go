@@ -73,8 +73,8 @@ func TestKnownAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 				got, err := k.Record("same:1", testID(byte(f)), knownNow)
-				if id, _, ok := k.Lookup("same:1"); err != nil || !ok || id != got.ID {
-					t.Errorf("got %s, %v; looked up %s, %t", got.ID.Short(), err, id.Short(), ok)
+				if s, ok, _ := k.Lookup("same:1"); err != nil || !ok || s.ID != got.ID {
+					t.Errorf("got %s, %v; looked up %s, %t", got.ID.Short(), err, s.ID.Short(), ok)
 				}
 			})
 		}

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -52,28 +53,55 @@ func (p Pin) String() string {
 // nobody writes to the slice.
 type Pins []Pin
 
-// IDs returns the different IDs that the server at host and port may have, in
-// the order of the pins: those pinned for this server; if there are none,
-// those for its host; if there are none, those for every server. Without any,
-// no pin speaks of this server. The host is written as for [ParsePin], IPv6
-// addresses without brackets.
-func (p Pins) IDs(host string, port uint16) []ServerID {
-	at := address{host, port}
-	if known, err := parseAddress(host); err == nil {
-		at.host = known.host
+// IDs returns the IDs of which a server must have one, in the order of the pins;
+// without any, no pin speaks of it. See [Pins.Demands].
+func (p Pins) IDs(host string, port uint16) []ServerID { return Common(p.Demands("", host, port)) }
+
+// Demands returns what the pins demand of a server: of each list it must have one
+// ID. Without any list no pin speaks of the server. The server is at addr and port;
+// addr is what the user called its host, or else one address of the host that the
+// user called name, and then the pins of both hold. A pin of a server outweighs
+// those of its host, and pins of every server count where no other does. Hosts are
+// written as for [ParsePin], IPv6 addresses without brackets.
+func (p Pins) Demands(name, addr string, port uint16) (lists [][]ServerID) {
+	hosts := []string{addr}
+	if name != "" && name != addr {
+		hosts = []string{name, addr}
 	}
-	for _, place := range []address{at, {host: at.host}, {}} {
-		var ids []ServerID
-		seen := make(map[ServerID]bool)
-		for _, pin := range p {
-			if pin.Host == place.host && pin.Port == place.port && !seen[pin.ID] {
-				seen[pin.ID] = true
-				ids = append(ids, pin.ID)
+	for _, host := range hosts {
+		at := address{host, port}
+		if known, err := parseAddress(host); err == nil {
+			at.host = known.host
+		}
+		for _, place := range []address{at, {host: at.host}} {
+			if ids := p.of(place); len(ids) > 0 {
+				lists = append(lists, ids)
+				break
 			}
 		}
-		if len(ids) > 0 {
-			return ids
+	}
+	if ids := p.of(address{}); len(lists) == 0 && len(ids) > 0 {
+		lists = append(lists, ids)
+	}
+	return lists
+}
+
+// of returns the different IDs of the pins for a place, in their order.
+func (p Pins) of(place address) (ids []ServerID) {
+	for _, pin := range p {
+		if pin.Host == place.host && pin.Port == place.port && !slices.Contains(ids, pin.ID) {
+			ids = append(ids, pin.ID)
 		}
 	}
-	return nil
+	return ids
+}
+
+// Common returns the IDs that are in every list, in the order of the first.
+func Common(lists [][]ServerID) (ids []ServerID) {
+	if len(lists) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(lists[0]), func(id ServerID) bool {
+		return slices.ContainsFunc(lists[1:], func(list []ServerID) bool { return !slices.Contains(list, id) })
+	})
 }

@@ -3,6 +3,7 @@ package certs
 import (
 	"encoding/base64"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +254,41 @@ func TestSeeds(t *testing.T) {
 		if good < 3 || bad < 3 {
 			t.Errorf("%s: got %d good and %d bad seeds", c.name, good, bad)
 		}
+	}
+}
+
+// The pins of a host hold for its addresses as well as their own; those for every server where there are no others.
+func TestPinsDemands(t *testing.T) {
+	a, b, c := testID(1), testID(2), testID(3)
+	host, addr, everywhere := Pin{Host: "n", ID: a}, Pin{Host: "10.0.0.1", ID: b}, Pin{ID: c}
+	for _, test := range []struct {
+		name string
+		pins Pins
+		want [][]ServerID
+	}{
+		{"none", nil, nil},
+		{"host", Pins{host}, [][]ServerID{{a}}},
+		{"address", Pins{addr}, [][]ServerID{{b}}},
+		{"both", Pins{addr, host}, [][]ServerID{{a}, {b}}},
+		{"every server", Pins{everywhere}, [][]ServerID{{c}}},
+		{"every server and host", Pins{everywhere, host}, [][]ServerID{{a}}},
+		{"every server and address", Pins{everywhere, addr}, [][]ServerID{{b}}},
+		{"another", Pins{{Host: "m", ID: a}, {Host: "n", Port: 2, ID: b}}, nil},
+		{"host and its server", Pins{host, {Host: "n", Port: 9, ID: c}}, [][]ServerID{{c}}},
+	} {
+		if got := test.pins.Demands("n", "10.0.0.1", 9); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestCommon(t *testing.T) {
+	a, b, c := testID(1), testID(2), testID(3)
+	if got := Common([][]ServerID{{a, b, c}, {c, b}, {b, c, a}}); !slices.Equal(got, []ServerID{b, c}) {
+		t.Errorf("got %v", got)
+	}
+	if got := Common(nil); got != nil {
+		t.Errorf("got %v of nothing", got)
 	}
 }
 

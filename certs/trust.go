@@ -37,56 +37,107 @@ func (p *TrustPolicy) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A Verdict is what to do with a server that has shown its ID. The zero value
-// is Refuse.
-type Verdict uint8
-
-const (
-	Refuse       Verdict = iota
-	Accept               // nothing is to be written
-	AcceptFirst          // first contact: record the ID with [Known.Record], and say so once
-	AcceptUpdate         // a pin or ticket matches: set the record with [Known.Replace]
-)
-
 // A Contact is what is known of a server when it has shown its ID.
 type Contact struct {
-	Address string     // host:port, as the user knows the server
-	ID      ServerID   // that the server has shown
-	Pinned  []ServerID // by pins or a ticket: one of them is demanded; empty: none is
-
-	// What [Known.Lookup] returned.
-	Known     ServerID
-	FirstSeen time.Time
-	IsKnown   bool
+	Address string // host:port that was asked
+	// Name is host:port as the user typed it, when Address is only one address of
+	// that host; else empty. What is known of the name holds for its addresses too.
+	Name string
+	ID   ServerID // that the server has shown
+	// Pins and Tickets are what the user and the tickets demand: of each list the
+	// server must have one ID.
+	Pins, Tickets [][]ServerID
+	// OfName and OfAddress are what is recorded of Name and of Address; nil: nothing.
+	OfName, OfAddress *KnownServer
+	// Checked says that nothing is left to be checked: the ID was proved, and so was
+	// the token, and the offer is valid. Before that nothing is recorded or said.
+	Checked bool
 }
 
-// Judge decides whether a server is trusted. Pins and tickets come first, then
-// the record, then the policy; no policy accepts an ID that contradicts a pin
-// or a record. With Refuse, and only then, the error is a [*TrustError].
-func (p TrustPolicy) Judge(c Contact) (Verdict, error) {
-	refuse := func(kind TrustKind) (Verdict, error) {
-		return Refuse, &TrustError{Kind: kind, Address: c.Address, New: c.ID}
+// A Decision is what to do with a server that is accepted. The zero Decision does
+// nothing.
+type Decision struct {
+	Record  []string // the servers (host:port) under which its ID is to be recorded
+	Replace bool     // over another ID that is recorded there
+	First   bool     // nothing was known of the server: say so once
+	// Contradicts is a record with another ID, which a pin or a ticket outweighs: say
+	// so; nil: there is none.
+	Contradicts *KnownServer
+}
+
+// Decide decides whether a server is trusted. Pins and tickets come first, then
+// the records of its name and of its address, then the policy; no policy accepts an
+// ID that contradicts a pin or, without pins, a record. A pin writes over a record
+// that it contradicts, a ticket never does. An error is a [*TrustError].
+func (p TrustPolicy) Decide(c Contact) (Decision, error) {
+	if err := c.meets(); err != nil {
+		return Decision{}, err
 	}
-	recorded := c.IsKnown && c.Known == c.ID
+	others := c.others()
+	isRecorded := c.OfName != nil || c.OfAddress != nil
+	named := len(c.Pins)+len(c.Tickets) > 0
+	var d Decision
 	switch {
-	case len(c.Pinned) > 0 && !slices.Contains(c.Pinned, c.ID):
-		return Refuse, &TrustError{
-			Kind: PinMismatch, Address: c.Address, Old: c.Pinned[0], Others: len(c.Pinned) - 1, New: c.ID,
+	case named && len(others) > 0:
+		d.Contradicts = others[0]
+		d.Replace = len(c.Pins) > 0
+		for _, r := range others {
+			if d.Replace {
+				d.Record = append(d.Record, r.Address())
+			}
 		}
-	case len(c.Pinned) > 0 && recorded:
-		return Accept, nil
-	case len(c.Pinned) > 0:
-		return AcceptUpdate, nil
+	case named && !isRecorded:
+		d.Record = []string{c.Address}
+		d.Replace = len(c.Pins) > 0
+	case named:
 	case p != FirstContact && p != StrictTrust: // also one that does not exist
-		return refuse(NotPinned)
-	case recorded:
-		return Accept, nil
-	case c.IsKnown:
-		return Refuse, &TrustError{Kind: IDChanged, Address: c.Address, Old: c.Known, New: c.ID, FirstSeen: c.FirstSeen}
+		return Decision{}, c.refuse(NotPinned)
+	case len(others) > 0:
+		other, err := others[0], c.refuse(IDChanged)
+		err.Address, err.Old, err.FirstSeen = other.Address(), other.ID, other.FirstSeen
+		if err.Address != c.Address {
+			err.At = c.Address
+		}
+		return Decision{}, err
+	case isRecorded:
 	case p == StrictTrust:
-		return refuse(UnknownServer)
+		return Decision{}, c.refuse(UnknownServer)
+	default:
+		d = Decision{Record: []string{c.Address}, First: true}
 	}
-	return AcceptFirst, nil
+	if !c.Checked {
+		return Decision{}, nil
+	}
+	return d, nil
+}
+
+func (c *Contact) refuse(kind TrustKind) *TrustError {
+	return &TrustError{Kind: kind, Address: c.Address, New: c.ID}
+}
+
+// meets refuses an ID that is not one of those demanded.
+func (c *Contact) meets() error {
+	for _, list := range slices.Concat(c.Pins, c.Tickets) {
+		if !slices.Contains(list, c.ID) {
+			err := c.refuse(PinMismatch)
+			err.Others = max(0, len(list)-1)
+			if len(list) > 0 {
+				err.Old = list[0]
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// others returns the records with another ID, that of the name first.
+func (c *Contact) others() (records []*KnownServer) {
+	for _, r := range []*KnownServer{c.OfName, c.OfAddress} {
+		if r != nil && r.ID != c.ID {
+			records = append(records, r)
+		}
+	}
+	return records
 }
 
 // A TrustKind says why a server is refused.
@@ -107,6 +158,7 @@ type TrustError struct {
 	Others    int       // how many IDs besides Old are pinned
 	New       ServerID  // that the server has shown
 	FirstSeen time.Time // when Old was recorded; zero when it was not
+	At        string    // host:port that was asked, when Address is the name of its host; else empty
 }
 
 // Error returns [TrustError.Problem] and [TrustError.Hint].
@@ -115,6 +167,9 @@ func (e *TrustError) Error() string { return e.Problem() + "; " + e.Hint() }
 // Problem says what happened.
 func (e *TrustError) Problem() string {
 	server := "server " + quoted(e.Address)
+	if e.At != "" {
+		server += " at " + quoted(e.At)
+	}
 	switch e.Kind {
 	case IDChanged:
 		since := ""

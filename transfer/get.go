@@ -398,6 +398,7 @@ type peer struct {
 	opening   int           // connections that are being made
 	openAfter time.Time     // no further connection is tried before
 	id        certs.ServerID
+	accepted  bool // its ID was, behind all checks
 	offer     wire.Offer
 	rtt       time.Duration // when it made the offer; smoothed
 	state     PeerState

@@ -114,12 +114,6 @@ func (g *getting) visit(ctx context.Context, p *peer) (failed, final bool) {
 		g.post(func() { g.notReached(p, err) })
 		return true, true
 	}
-	known := time.Now()
-	if err := g.proved(p.target, id); err != nil {
-		g.post(func() { g.notReached(p, err) })
-		return true, true
-	}
-	deadline = deadline.Add(time.Since(known)) // a slow disk is not the server's fault
 	g.post(func() { g.connected(p, id) })
 	offer, m, err := g.hello(ctx, conn, deadline, func(i wire.Indexing) {
 		g.post(func() { g.indexing(p, i) })
@@ -127,6 +121,10 @@ func (g *getting) visit(ctx context.Context, p *peer) (failed, final bool) {
 	if err != nil {
 		g.post(func() { g.notReached(p, err) })
 		return true, isFinal(err)
+	}
+	if err := g.accept(p, id); err != nil {
+		g.post(func() { g.notReached(p, err) })
+		return true, true
 	}
 	l := &connection{conn: conn}
 	g.post(func() { g.answered(p, l, id, offer, m) })

@@ -10,7 +10,7 @@ import (
 )
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
-// [FirstContact], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
+// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
 // [Decision], [NoModTime], [Lacks], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
@@ -27,6 +27,15 @@ type FirstContact struct {
 	Target   Target
 	ID       certs.ServerID
 	Recorded bool
+}
+
+// Contradicted says that a server is accepted for a pin or a ticket, although
+// another ID is recorded of it.
+type Contradicted struct {
+	Target  Target
+	ID      certs.ServerID
+	Record  certs.KnownServer // that was found
+	Updated bool              // the pin has taken its place; else it stays as it is
 }
 
 // NotRemembered says once why the IDs of this run's servers are not remembered.
@@ -160,6 +169,7 @@ type Finishing struct{}
 func (Connected) getEvent()        {}
 func (NotReached) getEvent()       {}
 func (FirstContact) getEvent()     {}
+func (Contradicted) getEvent()     {}
 func (NotRemembered) getEvent()    {}
 func (Duplicate) getEvent()        {}
 func (Voted) getEvent()            {}

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"malcolm/certs"
@@ -14,8 +16,10 @@ import (
 // that it had before, whatever Trust says.
 type Trust struct {
 	Policy certs.TrustPolicy
-	Pins   certs.Pins
-	Known  *certs.Known // what is remembered of servers; nil: nothing is
+	// Pins are the user's, Tickets those of the tickets. A server has to satisfy
+	// both. A pin with a host that is none of the run's is a [PinError].
+	Pins, Tickets certs.Pins
+	Known         *certs.Known // what is remembered of servers; nil: nothing is
 	// ReadOnly says that nothing is to be remembered beyond that.
 	ReadOnly bool
 	// Token is shown to every server, which has to prove that it holds it too.
@@ -59,94 +63,155 @@ func (t *Trust) hold(conn *transport.Conn) (ours *[32]byte, check func(theirs *[
 	}, nil
 }
 
-// remembers reports what is in the way of remembering servers, before the first
-// is asked: with [certs.StrictTrust] that is an error even where nothing is new.
-func (t *Trust) remembers() error {
-	if t.Policy != certs.StrictTrust || t.Known == nil || t.ReadOnly {
+// A PinError says that a pin is for no server of the run: a mistyped one would
+// protect nobody.
+type PinError struct{ Place string } // HOST or HOST:PORT
+
+func (e *PinError) Error() string {
+	return fmt.Sprintf("the pin of %q is for no server of this run", e.Place)
+}
+
+// ready reports what is in the way of trusting servers as t says, before the
+// first is asked.
+func (t *Trust) ready(targets []Target) error {
+	for _, pin := range t.Pins {
+		if pin.Host != "" && !slices.ContainsFunc(targets, func(target Target) bool { return target.isAt(pin) }) {
+			return &PinError{strings.TrimSuffix(pin.String(), "="+pin.ID.String())}
+		}
+	}
+	if t.Known == nil {
+		return nil
+	}
+	for _, target := range targets {
+		if _, err := t.contact(target, certs.ServerID{}); err != nil {
+			return err
+		}
+	}
+	// With StrictTrust it is an error even where nothing is new.
+	if t.Policy != certs.StrictTrust || t.ReadOnly {
 		return nil
 	}
 	return t.Known.Writable()
 }
 
-// judge decides whether a server with an ID, not proved yet perhaps, is
-// accepted. Any goroutine may call it.
-func (t *Trust) judge(target Target, id certs.ServerID) (certs.Verdict, error) {
-	c := certs.Contact{Address: target.String(), ID: id, Pinned: t.pinned(target, id)}
-	if t.Known != nil {
-		c.Known, c.FirstSeen, c.IsKnown = t.Known.Lookup(c.Address)
-	}
-	return t.Policy.Judge(c)
+// isAt reports whether a pin is for a server.
+func (t Target) isAt(pin certs.Pin) bool {
+	return (pin.Host == t.Host || pin.Host == t.name) && (pin.Port == 0 || pin.Port == t.Port)
 }
 
-// named returns the IDs that the user named for a target: it has to prove one of
-// them. Without any it may have any ID.
-func (t *Trust) named(target Target) (ids []certs.ServerID) {
-	for _, id := range slices.Concat(t.Pins.IDs(target.typed(), target.Port), t.Pins.IDs(target.Host, target.Port)) {
-		if slices.Contains(t.pinned(target, id), id) && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
+// contact returns what is known of a server that has shown an ID.
+func (t *Trust) contact(target Target, id certs.ServerID) (c certs.Contact, err error) {
+	c = certs.Contact{Address: target.String(), ID: id}
+	c.Pins = t.Pins.Demands(target.name, target.Host, target.Port)
+	c.Tickets = t.Tickets.Demands(target.name, target.Host, target.Port)
+	if t.Known == nil {
+		return c, nil
 	}
-	return ids
+	if c.OfAddress, err = t.recorded(c.Address); err != nil {
+		return c, err
+	}
+	if target.name != "" {
+		c.Name = Target{Host: target.name, Port: target.Port}.String()
+		c.OfName, err = t.recorded(c.Name)
+	}
+	return c, err
 }
 
-// pinned returns the IDs of which a server must have one. One of several addresses
-// of a host has to satisfy the pins of the host and its own.
-func (t *Trust) pinned(target Target, id certs.ServerID) []certs.ServerID {
-	own := t.Pins.IDs(target.Host, target.Port)
-	if target.name == "" {
-		return own
+func (t *Trust) recorded(server string) (*certs.KnownServer, error) {
+	s, ok, err := t.Known.Lookup(server)
+	if err != nil || !ok {
+		return nil, err
 	}
-	host := t.Pins.IDs(target.name, target.Port)
-	if len(own) == 0 || len(host) > 0 && !slices.Contains(host, id) {
-		return host
-	}
-	return own
+	return &s, nil
 }
 
-// check returns what a handshake with a target asks about the ID that is
-// claimed there.
+// named returns the IDs that the user or a ticket names for a target: it has to
+// prove one of them. Without any it may have any ID.
+func (t *Trust) named(target Target) []certs.ServerID {
+	c := certs.Contact{Pins: t.Pins.Demands(target.name, target.Host, target.Port)}
+	c.Tickets = t.Tickets.Demands(target.name, target.Host, target.Port)
+	return certs.Common(slices.Concat(c.Pins, c.Tickets))
+}
+
+// judge decides whether a server with an ID is accepted, and, when it is checked
+// in every other way, what follows from that. Any goroutine may call it.
+func (t *Trust) judge(target Target, id certs.ServerID, checked bool) (certs.Decision, error) {
+	c, err := t.contact(target, id)
+	if err != nil {
+		return certs.Decision{}, err
+	}
+	c.Checked = checked
+	return t.Policy.Decide(c)
+}
+
+// check returns what a handshake with a target asks about the ID that is claimed
+// there. What it accepts is judged again by [getting.accept].
 func (t *Trust) check(target Target) func(certs.ServerID) error {
 	return func(id certs.ServerID) error {
-		_, err := t.judge(target, id)
+		_, err := t.judge(target, id, false)
 		return err
 	}
 }
 
-// proved runs beside the loop when a server has proved an ID that the handshake
-// accepted: it remembers the ID where that is due, and tells of a first contact.
-func (g *getting) proved(target Target, id certs.ServerID) error {
+// accept runs beside the loop, behind the last check of a server: it has proved its
+// ID and the token, and made a valid offer. It is the one place where what follows
+// is recorded and told.
+func (g *getting) accept(p *peer, id certs.ServerID) error {
 	t := &g.cfg.Trust
-	verdict, err := t.judge(target, id)
-	if err != nil || t.Known == nil || verdict == certs.Accept {
+	d, err := t.judge(p.target, id, true)
+	if err != nil || t.Known == nil {
 		return err
 	}
-	if t.ReadOnly {
-		if verdict == certs.AcceptFirst {
-			g.post(func() { g.emit(FirstContact{Target: target, ID: id}) })
-		}
-		return nil
-	}
-	var record certs.KnownServer
-	if verdict == certs.AcceptUpdate {
-		record, err = t.Known.Replace(target.String(), id, time.Now())
-	} else {
-		record, err = t.Known.Record(target.String(), id, time.Now())
-	}
+	recorded, err := t.record(d, id)
 	var state *certs.StateError
 	switch {
 	case errors.As(err, &state) && t.Policy != certs.StrictTrust:
 		g.post(func() { g.notRemembered(state) })
+	case isRefused(err):
+		return err
 	case err != nil:
 		g.post(func() { g.fail(err) })
 		return err
-	case record.ID != id: // another process was first
-		_, err := t.judge(target, id)
-		return err
 	}
-	if verdict == certs.AcceptFirst {
-		g.post(func() { g.emit(FirstContact{Target: target, ID: id, Recorded: state == nil}) })
-	}
+	g.post(func() { g.accepted(p, id, d, recorded) })
 	return nil
+}
+
+// accepted tells once of each server what its acceptance meant.
+func (g *getting) accepted(p *peer, id certs.ServerID, d certs.Decision, recorded bool) {
+	if p.accepted {
+		return
+	}
+	p.accepted = true
+	if d.First {
+		g.emit(FirstContact{Target: p.target, ID: id, Recorded: recorded})
+	}
+	if d.Contradicts != nil {
+		g.emit(Contradicted{Target: p.target, ID: id, Record: *d.Contradicts, Updated: recorded})
+	}
+}
+
+// record writes what a decision says, and reports whether it did. Another process
+// may have been first with another ID; then the server is refused.
+func (t *Trust) record(d certs.Decision, id certs.ServerID) (done bool, err error) {
+	if t.ReadOnly {
+		return false, nil
+	}
+	for _, server := range d.Record {
+		put := t.Known.Record
+		if d.Replace {
+			put = t.Known.Replace
+		}
+		now, err := put(server, id, time.Now())
+		if err != nil {
+			return false, err
+		}
+		if now.ID != id {
+			return false, &certs.TrustError{Kind: certs.IDChanged, Address: server, Old: now.ID, New: id, FirstSeen: now.FirstSeen}
+		}
+		done = true
+	}
+	return done, nil
 }
 
 // notRemembered tells once that nothing can be recorded.

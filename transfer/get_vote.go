@@ -15,7 +15,7 @@ import (
 // vote contacts every server and waits until it is known which file most of
 // them hold.
 func (g *getting) vote(ctx context.Context, t *clocks) error {
-	if err := g.cfg.Trust.remembers(); err != nil {
+	if err := g.cfg.Trust.ready(g.cfg.Targets); err != nil {
 		return err
 	}
 	g.ballot = vote.New(voters(g.cfg), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})

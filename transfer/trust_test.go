@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transport"
 )
 
 // knownServers returns a file of known servers in a directory of its own.
@@ -36,8 +37,8 @@ func TestFirstContact(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, target := range s.targets {
-			if id, since, ok := again.Lookup(target.String()); !ok || id != testIDs[0].ID() || since.After(time.Now()) {
-				t.Errorf("%v is recorded as %v since %v, %v", target, id, since, ok)
+			if s, ok, _ := again.Lookup(target.String()); !ok || s.ID != testIDs[0].ID() || s.FirstSeen.After(time.Now()) {
+				t.Errorf("%v is recorded as %+v, %v", target, s, ok)
 			}
 		}
 		for _, policy := range []certs.TrustPolicy{certs.FirstContact, certs.StrictTrust} {
@@ -93,10 +94,7 @@ func TestRefusedID(t *testing.T) {
 				case KindOf(o.err) != KindIdentity || r.State != PeerRefused || !errors.As(r.Err, &refused) || refused.Kind != tt.kind:
 					t.Errorf("ended with %v, the server as %+v; want it refused, kind %d", o.err, r, tt.kind)
 				}
-				id, _, ok := known.Lookup(name)
-				if ok != (tt.record >= 0) || ok && id != testIDs[tt.record].ID() {
-					t.Errorf("recorded is %v, %v; want that of identity %d", id, ok, tt.record)
-				}
+				wantRecord(t, known, name, tt.record)
 			})
 		})
 	}
@@ -208,7 +206,8 @@ func TestPinsOfAllAddresses(t *testing.T) {
 	}{
 		{"none", nil, certs.NotPinned},
 		{"host", certs.Pins{{Host: "twin", ID: right}}, 0},
-		{"another host", certs.Pins{{Host: "other", ID: right}}, certs.NotPinned},
+		{"every server and the host", certs.Pins{{ID: wrong}, {Host: "twin", ID: right}}, 0},
+		{"every server, host wrong", certs.Pins{{ID: right}, {Host: "twin", ID: wrong}}, certs.PinMismatch},
 		{"host, wrong", certs.Pins{{Host: "twin", ID: wrong}}, certs.PinMismatch},
 		{"host, address wrong", certs.Pins{{Host: "twin", ID: right}, {Host: "10.0.0.1", ID: wrong}}, certs.PinMismatch},
 		{"host wrong, address", certs.Pins{{Host: "twin", ID: wrong}, {Host: "10.0.0.1", ID: right}}, certs.PinMismatch},
@@ -259,6 +258,197 @@ func TestRecordedMeanwhile(t *testing.T) {
 		}
 		if n := len(events[FirstContact](o)); n != 0 {
 			t.Errorf("%d first contacts, want none", n)
+		}
+	})
+}
+
+// wantRecord fails the test unless an identity of testIDs is recorded of a server; -1: none.
+func wantRecord(t *testing.T, known *certs.Known, where string, want int) {
+	t.Helper()
+	s, ok, err := known.Lookup(where)
+	if err != nil || ok != (want >= 0) || ok && s.ID != testIDs[want].ID() {
+		t.Errorf("%s is recorded as %v, %t, %v; want that of identity %d", where, s.ID, ok, err, want)
+	}
+}
+
+// A server that fails a check behind that of its ID is not remembered, and nothing is told of it: the right one is
+// accepted later.
+func TestImpostorIsNotRemembered(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{}) // it does not hold the token
+		where := s.targets[0].String()
+		known, _ := knownServers(t)
+		withToken := Trust{Known: known, Token: tokenOf(t, rightToken)}
+		o := w.get(GetConfig{Targets: s.targets, Trust: withToken})
+		if KindOf(o.err) != KindIdentity {
+			t.Errorf("ended with %v, want the token refused", o.err)
+		}
+		wantRecord(t, known, where, -1)
+		none[FirstContact](o)
+		o = w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.StrictTrust}})
+		if KindOf(o.err) != KindIdentity {
+			t.Errorf("without the token it ended with %v, want an unknown server refused", o.err)
+		}
+		restart(s, func(s *server) { s.cfg.Identity, s.cfg.Token = testIDs[1], tokenOf(t, rightToken) })
+		o = w.get(GetConfig{Targets: s.targets, Trust: withToken})
+		o.has("data.bin", data)
+		only[FirstContact](o)
+		wantRecord(t, known, where, 1)
+	})
+}
+
+// Neither is one that offers what cannot be.
+func TestInvalidOfferIsNotRemembered(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
+		})
+		known, _ := knownServers(t)
+		o := w.get(GetConfig{Targets: []Target{e.target}, Trust: Trust{Known: known}})
+		if o.err == nil {
+			t.Error("the offer was believed")
+		}
+		none[FirstContact](o)
+		if got := known.List(); len(got) > 0 {
+			t.Errorf("recorded is %v, want nothing", got)
+		}
+	})
+}
+
+// What is known of a name holds for its addresses, when each is a server of its own: a DNS answer makes no first contact.
+func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		ofName, of int // recorded, by index of testIDs; -1: nothing
+		accepted   bool
+	}{
+		{"nothing", -1, -1, true},
+		{"name", 0, -1, true},
+		{"another name", 3, -1, false},
+		{"another name, address", 3, 0, false},
+		{"name, another address", 0, 3, false},
+		{"address", -1, 0, true},
+		{"another address", -1, 3, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(chunk, 1)
+				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				twin := Target{Host: "twin", Port: s.targets[0].Port}
+				known, _ := knownServers(t)
+				for name, id := range map[string]int{twin.String(): tt.ofName, s.targets[0].String(): tt.of} {
+					if id >= 0 {
+						if _, err := known.Record(name, testIDs[id].ID(), time.Now()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				o := w.get(GetConfig{Targets: []Target{twin}, AllAddresses: true, Trust: Trust{Known: known}})
+				if tt.accepted {
+					o.has("data.bin", data)
+				} else if KindOf(o.err) != KindIdentity {
+					t.Errorf("ended with %v, want the ID refused", o.err)
+				}
+				wantRecord(t, known, twin.String(), tt.ofName)
+				if want := tt.of; tt.name != "nothing" {
+					wantRecord(t, known, s.targets[0].String(), want)
+				} else {
+					only[FirstContact](o)
+					wantRecord(t, known, s.targets[0].String(), 0)
+				}
+			})
+		})
+	}
+}
+
+// A pin that contradicts a record updates it and says so; a ticket says so and never writes over it.
+func TestContradictedRecord(t *testing.T) {
+	pins := certs.Pins{{ID: testIDs[0].ID()}}
+	for _, tt := range []struct {
+		name    string
+		trust   Trust
+		record  int // after
+		updated bool
+	}{
+		{"pin", Trust{Pins: pins}, 0, true},
+		{"ticket", Trust{Tickets: pins}, 3, false},
+		{"pin and ticket", Trust{Pins: pins, Tickets: pins}, 0, true},
+		{"pin, read only", Trust{Pins: pins, ReadOnly: true}, 3, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data := file(3*chunk, 1)
+				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				known, _ := knownServers(t)
+				old, err := known.Record(s.targets[0].String(), testIDs[3].ID(), time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.trust.Known = known
+				o := w.get(GetConfig{Targets: s.targets, Trust: tt.trust})
+				o.has("data.bin", data)
+				wantRecord(t, known, s.targets[0].String(), tt.record)
+				if c, _ := only[Contradicted](o); c.Record != old || c.ID != testIDs[0].ID() || c.Updated != tt.updated {
+					t.Errorf("told %+v, want the old record, and updated: %t", c, tt.updated)
+				}
+				none[FirstContact](o)
+			})
+		})
+	}
+}
+
+// A ticket for a server that is not known is remembered, as a pin is.
+func TestTicketOfUnknownServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		known, _ := knownServers(t)
+		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.PinnedTrust, Tickets: certs.Pins{{ID: testIDs[0].ID()}}}})
+		o.has("data.bin", s.src.data)
+		wantRecord(t, known, s.targets[0].String(), 0)
+		none[Contradicted](o)
+	})
+}
+
+// A pin for no server of the run protects nobody: the run does not begin.
+func TestPinOfNoServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		twin := Target{Host: "twin", Port: s.targets[0].Port}
+		id := testIDs[0].ID()
+		for _, tt := range []struct {
+			pin  certs.Pin
+			all  bool
+			want string // the place; empty: it is a server's
+		}{
+			{certs.Pin{ID: id}, false, ""},
+			{certs.Pin{Host: "twin", ID: id}, false, ""},
+			{certs.Pin{Host: "twin", Port: twin.Port, ID: id}, true, ""},
+			{certs.Pin{Host: "twin", Port: 7, ID: id}, false, "twin:7"},
+			{certs.Pin{Host: "10.0.0.1", ID: id}, true, ""},
+			{certs.Pin{Host: "10.0.0.1", ID: id}, false, "10.0.0.1"},
+			{certs.Pin{Host: "twin.", ID: id}, true, "twin."},
+			{certs.Pin{Host: "::1", Port: 9, ID: id}, true, "[::1]:9"},
+		} {
+			o := w.get(GetConfig{Targets: []Target{twin}, AllAddresses: tt.all, Trust: Trust{Pins: certs.Pins{tt.pin}}})
+			var idle *PinError
+			if got := errors.As(o.err, &idle); got != (tt.want != "") || got && idle.Place != tt.want {
+				t.Errorf("%v, all addresses %t: %v, want the place %q", tt.pin, tt.all, o.err, tt.want)
+			}
+			if tt.want != "" {
+				none[Connected](o)
+			}
+		}
+	})
+}
+
+// A server whose address is none that can be compared is not taken for an unknown one.
+func TestUnreadableTargetIsNotUnknown(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		known, _ := knownServers(t)
+		o := w.get(GetConfig{Targets: []Target{{Host: "no host", Port: 1}}, Trust: Trust{Known: known}})
+		if o.err == nil || len(events[NotReached](o)) > 0 {
+			t.Errorf("ended with %v, want it refused before anybody is asked", o.err)
 		}
 	})
 }

@@ -45,6 +45,9 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[*transfer.NameError](err); ok && e.Chosen {
 		return exitUsage
 	}
+	if _, ok := errors.AsType[*transfer.PinError](err); ok {
+		return exitUsage
+	}
 	switch transfer.KindOf(err) {
 	case transfer.KindIntegrity:
 		return exitIntegrity
@@ -211,6 +214,8 @@ func hints(err error) []string {
 			return nil
 		}
 		return []string{"--name NAME chooses another one"}
+	case *transfer.PinError:
+		return []string{"a pin's host is written as the server's is; without a host it is for every server"}
 	case *transfer.NobodyAnsweredError:
 		return nobodyHints(e)
 	case *transfer.UndecidedError:

@@ -121,13 +121,9 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	if cfg.Trust, err = f.trust(t); err != nil {
 		return transfer.GetConfig{}, err
 	}
-	if cfg.Trust.Pins, err = joinPins(cfg.Trust.Pins, pins); err != nil {
+	cfg.Trust.Tickets = pins
+	if err := checkTickets(cfg.Trust.Pins, pins); err != nil {
 		return transfer.GetConfig{}, err
-	}
-	if !f.AllAddresses { // else a pin may be of an address of a host
-		for _, place := range f.idle(targets) {
-			t.warn("--pin: %s is no server of this run", quotePeer(place))
-		}
 	}
 	return cfg, checkQuorum(cfg)
 }

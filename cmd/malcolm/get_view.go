@@ -42,6 +42,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.notReached(e)
 	case transfer.FirstContact:
 		v.first = append(v.first, e)
+	case transfer.Contradicted:
+		v.contradicted(e)
 	case transfer.NotRemembered:
 		v.warn("server IDs are not remembered: %s", reason(e.Err))
 	case transfer.Duplicate:
@@ -129,6 +131,15 @@ func (v *getView) notReached(e transfer.NotReached) {
 			v.warnHint(noAnswerHint(e.Target))
 		}
 	}
+}
+
+func (v *getView) contradicted(e transfer.Contradicted) {
+	stays := "the record is now the ID that is pinned"
+	if !e.Updated {
+		stays = "the record stays as it is"
+	}
+	v.warn("%s has another ID than before: it was %s, known since %s, now it is %s, which is pinned or in the ticket; %s",
+		e.Target, e.Record.ID, e.Record.FirstSeen.UTC().Format(time.DateOnly), e.ID, stays)
 }
 
 func (v *getView) connected(e transfer.Connected) {

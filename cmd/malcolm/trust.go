@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,41 +92,15 @@ func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[
 	return targets, pins, sum, nil
 }
 
-// joinPins adds the pins of tickets to those of the flags. A server of a ticket has to
-// satisfy both, so that neither makes the other void.
-func joinPins(flags, tickets certs.Pins) (certs.Pins, error) {
-	all := slices.Clone(flags)
-	type place struct {
-		host string
-		port uint16
-	}
-	possible := make(map[place]bool)
+// checkTickets refuses tickets whose servers cannot satisfy the pins as well.
+func checkTickets(pins, tickets certs.Pins) error {
 	for _, p := range tickets {
-		at := place{p.Host, p.Port}
-		demanded := flags.IDs(p.Host, p.Port)
-		if len(demanded) == 0 || slices.Contains(demanded, p.ID) {
-			possible[at] = true
-			all = append(all, p)
+		lists := append(pins.Demands("", p.Host, p.Port), tickets.IDs(p.Host, p.Port))
+		if len(certs.Common(lists)) == 0 {
+			return usage("--pin and the ticket name different server IDs")
 		}
 	}
-	for _, p := range tickets {
-		if !possible[place{p.Host, p.Port}] {
-			return nil, usage("--pin and the ticket name different server IDs")
-		}
-	}
-	return all, nil
-}
-
-// idle returns for which hosts and servers there are pins that are no targets: a
-// mistyped one protects nobody.
-func (f *TrustFlags) idle(targets []transfer.Target) (places []string) {
-	for _, p := range f.Pins {
-		meant := func(t transfer.Target) bool { return t.Host == p.Host && (p.Port == 0 || t.Port == p.Port) }
-		if p.Host != "" && !slices.ContainsFunc(targets, meant) {
-			places = append(places, strings.TrimSuffix(p.String(), "="+p.ID.String()))
-		}
-	}
-	return places
+	return nil
 }
 
 // ticketOf returns the ticket of what is served, empty when the host is not one

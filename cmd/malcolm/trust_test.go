@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"malcolm/certs"
-	"malcolm/cmd/malcolm/flags"
-	"malcolm/transfer"
 )
 
 // A server of a ticket has to satisfy the ticket and the flags: neither makes the
@@ -31,21 +29,10 @@ func TestPinsOfFlagsAndTickets(t *testing.T) {
 		{"the server", certs.Pins{at("h", 1, b)}, certs.Pins{at("h", 1, a)}, nil},
 		{"one of two servers", certs.Pins{at("h", 2, b)}, certs.Pins{at("h", 1, a), at("h", 2, a)}, nil},
 	} {
-		pins, err := joinPins(test.flags, test.tickets)
-		if got := pins.IDs("h", 1); (err != nil) != (test.want == nil) || !slices.Equal(got, test.want) {
+		err := checkTickets(test.flags, test.tickets)
+		lists := slices.Concat(test.flags.Demands("", "h", 1), test.tickets.Demands("", "h", 1))
+		if got := certs.Common(lists); (err != nil) != (test.want == nil) || err == nil && !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, %v, want %v", test.name, got, err, test.want)
 		}
-	}
-}
-
-func TestIdlePins(t *testing.T) {
-	id := certs.ServerID{1}
-	f := TrustFlags{Pins: []flags.Pin{
-		{Pin: certs.Pin{ID: id}}, {Pin: certs.Pin{Host: "h", ID: id}}, {Pin: certs.Pin{Host: "h", Port: 1, ID: id}},
-		{Pin: certs.Pin{Host: "g", ID: id}}, {Pin: certs.Pin{Host: "h", Port: 2, ID: id}}, {Pin: certs.Pin{Host: "::1", Port: 1, ID: id}},
-	}}
-	want := []string{"g", "h:2", "[::1]:1"}
-	if got := f.idle([]transfer.Target{{Host: "h", Port: 1}}); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
