@@ -194,6 +194,7 @@ func newGetting(ctx context.Context, cfg GetConfig) *getting {
 		pieces:   newBufferPool(pieces, pieceSize),
 		windows:  transport.NewWindowBudget(transport.DefaultWindows),
 		seconds:  semaphore.NewWeighted(secondsTotal),
+		met:      meetings{at: make(map[netip.AddrPort]*peer), hosts: make(map[netip.Addr]string), told: make(map[string]bool)},
 		fetches:  make(map[int]*fetch),
 		partials: make(map[int]*partial),
 	}
@@ -225,11 +226,11 @@ type getting struct {
 	seed     *seed        // a local file that has chunks already; nil: none
 	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
 
-	addrs        addrSet
 	checkBuffers sync.Once
 
 	// loop
 	peers      []*peer
+	met        meetings
 	ballot     *vote.Ballot
 	voted      *vote.Group // nil before the vote is decided
 	answers    int         // how many servers have answered

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"malcolm/certs"
@@ -40,7 +41,6 @@ const (
 )
 
 var (
-	errDuplicate  = errors.New("is the same server as another one")
 	errNoAnswer   = errors.New("no answer")
 	errImpatient  = errors.New("is still indexing")
 	errTalkative  = errors.New("says too often that it is indexing")
@@ -147,7 +147,7 @@ func isFinal(err error) bool {
 	var protocol *ProtocolError
 	var peer *transport.PeerError
 	switch {
-	case errors.Is(err, errDuplicate), errors.Is(err, errImpatient), errors.As(err, &protocol), isRefused(err):
+	case errors.Is(err, errImpatient), errors.As(err, &protocol), isRefused(err):
 		return true
 	case errors.As(err, &peer):
 		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
@@ -191,12 +191,7 @@ func (g *getting) connect(ctx context.Context, p *peer, deadline time.Time) (*tr
 	}
 	var remotes []netip.AddrPort
 	for _, addr := range inTurn(addrs) {
-		if remote := netip.AddrPortFrom(addr, p.target.Port); g.addrs.take(remote, p) {
-			remotes = append(remotes, remote)
-		}
-	}
-	if len(remotes) == 0 {
-		return nil, errDuplicate
+		remotes = append(remotes, netip.AddrPortFrom(addr, p.target.Port))
 	}
 	conn, remote, err := race(ctx, remotes, func(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
 		return g.dial(ctx, p.target, remote)
@@ -233,7 +228,8 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 
 // race dials addresses one after the other, not waiting longer than raceTime
 // for each before the next, and returns the first connection (RFC 8305, section
-// 5). The error is that of the first address.
+// 5). The error is that of the first address where somebody answered who is not
+// accepted, else that of the first address.
 func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
 	type outcome struct {
 		i    int
@@ -278,7 +274,7 @@ func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Conte
 		}
 	}
 	if won.conn == nil {
-		return nil, netip.AddrPort{}, errs[0]
+		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, isRefused))]
 	}
 	return won.conn, remotes[won.i], nil
 }
@@ -307,7 +303,7 @@ func (g *getting) dial(ctx context.Context, target Target, remote netip.AddrPort
 
 // timedOut gives an error the words of a time-out when one was its cause.
 func (g *getting) timedOut(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !isRefused(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: errNoAnswer}
 	}
 	return err

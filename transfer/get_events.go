@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"net/netip"
 	"time"
 
 	"malcolm/certs"
@@ -10,7 +11,7 @@ import (
 )
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
-// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
+// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
 // [Decision], [NoModTime], [Lacks], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
@@ -47,8 +48,15 @@ type NotReached struct {
 	Err    error
 }
 
-// Duplicate says that a server was given twice and is used once.
-type Duplicate struct{ Target Target }
+// Duplicate says that a server was given twice, and is used once: as the other one.
+type Duplicate struct{ Target, Of Target }
+
+// OneAddress says that two hosts that the user typed have answered at one address.
+// Each has its vote all the same, if their server IDs differ.
+type OneAddress struct {
+	Hosts [2]string
+	Addr  netip.Addr
+}
 
 // Voted says how the vote ended when it was decided. Numbers of servers in
 // Result are places in Targets.
@@ -172,6 +180,7 @@ func (FirstContact) getEvent()     {}
 func (Contradicted) getEvent()     {}
 func (NotRemembered) getEvent()    {}
 func (Duplicate) getEvent()        {}
+func (OneAddress) getEvent()       {}
 func (Voted) getEvent()            {}
 func (LeftOut) getEvent()          {}
 func (Joined) getEvent()           {}
@@ -225,6 +234,9 @@ var peerStateNames = [...]string{
 	"connecting", "indexing", "answered", "serving", "not reached", "refused", "duplicate",
 	"left out", "lost", "changed", "wrong bytes",
 }
+
+// isUsed reports whether a server has answered and may still send something.
+func (s PeerState) isUsed() bool { return s == PeerAnswered || s == PeerServing || s == PeerLost }
 
 // String returns the state in words.
 func (s PeerState) String() string { return peerStateNames[s] }

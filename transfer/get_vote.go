@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -121,16 +122,10 @@ func (g *getting) notReached(p *peer, err error) {
 		return
 	}
 	p.state, p.err = PeerNotReached, err
-	switch {
-	case errors.Is(err, errDuplicate):
-		p.state = PeerDuplicate
-		g.emit(Duplicate{Target: p.target})
-	case isRefused(err):
+	if isRefused(err) {
 		p.state = PeerRefused
-		fallthrough
-	default:
-		g.emit(NotReached{Target: p.target, Err: err})
 	}
+	g.emit(NotReached{Target: p.target, Err: err})
 	if g.ballot != nil {
 		g.ballot.Fail(p.index, time.Now())
 	}
@@ -157,10 +152,36 @@ func (g *getting) answered(p *peer, l *connection, id certs.ServerID, offer wire
 	if g.ballot != nil {
 		g.ballot.Answer(p.index, vote.Offer{ID: p.id, Size: offer.Size, Checksum: offer.Checksum, Name: offer.Name}, time.Now())
 	}
+	if g.isDuplicate(p) {
+		return
+	}
 	if g.voted != nil {
 		g.admitLate(p)
 		g.noteLeft()
 	}
+}
+
+// isDuplicate tells of servers that were given under several names. All of them
+// vote, for what a name leads to is not the doing of whoever has the other one; one
+// of them is used.
+func (g *getting) isDuplicate(p *peer) bool {
+	at := *p.remote.Load()
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	if len(g.cfg.Trust.named(p.target)) == 0 { // else the ID is its host
+		if other := g.met.other(p.target, at.Addr()); other != "" {
+			g.emit(OneAddress{Hosts: [2]string{other, p.target.typed()}, Addr: at.Addr()})
+		}
+	}
+	other := g.met.used(p, at)
+	if other == nil {
+		return false
+	}
+	p.state = PeerDuplicate
+	g.hangUp(p)
+	p.stop()
+	g.emit(Duplicate{Target: p.target, Of: other.target})
+	g.noteLeft()
+	return true
 }
 
 var (

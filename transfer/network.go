@@ -46,12 +46,17 @@ func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
 	return transport.DialUDP(n.Local, remote)
 }
 
+// mostServers bounds what spread makes of a DNS answer: each host has an even share
+// of it, and at least one address.
+const mostServers = 1024
+
 // spread makes a target of each address that a target's host has. A host that
 // cannot be found stays as it is, for its error to be told.
 func spread(ctx context.Context, network Network, targets []Target, timeout time.Duration) []Target {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	found := make([][]Target, len(targets))
+	most := max(1, mostServers/len(targets))
 	var wg sync.WaitGroup
 	for i, t := range targets {
 		wg.Go(func() {
@@ -60,7 +65,7 @@ func spread(ctx context.Context, network Network, targets []Target, timeout time
 				found[i] = []Target{t}
 				return
 			}
-			for _, a := range addrs {
+			for _, a := range addrs[:min(len(addrs), most)] {
 				one := Target{Host: a.Unmap().String(), Port: t.Port}
 				if one.Host != t.Host {
 					one.name = t.Host
@@ -73,24 +78,35 @@ func spread(ctx context.Context, network Network, targets []Target, timeout time
 	return slices.Concat(found...)
 }
 
-// addrSet remembers which peer uses which address, so that a server that is
-// given twice is used once. Any goroutine may call take.
-type addrSet struct {
-	mu   sync.Mutex
-	used map[netip.AddrPort]*peer
+// Meetings are where two servers of the command line turned out to be at one
+// address. It belongs to the loop.
+type meetings struct {
+	at    map[netip.AddrPort]*peer // which of them is used
+	hosts map[netip.Addr]string    // the first typed host that answered there
+	told  map[string]bool          // of typed hosts
 }
 
-// take reports whether a peer may use an address: nobody else does.
-func (a *addrSet) take(addr netip.AddrPort, p *peer) bool {
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if owner := a.used[addr]; owner != nil {
-		return owner == p
+// used returns the server that is used already at the address at which another one
+// has answered; nil: there is none, and this one is.
+func (m *meetings) used(p *peer, addr netip.AddrPort) *peer {
+	other := m.at[addr]
+	if other == nil || other == p || !other.state.isUsed() {
+		m.at[addr] = p
+		return nil
 	}
-	if a.used == nil {
-		a.used = make(map[netip.AddrPort]*peer)
+	return other
+}
+
+// other returns the typed host that has answered at the address of a server, when
+// that is not the server's own and was not returned for it before; else "".
+func (m *meetings) other(t Target, addr netip.Addr) string {
+	first, met := m.hosts[addr]
+	switch {
+	case !met:
+		m.hosts[addr] = t.typed()
+	case first != t.typed() && !m.told[t.typed()]:
+		m.told[t.typed()] = true
+		return first
 	}
-	a.used[addr] = p
-	return true
+	return ""
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -119,10 +120,12 @@ func TestDuplicates(t *testing.T) {
 		same := s.targets[0]
 		o := w.get(GetConfig{Targets: []Target{same, same, {Host: "twin", Port: same.Port}}})
 		o.has("data.bin", data)
-		if got := len(events[Duplicate](o)); got != 2 {
-			t.Errorf("%d events Duplicate, want 2", got)
+		if got := events[Duplicate](o); len(got) != 2 || got[0].Target == got[0].Of && got[1].Target == got[1].Of {
+			t.Errorf("duplicates are %+v, want two, one of another name", got)
 		}
-		only[Connected](o)
+		if met, _ := only[OneAddress](o); met.Addr.String() != same.Host {
+			t.Errorf("told %+v, want the address of both names", met)
+		}
 		none[NotReached](o)
 		duplicates := 0
 		for _, r := range o.Servers {
@@ -456,6 +459,94 @@ func TestPinnedIDsVote(t *testing.T) {
 		}
 		if got := MostVotes(GetConfig{Targets: targets}); got != 1 {
 			t.Errorf("at most %d votes without pins, want 1", got)
+		}
+	})
+}
+
+// A names is a network with names of its own: a name may have several addresses.
+type names struct {
+	*world
+	of map[string][]string
+}
+
+func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, err error) {
+	if n.of[host] == nil {
+		return n.world.Resolve(ctx, host)
+	}
+	for _, a := range n.of[host] {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	return addrs, nil
+}
+
+// A lying host whose name leads to honest servers as well, and is first there, takes no vote from them.
+func TestNamesTakeNoVotes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		honest := []*server{w.serve(newSource(good), 0, 1, ServeConfig{}), w.serve(newSource(good), 1, 1, ServeConfig{})}
+		liar := w.manyKeys(newSource(bad), 3)
+		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
+		evil := names{w, map[string][]string{"evil": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
+		targets := []Target{{Host: "evil", Port: 9001}, {Host: "evil", Port: 9002}, {Host: "evil", Port: 9003}}
+		for _, s := range honest {
+			targets = append(targets, s.targets...)
+			s.links[0].set(func(l *link) { l.delay = 5 * time.Millisecond })
+		}
+		o := w.get(GetConfig{Targets: targets, Network: evil})
+		o.has("data.bin", good)
+		if voted, _ := only[Voted](o); voted.Result.Groups[0].Votes != 2 || voted.Result.Total != 3 {
+			t.Errorf("vote = %+v, want both honest hosts heard", voted.Result)
+		}
+		only[Duplicate](o)
+	})
+}
+
+// A server that is refused under one name is used under another: the record of the first is stale.
+func TestRefusedUnderOneName(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		known, _ := knownServers(t)
+		if _, err := known.Record("old:9001", testIDs[3].ID(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		network := names{w, map[string][]string{"old": {s.targets[0].Host}, "new": {s.targets[0].Host}}}
+		o := w.get(GetConfig{Targets: []Target{{Host: "old", Port: 9001}, {Host: "new", Port: 9001}}, Network: network, Trust: Trust{Known: known}})
+		o.has("data.bin", data)
+		if r := o.Servers[0]; r.State != PeerRefused {
+			t.Errorf("report = %+v, want the old name refused", r)
+		}
+		none[Duplicate](o)
+	})
+}
+
+// An identity that is refused at the second address of a host is the host's error, although nobody answers at the first:
+// it is not tried again.
+func TestRefusedAtSecondAddress(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data)
+		servers[0].links[0].set(func(l *link) { l.hole = true })
+		network := names{w, map[string][]string{"both": {servers[0].targets[0].Host, servers[1].targets[0].Host}}}
+		o := w.get(GetConfig{Targets: []Target{{Host: "both", Port: 9001}}, Network: network, Trust: Trust{Pins: certs.Pins{{ID: testIDs[3].ID()}}}})
+		var refused *certs.TrustError
+		if err := fails[*NobodyAnsweredError](o, KindIdentity); !errors.As(err.Servers[0].Err, &refused) || err.Servers[0].State != PeerRefused {
+			t.Errorf("report = %+v, want the identity refused", err.Servers[0])
+		}
+	})
+}
+
+// A DNS answer without end makes a bounded number of servers.
+func TestSpreadIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		many := make([]string, 5000)
+		for i := range many {
+			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String()
+		}
+		network := names{w, map[string][]string{"many": many, "few": {"10.2.0.1", "10.2.0.2"}}}
+		got := spread(t.Context(), network, []Target{{Host: "many", Port: 1}, {Host: "few", Port: 1}}, time.Second)
+		if len(got) > mostServers || len(got) < mostServers/2 || got[len(got)-1].Host != "10.2.0.2" {
+			t.Errorf("%d servers, the last %v; want at most %d, and those of both names", len(got), got[len(got)-1], mostServers)
 		}
 	})
 }

@@ -47,7 +47,9 @@ func (v *getView) event(e transfer.GetEvent) {
 	case transfer.NotRemembered:
 		v.warn("server IDs are not remembered: %s", reason(e.Err))
 	case transfer.Duplicate:
-		v.warn("%s: given twice, used once", e.Target)
+		v.warn("%s: is the same server as %s, used once", e.Target, e.Of)
+	case transfer.OneAddress:
+		v.warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
 	case transfer.Voted:
 		v.voted(e)
 	case transfer.Joined:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -218,7 +219,9 @@ func TestEventLines(t *testing.T) {
 		{transfer.Connected{Target: here}, ""},
 		{transfer.NotReached{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
 			"malcolm: warning: 127.0.0.1:10001: connection refused\n"},
-		{transfer.Duplicate{Target: here}, "malcolm: warning: 127.0.0.1:10001: given twice, used once\n"},
+		{transfer.Duplicate{Target: transfer.Target{Host: "localhost", Port: 1}, Of: here}, "malcolm: warning: localhost:1: is the same server as 127.0.0.1:10001, used once\n"},
+		{transfer.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")},
+			"malcolm: warning: a and b are at one address, 10.0.0.1: two hosts have two votes, also on one machine\n"},
 		{transfer.Joined{Target: here}, "127.0.0.1:10001 answered late and has the same file"},
 		{transfer.LeftOut{Target: here, Checksum: sum9f, Size: 5}, "malcolm: warning: 127.0.0.1:10001 answered late and has another file (9f86d081…, 5 B): left out\n"},
 		{transfer.Started{Name: "data", Size: giB, Chunks: 4096}, "getting \"data\": 1.0 GiB in 4,096 chunks\n"},
@@ -324,6 +327,18 @@ func TestFailedLines(t *testing.T) {
 		}
 		if out.Len() > 0 {
 			t.Errorf("%s: stdout %q, want nothing", test.name, out)
+		}
+	}
+}
+
+// TestEachAddressIsNamed: one host may be several servers, whose errors are no longer the run's.
+func TestEachAddressIsNamed(t *testing.T) {
+	for all, want := range map[bool]string{false: "", true: "malcolm: warning: 127.0.0.1:10001: odd\n"} {
+		term, _, stderr := newTestTerminal(screen.ColorAuto)
+		watchers := term.watchGet(transfer.GetConfig{Targets: []transfer.Target{{Host: "h", Port: 10001}}, AllAddresses: all}, false)
+		watchers.event(transfer.NotReached{Target: here, Err: errors.New("odd")})
+		if got := stderr.String(); got != want {
+			t.Errorf("all addresses %t: got %q, want %q", all, got, want)
 		}
 	}
 }

@@ -17,12 +17,14 @@ type getJSON struct {
 	ids map[transfer.Target]certs.ServerID
 	// indexing has the servers that said that they are hashing.
 	indexing map[transfer.Target]bool
+	twice    map[transfer.Target]bool // used under another name
 }
 
 // newGetJSON returns a watcher, and says that a run of cfg starts.
 func newGetJSON(out *eventWriter, cfg transfer.GetConfig) *getJSON {
 	out.write(startEvent{head: is("start"), Time: time.Now().Format(time.RFC3339), Servers: addresses(cfg.Targets)})
-	return &getJSON{out: out, ids: make(map[transfer.Target]certs.ServerID), indexing: make(map[transfer.Target]bool)}
+	return &getJSON{out: out, ids: make(map[transfer.Target]certs.ServerID),
+		indexing: make(map[transfer.Target]bool), twice: make(map[transfer.Target]bool)}
 }
 
 func (g *getJSON) event(e transfer.GetEvent) {
@@ -37,7 +39,8 @@ func (g *getJSON) event(e transfer.GetEvent) {
 		}
 		g.server(e.Target, stateName(state), reasonOf(e.Err))
 	case transfer.Duplicate:
-		g.server(e.Target, stateName(transfer.PeerDuplicate), "")
+		g.twice[e.Target] = true
+		g.server(e.Target, stateName(transfer.PeerDuplicate), "is the same server as "+e.Of.String())
 	case transfer.Voted:
 		g.voted(e.Targets, e.Result)
 	case transfer.Joined:
@@ -74,7 +77,9 @@ func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
 			state, why = transfer.PeerLeftOut, "has another file: "+hexOf(group.Checksum)
 		}
 		for _, s := range group.Servers {
-			g.server(targets[s], stateName(state), why)
+			if !g.twice[targets[s]] {
+				g.server(targets[s], stateName(state), why)
+			}
 		}
 	}
 }

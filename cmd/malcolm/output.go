@@ -99,7 +99,7 @@ type getWatchers []getWatcher
 // watchGet chooses who watches a run of cfg. local says that what is kept is a
 // local file's and not an earlier run's.
 func (t *terminal) watchGet(cfg transfer.GetConfig, local bool) getWatchers {
-	view := &getView{terminal: t, only: len(cfg.Targets) == 1, local: local, silent: t.flags.JSON}
+	view := &getView{terminal: t, only: len(cfg.Targets) == 1 && !cfg.AllAddresses, local: local, silent: t.flags.JSON}
 	watchers := getWatchers{view}
 	switch {
 	case t.isInteractive() && cfg.Interval > 0:
