@@ -93,7 +93,7 @@ func (g *getting) wouldKeep(ctx context.Context, t *clocks, fsys partfile.FS) (k
 			chunks.Add(1)
 		})
 		if err != nil {
-			return &FileError{Op: "read", Path: fsys.Path(g.result.Name + partfile.PartSuffix), Err: unwrapPath(err)}
+			return &FileError{Op: "read", Path: fsys.Path(g.result.Name + partfile.PartSuffix), Err: err}
 		}
 		return err
 	})

@@ -3,7 +3,6 @@ package transfer
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -69,8 +68,8 @@ var kinds = []struct {
 	{KindIdentity, as[*DeniedError]},
 }
 
-// isRefused reports whether an error says that an identity is not accepted.
-func isRefused(err error) bool { return as[*certs.TrustError](err) || as[*DeniedError](err) }
+// IsRefused reports whether an error says that an identity is not accepted.
+func IsRefused(err error) bool { return as[*certs.TrustError](err) || as[*DeniedError](err) }
 
 func anyRefused(servers []ServerReport) bool {
 	return slices.ContainsFunc(servers, func(s ServerReport) bool { return s.State == PeerRefused })
@@ -95,19 +94,10 @@ func (e *FileError) Error() string {
 	if e.Path == "" {
 		return e.Op + ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("%s %q: %v", e.Op, e.Path, e.Err)
+	return fmt.Sprintf("%s %q: %v", e.Op, e.Path, partfile.Bare(e.Err))
 }
 
 func (e *FileError) Unwrap() error { return e.Err }
-
-// unwrapPath takes the path out of an error that will name it itself.
-func unwrapPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
 
 // A NotDirectoryError says that the output is no directory.
 type NotDirectoryError struct {

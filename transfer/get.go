@@ -373,14 +373,14 @@ func openDir(dir string) (*os.Root, error) {
 		return nil, &NotDirectoryError{Path: dir, Missing: true}
 	}
 	if err != nil {
-		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
+		return nil, &FileError{Op: "open", Path: dir, Err: err}
 	}
 	if !info.IsDir() {
 		return nil, &NotDirectoryError{Path: dir}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &FileError{Op: "open", Path: dir, Err: unwrapPath(err)}
+		return nil, &FileError{Op: "open", Path: dir, Err: err}
 	}
 	return root, nil
 }

@@ -147,7 +147,7 @@ func isFinal(err error) bool {
 	var protocol *ProtocolError
 	var peer *transport.PeerError
 	switch {
-	case errors.Is(err, errImpatient), errors.As(err, &protocol), isRefused(err):
+	case errors.Is(err, errImpatient), errors.As(err, &protocol), IsRefused(err):
 		return true
 	case errors.As(err, &peer):
 		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
@@ -303,7 +303,7 @@ func (g *getting) dial(ctx context.Context, target Target, remote netip.AddrPort
 
 // timedOut gives an error the words of a time-out when one was its cause.
 func (g *getting) timedOut(ctx context.Context, err error) error {
-	if !isRefused(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !IsRefused(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: errNoAnswer}
 	}
 	return err

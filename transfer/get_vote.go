@@ -115,14 +115,14 @@ func (g *getting) notReached(p *peer, err error) {
 		if p.failures == 1 && isQuick(err) {
 			return
 		}
-	case p.state == PeerLost && isRefused(err):
+	case p.state == PeerLost && IsRefused(err):
 		g.cameBackAs(p, err)
 		return
 	default:
 		return
 	}
 	p.state, p.err = PeerNotReached, err
-	if isRefused(err) {
+	if IsRefused(err) {
 		p.state = PeerRefused
 	}
 	g.emit(NotReached{Target: p.target, Err: err})

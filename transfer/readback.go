@@ -103,5 +103,5 @@ func (g *getting) readFailure(err error) error {
 	if KindOf(err) == KindLocal {
 		return err
 	}
-	return &FileError{Op: "read", Path: g.part.PartPath(), Err: unwrapPath(err)}
+	return &FileError{Op: "read", Path: g.part.PartPath(), Err: err}
 }

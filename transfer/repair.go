@@ -39,7 +39,7 @@ func (g *getting) repair(ctx context.Context, path string) error {
 	defer file.Close()
 	root, err := os.OpenRoot(g.cfg.Dir)
 	if err != nil {
-		return &FileError{Op: "open", Path: g.cfg.Dir, Err: unwrapPath(err)}
+		return &FileError{Op: "open", Path: g.cfg.Dir, Err: err}
 	}
 	defer root.Close()
 	if err := g.checkReplaceable(root, file); err != nil {
@@ -77,11 +77,11 @@ func (g *getting) checkReplaceable(root *os.Root, file File) error {
 		err = errLink
 	}
 	if err != nil {
-		return &FileError{Op: "replace", Path: path, Err: unwrapPath(err)}
+		return &FileError{Op: "replace", Path: path, Err: err}
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+		return &FileError{Op: "read", Path: path, Err: err}
 	}
 	mode := info.Mode().Perm()
 	g.mode = &mode
@@ -160,7 +160,7 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	case isEnd(err), ofSeed && isMediaError(err):
 		return false, nil
 	case ofSeed:
-		return false, &FileError{Op: "read", Path: g.seed.path, Err: unwrapPath(lost.err)}
+		return false, &FileError{Op: "read", Path: g.seed.path, Err: lost.err}
 	case err != nil:
 		return false, err
 	}

@@ -340,7 +340,7 @@ func readFailure(name string, err error) error {
 	if _, ok := errors.AsType[*FileError](err); ok {
 		return err
 	}
-	return &FileError{Op: "read", Path: name, Err: unwrapPath(err)}
+	return &FileError{Op: "read", Path: name, Err: err}
 }
 
 // post hands an event to the goroutine that tells of them.

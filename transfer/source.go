@@ -95,7 +95,7 @@ func (path NamedFile) failure(op string, err error) error {
 	if as[*FileError](err) {
 		return err
 	}
-	return &FileError{Op: op, Path: string(path), Err: unwrapPath(err)}
+	return &FileError{Op: op, Path: string(path), Err: err}
 }
 
 // An OfferedFile is the source of the regular file that has a path, for a server

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
 	"malcolm/wire"
 )
 
@@ -92,7 +93,7 @@ func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, err
 func (g *getting) compare(ctx context.Context, t *clocks, file File, path string) (size int64, bad []Span, err error) {
 	info, err := file.Stat()
 	if err != nil {
-		return 0, nil, &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+		return 0, nil, &FileError{Op: "read", Path: path, Err: err}
 	}
 	var holes unreadable
 	var done atomic.Int64
@@ -101,12 +102,12 @@ func (g *getting) compare(ctx context.Context, t *clocks, file File, path string
 	err = g.do(ctx, t, func(ctx context.Context) (err error) {
 		bad, err = mismatches(ctx, file, g.manifest, &done, &holes)
 		if err != nil {
-			err = &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+			err = &FileError{Op: "read", Path: path, Err: err}
 		}
 		return err
 	})
 	if err == nil && len(holes.chunks) > 0 {
-		g.emit(ChunksUnreadable{Path: path, Chunks: len(holes.chunks), Err: unwrapPath(holes.err)})
+		g.emit(ChunksUnreadable{Path: path, Chunks: len(holes.chunks), Err: partfile.Bare(holes.err)})
 	}
 	return info.Size(), bad, err
 }
@@ -195,7 +196,7 @@ func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *a
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
 	case err != nil:
-		return 0, &FileError{Op: "read", Path: path, Err: unwrapPath(err)}
+		return 0, &FileError{Op: "read", Path: path, Err: err}
 	case sum != checksum:
 		return info.Size(), &MismatchError{Path: path}
 	}

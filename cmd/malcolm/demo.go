@@ -74,7 +74,7 @@ func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) 
 func demoError(op string, err error) error {
 	var path string
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		path, err = p.Path, p.Err
+		path = p.Path
 	}
 	return &transfer.FileError{Op: op, Path: path, Err: err}
 }

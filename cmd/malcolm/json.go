@@ -110,7 +110,7 @@ func outputError(name string, err error) error {
 	case errors.Is(err, syscall.EPIPE):
 		return &pipeError{name}
 	}
-	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: bare(err)}}
+	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
 }
 
 func isPipe(err error) bool {

@@ -34,7 +34,7 @@ func (g *getJSON) event(e transfer.GetEvent) {
 		g.server(e.Target, "connected", "")
 	case transfer.NotReached:
 		state := transfer.PeerNotReached
-		if isRefused(e.Err) {
+		if transfer.IsRefused(e.Err) {
 			state = transfer.PeerRefused
 		}
 		g.server(e.Target, stateName(state), reasonOf(e.Err))
@@ -183,12 +183,6 @@ func reasonOf(err error) string {
 		return jsonText(refused.Problem())
 	}
 	return jsonText(reason(err))
-}
-
-func isRefused(err error) bool {
-	_, trust := errors.AsType[*certs.TrustError](err)
-	_, denied := errors.AsType[*transfer.DeniedError](err)
-	return trust || denied
 }
 
 func addresses(targets []transfer.Target) []string {

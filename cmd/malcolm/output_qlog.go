@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transport"
@@ -23,21 +19,8 @@ func (t *terminal) openQLog(f QLogFlags) (*transport.QLog, error) {
 	}
 	q, err := transport.NewQLog(string(f.QLog))
 	if err != nil {
-		return nil, &transfer.FileError{Op: "make the directory", Path: string(f.QLog), Err: bare(err)}
+		return nil, &transfer.FileError{Op: "make the directory", Path: string(f.QLog), Err: err}
 	}
 	t.qlog = q
 	return q, nil
-}
-
-// bare takes the operation and the path out of a system's error.
-func bare(err error) error {
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		return p.Err
-	case errors.As(err, &l):
-		return l.Err
-	}
-	return err
 }

@@ -45,7 +45,7 @@ func (t *terminal) openReceipt(path flags.Path) error {
 }
 
 func (r *receipt) failure(err error) error {
-	return &transfer.FileError{Op: "write the receipt", Path: r.path, Err: bare(err)}
+	return &transfer.FileError{Op: "write the receipt", Path: r.path, Err: err}
 }
 
 // create makes a new file beside the receipt.

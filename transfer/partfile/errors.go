@@ -118,15 +118,15 @@ func failure(fsys FS, op, name string, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		reason = Exists
 	}
-	return reasoned(fsys, op, name, reason, bare(err))
+	return reasoned(fsys, op, name, reason, Bare(err))
 }
 
 func reasoned(fsys FS, op, name string, reason Reason, err error) error {
 	return &Error{Op: op, Name: fsys.Path(name), Reason: reason, Err: err}
 }
 
-// bare takes off the wrappings of package os, which repeat the operation and the path.
-func bare(err error) error {
+// Bare takes off the wrappings of package os, which repeat the operation and the path.
+func Bare(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
