@@ -1,9 +1,10 @@
 package transfer
 
 import (
-	"net/netip"
 	"testing"
 	"time"
+
+	"malcolm/transfer/admission"
 )
 
 // TestClients: a status tells of the host that is being served, over all virtual
@@ -16,7 +17,7 @@ func TestClients(t *testing.T) {
 		w.get(GetConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
 		time.Sleep(time.Second)
 		all := serveEvents[Status](s)
-		most := ClientStatus{}
+		most := admission.Status{}
 		var ranges int
 		for _, st := range all {
 			if len(st.Clients) == 0 {
@@ -39,27 +40,6 @@ func TestClients(t *testing.T) {
 			t.Errorf("clients at the end = %+v, want none", last.Clients)
 		}
 	})
-}
-
-// TestClientsAreBounded: of many hosts a status names those that were sent the
-// most.
-func TestClientsAreBounded(t *testing.T) {
-	h := clientHosts{hosts: make(map[netip.Addr]*clientTotals)}
-	const hosts = maxClients + 7
-	for i := range hosts {
-		totals := &clientTotals{conns: 1}
-		totals.sent.Store(int64(i))
-		h.hosts[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = totals
-	}
-	list, others := h.status()
-	if len(list) != maxClients || others != 7 {
-		t.Fatalf("%d clients and %d more, want %d and 7", len(list), others, maxClients)
-	}
-	for i, c := range list {
-		if want := int64(hosts - 1 - i); c.Sent != want {
-			t.Errorf("place %d was sent %d bytes, want %d", i, c.Sent, want)
-		}
-	}
 }
 
 // TestPacketsLost: what a link drops is counted for its virtual server, also

@@ -167,7 +167,7 @@ func (g *getting) accept(p *peer, id certs.ServerID) error {
 	switch {
 	case errors.As(err, &state) && t.Policy != certs.StrictTrust:
 		g.post(func() { g.notRemembered(state) })
-	case isRefused(err):
+	case IsRefused(err):
 		return err
 	case err != nil:
 		g.post(func() { g.fail(err) })

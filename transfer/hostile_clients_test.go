@@ -17,6 +17,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"malcolm/certs"
+	"malcolm/transfer/admission"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -121,11 +122,11 @@ func TestHostileIdleConnections(t *testing.T) {
 			io.ReadAll(send(t, c, request(wire.Hello{})))
 		}
 		s.honest(data)
-		time.Sleep(DefaultHelloTimeout)
+		time.Sleep(admission.DefaultOpenTime)
 		for _, c := range silent {
 			wantClosed(t, c, wire.CloseLimit)
 		}
-		time.Sleep(time.Minute - DefaultHelloTimeout + time.Second)
+		time.Sleep(time.Minute - admission.DefaultOpenTime + time.Second)
 		for _, c := range quiet {
 			wantClosed(t, c, wire.CloseLimit)
 		}
@@ -143,6 +144,7 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 		data := file(8*chunk, 1)
 		s := w.besieged(data, ServeConfig{})
 		conn := w.raid(s.targets[0], 1, 0)
+		io.ReadAll(send(t, conn, request(wire.Hello{}))) // else the connection goes with them
 		var slow []*transport.Stream
 		for range transport.DefaultMaxStreams {
 			st, err := open(t, conn, request(wire.Hello{})[:1])
@@ -169,8 +171,8 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 	})
 }
 
-// Replies that nobody reads hold two large buffers a connection for a second, and
-// then none.
+// Replies that nobody reads hold the smallest buffer for two of a connection's ranges,
+// and nothing of what is read for others.
 func TestHostileRepliesNeverRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const conns = 4
@@ -184,30 +186,22 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 				streams = append(streams, send(t, conn, ask))
 			}
 		}
-		time.Sleep(500 * time.Millisecond)
-		held := func() int {
-			p := s.serving.buffers
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return DefaultBuffers - p.free
-		}
-		if got := held(); got != conns*connBuffers {
-			t.Errorf("%d buffers are held at first, want %d", got, conns*connBuffers)
-		}
-		time.Sleep(2 * slowAfter)
-		if got := held(); got != 0 {
-			t.Errorf("%d buffers are held for replies that nobody reads", got)
+		time.Sleep(5 * pieceTime)
+		const request = 10 << 10 // what one is charged
+		most := int64(conns * (transport.DefaultMaxStreams*request + 64<<10 + connBuffers*admission.LeastBuffer))
+		if got := s.serving.book.Charged(); got > most {
+			t.Errorf("%d bytes are held for replies that nobody reads, want at most %d", got, most)
 		}
 		s.honest(data)
 		// They have their turns, two at a time.
-		time.Sleep((transport.DefaultMaxStreams/connBuffers + 1) * (DefaultStallTimeout + 2*slowAfter))
+		time.Sleep((transport.DefaultMaxStreams/connBuffers + 1) * (DefaultStallTimeout + 5*pieceTime))
 		synctest.Wait()
 		if got := s.serving.active.count(); got != 0 {
 			t.Fatalf("%d replies are under way", got)
 		}
 		wantReset(t, streams[0], wire.StreamStalled, 0)
 		read := s.src.sent() - int64(len(data))
-		if most := int64(conns * transport.DefaultMaxStreams * (serveBufferSize + slowPiece*64)); read > most {
+		if most := int64(conns * transport.DefaultMaxStreams * 2 * (64 << 10)); read > most {
 			t.Errorf("%d bytes were read for them, want at most %d", read, most)
 		}
 	})
@@ -256,7 +250,7 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
 		}
 		// None of them is ever whole.
-		time.Sleep(DefaultRequestTimeout * (DefaultVain/transport.DefaultMaxStreams + 2))
+		time.Sleep(DefaultRequestTimeout * (admission.DefaultVain/transport.DefaultMaxStreams + 2))
 		wantClosed(t, conn, wire.CloseLimit)
 		wg.Wait()
 	})
@@ -307,8 +301,8 @@ func TestHostileStorms(t *testing.T) {
 					}
 				}
 				wantClosed(t, conn, wire.CloseLimit)
-				if most := DefaultVain + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= DefaultVain {
-					t.Errorf("the connection was closed after %d, want %d to %d", thrown, DefaultVain, most)
+				if most := admission.DefaultVain + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= admission.DefaultVain {
+					t.Errorf("the connection was closed after %d, want %d to %d", thrown, admission.DefaultVain, most)
 				}
 				read := s.src.sent()
 				t.Logf("%d requests, for which %d bytes of the file were read", thrown, read)
@@ -384,8 +378,8 @@ func TestHostileHellos(t *testing.T) {
 			}
 		}
 		// The last offer may leave before the connection is closed for it.
-		if n != DefaultVain && n != DefaultVain+1 {
-			t.Errorf("%d hellos were answered, want %d", n, DefaultVain)
+		if n != admission.DefaultVain && n != admission.DefaultVain+1 {
+			t.Errorf("%d hellos were answered, want %d", n, admission.DefaultVain)
 		}
 		wantClosed(t, conn, wire.CloseLimit)
 		s.honest(data)
@@ -503,8 +497,8 @@ func TestHostileRequests(t *testing.T) {
 					}
 				}
 				wantClosed(t, conn, wire.CloseLimit)
-				if n > DefaultVain+1 {
-					t.Errorf("%d were answered, want at most %d", n, DefaultVain)
+				if n > admission.DefaultVain+1 {
+					t.Errorf("%d were answered, want at most %d", n, admission.DefaultVain)
 				}
 				if got := s.src.sent(); got != 0 {
 					t.Errorf("%d bytes of the file were read", got)
@@ -610,50 +604,4 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 			})
 		})
 	}
-}
-
-// The places for what is sent are shared by addresses, too.
-func TestHostileShareOfTheBuffers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 16
-		p := newSharedPool(n, 8)
-		attacker, honest := netip.AddrFrom4([4]byte{1}), netip.AddrFrom4([4]byte{2})
-		ctx := t.Context()
-		given := make(chan *[]byte, 100)
-		for range 100 {
-			go func() {
-				if b, err := p.get(ctx, attacker); err == nil {
-					given <- b
-				}
-			}()
-		}
-		synctest.Wait()
-		if got := len(given); got != n/2 {
-			t.Errorf("one address holds %d of %d buffers, want half", got, n)
-		}
-		var mine []*[]byte
-		for range n / 4 {
-			b, err := p.get(ctx, honest) // at once: else the bubble is stuck
-			if err != nil {
-				t.Fatal(err)
-			}
-			mine = append(mine, b)
-		}
-		// What the attacker gives back goes to the address with fewer.
-		waits := make(chan *[]byte, 1)
-		go func() {
-			b, _ := p.get(ctx, honest)
-			waits <- b
-		}()
-		synctest.Wait()
-		had := len(given)
-		p.put(attacker, <-given)
-		synctest.Wait()
-		if len(waits) != 1 || len(given) > had {
-			t.Errorf("the buffer went to the address with more")
-		}
-		for _, b := range append(mine, <-waits) {
-			p.put(honest, b)
-		}
-	})
 }

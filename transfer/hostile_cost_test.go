@@ -37,7 +37,7 @@ const (
 	bytesSent
 	bytesRead    // of the file
 	mostRequests // under way at once
-	mostBuffers  // of 1 MiB, held at once
+	mostHeld     // of 1 MiB, held at once
 	mostPlaces   // of connections, held at once, half-open ones included
 	packetsReceived
 	costs
@@ -46,15 +46,15 @@ const (
 // A bill is what a server has spent on one address, by kind.
 type bill [costs]int64
 
-var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "requests", "buffers", "places", "packets received"}
+var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "requests", "bytes held", "places", "packets received"}
 
 // most returns what an attack may cost when the honest client cost b. What is
 // read may be twice as much, since the server reads as far ahead as a client has
-// come. Places are those that every address may have. How many packets arrive is
+// come. Of places everybody may have many. How many packets arrive is
 // not the server's to choose: of those there is no bound.
 func (b bill) most() bill {
 	b[bytesRead] *= 2
-	b[mostPlaces] = transport.DefaultMaxConnsPerAddr
+	b[mostPlaces] = 128
 	b[packetsReceived] = 1 << 62
 	return b
 }
@@ -120,11 +120,8 @@ func (m *meter) WriteTo(p []byte, to net.Addr) (int, error) {
 // count adds what has come and gone, and looks at what is held, which it returns
 // with all that was counted so far.
 func (m *meter) count(more bill) bill {
-	pool := m.serving.buffers
-	pool.mu.Lock()
-	held := DefaultBuffers - pool.free
-	pool.mu.Unlock()
-	now := bill{mostRequests: int64(m.serving.active.count()), mostBuffers: int64(held), mostPlaces: int64(m.serving.places.Len())}
+	book := m.serving.book
+	now := bill{mostRequests: int64(m.serving.active.count()), mostHeld: book.Charged(), mostPlaces: int64(book.Len())}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for kind := range m.bill {
@@ -386,7 +383,7 @@ func TestHostileCost(t *testing.T) {
 		return b
 	}
 	honest := cost(honestly(sum))
-	if honest[mostRequests] != costConns*transport.DefaultMaxStreams || honest[mostBuffers] == 0 || honest[bytesSent] < 12<<20 {
+	if honest[mostRequests] != costConns*transport.DefaultMaxStreams || honest[mostHeld] == 0 || honest[bytesSent] < 12<<20 {
 		t.Fatalf("the honest client did not do what it may: %v", honest)
 	}
 	for _, a := range attacks(t, sum) {
@@ -401,36 +398,5 @@ func TestHostileCost(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// What an address owes is forgiven with time, is not another's, and is known of so
-// many addresses and no more.
-func TestVainCount(t *testing.T) {
-	const limit, most = 10, 30 * time.Second
-	v := vainCount{limit: limit}
-	now := time.Unix(1e9, 0)
-	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	for n := range 3 * limit {
-		if got, want := v.add(a, now, 1), n >= limit; got != want {
-			t.Errorf("request %d: too many is %v, want %v", n, got, want)
-		}
-	}
-	if v.add(b, now, 1) || v.turn(b, now, most) != 0 {
-		t.Error("another address pays for it")
-	}
-	for n := range 2 * limit * int(most/vainTime+1) {
-		if got, want := v.turn(a, now, most), min(most, time.Duration(n)*vainTime/limit); got != want {
-			t.Fatalf("connection %d waits %v, want %v", n, got, want)
-		}
-	}
-	if later := now.Add(vainTime / 2); v.turn(a, later, most) != 0 || v.add(a, later, 1) {
-		t.Error("half the time later nothing is forgiven")
-	}
-	for i := range 3 * vainMost {
-		v.add(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now, 1)
-	}
-	if len(v.addrs) > vainMost+1 {
-		t.Errorf("%d addresses are known, want at most %d", len(v.addrs), vainMost+1)
 	}
 }

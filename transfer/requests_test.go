@@ -153,6 +153,7 @@ func TestSlowRequest(t *testing.T) {
 		s := w.holders(file(chunk, 1))[0]
 		conn := w.dial(s.targets[0], 0)
 		defer conn.Close(0, "")
+		io.ReadAll(send(t, conn, request(wire.Hello{})))
 		st, err := conn.OpenStream(t.Context())
 		if err != nil {
 			t.Fatal(err)

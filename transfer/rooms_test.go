@@ -28,7 +28,7 @@ transfer/admission:
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
-transfer: transfer/manifest transfer/partfile transfer/schedule transfer/vote
+transfer: transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/screen: golang.org/x/term
@@ -36,7 +36,7 @@ cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/manifest transfer/partfile transfer/schedule transfer/vote transport wire
+cmd/malcolm: certs transfer transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote transport wire
 cmd/bench: certs transfer transfer/manifest transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -28,11 +29,8 @@ const (
 	// is opened again; it doubles with each try up to longestReopenPause.
 	reopenPause        = time.Second
 	longestReopenPause = time.Minute
-	// serveBufferSize is the size in bytes of the buffers that hold what is being
-	// sent, of which [ServeLimits] bounds the number; connBuffers is one
-	// connection's share.
-	serveBufferSize = 1 << 20
-	connBuffers     = 2
+	// connBuffers is how many ranges of a connection are being written at a time.
+	connBuffers = 2
 	// resetLabel names the subkey of the identity from which stateless reset
 	// tokens are made (RFC 9000, section 10.3), so that a restarted server can
 	// tell its former clients at once.
@@ -101,17 +99,13 @@ func newServing(cfg ServeConfig) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
+	book := limits.book()
 	return &serving{
 		cfg:    cfg,
 		limits: limits,
-		places: &transport.ConnLimit{
-			Max: limits.Clients, MaxPerAddr: limits.ClientsPerAddr, HandshakeRate: limits.HandshakeRate,
-		},
-		limit:   newLimiter(cfg.Limit),
-		buffers: newSharedPool(limits.Buffers, serveBufferSize),
-		vain:    vainCount{limit: limits.Vain},
-		door:    doorman{token: cfg.Token, every: time.Minute / time.Duration(limits.Guesses)},
-		events:  make(chan ServeEvent, 16),
+		book:   book,
+		limit:  newFairLimiter(cfg.Limit, book),
+		events: make(chan ServeEvent, 16),
 	}, nil
 }
 
@@ -119,20 +113,16 @@ func newServing(cfg ServeConfig) (*serving, error) {
 type serving struct {
 	cfg     ServeConfig
 	limits  ServeLimits
-	places  *transport.ConnLimit // of all virtual servers
+	book    *admission.Book // of the connections of all virtual servers
 	index   *index
 	limit   *limiter
-	buffers *sharedPool
-	door    doorman
-	vain    vainCount
+	buffers bufferPools
 	virtual []*virtualServer
 	events  chan ServeEvent
 
 	stopping atomic.Bool
-	active   activity      // streams being answered
-	conns    atomic.Uint64 // so far, for their numbers
+	active   activity // streams being answered
 	panics   atomic.Int64
-	hosts    clientHosts
 }
 
 // A virtualServer is one listener and its counters.
@@ -142,7 +132,7 @@ type virtualServer struct {
 	clients  atomic.Int64
 	ranges   atomic.Int64
 	sent     atomic.Int64 // bytes of the file
-	lost     atomic.Int64 // packets, of connections that have ended
+	lost     atomic.Int64 // packets; falls when a late one is acknowledged
 	stopped  atomic.Bool
 }
 
@@ -180,6 +170,7 @@ func (s *serving) run(ctx context.Context) error {
 			stopAccepting(readFailure(s.cfg.Name, err))
 		}
 	})
+	wg.Go(func() { s.reclaim(work.Done()) })
 	s.emit(Listening{Addrs: s.addrs(), ID: s.cfg.Identity.ID()})
 	if small := transport.SmallBuffers(s.cfg.Conns[0]); len(small) > 0 {
 		s.emit(SmallBuffers{small})
@@ -252,7 +243,7 @@ func (s *serving) listenOn(pc net.PacketConn) (*transport.Listener, error) {
 	return transport.Listen(pc, transport.ListenOptions{
 		TLS:      tls,
 		ResetKey: s.resetKey(),
-		Limit:    s.places,
+		Gate:     gate{s.book},
 		QLog:     s.cfg.QLog,
 
 		MaxStreams:       int64(s.limits.Streams),
@@ -414,12 +405,11 @@ func (s *serving) addrs() []net.Addr {
 
 func (s *serving) status(stopped bool) Status {
 	st := Status{Indexing: s.index.progress(), Indexed: s.index.isReady(), Panics: s.panics.Load()}
-	st.Clients, st.MoreClients = s.hosts.status()
-	lost := s.hosts.lost()
+	st.Clients, st.MoreClients = s.book.Clients(maxClients)
 	for _, v := range s.virtual {
 		vs := VirtualStatus{
 			Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),
-			Lost: max(0, v.lost.Load()+lost[v]),
+			Lost: max(0, v.lost.Load()),
 		}
 		switch {
 		case stopped || v.stopped.Load():

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -25,41 +26,38 @@ const (
 	lingerMin  = 100 * time.Millisecond
 )
 
-// A clientConn is one client's connection to a virtual server.
+// A clientConn is one client's connection to a virtual server. What the limits know of
+// it is its record's, which the book keeps.
 type clientConn struct {
-	*serving
-	server  *virtualServer
-	conn    *transport.Conn
-	host    *clientTotals
-	flow    flow                     // whose bytes it sends
-	buffers chan struct{}            // one token for each range that is being written
-	idle    *time.Timer              // ends the connection
-	proof   atomic.Pointer[[32]byte] // that we hold the token, once the client has shown it
-	denied  atomic.Bool              // it was asked for the token in vain
+	s      *serving
+	server *virtualServer
+	conn   *transport.Conn
+	rec    *admission.Conn
+	turns  chan struct{}            // one token for each range that is being written
+	proof  atomic.Pointer[[32]byte] // that we hold the token, once the client has shown it
+	denied atomic.Bool              // it was asked for the token in vain
+	lost   atomic.Int64             // packets that server.lost knows of
 
 	mu       sync.Mutex
-	open     int  // requests under way
-	inVain   int  // requests that came to nothing, less those that did not
-	awaiting bool // a hello waits for the index
+	deadline *time.Timer // ends the connection: see [admission.Book.Deadline]
+	awaiting bool        // a hello waits for the index
 }
 
 // serveConn answers a connection's streams until the connection or ctx ends.
 func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transport.Conn) {
 	c := &clientConn{
-		serving: s, server: v, conn: conn, host: s.hosts.join(conn, v), buffers: make(chan struct{}, connBuffers),
-		flow: flow{addr: transport.Client(conn.RemoteAddr()), conn: s.conns.Add(1)},
+		s: s, server: v, conn: conn, rec: conn.Place().(*admission.Conn), turns: make(chan struct{}, connBuffers),
 	}
-	c.idle = time.AfterFunc(s.limits.HelloTimeout, func() {
-		conn.Close(uint64(wire.CloseLimit), "idle for too long")
-	})
+	s.book.Shake(c.rec, c, time.Now())
+	c.deadline = time.AfterFunc(s.limits.HelloTimeout, c.expire)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer func() {
-		c.idle.Stop()
 		c.close()
 		cancel()
 		wg.Wait()
-		s.hosts.leave(conn)
+		c.deadline.Stop()
+		c.countLost()
 	}()
 	if !c.comeIn(ctx) {
 		return
@@ -69,20 +67,22 @@ func (s *serving) serveConn(ctx context.Context, v *virtualServer, conn *transpo
 		if err != nil {
 			return
 		}
-		c.begin()
+		s.active.begin()
+		c.change(func(now time.Time) { s.book.Begin(c.rec, now) })
 		wg.Go(func() {
-			defer c.end()
+			r := &reply{c: c, st: st}
+			defer r.end()
 			defer st.Release()
 			defer c.contain()
-			c.account(c.answer(ctx, st))
+			c.account(r.answer(ctx))
 		})
 	}
 }
 
 // comeIn waits until it is the connection's turn, and reports whether it still
-// lives then.
+// lives then. It has as long again for its first request.
 func (c *clientConn) comeIn(ctx context.Context) bool {
-	wait := c.vain.turn(c.flow.addr, time.Now(), c.limits.HelloTimeout)
+	wait := c.s.book.Turn(c.rec, c.s.limits.HelloTimeout/2, time.Now())
 	if wait == 0 {
 		return true
 	}
@@ -97,9 +97,35 @@ func (c *clientConn) comeIn(ctx context.Context) bool {
 	return false
 }
 
+// change has the book change the connection's state, and sets the deadline of the new
+// one.
+func (c *clientConn) change(do func(now time.Time)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	do(now)
+	if at := c.s.book.Deadline(c.rec); at.IsZero() {
+		c.deadline.Stop()
+	} else {
+		c.deadline.Reset(at.Sub(now))
+	}
+}
+
+// expire closes the connection if the deadline of its state is over.
+func (c *clientConn) expire() {
+	at := c.s.book.Deadline(c.rec)
+	switch {
+	case at.IsZero() || time.Now().Before(at): // it has changed its state meanwhile
+	case c.s.book.State(c.rec) == admission.Shaken:
+		c.conn.Close(uint64(wire.CloseLimit), "no request was accepted in time")
+	default:
+		c.conn.Close(uint64(wire.CloseLimit), "idle for too long")
+	}
+}
+
 // close tells the client why there is no more to come.
 func (c *clientConn) close() {
-	if !c.stopping.Load() {
+	if !c.s.stopping.Load() {
 		c.conn.Close(uint64(wire.CloseDone), "")
 		return
 	}
@@ -111,30 +137,31 @@ func (c *clientConn) close() {
 	c.conn.Close(uint64(wire.CloseStopping), "server is stopping")
 }
 
-// begin counts a request.
-func (c *clientConn) begin() {
-	c.active.begin()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.open++
-	c.idle.Stop()
+// moved counts what the client has taken, and what of it was of the file.
+func (c *clientConn) moved(n int, ofFile bool) {
+	p := admission.Progress{Bytes: int64(n), File: ofFile, Window: int64(c.conn.Stats().Window)}
+	c.s.book.Moved(c.rec, p, time.Now())
+	c.countLost()
 }
 
-// end undoes one begin.
-func (c *clientConn) end() {
-	c.active.end()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open--; c.open == 0 {
-		c.idle.Reset(c.limits.IdleTimeout)
-	}
+// countLost counts the packets that were lost since the last count.
+func (c *clientConn) countLost() {
+	now := int64(c.conn.Stats().PacketsLost)
+	c.server.lost.Add(now - c.lost.Swap(now))
+}
+
+// waits runs do while the connection waits for us: nobody has to go for that.
+func (c *clientConn) waits(do func() error) error {
+	c.s.book.Wait(c.rec, time.Now())
+	defer func() { c.s.book.Resume(c.rec, time.Now()) }()
+	return do()
 }
 
 // contain is deferred by each goroutine that works for a client. A panic ends the
 // connection, and not the process.
 func (c *clientConn) contain() {
 	if v := recover(); v != nil {
-		c.serving.contain(c.server, c.conn, v)
+		c.s.contain(c.server, c.conn, v)
 	}
 }
 
@@ -152,72 +179,64 @@ func (s *serving) contain(server *virtualServer, conn *transport.Conn, v any) {
 	}
 }
 
-// A use says what a request was good for.
-type use int
-
-const (
-	useNone   use  = iota // it came to nothing
-	useHello              // an offer
-	useFetch              // a manifest or a range, whole
-	useAnswer = -1        // told that the server is stopping
-)
-
 // account ends a connection whose requests come to nothing again and again: each
-// costs the server more than the client. They count for the other connections of
-// the client's address, too, but for the first hello of each, for which the pace of
-// handshakes is the limit.
-func (c *clientConn) account(u use) {
-	c.mu.Lock()
-	switch u {
-	case useNone, useHello:
-		c.inVain++
-	case useFetch:
-		c.inVain = max(c.inVain-1, 0)
-	}
-	own := c.inVain
-	c.mu.Unlock()
-	n := 0.0
-	switch {
-	case u == useFetch:
-		n = -1
-	case u == useNone, u == useHello && own > 1:
-		n = 1
-	}
-	owes := c.vain.add(c.flow.addr, time.Now(), n)
-	if own > c.limits.Vain || owes && n > 0 {
+// costs the server more than the client.
+func (c *clientConn) account(u admission.Use) {
+	if c.s.book.Account(c.rec, u, time.Now()) {
 		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
 	}
 }
 
-// answer reads one request and replies to it. It gives up when the client does.
-func (c *clientConn) answer(ctx context.Context, st *transport.Stream) use {
-	st.SetReadDeadline(time.Now().Add(c.limits.RequestTimeout))
+// A reply is the work for one request, from its first byte on.
+type reply struct {
+	c        *clientConn
+	st       *transport.Stream
+	accepted bool
+}
+
+// accept says that the request is answered from now on.
+func (r *reply) accept() {
+	r.accepted = true
+	r.c.change(func(now time.Time) { r.c.s.book.Accept(r.c.rec, now) })
+}
+
+// end says that the request is over.
+func (r *reply) end() {
+	r.c.s.active.end()
+	r.c.change(func(now time.Time) { r.c.s.book.End(r.c.rec, r.accepted, now) })
+}
+
+// answer reads the request and replies to it. It gives up when the client does.
+func (r *reply) answer(ctx context.Context) admission.Use {
+	c, st := r.c, r.st
+	st.SetReadDeadline(time.Now().Add(c.s.limits.RequestTimeout))
 	req, err := wire.ReadRequest(st)
 	if err != nil {
 		c.refuseRequest(st, err)
-		return useNone
+		return admission.UseNone
 	}
-	if c.stopping.Load() {
+	if c.s.stopping.Load() {
 		c.refuse(st, wire.StatusStopping, "")
-		return useAnswer
+		return admission.UseAnswer
 	}
 	replying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := st.AfterDone(cancel)
 	defer stop()
 	if !c.admit(ctx, st, req) {
-		return useNone
+		return admission.UseNone
 	}
-	var u use
+	r.accept()
+	var u admission.Use
 	switch req := req.(type) {
 	case wire.Hello:
-		u, err = useHello, c.hello(replying, st, req)
+		u, err = admission.UseHello, c.hello(replying, st, req)
 	case wire.ManifestRequest:
-		u, err = useFetch, c.manifest(replying, st, req)
+		u, err = admission.UseFetch, c.manifest(replying, st, req)
 	case wire.RangeRequest:
-		u, err = useFetch, c.sendRange(replying, st, req)
+		u, err = admission.UseFetch, c.sendRange(replying, st, req)
 	case wire.RecheckRequest:
-		u, err = useNone, c.recheck(st, req)
+		u, err = admission.UseNone, c.recheck(st, req)
 	}
 	if err == nil {
 		return u
@@ -225,7 +244,7 @@ func (c *clientConn) answer(ctx context.Context, st *transport.Stream) use {
 	if !errors.Is(err, errRefused) {
 		st.CancelWrite(uint64(resetCode(err)))
 	}
-	return useNone
+	return admission.UseNone
 }
 
 func (c *clientConn) refuseRequest(st *transport.Stream, err error) {
@@ -277,8 +296,9 @@ func (c *clientConn) refuse(st *transport.Stream, status wire.Status, text strin
 // write sends p, as long as there is progress.
 func (c *clientConn) write(st *transport.Stream, p []byte) error {
 	for {
-		st.SetWriteDeadline(time.Now().Add(c.limits.StallTimeout))
+		st.SetWriteDeadline(time.Now().Add(c.s.limits.StallTimeout))
 		n, err := st.Write(p)
+		c.moved(n, false)
 		if err == nil {
 			return nil
 		}
@@ -301,7 +321,7 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 	if err != nil {
 		return err
 	}
-	defer c.index.release(v)
+	defer c.s.index.release(v)
 	offer := v.offer
 	offer.Proof = c.proof.Load()
 	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
@@ -341,17 +361,17 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 		return nil, c.refuse(st, wire.StatusBusy, "another hello waits on this connection")
 	}
 	defer c.await(false)
-	patience := time.NewTimer(c.limits.IndexingTimeout)
+	patience := time.NewTimer(c.s.limits.IndexingTimeout)
 	defer patience.Stop()
 	for {
-		v, ready, err := c.index.acquire(ctx)
+		v, ready, err := c.s.index.acquire(ctx)
 		switch {
 		case v != nil:
 			return v, nil
 		case err != nil:
 			return nil, c.refuse(st, wire.StatusUnreadable, "the file cannot be read")
 		}
-		body := c.index.progress().Append(nil)
+		body := c.s.index.progress().Append(nil)
 		frame := wire.Header{Status: wire.StatusIndexing, Length: uint64(len(body))}.Append(nil)
 		if err := c.write(st, append(frame, body...)); err != nil {
 			return nil, err
@@ -364,7 +384,7 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 		case <-ctx.Done():
 			return nil, errReset{wire.StreamStopping}
 		}
-		if c.stopping.Load() {
+		if c.s.stopping.Load() {
 			return nil, c.refuse(st, wire.StatusStopping, "")
 		}
 	}
@@ -373,13 +393,13 @@ func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*ver
 // held returns the version that a client names, acquired, if it is held and the
 // open file is still that. When it is not, a refusal has been sent.
 func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
-	v := c.index.version(checksum)
+	v := c.s.index.version(checksum)
 	if v == nil {
 		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
 	}
 	if !v.isIntact() {
-		c.index.changed(v)
-		c.index.release(v)
+		c.s.index.changed(v)
+		c.s.index.release(v)
 		return nil, c.refuse(st, wire.StatusChanged, "the file has changed")
 	}
 	return v, nil
@@ -391,11 +411,11 @@ func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) erro
 	if err != nil {
 		return err
 	}
-	defer c.index.release(v)
+	defer c.s.index.release(v)
 	if req.Chunk >= manifest.Count(v.offer.Size) {
 		return c.refuse(st, wire.StatusOutOfRange, "")
 	}
-	good, err := c.index.examine(v, req.Chunk)
+	good, err := c.s.index.examine(v, req.Chunk)
 	switch {
 	case err != nil:
 		return c.refuse(st, wire.StatusBusy, err.Error())
@@ -413,7 +433,7 @@ func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wir
 	if err != nil {
 		return err
 	}
-	defer c.index.release(v)
+	defer c.s.index.release(v)
 	if err := c.sendManifest(ctx, st, v.manifest); err != nil {
 		return err
 	}
@@ -427,9 +447,9 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 		return err
 	}
 	for len(rest) > 0 {
-		n := c.limit.piece(min(len(rest), serveBufferSize))
-		if err := c.limit.waitFor(ctx, c.flow, n); err != nil {
-			return errReset{wire.StreamStopping}
+		n := c.s.limit.piece(min(len(rest), admission.MostBuffer))
+		if err := c.pay(ctx, n); err != nil {
+			return err
 		}
 		if err := c.write(st, rest[:n]); err != nil {
 			return err
@@ -437,4 +457,19 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 		rest = rest[n:]
 	}
 	return nil
+}
+
+// pay waits until n bytes may be sent: for the limit of the rate, and while clients
+// hold more than they may.
+func (c *clientConn) pay(ctx context.Context, n int) error {
+	return c.waits(func() error {
+		stats := c.conn.Stats()
+		if pause := c.s.book.Pause(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT); pause > 0 && sleep(ctx, pause) != nil {
+			return errReset{wire.StreamStopping}
+		}
+		if c.s.limit.waitFor(ctx, c.rec, n) != nil {
+			return errReset{wire.StreamStopping}
+		}
+		return nil
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/admission"
 	"malcolm/wire"
 )
 
@@ -83,6 +84,12 @@ type Stopping struct{ Ranges int }
 
 // Stopped is the last event.
 type Stopped struct{}
+
+// ClientStatus is what one client was sent. An IPv6 /64 is one client.
+type ClientStatus = admission.Status
+
+// maxClients is how many clients a [Status] tells of.
+const maxClients = 32
 
 // A State is what a virtual server does.
 type State int

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"time"
 
+	"malcolm/transfer/admission"
 	"malcolm/transport"
 )
 
 // ServeLimits bounds what the clients of a [Serve] can cost. A zero field is its
 // default; none can be switched off, and a negative one is refused.
 type ServeLimits struct {
-	// Clients bounds the connections of all virtual servers together, half-open
-	// ones included; ClientsPerAddr those from one address to one virtual server.
-	Clients, ClientsPerAddr int
+	// Places bounds the connections of all virtual servers together, half-open ones
+	// included. When they run out, who idles has to go: see [admission].
+	Places int
+	// Bytes bounds what clients can make the server hold beyond their places: buffers,
+	// requests, and what is sent and not acknowledged.
+	Bytes int64
 	// Streams is how many requests a connection may have under way.
 	Streams int
 	// HandshakeRate is how many handshakes a second may begin without a proof of
-	// the client's address, in all, and with one, from one address to one virtual
-	// server.
+	// the client's address, in all, and with one, from one address.
 	HandshakeRate int
 	// Vain is how many more requests of a connection may come to nothing
 	// (malformed, refused, given up by the client), or be one more hello, than
@@ -25,32 +28,29 @@ type ServeLimits struct {
 	// of one address, of which 16 seconds forgive as many; the next connections of
 	// an address that has more wait for their turn.
 	Vain int
-	// Buffers is how many buffers of 1 MiB hold what is being sent, to all clients
-	// together.
-	Buffers int
-	// Guesses is how many times in a minute one address may come without the right
-	// token, when one is asked for and it has come so a few times.
-	Guesses int
 
 	HandshakeTimeout time.Duration // for a handshake
-	HelloTimeout     time.Duration // from the handshake to the first request
+	HelloTimeout     time.Duration // from the handshake until a first request was accepted
 	RequestTimeout   time.Duration // for the whole of one request
 	StallTimeout     time.Duration // for which a reply may make no progress
-	IdleTimeout      time.Duration // for which a connection may have no request under way
+	IdleTimeout      time.Duration // for which a connection may have no reply under way
 	IndexingTimeout  time.Duration // for which a client may wait until the file is hashed
 }
 
-// The defaults of [ServeLimits] that are not transport's.
+// The defaults of [ServeLimits] that are not transport's or admission's.
 const (
-	DefaultVain            = 256
-	DefaultBuffers         = 128
-	DefaultGuesses         = 60
-	DefaultHelloTimeout    = 30 * time.Second
 	DefaultRequestTimeout  = 10 * time.Second
 	DefaultStallTimeout    = 30 * time.Second
-	DefaultIdleTimeout     = 30 * time.Minute
 	DefaultIndexingTimeout = time.Hour
 )
+
+// book returns an empty book with these limits, all of which are set.
+func (l *ServeLimits) book() *admission.Book {
+	return admission.New(admission.Limits{
+		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Vain: l.Vain,
+		OpenTime: l.HelloTimeout, IdleTime: l.IdleTimeout,
+	})
+}
 
 // orDefaults returns the limits with every zero replaced.
 func (l ServeLimits) orDefaults() (ServeLimits, error) {
@@ -59,17 +59,17 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 		field *int
 		value int
 	}{
-		{"clients", &l.Clients, transport.DefaultMaxConns},
-		{"clients an address", &l.ClientsPerAddr, transport.DefaultMaxConnsPerAddr},
+		{"places", &l.Places, admission.DefaultPlaces},
 		{"streams", &l.Streams, transport.DefaultMaxStreams},
-		{"handshakes a second", &l.HandshakeRate, transport.DefaultHandshakeRate},
-		{"requests in vain", &l.Vain, DefaultVain},
-		{"buffers", &l.Buffers, DefaultBuffers},
-		{"guesses of the token a minute", &l.Guesses, DefaultGuesses},
+		{"handshakes a second", &l.HandshakeRate, admission.DefaultHandshakes},
+		{"requests in vain", &l.Vain, admission.DefaultVain},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
 			return l, err
 		}
+	}
+	if err := orDefault("bytes", &l.Bytes, admission.DefaultBytes); err != nil {
+		return l, err
 	}
 	for _, f := range []struct {
 		name  string
@@ -77,10 +77,10 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 		value time.Duration
 	}{
 		{"the time for a handshake", &l.HandshakeTimeout, transport.DefaultHandshakeTimeout},
-		{"the time to the first request", &l.HelloTimeout, DefaultHelloTimeout},
+		{"the time until a request is accepted", &l.HelloTimeout, admission.DefaultOpenTime},
 		{"the time for a request", &l.RequestTimeout, DefaultRequestTimeout},
 		{"the time without progress", &l.StallTimeout, DefaultStallTimeout},
-		{"the time without a request", &l.IdleTimeout, DefaultIdleTimeout},
+		{"the time without a request", &l.IdleTimeout, admission.DefaultIdleTime},
 		{"the time for indexing", &l.IndexingTimeout, DefaultIndexingTimeout},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
@@ -90,7 +90,7 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 	return l, nil
 }
 
-func orDefault[T int | time.Duration](name string, field *T, value T) error {
+func orDefault[T int | int64 | time.Duration](name string, field *T, value T) error {
 	switch {
 	case *field < 0:
 		return fmt.Errorf("the limit of %s is negative", name)

@@ -188,9 +188,12 @@ type nat struct {
 // natPorts is how far the ports of one rebinding lie from those of the last.
 const natPorts = 1000
 
-// rebind gives all sockets that clients have opened so far another address.
+// rebind gives all sockets that clients have opened so far another port.
 // What is sent to those that they had gets nowhere.
-func (w *world) rebind() {
+func (w *world) rebind() { w.rebindTo(clientHost) }
+
+// rebindTo gives them another port at another host.
+func (w *world) rebindTo(host netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := &w.nat
@@ -199,7 +202,7 @@ func (w *world) rebind() {
 	n.private = make(map[netip.AddrPort]netip.AddrPort)
 	for port := firstPort; port <= w.port; port++ {
 		inside := netip.AddrPortFrom(clientHost, uint16(port))
-		outside := netip.AddrPortFrom(clientHost, uint16(port+n.turns*natPorts))
+		outside := netip.AddrPortFrom(host, uint16(port+n.turns*natPorts))
 		n.public[inside], n.private[outside] = outside, inside
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/admission"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -108,51 +108,16 @@ func TestTokenComesFirst(t *testing.T) {
 	})
 }
 
-func TestDeniedPace(t *testing.T) {
-	const every = 2 * time.Second
-	d := &doorman{every: every}
-	now := time.Unix(1e9, 0)
-	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	var got []time.Duration
-	for range deniedFree + 2 {
-		got = append(got, d.pace(a, now, time.Minute))
-	}
-	if got[deniedFree-1] != 0 || got[deniedFree] != every || got[deniedFree+1] != 2*every {
-		t.Errorf("waits of %v, want none for %d, then %v more each", got, deniedFree, every)
-	}
-	if d := d.pace(b, now, time.Minute); d != 0 {
-		t.Errorf("another address waits %v", d)
-	}
-	if d := d.pace(a, now.Add(time.Hour), time.Minute); d != 0 {
-		t.Errorf("an hour later it is still %v", d)
-	}
-	c := netip.MustParseAddr("10.0.0.3")
-	for range 1000 {
-		if d := d.pace(c, now, time.Minute); d > time.Minute {
-			t.Fatalf("one that is refused all the time waits %v", d)
-		}
-	}
-	if d := d.pace(c, now.Add(2*time.Minute), time.Minute); d != 0 {
-		t.Errorf("two minutes later it is still %v", d)
-	}
-	for i := range 3 * deniedMost {
-		d.pace(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), now.Add(time.Hour), time.Minute)
-	}
-	if len(d.denied) > deniedMost+1 {
-		t.Errorf("%d addresses are remembered, want at most %d", len(d.denied), deniedMost+1)
-	}
-}
-
-// Who guesses gets one guess a connection, and one a second when it has made a few;
-// its connections do not outlive those that ask for nothing, and who holds the
-// token notices nothing.
+// Who guesses gets one guess a connection, and is told at once that it was wrong; its
+// connections do not outlive those that ask for nothing, and who holds the token notices
+// nothing.
 func TestHostileGuessesOfTheToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.besieged(data, ServeConfig{Token: tokenOf(t, rightToken)})
 		wrong := request(wire.Hello{Proof: new([32]byte)})
 		began := time.Now()
-		for n := range 4 * deniedFree {
+		for n := range 20 {
 			conn := w.raid(s.targets[0], 1, 0)
 			send(t, conn, wrong)
 			synctest.Wait()
@@ -170,8 +135,8 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 			}
 			<-conn.Done()
 		}
-		if took, least := time.Since(began), 3*deniedFree*time.Minute/DefaultGuesses; took < least {
-			t.Errorf("%d guesses took %v, want at least %v", 4*deniedFree, took, least)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("20 guesses were answered after %v", took)
 		}
 		// All at once.
 		began = time.Now()
@@ -189,7 +154,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 			<-conn.Done()
 			wantClosed(t, conn, wire.CloseDenied)
 		}
-		if took := time.Since(began); took > DefaultHelloTimeout+5*time.Second {
+		if took := time.Since(began); took > admission.DefaultOpenTime {
 			t.Errorf("a connection without the token lived for %v", took)
 		}
 	})

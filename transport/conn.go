@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -59,12 +58,9 @@ func (c *Conn) Err() error { return classify(context.Cause(c.qc.Context())) }
 // TLS returns the state of the handshake.
 func (c *Conn) TLS() tls.ConnectionState { return c.qc.ConnectionState().TLS }
 
-// RemoteAddr returns the peer's address.
+// RemoteAddr returns the peer's address. A client's may change while the connection
+// lives: who counts by it takes it once.
 func (c *Conn) RemoteAddr() net.Addr { return c.qc.RemoteAddr() }
-
-// RemoteHost returns the peer's IP address; the zero Addr for a network that has
-// none.
-func (c *Conn) RemoteHost() netip.Addr { return hostOf(c.qc.RemoteAddr()) }
 
 // GSO reports whether the system cuts packets for us when we send.
 func (c *Conn) GSO() bool { return c.qc.ConnectionState().GSO }
@@ -76,6 +72,9 @@ type Stats struct {
 	PacketsSent, BytesSent         uint64        // repetitions included
 	PacketsReceived, BytesReceived uint64        // unusable ones included
 	PacketsLost, BytesLost         uint64        // of those sent; falls when a late one is acknowledged
+	// Window is the congestion window now, in bytes: what is sent and not acknowledged is
+	// kept, up to the largest window that there was.
+	Window uint64
 }
 
 // Stats returns the counts as they are now.
@@ -86,5 +85,6 @@ func (c *Conn) Stats() Stats {
 		PacketsSent: s.PacketsSent, BytesSent: s.BytesSent,
 		PacketsReceived: s.PacketsReceived, BytesReceived: s.BytesReceived,
 		PacketsLost: s.PacketsLost, BytesLost: s.BytesLost,
+		Window: s.CongestionWindow,
 	}
 }

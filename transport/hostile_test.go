@@ -6,20 +6,33 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"malcolm/transfer/admission"
 )
+
+// A bookGate lets in whom a book lets in, as the gate of serve does.
+type bookGate struct{ *admission.Book }
+
+func (g bookGate) MustProve(from netip.Addr) bool { return g.Book.MustProve(from, time.Now()) }
+
+func (g bookGate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
+	c, _, ok := g.Book.Enter(from, proved, time.Now())
+	return c, func() { g.Leave(c, time.Now()) }, ok
+}
 
 // A siege is a network in which the packets between a server and everybody but
 // the honest client are counted.
 type siege struct {
 	*network
 	server net.Addr
-	limit  *ConnLimit
+	book   *admission.Book
 
 	mu       sync.Mutex
 	deaf     bool           // nothing that the server sends to an attacker arrives
@@ -34,9 +47,9 @@ type siege struct {
 const honestHost = 2
 
 // newSiege returns a network with a server that sends size bytes on each stream.
-func newSiege(t *testing.T, limit *ConnLimit, size int) *siege {
-	s := &siege{network: newNetwork(t), limit: limit, flights: make(map[string]int)}
-	l := serve(t, s.conn(1, 1), ListenOptions{Limit: limit})
+func newSiege(t *testing.T, limits admission.Limits, size int) *siege {
+	s := &siege{network: newNetwork(t), book: admission.New(limits), flights: make(map[string]int)}
+	l := serve(t, s.conn(1, 1), ListenOptions{Gate: bookGate{s.book}})
 	s.server = l.Addr()
 	drop := s.see
 	s.drop.Store(&drop)
@@ -73,7 +86,7 @@ func newSiege(t *testing.T, limit *ConnLimit, size int) *siege {
 func (s *siege) see(p simnet.Packet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.most = max(s.most, s.limit.Len())
+	s.most = max(s.most, s.book.Len())
 	honest := net.IPv4(10, 0, 0, honestHost)
 	if p.To.String() == s.server.String() {
 		if p.From.(*net.UDPAddr).IP.Equal(honest) {
@@ -153,7 +166,7 @@ func (s *siege) addresses() int {
 func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, forged = 1 << 20, 1000
-		s := newSiege(t, new(ConnLimit), size)
+		s := newSiege(t, admission.Limits{}, size)
 		s.deaf, s.perFlow = true, firstFlight
 		for i := range forged {
 			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, byte(i>>8), byte(i)).To4(), Port: 1})
@@ -164,7 +177,8 @@ func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 		received, replied, packets, most := s.counts()
 		t.Logf("%d forged flights of %d bytes: %d connections, %d packets and %d bytes in reply", forged, received, most, packets, replied)
 		// Of a burst, and of the time for which a silent client is remembered.
-		limit := DefaultHandshakeRate + int(DefaultHandshakeRate*(DefaultHandshakeTimeout/2).Seconds()) + 1
+		const rate = admission.DefaultHandshakes
+		limit := rate + int(rate*(DefaultHandshakeTimeout/2).Seconds()) + 1
 		if most > limit {
 			t.Errorf("%d connections were made for forged addresses, want at most %d", most, limit)
 		}
@@ -176,7 +190,7 @@ func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 		}
 		time.Sleep(DefaultHandshakeTimeout)
 		synctest.Wait()
-		if got := s.limit.Len(); got != 0 {
+		if got := s.book.Len(); got != 0 {
 			t.Errorf("%d connections are left", got)
 		}
 	})
@@ -186,7 +200,7 @@ func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 func TestHostileSpoofedAddressesLeavePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 10
-		s := newSiege(t, &ConnLimit{Max: 32, HandshakeRate: 1000}, size)
+		s := newSiege(t, admission.Limits{Places: 32, Handshakes: 1000}, size)
 		s.deaf, s.perFlow = true, firstFlight
 		for i := range 100 {
 			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, byte(i)).To4(), Port: 1})
@@ -198,16 +212,16 @@ func TestHostileSpoofedAddressesLeavePlaces(t *testing.T) {
 	})
 }
 
-// In the name of another client no more than a quarter of its places is taken.
+// In the name of another client only a few connections are begun.
 func TestHostileSpoofedAddressOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSiege(t, &ConnLimit{HandshakeRate: 1000}, 1)
+		s := newSiege(t, admission.Limits{Handshakes: 1000}, 1)
 		s.deaf, s.perFlow = true, firstFlight
 		for i := range 200 {
 			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
 		}
-		if _, _, _, most := s.counts(); most != DefaultMaxConnsPerAddr/4 {
-			t.Errorf("%d connections, want a quarter of %d", most, DefaultMaxConnsPerAddr)
+		if _, _, _, most := s.counts(); most != admission.MostUnproved {
+			t.Errorf("%d connections, want %d", most, admission.MostUnproved)
 		}
 	})
 }
@@ -215,8 +229,8 @@ func TestHostileSpoofedAddressOfAClient(t *testing.T) {
 // An address that shakes hands again and again is held to a pace.
 func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size, rate, perAddr = 1 << 20, 4, 8
-		s := newSiege(t, &ConnLimit{HandshakeRate: rate, MaxPerAddr: perAddr}, size)
+		const size, rate, burst = 1 << 20, 4, 16 * 4
+		s := newSiege(t, admission.Limits{Handshakes: rate}, size)
 		began := time.Now()
 		done := 0
 		for i := range 400 {
@@ -235,9 +249,9 @@ func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 		}
 		seconds := time.Since(began).Seconds()
 		// The rate counts once with a proof of the address, and once without.
-		limit := perAddr + rate + int(2*rate*seconds) + 1
+		limit := burst + rate + int(2*rate*seconds) + 1
 		t.Logf("%d of 400 handshakes in %.1f s", done, seconds)
-		if done > limit || done < perAddr {
+		if done > limit || done < burst {
 			t.Errorf("%d handshakes in %.1f s, want at most %d", done, seconds, limit)
 		}
 	})
@@ -248,60 +262,21 @@ func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 func TestHostileHalfOpenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
-		s := newSiege(t, new(ConnLimit), size)
+		s := newSiege(t, admission.Limits{}, size)
 		s.deaf, s.perFlow = true, firstFlight
-		for i := range 3 * DefaultMaxConnsPerAddr {
+		for i := range 10 * admission.MostUnproved {
 			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
 		}
 		s.honest(t, 1, size)
-		if _, _, _, most := s.counts(); most > DefaultMaxConnsPerAddr {
+		if _, _, _, most := s.counts(); most > admission.MostUnproved+1 {
 			t.Errorf("%d half-open connections of one address", most)
 		}
 		time.Sleep(DefaultHandshakeTimeout)
 		synctest.Wait()
-		if got := s.limit.Len(); got != 0 {
+		if got := s.book.Len(); got != 0 {
 			t.Errorf("%d connections are left behind the time for a handshake", got)
 		}
 	})
-}
-
-// One address does not take the last places, however many listeners there are.
-func TestHostileAddressTakesAllPlaces(t *testing.T) {
-	limit := &ConnLimit{Max: 64, HandshakeRate: 1000}
-	taken := 0
-	for i := range 4 {
-		l := new(Listener)
-		for range 32 {
-			if limit.take(source{l, hostOf(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1), Port: i})}, true) {
-				taken++
-			}
-		}
-	}
-	if taken != 56 {
-		t.Errorf("one address took %d places, want 56 of 64", taken)
-	}
-	if !limit.take(source{new(Listener), hostOf(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 2)})}, true) {
-		t.Error("another address got none")
-	}
-}
-
-// An IPv6 host is one client, whichever of its addresses it uses.
-func TestHostileAddressesOfOneHost(t *testing.T) {
-	ip := func(s string) net.Addr { return &net.UDPAddr{IP: net.ParseIP(s), Port: 1} }
-	for _, test := range []struct {
-		a, b string
-		same bool
-	}{
-		{"2001:db8::1", "2001:db8::ffff:1:2:3", true},
-		{"2001:db8::1", "2001:db8:0:1::1", false},
-		{"10.0.0.1", "10.0.0.2", false},
-		{"10.0.0.1", "::ffff:10.0.0.1", true},
-		{"fe80::1", "fe80::2", false},
-	} {
-		if got := Client(ip(test.a)) == Client(ip(test.b)); got != test.same {
-			t.Errorf("%s and %s are one client: %v, want %v", test.a, test.b, got, test.same)
-		}
-	}
 }
 
 // Datagrams that are no handshake make no connection, and are answered with
@@ -309,7 +284,7 @@ func TestHostileAddressesOfOneHost(t *testing.T) {
 func TestHostileGarbageOnThePort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, datagrams = 1 << 20, 4000
-		s := newSiege(t, new(ConnLimit), size)
+		s := newSiege(t, admission.Limits{}, size)
 		s.deaf = true
 		pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1})
 		rng := rand.New(rand.NewPCG(1, 2))
@@ -329,12 +304,12 @@ func TestHostileGarbageOnThePort(t *testing.T) {
 		if replied > received {
 			t.Errorf("%d bytes in reply to %d", replied, received)
 		}
-		if most > 1+DefaultHandshakeRate {
+		if most > 1+admission.DefaultHandshakes {
 			t.Errorf("%d connections", most)
 		}
 		time.Sleep(DefaultHandshakeTimeout)
 		synctest.Wait()
-		if got := s.limit.Len(); got != 0 {
+		if got := s.book.Len(); got != 0 {
 			t.Errorf("%d connections are left", got)
 		}
 	})

@@ -11,15 +11,6 @@ const initialPacketSize = 1200
 const (
 	// DefaultMaxStreams is how many streams a client may have open.
 	DefaultMaxStreams = 64
-	// DefaultMaxConns bounds the connections of all listeners that share a
-	// ConnLimit, half-open ones included.
-	DefaultMaxConns = 1024
-	// DefaultMaxConnsPerAddr bounds the connections from one IP address to one
-	// listener.
-	DefaultMaxConnsPerAddr = 128
-	// DefaultHandshakeRate is how many handshakes a second may begin without a
-	// proof of the client's address.
-	DefaultHandshakeRate = 64
 	// DefaultHandshakeTimeout is how long a handshake may take.
 	DefaultHandshakeTimeout = 10 * time.Second
 
@@ -69,4 +60,12 @@ const (
 func InitialWindows(n int) (stream, conn int64) {
 	conn = min(DefaultConnWindow, DefaultWindows/int64(max(n, 1)))
 	return min(DefaultStreamWindow, conn), conn
+}
+
+// orDefault returns v, or def when v is zero.
+func orDefault[T int | int64 | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
 }

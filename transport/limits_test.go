@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +14,8 @@ import (
 
 	"github.com/quic-go/quic-go/testutils/simnet"
 	"pgregory.net/rapid"
+
+	"malcolm/transfer/admission"
 )
 
 func TestWindowsCarryAGigabit(t *testing.T) {
@@ -177,63 +182,78 @@ func TestWindowsGivenBackByFailedDial(t *testing.T) {
 	})
 }
 
-func TestConnLimit(t *testing.T) {
+// A countedGate takes connections while less than most are there.
+type countedGate struct {
+	mu        sync.Mutex
+	most, now int
+	from      []netip.Addr
+}
+
+func (g *countedGate) MustProve(netip.Addr) bool { return false }
+
+func (g *countedGate) Enter(from netip.Addr, _ bool) (any, func(), bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.from = append(g.from, from)
+	if g.now == g.most {
+		return nil, nil, false
+	}
+	g.now++
+	return len(g.from), func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.now--
+	}, true
+}
+
+// A gate that several listeners share is asked for each connection, and is told of its
+// end; what it gave is the connection's.
+func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		limit := &ConnLimit{Max: 4, MaxPerAddr: 2}
-		l1 := serve(t, n.conn(1, 1), ListenOptions{Limit: limit})
-		l2 := serve(t, n.conn(1, 2), ListenOptions{Limit: limit})
-		port := 0
-		connect := func(host byte, l *Listener) (*Conn, error) {
-			port++
-			c, err := dial(n.conn(host, port), l.Addr(), DialOptions{})
-			if err == nil {
-				mustAccept(t, l)
-			}
-			return c, err
+		gate := &countedGate{most: 2}
+		l1 := serve(t, n.conn(1, 1), ListenOptions{Gate: gate})
+		l2 := serve(t, n.conn(1, 2), ListenOptions{Gate: gate})
+		a := mustDial(t, n.conn(2, 2), l1.Addr(), DialOptions{})
+		if got := mustAccept(t, l1).Place(); got != 1 || a.Place() != nil {
+			t.Errorf("place = %v at the server, %v at the client, want 1 and none", got, a.Place())
 		}
-		must := func(host byte, l *Listener) *Conn {
-			t.Helper()
-			c, err := connect(host, l)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close(0, "") })
-			return c
+		mustDial(t, n.conn(3, 3), l2.Addr(), DialOptions{})
+		if got := mustAccept(t, l2).Place(); got != 2 {
+			t.Errorf("place = %v, want 2", got)
 		}
-		a := must(2, l1)
-		must(2, l1)
-		_, err := connect(2, l1) // a third from one address to one listener
+		_, err := dial(n.conn(4, 4), l1.Addr(), DialOptions{})
 		wantPeer(t, err, PeerRefused)
-		must(2, l2) // another listener
-		must(3, l1) // another address
-		_, err = connect(4, l2)
-		wantPeer(t, err, PeerRefused) // a fifth in all
-		if got := limit.Len(); got != 4 {
-			t.Errorf("connections = %d, want 4", got)
-		}
-
 		a.Close(0, "")
 		time.Sleep(testRTT)
 		synctest.Wait()
-		if got := limit.Len(); got != 3 {
-			t.Errorf("connections after one closed = %d, want 3", got)
+		if gate.now != 1 {
+			t.Errorf("%d are there after one has closed, want 1", gate.now)
 		}
-		must(2, l1)
+		mustDial(t, n.conn(5, 5), l1.Addr(), DialOptions{})
+		mustAccept(t, l1)
 		l1.Close()
 		l2.Close()
 		synctest.Wait()
-		if got := limit.Len(); got != 0 || len(limit.from) != 0 {
-			t.Errorf("connections after the end = %d, addresses = %d, want 0, 0", got, len(limit.from))
+		if gate.now != 0 {
+			t.Errorf("%d are there after the end, want 0", gate.now)
+		}
+		// Of a client's first packets each is asked for until one is taken.
+		for i, from := range slices.Compact(gate.from) {
+			if want := netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i)}); from != want {
+				t.Errorf("connection %d came from %v, want %v", i, from, want)
+			}
 		}
 	})
 }
 
-func TestConnLimitCountsFailedHandshakes(t *testing.T) {
+// A handshake that fails gives its place back, and one that is not gone on with has it
+// for as long as a handshake may take.
+func TestGateAndFailedHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		limit := &ConnLimit{Max: 1}
-		l := serve(t, n.conn(1, 1), ListenOptions{Limit: limit})
+		limit := admission.New(admission.Limits{Places: 1})
+		l := serve(t, n.conn(1, 1), ListenOptions{Gate: bookGate{limit}})
 
 		conf := clientTLS()
 		conf.NextProtos = []string{"h3"}

@@ -25,9 +25,8 @@ type ListenOptions struct {
 	// place of another makes the other's clients notice at once. No other machine
 	// may have the key (RFC 9000, section 21.11).
 	ResetKey [32]byte
-	// Limit counts the connections; nil means a limit for this listener alone,
-	// with the default numbers.
-	Limit *ConnLimit
+	// Gate decides which connections are taken; nil means all.
+	Gate Gate
 	// MaxStreams is how many streams a client may have open at a time; zero means
 	// DefaultMaxStreams. A negative number is refused.
 	MaxStreams int64
@@ -57,7 +56,7 @@ type Listener struct {
 	faults *socketFaults
 	tr     *quic.Transport
 	ln     *quic.Listener
-	limit  *ConnLimit
+	gate   Gate
 
 	closeOnce sync.Once
 	closeErr  error
@@ -89,10 +88,7 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 
 	faults := newSocketFaults()
 	pc = listenSocket(pc, faults)
-	l := &Listener{pc: pc, faults: faults, limit: o.Limit}
-	if l.limit == nil {
-		l.limit = new(ConnLimit)
-	}
+	l := &Listener{pc: pc, faults: faults, gate: o.Gate}
 	key := resetKey(o.ResetKey, pc.LocalAddr())
 	l.tr = &quic.Transport{
 		Conn: pc, StatelessResetKey: &key, ConnContext: l.admit, VerifySourceAddress: l.mustProve,
@@ -133,25 +129,6 @@ func resetKey(secret [32]byte, local net.Addr) quic.StatelessResetKey {
 	mac := hmac.New(sha256.New, secret[:])
 	mac.Write([]byte("malcolm stateless reset " + strconv.Itoa(port)))
 	return quic.StatelessResetKey(mac.Sum(nil))
-}
-
-// mustProve is called by quic-go for the first packet of a client that has shown
-// no proof of its address.
-func (l *Listener) mustProve(from net.Addr) bool { return l.limit.mustProve(l.source(from)) }
-
-func (l *Listener) source(from net.Addr) source { return source{listener: l, addr: Client(from)} }
-
-// admit is called by quic-go for the first packet of a connection. The context
-// that it is given ends when the connection ends or its handshake fails, and only
-// then if admit returns no error: GetConfigForClient comes before and knows no
-// end.
-func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	from := l.source(info.RemoteAddr)
-	if !l.limit.take(from, info.AddrVerified) {
-		return nil, errTooMany
-	}
-	context.AfterFunc(ctx, func() { l.limit.release(from) })
-	return ctx, nil
 }
 
 // Accept returns the next connection whose handshake is complete. After

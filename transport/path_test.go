@@ -11,6 +11,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"malcolm/transfer/admission"
 )
 
 // TestNarrowPath: a path that carries 1,200 bytes of payload and no more, as QUIC
@@ -89,9 +91,8 @@ func (s *tokenStore) Put(_ string, t *quic.ClientToken) { s.token.Store(t) }
 // the token that it got then proves nothing.
 func TestOldToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const forged = 40
-		limit := &ConnLimit{HandshakeRate: 1000, MaxPerAddr: forged}
-		s := newSiege(t, limit, 1)
+		const forged = 4 * admission.MostUnproved
+		s := newSiege(t, admission.Limits{Handshakes: 1000}, 1)
 		var store tokenStore
 		dial := func(ctx context.Context, port int) (*quic.Conn, *quic.Transport, error) {
 			pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: port})
@@ -124,8 +125,8 @@ func TestOldToken(t *testing.T) {
 		if store.shown.Load() < forged {
 			t.Errorf("the token was shown %d times", store.shown.Load())
 		}
-		if _, _, _, most := s.counts(); most > forged/4 {
-			t.Errorf("%d of %d places of an address were taken in its name, want at most %d", most, forged, forged/4)
+		if _, _, _, most := s.counts(); most > admission.MostUnproved {
+			t.Errorf("%d connections were begun in the address's name, want at most %d", most, admission.MostUnproved)
 		}
 		time.Sleep(time.Minute)
 	})

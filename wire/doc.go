@@ -113,7 +113,9 @@
 // A server may bound whatever a client makes it do. It answers "busy" to a hello
 // that has waited for the index for too long, or while another one of the same
 // connection waits, and closes the connection with the code "limit" when no
-// request comes for too long, or when many came to nothing.
+// request was accepted soon, or none comes for too long, when many came to
+// nothing, when little is taken of what it sends, or when the connection is idle
+// and others need its place. A client may come back later.
 //
 // When the file changes, or the server stops, while the bytes of a range are
 // under way, the server resets the stream with a code from the table below.

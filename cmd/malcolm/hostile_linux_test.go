@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"malcolm/certs"
+	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -33,8 +34,7 @@ import (
 
 const mib = 1 << 20
 
-// besiegedSize is the size of the file that is served, in bytes: as many as one
-// address may make serve hold in its buffers.
+// besiegedSize is the size of the file that is served, in bytes.
 const besiegedSize = 64 * mib
 
 // startProcess starts a command of malcolmIn. It does not outlive t.
@@ -88,14 +88,14 @@ type cost struct{ conns, streams, buffers int64 }
 
 // bound is by how many bytes serve's memory may grow for it. A connection without a
 // request takes 60 to 75 KiB (its goroutines, TLS, quic-go), a request 10 KiB (the
-// stack of its goroutine, its stream); a buffer is of 1 MiB.
+// stack of its goroutine, its stream).
 func (c cost) bound() int64 {
 	const conn, stream = 80 << 10, 10 << 10
-	return withSpare(c.conns*conn + c.streams*stream + c.buffers*mib)
+	return withSpare(c.conns*conn + c.streams*stream + c.buffers*admission.MostBuffer)
 }
 
-// An attacker asks for more than it is granted: so many times the connections of an
-// address and the streams of a connection.
+// An attacker asks for more than it is granted: so many times the places and the
+// streams of a connection.
 const (
 	greedyConns   = 3
 	greedyStreams = 4
@@ -186,12 +186,12 @@ func (b *besieged) raidAll(addresses, n int, do func(conn *transport.Conn) error
 	return int(granted.Load())
 }
 
-// raidStreams connects as often as one address may, and more often, and begins as
-// many requests on each connection, and more: i counts those of one. It returns when
-// as many are begun as may be.
+// raidStreams makes raidConns connections from one address, and begins as many requests
+// as it may on each, and more: i counts those of one. It returns when as many are begun
+// as may be.
 func (b *besieged) raidStreams(begin func(st *transport.Stream, i int)) {
 	b.t.Helper()
-	n := b.raidAll(1, greedyConns*transport.DefaultMaxConnsPerAddr, func(conn *transport.Conn) error {
+	n := b.raidAll(1, raidConns, func(conn *transport.Conn) error {
 		i := 0
 		more := func(n int) error {
 			for ; n > 0; n, i = n-1, i+1 {
@@ -209,8 +209,8 @@ func (b *besieged) raidStreams(begin func(st *transport.Stream, i int)) {
 		b.greedy.Go(func() { _ = more((greedyStreams - 1) * transport.DefaultMaxStreams) })
 		return nil
 	})
-	if n != transport.DefaultMaxConnsPerAddr {
-		b.t.Errorf("%d connections of one address, want %d", n, transport.DefaultMaxConnsPerAddr)
+	if n != raidConns {
+		b.t.Errorf("%d connections of one address, want %d", n, raidConns)
 	}
 }
 
@@ -247,7 +247,7 @@ func (b *besieged) neverRead() {
 			io.CopyN(io.Discard, st, mib)
 		}
 	})
-	b.awaits(fmt.Sprintf("%s clients +%s ranges", comma(transport.DefaultMaxConnsPerAddr), comma(allStreams)))
+	b.awaits(fmt.Sprintf("%s clients +%s ranges", comma(raidConns), comma(allStreams)))
 	b.honest()
 }
 
@@ -278,14 +278,14 @@ func (b *besieged) neverWhole() {
 	}
 }
 
-// handshakes makes connections and asks nothing.
+// handshakes makes more connections than there are places and asks nothing. Who comes
+// later has the place of one that came before: all are let in.
 func (b *besieged) handshakes() {
-	const most = idleAddresses * transport.DefaultMaxConnsPerAddr
-	n := b.raidAll(idleAddresses, greedyConns*transport.DefaultMaxConnsPerAddr, func(*transport.Conn) error { return nil })
-	if n != most {
-		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, most)
+	const conns = greedyConns * raidPlaces
+	if n := b.raidAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
+		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
 	}
-	b.awaits(comma(int64(n)) + " clients")
+	b.awaits(comma(raidPlaces) + " clients")
 	b.honest()
 }
 
@@ -387,12 +387,14 @@ func (b *besieged) storms() {
 }
 
 const (
-	allStreams    = transport.DefaultMaxConnsPerAddr * transport.DefaultMaxStreams
+	raidConns     = 128
+	allStreams    = raidConns * transport.DefaultMaxStreams
+	raidPlaces    = 256
 	idleAddresses = 2
 	stormConns    = 24
 	// halfOpen is how many connections are begun without a proof of an address
 	// within half of the time for a handshake, for which silence is borne.
-	halfOpen = transport.DefaultHandshakeRate * (1 + int64(transport.DefaultHandshakeTimeout/time.Second)/2)
+	halfOpen = admission.DefaultHandshakes * (1 + int64(transport.DefaultHandshakeTimeout/time.Second)/2)
 )
 
 // Attacks on serve, during which an honest client gets the file, and what they are
@@ -404,10 +406,10 @@ var raids = []struct {
 	throw   func(b *besieged)
 	granted cost
 }{
-	// Of the 128 buffers one address gets no more than half.
-	{"replies never read", []string{"--stall-timeout", "300"}, (*besieged).neverRead, cost{transport.DefaultMaxConnsPerAddr, allStreams, 64}},
-	{"requests never whole", []string{"--request-timeout", "300", "--max-vain", "1000000"}, (*besieged).neverWhole, cost{transport.DefaultMaxConnsPerAddr, allStreams, 0}},
-	{"handshakes", []string{"--hello-timeout", "300"}, (*besieged).handshakes, cost{idleAddresses * transport.DefaultMaxConnsPerAddr, 0, 0}},
+	// Each connection has two buffers, and soon only the smallest ones.
+	{"replies never read", []string{"--stall-timeout", "300"}, (*besieged).neverRead, cost{raidConns, allStreams, 2 * raidConns}},
+	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-vain", "1000000"}, (*besieged).neverWhole, cost{raidConns, allStreams, 0}},
+	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(raidPlaces)}, (*besieged).handshakes, cost{raidPlaces, 0, 0}},
 	{"garbage", nil, (*besieged).garbage, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.
 	{"storms", nil, (*besieged).storms, cost{stormConns, raiders * transport.DefaultMaxStreams, 2 * raiders}},

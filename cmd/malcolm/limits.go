@@ -1,34 +1,57 @@
 package main
 
 import (
+	"os"
+	"runtime/debug"
+
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
+	"malcolm/transfer/admission"
 )
 
 // LimitFlags are what serve grants its clients. Each has a finite default and
-// bounds; nothing means "without a limit".
+// bounds; nothing means "without a limit". Those without a default here have one that
+// depends on the memory.
 type LimitFlags struct {
-	MaxClients           flags.Count   `group:"Limits" default:"1024" placeholder:"N" help:"Connections of all clients together, those that are not complete included. Default ${default}."`
-	MaxClientsPerAddress flags.Count   `group:"Limits" default:"128" placeholder:"N" help:"Connections from one IP address (IPv6: one /64) to one virtual server. Default ${default}."`
-	MaxStreams           flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Requests that a connection may have under way. Default ${default}."`
-	MaxVain              flags.Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection, or in 16 seconds of an address, may come to nothing than were answered in full. Default ${default}."`
-	MaxBuffers           flags.Count   `group:"Limits" default:"128" placeholder:"N" help:"Buffers of 1 MiB for what is being sent to all clients together. Default ${default}."`
-	HandshakeRate        flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes a second that may begin before the client has proved its address, and with a proof, from one address. Default ${default}."`
-	GuessRate            flags.Count   `group:"Limits" default:"60" placeholder:"N" help:"With --token: how often in a minute an address may come without the right one, after the first five times. Default ${default}."`
-	HandshakeTimeout     flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a handshake may take. Default ${default}."`
-	HelloTimeout         flags.Timeout `group:"Limits" default:"30" placeholder:"SECONDS" help:"How long a client may take from the handshake to its first request. Default ${default}."`
-	RequestTimeout       flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a client may take to send one request. Default ${default}."`
-	StallTimeout         flags.Timeout `group:"Limits" default:"30" placeholder:"SECONDS" help:"How long a reply may go without the client taking a byte. Default ${default}."`
-	IdleTimeout          flags.Timeout `group:"Limits" default:"30m" placeholder:"TIME" help:"How long a connection may have no request under way. Default ${default}."`
-	IndexingTimeout      flags.Timeout `group:"Limits" default:"1h" placeholder:"TIME" help:"How long a client may wait until the file is hashed; then it is told to come back later. Default ${default}."`
+	MaxClients       flags.Count   `group:"Limits" placeholder:"N" help:"Connections of all clients together, those that are not complete included; then who idles has to go. Default: an eighth of the memory, at 128 KiB each, from 256 to 16,384."`
+	MaxHeld          flags.Size    `group:"Limits" placeholder:"SIZE" help:"Bytes that clients may make serve hold: buffers, requests, and what is sent and not acknowledged. Default: a quarter of the memory, at most 256M."`
+	MaxStreams       flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Requests that a connection may have under way. Default ${default}."`
+	MaxVain          flags.Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection, or in 16 seconds of an address, may come to nothing than were answered in full. Default ${default}."`
+	HandshakeRate    flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes a second that may begin before the client has proved its address, and with a proof, from one address. Default ${default}."`
+	HandshakeTimeout flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a handshake may take. Default ${default}."`
+	HelloTimeout     flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a client may take from the handshake until a first request of it is accepted. Default ${default}."`
+	RequestTimeout   flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a client may take to send one request. Default ${default}."`
+	StallTimeout     flags.Timeout `group:"Limits" default:"30" placeholder:"SECONDS" help:"How long a reply may go without the client taking a byte. Default ${default}."`
+	IdleTimeout      flags.Timeout `group:"Limits" default:"30m" placeholder:"TIME" help:"How long a connection may have no reply under way. Default ${default}."`
+	IndexingTimeout  flags.Timeout `group:"Limits" default:"1h" placeholder:"TIME" help:"How long a client may wait until the file is hashed; then it is told to come back later. Default ${default}."`
 }
 
-func (f *LimitFlags) limits() transfer.ServeLimits {
-	return transfer.ServeLimits{
-		Clients: int(f.MaxClients), ClientsPerAddr: int(f.MaxClientsPerAddress), Streams: int(f.MaxStreams),
-		Vain: int(f.MaxVain), Buffers: int(f.MaxBuffers), HandshakeRate: int(f.HandshakeRate), Guesses: int(f.GuessRate),
+// limits returns the limits on a machine with so many bytes of memory; 0 means that it
+// is not known.
+func (f *LimitFlags) limits(memory int64) transfer.ServeLimits {
+	l := transfer.ServeLimits{
+		Places: int(f.MaxClients), Bytes: int64(f.MaxHeld), Streams: int(f.MaxStreams),
+		Vain: int(f.MaxVain), HandshakeRate: int(f.HandshakeRate),
 		HandshakeTimeout: f.HandshakeTimeout.Duration(), HelloTimeout: f.HelloTimeout.Duration(),
 		RequestTimeout: f.RequestTimeout.Duration(), StallTimeout: f.StallTimeout.Duration(),
 		IdleTimeout: f.IdleTimeout.Duration(), IndexingTimeout: f.IndexingTimeout.Duration(),
 	}
+	if l.Places == 0 {
+		l.Places = admission.PlacesOf(memory)
+	}
+	if l.Bytes == 0 {
+		l.Bytes = admission.BytesOf(memory)
+	}
+	return l
+}
+
+// memoryLimit returns how many bytes of memory there are. Where more would kill the
+// process, it has the collector of garbage keep below that, unless the environment says
+// how.
+func memoryLimit() int64 {
+	bytes, group := transfer.MemoryLimit()
+	if group && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes / 10 * 9)
+	}
+	return bytes
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"malcolm/transfer"
+	"malcolm/transfer/admission"
 	"malcolm/transport"
 )
 
@@ -17,13 +18,13 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := transfer.ServeLimits{
-		Clients: transport.DefaultMaxConns, ClientsPerAddr: transport.DefaultMaxConnsPerAddr, Streams: transport.DefaultMaxStreams,
-		Vain: transfer.DefaultVain, Buffers: transfer.DefaultBuffers, HandshakeRate: transport.DefaultHandshakeRate, Guesses: transfer.DefaultGuesses,
-		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: transfer.DefaultHelloTimeout,
+		Places: 1024, Bytes: 256 << 20, Streams: transport.DefaultMaxStreams,
+		Vain: admission.DefaultVain, HandshakeRate: admission.DefaultHandshakes,
+		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: admission.DefaultOpenTime,
 		RequestTimeout: transfer.DefaultRequestTimeout, StallTimeout: transfer.DefaultStallTimeout,
-		IdleTimeout: transfer.DefaultIdleTimeout, IndexingTimeout: transfer.DefaultIndexingTimeout,
+		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: transfer.DefaultIndexingTimeout,
 	}
-	if got := c.Serve.limits(); got != want {
+	if got := c.Serve.limits(1 << 30); got != want {
 		t.Errorf("limits = %+v, want %+v", got, want)
 	}
 	flags, limits := reflect.TypeFor[LimitFlags](), reflect.ValueOf(want)

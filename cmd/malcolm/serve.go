@@ -94,7 +94,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Conns:    conns,
 		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
 		Limit:    int64(c.Limit),
-		Limits:   c.limits(),
+		Limits:   c.limits(memoryLimit()),
 		QLog:     qlog,
 		Interval: t.pace(c.Interval.Duration()),
 		Events:   watchers.event,

@@ -28,6 +28,7 @@ type Book struct {
 // replies under way, of its own.
 type client struct {
 	key      netip.Addr
+	host     netip.Addr // of its first connection, of those that it has had without a break
 	network  *network
 	places   int // of its connections
 	halfOpen int // of these, in the handshake
@@ -85,7 +86,7 @@ func (b *Book) Len() int {
 func (b *Book) MustProve(host netip.Addr, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if cl := b.clients[Client(host)]; cl != nil && cl.halfOpen >= unprovedMost {
+	if cl := b.clients[Client(host)]; cl != nil && cl.halfOpen >= MostUnproved {
 		return true
 	}
 	return 2*len(b.conns) >= b.limits.Places || !b.unproved.take(now, b.limits.Handshakes, b.limits.Handshakes)
@@ -116,6 +117,9 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 	c = &Conn{Host: host.Unmap(), client: cl, number: b.numbers, at: len(b.conns)}
 	c.watch.began = now
 	b.conns = append(b.conns, c)
+	if cl.places == 0 {
+		cl.host = c.Host
+	}
 	cl.places++
 	cl.halfOpen++
 	cl.network.places++
@@ -127,7 +131,7 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 
 // mayEnter reports whether a client may begin one more handshake, and counts it.
 func (b *Book) mayEnter(cl *client, proved bool, now time.Time) bool {
-	if cl.halfOpen >= max(b.limits.Places/halfOpenPart, unprovedMost) {
+	if cl.halfOpen >= max(b.limits.Places/halfOpenPart, MostUnproved) {
 		return false
 	}
 	return !proved || cl.pace.take(now, b.limits.Handshakes, burst*b.limits.Handshakes)

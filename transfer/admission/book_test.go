@@ -210,8 +210,8 @@ func TestUnprovedHandshakes(t *testing.T) {
 		}
 		taken++
 	}
-	if taken != unprovedMost {
-		t.Errorf("%d handshakes in the name of one address without a proof, want %d", taken, unprovedMost)
+	if taken != MostUnproved {
+		t.Errorf("%d handshakes in the name of one address without a proof, want %d", taken, MostUnproved)
 	}
 	for i := 0; !b.MustProve(numbered(2, i), start); i++ {
 		if _, _, ok := b.Enter(numbered(2, i), false, start); !ok {

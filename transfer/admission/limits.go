@@ -23,6 +23,10 @@ const (
 	DefaultVain       = 256
 	DefaultOpenTime   = 10 * time.Second
 	DefaultIdleTime   = 30 * time.Minute
+
+	// MostUnproved is how many half-open connections a client may have before it must
+	// prove its address.
+	MostUnproved = 32
 )
 
 const (
@@ -45,9 +49,6 @@ const (
 	// burst is how many seconds of its rate of handshakes a client may begin at once:
 	// 200 people of an office with four connections each.
 	burst = 16
-	// unprovedMost is how many half-open connections a client may have before it must
-	// prove its address.
-	unprovedMost = 32
 	// halfOpenPart is the part of the places that one client's half-open connections
 	// may take: a quarter.
 	halfOpenPart = 4

@@ -8,7 +8,7 @@ import (
 
 // Status is what a client was sent since it has had a connection without a break.
 type Status struct {
-	Addr   netip.Addr // as [Client] returns it
+	Addr   netip.Addr // of its first connection
 	Conns  int        // with a place
 	Ranges int        // being sent
 	Sent   int64      // bytes of the file
@@ -20,7 +20,7 @@ func (b *Book) Clients(most int) (list []Status, others int) {
 	b.mu.Lock()
 	for _, cl := range b.clients {
 		if open := cl.places - cl.halfOpen; open > 0 {
-			list = append(list, Status{Addr: cl.key, Conns: open, Ranges: cl.ranges, Sent: cl.sent})
+			list = append(list, Status{Addr: cl.host, Conns: open, Ranges: cl.ranges, Sent: cl.sent})
 		}
 	}
 	b.mu.Unlock()

@@ -57,6 +57,6 @@ func lacksDirectorySync(err error) bool { return isAny(err, noDirSyncErrors) }
 // lack tells the caller of Open of a comfort that is missing.
 func (f *File) lack(c Comfort, err error) {
 	if f.lacks != nil {
-		f.lacks(Lack{Comfort: c, Err: bare(err)})
+		f.lacks(Lack{Comfort: c, Err: Bare(err)})
 	}
 }

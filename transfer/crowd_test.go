@@ -1,0 +1,272 @@
+package transfer
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"malcolm/transfer/admission"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// alive reports whether a connection has not ended.
+func alive(conn *transport.Conn) bool {
+	synctest.Wait()
+	select {
+	case <-conn.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// A connection that no request of was accepted has its deadline from the handshake,
+// whatever it sends: nothing, what means nothing, or what asks for no token.
+func TestUnacceptedConnections(t *testing.T) {
+	for name, ask := range map[string][]byte{
+		"nothing": nil, "an empty stream": {}, "unsupported": {40, 0}, "malformed": {1, 1, 0xff}, "half a request": request(wire.Hello{})[:1],
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				s := w.besieged(file(3*chunk, 1), ServeConfig{Token: tokenOf(t, rightToken)})
+				conn := w.raid(s.targets[0], 1, 0)
+				for began := time.Now(); time.Since(began) < admission.DefaultOpenTime-time.Second; time.Sleep(3 * time.Second) {
+					if ask != nil {
+						open(t, conn, ask)
+					}
+					if !alive(conn) {
+						t.Fatalf("the connection ended after %v", time.Since(began))
+					}
+				}
+				time.Sleep(2 * time.Second)
+				wantClosed(t, conn, wire.CloseLimit)
+			})
+		})
+	}
+}
+
+// A connection that opened and does nothing but ask stays no longer than one that is
+// silent.
+func TestAskingIsIdle(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const idle = 15 * time.Second
+		s := w.besieged(file(chunk, 1), ServeConfig{Limits: ServeLimits{IdleTimeout: idle}})
+		conn := w.raid(s.targets[0], 1, 0)
+		io.ReadAll(send(t, conn, request(wire.Hello{})))
+		for range 4 {
+			if _, err := open(t, conn, []byte{1}); err != nil {
+				break
+			}
+			time.Sleep(4 * time.Second)
+		}
+		wantClosed(t, conn, wire.CloseLimit)
+	})
+}
+
+// A client that moves to another address goes on there, also when another client has
+// that address; the counts are those of the address that it came from.
+func TestClientMovesToAnotherAddress(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 100 * time.Millisecond})
+		time.Sleep(time.Second)
+		neighbour := w.raid(s.targets[0], 1, 0)
+		io.ReadAll(send(t, neighbour, request(wire.Hello{})))
+		hosts := []netip.Addr{
+			netip.AddrFrom4([4]byte{10, 77, 0, 1}), netip.AddrFrom4([4]byte{10, 66, 0, 1}), clientHost,
+		}
+		moves := 0
+		var react []func(GetEvent)
+		for i, host := range hosts {
+			react = append(react, at(0.2*float64(i+1), func() { moves++; w.rebindTo(host) }))
+		}
+		o := w.get(GetConfig{Targets: s.targets, Connections: 1, Events: func(e GetEvent) {
+			for _, f := range react {
+				f(e)
+			}
+		}})
+		o.has("data.bin", data)
+		none[Lost](o)
+		if moved := s.links[0].way(toServer).renamed; moves != len(hosts) || moved == 0 {
+			t.Errorf("it moved %d times, and %d packets came from another address", moves, moved)
+		}
+		time.Sleep(time.Second)
+		list, others := s.serving.book.Clients(10)
+		if len(list) != 1 || others != 0 || list[0].Conns != 1 || list[0].Addr != hosts[1] || !alive(neighbour) {
+			t.Errorf("clients at the end = %+v, want the neighbour", list)
+		}
+		neighbour.Close(0, "")
+		time.Sleep(time.Second)
+		if n := s.serving.book.Len(); n != 0 {
+			t.Errorf("%d places are taken at the end", n)
+		}
+		if got := serveEvents[Panicked](s); len(got) > 0 {
+			t.Errorf("serve has a fault: %s", got[0].Value)
+		}
+	})
+}
+
+// slowReaders are clients that take a number of bytes a second, in tenths of a second.
+type slowReaders struct {
+	stop chan struct{}
+	wg   sync.WaitGroup
+}
+
+func (w *world) slowReaders(s *server, addresses, each, rate int, ask []byte) *slowReaders {
+	r := &slowReaders{stop: make(chan struct{})}
+	for host := range addresses {
+		for range each {
+			st := send(w.t, w.raid(s.targets[0], byte(1+host), 256<<10), ask)
+			r.wg.Go(func() {
+				b := make([]byte, rate/10)
+				for {
+					if _, err := io.ReadFull(st, b); err != nil {
+						return
+					}
+					select {
+					case <-r.stop:
+						st.CancelRead(uint64(wire.StreamCancelled))
+						return
+					case <-time.After(100 * time.Millisecond):
+					}
+				}
+			})
+		}
+	}
+	return r
+}
+
+func (r *slowReaders) end() {
+	close(r.stop)
+	r.wg.Wait()
+}
+
+// A quick client keeps its rate beside slow ones, from many addresses and from its own.
+func TestQuickBesideSlow(t *testing.T) {
+	const chunks = 64
+	data := file(chunks*chunk, 1)
+	rate := func(addresses, each int) (mibs float64) {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.besieged(data, ServeConfig{})
+			s.links[0].set(func(l *link) { l.rate = 0 })
+			crowd := w.slowReaders(s, addresses, each, 100<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: chunks * chunk}))
+			defer crowd.end()
+			time.Sleep(15 * time.Second)
+			conn := w.raid(s.targets[0], 1, 16<<20)
+			began, total := time.Now(), int64(0)
+			for range 2 {
+				n, err := io.Copy(io.Discard, send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: chunks * chunk})))
+				if err != nil {
+					t.Fatal(err)
+				}
+				total += n
+			}
+			mibs = float64(total) / (1 << 20) / time.Since(began).Seconds()
+		})
+		return mibs
+	}
+	alone := rate(0, 0)
+	for _, test := range []struct{ addresses, each int }{{250, 1}, {1, 100}} {
+		t.Run(fmt.Sprintf("%d addresses, %d each", test.addresses, test.each), func(t *testing.T) {
+			got := rate(test.addresses, test.each)
+			t.Logf("%.2f MiB/s, alone %.2f", got, alone)
+			if got < 0.95*alone {
+				t.Errorf("the quick client got %.2f MiB/s, want the %.2f that it has alone", got, alone)
+			}
+		})
+	}
+}
+
+// An office holds 800 connections, four for each of 200 people, and one more client of
+// its address gets the file at once.
+func TestOfficeOfConnections(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(2*chunk, 1)
+		s := w.serve(newSource(data), 0, 4, ServeConfig{})
+		time.Sleep(time.Second)
+		for range 200 {
+			for _, target := range s.targets {
+				conn := w.dial(target, 0)
+				t.Cleanup(func() { conn.Close(0, "") })
+			}
+		}
+		o := w.get(GetConfig{Targets: s.targets})
+		o.has("data.bin", data)
+		none[NotReached](o)
+	})
+}
+
+// 200 clients of one address, each on four ports, all finish.
+func TestOfficeOfClients(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const clients = 200
+		data := file(2*chunk, 1)
+		s := w.serve(newSource(data), 0, 4, ServeConfig{})
+		for _, l := range s.links {
+			l.set(func(l *link) { l.rate = 0 })
+		}
+		time.Sleep(time.Second)
+		dirs := make([]string, clients)
+		for i := range dirs {
+			dirs[i] = t.TempDir()
+		}
+		outcomes := make([]*outcome, clients)
+		var wg sync.WaitGroup
+		for i := range clients {
+			wg.Go(func() {
+				outcomes[i] = w.get(GetConfig{Targets: s.targets, Connections: 1, Dir: dirs[i], Interval: time.Minute, ConnectTimeout: time.Minute})
+			})
+		}
+		most := 0
+		done := make(chan struct{})
+		go func() {
+			wg.Wait()
+			close(done)
+		}()
+		for waiting := true; waiting; {
+			select {
+			case <-done:
+				waiting = false
+			case <-time.After(5 * time.Millisecond):
+				most = max(most, s.serving.book.Len())
+			}
+		}
+		for _, o := range outcomes {
+			o.has("data.bin", data)
+		}
+		t.Logf("%d connections at a time", most)
+		if most < clients/2 {
+			t.Errorf("%d connections at a time: it was no crowd", most)
+		}
+	})
+}
+
+// Places that have run out: who idles makes room for an office's newcomers, and a
+// client whose bytes move keeps its connection.
+func TestPlacesMakeRoom(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const places = 64
+		data := file(64*chunk, 1)
+		s := w.besieged(data, ServeConfig{Limits: ServeLimits{Places: places, IdleTimeout: time.Hour}})
+		crowd := w.slowReaders(s, 1, 2, 20<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk}))
+		defer crowd.end()
+		var idle []*transport.Conn
+		for range places - 2 {
+			conn := w.raid(s.targets[0], 2, 0)
+			io.ReadAll(send(t, conn, request(wire.Hello{})))
+			idle = append(idle, conn)
+		}
+		time.Sleep(2 * time.Minute)
+		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+		o.has("data.bin", data)
+		wantClosed(t, idle[0], wire.CloseLimit)
+		if alive := s.serving.virtual[0].ranges.Load(); alive != 2 {
+			t.Errorf("%d of 2 ranges are under way that a client takes", alive)
+		}
+	})
+}
