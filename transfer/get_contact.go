@@ -274,7 +274,7 @@ func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Conte
 		}
 	}
 	if won.conn == nil {
-		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, isRefused))]
+		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, IsRefused))]
 	}
 	return won.conn, remotes[won.i], nil
 }
