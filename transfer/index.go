@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,26 @@ type index struct {
 	total    int64         // bytes in the version that is being made
 	ready    chan struct{} // closed when current or failed is set
 	wake     chan struct{} // receives when current was dropped, or is doubted
-	doubted  bool          // current is hashed anew beside being offered
+	doubts   doubts        // of current
 	numbers  bool          // the system's numbers of files are not stable
+}
+
+// doubts has a version that may have changed hashed anew while it is offered. Each
+// doubt without a reason makes the pause before the next longer: some file systems
+// say something new of a file at each look.
+type doubts struct {
+	open  bool
+	quiet time.Time // until when nothing is hashed
+	pause time.Duration
+}
+
+// wanted reports whether a version is to be hashed anew now.
+func (d *doubts) wanted() bool { return d.open && !time.Now().Before(d.quiet) }
+
+// settled says that the version was hashed anew, and was what it had been.
+func (d *doubts) settled() {
+	d.open, d.pause = false, min(max(2*d.pause, rebuildPause), longestRebuildPause)
+	d.quiet = time.Now().Add(d.pause)
 }
 
 func newIndex(source Source, name string, cache *manifest.Cache, tell func(ServeEvent)) *index {
@@ -181,7 +200,7 @@ func (ix *index) retire(v *version, keep bool) {
 		ix.mu.Unlock()
 		return
 	}
-	ix.current, ix.failed, ix.doubted = nil, nil, false
+	ix.current, ix.failed, ix.doubts = nil, nil, doubts{}
 	ix.ready = make(chan struct{})
 	drop := v
 	if keep {
@@ -213,12 +232,12 @@ func (ix *index) withdraw(v *version, err error) {
 // doubt has a version hashed anew while it is offered.
 func (ix *index) doubt(v *version) {
 	ix.mu.Lock()
-	doubted := ix.current == v && !ix.doubted
-	if doubted {
-		ix.doubted = true
+	first := ix.current == v && !ix.doubts.open
+	if first {
+		ix.doubts.open = true
 	}
 	ix.mu.Unlock()
-	if doubted {
+	if first {
 		ix.rouse()
 	}
 }
@@ -283,16 +302,19 @@ func (ix *index) publish(v *version) {
 	ix.mu.Lock()
 	old := ix.current
 	v.users = 1
-	ix.current, ix.failed, ix.doubted = v, nil, false
+	ix.current, ix.failed = v, nil
 	closeOnce(ix.ready)
 	same := old != nil && old.offer.Checksum == v.offer.Checksum
 	unstable := same && !ix.numbers && old.compare(v.info) == otherNumber
 	drop := old
-	switch {
-	case unstable:
-		ix.numbers = true
-	case old != nil && !same:
-		drop = ix.keep(old)
+	if same {
+		ix.numbers = ix.numbers || unstable
+		ix.doubts.settled()
+	} else {
+		ix.doubts = doubts{}
+		if old != nil && !os.SameFile(old.info, v.info) { // else its bytes are gone
+			drop = ix.keep(old)
+		}
 	}
 	if ix.previous != nil && ix.previous.offer.Checksum == v.offer.Checksum {
 		defer ix.release(ix.previous)
@@ -313,28 +335,37 @@ func (ix *index) publish(v *version) {
 func (ix *index) await(ctx context.Context) error {
 	for {
 		ix.mu.Lock()
-		wanted := ix.current == nil || ix.doubted
-		var forget <-chan time.Time
-		var timer *time.Timer
-		if ix.previous != nil {
-			timer = time.NewTimer(time.Until(ix.previous.asked.Add(forgetTime)))
-			forget = timer.C
-		}
+		wanted := ix.current == nil || ix.doubts.wanted()
+		later := time.NewTimer(ix.later())
 		ix.mu.Unlock()
 		if wanted {
+			later.Stop()
 			return nil
 		}
 		select {
 		case <-ix.wake:
-		case <-forget:
+		case <-later.C:
 			ix.forget()
 		case <-ctx.Done():
+		}
+		later.Stop()
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if timer != nil {
-			timer.Stop()
-		}
 	}
+}
+
+// later returns the time until something is to be done that nobody rouses the index
+// for. The caller holds mu.
+func (ix *index) later() time.Duration {
+	d := forgetTime
+	if ix.previous != nil {
+		d = min(d, time.Until(ix.previous.asked.Add(forgetTime)))
+	}
+	if ix.doubts.open {
+		d = min(d, time.Until(ix.doubts.quiet))
+	}
+	return d
 }
 
 // forget lets go of the previous version if nobody has asked for it lately.

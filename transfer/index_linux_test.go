@@ -102,8 +102,32 @@ func TestChmodOfTheSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.offered()
+		time.Sleep(time.Minute)
 		if x.offered() != checksum(next) || tells[Ready](x) != 2 {
 			t.Error("a change behind an old modification time is not found")
+		}
+		if x.version(checksum(data)) != nil {
+			t.Error("bytes are offered that the file has lost")
+		}
+	})
+}
+
+// A file of which the system says something new at each look is offered all the
+// time, and hashed beside less and less often.
+func TestDoubtsWithoutAReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(chunk, 1)
+		src := &unstable{source: newSource(data), ctime: true}
+		x := startIndex(t, src)
+		defer x.stop()
+		for range 1000 {
+			if x.offered() != checksum(data) {
+				t.Error("another file is offered")
+			}
+			time.Sleep(time.Second)
+		}
+		if n := src.opened; n < 8 || n > 14 {
+			t.Errorf("hashed %d times in 1,000 s, want 2, 4, 8 s and so on apart", n)
 		}
 	})
 }
@@ -120,6 +144,7 @@ func TestUnstableNumbers(t *testing.T) {
 			if x.offered() != checksum(data) {
 				t.Error("another file is offered")
 			}
+			time.Sleep(time.Minute)
 		}
 		if n := src.opened; n > 3 {
 			t.Errorf("the file was hashed %d times, want twice", n)
@@ -140,6 +165,7 @@ func TestUnstableNumbers(t *testing.T) {
 type unstable struct {
 	*source
 	number uint64
+	ctime  bool // the change time is another one at each look, too
 	opened int
 }
 
@@ -151,7 +177,11 @@ func (u *unstable) Open() (File, error) {
 func (u *unstable) Stat() (fs.FileInfo, error) {
 	info, err := u.source.Stat()
 	u.number++
-	return numbered{info, &syscall.Stat_t{Ino: u.number, Ctim: syscall.Timespec{Sec: 1e9}, Mtim: syscall.NsecToTimespec(info.ModTime().UnixNano())}}, err
+	changed := syscall.Timespec{Sec: 1e9}
+	if u.ctime {
+		changed.Sec += int64(u.number)
+	}
+	return numbered{info, &syscall.Stat_t{Ino: u.number, Ctim: changed, Mtim: syscall.NsecToTimespec(info.ModTime().UnixNano())}}, err
 }
 
 type numbered struct {
@@ -237,4 +267,26 @@ func TestNameThatIsALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+}
+
+// A file that another user puts in the place of the offered one is not offered.
+func TestNameOfAnotherOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	path := filepath.Join(t.TempDir(), "data.bin")
+	os.WriteFile(path, file(chunk, 1), 0o644)
+	source, err := OfferFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Open(); !errors.Is(err, errOtherOwner) {
+		t.Errorf("open: %v, want %v", err, errOtherOwner)
+	}
+	if _, err := source.Stat(); !errors.Is(err, errOtherOwner) {
+		t.Errorf("stat: %v, want %v", err, errOtherOwner)
+	}
 }
