@@ -46,6 +46,12 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 	if g.voted.Size > g.cfg.MaxSize {
 		return &TooLargeError{Size: g.voted.Size, Max: g.cfg.MaxSize}
 	}
+	g.admitAll(r)
+	return nil
+}
+
+// admitAll lets those take part that have answered, when the vote is decided.
+func (g *getting) admitAll(r vote.Result) {
 	for _, p := range g.peers {
 		switch {
 		case p.state != PeerAnswered:
@@ -55,7 +61,6 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 			g.admitLate(p)
 		}
 	}
-	return nil
 }
 
 // voters returns the servers of a run as the vote sees them.

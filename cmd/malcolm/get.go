@@ -65,7 +65,7 @@ type ServerFlags struct {
 	IPv4           bool            `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
 	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface      netip.Addr      `placeholder:"ADDR" help:"Local address to send from."`
-	AllAddresses   bool            `help:"Make a server of each address that a host name has."`
+	AllAddresses   bool            `help:"Make a server of each address that a host name has; they share its vote."`
 	TrustFlags
 	QLogFlags
 	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`

@@ -69,16 +69,16 @@ func takeSession(t *testing.T) string {
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	sessionServer(t, file, "-p", "10001-10002")
-	victim := sessionServer(t, file, "-p", "10003")
+	sessionServer(t, file, "--bind", "127.0.0.1", "-p", "10001-10002")
+	victim := sessionServer(t, file, "--bind", "127.0.0.2", "-p", "10001")
 	if err := os.Mkdir(filepath.Join(home, "copy"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"get", "-o", "copy", "--map", "127.0.0.1:10001-10003"}
+	args := []string{"get", "-o", "copy", "--map", "127.0.0.1:10001-10002", "127.0.0.2:10001"}
 	get := startOnTerminal(t, sessionWidth, malcolmIn(home, append(args, "--limit", "16M", "-i", "0.2")...), []string{"NO_COLOR=1"})
 	get.await(` 3\d\.\d %`)
 	victim.Process.Kill()
-	get.await(`10003  lost (?s:.*)\d\.\d %(?s:.*)10003  lost (?s:.*)\d\.\d %`)
+	get.await(`127.0.0.2:10001  lost (?s:.*)\d\.\d %(?s:.*)127.0.0.2:10001  lost (?s:.*)\d\.\d %`)
 	frames := get.text()
 	frames = frames[:strings.LastIndex(frames, "\x1b[?25h")]
 	get.exits(exitDone)
@@ -93,7 +93,7 @@ func takeSession(t *testing.T) string {
 // sessionServer starts a server of an identity of its own.
 func sessionServer(t *testing.T, file string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := malcolmIn(t.TempDir(), append([]string{"serve", "-f", file, "--bind", "127.0.0.1"}, args...)...)
+	cmd := malcolmIn(t.TempDir(), append([]string{"serve", "-f", file}, args...)...)
 	pipe, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -1,0 +1,300 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/vote"
+)
+
+// A server whose first try failed has its vote: it answers while the vote is open, for a third one is indexing.
+func TestAnswerBehindAFailureCounts(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		honest := w.holders(data)[0]
+		liar := w.serve(newSource(lie), 1, 1, ServeConfig{})
+		src := newSource(data)
+		src.indexing = func() error { src.block(); return nil }
+		third := w.serve(src, 2, 1, ServeConfig{}) // indexes for a while, then dies
+		honest.links[0].set(func(l *link) { l.hole = true })
+		time.AfterFunc(6*time.Second, func() { honest.links[0].set(func(l *link) { l.hole = false }) })
+		time.AfterFunc(30*time.Second, func() { third.links[0].set(func(l *link) { l.hole = true }) })
+		o := w.get(GetConfig{Targets: targetsOf(honest, liar, third)})
+		err := fails[*UndecidedError](o, KindVote)
+		if err.Result.Reason != vote.NoMajority || !slices.Equal(err.Result.Answered, []int{0, 1}) || !slices.Equal(err.Result.Failed, []int{2}) {
+			t.Errorf("vote = %+v, want one against one", err.Result)
+		}
+		if _, eaten := honest.links[0].dropped(); eaten == 0 || len(events[NotReached](o)) == 0 {
+			t.Error("the first try has not failed")
+		}
+	})
+}
+
+// Of two servers, one answers at its second try and the other fails: the file is the one's.
+func TestAnswerBehindAFailureIsEnough(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		a := w.holders(data)[0]
+		src := newSource(data)
+		src.indexing = func() error { src.block(); return nil }
+		b := w.serve(src, 1, 1, ServeConfig{})
+		a.links[0].set(func(l *link) { l.hole = true })
+		time.AfterFunc(6*time.Second, func() { a.links[0].set(func(l *link) { l.hole = false }) })
+		time.AfterFunc(30*time.Second, func() { b.links[0].set(func(l *link) { l.hole = true }) })
+		w.get(GetConfig{Targets: targetsOf(a, b)}).has("data.bin", data)
+	})
+}
+
+// A refusingNetwork has a server whose port is closed for its first tries.
+type refusingNetwork struct {
+	*world
+	addr netip.AddrPort
+	left *atomic.Int64
+}
+
+func refusing(w *world, s *server, tries int64) refusingNetwork {
+	t := s.targets[0]
+	n := refusingNetwork{w, netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port), new(atomic.Int64)}
+	n.left.Store(tries)
+	return n
+}
+
+func (n refusingNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	if remote == n.addr && n.left.Add(-1) >= 0 {
+		return nil, errors.New("connection refused")
+	}
+	return n.world.Open(remote)
+}
+
+// A first try that fails at once does not count before the second one has: until then a server is waited for.
+func TestSecondTryBeforeTheVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		servers := w.holders(data, lie, data)
+		begun := time.Now()
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[0], 1)})
+		o.has("data.bin", data)
+		voted, when := only[Voted](o)
+		if len(voted.Result.Answered) != 3 || when.Sub(begun) > 250*time.Millisecond {
+			t.Errorf("vote = %+v after %v, want all three heard soon", voted.Result, when.Sub(begun))
+		}
+		none[NotReached](o)
+	})
+}
+
+// A vote of which one server is down is over when that has failed twice.
+func TestDownServerDelaysNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data)
+		begun := time.Now()
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[1], 1000)})
+		o.has("data.bin", data)
+		if _, when := only[Voted](o); when.Sub(begun) > 250*time.Millisecond {
+			t.Errorf("the vote took %v, want a second try and no more", when.Sub(begun))
+		}
+		only[NotReached](o)
+	})
+}
+
+// Three ports of a liar, whatever their keys, do not close the vote against two hosts that are connected and indexing.
+func TestPortsDoNotCloseTheVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data, lie := file(3*chunk, 1), file(3*chunk, 2)
+		liar := w.serve(newSource(lie), 0, 3, ServeConfig{})
+		var honest []*server
+		for i := range 2 {
+			src := newSource(data)
+			src.indexing = slowly(time.Second) // 3 s in all
+			honest = append(honest, w.serve(src, i+1, 1, ServeConfig{}))
+		}
+		o := w.get(GetConfig{Targets: append(targetsOf(liar), targetsOf(honest...)...)})
+		o.has("data.bin", data)
+		voted, _ := only[Voted](o)
+		if r := voted.Result; r.Groups[r.Winner].Votes != 2 || r.Total != 3 || len(r.Silent) > 1 {
+			t.Errorf("vote = %+v, want two hosts against one", r)
+		}
+	})
+}
+
+// One host of four lies, under a key of its own at each of its ports.
+func TestKeysAreNoVotes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		var targets []Target
+		for i := range 3 {
+			targets = append(targets, w.serve(newSource(good), i, 4, ServeConfig{}).targets...)
+		}
+		targets = append(targets, w.manyKeys(newSource(bad), 4)...)
+		for quorum, ok := range map[int]bool{0: true, 3: true, 4: false} {
+			o := w.get(GetConfig{Targets: targets, Quorum: quorum})
+			if ok {
+				o.has("data.bin", good)
+			} else if err := fails[*UndecidedError](o, KindVote); err.Result.Reason != vote.TooFewVotes {
+				t.Errorf("quorum %d: %+v", quorum, err.Result)
+			}
+		}
+	})
+}
+
+// manyKeys starts n processes on n ports of one new host, each under a key of its own.
+func (w *world) manyKeys(src *source, n int) (targets []Target) {
+	targets = w.nextTargets(n)
+	for _, target := range targets {
+		id, err := certs.Generate()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: id, Name: "data.bin"}}
+		s.links = append(s.links, w.link(target))
+		w.servers = append(w.servers, s)
+		s.start()
+	}
+	return targets
+}
+
+// A named ID is a host of its own: ports of one host vote when their IDs are pinned.
+func TestPinnedIDsVote(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		targets := w.nextTargets(3)
+		var pins certs.Pins
+		for i, target := range targets {
+			src := newSource([][]byte{bad, good, good}[i])
+			s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: testIDs[i], Name: "data.bin"}}
+			s.links = append(s.links, w.link(target))
+			w.servers = append(w.servers, s)
+			s.start()
+			pins = append(pins, certs.Pin{ID: testIDs[i].ID()})
+		}
+		cfg := GetConfig{Targets: targets, Quorum: 2, Trust: Trust{Pins: pins}}
+		if got := MostVotes(cfg); got != 3 {
+			t.Errorf("at most %d votes, want 3", got)
+		}
+		o := w.get(cfg)
+		o.has("data.bin", good)
+		if voted, _ := only[Voted](o); voted.Result.Total != 3 {
+			t.Errorf("vote = %+v, want three votes", voted.Result)
+		}
+		if got := MostVotes(GetConfig{Targets: targets}); got != 1 {
+			t.Errorf("at most %d votes without pins, want 1", got)
+		}
+	})
+}
+
+// A names is a network with names of its own: a name may have several addresses.
+type names struct {
+	*world
+	of map[string][]string
+}
+
+func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, err error) {
+	if n.of[host] == nil {
+		return n.world.Resolve(ctx, host)
+	}
+	for _, a := range n.of[host] {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	return addrs, nil
+}
+
+// A lying host whose name leads to honest servers as well, and is first there, takes no vote from them.
+func TestNamesTakeNoVotes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		good, bad := file(3*chunk, 1), file(3*chunk, 2)
+		honest := []*server{w.serve(newSource(good), 0, 1, ServeConfig{}), w.serve(newSource(good), 1, 1, ServeConfig{})}
+		liar := w.manyKeys(newSource(bad), 3)
+		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
+		evil := names{w, map[string][]string{"evil": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
+		targets := []Target{{Host: "evil", Port: 9001}, {Host: "evil", Port: 9002}, {Host: "evil", Port: 9003}}
+		for _, s := range honest {
+			targets = append(targets, s.targets...)
+			s.links[0].set(func(l *link) { l.delay = 5 * time.Millisecond })
+		}
+		o := w.get(GetConfig{Targets: targets, Network: evil})
+		o.has("data.bin", good)
+		if voted, _ := only[Voted](o); voted.Result.Groups[0].Votes != 2 || voted.Result.Total != 3 {
+			t.Errorf("vote = %+v, want both honest hosts heard", voted.Result)
+		}
+		only[Duplicate](o)
+	})
+}
+
+// A server that is refused under one name is used under another: the record of the first is stale.
+func TestRefusedUnderOneName(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		known, _ := knownServers(t)
+		if _, err := known.Record("old:9001", testIDs[3].ID(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		network := names{w, map[string][]string{"old": {s.targets[0].Host}, "new": {s.targets[0].Host}}}
+		o := w.get(GetConfig{Targets: []Target{{Host: "old", Port: 9001}, {Host: "new", Port: 9001}}, Network: network, Trust: Trust{Known: known}})
+		o.has("data.bin", data)
+		if r := o.Servers[0]; r.State != PeerRefused {
+			t.Errorf("report = %+v, want the old name refused", r)
+		}
+		none[Duplicate](o)
+	})
+}
+
+// An identity that is refused at the second address of a host is the host's error, although nobody answers at the first:
+// it is not tried again.
+func TestRefusedAtSecondAddress(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		servers := w.holders(data, data)
+		servers[0].links[0].set(func(l *link) { l.hole = true })
+		network := names{w, map[string][]string{"both": {servers[0].targets[0].Host, servers[1].targets[0].Host}}}
+		o := w.get(GetConfig{Targets: []Target{{Host: "both", Port: 9001}}, Network: network, Trust: Trust{Pins: certs.Pins{{ID: testIDs[3].ID()}}}})
+		var refused *certs.TrustError
+		if err := fails[*NobodyAnsweredError](o, KindIdentity); !errors.As(err.Servers[0].Err, &refused) || err.Servers[0].State != PeerRefused {
+			t.Errorf("report = %+v, want the identity refused", err.Servers[0])
+		}
+	})
+}
+
+// A DNS answer without end makes a bounded number of servers.
+func TestSpreadIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		many := make([]string, 5000)
+		for i := range many {
+			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String()
+		}
+		network := names{w, map[string][]string{"many": many, "few": {"10.2.0.1", "10.2.0.2"}}}
+		got := spread(t.Context(), network, []Target{{Host: "many", Port: 1}, {Host: "few", Port: 1}}, time.Second)
+		if len(got) > mostServers || len(got) < mostServers/2 || got[len(got)-1].Host != "10.2.0.2" {
+			t.Errorf("%d servers, the last %v; want at most %d, and those of both names", len(got), got[len(got)-1], mostServers)
+		}
+	})
+}
+
+// Whoever has another file and no part in the vote is named when it is over; of the others the vote itself says it.
+func TestLeftOutAtTheClose(t *testing.T) {
+	var told []GetEvent
+	g := &getting{cfg: GetConfig{Events: func(e GetEvent) { told = append(told, e) }}, voted: &vote.Group{Size: 5, Checksum: [32]byte{'A'}}}
+	for i, content := range "AABBA" {
+		p := &peer{index: i, target: Target{Host: "h", Port: uint16(i + 1)}, state: PeerAnswered, down: make(chan struct{}, 1), stop: func() {}}
+		p.offer.Size, p.offer.Checksum = 5, [32]byte{byte(content)}
+		g.peers = append(g.peers, p)
+	}
+	g.peers[4].state = PeerLost
+	g.admitAll(vote.Result{Answered: []int{0, 2, 4}})
+	want := []GetEvent{Joined{Target: g.peers[1].target}, LeftOut{Target: g.peers[3].target, Checksum: [32]byte{'B'}, Size: 5}}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %+v, want %+v", told, want)
+	}
+	for i, state := range []PeerState{PeerServing, PeerServing, PeerLeftOut, PeerLeftOut, PeerLost} {
+		if got := g.peers[i].state; got != state {
+			t.Errorf("server %d is %v, want %v", i, got, state)
+		}
+	}
+}
