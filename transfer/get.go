@@ -154,6 +154,9 @@ func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
 // finish completes the result of a run that has ended.
 func (g *getting) finish() *Result {
 	for _, f := range g.fetches { // joined, but not heard of by the loop any more
+		if g.ending != nil && g.ending.left {
+			break
+		}
 		g.result.Duplicate += f.useless()
 		if f.rest != nil {
 			g.result.Duplicate += f.rest.at
@@ -217,6 +220,7 @@ type getting struct {
 	wg      sync.WaitGroup
 	stopped <-chan struct{} // closed when the loop no longer reads the inbox
 	halt    func()          // ends and joins everything that runs beside the loop
+	ending  *joiner
 
 	// Made before any fetcher starts, and not changed while one runs.
 	manifest wire.Manifest
@@ -259,13 +263,17 @@ type getting struct {
 }
 
 func (g *getting) run(ctx context.Context) error {
-	root, err := openDir(g.cfg.Dir)
+	ctx, t := g.begin(ctx)
+	defer g.end(t)
+	root, err := obtain(ctx, g, t, func(context.Context) (*os.Root, error) { return openDir(g.cfg.Dir) })
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	ctx, t := g.begin(ctx)
-	defer g.end(t)
+	defer func() {
+		if !g.ending.left { // else it is still in use, and closed when it is not
+			root.Close()
+		}
+	}()
 	if err := g.vote(ctx, t); err != nil {
 		return err
 	}
@@ -283,17 +291,19 @@ func (g *getting) run(ctx context.Context) error {
 // begin prepares the loop. Everything that runs beside it ends with the context
 // that is returned, and is joined by halt.
 func (g *getting) begin(ctx context.Context) (context.Context, *clocks) {
+	g.ending = newJoiner(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	g.stopped = ctx.Done()
 	g.halt = func() {
 		cancel(errEnded)
-		g.wg.Wait()
+		g.ending.run(g.wg.Wait)
 	}
 	return ctx, g.startClocks()
 }
 
 func (g *getting) end(t *clocks) {
 	g.halt()
+	g.ending.end()
 	t.stop()
 }
 
@@ -305,15 +315,14 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 			g.emit(NoModTime{})
 		}
 	}
-	err = g.do(ctx, t, func(ctx context.Context) (err error) {
-		g.part, err = partfile.Open(ctx, fsys, partfile.Options{
+	g.part, err = obtain(ctx, g, t, func(ctx context.Context) (*partfile.File, error) {
+		return partfile.Open(ctx, fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
 			Action: d.Action, Replace: d.Replace, Mode: g.mode, ModTime: modTime,
 			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
 			Lacks:    func(l partfile.Lack) { g.post(func() { g.emit(Lacks(l)) }) },
 			Reserved: func(done int64) { g.post(func() { g.space.reached(done, time.Now()) }) },
 		})
-		return err
 	})
 	defer func() { err = g.leavePart(fsys, err) }()
 	if err != nil {
@@ -327,13 +336,11 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		return err
 	}
 	g.emit(Finishing{})
-	err = g.do(ctx, t, func(context.Context) (err error) {
-		g.result.Path, err = g.part.Commit()
-		return err
-	})
+	g.result.Path, err = obtain(ctx, g, t, func(context.Context) (string, error) { return g.part.Commit() })
 	if g.result.Path == "" {
 		return err
 	}
+	g.tellMoved(fsys.Path(g.result.Name), g.result.Path)
 	// The file is there, also when ctx ended meanwhile: what is still to be said
 	// of a server with a wrong chunk is said, and changes nothing.
 	_ = g.loop(ctx, t, func() bool { return !g.judging() })
@@ -345,26 +352,51 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 // thing to tell.
 func (g *getting) leavePart(fsys partfile.FS, err error) error {
 	g.halt()
-	if g.part != nil {
-		if g.result.Path == "" {
-			if syncErr := g.part.Checkpoint(); syncErr != nil && KindOf(err) != KindLocal {
-				err = syncErr
-			}
+	unfinished := g.result.Path == ""
+	var failed error
+	var path string
+	switch {
+	case g.ending.left: // the disk hangs: it is not asked again
+	case g.part == nil:
+		return err
+	case g.ending.run(func() {
+		if unfinished {
+			failed = g.part.Checkpoint()
 		}
 		g.part.Close()
-		if g.result.Path == "" {
-			g.result.Part = existing(fsys, g.result.Name)
+		if unfinished {
+			path = existing(fsys, g.result.Name)
 		}
+	}):
+		g.result.Part = path
+		if failed != nil && KindOf(err) != KindLocal {
+			err = failed
+		}
+		return err
+	}
+	if unfinished {
+		g.result.Part = fsys.Path(g.result.Name + partfile.PartSuffix)
 	}
 	return err
 }
 
+// tellMoved tells of a path that is another one than the user expects.
+func (g *getting) tellMoved(from, to string) {
+	if from != to {
+		g.emit(OutputMoved{Path: to})
+	}
+}
+
 // existing returns the path of the part file if there is one.
 func existing(fsys partfile.FS, name string) string {
-	if info, err := fsys.Lstat(name + partfile.PartSuffix); err == nil && info.Kind == partfile.Regular {
-		return fsys.Path(name + partfile.PartSuffix)
+	name += partfile.PartSuffix
+	if info, err := fsys.Lstat(name); err != nil || info.Kind != partfile.Regular {
+		return ""
 	}
-	return ""
+	if path, err := partfile.PathNow(fsys, name); err == nil {
+		return path
+	}
+	return fsys.Path(name)
 }
 
 func openDir(dir string) (*os.Root, error) {

@@ -13,7 +13,7 @@ import (
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
-// [Decision], [NoModTime], [Lacks], [Progress], [ReadingBack] or [Finishing].
+// [Decision], [NoModTime], [Lacks], [OutputMoved], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -90,6 +90,10 @@ type Started struct {
 // the file, and that the run goes on, or has ended well, without: see
 // partfile.Comfort.
 type Lacks partfile.Lack
+
+// OutputMoved says that the output directory was moved during the run, and where the
+// file is.
+type OutputMoved struct{ Path string }
 
 // ChunkRefused says that a chunk was not what the majority holds, and that its
 // server is out.
@@ -186,6 +190,7 @@ func (LeftOut) getEvent()          {}
 func (Joined) getEvent()           {}
 func (Started) getEvent()          {}
 func (Lacks) getEvent()            {}
+func (OutputMoved) getEvent()      {}
 func (ChunkRefused) getEvent()     {}
 func (ListDiffers) getEvent()      {}
 func (ManifestRefused) getEvent()  {}

@@ -59,8 +59,16 @@ type fetch struct {
 
 // fetchAll fetches every chunk that is missing.
 func (g *getting) fetchAll(ctx context.Context, t *clocks) error {
+	s, err := obtain(ctx, g, t, func(context.Context) (*survey, error) { return g.look(), nil })
+	if err != nil {
+		return err
+	}
 	g.beginSchedule()
-	s := g.look()
+	for c := range g.layout.Chunks {
+		if s.missing.has(c) {
+			g.schedule.Add(c)
+		}
+	}
 	g.toCheck = s.bytes()
 	g.emit(Started{
 		Name: g.result.Name, Size: g.layout.Size, Chunks: g.layout.Chunks, Check: g.toCheck,

@@ -17,8 +17,8 @@ func (g *getting) post(f func()) {
 
 // do runs f beside the loop, which goes on, and returns f's error. The context
 // of f ends when ctx does, and when the run has failed; then what f has found
-// does not count, whatever that is, and the error is why it ended. In any case
-// do returns when f has.
+// does not count, whatever that is, and the error is why it ended. Then do
+// returns when f has, or when f is left behind (see joiner).
 func (g *getting) do(ctx context.Context, t *clocks, f func(context.Context) error) error {
 	doing, cancel := context.WithCancelCause(ctx)
 	defer cancel(errEnded)
@@ -35,7 +35,7 @@ func (g *getting) do(ctx context.Context, t *clocks, f func(context.Context) err
 	})
 	if ended := g.loop(ctx, t, func() bool { return finished }); ended != nil {
 		cancel(ended)
-		<-returned
+		g.ending.wait(returned)
 		return ended
 	}
 	return err

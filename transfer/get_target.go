@@ -15,7 +15,14 @@ import (
 func (g *getting) decide(ctx context.Context, t *clocks, fsys partfile.FS) (partfile.Decision, error) {
 	d, err := g.weigh(ctx, t, fsys)
 	if err == nil && d.Action == partfile.AlreadyRight {
-		err = g.alreadyRight(fsys, fsys.Path(g.result.Name))
+		path := fsys.Path(g.result.Name)
+		err = g.alreadyRight(ctx, t, fsys, path)
+		if now, moved := partfile.PathNow(fsys, g.result.Name); err == nil && moved == nil {
+			g.result.Path = now
+			g.tellMoved(path, now)
+		} else if err == nil {
+			err = moved
+		}
 	}
 	return d, err
 }
@@ -27,7 +34,7 @@ func (g *getting) weigh(ctx context.Context, t *clocks, fsys partfile.FS) (partf
 		return partfile.Decision{}, err
 	}
 	name := g.result.Name
-	found, err := partfile.Look(fsys, name)
+	found, err := obtain(ctx, g, t, func(context.Context) (partfile.Found, error) { return partfile.Look(fsys, name) })
 	if err != nil {
 		return partfile.Decision{}, err
 	}
@@ -43,7 +50,7 @@ func (g *getting) weigh(ctx context.Context, t *clocks, fsys partfile.FS) (partf
 		return d, nil
 	}
 	if final == partfile.FinalNone {
-		if err := partfile.InUse(fsys, name); err != nil {
+		if err := g.do(ctx, t, func(context.Context) error { return partfile.InUse(fsys, name) }); err != nil {
 			return d, err
 		}
 	}
@@ -57,9 +64,9 @@ func (g *getting) weigh(ctx context.Context, t *clocks, fsys partfile.FS) (partf
 // alreadyRight ends a run that found the right file, and what an earlier run
 // left beside it. That the file's name could not be made durable is an error;
 // what could not be removed stays.
-func (g *getting) alreadyRight(fsys partfile.FS, path string) error {
-	err := partfile.FinishLeftover(fsys, g.result.Name)
-	if e, ok := errors.AsType[*partfile.Error](err); ok && e.Op != "remove" && e.Reason != partfile.Locked {
+func (g *getting) alreadyRight(ctx context.Context, t *clocks, fsys partfile.FS, path string) error {
+	err := g.do(ctx, t, func(context.Context) error { return partfile.FinishLeftover(fsys, g.result.Name) })
+	if e, ok := errors.AsType[*partfile.Error](err); err != nil && (!ok || e.Op != "remove" && e.Reason != partfile.Locked) {
 		return err
 	}
 	g.result.AlreadyRight, g.result.Path = true, path
@@ -117,15 +124,16 @@ type survey struct {
 	claimed int64     // bytes that the journal claims are in the part file
 	unknown *chunkSet // chunks in the part file that are to be checked by their BLAKE3
 	seeded  *chunkSet // chunks that a local file has
+	missing *chunkSet
 }
 
 // bytes is how much of the file that is.
 func (s *survey) bytes() int64 { return s.claimed + s.unknown.bytes + s.seeded.bytes }
 
-// look tells the schedule which chunks are known to be missing, and returns
-// the others.
+// look runs beside the loop: it sorts the chunks by what is known of them.
 func (g *getting) look() *survey {
-	s := &survey{unknown: newChunkSet(g.layout.Chunks), seeded: newChunkSet(g.layout.Chunks)}
+	n := g.layout.Chunks
+	s := &survey{unknown: newChunkSet(n), seeded: newChunkSet(n), missing: newChunkSet(n)}
 	journal := g.part.UsableJournal()
 	for c := range g.layout.Chunks {
 		offset, n := manifest.Span(g.layout.Size, c)
@@ -135,7 +143,7 @@ func (g *getting) look() *survey {
 		case g.seed.has(c):
 			s.seeded.add(c, n)
 		case journal || offset >= g.part.Prior() || !g.part.HasData(offset, n):
-			g.schedule.Add(c)
+			s.missing.add(c, n)
 		default:
 			s.unknown.add(c, n)
 		}

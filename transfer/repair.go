@@ -60,7 +60,7 @@ func (g *getting) repair(ctx context.Context, path string) error {
 		return err
 	}
 	if size == g.layout.Size && len(bad) == 0 {
-		return g.alreadyRight(fsys, path)
+		return g.alreadyRight(ctx, t, fsys, path)
 	}
 	g.seed = newSeed(file, path, g.layout.Chunks, bad)
 	return g.fill(ctx, t, fsys, partfile.Decision{Action: partfile.Resume, Replace: true})

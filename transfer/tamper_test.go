@@ -3,11 +3,14 @@
 package transfer
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -130,12 +133,13 @@ func TestTamperBeforeResume(t *testing.T) {
 	}
 }
 
-// Somebody tampers with a download under way: it ends with a local error, and
-// nothing has the final name.
+// Somebody tampers with a download under way: it ends with a local error at the
+// next checkpoint, long before the last byte, and nothing has the final name.
 func TestTamperMeanwhile(t *testing.T) {
 	for _, test := range []tampering{
 		{name: "part deleted", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part)) }},
 		{name: "part renamed", do: func(t *testing.T, p *paths) { must(t, os.Rename(p.part, p.part+"2")) }},
+		{name: "part emptied", do: func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 0)) }},
 		{name: "part grown", do: func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 9*chunk)) }},
 		{name: "part is another file", do: func(t *testing.T, p *paths) {
 			must(t, os.Remove(p.part), os.WriteFile(p.part, make([]byte, len(tamperedData)), 0o644))
@@ -148,10 +152,13 @@ func TestTamperMeanwhile(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				p := pathsIn(t, t.TempDir())
 				s := w.holders(tamperedData)[0]
-				slow(300<<10, s)
+				slow(30<<10, s)
 				o := w.get(GetConfig{Targets: s.targets, Dir: p.dir, Events: at(0.4, func() { test.do(t, p) })})
 				if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.Changed {
 					t.Errorf("error = %v, want that the part was changed", err)
+				}
+				if o.Fetched == o.Size {
+					t.Errorf("ended after %v and %d of %d bytes, want at the next checkpoint: %v", o.Elapsed, o.Fetched, o.Size, o.err)
 				}
 				if _, err := os.Lstat(p.final); !os.IsNotExist(err) {
 					t.Errorf("lstat of the final name: %v, want that there is none", err)
@@ -285,4 +292,47 @@ func copyProgram(to string) error {
 	}
 	_, err = io.Copy(dst, src)
 	return errors.Join(err, dst.Close())
+}
+
+// The output directory is moved under way: the path that is told is where the
+// file is.
+func TestDirectoryMovedMeanwhile(t *testing.T) {
+	for _, interrupted := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			above := t.TempDir()
+			dir, moved := filepath.Join(above, "copy"), filepath.Join(above, "moved")
+			must(t, os.Mkdir(dir, 0o755))
+			s := w.holders(tamperedData)[0]
+			slow(300<<10, s)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
+			o := w.getUnder(ctx, GetConfig{Targets: s.targets, Dir: dir, Events: at(0.4, func() {
+				must(t, os.Rename(dir, moved))
+				if interrupted {
+					cancel(errInterrupted)
+				}
+			})})
+			_, err := os.Stat(filepath.Join("/proc/self/fd"))
+			known := err == nil || runtime.GOOS == "windows"
+			switch {
+			case interrupted && o.Part != filepath.Join(moved, simPart) && known:
+				t.Errorf("part %q, error %v, want what is kept in %q", o.Part, o.err, moved)
+			case interrupted:
+			case !known:
+				if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.Changed {
+					t.Errorf("error %v, want that the directory was moved", err)
+				}
+			default:
+				if want := filepath.Join(moved, simName); o.err != nil || o.Path != want {
+					t.Fatalf("path %q, error %v, want %q", o.Path, o.err, want)
+				}
+				if e, _ := only[OutputMoved](o); e.Path != o.Path {
+					t.Errorf("told of %q, want %q", e.Path, o.Path)
+				}
+				if got, err := os.ReadFile(o.Path); err != nil || !bytes.Equal(got, tamperedData) {
+					t.Errorf("%d bytes, %v, want the file", len(got), err)
+				}
+			}
+		})
+	}
 }

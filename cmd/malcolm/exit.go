@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 
@@ -292,10 +293,24 @@ func partHints(e *partfile.Error) []string {
 		return []string{"-o DIR or --name NAME writes elsewhere"}
 	case e.Reason == partfile.OtherFile:
 		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, remove it and its journal"}
-	case partfile.IsDiskError(e):
-		return []string{"make room or mend the disk first"}
+	case e.Reason == partfile.Changed && e.Op != "find":
+		return []string{"another program uses this name: begin again, or write elsewhere with -o DIR or --name NAME"}
+	case errors.Is(e, fs.ErrPermission):
+		return []string{"check the permissions of the directory, or write elsewhere with -o DIR"}
+	}
+	if hint := diskHints[partfile.DiskFaultOf(e)]; hint != "" {
+		return []string{hint}
 	}
 	return nil
+}
+
+// diskHints is what to do about a disk.
+var diskHints = map[partfile.DiskFault]string{
+	partfile.Full:     "make room, or write elsewhere with -o DIR",
+	partfile.Quota:    "your quota is used up: make room, or write elsewhere with -o DIR",
+	partfile.TooLarge: "the file system, or ulimit -f, takes no file of that size: write elsewhere with -o DIR",
+	partfile.ReadOnly: "the file system is read-only: write elsewhere with -o DIR",
+	partfile.Failing:  "the disk fails, and the system's log may say why: write elsewhere with -o DIR",
 }
 
 func nobodyHints(e *transfer.NobodyAnsweredError) []string {

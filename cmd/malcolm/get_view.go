@@ -60,6 +60,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.started(e)
 	case transfer.NoModTime:
 		v.warn("no server names a modification time that fits: the file keeps the time at which it was written")
+	case transfer.OutputMoved:
+		v.warn("the output directory was moved during the run: the file is %s", shellQuote(e.Path))
 	case transfer.Lacks:
 		v.warn("%s: %s", lacking[e.Comfort], reason(e.Err))
 	case transfer.ChunkRefused:
@@ -426,7 +428,7 @@ func (v *getView) failed(r *transfer.Result, err error, resume string) {
 	for _, h := range hints(err) {
 		v.hint(h)
 	}
-	if isKept(r, err) {
+	if isKept(r, err) && partfile.ReasonOf(err) != partfile.Changed { // else nobody knows what is good
 		v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
 	}
 	for _, h := range resumeHints(outcome{got: r, err: err, resume: resume}) {

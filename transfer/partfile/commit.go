@@ -10,7 +10,8 @@ import (
 // Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
 // replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back.
 // After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
-// a power failure may still take back. With a path, the error says only that the journal could not be removed. A time
+// a power failure may still take back; and one of "find": then it has its name, but its directory was moved, and nobody
+// knows to where. The path is where the file is now. With a path, the error says only that the journal could not be removed. A time
 // or a mode that could not be set is a [Lack].
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
@@ -52,7 +53,10 @@ func (f *File) Commit() (path string, err error) {
 	if err := f.finishMode(); err != nil {
 		f.lack(Modes, err)
 	}
-	return f.fs.Path(f.name), f.removeJournal()
+	if path, err = PathNow(f.fs, f.name); err != nil {
+		return "", errors.Join(err, f.removeJournal())
+	}
+	return path, f.removeJournal()
 }
 
 // unchanged fails unless the part file is where and as long as it was left.

@@ -56,14 +56,34 @@ func ReasonOf(err error) Reason {
 	return System
 }
 
-// IsDiskError reports whether the disk, and not the name, is what is wrong: no space, quota used up, I/O error,
-// read-only file system, file too big for the file system.
-func IsDiskError(err error) bool {
-	if ReasonOf(err) == NoSpace {
-		return true
+// DiskFault is what is wrong with a disk.
+type DiskFault int
+
+// Faults of disks.
+const (
+	NoFault  DiskFault = iota // the disk is not to blame
+	Full                      // there is no room
+	Quota                     // this user may store no more
+	TooLarge                  // the file system, or a limit of the process, takes no file of that size
+	ReadOnly
+	Failing // it cannot read or write
+)
+
+// DiskFaultOf says what err has to do with the disk.
+func DiskFaultOf(err error) DiskFault {
+	for fault, codes := range diskErrors {
+		if isAny(err, codes) {
+			return fault
+		}
 	}
-	return isAny(err, diskErrors)
+	if ReasonOf(err) == NoSpace {
+		return Full
+	}
+	return NoFault
 }
+
+// IsDiskError reports whether the disk, and not the name, is what is wrong.
+func IsDiskError(err error) bool { return DiskFaultOf(err) != NoFault }
 
 func isAny(err error, codes []error) bool {
 	return slices.ContainsFunc(codes, func(code error) bool { return errors.Is(err, code) })

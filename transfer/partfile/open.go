@@ -298,7 +298,7 @@ func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
 			return err
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // checkSpace asks for what the file does not occupy yet. A directory that does not know its free space passes.

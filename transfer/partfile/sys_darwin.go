@@ -33,6 +33,8 @@ func nextData(fd uintptr, off int64) (next int64, err error) {
 	return next, err
 }
 
+func directoryPath(fd uintptr) (string, error) { return "", errors.ErrUnsupported }
+
 func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 // datasync is F_FULLFSYNC, as os.File.Sync is: fsync alone does not empty the drive's cache.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,11 @@ func renameNoReplace(dirfd uintptr, from, to string) error {
 		return errors.ErrUnsupported
 	}
 	return err
+}
+
+// directoryPath is where an open directory is now.
+func directoryPath(fd uintptr) (string, error) {
+	return os.Readlink("/proc/self/fd/" + strconv.Itoa(int(fd)))
 }
 
 func allocate(fd uintptr, off, n int64) error {

@@ -14,7 +14,9 @@ import (
 // openNonblock keeps an open from waiting for the other end of a FIFO that was put in a file's place.
 const openNonblock = unix.O_NONBLOCK
 
-var diskErrors = []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS, unix.EFBIG}
+var diskErrors = map[DiskFault][]error{
+	Full: {unix.ENOSPC}, Quota: {unix.EDQUOT}, TooLarge: {unix.EFBIG}, ReadOnly: {unix.EROFS}, Failing: {unix.EIO},
+}
 
 // spaceErrors are those of diskErrors that more room would mend.
 var spaceErrors = []error{unix.ENOSPC, unix.EDQUOT}

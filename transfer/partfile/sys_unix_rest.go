@@ -16,6 +16,8 @@ func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
 
 func nextData(fd uintptr, off int64) (int64, error) { return 0, errors.ErrUnsupported }
 
+func directoryPath(fd uintptr) (string, error) { return "", errors.ErrUnsupported }
+
 func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 func datasync(f *os.File) error { return f.Sync() }

@@ -11,9 +11,12 @@ import (
 
 const openNonblock = 0
 
-var diskErrors = []error{
-	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED, windows.ERROR_IO_DEVICE,
-	windows.ERROR_CRC, windows.ERROR_WRITE_PROTECT, windows.ERROR_FILE_TOO_LARGE,
+var diskErrors = map[DiskFault][]error{
+	Full:     {windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL},
+	Quota:    {windows.ERROR_DISK_QUOTA_EXCEEDED},
+	TooLarge: {windows.ERROR_FILE_TOO_LARGE},
+	ReadOnly: {windows.ERROR_WRITE_PROTECT},
+	Failing:  {windows.ERROR_IO_DEVICE, windows.ERROR_CRC},
 }
 
 // spaceErrors are those of diskErrors that more room would mend.
@@ -120,6 +123,8 @@ func pathOf(dir uintptr) (string, error) {
 		buf = make([]uint16, n+1)
 	}
 }
+
+func directoryPath(dir uintptr) (string, error) { return pathOf(dir) }
 
 // allocate leaves it to the truncate that follows, which reserves the clusters here.
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
