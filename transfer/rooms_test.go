@@ -31,11 +31,12 @@ transfer/partfile/crashfs:
 transfer: transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
-cmd/malcolm/screen: golang.org/x/term
+cmd/malcolm/spool:
+cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
-cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen github.com/alecthomas/kong
+cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool github.com/alecthomas/kong
 cmd/malcolm: certs transfer transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote transport wire
 cmd/bench: certs transfer transfer/manifest transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x

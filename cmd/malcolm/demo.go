@@ -54,7 +54,7 @@ Examples:
 }
 
 func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) {
-	t.out = io.Discard // the copy's path is of no use: the copy is removed
+	t.mute = true // the copy's path is of no use: the copy is removed
 	dir, err := os.MkdirTemp("", "malcolm-demo-")
 	if err != nil {
 		return demoError("make a temporary directory", err)

@@ -131,6 +131,9 @@ func checkEvents(t testing.TB, schema *schemaNode, lines []string) {
 			ends++
 		}
 	}
+	if len(lines) == 1 { // nobody read anything
+		return
+	}
 	if args[0] == "get" && !slices.Contains(args, "--dry-run") && (ends != 1 || last != "done" && last != "error") {
 		t.Errorf("%q: %d ends among the events, the last is %q", args, ends, last)
 	}

@@ -327,16 +327,16 @@ func (v *getView) progress(p transfer.Progress, now time.Time) {
 		}
 		switch {
 		case s.State == transfer.PeerIndexing && s.Indexing != last.Indexing:
-			v.say("%-21s  indexing, %s", s.Target, formatPercent(int64(s.Indexing*1000), 1000))
+			v.report("%-21s  indexing, %s", s.Target, formatPercent(int64(s.Indexing*1000), 1000))
 		case s.State == transfer.PeerServing && s.Bytes != last.Bytes,
 			s.BadChunks != last.BadChunks:
-			v.say("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, formatRate(s.Rate),
+			v.report("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, formatRate(s.Rate),
 				share(s.Bytes, p.Good-p.Resumed), formatBytes(s.Bytes), s.BadChunks)
 			changed = true
 		}
 	}
 	if changed && p.Phase != transfer.PhaseAsking {
-		v.say("%s", totalLine(p))
+		v.report("%s", totalLine(p))
 	}
 	v.last, v.before = p, now
 }

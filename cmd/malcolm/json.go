@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"strings"
-	"sync"
 	"syscall"
 	"unicode/utf8"
 
+	"malcolm/cmd/malcolm/spool"
 	"malcolm/transfer"
 )
 
@@ -24,29 +23,25 @@ const schemaVersion = 1
 // maxJSONText is the most bytes of a text in an event.
 const maxJSONText = 4096
 
-// An eventWriter writes events to stdout, each at once. Any goroutine may call
-// its methods.
+// An eventWriter writes events to stdout. Any goroutine may call its methods.
 type eventWriter struct {
-	out   io.Writer
-	abort func(error) // ends the run when nobody can read what it writes; nil: it goes on
-
-	mu     sync.Mutex
-	broken bool
+	out  *spool.Writer
+	quit <-chan struct{} // closed when the run has to end; nil: never
 }
 
-// write writes one event.
+// write writes one event. Only for those that a result may have any number of it
+// waits for whoever reads stdout.
 func (w *eventWriter) write(event any) {
 	line := marshalEvent(event)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.broken {
-		return
-	}
-	if _, err := w.out.Write(line); err != nil {
-		w.broken = true
-		if w.abort != nil {
-			w.abort(outputError("stdout", err))
-		}
+	switch event.(type) {
+	case mismatchEvent, knownServerEvent:
+		w.out.PutWait(line, w.quit)
+	case progressEvent, statusEvent, indexingEvent:
+		w.out.Put(spool.Report, line)
+	case serverEvent, serverLostEvent, serverBackEvent, chunkRefusedEvent, clientEvent, changedEvent, readyEvent:
+		w.out.Put(spool.Event, line)
+	default:
+		w.out.Put(spool.Result, line)
 	}
 }
 

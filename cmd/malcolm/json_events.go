@@ -108,6 +108,13 @@ type (
 	}
 )
 
+// A droppedEvent stands where events are missing since stdout was read too slowly.
+type droppedEvent struct {
+	head
+	Events  int `json:"events"`
+	Reports int `json:"reports"` // progress, indexing, status: the next one has taken their place
+}
+
 // What verify, repair --dry-run, demo and trust have to say beyond that.
 type (
 	mismatchEvent struct {

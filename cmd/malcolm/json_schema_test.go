@@ -164,7 +164,7 @@ func (root *schemaNode) checkObject(n *schemaNode, value any, path string) error
 // jsonEvents are all events.
 var jsonEvents = map[string]any{
 	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "progress": progressEvent{},
-	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{},
+	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "dropped": droppedEvent{},
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},

@@ -29,7 +29,7 @@ func (t *terminal) pace(interval time.Duration) time.Duration {
 // draw begins to draw what render returns (see [screen.New]) below what is said;
 // stop ends it.
 func (t *terminal) draw(render func(width, height int) screen.Frame) (stop func()) {
-	s := screen.New(t.screen, t.Tab, t.will, render)
+	s := screen.New(screen.Options{On: t.screen, Out: t.stderr, Notice: t.leftOut, Tab: t.Tab, Will: t.will}, render)
 	restore := t.divert(s)
 	return func() {
 		s.Close()

@@ -20,9 +20,9 @@ type OutputFlags struct {
 // output lets [run] have the flags of the command that it runs.
 func (f OutputFlags) output() OutputFlags { return f }
 
-// use makes t write as the flags say. It is called before anything is written.
+// use makes t write as the flags say, in place of what it was told before.
 func (t *terminal) use(f OutputFlags) {
-	t.flags = f
+	t.flags, t.least, t.log, t.json = f, levelReport, slog.New(lineHandler{t}), nil
 	switch {
 	case f.Quiet:
 		t.least = slog.LevelError
@@ -31,11 +31,10 @@ func (t *terminal) use(f OutputFlags) {
 	}
 	if f.LogFormat == "json" {
 		t.On = false
-		t.log = slog.New(slog.NewJSONHandler(lineWriter{t}, &slog.HandlerOptions{Level: t.least, ReplaceAttr: nameHints}))
+		t.log = slog.New(newRecordHandler(t))
 	}
 	if f.JSON {
-		t.json = &eventWriter{out: t.out, abort: t.abort}
-		t.out = nil
+		t.json = &eventWriter{out: t.stdout, quit: t.quit}
 	}
 	// What libraries log goes the same way.
 	slog.SetLogLoggerLevel(slog.LevelWarn)

@@ -1,30 +1,88 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"malcolm/cmd/malcolm/spool"
 )
 
-// The levels of what stderr gets. Hints belong to the line before them: those
-// behind an error are written when it is.
+// The levels of what stderr gets beyond those of slog. Hints belong to the line
+// before them: those behind an error are written when it is. A report says how
+// things stand, until the next one.
 const (
+	levelReport   = slog.LevelInfo - 1
 	levelWarnHint = slog.LevelWarn + 1
 	levelHint     = slog.LevelError + 1
 )
 
-// nameHints writes the levels of hints as "HINT".
-func nameHints(_ []string, a slog.Attr) slog.Attr {
-	if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey && (level == levelHint || level == levelWarnHint) {
-		a.Value = slog.StringValue("HINT")
+// nameLevels writes the levels that slog does not know.
+func nameLevels(_ []string, a slog.Attr) slog.Attr {
+	if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey {
+		switch level {
+		case levelHint, levelWarnHint:
+			a.Value = slog.StringValue("HINT")
+		case levelReport:
+			a.Value = slog.StringValue(slog.LevelInfo.String())
+		}
 	}
 	return a
+}
+
+// classOf says what may be left out when stderr is read slowly.
+func classOf(level slog.Level) spool.Class {
+	switch {
+	case level >= slog.LevelError:
+		return spool.Result
+	case level == levelReport:
+		return spool.Report
+	}
+	return spool.Event
 }
 
 // tell writes a record of a level to stderr, if the flags ask for so much.
 func (t *terminal) tell(level slog.Level, text string) {
 	t.log.Log(context.Background(), level, text)
+}
+
+// put writes lines to where a terminal's stderr goes.
+func (t *terminal) put(level slog.Level, lines []byte) {
+	t.mu.Lock()
+	to := t.said
+	t.mu.Unlock()
+	to.Put(classOf(level), lines)
+}
+
+// divert sends the lines for stderr to another sink, which must not write to t
+// itself, until restore is called. It is how bars keep lines above them.
+func (t *terminal) divert(to sink) (restore func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.said
+	t.said = to
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.said = before
+	}
+}
+
+// A formatter is a slog.Handler that can also say what a record looks like.
+type formatter interface {
+	format(r slog.Record) []byte
+}
+
+// lineOf is what a record would look like on stderr; nothing if the flags do not
+// ask for it.
+func (t *terminal) lineOf(level slog.Level, text string) []byte {
+	if level < t.least {
+		return nil
+	}
+	return t.log.Handler().(formatter).format(slog.NewRecord(time.Now(), level, text, 0))
 }
 
 // A lineHandler writes records as lines for people, as the rules of the terminal
@@ -34,6 +92,11 @@ type lineHandler struct{ t *terminal }
 func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.t.least }
 
 func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
+	h.t.put(r.Level, h.format(r))
+	return nil
+}
+
+func (h lineHandler) format(r slog.Record) []byte {
 	var prefix string
 	switch r.Level {
 	case slog.LevelWarn:
@@ -43,8 +106,7 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	case levelHint, levelWarnHint:
 		prefix = h.t.Dim("malcolm: hint: ")
 	}
-	_, err := fmt.Fprintln(lineWriter(h), prefix+r.Message)
-	return err
+	return []byte(prefix + r.Message + "\n")
 }
 
 // WithAttrs and WithGroup return h: lines have no attributes.
@@ -53,29 +115,42 @@ func (h lineHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 // WithGroup: see WithAttrs.
 func (h lineHandler) WithGroup(string) slog.Handler { return h }
 
-// A lineWriter writes whole lines to where a terminal's stderr goes.
-type lineWriter struct{ t *terminal }
-
-func (w lineWriter) Write(line []byte) (int, error) {
-	w.t.mu.Lock()
-	n, err := w.t.err.Write(line)
-	w.t.mu.Unlock()
-	if err = outputError("stderr", err); w.t.abort != nil && isPipe(err) {
-		w.t.abort(err)
-	}
-	return n, err
+// A recordHandler writes records as JSON.
+type recordHandler struct {
+	slog.Handler // writes to record
+	t            *terminal
+	record       *lockedBuffer // of all handlers that come of the same one
 }
 
-// divert sends the lines for stderr through w, which must not write to t
-// itself, until restore is called. It is how bars keep lines above them.
-func (t *terminal) divert(w io.Writer) (restore func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before := t.err
-	t.err = w
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.err = before
-	}
+type lockedBuffer struct {
+	sync.Mutex
+	bytes.Buffer
+}
+
+func newRecordHandler(t *terminal) recordHandler {
+	b := new(lockedBuffer)
+	return recordHandler{slog.NewJSONHandler(b, &slog.HandlerOptions{Level: t.least, ReplaceAttr: nameLevels}), t, b}
+}
+
+func (h recordHandler) Handle(_ context.Context, r slog.Record) error {
+	h.t.put(r.Level, h.format(r))
+	return nil
+}
+
+func (h recordHandler) format(r slog.Record) []byte {
+	h.record.Lock()
+	defer h.record.Unlock()
+	h.record.Reset()
+	h.Handler.Handle(context.Background(), r) // memory has no errors
+	return slices.Clone(h.record.Bytes())
+}
+
+func (h recordHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	h.Handler = h.Handler.WithAttrs(attrs)
+	return h
+}
+
+func (h recordHandler) WithGroup(name string) slog.Handler {
+	h.Handler = h.Handler.WithGroup(name)
+	return h
 }

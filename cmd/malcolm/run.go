@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -20,6 +21,9 @@ type system struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	will           *screen.LastWill // nil: nobody asks for it
+	abort          func(error)      // ends the run; nil: nothing does
+	quit           <-chan struct{}  // closed when the run has to end; nil: never
+	wait           time.Duration    // how long a line waits for its reader at most; 0: a little
 }
 
 // A command runs one of the subcommands. args are the words behind the
@@ -60,50 +64,59 @@ func run(ctx context.Context, args []string, sys system) int {
 	quietQUIC()
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
+	sys.abort, sys.quit = abort, ctx.Done()
 	t := newTerminal(sys, screen.ColorAuto)
-	t.abort = abort
+	err := t.carryOut(ctx, args, sys)
+	stopped := ctx.Err() != nil
+	delivered := t.flush()
+	cause := context.Cause(ctx)
+	if err == nil && isOutputError(cause) {
+		err = cause
+	}
+	code := t.finish(err)
+	delivered = t.flush() && delivered
+	cause = context.Cause(ctx)
+	if isPipe(cause) || !stopped && !delivered && cause != nil {
+		return exitCode(cause)
+	}
+	return code
+}
+
+// carryOut runs the command that args name.
+func (t *terminal) carryOut(ctx context.Context, args []string, sys system) error {
 	t.use(askedFor(args, sys.getenv))
-	cmd, code := parse(args, sys, t)
+	cmd, err := parse(args, sys, t)
 	if cmd == nil {
-		return code
+		return err
 	}
 	color, err := cmd.mode()
 	if err != nil {
-		return t.finish(&usageError{err})
+		return &usageError{err}
 	}
-	t = newTerminal(sys, color)
-	t.abort = abort
+	t.color(color, sys)
 	if o, ok := cmd.(interface{ output() OutputFlags }); ok {
 		t.use(o.output())
 	}
-	err = cmd.run(ctx, args, t)
-	if cause := context.Cause(ctx); err == nil && isOutputError(cause) {
-		err = cause
-	}
-	code = t.finish(err)
-	if isPipe(context.Cause(ctx)) {
-		return exitPipe
-	}
-	return code
+	return cmd.run(ctx, args, t)
 }
 
 // quietQUIC keeps quic-go from writing to the terminal: its one remark, on
 // socket buffers, is made by malcolm where it matters.
 func quietQUIC() { os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") }
 
-// parse returns the command, or nil and the exit code when there is nothing to
-// run: a usage error, or help and the version, which have been printed.
-func parse(args []string, sys system, t *terminal) (command, int) {
+// parse returns the command, or nil when there is nothing to run: a usage error, or
+// help and the version, which have been printed.
+func parse(args []string, sys system, t *terminal) (command, error) {
 	var c cli
 	exited := false
 	env := newEnvironment(sys.getenv)
 	parser, err := newParser(&c,
-		kong.Writers(sys.stdout, sys.stderr),
+		kong.Writers(t.stdout, t.stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.Resolvers(env),
 	)
 	if err != nil {
-		return nil, t.finish(err)
+		return nil, err
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -111,7 +124,7 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 	k, err := parser.Parse(splitShortValues(args, parser))
 	switch {
 	case exited:
-		return nil, exitDone
+		return nil, nil
 	case err != nil:
 		advice := meant(parser, err).FullPath() + " --help shows the flags, with examples"
 		if env.err != nil {
@@ -119,13 +132,13 @@ func parse(args []string, sys system, t *terminal) (command, int) {
 		}
 		t.fail(err)
 		t.hint(advice)
-		return nil, t.finish(&reportedError{err: &usageError{err}, more: []string{advice}})
+		return nil, &reportedError{err: &usageError{err}, more: []string{advice}}
 	}
 	cmd := k.Selected().Target.Addr().Interface().(command)
 	if c, ok := cmd.(interface{ uses(map[string]string) }); ok {
 		c.uses(env.used)
 	}
-	return cmd, exitDone
+	return cmd, nil
 }
 
 // meant returns the command that a line names which is wrong, or the program.

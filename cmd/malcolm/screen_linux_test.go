@@ -293,3 +293,48 @@ func TestBackgroundOnATerminal(t *testing.T) {
 		t.Errorf("the terminal got %q, want what is said and no frame", text)
 	}
 }
+
+// TestStoppedTerminal: ^S stops what is shown, not what is done.
+func TestStoppedTerminal(t *testing.T) {
+	port := serveOnPipe(t, 4<<20)
+	home := t.TempDir()
+	get := onTerminal(t, home, nil, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
+	get.await(`[1-9][0-9.]* %(?s:.*)[1-9][0-9.]* %`)
+	get.typed("\x13")
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(home, "data.bin")); err == nil {
+			break
+		}
+		if time.Since(begun) > hangTime {
+			t.Fatal("the file does not come while the terminal is stopped")
+		}
+	}
+	if strings.Contains(get.text(), "100.0 %") {
+		t.Fatal("the terminal is not stopped")
+	}
+	get.typed("\x11")
+	if screen := get.exits(exitDone).Text(); !strings.Contains(screen, "100.0 %") || strings.Count(screen, "round trip") != 1 {
+		t.Errorf("when the terminal goes on, it shows\n%s\nwant one table and the end", screen)
+	}
+}
+
+// TestSignalOnAStoppedTerminal: the end does not wait for ^Q.
+func TestSignalOnAStoppedTerminal(t *testing.T) {
+	port := serveOnPipe(t, 4<<20)
+	for signal, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
+		get := onTerminal(t, t.TempDir(), nil, "get", "127.0.0.1:"+port, "--limit", "256K", "-i", "0.1")
+		get.await(`[1-9][0-9.]* %(?s:.*)[1-9][0-9.]* %`)
+		get.typed("\x13")
+		if err := get.cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-get.ended:
+		case <-time.After(hangTime):
+			t.Fatalf("%v: it did not end", signal)
+		}
+		if got := get.cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("%v: exit code %d, want %d", signal, got, code)
+		}
+	}
+}

@@ -36,7 +36,7 @@ import (
 //	again CODE              run the command that the last stderr says continues
 //	snapshot, unchanged     remember every file outside of the homes; compare with it
 //
-// and those of script_files_test.go, script_net_test.go and script_repair_test.go. What is still
+// and those of script_files_test.go, script_net_test.go, script_repair_test.go and script_readers_test.go. What is still
 // running at the end of a script is sent SIGINT and must then exit with 0.
 
 // hangTime is when a script gives up on a process: far beyond anything that
@@ -87,6 +87,9 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"sha256sum": withoutNeg((*script).sha256sum),
 	"settle":    withoutNeg((*script).settle),
 	"journal":   withoutNeg((*script).journal),
+	"unread":    withoutNeg((*script).unread),
+	"drain":     withoutNeg((*script).drainNow),
+	"appears":   withoutNeg((*script).appears),
 }
 
 // A script is one script's run. Its methods are called by the script's
@@ -197,6 +200,7 @@ type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *transcript
 	done           chan struct{} // closed when it has ended and all output is here
+	drain          func()        // reads an output that nobody has read; see unread
 	collected      bool          // the script has asked for the exit code
 }
 
@@ -330,6 +334,11 @@ func (s *script) keep(p *process) *process {
 
 // execute starts a program with the script's environment and more.
 func (s *script) execute(name, program string, args, more []string) *process {
+	return s.begin(s.command(name, program, args, more))
+}
+
+// command is a program with the script's environment and more, to be started.
+func (s *script) command(name, program string, args, more []string) *process {
 	path, err := exec.LookPath(program)
 	s.Check(err)
 	p := &process{name: name, stdout: newTranscript(), stderr: newTranscript(), done: make(chan struct{})}
@@ -342,6 +351,10 @@ func (s *script) execute(name, program string, args, more []string) *process {
 	}
 	p.cmd.Env = append(p.cmd.Env, more...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	return p
+}
+
+func (s *script) begin(p *process) *process {
 	s.Check(p.cmd.Start())
 	go func() {
 		p.cmd.Wait()

@@ -433,16 +433,16 @@ func (v *serveView) status(s transfer.Status, now time.Time) {
 			continue
 		}
 		changed++
-		v.say("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
+		v.report("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
 			countOf(vs.Clients, "client"), countOf(vs.Ranges, "range"), formatBytes(vs.Sent),
 			formatRate(float64(vs.Sent-last.Sent)/seconds))
 	}
 	if !s.Indexed && s.Indexing.Done != v.last.Indexing.Done {
 		changed++
-		v.say("hashing %s of %s, %s", formatBytes(s.Indexing.Done), formatBytes(s.Indexing.Total), formatPercent(s.Indexing.Done, s.Indexing.Total))
+		v.report("hashing %s of %s, %s", formatBytes(s.Indexing.Done), formatBytes(s.Indexing.Total), formatPercent(s.Indexing.Done, s.Indexing.Total))
 	}
 	if changed > 0 {
-		v.say("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
+		v.report("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
 			formatBytes(sent), formatRate(float64(sent-sentBefore)/seconds))
 	}
 	v.last, v.before = s, now

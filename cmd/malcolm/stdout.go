@@ -24,7 +24,7 @@ func (*terminalOutputError) Error() string { return "-o - would write the file t
 
 // checkStdout refuses what makes no sense when the file goes to stdout.
 func (c *getCmd) checkStdout(t *terminal) error {
-	file, _ := t.out.(*os.File)
+	file, _ := t.raw.(*os.File)
 	shown := screen.IsTerminal(file)
 	for _, f := range []struct {
 		set             bool
@@ -56,8 +56,8 @@ func (c *getCmd) checkStdout(t *terminal) error {
 // stream writes the file to stdout, and nothing else.
 func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
-	out := stdoutWriter{t.out}
-	t.out = io.Discard // for the path, which there is none of
+	out := stdoutWriter{t.raw}
+	t.mute = true // there is no path
 	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
 		return transfer.Stream(ctx, cfg, out, int64(c.Window))
 	})

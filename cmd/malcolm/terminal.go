@@ -24,6 +24,7 @@ import (
 	"sync"
 
 	"malcolm/cmd/malcolm/screen"
+	"malcolm/cmd/malcolm/spool"
 	"malcolm/transport"
 )
 
@@ -35,7 +36,7 @@ type terminal struct {
 	least slog.Level   // of what is written at all
 	json  *eventWriter // what stdout gets with --json; nil without
 	debug bool         // MALCOLM_DEBUG asks for what only helps to find faults
-	abort func(error)  // ends the run when nobody reads stdout or stderr; nil: it goes on
+	outputs
 
 	receipt *receipt        // nil: none is asked for, or it could not be written
 	qlog    *transport.QLog // nil: none is asked for
@@ -43,21 +44,22 @@ type terminal struct {
 	will    *screen.LastWill
 	in      io.Reader
 
-	mu       sync.Mutex
-	out, err io.Writer // out is nil with --json
+	mu   sync.Mutex
+	said sink // where lines for stderr go: a screen, or stderr itself
+}
+
+// A sink takes lines and never waits for their reader.
+type sink interface {
+	Put(spool.Class, []byte)
 }
 
 func newTerminal(sys system, mode screen.ColorMode) *terminal {
+	t := &terminal{look: look{screen.LookOf(sys.getenv)}, in: sys.stdin, will: sys.will, least: levelReport}
+	t.debug = sys.getenv("MALCOLM_DEBUG") != ""
+	t.outputs = newOutputs(sys, t.leftOut)
+	t.said = t.stderr
+	t.color(mode, sys)
 	file, _ := sys.stderr.(*os.File)
-	t := &terminal{
-		look:  look{screen.LookOf(sys.getenv)},
-		debug: sys.getenv("MALCOLM_DEBUG") != "",
-		in:    sys.stdin,
-		out:   sys.stdout,
-		err:   sys.stderr,
-		will:  sys.will,
-	}
-	t.On = mode.Enabled(file, sys.getenv)
 	if screen.CanDraw(file, sys.getenv) {
 		t.screen = file
 	}
@@ -65,21 +67,28 @@ func newTerminal(sys system, mode screen.ColorMode) *terminal {
 	return t
 }
 
+// color colours stderr, or does not.
+func (t *terminal) color(mode screen.ColorMode, sys system) {
+	file, _ := sys.stderr.(*os.File)
+	t.On = mode.Enabled(file, sys.getenv)
+}
+
 // result writes a line to stdout, which with --json gets events instead.
 func (t *terminal) result(line string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.out == nil {
-		return
-	}
-	if _, err := fmt.Fprintln(t.out, line); err != nil && t.abort != nil {
-		t.abort(outputError("stdout", err))
+	if t.json == nil && !t.mute {
+		t.stdout.PutWait([]byte(line+"\n"), t.quit)
 	}
 }
 
 // say writes a line to stderr.
 func (t *terminal) say(format string, args ...any) {
 	t.tell(slog.LevelInfo, fmt.Sprintf(format, args...))
+}
+
+// report writes a line to stderr that says how things stand: the next one takes its
+// place, so some are left out when stderr is read slowly.
+func (t *terminal) report(format string, args ...any) {
+	t.tell(levelReport, fmt.Sprintf(format, args...))
 }
 
 // explain writes a line to stderr with -v.

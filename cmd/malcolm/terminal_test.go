@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"malcolm/cmd/malcolm/screen"
@@ -15,7 +16,7 @@ import (
 // newTestTerminal returns a terminal and what is written to it.
 func newTestTerminal(mode screen.ColorMode) (t *terminal, out, err *bytes.Buffer) {
 	out, err = new(bytes.Buffer), new(bytes.Buffer)
-	t = newTerminal(system{stdout: out, stderr: err, getenv: func(string) string { return "" }}, mode)
+	t = newTerminal(system{stdout: out, stderr: err, wait: hangTime, getenv: func(string) string { return "" }}, mode)
 	return t, out, err
 }
 
@@ -93,5 +94,54 @@ func TestTerminalLinesStayWhole(t *testing.T) {
 		if line != strings.Repeat(line[:1], 40) {
 			t.Errorf("the line %q is mixed", line)
 		}
+	}
+}
+
+// A fullDisk takes what is written to it until it is full.
+type fullDisk struct {
+	bytes.Buffer
+	err error
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	return d.Buffer.Write(p)
+}
+
+// TestFullLog: a log on a full disk does not end a run, and says afterwards how much
+// it lacks. A pipe that nobody reads ends it, once, and so does a stdout that is lost.
+func TestFullLog(t *testing.T) {
+	var ends []error
+	log, out := new(fullDisk), new(fullDisk)
+	term := newTerminal(system{
+		stdout: out, stderr: log, getenv: func(string) string { return "" }, abort: func(err error) { ends = append(ends, err) },
+	}, screen.ColorAuto)
+	term.say("one")
+	term.flush()
+	log.err = syscall.ENOSPC
+	term.say("two")
+	term.report("three")
+	term.flush()
+	log.err = nil
+	term.say("four")
+	term.flush()
+	want := "one\nmalcolm: warning: 1 line and 1 status line are left out here: stderr did not take them in time\nfour\n"
+	if got := log.String(); got != want || len(ends) > 0 {
+		t.Errorf("the log has %q, want %q; the run ends with %v", got, want, ends)
+	}
+	log.err = syscall.EPIPE
+	term.say("five")
+	term.say("six")
+	term.flush()
+	if len(ends) != 1 || !isPipe(ends[0]) {
+		t.Errorf("the run ends with %v, want a broken pipe, once", ends)
+	}
+	out.err = syscall.ENOSPC
+	term.result("path")
+	term.flush()
+	if len(ends) != 2 || exitCode(ends[1]) != exitLocal {
+		t.Errorf("the run ends with %v, want an error of writing stdout", ends)
 	}
 }

@@ -3,12 +3,12 @@
 package screen
 
 import (
-	"bytes"
-	"io"
 	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"malcolm/cmd/malcolm/spool"
 )
 
 // frameTime is the time between two frames.
@@ -24,13 +24,21 @@ type Frame struct {
 	Tab   Tab
 }
 
+// An Output takes what is written to a terminal. It never waits for the terminal,
+// which may be stopped (^S) or slow.
+type Output interface {
+	Put(spool.Class, []byte)
+	Busy() bool // it has not written everything yet
+}
+
 // A Screen draws frames at the lower end of a terminal, each over the last one,
 // while what is said scrolls above them. It writes a frame, and what was said
 // meanwhile, in one piece, and only when something is new. It leaves nothing
 // behind that would have to be undone: the cursor is hidden only within one
 // write, and progress in the tab is the business of [LastWill].
 type Screen struct {
-	out    io.Writer
+	out    Output
+	notice func(spool.Gap) []byte // says what was left out of what was said; nil: nothing does
 	size   func() (width, height int)
 	front  func() bool // whether the terminal is ours to draw on
 	tabs   bool        // it shows progress in its tab
@@ -39,22 +47,32 @@ type Screen struct {
 
 	mu    sync.Mutex
 	dead  bool
-	above bytes.Buffer // what was said
-	drawn []string     // the lines on the terminal; nil: none
-	tab   Tab          // what the tab shows
-	told  time.Time    // when that was told last
+	above spool.Queue // what was said
+	drawn []string    // the lines on the terminal; nil: none
+	tab   Tab         // what the tab shows
+	told  time.Time   // when that was told last
+}
+
+// Options are what a Screen is told.
+type Options struct {
+	On     *os.File               // the terminal
+	Out    Output                 // to the terminal
+	Notice func(spool.Gap) []byte // says what was left out of what was said; nil: nothing does
+	Tab    bool                   // the terminal shows progress in its tab
+	Will   *LastWill
 }
 
 // New begins to draw on a terminal what render returns. render is called by a
 // goroutine of the screen with the size of the terminal; it must not write to the
-// screen. tab says whether the terminal shows progress in its tab.
-func New(on *os.File, tab bool, will *LastWill, render func(width, height int) Frame) *Screen {
+// screen.
+func New(o Options, render func(width, height int) Frame) *Screen {
+	on := o.On
 	s := &Screen{
-		out: on, tabs: tab, render: render,
+		out: o.Out, notice: o.Notice, tabs: o.Tab, render: render,
 		size:  func() (int, int) { return sizeOf(on) },
 		front: func() bool { return inForeground(on) },
 	}
-	will.set(s.die)
+	o.Will.set(s.die)
 	forget := onResume(s.lost)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go s.draws(quit, done)
@@ -74,7 +92,9 @@ func (s *Screen) draws(quit <-chan struct{}, done chan<- struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			s.draw()
+			if !s.out.Busy() { // else the terminal is stopped, or slow
+				s.draw()
+			}
 		case <-quit:
 			return
 		}
@@ -98,33 +118,51 @@ func (s *Screen) draw() {
 	}
 	if !s.front() {
 		s.drawn = nil
-		s.out.Write(s.above.Bytes())
-		s.above.Reset()
+		s.write(s.said())
 		return
 	}
 	var text []byte
-	if s.above.Len() > 0 || !slices.Equal(f.Lines, s.drawn) {
-		text = drawing(rowsOf(s.drawn, width), s.above.Bytes(), f.Lines)
-		s.above.Reset()
+	if said := s.said(); len(said) > 0 || !slices.Equal(f.Lines, s.drawn) {
+		text = drawing(rowsOf(s.drawn, width), said, f.Lines)
 		s.drawn = f.Lines
 	}
 	if s.tabs && (f.Tab != s.tab || s.tab.State != TabNone && time.Since(s.told) > tabTime) {
 		s.tab, s.told = f.Tab, time.Now()
 		text = append(text, s.tab.sequence()...)
 	}
+	s.write(text)
+}
+
+// write writes what must not be left out: the next frame counts on it.
+func (s *Screen) write(text []byte) {
 	if len(text) > 0 {
-		s.out.Write(text)
+		s.out.Put(spool.Result, text)
 	}
 }
 
-// Write puts lines above the frame.
-func (s *Screen) Write(lines []byte) (int, error) {
+// said takes what was said since the last frame.
+func (s *Screen) said() (text []byte) {
+	for {
+		_, line, gap, ok := s.above.Take()
+		if !ok {
+			return text
+		}
+		if gap != (spool.Gap{}) && s.notice != nil {
+			text = append(text, s.notice(gap)...)
+		}
+		text = append(text, line...)
+	}
+}
+
+// Put puts lines above the frame.
+func (s *Screen) Put(class spool.Class, lines []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
-		return s.out.Write(lines)
+		s.out.Put(class, lines)
+	} else {
+		s.above.Put(class, lines)
 	}
-	return s.above.Write(lines)
 }
 
 // Close draws a last frame, which stays, and clears the tab.
@@ -150,13 +188,11 @@ func (s *Screen) die() {
 		return
 	}
 	s.dead = true
-	text := s.above.Bytes()
+	text := s.said()
 	if s.tab.State != TabNone {
 		text = append(text, Tab{}.sequence()...)
 	}
-	if len(text) > 0 {
-		s.out.Write(text)
-	}
+	s.write(text)
 }
 
 // A LastWill is what is to be done before the process ends, however it ends. Any

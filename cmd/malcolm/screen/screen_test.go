@@ -3,11 +3,16 @@ package screen
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"malcolm/cmd/malcolm/screen/emulator"
+	"malcolm/cmd/malcolm/spool"
 )
 
 func TestDrawing(t *testing.T) {
@@ -52,9 +57,19 @@ func TestRowsOf(t *testing.T) {
 	}
 }
 
+// A testOutput is a terminal that is busy when it is told to be.
+type testOutput struct {
+	bytes.Buffer
+	busy atomic.Bool
+}
+
+func (o *testOutput) Put(_ spool.Class, text []byte) { o.Write(text) }
+
+func (o *testOutput) Busy() bool { return o.busy.Load() }
+
 // newTestScreen returns a screen that draws what f points to, when it is told to.
-func newTestScreen(f *Frame, front *bool) (*Screen, *bytes.Buffer) {
-	var out bytes.Buffer
+func newTestScreen(f *Frame, front *bool) (*Screen, *testOutput) {
+	var out testOutput
 	return &Screen{
 		out: &out, tabs: true,
 		size:   func() (int, int) { return 80, 24 },
@@ -64,7 +79,7 @@ func newTestScreen(f *Frame, front *bool) (*Screen, *bytes.Buffer) {
 }
 
 // drawn returns what the next frame writes.
-func drawn(s *Screen, out *bytes.Buffer) string {
+func drawn(s *Screen, out *testOutput) string {
 	out.Reset()
 	s.draw()
 	return out.String()
@@ -95,7 +110,7 @@ func TestScreenIsQuiet(t *testing.T) {
 func TestScreenInTheBackground(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}, Tab: TabOf(1, 2)}, false
 	s, out := newTestScreen(&f, &front)
-	s.Write([]byte("said\n"))
+	s.Put(spool.Event, []byte("said\n"))
 	if got := drawn(s, out); got != "said\n" {
 		t.Errorf("in the background: %q, want only what was said", got)
 	}
@@ -114,7 +129,7 @@ func TestScreenDies(t *testing.T) {
 		t.Errorf("the frame wrote %q, want the tab's 50 %%", got)
 	}
 	out.Reset()
-	s.Write([]byte("last words\n"))
+	s.Put(spool.Event, []byte("last words\n"))
 	s.die()
 	s.die()
 	if got, want := out.String(), "last words\n\x1b]9;4;0\x1b\\"; got != want {
@@ -124,10 +139,41 @@ func TestScreenDies(t *testing.T) {
 	if got := drawn(s, out); got != "" {
 		t.Errorf("after the end: %q, want nothing", got)
 	}
-	s.Write([]byte("said\n"))
+	s.Put(spool.Event, []byte("said\n"))
 	if got := out.String(); got != "said\n" {
 		t.Errorf("what is said after the end: %q", got)
 	}
+}
+
+// TestStoppedTerminal: nothing is drawn on a terminal that takes nothing, and what
+// is said meanwhile has a bound.
+func TestStoppedTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, front := Frame{}, true
+		s, out := newTestScreen(&f, &front)
+		s.render = func(int, int) Frame { return Frame{Lines: []string{time.Now().String()}} }
+		s.notice = func(g spool.Gap) []byte { return fmt.Appendf(nil, "%d and %d\n", g.Events, g.Reports) }
+		out.busy.Store(true)
+		quit, done := make(chan struct{}), make(chan struct{})
+		go s.draws(quit, done)
+		time.Sleep(time.Minute)
+		line := []byte(strings.Repeat("x", 1023) + "\n")
+		for range 1000 {
+			s.Put(spool.Report, line)
+		}
+		synctest.Wait()
+		if out.Len() > 0 {
+			t.Errorf("%d bytes were written to a terminal that is stopped", out.Len())
+		}
+		out.busy.Store(false)
+		time.Sleep(frameTime)
+		synctest.Wait()
+		if got := out.String(); !strings.Contains(got, "0 and 936\nxxx") || strings.Count(got, "\n") != 1+64+1 {
+			t.Errorf("%d bytes, %.60q, want a notice, 64 KiB and a frame", len(got), got)
+		}
+		close(quit)
+		<-done
+	})
 }
 
 // TestLastWill: it is done once, and a panic reaches it.

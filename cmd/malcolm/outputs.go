@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/spool"
+)
+
+// lingerTime is how long the end of a run that a signal ended waits for whoever
+// reads stdout, and then stderr.
+const lingerTime = 500 * time.Millisecond
+
+// outputs are stdout and stderr. A run never waits for whoever reads them: they may
+// be a pipe that is full, a terminal that is stopped by ^S, a slow disk.
+type outputs struct {
+	raw            io.Writer // stdout itself, for a file's bytes
+	stdout, stderr *spool.Writer
+	mute           bool            // stdout gets no lines
+	abort          func(error)     // ends the run when nobody can read stdout or stderr; nil: it goes on
+	quit           <-chan struct{} // closed when the run has to end; nil: never
+}
+
+// newOutputs returns the outputs of a run. leftOut says on stderr what was left out.
+func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
+	abort := sys.abort
+	if abort == nil {
+		abort = func(error) {}
+	}
+	o := outputs{raw: sys.stdout, abort: abort, quit: sys.quit}
+	o.stdout = spool.NewWriter(sys.stdout, spool.Options{
+		Wait: sys.wait,
+		Notice: func(g spool.Gap) []byte {
+			return marshalEvent(droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports})
+		},
+		Failed: func(err error) bool {
+			abort(outputError("stdout", err))
+			return false
+		},
+	})
+	o.stderr = spool.NewWriter(sys.stderr, spool.Options{
+		Wait:   sys.wait,
+		Notice: leftOut,
+		Failed: func(err error) bool { // a log on a full disk is no reason to end
+			err = outputError("stderr", err)
+			if isPipe(err) {
+				abort(err)
+			}
+			return !isPipe(err)
+		},
+	})
+	return o
+}
+
+// flush waits until everything that was written is read, and returns whether it is.
+// It does not wait long when the run has to end.
+func (o *outputs) flush() bool {
+	out := o.stdout.Flush(o.quit, lingerTime)
+	err := o.stderr.Flush(o.quit, lingerTime)
+	return out && err
+}
+
+// leftOut is the line that stands for lines that were left out.
+func (t *terminal) leftOut(g spool.Gap) []byte {
+	return t.lineOf(slog.LevelWarn, fmt.Sprintf("%s and %s are left out here: stderr did not take them in time",
+		human.Plural(g.Events, "line", "lines"), human.Plural(g.Reports, "status line", "status lines")))
+}
