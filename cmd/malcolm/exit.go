@@ -243,6 +243,9 @@ func hints(err error) []string {
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {
 		return []string{"pipe it on, as malcolm get -o - … | tar x; --force lets it go to the terminal"}
 	}
+	if _, ok := errors.AsType[*closedOutputError](err); ok {
+		return []string{"malcolm get -o - … > FILE keeps it; --force is for a stdout that is /dev/null on purpose"}
+	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		return partHints(e)
 	}

@@ -31,7 +31,7 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 		abort = func(error) {}
 	}
 	o := outputs{raw: sys.stdout, abort: abort, quit: sys.quit}
-	o.stdout = spool.NewWriter(sys.stdout, spool.Options{
+	o.stdout = spool.NewWriter(spool.Again(sys.stdout), spool.Options{
 		Wait: sys.wait,
 		Notice: func(g spool.Gap) []byte {
 			return marshalEvent(droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports})
@@ -41,7 +41,7 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 			return false
 		},
 	})
-	o.stderr = spool.NewWriter(sys.stderr, spool.Options{
+	o.stderr = spool.NewWriter(spool.Again(sys.stderr), spool.Options{
 		Wait:   sys.wait,
 		Notice: leftOut,
 		Failed: func(err error) bool { // a log on a full disk is no reason to end

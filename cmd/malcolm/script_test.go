@@ -356,9 +356,10 @@ func (s *script) command(name, program string, args, more []string) *process {
 
 func (s *script) begin(p *process) *process {
 	s.Check(p.cmd.Start())
+	done := p.done // drain puts another one there
 	go func() {
 		p.cmd.Wait()
-		close(p.done)
+		close(done)
 	}()
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"malcolm/cmd/malcolm/screen"
+	"malcolm/cmd/malcolm/spool"
 	"malcolm/transfer"
 )
 
@@ -22,10 +23,17 @@ type terminalOutputError struct{}
 
 func (*terminalOutputError) Error() string { return "-o - would write the file to the terminal" }
 
+// A closedOutputError says that a file was to be written to a stdout that is closed.
+type closedOutputError struct{}
+
+func (*closedOutputError) Error() string {
+	return "-o - would lose the file: stdout is closed"
+}
+
 // checkStdout refuses what makes no sense when the file goes to stdout.
 func (c *getCmd) checkStdout(t *terminal) error {
 	file, _ := t.raw.(*os.File)
-	shown := screen.IsTerminal(file)
+	shown, lost := screen.IsTerminal(file), isLost(file)
 	for _, f := range []struct {
 		set             bool
 		flag, name, why string
@@ -33,7 +41,7 @@ func (c *getCmd) checkStdout(t *terminal) error {
 		{t.flags.JSON, "--json", "json", "stdout is where the file goes; --receipt FILE writes the last event"},
 		{c.DryRun, "--dry-run", "dry-run", "there is nothing to plan: malcolm info shows the vote"},
 		{c.Resume, "-r", "resume", "what was written to stdout cannot be read back, so it always begins at the front"},
-		{c.Force && !shown, "--force", "force", "there is no file to replace; with -o - it only lets the file go to a terminal"},
+		{c.Force && !shown && !lost, "--force", "force", "there is no file to replace; with -o - it only lets the file go to a terminal"},
 		{c.Name != "", "--name", "name", "stdout has no name"},
 		{c.RemoteTime, "-R", "remote-time", "stdout has no modification time"},
 		{c.Recheck, "--recheck", "recheck", "what was written to stdout cannot be read back"},
@@ -47,8 +55,12 @@ func (c *getCmd) checkStdout(t *terminal) error {
 			return usage(f.flag + " with -o -: " + f.why)
 		}
 	}
-	if shown && !c.Force {
+	switch {
+	case c.Force:
+	case shown:
 		return &usageError{&terminalOutputError{}}
+	case lost:
+		return &usageError{&closedOutputError{}}
 	}
 	return nil
 }
@@ -56,7 +68,7 @@ func (c *getCmd) checkStdout(t *terminal) error {
 // stream writes the file to stdout, and nothing else.
 func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
-	out := stdoutWriter{t.raw}
+	out := stdoutWriter{spool.Again(t.raw)}
 	t.mute = true // there is no path
 	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
 		return transfer.Stream(ctx, cfg, out, int64(c.Window))

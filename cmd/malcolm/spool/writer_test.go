@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +214,24 @@ func TestFullDisk(t *testing.T) {
 		w.Flush(nil, 0)
 		if got, want := r.String(), "one\ntw\ngap 1 1\nfour\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// TestAgain: an output that another program has made non-blocking loses nothing.
+func TestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReader()
+		close(r.let)
+		r.fails(&fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EAGAIN}, 2)
+		time.AfterFunc(3*againTime/2, func() { r.fails(nil, 0) })
+		n, err := Again(r).Write([]byte("abcdefgh"))
+		if got := r.String(); n != 8 || err != nil || got != "abcdefgh" {
+			t.Errorf("%d, %v, wrote %q", n, err, got)
+		}
+		r.fails(syscall.EPIPE, 1)
+		if n, err := Again(r).Write([]byte("xyz")); n != 1 || err != syscall.EPIPE {
+			t.Errorf("%d, %v, want the error", n, err)
 		}
 	})
 }
