@@ -71,7 +71,11 @@ func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig
 	out := stdoutWriter{spool.Again(t.raw)}
 	t.mute = true // there is no path
 	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
-		return transfer.Stream(ctx, cfg, out, int64(c.Window))
+		result, err := transfer.Stream(ctx, cfg, out, int64(c.Window))
+		if err == nil {
+			err = out.close(ctx)
+		}
+		return result, err
 	})
 }
 
@@ -81,4 +85,21 @@ type stdoutWriter struct{ io.Writer }
 func (w stdoutWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	return n, outputError("stdout", err)
+}
+
+// close closes stdout, whatever it is. Network file systems say only then that
+// what was written could not be stored, and may take their time.
+func (w stdoutWriter) close(ctx context.Context) error {
+	file, ok := w.Writer.(io.Closer)
+	if !ok {
+		return nil
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- file.Close() }()
+	select {
+	case err := <-closed:
+		return outputError("stdout", err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

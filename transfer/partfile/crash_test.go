@@ -22,7 +22,8 @@ type download struct {
 	right   []byte
 	old     []byte // under the final name before; nil for none
 	replace bool
-	noLink  bool // there is no exclusive rename
+	noFlags bool // there is no exclusive rename
+	noLinks bool // there are no links
 	liars   bool // some write garbage before others write what is right
 
 	lostJournal bool // a read failed: a journal that cannot be read is begun anew
@@ -252,7 +253,7 @@ func (d *download) finish() error {
 	if got := d.fs.Content("x"); !bytes.Equal(got, d.right) {
 		return fmt.Errorf("the final name holds %q at the end", got)
 	}
-	for _, name := range []string{"x" + PartSuffix, "x" + JournalSuffix} {
+	for _, name := range []string{"x" + PartSuffix, "x" + JournalSuffix, "x" + probeSuffix, "x" + triedSuffix} {
 		// The removal of the journal may be undone by a crash; another run finishes it.
 		if d.fs.Content(name) != nil {
 			if err := d.run(); err != nil {
@@ -266,8 +267,8 @@ func (d *download) finish() error {
 	return nil
 }
 
-func (d *download) configure(replace, noLink, liars bool) {
-	d.replace, d.noLink, d.liars = replace, noLink, liars
+func (d *download) configure(replace, noFlags, noLinks, liars bool) {
+	d.replace, d.noFlags, d.noLinks, d.liars = replace, noFlags, noLinks, liars
 	if replace {
 		d.old = []byte("what was there before")
 	}
@@ -277,7 +278,7 @@ func (d *download) configure(replace, noLink, liars bool) {
 func (d *download) fails(op string, n int) {
 	d.lostJournal = false
 	d.fs.Fail = func(got, _ string) error {
-		if got == "renamenoreplace" && d.noLink {
+		if got == "renamenoreplace" && d.noFlags || got == "link" && d.noLinks {
 			return errors.ErrUnsupported
 		}
 		if got != op {
@@ -294,13 +295,13 @@ func (d *download) fails(op string, n int) {
 // The power fails in each operation of a run in turn, in every way that there is to commit; what is on the disk then
 // is never wrong, and the next run ends with the right file.
 func TestCrashAtEveryOperation(t *testing.T) {
-	for _, c := range []struct{ replace, noLink, liars bool }{
-		{false, false, false}, {true, false, true}, {false, true, true},
+	for _, c := range []struct{ replace, noFlags, noLinks, liars bool }{
+		{false, false, false, false}, {true, false, false, true}, {false, true, false, true}, {false, true, true, false},
 	} {
 		for seed := range uint64(6) {
 			crashes := 0
 			for at := 1; ; at++ {
-				d := newDownload(seed, 4*crashChunk+7, func(d *download) { d.configure(c.replace, c.noLink, c.liars) })
+				d := newDownload(seed, 4*crashChunk+7, func(d *download) { d.configure(c.replace, c.noFlags, c.noLinks, c.liars) })
 				d.fails("", 0)
 				d.fs.CrashAt = at
 				err := d.run()
@@ -335,7 +336,8 @@ func TestCrashProperty(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		d := newDownload(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, 5*crashChunk).Draw(t, "size"), func(d *download) {
-			d.configure(rapid.Bool().Draw(t, "replace"), rapid.Bool().Draw(t, "noLink"), rapid.Bool().Draw(t, "liars"))
+			d.configure(rapid.Bool().Draw(t, "replace"), rapid.Bool().Draw(t, "noFlags"), rapid.Bool().Draw(t, "noLinks"),
+				rapid.Bool().Draw(t, "liars"))
 		})
 		ops := []string{"", "write", "datasync", "sync", "syncdir", "truncate", "allocate", "rename", "link", "remove", "create", "read"}
 		for range rapid.IntRange(0, 6).Draw(t, "runs") {

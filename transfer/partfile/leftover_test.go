@@ -146,6 +146,61 @@ func TestJournalOfTheNextRunStays(t *testing.T) {
 	fsys.want(t, "x.part.journal", "theirs")
 }
 
+// A run that begins when the file has just got its name makes a journal of its own. Whoever is about to remove the old
+// one finds its part file, and leaves the name alone: also if the looks at the journal came before.
+func TestJournalOfARunThatBegins(t *testing.T) {
+	begin := func(t *testing.T, fsys *testFS) {
+		os.Remove(filepath.Join(fsys.path, "x.part.journal"))
+		fsys.put(t, "x.part", "their part")
+		fsys.put(t, "x.part.journal", "theirs")
+	}
+	for name, end := range map[string]func(*testFS, *File) error{
+		"commit":   func(_ *testFS, f *File) error { _, err := f.Commit(); return err },
+		"leftover": func(fsys *testFS, _ *File) error { return FinishLeftover(fsys, "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsys := newTestFS(t)
+			f := filled(t, fsys, Options{Name: "x"}, "new")
+			if name == "leftover" {
+				cutOffBeforeTheJournal(t, fsys, f)
+			}
+			looks := 0
+			fsys.before = func(op, name string) error {
+				// The last look before the journal goes is at the part file.
+				if op == "lstat" && strings.HasSuffix(name, PartSuffix) {
+					if final, err := os.Lstat(filepath.Join(fsys.path, "x")); err == nil && final.Size() == 3 {
+						if looks++; looks == 1 && f.committed || looks == 2 {
+							begin(t, fsys)
+						}
+					}
+				}
+				return nil
+			}
+			if err := end(fsys, f); err != nil {
+				t.Fatal(err)
+			}
+			fsys.before = nil
+			fsys.want(t, "x.part.journal", "theirs")
+			fsys.want(t, "x.part", "their part")
+		})
+	}
+}
+
+// cutOffBeforeTheJournal commits, and stops before the journal is removed.
+func cutOffBeforeTheJournal(t *testing.T, fsys *testFS, f *File) {
+	t.Helper()
+	stop := errors.New("stop")
+	fsys.before = func(op, _ string) error {
+		if op == "remove journal" {
+			return stop
+		}
+		return nil
+	}
+	if _, err := f.Commit(); !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+}
+
 // A file that has its name is there, whatever becomes of the journal.
 func TestJournalThatCannotBeRemoved(t *testing.T) {
 	fsys := newTestFS(t)
