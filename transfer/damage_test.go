@@ -52,11 +52,7 @@ func TestRecheckIsBounded(t *testing.T) {
 		s := w.holders(file(3*chunk, 1))[0]
 		synctest.Wait()
 		ix := s.serving.index
-		_, made, _ := ix.acquire(t.Context())
-		if made != nil {
-			<-made
-		}
-		v, _, _ := ix.acquire(t.Context())
+		v := readyVersion(t.Context(), ix)
 		defer ix.release(v)
 		before := s.src.sent()
 		looks := 0

@@ -66,7 +66,7 @@ func TestIndexInvalidation(t *testing.T) {
 		n := &name{file: src}
 		ready := make(chan Ready, 10)
 		ix := newIndex(n, "x", nil, func(e ServeEvent) { ready <- e.(Ready) })
-		v, made, err := ix.acquire(t.Context())
+		v, made, err := ix.acquire(t.Context()) // nobody runs it yet
 		if v != nil || err != nil || ix.isReady() {
 			t.Fatal("a version before run")
 		}
@@ -85,15 +85,15 @@ func TestIndexInvalidation(t *testing.T) {
 		}
 		ix.release(first)
 		src.replace(file(chunk+1, 2))
-		if again, _, _ := ix.acquire(t.Context()); again != nil || first.isIntact() || ix.version(first.offer.Checksum) != nil {
+		second := readyVersion(t.Context(), ix)
+		if first.isIntact() || ix.version(first.offer.Checksum) != nil {
 			t.Error("the first version is still held, the time has changed")
 		}
 		ix.changed(first) // by several ranges at once
 		<-ready
 		ix.changed(first) // and by one that comes late
 		synctest.Wait()
-		second, _, _ := ix.acquire(t.Context())
-		if second == first || second == nil || second.offer.Checksum != checksum(src.data) {
+		if second == first || second.offer.Checksum != checksum(src.data) {
 			t.Errorf("second version = %+v, want that of the changed file", second)
 		}
 		if len(ready) != 0 {
@@ -159,6 +159,17 @@ func TestReplacedSource(t *testing.T) {
 	})
 }
 
+// readyVersion returns the current version, acquired, once there is one.
+func readyVersion(ctx context.Context, ix *index) *version {
+	for {
+		v, made, _ := ix.acquire(ctx)
+		if v != nil {
+			return v
+		}
+		<-made
+	}
+}
+
 // A version that was replaced is held for as long as somebody asks for it, and
 // the one before it at most once: clients that stay connected keep no more files.
 func TestReplacedVersions(t *testing.T) {
@@ -173,11 +184,7 @@ func TestReplacedVersions(t *testing.T) {
 			if i > 0 {
 				n.rename(newSource(file(chunk, byte(i+1))))
 			}
-			_, made, _ := ix.acquire(ctx)
-			if i == 0 || made != nil {
-				<-made
-			}
-			v, _, _ := ix.acquire(ctx)
+			v := readyVersion(ctx, ix)
 			sums = append(sums, v.offer.Checksum)
 			ix.release(v)
 			if got := n.opened(); got > 2 {
@@ -215,8 +222,7 @@ func TestNameThatHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		returned := make(chan error, 1)
 		go func() { returned <- ix.run(ctx) }()
-		_, made, _ := ix.acquire(ctx)
-		<-made
+		ix.release(readyVersion(ctx, ix))
 		src.hangs.Store(true)
 		for range 3 {
 			began := time.Now()
