@@ -68,7 +68,7 @@ func (c *getCmd) checkStdout(t *terminal) error {
 // stream writes the file to stdout, and nothing else.
 func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
-	out := stdoutWriter{spool.Again(t.raw)}
+	out := stdoutWriter{Writer: spool.Again(t.raw), raw: t.raw}
 	t.mute = true // there is no path
 	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
 		result, err := transfer.Stream(ctx, cfg, out, int64(c.Window))
@@ -80,7 +80,10 @@ func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig
 }
 
 // A stdoutWriter is stdout with errors in words.
-type stdoutWriter struct{ io.Writer }
+type stdoutWriter struct {
+	io.Writer
+	raw io.Writer // what is closed at the end
+}
 
 func (w stdoutWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
@@ -90,7 +93,7 @@ func (w stdoutWriter) Write(p []byte) (int, error) {
 // close closes stdout, whatever it is. Network file systems say only then that
 // what was written could not be stored, and may take their time.
 func (w stdoutWriter) close(ctx context.Context) error {
-	file, ok := w.Writer.(io.Closer)
+	file, ok := w.raw.(io.Closer)
 	if !ok {
 		return nil
 	}
