@@ -420,11 +420,7 @@ func sources(servers []transfer.ServerReport) string {
 // to go on.
 func (v *getView) failed(r *transfer.Result, err error, resume string) {
 	v.sayFailedServers(err)
-	if s, ok := errors.AsType[*signalError](err); ok {
-		v.say("%s", s.Error())
-	} else {
-		v.fail(errors.New(describe(err)))
-	}
+	v.tellFailure(err)
 	for _, h := range hints(err) {
 		v.hint(h)
 	}

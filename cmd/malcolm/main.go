@@ -16,12 +16,13 @@ func main() { start(os.Stdout, os.Stderr) }
 func start(stdout, stderr io.Writer) {
 	var will screen.LastWill
 	defer will.Do() // when something panics
-	ctx, stop := withSignals(context.Background(), func(code int) {
+	exit := func(code int) {
 		will.Do()
 		os.Exit(code)
-	})
+	}
+	ctx, stop := withSignals(context.Background(), exit)
 	code := run(ctx, os.Args[1:], system{
-		stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, will: &will,
+		stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, will: &will, exit: exit,
 	})
 	stop()
 	os.Exit(code)

@@ -22,6 +22,7 @@ type outputs struct {
 	mute           bool            // stdout gets no lines
 	abort          func(error)     // ends the run when nobody can read stdout or stderr; nil: it goes on
 	quit           <-chan struct{} // closed when the run has to end; nil: never
+	cause          func() error    // why it has to
 }
 
 // newOutputs returns the outputs of a run. leftOut says on stderr what was left out.
@@ -30,7 +31,7 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	if abort == nil {
 		abort = func(error) {}
 	}
-	o := outputs{raw: sys.stdout, abort: abort, quit: sys.quit}
+	o := outputs{raw: sys.stdout, abort: abort, quit: sys.quit, cause: sys.cause}
 	o.stdout = spool.NewWriter(spool.Again(sys.stdout), spool.Options{
 		Wait: sys.wait,
 		Notice: func(g spool.Gap) []byte {

@@ -23,6 +23,8 @@ type system struct {
 	will           *screen.LastWill // nil: nobody asks for it
 	abort          func(error)      // ends the run; nil: nothing does
 	quit           <-chan struct{}  // closed when the run has to end; nil: never
+	cause          func() error     // why the run has to end
+	exit           func(code int)   // ends the process; nil: nothing does
 	wait           time.Duration    // how long a line waits for its reader at most; 0: a little
 }
 
@@ -64,8 +66,11 @@ func run(ctx context.Context, args []string, sys system) int {
 	quietQUIC()
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
-	sys.abort, sys.quit = abort, ctx.Done()
+	sys.abort, sys.quit, sys.cause = abort, ctx.Done(), func() error { return context.Cause(ctx) }
 	t := newTerminal(sys, screen.ColorAuto)
+	if sys.exit != nil {
+		defer t.watchEnd(ctx, args, sys.exit)()
+	}
 	err := t.carryOut(ctx, args, sys)
 	stopped := ctx.Err() != nil
 	delivered := t.flush()

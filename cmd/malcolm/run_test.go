@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -126,5 +128,25 @@ func TestRunEndsWithItsSignal(t *testing.T) {
 	})
 	if code != 143 {
 		t.Errorf("exit code %d, want 143; stderr: %s", code, &stderr)
+	}
+}
+
+// TestInterruptedWhileATokenIsTyped: nobody has to type the rest.
+func TestInterruptedWhileATokenIsTyped(t *testing.T) {
+	for _, command := range []string{"get", "serve"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		typed, end := io.Pipe()
+		defer end.Close()
+		go func() {
+			io.WriteString(end, "half of")
+			cancel(&signalError{signal: syscall.SIGINT})
+		}()
+		args := map[string][]string{"get": {"get", "--token", "-", "127.0.0.1:9"}, "serve": {"serve", "--token", "-", "-f", os.Args[0]}}[command]
+		t.Setenv("XDG_STATE_HOME", t.TempDir())
+		var stderr bytes.Buffer
+		code := run(ctx, args, system{stdin: typed, stdout: io.Discard, stderr: &stderr, getenv: func(string) string { return "" }})
+		if got, want := stderr.String(), "interrupted\n"; code != 130 || got != want {
+			t.Errorf("%s: exit code %d, %q, want 130 and %q", command, code, got, want)
+		}
 	}
 }

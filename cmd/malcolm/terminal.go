@@ -105,6 +105,15 @@ func (t *terminal) warnHint(text string) { t.tell(levelWarnHint, text) }
 
 func (t *terminal) fail(err error) { t.tell(slog.LevelError, err.Error()) }
 
+// tellFailure says why a run ends. A signal is no error.
+func (t *terminal) tellFailure(err error) {
+	if s, ok := errors.AsType[*signalError](err); ok {
+		t.say("%s", s.Error())
+	} else {
+		t.fail(errors.New(describe(err)))
+	}
+}
+
 // hint is the hint that belongs to an error.
 func (t *terminal) hint(text string) { t.tell(levelHint, text) }
 
@@ -123,7 +132,7 @@ func (t *terminal) finish(err error) int {
 	if told, ok := errors.AsType[*reportedError](err); ok {
 		advice = append(hints(told.err), told.more...)
 	} else {
-		t.fail(errors.New(describe(err)))
+		t.tellFailure(err)
 		for _, h := range advice {
 			t.hint(h)
 		}

@@ -27,7 +27,18 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 	if from == nil {
 		return certs.Token{}, nil
 	}
-	token, err := certs.ReadToken(from.Where, os.LookupEnv, t.in)
+	var token certs.Token
+	var err error
+	read := make(chan struct{})
+	go func() { // a pipe, or somebody who types, may keep it waiting for ever
+		defer close(read)
+		token, err = certs.ReadToken(from.Where, os.LookupEnv, t.in)
+	}()
+	select {
+	case <-read:
+	case <-t.quit:
+		return certs.Token{}, t.cause()
+	}
 	var bad *certs.TokenError
 	if errors.As(err, &bad) && bad.Err == nil {
 		return token, &usageError{err}
