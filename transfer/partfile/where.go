@@ -28,7 +28,20 @@ func PathNow(fsys FS, name string) (string, error) {
 	return filepath.Join(dir, name), nil
 }
 
-func (d dir) PathNow() (string, error) {
+// findTries is how often a directory is looked for that is being moved all the time.
+const findTries = 16
+
+func (d dir) PathNow() (path string, err error) {
+	for range findTries {
+		if path, err = d.find(); err != errMoved {
+			break
+		}
+	}
+	return path, err
+}
+
+// find looks for the directory once. It was moved in the middle of it perhaps.
+func (d dir) find() (string, error) {
 	opened, err := d.root.Stat(".")
 	if err != nil {
 		return "", err
