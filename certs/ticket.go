@@ -3,6 +3,7 @@ package certs
 import (
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,11 +111,19 @@ func (t *Ticket) addHost(s string) error {
 		return fmt.Errorf("%s has a port; ports stand in p", quoted(s))
 	case strings.Contains(at.host, "%"):
 		return fmt.Errorf("%s has a zone, which means nothing elsewhere", quoted(s))
+	case linkLocal(at.host):
+		return fmt.Errorf("%s is of one link only, and means nothing elsewhere", quoted(s))
 	case slices.Contains(t.Hosts, at.host):
 		return fmt.Errorf("%s is there twice", quoted(at.host))
 	}
 	t.Hosts = append(t.Hosts, at.host)
 	return nil
+}
+
+// linkLocal reports whether host is an IPv6 address that needs an interface.
+func linkLocal(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Is6() && addr.IsLinkLocalUnicast()
 }
 
 func (t *Ticket) parseName(s string) error {

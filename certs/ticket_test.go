@@ -91,6 +91,7 @@ func TestParseTicketRefuses(t *testing.T) {
 		{"malcolm://a:10001/x?" + goodQuery, `host: "a:10001" has a port; ports stand in p`},
 		{"malcolm://[::1]:10001/x?" + goodQuery, `host: "[::1]:10001" has a port; ports stand in p`},
 		{"malcolm://::1/x?" + goodQuery, `host: "::1": an IPv6 address stands in brackets`},
+		{"malcolm://[fe80::1]/x?" + goodQuery, `host: "[fe80::1]" is of one link only, and means nothing elsewhere`},
 		{"malcolm://[fe80::1%eth0]/x?" + goodQuery, `host: "[fe80::1%eth0]" has a zone, which means nothing elsewhere`},
 		{"malcolm://a\x1b/x?" + goodQuery, `host: "a\x1b" is no host name`},
 		{"malcolm://%61/x?" + goodQuery, `host: "%61" is no host name`},

@@ -12,8 +12,8 @@ import (
 // A serveJSON writes what Serve does as events.
 type serveJSON struct {
 	out  *eventWriter
-	file string // as the user named it
-	host string // that clients are told
+	file string     // as the user named it
+	host advertised // that clients are told
 
 	ready   bool // a version is offered, or was
 	changed bool // and since then the file was said to have changed
@@ -57,7 +57,7 @@ func (s *serveJSON) offers(e transfer.Ready) {
 		Ticket: ticketOf(e, s.host), Addresses: []string{},
 	}
 	for _, a := range e.Addrs {
-		ready.Addresses = append(ready.Addresses, net.JoinHostPort(s.host, portOf(a)))
+		ready.Addresses = append(ready.Addresses, net.JoinHostPort(s.host.host, portOf(a)))
 	}
 	s.out.write(ready)
 }

@@ -84,3 +84,24 @@ func flagWords(f *kong.Flag) string {
 	}
 	return words
 }
+
+// TestReadmeBuildsStatic: the lines that build malcolm give a binary that needs no C
+// library, as for an image that has none.
+func TestReadmeBuildsStatic(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	builds := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "go build") {
+			builds++
+			if !strings.HasPrefix(strings.TrimSpace(line), "CGO_ENABLED=0 go build ") {
+				t.Errorf("%q makes a binary that may need a C library", line)
+			}
+		}
+	}
+	if builds == 0 {
+		t.Error("README does not say how malcolm is built")
+	}
+}

@@ -149,7 +149,7 @@ func (t *terminal) watchServe(view *serveView) serveWatchers {
 	}
 	if t.json != nil {
 		view.silent = true
-		watchers = append(watchers, &serveJSON{out: t.json, file: view.file, host: view.host.host})
+		watchers = append(watchers, &serveJSON{out: t.json, file: view.file, host: view.host})
 	}
 	return watchers
 }

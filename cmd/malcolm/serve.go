@@ -191,47 +191,6 @@ func bindReason(err error) string {
 	return err.Error()
 }
 
-// host returns what the command to paste names, and whether that is reachable
-// from other machines.
-func (c *serveCmd) host() advertised {
-	switch {
-	case c.Advertise != "":
-		return advertised{host: c.Advertise, reachable: true}
-	case c.Bind.IsValid() && !c.Bind.IsUnspecified():
-		return advertised{host: c.Bind.String(), reachable: !c.Bind.IsLoopback()}
-	}
-	if addr, ok := globalAddr(); ok {
-		return advertised{host: addr.String(), reachable: true}
-	}
-	return advertised{host: "127.0.0.1"}
-}
-
-type advertised struct {
-	host      string
-	reachable bool // from other machines
-}
-
-// globalAddr returns an address of this machine that others can reach, IPv4
-// before IPv6.
-func globalAddr() (netip.Addr, bool) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	var found netip.Addr
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue
-		}
-		addr := prefix.Addr().Unmap()
-		if addr.IsGlobalUnicast() && (!found.IsValid() || addr.Is4() && !found.Is4()) {
-			found = addr
-		}
-	}
-	return found, found.IsValid()
-}
-
 // damaged says what a look at the own file has found.
 func damaged(name string, e transfer.Damaged) string {
 	what := "gives other bytes than were hashed, though the file was not changed"
@@ -348,8 +307,11 @@ func (v *serveView) greet(e transfer.Ready) {
 	}
 	v.say("server ID %s", e.ID)
 	v.say("to copy it: %s", v.Green(v.pasteable(e.Addrs)))
-	if ticket := ticketOf(e, v.host.host); ticket != "" {
+	if ticket := ticketOf(e, v.host); ticket != "" {
 		v.say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+shellQuote(ticket)))
+	}
+	if v.host.linkLocal {
+		v.say("%s stands for the network interface of the machine that copies, such as eth0", anyInterface)
 	}
 	if !v.host.reachable {
 		v.say("that works only on this machine; --advertise HOST names another address")

@@ -146,36 +146,6 @@ func TestBindReason(t *testing.T) {
 	}
 }
 
-func TestAdvertisedHost(t *testing.T) {
-	tests := []struct {
-		bind, advertise string
-		want            advertised
-	}{
-		{"", "example.com", advertised{"example.com", true}},
-		{"127.0.0.1", "example.com", advertised{"example.com", true}},
-		{"127.0.0.1", "", advertised{"127.0.0.1", false}},
-		{"::1", "", advertised{"::1", false}},
-		{"192.0.2.7", "", advertised{"192.0.2.7", true}},
-	}
-	for _, test := range tests {
-		c := serveCmd{Advertise: test.advertise}
-		if test.bind != "" {
-			c.Bind = netip.MustParseAddr(test.bind)
-		}
-		if got := c.host(); got != test.want {
-			t.Errorf("--bind %q --advertise %q: got %v, want %v", test.bind, test.advertise, got, test.want)
-		}
-	}
-	for _, bind := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		c := serveCmd{Bind: bind}
-		got := c.host()
-		addr, err := netip.ParseAddr(got.host)
-		if err != nil || addr.IsUnspecified() || got.reachable == addr.IsLoopback() {
-			t.Errorf("--bind %v: got %+v, want a global address, or the loopback one as not reachable", bind, got)
-		}
-	}
-}
-
 func newTestServeView(t *testing.T) (v *serveView, said func() string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -185,7 +155,7 @@ func newTestServeView(t *testing.T) (v *serveView, said func() string) {
 			t.Errorf("stdout %q, want nothing", out)
 		}
 	})
-	v = &serveView{terminal: term, file: "data", name: "data", host: advertised{"127.0.0.1", true}, interval: time.Second}
+	v = &serveView{terminal: term, file: "data", name: "data", host: advertised{host: "127.0.0.1", reachable: true}, interval: time.Second}
 	return v, func() string {
 		defer stderr.Reset()
 		return stderr.String()
@@ -221,7 +191,7 @@ func TestServeEvents(t *testing.T) {
 	v.event(ready)
 	want := "data: 2.0 KiB, BLAKE3 " + hexOf(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
 		"to copy it: mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 10001-10002\n" +
-		"or, with nothing left to trust: malcolm get '" + ticketOf(ready, "127.0.0.1") + "'\n" +
+		"or, with nothing left to trust: malcolm get '" + ticketOf(ready, advertised{host: "127.0.0.1"}) + "'\n" +
 		"anyone who can reach these ports can read data\n"
 	if got := said(); got != want {
 		t.Errorf("ready: got\n%swant\n%s", got, want)
@@ -245,6 +215,19 @@ func TestServeEvents(t *testing.T) {
 	v.event(transfer.ServerReopened{Addr: addrsOf(10001)[0]})
 	if got := said(); got != "10001: listening again\n" {
 		t.Errorf("a server that is back: got %q", got)
+	}
+}
+
+// TestGreetingOfALink: an address of one link is pasted with an interface to be
+// filled in, and has no ticket.
+func TestGreetingOfALink(t *testing.T) {
+	v, said := newTestServeView(t)
+	v.host = (&serveCmd{Bind: netip.MustParseAddr("fe80::1%e0")}).host()
+	v.event(transfer.Ready{Name: "data", Offered: "data", Addrs: addrsOf(1)})
+	got := said()
+	if !strings.Contains(got, " -a fe80::1%INTERFACE -r -p 1\n") || !strings.Contains(got, "INTERFACE stands for the network interface of") ||
+		strings.Contains(got, "malcolm://") || strings.Contains(got, "%e0") {
+		t.Errorf("got %q, want another interface than the server's", got)
 	}
 }
 

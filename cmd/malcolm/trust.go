@@ -115,16 +115,19 @@ func checkTickets(pins, tickets certs.Pins) error {
 }
 
 // ticketOf returns the ticket of what is served, empty when the host is not one
-// that others could use.
-func ticketOf(e transfer.Ready, host string) string {
-	t := certs.Ticket{Hosts: []string{host}, IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
+// that others could use. Further hosts are named for as long as there is room.
+func ticketOf(e transfer.Ready, at advertised) string {
+	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
 	for _, a := range e.Addrs {
 		t.Ports = append(t.Ports, uint16(a.(*net.UDPAddr).Port))
 	}
-	if t.Check() != nil {
-		return ""
+	for n := len(at.more); n >= 0; n-- {
+		t.Hosts = append([]string{at.host}, at.more[:n]...)
+		if t.Check() == nil {
+			return t.String()
+		}
 	}
-	return t.String()
+	return ""
 }
 
 type trustCmd struct {

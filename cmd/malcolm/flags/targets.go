@@ -55,6 +55,9 @@ func ParseTarget(s string) (host string, portWords []string, err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "" {
+		return "", nil, fmt.Errorf("%s is on every link of this machine: name the interface behind a %%, as in %s", human.Quote(s), human.Quote(host+"%eth0"))
+	}
 	if !hasPorts {
 		return host, nil, nil
 	}

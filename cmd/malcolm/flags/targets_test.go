@@ -62,6 +62,8 @@ func TestParseTargetErrors(t *testing.T) {
 		{"[::1%a:b]:1", "is no IPv6 address"},
 		{"::1:10001", "[ADDRESS]:PORT"},
 		{"fe80::1%eth0:9000", "[ADDRESS]:PORT"},
+		{"[fe80::1]:9000", `name the interface behind a %, as in "fe80::1%eth0"`},
+		{"FE80::1", "name the interface"},
 		{"host:1:2", "[ADDRESS]:PORT"},
 		{"host:abc", `"abc" is no port`},
 		{"host:1,abc", `"abc" is no port`},
