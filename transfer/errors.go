@@ -56,6 +56,7 @@ var kinds = []struct {
 	{KindNetwork, as[*SilentError]},
 	{KindLocal, as[*NameError]},
 	{KindLocal, as[*TargetError]},
+	{KindLocal, as[*LinksError]},
 	{KindLocal, as[*TooLargeError]},
 	{KindLocal, as[*NotDirectoryError]},
 	{KindLocal, as[*FileError]},
@@ -130,6 +131,8 @@ func (e *TargetError) Error() string {
 		return fmt.Sprintf("%q is not a regular file", e.Path)
 	case e.Final == partfile.FinalNone && e.Part == partfile.PartOtherChecksum:
 		return fmt.Sprintf("%q is an unfinished download of another version", e.Path)
+	case e.Final == partfile.FinalNone && e.Part == partfile.PartForeign:
+		return fmt.Sprintf("%q is in the way: no journal says that malcolm made it", e.Path)
 	case e.Final == partfile.FinalNone:
 		return fmt.Sprintf("%q is an unfinished download", e.Path)
 	case e.Final == partfile.FinalWrong:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -79,6 +80,9 @@ type GetConfig struct {
 	// Connections is how many connections to have with each server, 1 to 64; 0:
 	// one, and more while that makes the whole quicker.
 	Connections int
+	// SplitLinks lets Repair replace a file that has other names: these keep the
+	// old bytes.
+	SplitLinks bool
 	// Recheck reads the whole file back from the disk before it gets its name.
 	Recheck bool
 	// Checksum is the BLAKE3 that the file must have; nil: the majority
@@ -225,10 +229,10 @@ type getting struct {
 	// Made before any fetcher starts, and not changed while one runs.
 	manifest wire.Manifest
 	part     *partfile.File
-	store    chunkStore   // the part file, or the window of a stream
-	streams  bool         // there is no file
-	seed     *seed        // a local file that has chunks already; nil: none
-	mode     *fs.FileMode // permission bits of the finished file; nil: the umask's
+	store    chunkStore     // the part file, or the window of a stream
+	streams  bool           // there is no file
+	seed     *seed          // a local file that has chunks already; nil: none
+	original *partfile.Info // the file that is repaired; nil: none
 
 	checkBuffers sync.Once
 
@@ -318,7 +322,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	g.part, err = obtain(ctx, g, t, func(ctx context.Context) (*partfile.File, error) {
 		return partfile.Open(ctx, fsys, partfile.Options{
 			Name: g.result.Name, Size: g.layout.Size, ChunkSize: g.layout.ChunkSize, Checksum: g.result.Checksum,
-			Action: d.Action, Replace: d.Replace, Mode: g.mode, ModTime: modTime,
+			Action: d.Action, Replace: d.Replace, Original: g.original, ModTime: modTime,
 			SkipPreallocate: g.cfg.SkipPreallocate, SkipSpaceCheck: g.cfg.SkipSpaceCheck,
 			Lacks:    func(l partfile.Lack) { g.post(func() { g.emit(Lacks(l)) }) },
 			Reserved: func(done int64) { g.post(func() { g.space.reached(done, time.Now()) }) },
@@ -328,6 +332,7 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 	if err != nil {
 		return err
 	}
+	g.tellLost(nil)
 	g.store = partStore{g.part}
 	if err := g.fetchAll(ctx, t); err != nil {
 		return err
@@ -336,15 +341,27 @@ func (g *getting) fill(ctx context.Context, t *clocks, fsys partfile.FS, d partf
 		return err
 	}
 	g.emit(Finishing{})
+	told := g.part.Lost()
 	g.result.Path, err = obtain(ctx, g, t, func(context.Context) (string, error) { return g.part.Commit() })
 	if g.result.Path == "" {
 		return err
 	}
+	g.tellLost(told)
 	g.tellMoved(fsys.Path(g.result.Name), g.result.Path)
 	// The file is there, also when ctx ended meanwhile: what is still to be said
 	// of a server with a wrong chunk is said, and changes nothing.
 	_ = g.loop(ctx, t, func() bool { return !g.judging() })
 	return nil
+}
+
+// tellLost tells what of the file that is replaced cannot be kept, but for what was
+// told before.
+func (g *getting) tellLost(told []partfile.Lost) {
+	for _, lost := range g.part.Lost() {
+		if !slices.ContainsFunc(told, func(l partfile.Lost) bool { return l.What == lost.What }) {
+			g.emit(NotKept{Path: g.part.Path(), What: lost.What, Err: lost.Err})
+		}
+	}
 }
 
 // leavePart ends the use of the part file. What was marked of an unfinished one

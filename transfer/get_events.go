@@ -13,7 +13,7 @@ import (
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
 // [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
-// [Decision], [NoModTime], [Lacks], [OutputMoved], [Progress], [ReadingBack] or [Finishing].
+// [NotKept], [Decision], [NoModTime], [Lacks], [OutputMoved], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
 // Connected says that a server proved an identity.
@@ -155,6 +155,14 @@ type ChunksUnreadable struct {
 	Err    error // of the first of them
 }
 
+// NotKept says, before anything is fetched where that is known, that the finished
+// file will not have something of the file that it replaces.
+type NotKept struct {
+	Path string
+	What string // "owner", "group", `extended attribute "user.x"`, ...
+	Err  error
+}
+
 // Progress is told every interval.
 type Progress struct {
 	Phase    Phase
@@ -200,6 +208,7 @@ func (Waiting) getEvent()          {}
 func (Silent) getEvent()           {}
 func (SmallBuffers) getEvent()     {}
 func (ChunksUnreadable) getEvent() {}
+func (NotKept) getEvent()          {}
 func (Progress) getEvent()         {}
 func (ReadingBack) getEvent()      {}
 func (Finishing) getEvent()        {}

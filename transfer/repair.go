@@ -3,8 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,7 +30,7 @@ func Repair(ctx context.Context, cfg GetConfig, path string) (*Result, error) {
 }
 
 func (g *getting) repair(ctx context.Context, path string) error {
-	file, err := NamedFile(path).Open()
+	file, err := openOwn(path)
 	if err != nil {
 		return err
 	}
@@ -42,7 +40,8 @@ func (g *getting) repair(ctx context.Context, path string) error {
 		return &FileError{Op: "open", Path: g.cfg.Dir, Err: err}
 	}
 	defer root.Close()
-	if err := g.checkReplaceable(root, file); err != nil {
+	fsys := g.cfg.open(root)
+	if _, err := file.named(root, fsys); err != nil {
 		return err
 	}
 	ctx, t := g.begin(ctx)
@@ -54,38 +53,47 @@ func (g *getting) repair(ctx context.Context, path string) error {
 	if err := g.obtainManifest(ctx, t); err != nil {
 		return err
 	}
-	fsys := g.cfg.open(root)
-	size, bad, err := g.compare(ctx, t, file, path)
+	original, err := file.named(root, fsys)
 	if err != nil {
 		return err
 	}
-	if size == g.layout.Size && len(bad) == 0 {
+	bad, err := g.compare(ctx, t, file)
+	if err != nil {
+		return err
+	}
+	if file.info.Size == g.layout.Size && len(bad) == 0 {
 		return g.alreadyRight(ctx, t, fsys, path)
 	}
-	g.seed = newSeed(file, path, g.layout.Chunks, bad)
-	return g.fill(ctx, t, fsys, partfile.Decision{Action: partfile.Resume, Replace: true})
+	decision, err := obtain(ctx, g, t, func(context.Context) (partfile.Decision, error) { return g.decideRepair(fsys, file) })
+	if err != nil {
+		return err
+	}
+	g.seed = newSeed(file, g.layout.Chunks, bad)
+	g.original = &original
+	return g.fill(ctx, t, fsys, decision)
 }
 
-var errLink = errors.New("is a symbolic link; name the file itself")
-
-// checkReplaceable demands that the name is the open file's own, and remembers
-// its mode: the file that replaces it gets the same.
-func (g *getting) checkReplaceable(root *os.Root, file File) error {
-	path := filepath.Join(g.cfg.Dir, g.cfg.Name)
-	named, err := root.Lstat(g.cfg.Name)
-	if err == nil && named.Mode()&fs.ModeSymlink != 0 {
-		err = errLink
+// decideRepair settles, before anything is fetched, whether the file can be
+// replaced, and what is to be done about the part file that is there.
+func (g *getting) decideRepair(fsys partfile.FS, file *ownFile) (partfile.Decision, error) {
+	if err := file.mendable(fsys, g.cfg.SplitLinks); err != nil {
+		return partfile.Decision{}, err
 	}
+	found, err := partfile.Look(fsys, g.cfg.Name)
 	if err != nil {
-		return &FileError{Op: "replace", Path: path, Err: err}
+		return partfile.Decision{}, err
 	}
-	info, err := file.Stat()
-	if err != nil {
-		return &FileError{Op: "read", Path: path, Err: err}
+	part := found.OwnPartState(g.header())
+	d := partfile.DecideRepair(part)
+	if d.Action != partfile.Refuse {
+		return d, nil
 	}
-	mode := info.Mode().Perm()
-	g.mode = &mode
-	return nil
+	if err := partfile.InUse(fsys, g.cfg.Name); err != nil {
+		return d, err
+	}
+	return d, &TargetError{
+		Path: fsys.Path(g.cfg.Name + partfile.PartSuffix), Part: part, Unfinished: found.Header, Hint: d.Hint,
+	}
 }
 
 // A seed is a local file that has chunks of the file to be written.
@@ -95,8 +103,8 @@ type seed struct {
 	bad  *chunkSet // chunks that it does not have
 }
 
-func newSeed(file File, path string, chunks int, bad []Span) *seed {
-	s := &seed{file: file, path: path, bad: newChunkSet(chunks)}
+func newSeed(file *ownFile, chunks int, bad []Span) *seed {
+	s := &seed{file: file.system, path: file.path, bad: newChunkSet(chunks)}
 	for _, b := range bad {
 		s.bad.add(b.Chunk, b.Length)
 	}
@@ -143,11 +151,7 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	}
 	defer claim.Release()
 	hasher.Reset(g.layout.Size, chunk)
-	seed := io.ReaderAt(g.seed.file)
-	if f, ok := seed.(*systemFile); ok {
-		seed = f.File // the system copies only from what it knows as a file
-	}
-	err := claim.CopyFrom(seed)
+	err := claim.CopyFrom(g.seed.file)
 	switch {
 	case err == nil:
 		err = g.hashCopy(ctx, hasher, claim)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -84,8 +85,8 @@ func TestRepairKeepsMode(t *testing.T) {
 	}
 }
 
-// What is copied is looked at after it was copied: a local file that changes
-// meanwhile does no harm.
+// What is copied is looked at after it was copied, and a local file that changed
+// meanwhile is not replaced: somebody else's bytes are in it.
 func TestRepairSeedChanges(t *testing.T) {
 	data := file(4*chunk, 1)
 	for _, test := range []struct {
@@ -102,16 +103,137 @@ func TestRepairSeedChanges(t *testing.T) {
 			eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
 				l := w.localFile(corrupted(t, data, 0))
 				cfg.Targets = w.holders(data)[0].targets
-				o := l.repair(context.Background(), cfg, func(*getting) {
-					write(t, l.dir, localName, test.change(l.read()))
-				})
-				o.has(localName, data)
+				theirs := test.change(l.read())
+				o := l.repair(context.Background(), cfg, func(*getting) { write(t, l.dir, localName, theirs) })
+				if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.Changed {
+					t.Errorf("error = %v, want that the file changed", e)
+				}
+				o.holds(localName, theirs)
+				o.holds(localName+partfile.PartSuffix, append(slices.Clip(data), 0)) // with its tail
 				if want := (1 + test.lost) * chunk; o.Fetched != want || o.Resumed != o.Size-want {
 					t.Errorf("fetched %d, kept %d, want %d fetched", o.Fetched, o.Resumed, want)
+				}
+				o = l.repair(context.Background(), cfg, nil)
+				o.has(localName, data)
+				if o.Fetched != 0 {
+					t.Errorf("fetched %d the second time, want what is in the part file", o.Fetched)
 				}
 			})
 		})
 	}
+}
+
+// What is put under the name while the file is repaired stays.
+func TestRepairReplacedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		l := w.localFile(corrupted(t, data, 0))
+		theirs := []byte("theirs")
+		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(*getting) {
+			write(t, l.dir, "new", theirs)
+			if err := os.Rename(filepath.Join(l.dir, "new"), l.path); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.Changed {
+			t.Errorf("error = %v, want that the file changed", e)
+		}
+		o.holds(localName, theirs)
+	})
+}
+
+// holds fails the test unless a file has a content.
+func (o *outcome) holds(name string, want []byte) {
+	o.t.Helper()
+	if !bytes.Equal(o.read(name), want) {
+		o.t.Errorf("%s does not hold what it should", name)
+	}
+}
+
+// Repair takes no part file of which no journal says that malcolm made it.
+func TestRepairForeignPart(t *testing.T) {
+	data := file(4*chunk, 1)
+	for _, test := range []struct {
+		name  string
+		other map[string]string // names and contents
+		path  string            // the one that is in the way
+	}{
+		{"another program's part file", map[string]string{".part": "my own precious bytes"}, ".part"},
+		{"an empty one", map[string]string{".part": ""}, ".part"},
+		{"and something beside it", map[string]string{".part": "mine", ".part.journal": "dear diary"}, ".part"},
+		{"something in the journal's place", map[string]string{".part.journal": "dear diary"}, ".part.journal"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				l := w.localFile(corrupted(t, data, 5))
+				for suffix, content := range test.other {
+					write(t, l.dir, localName+suffix, []byte(content))
+				}
+				before := tree(t, l.dir)
+				s := w.holders(data)[0]
+				o := l.repair(context.Background(), GetConfig{Targets: s.targets}, nil)
+				if o.err == nil || KindOf(o.err) != KindLocal || !strings.Contains(o.err.Error(), l.path+test.path) {
+					t.Errorf("error = %v, want one of %s", o.err, test.path)
+				}
+				if after := tree(t, l.dir); !maps.Equal(after, before) {
+					t.Errorf("the directory was %v and is %v", before, after)
+				}
+				if s.src.sent() != 0 {
+					t.Errorf("%d bytes were fetched first", s.src.sent())
+				}
+			})
+		})
+	}
+}
+
+// A file that is right needs nothing, whatever lies beside it.
+func TestRepairRightBesideForeignPart(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(2*chunk, 1)
+		l := w.localFile(data)
+		write(t, l.dir, localName+".part", []byte("mine"))
+		write(t, l.dir, localName+".part.journal", []byte("mine too"))
+		if err := os.Link(l.path, filepath.Join(l.dir, "second")); err != nil {
+			t.Skip(err)
+		}
+		before := tree(t, l.dir)
+		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, nil)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		if after := tree(t, l.dir); !o.AlreadyRight || !maps.Equal(after, before) {
+			t.Errorf("the directory was %v and is %v", before, after)
+		}
+	})
+}
+
+// A second name would keep the damaged bytes: that is said before anything is
+// fetched, and done when it is asked for.
+func TestRepairLinks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		damaged := corrupted(t, data, 5)
+		l := w.localFile(damaged)
+		if err := os.Link(l.path, filepath.Join(l.dir, "second")); err != nil {
+			t.Skip(err)
+		}
+		s := w.holders(data)[0]
+		cfg := GetConfig{Targets: s.targets}
+		o := l.repair(context.Background(), cfg, nil)
+		if e := fails[*LinksError](o, KindLocal); e.Path != l.path || e.Links != 2 {
+			t.Errorf("error = %+v, want two links", e)
+		}
+		if s.src.sent() != 0 {
+			t.Errorf("%d bytes were fetched first", s.src.sent())
+		}
+		cfg.SplitLinks = true
+		o = l.repair(context.Background(), cfg, nil)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		o.holds(localName, data)
+		o.holds("second", damaged)
+	})
 }
 
 // What the system copied is read back from the part file, and not believed.
@@ -222,7 +344,7 @@ func TestRepairOtherPart(t *testing.T) {
 		}
 		before := tree(t, l.dir)
 		o = l.repair(context.Background(), GetConfig{Targets: w.holders(file(12*chunk, 3))[0].targets}, nil)
-		if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.OtherFile {
+		if e := fails[*TargetError](o, KindLocal); e.Part != partfile.PartOtherChecksum || e.Hint != partfile.HintMoveAway {
 			t.Errorf("error = %v, want one of the part file", e)
 		}
 		if after := tree(t, l.dir); !maps.Equal(after, before) {

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,7 +64,7 @@ func (e *MismatchError) Error() string {
 // does not give counts as one that differs, and is told of by [ChunksUnreadable];
 // many of them in a row are an error.
 func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, error) {
-	file, err := NamedFile(path).Open()
+	file, err := openOwn(path)
 	if err != nil {
 		return nil, err
 	}
@@ -78,38 +80,37 @@ func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, err
 	}
 	g.needed = false
 	r := &VerifyResult{Size: g.layout.Size, Checksum: g.result.Checksum}
-	if r.LocalSize, r.Bad, err = g.compare(ctx, t, file, path); err != nil {
+	if r.Bad, err = g.compare(ctx, t, file); err != nil {
 		return nil, err
 	}
-	r.Servers = g.reports()
+	r.LocalSize, r.Servers = file.info.Size, g.reports()
 	if !r.Right() {
 		return r, &MismatchError{Path: path, Bad: len(r.Bad), Size: r.Size != r.LocalSize}
 	}
 	return r, nil
 }
 
-// compare reads a local file and returns its size and the chunks that are not
-// what the manifest says.
-func (g *getting) compare(ctx context.Context, t *clocks, file File, path string) (size int64, bad []Span, err error) {
-	info, err := file.Stat()
-	if err != nil {
-		return 0, nil, &FileError{Op: "read", Path: path, Err: err}
+// compare reads a local file and returns the chunks that are not what the
+// manifest says. A file that changes meanwhile is an error.
+func (g *getting) compare(ctx context.Context, t *clocks, file *ownFile) (bad []Span, err error) {
+	if err := file.describe(); err != nil {
+		return nil, err
 	}
 	var holes unreadable
 	var done atomic.Int64
-	g.toCheck, g.hashed = min(info.Size(), g.layout.Size), &done
+	g.toCheck, g.hashed = min(file.info.Size, g.layout.Size), &done
 	defer func() { g.toCheck, g.hashed = 0, nil }()
-	err = g.do(ctx, t, func(ctx context.Context) (err error) {
-		bad, err = mismatches(ctx, file, g.manifest, &done, &holes)
+	bad, err = obtain(ctx, g, t, func(ctx context.Context) ([]Span, error) {
+		bad, err := mismatches(ctx, file, g.manifest, &done, &holes)
 		if err != nil {
-			err = &FileError{Op: "read", Path: path, Err: err}
+			return nil, file.failure("read", err)
 		}
-		return err
+		return bad, file.unchanged()
 	})
 	if err == nil && len(holes.chunks) > 0 {
-		g.emit(ChunksUnreadable{Path: path, Chunks: len(holes.chunks), Err: partfile.Bare(holes.err)})
+		g.emit(ChunksUnreadable{Path: file.path, Chunks: len(holes.chunks), Err: partfile.Bare(holes.err)})
 	}
-	return info.Size(), bad, err
+	return bad, err
 }
 
 // mostUnreadable is how many chunks in a row may be unreadable before it is the
@@ -157,7 +158,7 @@ func (u *unreadable) read(chunk int) bool {
 
 // mismatches returns the chunks of a file that do not have the manifest's
 // values, in order, and adds to holes those that could not be read.
-func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
+func mismatches(ctx context.Context, file io.ReaderAt, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
 	var mu sync.Mutex
 	var bad []Span
 	o := manifest.MatchOptions{Done: done, Unreadable: holes.take}
@@ -179,26 +180,30 @@ func mismatches(ctx context.Context, file File, m wire.Manifest, done *atomic.In
 // file that has another one is a [*MismatchError]. done counts the bytes read;
 // nil: nobody asks.
 func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *atomic.Int64) (size int64, err error) {
-	file, err := NamedFile(path).Open()
+	file, err := openOwn(path)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err == nil && info.Size() > wire.MaxFileSize {
-		err = errTooLarge
+	size = file.info.Size
+	if size > wire.MaxFileSize {
+		return 0, file.failure("read", errTooLarge)
 	}
-	var sum [32]byte
-	if err == nil {
-		_, sum, err = manifest.Build(ctx, file, info.Size(), manifest.BuildOptions{Done: done})
+	_, sum, err := manifest.Build(ctx, file, size, manifest.BuildOptions{Done: done})
+	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		if changed := file.unchanged(); changed != nil {
+			err = changed
+		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
+	case as[*FileError](err):
+		return 0, err
 	case err != nil:
-		return 0, &FileError{Op: "read", Path: path, Err: err}
+		return 0, file.failure("read", err)
 	case sum != checksum:
-		return info.Size(), &MismatchError{Path: path}
+		return size, &MismatchError{Path: path}
 	}
-	return info.Size(), nil
+	return size, nil
 }

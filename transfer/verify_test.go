@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -211,5 +212,48 @@ func TestMismatchWords(t *testing.T) {
 		if got := test.err.Error(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
+	}
+}
+
+// A file that is written to while it is read is neither right nor wrong, and is
+// not repaired.
+func TestVerifyFileThatChanges(t *testing.T) {
+	data := file(3*chunk, 1)
+	for _, test := range []struct {
+		name   string
+		change func(f *os.File) error
+	}{
+		{"grows", func(f *os.File) error { _, err := f.WriteAt([]byte("more"), int64(len(data))); return err }},
+		{"is cut", func(f *os.File) error { return f.Truncate(chunk) }},
+		{"is written to", func(f *os.File) error { _, err := f.WriteAt([]byte("other"), 7); return err }},
+	} {
+		bubble(t, func(t *testing.T, w *world) {
+			l := w.localFile(data)
+			writer, err := os.OpenFile(l.path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Close()
+			own, err := openOwn(l.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer own.Close()
+			changed := sync.OnceValue(func() error { return test.change(writer) })
+			own.File = brokenFile{own.File, func(p []byte, off int64) (int, error) {
+				n, err := own.system.ReadAt(p, off)
+				return n, errors.Join(err, changed())
+			}}
+			g := newGetting(context.Background(), GetConfig{Targets: w.holders(data)[0].targets, Network: w})
+			ctx, clocks := g.begin(context.Background())
+			defer g.end(clocks)
+			if err := errors.Join(g.vote(ctx, clocks), g.obtainManifest(ctx, clocks)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = g.compare(ctx, clocks, own)
+			if !errors.Is(err, errChanging) || KindOf(err) != KindLocal {
+				t.Errorf("%s: error = %v, want that it changed", test.name, err)
+			}
+		})
 	}
 }

@@ -203,6 +203,8 @@ func hints(err error) []string {
 	switch e := err.(type) {
 	case *transfer.TargetError:
 		return targetHints(e)
+	case *transfer.LinksError:
+		return []string{"--split-links repairs this name alone"}
 	case *transfer.TooLargeError:
 		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
 	case *transfer.NotDirectoryError:
@@ -280,9 +282,16 @@ func targetHints(e *transfer.TargetError) []string {
 		return []string{"--force replaces it; -o DIR or --name NAME writes elsewhere"}
 	case partfile.HintElsewhere:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
+	case partfile.HintMoveAway:
+		if e.Part == partfile.PartOtherChecksum {
+			return []string{fmt.Sprintf("--checksum %x finishes that version, if a server still has it; or move it and its journal away", e.Unfinished.Checksum)}
+		}
+		return []string{moveAway}
 	}
 	return nil
 }
+
+const moveAway = "move it away, then run the same again"
 
 func partHints(e *partfile.Error) []string {
 	switch {
@@ -294,6 +303,8 @@ func partHints(e *partfile.Error) []string {
 		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
 	case e.Reason == partfile.NotRegular:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
+	case e.Reason == partfile.Foreign:
+		return []string{moveAway}
 	case e.Reason == partfile.OtherFile:
 		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, remove it and its journal"}
 	case e.Reason == partfile.Changed && e.Op != "find":

@@ -82,6 +82,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("%s", smallBuffers(e))
 	case transfer.ChunksUnreadable:
 		v.warn("%s: %s cannot be read: %s; the disk may be failing", shellQuote(e.Path), plural(e.Chunks, "chunk", "chunks"), reason(e.Err))
+	case transfer.NotKept:
+		v.warn("%s: its %s cannot be kept: %s", shellQuote(e.Path), e.What, reason(e.Err))
 	case transfer.Decision:
 		v.decided(e)
 	case transfer.ReadingBack:
@@ -273,7 +275,6 @@ var lacking = map[partfile.Comfort]string{
 	partfile.Locks:          "this file system has no locks: another malcolm that writes the same file is noticed by its traces, which takes some seconds",
 	partfile.ExclusiveNames: "this file system always replaces: a file that another program makes under the final name at the last moment is lost",
 	partfile.Times:          "the file is there, but not with the time of its original",
-	partfile.Modes:          "the file is there, but not with the permissions that it should have",
 }
 
 // origin names what is there already.

@@ -17,7 +17,7 @@ var flagGroups = []struct {
 	{"What to serve:", []string{"file", "rehash"}},
 	{"What to get:", []string{"checksum", "quorum", "max-size"}},
 	{"Where to write:", []string{
-		"output", "name", "resume", "force", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
+		"output", "name", "resume", "force", "split-links", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
 	}},
 	{"Servers:", []string{
 		"number", "address", "port", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "connect-timeout", "patience",

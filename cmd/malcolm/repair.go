@@ -13,8 +13,9 @@ type repairCmd struct {
 	File    flags.Path `arg:"" help:"The local file."`
 	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	DryRun bool       `help:"Only list the chunks that would be fetched."`
-	Limit  flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	DryRun     bool       `help:"Only list the chunks that would be fetched."`
+	SplitLinks bool       `help:"Repair FILE also when it has other names (hard links), which keep the old bytes."`
+	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags
@@ -27,7 +28,7 @@ func (*repairCmd) Help() string {
   malcolm repair --dry-run data.mp4 host:10001-10004
   malcolm repair data.mp4 -a 127.0.0.1 -p 10001-10004 --limit 10M
 
-What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.`
+What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.`
 }
 
 func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
@@ -41,7 +42,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	cfg.Limit, cfg.Map = int64(c.Limit), c.Map
+	cfg.Limit, cfg.Map, cfg.SplitLinks = int64(c.Limit), c.Map, c.SplitLinks
 	c.apply(&cfg)
 	if c.DryRun {
 		_, err := verify(ctx, t, cfg, string(c.File))

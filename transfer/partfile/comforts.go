@@ -16,7 +16,7 @@ import (
 //	reservation      a sparse file: a write may find the disk full              Sparse, which is a warning
 //	free space       the same                                                   nothing
 //	times            the time at which the file was written                     a warning, once the file has its name
-//	modes            the mode that the file system gives                        a warning, once the file has its name
+//	modes, owners    see attributes.go                                          a warning, at once where it is known
 //	directory sync   nothing: such a system has nothing better                  nothing
 //	file identities  a change of the size by one name shows by the other        nothing
 //
@@ -29,7 +29,6 @@ const (
 	Locks          Comfort = iota // of open files, that end with the process
 	ExclusiveNames                // a name that is given only if nothing has it, in one step
 	Times                         // modification times that can be set
-	Modes                         // permission bits that can be set
 )
 
 // Lack says that the file system does not have a comfort, and what it answered.

@@ -8,11 +8,12 @@ import (
 
 // Commit makes the file durable, gives it its final name and returns its path. All chunks must be marked. Without
 // Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
-// replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back.
+// replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back, or
+// that what has the final name is no longer Options.Original.
 // After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
 // a power failure may still take back; and one of "find": then it has its name, but its directory was moved, and nobody
 // knows to where. The path is where the file is now. With a path, the error says only that the journal could not be removed. A time
-// or a mode that could not be set is a [Lack].
+// that could not be set is a [Lack]; see [File.Lost] too.
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -22,6 +23,12 @@ func (f *File) Commit() (path string, err error) {
 	}
 	if f.syncErr != nil {
 		return "", f.syncErr
+	}
+	if err := f.checkOriginal(); err != nil {
+		return "", err
+	}
+	if err := f.beginAttributes(); err != nil { // of what has the final name by now
+		return "", err
 	}
 	if err := f.unchanged(); err != nil {
 		return "", err
@@ -50,9 +57,7 @@ func (f *File) Commit() (path string, err error) {
 	if times != nil {
 		f.lack(Times, times)
 	}
-	if err := f.finishMode(); err != nil {
-		f.lack(Modes, err)
-	}
+	f.finishAttributes()
 	if path, err = PathNow(f.fs, f.name); err != nil {
 		return "", errors.Join(err, f.removeJournal())
 	}
@@ -71,6 +76,9 @@ func (f *File) unchanged() error {
 }
 
 func (f *File) renameReplacing() error {
+	if err := f.checkOriginal(); err != nil {
+		return err
+	}
 	final, err := lstat(f.fs, f.name)
 	if err != nil {
 		return err

@@ -21,15 +21,17 @@ const (
 	PartSame                    // of the checksum to be fetched, as far as anybody knows
 	PartOtherChecksum           // its journal names another checksum
 	PartOther                   // no regular file
+	PartForeign                 // without a usable journal: nothing says that malcolm made it
 )
 
 // Action is what get does about what it found.
 type Action int
 
-// Actions. The first three are what Open takes.
+// Actions. The first four are what Open takes.
 const (
 	Fetch        Action = iota // create the part file, which must not exist
 	Resume                     // keep the right chunks of the part file
+	ResumeOwn                  // the same, of one whose journal says that malcolm made it for this very file
 	StartOver                  // empty the part file first
 	AlreadyRight               // say so, print the path, exit 0
 	Refuse                     // exit 6, nothing touched
@@ -45,6 +47,7 @@ const (
 	HintCheck          // -r accepts the file if it is the right one, --force replaces it
 	HintForce          // --force starts over, or replaces the file
 	HintElsewhere      // no flag helps: another directory or another name (-o DIR, --name NAME)
+	HintMoveAway       // no flag helps, and no other name: the part file is to be moved away
 )
 
 // Decision is what to do, for Options as they stand.
@@ -98,4 +101,21 @@ func Decide(final FinalState, part PartState, resume, force bool) Decision {
 		return Decision{Action: Refuse, Hint: HintResume}
 	}
 	return Decision{Action: Refuse, Hint: HintForce}
+}
+
+// DecideRepair is the table of what repair does about the part file that is there already:
+//
+//	none             fetch
+//	same             resume
+//	anything else    refuse
+//
+// It replaces the file that it repairs. Nobody asked it to take what another program may have made.
+func DecideRepair(part PartState) Decision {
+	switch part {
+	case PartNone:
+		return Decision{Action: Fetch, Replace: true}
+	case PartSame:
+		return Decision{Action: ResumeOwn, Replace: true}
+	}
+	return Decision{Action: Refuse, Hint: HintMoveAway}
 }

@@ -66,6 +66,31 @@ func (d dir) Free() (n int64, err error) {
 	return n, err
 }
 
+// Attributes does not follow a symbolic link in name, and is for regular files.
+func (d dir) Attributes(name string) (Attributes, error) {
+	named, err := d.root.Lstat(name)
+	if err != nil {
+		return Attributes{}, err
+	}
+	a := attributesOf(named)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|openNonblock, 0)
+	if err != nil {
+		a.Unread = Bare(err)
+		return a, nil
+	}
+	defer f.Close()
+	opened, err := f.Stat()
+	switch {
+	case err != nil:
+		return Attributes{}, err
+	case os.SameFile(named, opened), !opened.ModTime().After(named.ModTime()) && opened.Size() == named.Size():
+		a.Extended, a.Unread = extendedOf(f)
+	default:
+		a.Unread = errReplaced
+	}
+	return a, nil
+}
+
 // withDescriptor calls do with the directory's own descriptor or handle.
 func (d dir) withDescriptor(do func(fd uintptr) error) error {
 	f, err := d.root.Open(".")
@@ -110,6 +135,23 @@ func (f file) Forget() error {
 }
 
 func (f file) Datasync() error { return datasync(f.File) }
+
+func (f file) Attributes() (Attributes, error) {
+	info, err := f.File.Stat()
+	if err != nil {
+		return Attributes{}, err
+	}
+	a := attributesOf(info)
+	a.Extended, a.Unread = extendedOf(f.File)
+	return a, nil
+}
+
+func (f file) Chown(uid, gid int) error { return chown(f.File, uid, gid) }
+
+func (f file) SetExtended(name string, value []byte) error { return setExtended(f.File, name, value) }
+
+// modeOf is what Chmod can set.
+func modeOf(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() | info.Mode()&aboveMode }
 
 // control calls do with f's descriptor, which stays open meanwhile.
 func control(f *os.File, do func(fd uintptr) error) error {

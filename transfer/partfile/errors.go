@@ -26,6 +26,7 @@ const (
 	Changed                  // the file was replaced, cut or grown behind our back
 	Internal                 // the caller broke a rule of this package
 	OtherFile                // the journal names another size, chunk size or checksum
+	Foreign                  // nothing says that malcolm made the file
 )
 
 // Error is every error of this package but ErrNotOwner.
@@ -95,6 +96,8 @@ var (
 	errLinks        = errors.New("has more than one hard link")
 	errLocked       = errors.New("in use by another download")
 	errReplaced     = errors.New("replaced by another file meanwhile")
+	errNoJournal    = errors.New("is no journal of malcolm's")
+	errForeign      = errors.New("no journal says that malcolm made it")
 )
 
 // locked is the error Locked; who has the lock is what the journal says.

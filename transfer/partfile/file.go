@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -33,17 +32,16 @@ type File struct {
 	prior           int64 // bytes that were there before this run
 	sparse          bool
 	replace         bool
-	mode            *fs.FileMode // of the finished file; nil: as it is
-	modTime         *time.Time   // of the finished file; nil: as it is
-	modeErr         error        // of beginMode
-	lacks           func(Lack)   // nil: nobody is told
-	naming          naming       // how the finished file gets its name
-	leased          bool         // there are no locks, see lease.go
-	holds           bool         // the journal names this run, unless it was taken
-	unsteady        bool         // a file's identity is another one at every look, see proveSame
-	holder          Holder       // this run
-	tail            int64        // bytes, see tailLen
-	fresh           bool         // created or emptied by this run
+	old             predecessor
+	modTime         *time.Time // of the finished file; nil: as it is
+	lacks           func(Lack) // nil: nobody is told
+	naming          naming     // how the finished file gets its name
+	leased          bool       // there are no locks, see lease.go
+	holds           bool       // the journal names this run, unless it was taken
+	unsteady        bool       // a file's identity is another one at every look, see proveSame
+	holder          Holder     // this run
+	tail            int64      // bytes, see tailLen
+	fresh           bool       // created or emptied by this run
 	header          Header
 	torn            bool // the journal had something behind its last good record
 	surveyed        bool // see UsableJournal
@@ -87,6 +85,9 @@ func (f *File) Prior() int64 { return f.prior }
 
 // Sparse reports whether the space of the file is not reserved, so that a write can still find the disk full.
 func (f *File) Sparse() bool { return f.sparse }
+
+// Path is the path that the finished file will have, to be shown.
+func (f *File) Path() string { return f.fs.Path(f.name) }
 
 // PartPath is the path of the part file, to be shown.
 func (f *File) PartPath() string { return f.fs.Path(f.part) }

@@ -1,6 +1,9 @@
 package partfile
 
-import "io"
+import (
+	"io"
+	"os"
+)
 
 // Kind is what a name stands for.
 type Kind int
@@ -22,7 +25,17 @@ type Info struct {
 	Allocated int64  // bytes of storage that it already occupies
 	Links     uint64 // hard links
 	ID        ID
+	ModTime   int64 // when it was last written to, in nanoseconds since 1970
 }
+
+// Unchanged reports whether i describes the file that before described, with the bytes that it had, as far as size and
+// modification time tell.
+func (i Info) Unchanged(before Info) bool {
+	return i.ID == before.ID && i.Size == before.Size && i.ModTime == before.ModTime
+}
+
+// Describe is what the system says of an open file.
+func Describe(f *os.File) (Info, error) { return infoOfFile(f) }
 
 // FS is the one directory in which this package works, and all that it ever does there. Names are plain file names.
 // Errors are those of package os (errors.Is with fs.ErrNotExist and fs.ErrExist holds); errors.ErrUnsupported says

@@ -143,6 +143,17 @@ func isUnsteady(fsys FS, name string, before Info) (bool, error) {
 	return sees(fsys, name, func(now Info) bool { return now.ID != before.ID })
 }
 
+// IsUnsteady reports whether the file system makes up a new identity of the file that has a name at every look, so that
+// an identity that differs is no evidence.
+func IsUnsteady(fsys FS, name string) bool {
+	before, err := lstat(fsys, name)
+	if err != nil || before.Kind != Regular {
+		return false
+	}
+	unsteady, err := isUnsteady(fsys, name, before)
+	return err == nil && unsteady
+}
+
 // sees reports whether the file that has a name comes to be as it should, once what is remembered of it is forgotten.
 func sees(fsys FS, name string, as func(Info) bool) (bool, error) {
 	for try := 1; ; try++ {

@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,14 @@ const (
 	JournalNone     JournalState = iota
 	JournalUsable                // it has a header that checks, of a version that is known
 	JournalUnusable              // torn, cut, unreadable, of another version, ...
+	JournalForeign               // something else than a journal
 )
+
+// tells reports whether the journal says that malcolm made a part file of that size. A torn one does for an empty part
+// file: a crash left both as they were begun.
+func (s JournalState) tells(size int64) bool {
+	return s == JournalUsable || s == JournalUnusable && size == 0
+}
 
 // journal is the journal of a File, open from prepare until removeJournal or Close. It is written only with the part
 // file's lock held, and in this process with File.end held.
@@ -50,10 +58,30 @@ func peekJournal(fsys FS, name string) (state JournalState, header Header, holde
 	}
 	defer h.Close()
 	header, holder, ok := readFront(h)
-	if !ok {
-		return JournalUnusable, Header{}, holder, nil
+	switch {
+	case ok:
+		return JournalUsable, header, holder, nil
+	case isForeign(h):
+		return JournalForeign, Header{}, Holder{}, nil
 	}
-	return JournalUsable, header, holder, nil
+	return JournalUnusable, Header{}, holder, nil
+}
+
+// isForeign reports whether a file that is no usable journal never was one. What a crash or a bad disk made of a journal
+// is none of another program: it has no bytes, or zeros, or most of its magic.
+func isForeign(r io.ReaderAt) bool {
+	b := make([]byte, len(magic))
+	n, err := r.ReadAt(b, 0)
+	if err != nil && err != io.EOF || len(bytes.Trim(b, "\x00")) == 0 {
+		return false
+	}
+	same := 0
+	for i := range n {
+		if b[i] == magic[i] {
+			same++
+		}
+	}
+	return same < (n+1)/2
 }
 
 // lstatJournal is what has the journal's name: nothing, or a regular file with one link; else the error is NotRegular.
@@ -120,22 +148,47 @@ func scanRecords(r io.ReaderAt, s *sealer, limit int64, each func(record) bool) 
 // openJournal decides, with the part file's lock held, whether the journal that is there goes on: then f.journal is
 // open and its records are read. It changes nothing on disk. info is of the part file.
 func (f *File) openJournal(info Info, action Action) error {
-	named, err := lstatJournal(f.fs, f.name)
-	if err != nil || named.Kind == None || action != Resume || info.Size == 0 {
+	keep, err := f.resumeJournal(info, action)
+	if err != nil || keep {
 		return err
+	}
+	return f.checkForeign(action, info.Size)
+}
+
+// resumeJournal takes over the journal that is there if it goes on.
+func (f *File) resumeJournal(info Info, action Action) (keep bool, err error) {
+	named, err := lstatJournal(f.fs, f.name)
+	if err != nil || named.Kind == None || action != Resume && action != ResumeOwn || info.Size == 0 {
+		return false, err
 	}
 	h, err := f.fs.OpenWrite(f.name + JournalSuffix)
 	if unreadable(err) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return failure(f.fs, "open", f.name+JournalSuffix, err)
+		return false, failure(f.fs, "open", f.name+JournalSuffix, err)
 	}
-	keep, err := f.readJournal(h, named)
+	keep, err = f.readJournal(h, named)
 	if err != nil || !keep {
 		h.Close()
 	}
-	return err
+	return keep, err
+}
+
+// checkForeign fails with Foreign where another program's file lies under one of our names, and nobody said that it may
+// go: something else than a journal under the journal's name; with ResumeOwn also a part file of which no journal says
+// that malcolm made it.
+func (f *File) checkForeign(action Action, size int64) error {
+	state, _, _, err := peekJournal(f.fs, f.name)
+	switch {
+	case err != nil:
+		return err
+	case state == JournalForeign && action != StartOver:
+		return reasoned(f.fs, "open", f.name+JournalSuffix, Foreign, errNoJournal)
+	case !state.tells(size) && action == ResumeOwn && !f.fresh:
+		return reasoned(f.fs, "resume", f.part, Foreign, errForeign)
+	}
+	return nil
 }
 
 // unreadable reports whether err means that a journal that is there is lost, and not that it cannot be read just now.

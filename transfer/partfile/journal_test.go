@@ -248,7 +248,7 @@ func TestStrangeJournals(t *testing.T) {
 		{"whole", testJournal(1, 4), true, []int{1, 4}},
 		{"empty", nil, false, nil},
 		{"zeros", make([]byte, 5000), false, nil},
-		{"garbage", bytes.Repeat([]byte("garbage "), 700), false, nil},
+		{"garbage behind the magic", append([]byte(magic), bytes.Repeat([]byte("garbage "), 700)...), false, nil},
 		{"other version", version, false, nil},
 		{"records of another file", append(bytes.Clone(good), foreign.append(nil, record{kind: recordGood, chunk: 2})...), false, []int{1}},
 		{"records twice", testJournal(1, 2, 1, 1, 2), true, []int{1, 2}},
@@ -270,6 +270,35 @@ func TestStrangeJournals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What never was a journal is another program's file: it stays, unless the user said to start over.
+func TestFileInTheJournalsPlace(t *testing.T) {
+	const mine = "the diary of somebody else"
+	for _, action := range []Action{Fetch, Resume, ResumeOwn, StartOver} {
+		fsys := newTestFS(t)
+		fsys.put(t, "x.part.journal", mine)
+		if action != Fetch {
+			fsys.put(t, "x.part", "left")
+		}
+		f, err := Open(t.Context(), fsys, testOptions(action))
+		if action == StartOver {
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			continue
+		}
+		wantReason(t, err, Foreign)
+		fsys.want(t, "x.part.journal", mine)
+	}
+	fsys := newTestFS(t)
+	fsys.put(t, "x", "finished")
+	fsys.put(t, "x.part.journal", mine)
+	if err := FinishLeftover(fsys, "x"); err != nil {
+		t.Fatal(err)
+	}
+	fsys.want(t, "x.part.journal", mine)
 }
 
 func slicesReplace(b []byte, at int, with []byte) []byte {

@@ -27,7 +27,8 @@ func FinishLeftover(fsys FS, name string) error {
 	if _, cleared := clearScratch(fsys, name); err == nil {
 		err = cleared
 	}
-	if err != nil || found.Part != None && !found.Leftover || found.Journal == JournalNone {
+	ours := found.Journal == JournalUsable || found.Journal == JournalUnusable
+	if err != nil || found.Part != None && !found.Leftover || !ours {
 		return err
 	}
 	return removeUnused(fsys, name, true)

@@ -271,7 +271,7 @@ func TestUnreadableJournal(t *testing.T) {
 		return nil
 	}
 	f := openTest(t, fsys, testOptions(Resume))
-	if f.UsableJournal() || f.Claimed(1) || reads != 3 {
+	if f.UsableJournal() || f.Claimed(1) || reads < 3 {
 		t.Errorf("usable %t, claimed %t after %d reads", f.UsableJournal(), f.Claimed(1), reads)
 	}
 }

@@ -15,14 +15,18 @@ type Options struct {
 	ChunkSize int64  // bytes, more than 0; the last chunk may be short, a file of 0 bytes has none
 	Checksum  [32]byte
 
-	// From Decide. Action is Fetch, Resume or StartOver; the last two create the part file where it has gone.
+	// From Decide. Action is Fetch, Resume, ResumeOwn or StartOver; all but the first create the part file where it has
+	// gone.
 	Action  Action
 	Replace bool
 
-	Mode            *fs.FileMode // permission bits of the finished file; nil: those that the umask leaves
-	ModTime         *time.Time   // modification time of the finished file; nil: when it was last written
-	SkipPreallocate bool         // leave the file sparse
-	SkipSpaceCheck  bool         // do not ask for free space first: for file systems that lie about it
+	// Original is the file that is repaired: with Replace the commit replaces that one, unchanged, and nothing else, and
+	// the finished file gets all of its attributes. Nil: whatever has the name is replaced, and the finished file gets
+	// those that say who may do what with it.
+	Original        *Info
+	ModTime         *time.Time // modification time of the finished file; nil: when it was last written
+	SkipPreallocate bool       // leave the file sparse
+	SkipSpaceCheck  bool       // do not ask for free space first: for file systems that lie about it
 
 	// Lacks is told what the file system cannot do, by the goroutine that calls Open or Commit; nil: nobody is.
 	Lacks func(Lack)
@@ -45,7 +49,7 @@ const (
 // journal was found to be of the same file, and free space is known to suffice; after an error the part file has its
 // own bytes as before, or is gone if it was new or had been emptied. What the file system lacks and Options.Lacks is
 // told of is no error. Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular, NoSpace, Changed,
-// OtherFile (with Resume), Internal, System; or ctx's cause, when that ends while space is reserved or another run's
+// OtherFile (with Resume), Foreign (with ResumeOwn), Internal, System; or ctx's cause, when that ends while space is reserved or another run's
 // end is waited for.
 func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	if err := o.check(fsys); err != nil {
@@ -54,7 +58,7 @@ func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	header := o.header()
 	f := &File{
 		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
-		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, mode: o.Mode, modTime: o.ModTime,
+		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, old: predecessor{original: o.Original}, modTime: o.ModTime,
 		lacks: o.Lacks, holder: thisRun(), end: newLatch(),
 		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
 	}
@@ -84,7 +88,7 @@ func (o Options) check(fsys FS) error {
 	switch {
 	case !o.header().valid():
 		err = fmt.Errorf("size %d in chunks of %d", o.Size, o.ChunkSize)
-	case o.Action != Fetch && o.Action != Resume && o.Action != StartOver:
+	case o.Action != Fetch && o.Action != Resume && o.Action != ResumeOwn && o.Action != StartOver:
 		err = fmt.Errorf("no action to open with: %d", o.Action)
 	default:
 		return nil
@@ -202,6 +206,14 @@ func (f *File) lockAndCompare(ctx context.Context, h Handle, made bool) (Info, e
 // prepare makes the file o.Size bytes long, with a journal. Whatever can be refused is refused before the part file's
 // first change.
 func (f *File) prepare(ctx context.Context, info Info, o Options) error {
+	if err := f.checkOriginal(); err != nil {
+		return err
+	}
+	if f.replace {
+		if err := CheckReplaceable(f.fs, f.name); err != nil {
+			return err
+		}
+	}
 	if err := f.openJournal(info, o.Action); err != nil {
 		return err
 	}
@@ -212,7 +224,9 @@ func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	if o.Action == StartOver {
 		f.prior = 0
 	}
-	f.beginMode()
+	if err := f.beginAttributes(); err != nil {
+		return err
+	}
 	if err := f.beginJournal(f.holder); err != nil {
 		return err
 	}

@@ -99,6 +99,16 @@ func (f Found) PartState(h Header) PartState {
 	return PartSame
 }
 
+// OwnPartState is PartState for a run that nobody told to take a part file that is there: one counts as the same only if
+// its journal says so, or if both were only just begun. Any other is PartForeign.
+func (f Found) OwnPartState(h Header) PartState {
+	state := f.PartState(h)
+	if state == PartSame && !f.Journal.tells(f.PartSize) || f.Leftover && f.Journal == JournalNone {
+		return PartForeign
+	}
+	return state
+}
+
 // Reader is an existing file opened for reading. ReadAt may be called from any goroutine.
 type Reader interface {
 	io.ReaderAt

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errNoExtended is the error of an extended attribute that is not there.
+const errNoExtended = unix.ENOATTR
+
 func renameNoReplace(dirfd uintptr, from, to string) error {
 	return retryInterrupted(func() error {
 		return unix.RenameatxNp(int(dirfd), from, int(dirfd), to, unix.RENAME_EXCL)
@@ -52,4 +55,16 @@ func freeSpace(dirfd uintptr) (int64, error) {
 		return math.MaxInt64, nil
 	}
 	return int64(st.Bavail * uint64(st.Bsize)), nil
+}
+
+// Obstacle asks the system; what it does not know of is found at the commit.
+func (d dir) Obstacle(string) (obstacle error) {
+	err := d.withDescriptor(func(fd uintptr) error {
+		obstacle = unix.Faccessat(int(fd), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return obstacle
 }

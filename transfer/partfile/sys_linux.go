@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errNoExtended is the error of an extended attribute that is not there.
+const errNoExtended = unix.ENODATA
+
 // renameNoReplace is ErrUnsupported also for EINVAL: the answer of a file system that does not know the flag.
 func renameNoReplace(dirfd uintptr, from, to string) error {
 	err := retryInterrupted(func() error {

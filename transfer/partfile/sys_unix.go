@@ -54,6 +54,7 @@ func infoOf(info fs.FileInfo) Info {
 		Allocated: int64(st.Blocks) * statBlock,
 		Links:     uint64(st.Nlink),
 		ID:        ID{Volume: uint64(st.Dev), File: uint64(st.Ino)},
+		ModTime:   info.ModTime().UnixNano(),
 	}
 }
 

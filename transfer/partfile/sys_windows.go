@@ -60,7 +60,7 @@ func infoOfFile(f *os.File) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Kind: kindOf(st.Mode()), Size: st.Size(), Allocated: st.Size()}
+	info := Info{Kind: kindOf(st.Mode()), Size: st.Size(), Allocated: st.Size(), ModTime: st.ModTime().UnixNano()}
 	err = control(f, func(fd uintptr) error {
 		var by windows.ByHandleFileInformation
 		if err := windows.GetFileInformationByHandle(windows.Handle(fd), &by); err != nil {

@@ -1,0 +1,254 @@
+package partfile
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Attributes are what a file has beside its bytes and its times.
+type Attributes struct {
+	Mode     fs.FileMode // permission bits, and the setuid, setgid and sticky bits
+	UID, GID int         // -1 where the system has no such numbers
+	Extended map[string][]byte
+	Unread   error // why Extended is not known; nil: it is complete
+}
+
+// A Lost is something of the replaced file that the finished one does not have.
+type Lost struct {
+	What string // "owner", "group", "mode", "access control list", `extended attribute "user.x"`
+	Err  error
+}
+
+// attributed is an FS whose files have attributes.
+type attributed interface {
+	Attributes(name string) (Attributes, error)
+}
+
+// attributable is a Handle that can be given attributes.
+type attributable interface {
+	Attributes() (Attributes, error)
+	Chmod(mode fs.FileMode) error
+	Chown(uid, gid int) error // -1 leaves what is there
+	// SetExtended removes the attribute when value is nil.
+	SetExtended(name string, value []byte) error
+}
+
+const (
+	// ownerMode is what a part file's mode has besides, so that a later run can open it.
+	ownerMode fs.FileMode = 0o600
+	// aclName is where Linux keeps the access control list of a file.
+	aclName = "system.posix_acl_access"
+	// capabilityName holds rights that a program gets: the system takes it from a file that is written to.
+	capabilityName = "security.capability"
+	// aboveMode are the bits of a mode that the system takes from a file that is written to, or chowned.
+	aboveMode = fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+)
+
+// predecessor is what is known of the file that is replaced.
+type predecessor struct {
+	original *Info // what alone may be replaced; nil: whatever has the name
+	lost     []Lost
+	late     lateAttributes
+}
+
+// beginAttributes gives the unfinished file the attributes of the file that it is to replace: nobody can read of it who may not
+// read that one. Without Options.Original these are only the ones that say who may do what. What cannot be kept goes to
+// f.old.lost; the error is of what would let others read it. Where there are no attributes it does nothing.
+func (f *File) beginAttributes() error {
+	fsys, ok := f.fs.(attributed)
+	h, can := f.handle.(attributable)
+	if !f.replace || !ok || !can {
+		return nil
+	}
+	final, err := lstat(f.fs, f.name)
+	if err != nil || final.Kind != Regular {
+		return err
+	}
+	want, err := fsys.Attributes(f.name)
+	if err != nil {
+		return failure(f.fs, "stat", f.name, err)
+	}
+	has, err := h.Attributes()
+	if err != nil {
+		return failure(f.fs, "stat", f.part, err)
+	}
+	if f.old.original == nil { // other bytes than those that were trusted with more
+		want.Mode = want.Mode.Perm()
+		maps.DeleteFunc(want.Extended, func(name string, _ []byte) bool { return !isAccess(name) })
+	}
+	d := likening{h: h, has: has, want: want}
+	f.old.lost = nil
+	if err := d.begin(); err != nil {
+		return failure(f.fs, "chmod", f.part, err)
+	}
+	f.old.lost, f.old.late = d.lost, d.late()
+	return nil
+}
+
+// isAccess reports whether an extended attribute says who may do what with the file.
+func isAccess(name string) bool {
+	return strings.HasPrefix(name, "system.") || name == "security.selinux"
+}
+
+// Lost is what the finished file will not have, or does not have, of the one that it replaces; after Open and Commit.
+func (f *File) Lost() []Lost { return f.old.lost }
+
+// likening is how one file gets the attributes of another.
+type likening struct {
+	h         attributable
+	has, want Attributes
+	mode      fs.FileMode // of the finished file
+	lost      []Lost
+}
+
+func (d *likening) lose(what string, err error) {
+	d.lost = append(d.lost, Lost{What: what, Err: Bare(err)})
+}
+
+// begin gives what a file may have while it is written to. In between it is its owner's alone.
+func (d *likening) begin() error {
+	d.mode = d.want.Mode
+	extended := d.toSet()
+	during := func() fs.FileMode { return d.mode.Perm() | ownerMode }
+	if d.has.Mode.Perm() == during() && d.sameOwner() && len(extended) == 0 && d.want.Unread == nil {
+		return nil
+	}
+	if err := d.chmod(ownerMode); err != nil {
+		return err
+	}
+	d.own()
+	for _, name := range extended {
+		d.set(name)
+	}
+	if d.want.Unread != nil {
+		d.lose("extended attributes", d.want.Unread)
+		d.mode &^= 0o077 | aboveMode // an access control list may be among them
+	}
+	return d.h.Chmod(during())
+}
+
+func (d *likening) chmod(mode fs.FileMode) error {
+	if d.has.Mode.Perm() == mode {
+		return nil
+	}
+	return d.h.Chmod(mode)
+}
+
+func (d *likening) sameOwner() bool { return d.has.UID == d.want.UID && d.has.GID == d.want.GID }
+
+// own gives owner and group. A group that cannot be kept leaves its rights to another one: of them only those stay
+// that everybody has.
+func (d *likening) own() {
+	if d.sameOwner() || d.h.Chown(d.want.UID, d.want.GID) == nil {
+		return
+	}
+	if d.has.GID != d.want.GID {
+		if err := d.h.Chown(-1, d.want.GID); err != nil {
+			d.lose("group", err)
+			d.mode &= ^fs.FileMode(0o070) | d.mode.Perm()<<3&0o070
+			d.mode &^= fs.ModeSetgid
+		}
+	}
+	if d.has.UID != d.want.UID {
+		if err := d.h.Chown(d.want.UID, -1); err != nil {
+			d.lose("owner", err)
+			d.mode &^= fs.ModeSetuid
+		}
+	}
+}
+
+// toSet are the names of extended attributes that are to be set or removed now, in order. An access control list that a
+// new file has of its directory is removed; whatever else it has of its own stays.
+func (d *likening) toSet() []string {
+	var names []string
+	for name, value := range d.want.Extended {
+		if now, ok := d.has.Extended[name]; name != capabilityName && (!ok || !bytes.Equal(now, value)) {
+			names = append(names, name)
+		}
+	}
+	if _, ok := d.want.Extended[aclName]; !ok && d.want.Unread == nil && d.has.Extended[aclName] != nil {
+		names = append(names, aclName)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// set sets one extended attribute. Without its access control list a file is its owner's alone.
+func (d *likening) set(name string) {
+	err := d.h.SetExtended(name, d.want.Extended[name])
+	switch {
+	case err == nil:
+	case name == aclName:
+		d.lose("access control list", err)
+		d.mode &^= 0o077
+	default:
+		d.lose("extended attribute "+strconv.Quote(name), err)
+	}
+}
+
+// late is what only a file may have that is finished.
+func (d *likening) late() lateAttributes {
+	l := lateAttributes{mode: d.mode, capability: d.want.Extended[capabilityName]}
+	l.set = l.mode.Perm() != l.mode.Perm()|ownerMode || l.mode&aboveMode != 0 || l.capability != nil
+	return l
+}
+
+// lateAttributes are those that the system would take from a file that is written to, or that would keep its owner from
+// writing.
+type lateAttributes struct {
+	set        bool // there are any
+	mode       fs.FileMode
+	capability []byte
+}
+
+// finishAttributes takes from the finished file what it was given to be written, and gives it the rest: it has its final name.
+// What cannot be done goes to f.old.lost.
+func (f *File) finishAttributes() {
+	h, ok := f.handle.(attributable)
+	if !ok || !f.old.late.set {
+		return
+	}
+	if err := h.Chmod(f.old.late.mode); err != nil {
+		f.old.lost = append(f.old.lost, Lost{What: "mode", Err: Bare(err)})
+	}
+	if f.old.late.capability != nil {
+		if err := h.SetExtended(capabilityName, f.old.late.capability); err != nil {
+			f.old.lost = append(f.old.lost, Lost{What: "extended attribute " + strconv.Quote(capabilityName), Err: Bare(err)})
+		}
+	}
+	if err := f.handle.Sync(); err != nil && len(f.old.lost) == 0 {
+		f.old.lost = append(f.old.lost, Lost{What: "mode", Err: Bare(err)})
+	}
+}
+
+var errNotOriginal = errors.New("changed while it was being repaired")
+
+// checkOriginal fails with Changed unless what has the final name is what Options.Original describes.
+func (f *File) checkOriginal() error {
+	if f.old.original == nil {
+		return nil
+	}
+	final, err := lstat(f.fs, f.name)
+	if err != nil {
+		return err
+	}
+	before := *f.old.original
+	if final.Kind == Regular && final.ID != before.ID {
+		unsteady, err := isUnsteady(f.fs, f.name, final)
+		if err != nil {
+			return err
+		}
+		if unsteady { // the rest has to do
+			before.ID = final.ID
+		}
+	}
+	if final.Kind != Regular || !final.Unchanged(before) {
+		return reasoned(f.fs, "replace", f.name, Changed, errNotOriginal)
+	}
+	return nil
+}
