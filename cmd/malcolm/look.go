@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"malcolm/cmd/malcolm/screen"
@@ -29,7 +30,17 @@ func (t *terminal) pace(interval time.Duration) time.Duration {
 // draw begins to draw what render returns (see [screen.New]) below what is said;
 // stop ends it.
 func (t *terminal) draw(render func(width, height int) screen.Frame) (stop func()) {
-	s := screen.New(screen.Options{On: t.screen, Out: t.stderr, Notice: t.leftOut, Tab: t.Tab, Will: t.will}, render)
+	drawn := render
+	if !t.Unicode {
+		drawn = func(width, height int) screen.Frame {
+			f := render(width, height)
+			for i := range f.Lines { // one column each, as "…" is
+				f.Lines[i] = strings.ReplaceAll(f.Lines[i], "…", "~")
+			}
+			return f
+		}
+	}
+	s := screen.New(screen.Options{On: t.screen, Out: t.stderr, Notice: t.leftOut, Tab: t.Tab, Will: t.will}, drawn)
 	restore := t.divert(s)
 	return func() {
 		s.Close()

@@ -106,7 +106,7 @@ func (h lineHandler) format(r slog.Record) []byte {
 	case levelHint, levelWarnHint:
 		prefix = h.t.Dim("malcolm: hint: ")
 	}
-	return []byte(prefix + r.Message + "\n")
+	return []byte(prefix + h.t.inLocale(r.Message) + "\n")
 }
 
 // WithAttrs and WithGroup return h: lines have no attributes.

@@ -138,6 +138,7 @@ func setUpScript(e *testscript.Env) error {
 		key, value, _ := strings.Cut(v, "=")
 		e.Setenv(key, value)
 	}
+	e.Setenv("LC_ALL", "C.UTF-8")
 	// The race detector's own pause at each exit would take most of the time.
 	e.Setenv("GORACE", e.Getenv("GORACE")+" atexit_sleep_ms=0")
 	for _, v := range e.Vars {

@@ -21,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"malcolm/cmd/malcolm/screen"
@@ -76,13 +77,22 @@ func (t *terminal) color(mode screen.ColorMode, sys system) {
 // result writes a line to stdout, which with --json gets events instead.
 func (t *terminal) result(line string) {
 	if t.json == nil && !t.mute {
-		t.stdout.PutWait([]byte(line+"\n"), t.quit)
+		t.stdout.PutWait([]byte(t.inLocale(line)+"\n"), t.quit)
 	}
 }
 
 // say writes a line to stderr.
 func (t *terminal) say(format string, args ...any) {
 	t.tell(slog.LevelInfo, fmt.Sprintf(format, args...))
+}
+
+// inLocale writes what malcolm itself says beyond ASCII in the locale's characters.
+// Names are left as they are, so that they can be pasted.
+func (t *terminal) inLocale(text string) string {
+	if t.Unicode {
+		return text
+	}
+	return strings.ReplaceAll(text, "…", "...")
 }
 
 // report writes a line to stderr that says how things stand: the next one takes its

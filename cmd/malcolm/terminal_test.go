@@ -16,8 +16,32 @@ import (
 // newTestTerminal returns a terminal and what is written to it.
 func newTestTerminal(mode screen.ColorMode) (t *terminal, out, err *bytes.Buffer) {
 	out, err = new(bytes.Buffer), new(bytes.Buffer)
-	t = newTerminal(system{stdout: out, stderr: err, wait: hangTime, getenv: func(string) string { return "" }}, mode)
+	t = newTerminal(system{stdout: out, stderr: err, wait: hangTime, getenv: utf8Locale}, mode)
 	return t, out, err
+}
+
+// utf8Locale is an environment that has nothing but a locale.
+func utf8Locale(name string) string {
+	if name == "LANG" {
+		return "C.UTF-8"
+	}
+	return ""
+}
+
+// TestTerminalInALocale: in a locale of ASCII, malcolm's own words are ASCII, and
+// names are as they are.
+func TestTerminalInALocale(t *testing.T) {
+	for lang, want := range map[string]string{"C": "getting \"ä\": 9f86d081...\n", "en_US.UTF-8": "getting \"ä\": 9f86d081…\n"} {
+		var out, stderr bytes.Buffer
+		term := newTerminal(system{stdout: &out, stderr: &stderr, wait: hangTime, getenv: func(name string) string {
+			return map[string]string{"LC_ALL": lang, "LANG": "C.UTF-8"}[name]
+		}}, screen.ColorAuto)
+		term.say("getting \"ä\": 9f86d081…")
+		term.result("getting \"ä\": 9f86d081…")
+		if stderr.String() != want || out.String() != want {
+			t.Errorf("%s: %q and %q, want %q", lang, &stderr, &out, want)
+		}
+	}
 }
 
 func TestTerminalPrefixes(t *testing.T) {
