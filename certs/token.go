@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"unicode"
@@ -72,14 +73,14 @@ func (t Token) IsZero() bool { return t.key == nil }
 
 // ParseToken takes any text as a token that is long enough: at least 22
 // characters, at most 1,024 bytes of UTF-8 without control characters. White
-// space around it, which nobody sees, does not count. Whoever
-// stands between client and server once can try texts at leisure, so it should be
-// random. The error repeats nothing of s.
+// space around it, which nobody sees, does not count, nor do line ends, where
+// programs that print a key break it. Whoever stands between client and server once
+// can try texts at leisure, so it should be random. The error repeats nothing of s.
 func ParseToken(s string) (Token, error) {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
 	switch n := utf8.RuneCountInString(s); {
 	case !utf8.ValidString(s), strings.ContainsFunc(s, unicode.IsControl):
-		return Token{}, errors.New("token: not one line of text")
+		return Token{}, errors.New("token: not text in UTF-8")
 	case n < minTokenChars:
 		return Token{}, fmt.Errorf("token: %d characters, want at least %d; new:FILE makes a good one, and so does: openssl rand -base64 32", n, minTokenChars)
 	case len(s) > maxTokenBytes:
@@ -158,6 +159,26 @@ func parseTokenFrom(source, text string) (Token, error) {
 		return Token{}, &TokenError{Source: source, Reason: strings.TrimPrefix(err.Error(), "token: ")}
 	}
 	return t, nil
+}
+
+// TokenRisk says who else may know the token that spec names, or choose another one,
+// as far as the mode and the owner of its file tell; empty: nobody. See [ReadToken].
+func TokenRisk(spec string) string {
+	path, ok := strings.CutPrefix(spec, "@")
+	if !ok {
+		return ""
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	switch mode := info.Mode().Perm(); {
+	case !isOurs(info):
+		return fmt.Sprintf("file %q: it belongs to another user, who knows the token", path)
+	case mode&0o027 != 0 && runtime.GOOS != "windows": // its group may read it
+		return fmt.Sprintf("file %q: others may use the token (mode %#o); run: chmod 600 %s", path, mode, shellQuote(path))
+	}
+	return ""
 }
 
 // newTokenFile makes a token and its file, durably.

@@ -61,10 +61,8 @@ func TestParseTokenRefuses(t *testing.T) {
 		{"", "token: 0 characters, want at least 22; new:FILE makes a good one"},
 		{countText[:21], "token: 21 characters, want at least 22; new:FILE makes a good one"},
 		{strings.Repeat("\u00e4", 21), "token: 21 characters"},
-		{countText + "\n" + countText, "token: not one line of text"},
-		{countText[:20] + "\r\n" + countText[20:], "token: not one line of text"},
-		{countText + "\x00x", "token: not one line of text"},
-		{countText + "\xff", "token: not one line of text"},
+		{countText + "\x00x", "token: not text in UTF-8"},
+		{countText + "\xff", "token: not text in UTF-8"},
 		{strings.Repeat("A", maxTokenBytes+1), "token: longer than 1024 bytes"},
 	} {
 		got, err := ParseToken(c.in)
@@ -270,6 +268,13 @@ func TestReadToken(t *testing.T) {
 			}
 		}
 	}
+	// Programs break a long key into lines, each system with its own ends.
+	for _, end := range []string{"\n", "\r\n"} {
+		got, err := ReadToken("-", env, strings.NewReader(countText[:20]+end+countText[20:]+end))
+		if err != nil || !bytes.Equal(got.key(), want.key()) {
+			t.Errorf("two lines with the end %q: %v, want the same token", end, err)
+		}
+	}
 	if _, err := ReadToken("-", env, strings.NewReader(strings.Repeat("A", maxTokenBytes)+"\r\n")); err != nil {
 		t.Errorf("the longest token: %v", err)
 	}
@@ -287,7 +292,7 @@ func TestReadToken(t *testing.T) {
 		{"env:EMPTY", "", `environment variable "EMPTY": 0 characters, want`},
 		{"env:" + strings.Repeat("\u202e", 999), "", `"...: it is not set`},
 		{"-", "", `standard input: 0 characters, want`},
-		{"-", countText + "\n" + countText, `standard input: not one line of text`},
+		{"-", countText + "\x00" + countText, `standard input: not text in UTF-8`},
 		{"-", strings.Repeat("A", 1<<20), `standard input: longer than 1024 bytes`},
 		{"@" + missing, "", fmt.Sprintf("file %q: open: ", missing)},
 		{"@" + dir, "", fmt.Sprintf("file %q: read: ", dir)},
@@ -313,6 +318,35 @@ func TestReadToken(t *testing.T) {
 	_, err = ReadToken("-", env, iotest.ErrReader(io.ErrClosedPipe))
 	if !errors.Is(err, io.ErrClosedPipe) || !strings.HasPrefix(err.Error(), "standard input: ") {
 		t.Errorf("got %v, want one that is io.ErrClosedPipe", err)
+	}
+}
+
+// TestTokenRisk: a token that others may know is told of, and used: it may lie where
+// only programs of its own kind are, as in a container.
+func TestTokenRisk(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing there")
+	}
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte(countText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, risk := range map[fs.FileMode]bool{0o600: false, 0o440: false, 0o644: true, 0o660: true, 0o604: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		got := TokenRisk("@" + path)
+		if (got != "") != risk || risk && !strings.Contains(got, "chmod 600 '"+path+"'") {
+			t.Errorf("mode %#o: %q", mode, got)
+		}
+		if _, err := ReadToken("@"+path, nil, nil); err != nil && os.Geteuid() == 0 {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+	for _, spec := range []string{"-", "env:X", "@" + path + "2", "@" + os.DevNull, "new:" + path} {
+		if got := TokenRisk(spec); got != "" {
+			t.Errorf("%s: %q", spec, got)
+		}
 	}
 }
 

@@ -43,6 +43,9 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 	if errors.As(err, &bad) && bad.Err == nil {
 		return token, &usageError{err}
 	}
+	if risk := certs.TokenRisk(from.Where); err == nil && risk != "" {
+		t.warn("%s", risk)
+	}
 	return token, err
 }
 
