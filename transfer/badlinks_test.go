@@ -95,8 +95,8 @@ func TestOneWayHole(t *testing.T) {
 	}
 }
 
-// With no other server, the connection outlives such a hole, and nothing that
-// has arrived is asked for again.
+// With no other server, such a hole costs no more than what was under way when it
+// began: nothing that has arrived is asked for again.
 func TestOneWayHoleAlone(t *testing.T) {
 	for dir, name := range directions {
 		t.Run(name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestOneWayHoleAlone(t *testing.T) {
 					t.Fatalf("%d packets swallowed, and %d in the other direction", l.way(dir).eaten, l.way(1-dir).eaten)
 				}
 				none[Lost](o)
-				if got := s.total(); got != o.Size {
-					t.Errorf("%d bytes were asked for, want each one once", got)
+				if got := s.total(); got > o.Size+chunk/2 {
+					t.Errorf("%d bytes were sent, want each one once, and what was under way", got)
 				}
 				// QUIC's own probes come at twice the last distance.
 				if after := goesOn.Sub(began) - length; after > length+2*time.Second {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"malcolm/transfer/presence"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -12,8 +13,11 @@ import (
 // whose methods anybody may call.
 type connection struct {
 	conn    *transport.Conn
-	fetches int  // ranges under way on it
-	retired bool // gets no more ranges, and is closed when it has none
+	opened  time.Time
+	fetches int  // requests for ranges and for the manifest that are under way on it
+	retired bool // gets no more of them, and is closed when it has none
+	sign    presence.Sign
+	way     presence.Way
 }
 
 // pick returns the connection for a peer's next range: the one with the fewest
@@ -65,12 +69,18 @@ func (p *peer) forget(c *connection) bool {
 // connDown runs in the loop when a connection has ended by itself. With the
 // last one the server is lost.
 func (g *getting) connDown(p *peer, c *connection, err error) {
+	now := time.Now()
 	switch {
 	case !p.forget(c):
 	case len(p.conns) == 0:
 		p.conns = append(p.conns, c) // leave hangs up
 		g.leave(p, PeerLost, err)
-	case p.state == PeerServing && g.schedule != nil:
+	case p.state == PeerServing:
+		if now.Sub(c.opened) < openPause {
+			p.pauseOpening(now)
+		} else {
+			p.openPause = 0
+		}
 		if p.active() == 0 {
 			p.conns[0].retired = false // it is needed after all
 		}

@@ -76,7 +76,6 @@ func (g *getting) wouldKeep(ctx context.Context, t *clocks, fsys partfile.FS) (k
 		if err := g.obtainManifest(ctx, t); err != nil {
 			return 0, 0, err
 		}
-		g.needed = false
 	}
 	part, size, err := partfile.OpenFinal(fsys, g.result.Name+partfile.PartSuffix)
 	if err != nil {

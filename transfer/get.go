@@ -17,6 +17,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/presence"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/vote"
 	"malcolm/transport"
@@ -107,8 +108,8 @@ type GetConfig struct {
 	// wire.MaxFileSize, and so does more.
 	MaxSize int64
 	// ConnectTimeout is how long a server may take to answer; Patience how long
-	// one may go on saying that it is indexing, and how long nobody may be left, or
-	// nobody send a byte that is waited for. 0 means the default.
+	// one may go on saying that it is indexing, and how long bytes may be wanted
+	// that nobody sends (see package presence). 0 means the default.
 	ConnectTimeout, Patience time.Duration
 	// Interval is the time between progress events; 0 means none.
 	Interval time.Duration
@@ -204,6 +205,7 @@ func newGetting(ctx context.Context, cfg GetConfig) *getting {
 		met:      meetings{at: make(map[netip.AddrPort]*peer), hosts: make(map[netip.Addr]string), told: make(map[string]bool)},
 		fetches:  make(map[int]*fetch),
 		partials: make(map[int]*partial),
+		presence: presence.New(len(cfg.Targets), cfg.Patience),
 	}
 	for i, t := range cfg.Targets {
 		g.peers = append(g.peers, &peer{index: i, target: t, down: make(chan struct{}, 1)})
@@ -234,36 +236,35 @@ type getting struct {
 	seed     *seed          // a local file that has chunks already; nil: none
 	original *partfile.Info // the file that is repaired; nil: none
 
+	hasManifest  atomic.Bool
 	checkBuffers sync.Once
 
 	// loop
-	peers      []*peer
-	met        meetings
-	ballot     *vote.Ballot
-	voted      *vote.Group // nil before the vote is decided
-	answers    int         // how many servers have answered
-	progressed time.Time   // when the vote was decided, or the last chunk came since
-	silence    silence     // of the servers that take part
-	needed     bool        // without a server the run cannot go on
-	source     *peer       // whose manifest was taken
-	schedule   *schedule.Schedule
-	layout     schedule.Config
-	growth     *schedule.Growth
-	cpu        cpuMeter
-	fetches    map[int]*fetch  // by range ID
-	fetching   context.Context // of the fetches
-	meter      schedule.Meter
-	arrived    int64 // bytes since the last sample
-	checked    int64 // bytes of an earlier run that were looked at
-	toCheck    int64 // of so many
-	space      reservation
-	hashed     *atomic.Int64    // bytes hashed of the file that has the final name; nil: not doing that
-	differs    bool             // a ListDiffers was told
-	forgetful  bool             // a NotRemembered was told
-	partials   map[int]*partial // by chunk: what ranges that ended early had of it
-	word       time.Time        // when it is said again that no server is left; zero: one is
-	fatal      error
-	result     Result
+	peers     []*peer
+	met       meetings
+	ballot    *vote.Ballot
+	voted     *vote.Group // nil before the vote is decided
+	answers   int         // how many servers have answered
+	presence  *presence.Presence
+	asking    *asking // for the manifest; nil: not now
+	source    *peer   // whose manifest was taken
+	schedule  *schedule.Schedule
+	layout    schedule.Config
+	growth    *schedule.Growth
+	cpu       cpuMeter
+	fetches   map[int]*fetch  // by range ID
+	fetching  context.Context // of the fetches
+	meter     schedule.Meter
+	arrived   int64 // bytes since the last sample
+	checked   int64 // bytes of an earlier run that were looked at
+	toCheck   int64 // of so many
+	space     reservation
+	hashed    *atomic.Int64    // bytes hashed of the file that has the final name; nil: not doing that
+	differs   bool             // a ListDiffers was told
+	forgetful bool             // a NotRemembered was told
+	partials  map[int]*partial // by chunk: what ranges that ended early had of it
+	fatal     error
+	result    Result
 }
 
 func (g *getting) run(ctx context.Context) error {
@@ -447,6 +448,7 @@ type peer struct {
 	conns     []*connection // connections; none unless it takes part or waits for the vote
 	opening   int           // connections that are being made
 	openAfter time.Time     // no further connection is tried before
+	openPause time.Duration // how long none was tried the last time; 0: there was no reason
 	id        certs.ServerID
 	accepted  bool // its ID was, behind all checks
 	offer     wire.Offer
@@ -461,8 +463,8 @@ type peer struct {
 	arrived   int64         // bytes of ranges, good or not
 	sampled   int64         // arrived at the last sample
 	bad       int           // chunks that were refused
-	away      bool          // it was lost, and has sent nothing good since
+	failed    error         // why it was lost, or a range ended early, the last time
 	doubted   bool          // its manifest was refused before
-	failing   int           // ranges that ended early since the last good chunk
 	failures  int           // tries to reach it that failed, since it was last heard of
+	sign      presence.Sign // of it, since the last tick
 }

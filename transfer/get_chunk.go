@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"malcolm/certs"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
@@ -21,8 +20,9 @@ type wrongChunkError struct{ chunk int }
 func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
 
 // A partial is a chunk that was received in part when its range ended: the
-// ownership of its place, and the state of its hashing. Only a server of the
-// same ID goes on with it, so that blame stays exact.
+// ownership of its place, and the state of its hashing. Only the same server goes
+// on with it, so that blame stays exact: servers that share an ID need not share a
+// disk.
 type partial struct {
 	chunk  int
 	at     int64      // bytes that are there
@@ -30,7 +30,7 @@ type partial struct {
 	claim  chunkClaim // nil: a second copy
 	copy   []byte     // what there is of a second copy; nil: it is none
 	hasher *manifest.Hasher
-	id     certs.ServerID
+	peer   *peer
 }
 
 // fetchRange runs beside the loop: it asks for one range and takes its chunks
@@ -95,7 +95,7 @@ func (g *getting) beginChunk(ctx context.Context, f *fetch, chunk int) (*partial
 		f.hasher = new(manifest.Hasher)
 	}
 	f.hasher.Reset(g.layout.Size, chunk)
-	c := &partial{chunk: chunk, hasher: f.hasher, id: f.peer.id}
+	c := &partial{chunk: chunk, hasher: f.hasher, peer: f.peer}
 	if claim, ok := g.store.Claim(chunk); ok {
 		c.claim = claim
 		return c, nil
@@ -104,6 +104,7 @@ func (g *getting) beginChunk(ctx context.Context, f *fetch, chunk int) (*partial
 		return nil, partfile.ErrNotOwner
 	}
 	length := f.hasher.Remaining()
+	f.waiting.Store(false) // for the server: there is no room for what it sends
 	if err := g.seconds.Acquire(ctx, min(length, secondsTotal)); err != nil {
 		return nil, err
 	}
@@ -169,8 +170,8 @@ func (g *getting) writeCopy(c *partial) (won bool, err error) {
 	return true, c.claim.WriteAt(c.copy, 0)
 }
 
-// interrupt keeps what has come of a chunk when its stream ends early, for a
-// server of the same ID to go on with.
+// interrupt keeps what has come of a chunk when its stream ends early, for the
+// same server to go on with.
 func (g *getting) interrupt(f *fetch, c *partial, err error) error {
 	var disk *partfile.Error
 	if c.copy != nil || c.at == 0 || c.hasher.Remaining() == 0 ||
@@ -192,7 +193,7 @@ func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream
 		return g.replyError(err)
 	}
 	f.waiting.Store(false)
-	f.heard.Store(time.Now().UnixNano())
+	f.heard.Store(int64(time.Since(g.begun)))
 	paid := g.limit.piece(int(min(pieceSize, c.hasher.Remaining())))
 	if err := g.limit.wait(ctx, paid); err != nil {
 		return err

@@ -43,6 +43,7 @@ const (
 var (
 	errNoAnswer   = errors.New("no answer")
 	errImpatient  = errors.New("is still indexing")
+	errIndexing   = errors.New("is indexing its file anew")
 	errTalkative  = errors.New("says too often that it is indexing")
 	errNoSuchHost = errors.New("host has no address")
 )
@@ -100,33 +101,38 @@ func (g *getting) contact(p *peer) {
 }
 
 // visit is one try of contact. It reports whether the try failed, and whether
-// another one has no use.
+// another one has no use, which the loop is told, too.
 func (g *getting) visit(ctx context.Context, p *peer) (failed, final bool) {
+	fail := func(err error, final bool) (bool, bool) {
+		g.post(func() { g.notReached(p, err, final) })
+		return true, final
+	}
 	deadline := time.Now().Add(g.cfg.ConnectTimeout)
 	conn, err := g.connect(ctx, p, deadline)
 	if err != nil {
-		g.post(func() { g.notReached(p, err) })
-		return true, isFinal(err)
+		return fail(err, isFinal(err))
 	}
 	defer conn.Close(uint64(wire.CloseDone), "")
 	id, err := certs.PeerID(conn.TLS())
 	if err != nil {
-		g.post(func() { g.notReached(p, err) })
-		return true, true
+		return fail(err, true)
 	}
 	g.post(func() { g.connected(p, id) })
-	offer, m, err := g.hello(ctx, conn, deadline, func(i wire.Indexing) {
+	want := offerAndManifest
+	if g.hasManifest.Load() {
+		want = offerOnly
+	}
+	offer, m, err := g.hello(ctx, conn, want, deadline, func(i wire.Indexing) error {
 		g.post(func() { g.indexing(p, i) })
+		return nil
 	})
 	if err != nil {
-		g.post(func() { g.notReached(p, err) })
-		return true, isFinal(err)
+		return fail(err, isFinal(err))
 	}
 	if err := g.accept(p, id); err != nil {
-		g.post(func() { g.notReached(p, err) })
-		return true, true
+		return fail(err, true)
 	}
-	l := &connection{conn: conn}
+	l := &connection{conn: conn, opened: time.Now()}
 	g.post(func() { g.answered(p, l, id, offer, m) })
 	select {
 	case <-conn.Done():
@@ -147,7 +153,7 @@ func isFinal(err error) bool {
 	var protocol *ProtocolError
 	var peer *transport.PeerError
 	switch {
-	case errors.Is(err, errImpatient), errors.As(err, &protocol), IsRefused(err):
+	case errors.As(err, &protocol), IsRefused(err):
 		return true
 	case errors.As(err, &peer):
 		return peer.Kind == transport.PeerNoALPN || peer.Kind == transport.PeerVersion
@@ -309,10 +315,20 @@ func (g *getting) timedOut(ctx context.Context, err error) error {
 	return err
 }
 
+// What hello asks for.
+const (
+	offerAndManifest = true // the manifest, if it is small, saves a round trip
+	offerOnly        = false
+)
+
+// noIndexing is for a server that has made an offer before: hashing again, it no
+// longer has that.
+func noIndexing(wire.Indexing) error { return errIndexing }
+
 // hello asks a server what it offers. While the server says that it is
-// indexing, indexing is called. A manifest that came with the offer is
-// checked; the zero Manifest says that none came.
-func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time.Time, indexing func(wire.Indexing)) (offer wire.Offer, m wire.Manifest, err error) {
+// indexing, indexing is called; its error ends that. A manifest that came with
+// the offer is checked; the zero Manifest says that none came.
+func (g *getting) hello(ctx context.Context, conn *transport.Conn, inline bool, deadline time.Time, indexing func(wire.Indexing) error) (offer wire.Offer, m wire.Manifest, err error) {
 	opening, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	st, err := conn.OpenStream(opening)
@@ -325,7 +341,7 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 	if err != nil {
 		return offer, m, err
 	}
-	if err := ask(st, wire.Hello{InlineManifest: true, Proof: ours}, deadline); err != nil {
+	if err := ask(st, wire.Hello{InlineManifest: inline, Proof: ours}, deadline); err != nil {
 		return offer, m, g.replyError(err)
 	}
 	asked := time.Now()
@@ -341,12 +357,10 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, deadline time
 			if err != nil {
 				return offer, m, g.replyError(err)
 			}
-			indexing(i)
-			waited := time.Since(asked)
-			if waited >= g.cfg.Patience {
-				return offer, m, &TimeoutError{After: g.cfg.Patience, Err: errImpatient}
+			if err := indexing(i); err != nil {
+				return offer, m, err
 			}
-			if words > indexingSpare+int(waited.Seconds()*indexingRate) {
+			if words > indexingSpare+int(time.Since(asked).Seconds()*indexingRate) {
 				return offer, m, &ProtocolError{Err: errTalkative}
 			}
 			deadline = time.Now().Add(g.cfg.ConnectTimeout)

@@ -12,7 +12,7 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [SmallBuffers], [ChunksUnreadable],
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable],
 // [NotKept], [Decision], [NoModTime], [Lacks], [OutputMoved], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
@@ -130,8 +130,8 @@ type Lost struct {
 // Back says that a server that was lost sends again.
 type Back struct{ Target Target }
 
-// Waiting says that no server is left and that the run goes on trying to reach
-// those that were lost.
+// Waiting says that no server is left while bytes are wanted, and that the run goes
+// on trying to reach those that were lost.
 type Waiting struct {
 	Left time.Duration // until it gives up
 }
@@ -141,6 +141,13 @@ type Waiting struct {
 type Silent struct {
 	Lasted time.Duration
 	Left   time.Duration // until it gives up
+}
+
+// ServerSilent says once a silence that a server that takes part has sent nothing
+// for so long, while others have. It is tried again, in other ways too.
+type ServerSilent struct {
+	Target Target
+	Lasted time.Duration
 }
 
 // SmallBuffers says once, of [Get] and of [Serve], that the system bounds the
@@ -206,6 +213,7 @@ func (Lost) getEvent()             {}
 func (Back) getEvent()             {}
 func (Waiting) getEvent()          {}
 func (Silent) getEvent()           {}
+func (ServerSilent) getEvent()     {}
 func (SmallBuffers) getEvent()     {}
 func (ChunksUnreadable) getEvent() {}
 func (NotKept) getEvent()          {}

@@ -17,12 +17,6 @@ import (
 const (
 	// askTime is how long a request may take to leave.
 	askTime = 10 * time.Second
-	// retryPause is how long a server is not asked after a range that ended
-	// early; it doubles with each further one, up to retryMax. After maxFailing
-	// without a good chunk between them the server is lost.
-	retryPause = 250 * time.Millisecond
-	retryMax   = 15 * time.Second
-	maxFailing = 8
 	// secondsTotal bounds the memory for second copies, in bytes.
 	secondsTotal = 32 << 20
 	// checkpointTime is the time between two checkpoints of the part file.
@@ -42,7 +36,7 @@ type fetch struct {
 	arrived atomic.Int64 // bytes
 	useful  atomic.Int64 // of these, in chunks that were found good and were not there yet
 	waiting atomic.Bool  // for the network, not for malcolm itself
-	heard   atomic.Int64 // when bytes last came, in nanoseconds since 1970
+	heard   atomic.Int64 // when bytes last came, in nanoseconds since the run began: the clock may be set
 
 	// Written by the loop, read by the fetch: the first chunk that is not to be
 	// fetched any more, because another server was given the rest.
@@ -98,11 +92,7 @@ func (g *getting) fetchQueued(ctx context.Context, t *clocks, done func() bool) 
 	}
 	g.fetching = ctx
 	g.dispatch(now)
-	if err := g.loop(ctx, t, done); err != nil {
-		return err
-	}
-	g.needed = false
-	return nil
+	return g.loop(ctx, t, done)
 }
 
 // checkpoints makes, beside the loop, what was marked durable every so often,
@@ -154,7 +144,7 @@ func (g *getting) dispatch(now time.Time) {
 		f := &fetch{Range: r, peer: p, conn: conn, resume: g.takePartials(r, p)}
 		f.ctx, f.cancel = context.WithCancel(g.fetching)
 		f.end.Store(int64(r.First + r.Count))
-		f.heard.Store(now.UnixNano())
+		f.heard.Store(int64(now.Sub(g.begun)))
 		f.waiting.Store(true)
 		g.fetches[r.ID] = f
 		if r.Second {
@@ -182,7 +172,7 @@ func (g *getting) takePartials(r schedule.Range, p *peer) (first *partial) {
 			continue
 		}
 		delete(g.partials, c)
-		if c == r.First && rest.id == p.id {
+		if c == r.First && rest.peer == p {
 			first = rest
 		} else {
 			g.giveUp(rest)
@@ -210,22 +200,14 @@ func (g *getting) keepPartial(f *fetch) {
 	}
 }
 
-// sample tells the schedule what has arrived, and lets it act on it.
+// sample looks, at each tick, at what has arrived, and lets the presence and the
+// schedule act on it.
 func (g *getting) sample(now time.Time) {
-	g.checkLeft(now)
+	g.notice(now)
+	g.attend(now)
 	if g.schedule == nil {
 		return
 	}
-	waiting := len(g.fetches) > 0
-	for id, f := range g.fetches {
-		n := g.count(f)
-		heard := time.Unix(0, f.heard.Load())
-		if !f.waiting.Load() {
-			heard, waiting = now, false
-		}
-		g.schedule.Arrived(id, n, heard)
-	}
-	g.silence.add(waiting && g.arrived == 0, now)
 	g.grow(now)
 	for _, p := range g.peers {
 		if p.state == PeerServing {
@@ -243,6 +225,7 @@ func (g *getting) count(f *fetch) int64 {
 	n := f.arrived.Load() - f.sampled
 	f.sampled += n
 	f.peer.arrived += n
+	f.peer.came(f.conn, n)
 	g.arrived += n
 	return n
 }
@@ -305,11 +288,12 @@ func connEnded(c *connection) bool {
 // backOff lets a server rest whose range ended without a fault of its bytes, and
 // gives it up when that goes on.
 func (g *getting) backOff(p *peer, err error, now time.Time) {
-	if p.failing++; p.failing >= maxFailing {
+	p.failed = err
+	pause, lost := g.presence.Failed(p.index)
+	if lost {
 		g.leave(p, PeerLost, err)
 		return
 	}
-	pause := min(retryPause<<(p.failing-1), retryMax)
 	g.emit(Decision{What: Retried, Target: p.target, Pause: pause, Err: err})
 	g.schedule.Pause(p.index, now.Add(pause))
 }
@@ -359,14 +343,8 @@ func (g *getting) reportWrong(ctx context.Context, conn *transport.Conn, chunk i
 
 // offersElse reports whether a server no longer offers what was voted for.
 func (g *getting) offersElse(ctx context.Context, conn *transport.Conn) bool {
-	indexing := false
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	offer, _, err := g.hello(asking, conn, time.Now().Add(g.cfg.ConnectTimeout), func(wire.Indexing) {
-		indexing = true
-		cancel()
-	})
-	if indexing {
+	offer, _, err := g.hello(ctx, conn, offerOnly, time.Now().Add(g.cfg.ConnectTimeout), noIndexing)
+	if errors.Is(err, errIndexing) {
 		return true
 	}
 	if err != nil {
@@ -385,11 +363,11 @@ func (g *getting) judged(p *peer, chunk int, changed bool) {
 	p.judging = false
 	offset, n := manifest.Span(g.layout.Size, chunk)
 	g.emit(ChunkRefused{Target: p.target, Chunk: chunk, Offset: offset, Length: n, Changed: changed})
-	state := PeerWrong
 	if changed {
-		state = PeerChanged
+		g.leave(p, PeerChanged, errFileChanged)
+	} else {
+		g.leave(p, PeerWrong, &wrongChunkError{chunk})
 	}
-	g.leave(p, state, &wrongChunkError{chunk})
 }
 
 // gotChunk runs in the loop.
@@ -398,10 +376,7 @@ func (g *getting) gotChunk(p *peer, chunk int, xxh [16]byte) {
 	g.schedule.Good(chunk)
 	g.result.Map.delivered(chunk, p.index)
 	p.bytes += n
-	p.failing = 0
-	g.progressed = time.Now()
-	if p.away && p.state == PeerServing {
-		p.away = false
+	if g.presence.Good(p.index) {
 		g.emit(Back{Target: p.target})
 	}
 	g.result.Fetched += n

@@ -51,41 +51,59 @@ func (g *getting) readManifest(r io.Reader, offer wire.Offer) (wire.Manifest, er
 
 // obtainManifest takes the manifest that came with an offer, or asks for it:
 // the servers one after the other, in the order in which they answered, the
-// next as well whenever those asked make no progress, or too little.
+// next as well whenever those asked make no progress, or too little. That of an
+// empty file is known.
 func (g *getting) obtainManifest(ctx context.Context, t *clocks) error {
-	g.needed = true
-	if g.noteLeft(); g.fatal != nil {
-		return g.fatal
+	defer g.dropInline()
+	defer g.hasManifest.Store(true)
+	if g.layout.Chunks == 0 {
+		g.manifest = wire.NewManifest(0, g.layout.ChunkSize, 0)
+		return nil
 	}
 	for _, p := range g.byRank() {
-		if p.inline.Len() > 0 || g.layout.Chunks == 0 {
+		if p.inline.Len() > 0 {
 			g.manifest, g.source = p.inline, p
-			g.dropInline()
 			return nil
 		}
 	}
-	asking, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var last *manifestRequest
-	asked := make(map[*connection]bool) // one that is lost and comes back is asked again
-	next := func() {
-		for _, p := range g.byRank() {
-			if c := p.conns[0]; !asked[c] {
-				asked[c] = true
-				last = g.requestManifest(asking, p)
-				return
-			}
-		}
-	}
+	g.asking = &asking{ctx: ctx, asked: make(map[*connection]bool)}
+	defer func() { g.asking = nil }()
 	return g.loop(ctx, t, func() bool {
 		if g.source != nil {
 			return true
 		}
-		if last == nil || last.failed || last.behind() {
-			next()
+		if g.asking.wantsMore(time.Now()) {
+			g.askNext()
 		}
 		return false
 	})
+}
+
+// An asking is the time in which the manifest is asked for. It belongs to the
+// loop.
+type asking struct {
+	ctx      context.Context
+	asked    map[*connection]bool // a server that is lost and comes back is asked again
+	requests []*manifestRequest   // under way
+	last     *manifestRequest     // nil: none yet
+}
+
+// wantsMore reports whether another server should be asked as well.
+func (a *asking) wantsMore(now time.Time) bool {
+	return a.last == nil || a.last.failed || a.last.behind(now)
+}
+
+// askNext asks the next server, if there is one, or one that is reached anew.
+func (g *getting) askNext() {
+	for _, p := range g.byRank() {
+		if c := p.pick(); c != nil && !g.asking.asked[c] {
+			g.asking.asked[c] = true
+			g.requestManifest(p, c)
+			return
+		}
+	}
 }
 
 // byRank returns the servers that take part, those that answered first first.
@@ -109,36 +127,43 @@ func (g *getting) dropInline() {
 
 // A manifestRequest is one server's being asked for the manifest.
 type manifestRequest struct {
+	peer     *peer
+	conn     *connection
 	asked    time.Time
 	arrived  atomic.Int64 // bytes
-	progress atomic.Int64 // when bytes last came, in nanoseconds since 1970
+	progress atomic.Int64 // when bytes last came, in nanoseconds since it was asked
+	counted  int64        // of arrived; the loop's
 	failed   bool         // loop
 }
 
 // behind reports whether another server should be asked as well.
-func (r *manifestRequest) behind() bool {
-	if time.Since(time.Unix(0, r.progress.Load())) >= hedgeTime {
-		return true
-	}
-	age := time.Since(r.asked)
-	return age >= slowTime && float64(r.arrived.Load()) < age.Seconds()*slowManifest
+func (r *manifestRequest) behind(now time.Time) bool {
+	age := now.Sub(r.asked)
+	return age-time.Duration(r.progress.Load()) >= hedgeTime ||
+		age >= slowTime && float64(r.arrived.Load()) < age.Seconds()*slowManifest
 }
 
-// requestManifest asks one server, beside the loop.
-func (g *getting) requestManifest(ctx context.Context, p *peer) *manifestRequest {
-	r := &manifestRequest{asked: time.Now()}
-	r.progress.Store(r.asked.UnixNano())
-	conn, offer := p.conns[0].conn, p.offer
+// requestManifest asks one server on one connection, beside the loop.
+func (g *getting) requestManifest(p *peer, c *connection) {
+	r := &manifestRequest{peer: p, conn: c, asked: time.Now()}
+	g.asking.last = r
+	g.asking.requests = append(g.asking.requests, r)
+	c.fetches++
+	ctx, offer := g.asking.ctx, p.offer
 	g.wg.Go(func() {
-		m, err := g.askManifest(ctx, conn, offer, r)
-		g.post(func() { g.gotManifest(ctx, p, r, m, err) })
+		m, err := g.askManifest(ctx, c.conn, offer, r)
+		g.post(func() { g.gotManifest(ctx, r, m, err) })
 	})
-	return r
 }
 
 func (g *getting) askManifest(ctx context.Context, conn *transport.Conn, offer wire.Offer, r *manifestRequest) (wire.Manifest, error) {
-	st, err := conn.OpenStream(ctx)
+	opening, cancel := context.WithTimeout(ctx, manifestTime)
+	defer cancel()
+	st, err := conn.OpenStream(opening)
 	if err != nil {
+		if errors.Is(opening.Err(), context.DeadlineExceeded) {
+			err = &TimeoutError{After: manifestTime, Err: errNoAnswer}
+		}
 		return wire.Manifest{}, err
 	}
 	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
@@ -152,11 +177,16 @@ func (g *getting) askManifest(ctx context.Context, conn *transport.Conn, offer w
 	return m, err
 }
 
-// gotManifest runs in the loop.
-func (g *getting) gotManifest(ctx context.Context, p *peer, r *manifestRequest, m wire.Manifest, err error) {
-	if ctx.Err() != nil {
+// gotManifest runs in the loop. What comes of a request is nobody's fault any more
+// when the manifest is there, or when another connection has taken its place.
+func (g *getting) gotManifest(ctx context.Context, r *manifestRequest, m wire.Manifest, err error) {
+	p, replaced := r.peer, r.conn.retired
+	r.conn.fetches--
+	g.closeRetired(p, r.conn)
+	if ctx.Err() != nil || g.asking == nil {
 		return
 	}
+	g.asking.requests = slices.DeleteFunc(g.asking.requests, func(other *manifestRequest) bool { return other == r })
 	if err == nil {
 		if g.source == nil {
 			g.manifest, g.source = m, p
@@ -164,6 +194,9 @@ func (g *getting) gotManifest(ctx context.Context, p *peer, r *manifestRequest, 
 		return
 	}
 	r.failed = true
+	if replaced && blame(err) == PeerLost {
+		return
+	}
 	if !p.doubted {
 		p.doubted = true
 		g.emit(ManifestRefused{Target: p.target, Err: err})
@@ -201,7 +234,7 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 	n, err := w.st.Read(p)
 	if n > 0 {
 		w.request.arrived.Add(int64(n))
-		w.request.progress.Store(time.Now().UnixNano())
+		w.request.progress.Store(int64(time.Since(w.request.asked)))
 	}
 	if isTimeout(err) {
 		err = &TimeoutError{After: manifestTime, Err: errNoAnswer}

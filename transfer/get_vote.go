@@ -36,7 +36,6 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 		return &UndecidedError{Targets: g.cfg.Targets, Result: r, Quorum: g.cfg.Quorum, Servers: g.reports()}
 	}
 	g.voted = &r.Groups[r.Winner]
-	g.progressed = time.Now()
 	g.result.Name, g.result.Size, g.result.Checksum = r.Name, g.voted.Size, g.voted.Checksum
 	g.layout.Size = g.voted.Size
 	g.layout.ChunkSize = manifest.ChunkSize(g.voted.Size)
@@ -50,10 +49,14 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 	return nil
 }
 
-// admitAll lets those take part that have answered, when the vote is decided.
+// admitAll lets those take part that have answered, when the vote is decided. Of
+// those that were lost since, it leaves out those that offered another file: there
+// is nothing to wait for.
 func (g *getting) admitAll(r vote.Result) {
 	for _, p := range g.peers {
 		switch {
+		case p.state == PeerLost && !g.offersVoted(p):
+			g.leaveOut(p)
 		case p.state != PeerAnswered:
 		case slices.Contains(r.Answered, p.index): // the vote says of it what it offers
 			g.admit(p)
@@ -98,8 +101,12 @@ func (g *getting) connected(p *peer, id certs.ServerID) {
 func (g *getting) indexing(p *peer, i wire.Indexing) {
 	switch p.state {
 	case PeerLost: // it was in the vote already; what it makes now is another version, or it was restarted
-	case PeerConnecting, PeerNotReached:
+	case PeerConnecting, PeerNotReached, PeerIndexing:
+		if p.ctx.Err() != nil {
+			return // it was waited for long enough
+		}
 		p.state = PeerIndexing
+		g.presence.Waits(p.index)
 	}
 	p.failures, p.indexed = 0, 1
 	if g.ballot != nil {
@@ -110,23 +117,25 @@ func (g *getting) indexing(p *peer, i wire.Indexing) {
 	}
 }
 
-// notReached says that a try to reach a server failed. A failure that another try
-// may change counts when the second one has failed too, and is told of once;
-// whether a later try works decides when it does.
-func (g *getting) notReached(p *peer, err error) {
+// notReached says that a try to reach a server failed, and whether it is the last
+// one. A failure that another try may change counts when the second one has failed
+// too, and is told of once; whether a later try works decides when it does.
+func (g *getting) notReached(p *peer, err error, final bool) {
 	p.failures++
 	switch {
 	case p.state == PeerConnecting || p.state == PeerIndexing:
-		if p.failures == 1 && isQuick(err) {
-			return
+		if p.failures > 1 || !isQuick(err) {
+			g.outOfVote(p, err)
 		}
-	case p.state == PeerLost && IsRefused(err):
+	case p.state == PeerLost && final:
 		g.cameBackAs(p, err)
-		return
-	default:
-		return
 	}
+}
+
+// outOfVote takes a server for one that does not answer, unless it does later.
+func (g *getting) outOfVote(p *peer, err error) {
 	p.state, p.err = PeerNotReached, err
+	g.presence.Out(p.index)
 	if IsRefused(err) {
 		p.state = PeerRefused
 	}
@@ -134,7 +143,6 @@ func (g *getting) notReached(p *peer, err error) {
 	if g.ballot != nil {
 		g.ballot.Fail(p.index, time.Now())
 	}
-	g.noteLeft()
 }
 
 // answered takes a server's offer: into the vote, or, when that is over,
@@ -162,7 +170,6 @@ func (g *getting) answered(p *peer, l *connection, id certs.ServerID, offer wire
 	}
 	if g.voted != nil {
 		g.admitLate(p)
-		g.noteLeft()
 	}
 }
 
@@ -182,16 +189,18 @@ func (g *getting) isDuplicate(p *peer) bool {
 		return false
 	}
 	p.state = PeerDuplicate
+	g.presence.Out(p.index)
 	g.hangUp(p)
 	p.stop()
 	g.emit(Duplicate{Target: p.target, Of: other.target})
-	g.noteLeft()
 	return true
 }
 
 var (
 	errOtherID    = errors.New("came back with another server ID")
 	errOtherOffer = errors.New("came back with another file")
+	// errFileChanged is why a server is out whose chunk was wrong, and that now offers another file.
+	errFileChanged = errors.New("its file changed")
 )
 
 // returned takes back a server that was lost.
@@ -207,33 +216,58 @@ func (g *getting) returned(p *peer, l *connection, id certs.ServerID, offer wire
 		g.cameBackAs(p, err)
 		return
 	}
-	p.conns, p.state, p.err, p.failing = []*connection{l}, PeerAnswered, nil, 0
+	p.conns, p.state, p.err = []*connection{l}, PeerAnswered, nil
 	if g.voted != nil {
 		g.admit(p)
 	}
 }
 
-// cameBackAs gives up a server that was lost and is not what it was any more.
+// cameBackAs gives up a server that was lost and is not what it was any more, or
+// not worth another try.
 func (g *getting) cameBackAs(p *peer, err error) {
-	p.state, p.err = PeerChanged, err
+	switch {
+	case blame(err) != PeerLost:
+		p.state = blame(err)
+	case IsRefused(err), errors.Is(err, errOtherID), errors.Is(err, errOtherOffer):
+		p.state = PeerChanged
+	}
+	p.err = err
 	p.stop()
-	g.emit(Lost{Target: p.target, State: p.state, Err: err, Left: g.serving()})
-	g.noteLeft()
+	g.presence.Out(p.index)
+	g.emitLost(p)
+}
+
+func (g *getting) emitLost(p *peer) {
+	left := -1
+	if g.voted != nil {
+		left = g.presence.Serving()
+	}
+	g.emit(Lost{Target: p.target, State: p.state, Err: p.err, Left: left})
 }
 
 // admit lets a server take part if it offers what was voted for.
 func (g *getting) admit(p *peer) {
-	if p.offer.Checksum != g.voted.Checksum || p.offer.Size != g.voted.Size {
-		p.state = PeerLeftOut
-		g.hangUp(p)
-		p.stop()
+	if !g.offersVoted(p) {
+		g.leaveOut(p)
 		return
 	}
 	p.state = PeerServing
+	g.presence.Serves(p.index)
 	if g.schedule != nil {
 		g.join(p, time.Now())
 		g.dispatch(time.Now())
 	}
+}
+
+func (g *getting) offersVoted(p *peer) bool {
+	return p.offer.Checksum == g.voted.Checksum && p.offer.Size == g.voted.Size
+}
+
+func (g *getting) leaveOut(p *peer) {
+	p.state = PeerLeftOut
+	g.presence.Out(p.index)
+	g.hangUp(p)
+	p.stop()
 }
 
 // admitLate is admit for a server that has no part in the vote, and tells of it.
@@ -260,7 +294,9 @@ func (g *getting) leave(p *peer, state PeerState, err error) {
 	case p.state == PeerAnswered: // before the vote is over: its answer stands
 		p.state, p.err = state, err
 		g.hangUp(p)
-		g.emit(Lost{Target: p.target, State: state, Err: err, Left: -1})
+		if g.presence.Lost(p.index, true) {
+			g.emitLost(p)
+		}
 		return
 	case p.state != PeerServing:
 		return
@@ -278,63 +314,15 @@ func (g *getting) leave(p *peer, state PeerState, err error) {
 		}
 	}
 	g.hangUp(p)
-	if state != PeerLost {
+	tell := true
+	if state == PeerLost {
+		p.failed = err
+		tell = g.presence.Lost(p.index, false)
+	} else {
+		g.presence.Out(p.index)
 		p.stop()
 	}
-	if state != PeerLost || !p.away {
-		g.emit(Lost{Target: p.target, State: state, Err: err, Left: g.serving()})
+	if tell {
+		g.emitLost(p)
 	}
-	p.away = state == PeerLost
-	g.noteLeft()
 }
-
-// serving returns how many servers take part.
-func (g *getting) serving() (n int) {
-	for _, p := range g.peers {
-		if p.state == PeerServing {
-			n++
-		}
-	}
-	return n
-}
-
-// noteLeft ends the run when nobody is left who could send what is missing,
-// and begins to wait when somebody may come back.
-func (g *getting) noteLeft() { g.checkLeft(time.Now()) }
-
-// checkLeft is also called while nothing happens: patience has an end. It is
-// counted from the last chunk that came, so that a server that comes back again
-// and again and sends nothing good uses it up.
-func (g *getting) checkLeft(now time.Time) {
-	if !g.needed || g.fatal != nil || g.complete() {
-		return
-	}
-	serving, lost := false, false
-	for _, p := range g.peers {
-		switch p.state {
-		case PeerConnecting, PeerIndexing: // it may join
-			g.word = time.Time{}
-			return
-		case PeerServing:
-			serving = true
-		case PeerLost:
-			lost = true
-		}
-	}
-	if serving {
-		g.word = time.Time{}
-		g.checkSilence(now)
-		return
-	}
-	if left := g.cfg.Patience - now.Sub(g.progressed); lost && left > 0 {
-		if !now.Before(g.word) {
-			g.word = now.Add(waitingEvery)
-			g.emit(Waiting{Left: left})
-		}
-		return
-	}
-	g.fatal = &NoServerLeftError{Missing: g.layout.Size - g.good(), Servers: g.reports()}
-}
-
-// waitingEvery is the time between two words of waiting for servers.
-const waitingEvery = 30 * time.Second

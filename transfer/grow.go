@@ -13,8 +13,12 @@ import (
 const cpuBusy = 0.85
 
 // openPause is how long no further connection to a server is tried after one
-// that failed.
-const openPause = 5 * time.Second
+// that failed, or died within this time; it doubles with each further one, up to
+// openPauseMost.
+const (
+	openPause     = 5 * time.Second
+	openPauseMost = 5 * time.Minute
+)
 
 // grow lets the pure state machine decide how many connections each server
 // should have, and brings them about. It runs in the loop, once a tick.
@@ -38,7 +42,7 @@ func (g *getting) grow(now time.Time) {
 func (g *getting) adjust(p *peer, want int, now time.Time) {
 	have := p.active()
 	for ; have+p.opening < want && !now.Before(p.openAfter); p.opening++ {
-		g.open(p)
+		g.open(p, nil)
 	}
 	for i := len(p.conns) - 1; i >= 0 && have > want; i-- {
 		if c := p.conns[i]; !c.retired {
@@ -84,16 +88,19 @@ func (g *getting) closeRetired(p *peer, c *connection) {
 // connsChanged tells the one who decides how many connections a peer should
 // have how many it has.
 func (g *getting) connsChanged(p *peer) {
-	g.growth.Opened(p.index, p.active(), time.Now())
+	if g.growth != nil {
+		g.growth.Opened(p.index, p.active(), time.Now())
+	}
 }
 
-// open makes, beside the loop, one more connection to a server that takes part.
+// open makes, beside the loop, one more connection to a server that takes part:
+// one more than it has, or, when instead is not nil, one to take the place of that.
 // It must prove the same identity and offer the same file.
-func (g *getting) open(p *peer) {
+func (g *getting) open(p *peer, instead *connection) {
 	id, offer := p.id, p.offer
 	g.wg.Go(func() {
 		c, err := g.another(p.ctx, p, id, offer)
-		g.post(func() { g.opened(p, c, err) })
+		g.post(func() { g.opened(p, c, instead, err) })
 		if c == nil {
 			return
 		}
@@ -120,7 +127,7 @@ func (g *getting) another(ctx context.Context, p *peer, id certs.ServerID, offer
 	}
 	if err == nil {
 		var again wire.Offer
-		again, _, err = g.hello(ctx, conn, deadline, func(wire.Indexing) {})
+		again, _, err = g.hello(ctx, conn, offerOnly, deadline, noIndexing)
 		if err == nil && (again.Checksum != offer.Checksum || again.Size != offer.Size) {
 			err = errOtherOffer
 		}
@@ -129,22 +136,44 @@ func (g *getting) another(ctx context.Context, p *peer, id certs.ServerID, offer
 		conn.Close(uint64(wire.CloseDone), "")
 		return nil, err
 	}
-	return &connection{conn: conn}, nil
+	return &connection{conn: conn, opened: time.Now()}, nil
 }
 
 // opened runs in the loop when a further connection is there, or is not: then
 // the server has as many as it had, and nothing is said.
-func (g *getting) opened(p *peer, c *connection, err error) {
+func (g *getting) opened(p *peer, c, instead *connection, err error) {
 	p.opening--
 	switch {
+	case err != nil && instead == nil:
+		p.pauseOpening(time.Now())
 	case err != nil:
-		p.openAfter = time.Now().Add(openPause)
-	case p.state != PeerServing || p.judging:
+	case p.state != PeerServing || p.judging, instead != nil && !instead.way.Useless():
 		c.conn.Close(uint64(wire.CloseDone), "")
+	case instead != nil:
+		g.replace(p, instead, c)
 	default:
 		p.conns = append(p.conns, c)
 		g.connsChanged(p)
 		g.explainConns(Grown, p)
 		g.dispatch(time.Now())
 	}
+}
+
+// pauseOpening opens no further connection to a server for a while.
+func (p *peer) pauseOpening(now time.Time) {
+	p.openPause = min(max(2*p.openPause, openPause), openPauseMost)
+	p.openAfter = now.Add(p.openPause)
+}
+
+// replace gives a connection the place of one that brings nothing. What that
+// silence says of the server is forgotten: it may have been the path's.
+func (g *getting) replace(p *peer, old, c *connection) {
+	now := time.Now()
+	c.way = old.way.Next()
+	p.conns = append(p.conns, c)
+	g.retire(p, old)
+	if g.schedule != nil {
+		g.schedule.Revive(p.index, now)
+	}
+	g.dispatch(now)
 }

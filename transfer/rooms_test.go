@@ -28,7 +28,7 @@ transfer/admission:
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
-transfer: transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote
+transfer: transfer/admission transfer/manifest transfer/partfile transfer/presence transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/spool:

@@ -92,25 +92,3 @@ func pausing(pause time.Duration) writerFunc {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// Time in which malcolm did not run is nobody's silence.
-func TestSilenceOfASleep(t *testing.T) {
-	var s silence
-	now := time.Unix(1e9, 0)
-	s.add(true, now)
-	for range 10 {
-		now = now.Add(tickTime)
-		s.add(true, now)
-	}
-	if most := 12 * tickTime; s.lasted < 10*tickTime || s.lasted > most {
-		t.Errorf("the silence lasted %v, want about ten ticks", s.lasted)
-	}
-	before := s.lasted
-	now = now.Add(time.Hour)
-	if s.add(true, now); s.lasted-before > 2*tickTime {
-		t.Errorf("an hour's sleep counts as %v of silence", s.lasted-before)
-	}
-	if s.add(false, now.Add(tickTime)); s.lasted != 0 {
-		t.Errorf("a silence that is over lasted %v", s.lasted)
-	}
-}

@@ -15,11 +15,13 @@ type link struct {
 	w *world
 
 	// under w.mu
-	delay time.Duration // one way
-	rate  float64       // bytes a second, each way; 0: no bound
-	loss  float64       // of packets, 0 to 1
-	hole  bool          // loses everything
-	ways  [2]way        // fromServer and toServer
+	delay  time.Duration // one way
+	rate   float64       // bytes a second, each way; 0: no bound
+	loss   float64       // of packets, 0 to 1
+	hole   bool          // loses everything
+	mtu    int           // loses datagrams of more bytes from and to clients' ports up to narrow; 0: none
+	narrow int
+	ways   [2]way // fromServer and toServer
 }
 
 // The two directions of a link.
@@ -44,6 +46,7 @@ type way struct {
 	lost      int   // packets by loss
 	eaten     int   // packets by a hole
 	spilt     int   // packets by a full queue
+	tooBig    int   // packets by the mtu
 	doubled   int   // packets
 	flipped   int   // packets
 	overtaken int   // packets that arrive before one that left earlier
@@ -113,7 +116,7 @@ func (w *world) pass(p simnet.Packet) []simnet.Packet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l, dir := w.linkOf(p)
-	if l == nil || w.drops(l, &l.ways[dir]) {
+	if l == nil || w.drops(l, &l.ways[dir], p) {
 		return nil
 	}
 	v := &l.ways[dir]
@@ -133,14 +136,30 @@ func (w *world) pass(p simnet.Packet) []simnet.Packet {
 	return []simnet.Packet{p, twin}
 }
 
+// clientPort is the port of the client whose packet this is.
+func clientPort(p simnet.Packet, fromServer bool) int {
+	if fromServer {
+		return p.To.(*net.UDPAddr).Port
+	}
+	return p.From.(*net.UDPAddr).Port
+}
+
+// narrows lets no large packet pass any more on the link of the connections that there are: the path has become narrower
+// than what they have found out. A new one finds out for itself.
+func (l *link) narrows() {
+	l.set(func(l *link) { l.mtu, l.narrow = 600, l.w.port })
+}
+
 // chance is true in a share of cases. w.mu is held.
 func (w *world) chance(share float64) bool { return share > 0 && w.rng.Float64() < share }
 
 // drops reports whether a packet is lost. w.mu is held.
-func (w *world) drops(l *link, v *way) bool {
+func (w *world) drops(l *link, v *way, p simnet.Packet) bool {
 	switch {
 	case l.hole, v.hole:
 		v.eaten++
+	case l.mtu > 0 && len(p.Data) > l.mtu && clientPort(p, v == &l.ways[fromServer]) <= l.narrow:
+		v.tooBig++
 	case w.chance(l.loss), w.chance(v.loss):
 		v.lost++
 	case l.rate > 0 && time.Until(v.free) > queueTime:

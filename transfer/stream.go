@@ -131,14 +131,12 @@ func (s *streaming) write(ctx context.Context) error {
 }
 
 // slide runs in the loop: it lets the chunks be asked for that there is room for
-// now. Time in which nobody reads is no time without progress.
+// now.
 func (s *streaming) slide() {
 	s.telling.Store(false)
 	front := int(s.written.Load())
-	now := time.Now()
-	s.g.progressed = now
 	s.g.schedule.Window(front, front+len(s.window.slots))
-	s.g.dispatch(now)
+	s.g.dispatch(time.Now())
 }
 
 // leave waits for write, but not for a reader that does not read.

@@ -78,7 +78,6 @@ func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, err
 	if err := g.obtainManifest(ctx, t); err != nil {
 		return nil, err
 	}
-	g.needed = false
 	r := &VerifyResult{Size: g.layout.Size, Checksum: g.result.Checksum}
 	if r.Bad, err = g.compare(ctx, t, file); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/presence"
 	"malcolm/transfer/vote"
 )
 
@@ -280,19 +281,19 @@ func TestSpreadIsBounded(t *testing.T) {
 // Whoever has another file and no part in the vote is named when it is over; of the others the vote itself says it.
 func TestLeftOutAtTheClose(t *testing.T) {
 	var told []GetEvent
-	g := &getting{cfg: GetConfig{Events: func(e GetEvent) { told = append(told, e) }}, voted: &vote.Group{Size: 5, Checksum: [32]byte{'A'}}}
-	for i, content := range "AABBA" {
+	g := &getting{presence: presence.New(6, time.Minute), cfg: GetConfig{Events: func(e GetEvent) { told = append(told, e) }}, voted: &vote.Group{Size: 5, Checksum: [32]byte{'A'}}}
+	for i, content := range "AABBAB" {
 		p := &peer{index: i, target: Target{Host: "h", Port: uint16(i + 1)}, state: PeerAnswered, down: make(chan struct{}, 1), stop: func() {}}
 		p.offer.Size, p.offer.Checksum = 5, [32]byte{byte(content)}
 		g.peers = append(g.peers, p)
 	}
-	g.peers[4].state = PeerLost
-	g.admitAll(vote.Result{Answered: []int{0, 2, 4}})
+	g.peers[4].state, g.peers[5].state = PeerLost, PeerLost
+	g.admitAll(vote.Result{Answered: []int{0, 2, 4, 5}})
 	want := []GetEvent{Joined{Target: g.peers[1].target}, LeftOut{Target: g.peers[3].target, Checksum: [32]byte{'B'}, Size: 5}}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %+v, want %+v", told, want)
 	}
-	for i, state := range []PeerState{PeerServing, PeerServing, PeerLeftOut, PeerLeftOut, PeerLost} {
+	for i, state := range []PeerState{PeerServing, PeerServing, PeerLeftOut, PeerLeftOut, PeerLost, PeerLeftOut} {
 		if got := g.peers[i].state; got != state {
 			t.Errorf("server %d is %v, want %v", i, got, state)
 		}

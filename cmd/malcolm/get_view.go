@@ -78,6 +78,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
 	case transfer.Silent:
 		v.warn("nothing has come for %s: waiting for %s more", formatDuration(e.Lasted), formatDuration(e.Left))
+	case transfer.ServerSilent:
+		v.warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, formatDuration(e.Lasted))
 	case transfer.SmallBuffers:
 		v.warn("%s", smallBuffers(e))
 	case transfer.ChunksUnreadable:
@@ -307,14 +309,11 @@ func (v *getView) lost(e transfer.Lost) {
 			left += ", which take its work"
 		}
 	}
-	switch e.State {
-	case transfer.PeerLost:
+	if e.State == transfer.PeerLost {
 		v.warn("lost %s: %s%s", e.Target, reason(e.Err), left)
-	case transfer.PeerChanged:
-		v.warn("%s: its file changed: left out%s", e.Target, left)
-	default:
-		v.warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
+		return
 	}
+	v.warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
 }
 
 // progress writes a line for each server whose numbers changed and one for the

@@ -23,6 +23,9 @@ package presence
 
 import "time"
 
+// QuietTime is how long a server must have sent nothing, while others sent, to be called silent.
+const QuietTime = 30 * time.Second
+
 const (
 	// tickMost bounds what one tick counts for. Time in which the process did not run (it was suspended, or the
 	// machine slept) is nobody's absence.
@@ -30,7 +33,7 @@ const (
 	// trickle is the rate, in bytes a second, below which a server does not serve.
 	trickle = 16
 	// sayEvery is the time between two words of waiting; sayFirst how long nobody must be there for the first one.
-	sayEvery = 30 * time.Second
+	sayEvery = QuietTime
 	sayFirst = time.Second
 	// retryPause is how long a server is not asked after a range that ended early; it doubles with each further one, up
 	// to retryMost. After mostFailing without a good chunk between them the server is lost.
@@ -57,7 +60,7 @@ type Cause uint8
 // The causes.
 const (
 	None   Cause = iota
-	Absent       // no server is there
+	Absent       // no server is there, or only such as come back, or refuse, again and again
 	Silent       // servers are there, and send nothing
 )
 
@@ -101,14 +104,14 @@ func (p *Presence) Serves(s int) {
 }
 
 // Lost says that a server that took part does not for now, and is tried again. It reports whether that is to be told: not
-// again before something good has come from the server, and not while nothing is wanted, as it may be back when
-// something is.
-func (p *Presence) Lost(s int) (tell bool) {
+// again before something good has come from the server; and where that does not matter, not while nothing is wanted, as
+// it may be back when something is.
+func (p *Presence) Lost(s int, matters bool) (tell bool) {
 	v := &p.servers[s]
 	v.state = Lost
 	switch {
 	case v.away:
-	case p.wanted:
+	case p.wanted, matters:
 		v.away = true
 		return true
 	default:
@@ -180,14 +183,14 @@ func (p *Presence) Tick(l Look) (a Actions) {
 	passed := p.passed(l.Now)
 	p.wanted = l.Wanted
 	p.wait(passed, &a)
-	p.listen(l.Servers, passed, &a)
+	p.listen(l, passed, &a)
 	if !l.Wanted {
 		return a
 	}
 	p.miss(&a)
 	p.count(l.Servers, passed)
 	cause := p.cause()
-	if p.unserved >= p.patience || cause == Absent && !p.hopes() {
+	if p.unserved >= p.patience || p.Serving() == 0 && !p.hopes() {
 		a.GiveUp = cause
 		return a
 	}
@@ -224,17 +227,17 @@ func (p *Presence) wait(passed time.Duration, a *Actions) {
 }
 
 // listen finds servers that are silent while others send.
-func (p *Presence) listen(signs []Sign, passed time.Duration, a *Actions) {
-	came := sum(signs) > 0
-	for i, s := range signs {
+func (p *Presence) listen(l Look, passed time.Duration, a *Actions) {
+	came := sum(l.Servers) > 0
+	for i, s := range l.Servers {
 		v := &p.servers[i]
 		switch {
-		case s.Came > 0 || s.Busy:
+		case v.state != Serving, s.Came > 0, s.Busy, !s.Owes && v.quiet < suspect:
 			v.quiet, v.silent = 0, false
-		case s.Owes && v.state == Serving:
+		case s.Owes, l.Wanted: // else the silence neither goes on nor ends
 			v.quiet += passed
 		}
-		if v.quiet >= sayEvery && came && !v.silent {
+		if v.quiet >= QuietTime && came && !v.silent {
 			v.silent = true
 			a.Quiet = append(a.Quiet, i)
 		}
@@ -265,8 +268,10 @@ func (p *Presence) count(signs []Sign, passed time.Duration) {
 
 // cause returns why nothing comes, if nothing does.
 func (p *Presence) cause() Cause {
-	if p.Serving() > 0 {
-		return Silent
+	for i := range p.servers {
+		if v := &p.servers[i]; v.state == Serving && !v.away && v.failing == 0 {
+			return Silent
+		}
 	}
 	return Absent
 }

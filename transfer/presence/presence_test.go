@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -20,7 +21,7 @@ type part struct {
 }
 
 func serves(p *Presence) { p.Serves(0) }
-func lost(p *Presence)   { p.Lost(0) }
+func lost(p *Presence)   { p.Lost(0, false) }
 func good(p *Presence)   { p.Good(0) }
 
 // run plays parts to a presence of one server, and returns when it gave up, and why; the length of all when it did not.
@@ -104,7 +105,7 @@ func TestPatience(t *testing.T) {
 // Time in which the process did not run is nobody's absence.
 func TestPatienceOfASleep(t *testing.T) {
 	p := New(1, time.Minute)
-	p.Lost(0)
+	p.Lost(0, false)
 	now := time.Unix(1e9, 0)
 	for range 10 {
 		now = now.Add(time.Hour)
@@ -193,11 +194,11 @@ func TestTellLost(t *testing.T) {
 	p.Serves(0)
 	p.Serves(1)
 	look(true)
-	if !p.Lost(0) {
+	if !p.Lost(0, false) {
 		t.Error("a loss was not told")
 	}
 	p.Serves(0)
-	if p.Lost(0) {
+	if p.Lost(0, false) {
 		t.Error("a loss was told twice")
 	}
 	p.Serves(0)
@@ -205,7 +206,7 @@ func TestTellLost(t *testing.T) {
 		t.Error("that a server is back was not told once")
 	}
 	look(false)
-	if p.Lost(0) || p.Lost(1) {
+	if p.Lost(0, false) || p.Lost(1, false) {
 		t.Error("a loss that does not matter was told")
 	}
 	p.Serves(1)
@@ -270,47 +271,47 @@ func TestFailed(t *testing.T) {
 // is tried at once, and then less and less often, also by the connection that takes its place.
 func TestWay(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	tries := func(w *Way, lasts time.Duration, owes, brought bool, packets func(i int) uint64) (at []time.Duration) {
+	tries := func(w *Way, lasts time.Duration, seen func(i int) Seen) (at []time.Duration) {
 		for i := range int(lasts / tick) {
 			now = now.Add(tick)
-			if w.Look(now, owes, brought, packets(i)) {
+			if w.Look(now, seen(i)) {
 				at = append(at, (time.Duration(i+1) * tick).Round(time.Second))
 			}
 		}
 		return at
 	}
 	alive := func(i int) uint64 { return uint64(i/10) + 1 }
-	dead := func(int) uint64 { return 7 }
+	brings := func(i int) Seen { return Seen{Sign: Sign{Owes: true, Came: 1200}, Wanted: true, Packets: alive(i)} }
+	owes := func(i int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: alive(i)} }
+	s := time.Second
 	for _, test := range []struct {
-		name          string
-		owes, brought bool
-		packets       func(i int) uint64
-		want          []time.Duration
+		name string
+		seen func(i int) Seen
+		want []time.Duration
 	}{
-		{"it brings bytes", true, true, alive, nil},
-		{"it owes nothing", false, false, dead, nil},
-		{"alive", true, false, alive, []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second}},
-		{"deaf", true, false, dead, []time.Duration{2 * time.Second, 12 * time.Second, 32 * time.Second, 72 * time.Second}},
+		{"it brings bytes", brings, nil},
+		{"it owes nothing", func(int) Seen { return Seen{Wanted: true} }, nil},
+		{"its bytes wait for this machine", func(int) Seen { return Seen{Sign: Sign{Owes: true, Busy: true}, Wanted: true} }, nil},
+		{"a byte now and then", func(i int) Seen { v := owes(i); v.Came = int64(1 - min(1, i%90)); return v }, nil},
+		{"alive", owes, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
+		{"deaf", func(int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7} }, []time.Duration{2 * s, 12 * s, 32 * s, 72 * s}},
+		{"its work was given to others", func(i int) Seen { v := owes(i); v.Owes = i < 15; return v }, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
+		{"its work was given to others soon", func(i int) Seen { v := owes(i); v.Owes = i < 5; return v }, nil},
+		{"then nothing is wanted", func(i int) Seen { v := owes(i); v.Owes, v.Wanted = i < 15, i < 15; return v }, nil},
 	} {
 		var w Way
-		got := tries(&w, 100*time.Second, test.owes, test.brought, test.packets)
-		if len(got) != len(test.want) {
-			t.Fatalf("%s: tried at %v, want %v", test.name, got, test.want)
-		}
-		for i := range got {
-			if got[i] != test.want[i] {
-				t.Errorf("%s: tried at %v, want %v", test.name, got, test.want)
-			}
+		if got := tries(&w, 100*time.Second, test.seen); !slices.Equal(got, test.want) {
+			t.Errorf("%s: tried at %v, want %v", test.name, got, test.want)
 		}
 	}
 	var w Way
-	tries(&w, 11*time.Second, true, false, alive)
+	tries(&w, 11*time.Second, owes)
 	next := w.Next()
-	if got := tries(&next, 31*time.Second, true, false, alive); len(got) != 2 || got[0] != 10*time.Second || got[1] != 30*time.Second {
-		t.Errorf("the next way: another one is tried at %v, want at 10 and 30 s", got)
+	if got, want := tries(&next, 31*time.Second, owes), []time.Duration{10 * s, 30 * s}; !slices.Equal(got, want) {
+		t.Errorf("the next way: another one is tried at %v, want %v", got, want)
 	}
-	tries(&next, time.Second, true, true, alive)
-	if next.Useless() {
-		t.Error("useless although it brings bytes")
+	tries(&next, 20*time.Second, brings)
+	if got, want := tries(&next, 11*time.Second, owes), []time.Duration{10 * s}; !slices.Equal(got, want) {
+		t.Errorf("after it has brought enough: another one is tried at %v, want %v", got, want)
 	}
 }

@@ -364,6 +364,14 @@ func (s *Schedule) Pause(id int, until time.Time) {
 	}
 }
 
+// Revive forgets what the silence of a server said of it: it is reached in another
+// way now, and may be asked at once. Its ranges under way are to be ended.
+func (s *Schedule) Revive(id int, now time.Time) {
+	if v := s.servers[id]; v != nil {
+		v.heard, v.pause, v.probe, v.lost = now, 0, time.Time{}, false
+	}
+}
+
 // giveUp expects nothing more from a range.
 func (s *Schedule) giveUp(r *rangeState) { s.expectLess(r, r.owed) }
 

@@ -1,0 +1,285 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"malcolm/transfer/admission"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// A reader may pause for longer than the patience, and than the server keeps an idle connection; the server may be
+// started anew meanwhile.
+func TestStreamPauses(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		patience time.Duration
+		pause    func(s *server)
+	}{
+		{"longer than the server's idle limit", 0, func(*server) { time.Sleep(40 * time.Minute) }},
+		{"with a restart in the middle", time.Minute, func(s *server) {
+			time.Sleep(3 * time.Minute)
+			s.kill()
+			time.Sleep(2 * time.Minute)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				data, out := file(12*chunk, 1), &sink{}
+				s := w.holders(data)[0]
+				out.write = func([]byte) error {
+					if out.Len() == 4*chunk {
+						test.pause(s)
+					}
+					return nil
+				}
+				o := w.stream(GetConfig{Targets: s.targets, Patience: test.patience}, out, 2*chunk)
+				streamed(t, o, out, data)
+				none[Lost](o)
+				none[Waiting](o)
+			})
+		})
+	}
+}
+
+// The check of what is there may take longer than the server keeps an idle connection, whether nothing or something is
+// missing.
+func TestResumeChecksForHours(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(64*chunk, 1)
+			targets := w.holders(data)[0].targets
+			var dir string
+			if whole {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				dir = w.getUnder(ctx, GetConfig{Targets: targets, Recheck: true, Events: func(e GetEvent) {
+					if _, ok := e.(ReadingBack); ok {
+						cancel(errInterrupted)
+					}
+				}}).dir
+			} else {
+				dir = w.interrupted(0.9, GetConfig{Targets: targets}).dir
+			}
+			o := w.get(GetConfig{
+				Targets: targets, Dir: dir, Resume: true,
+				open: plainDir(func([]byte, int64) error { time.Sleep(45 * time.Second); return nil }),
+			})
+			o.has("data.bin", data)
+			none[Lost](o)
+			if o.Resumed == 0 || whole != (o.Fetched == 0) || o.Elapsed < admission.DefaultIdleTime {
+				t.Errorf("kept %d bytes, fetched %d in %v, want a check longer than %v", o.Resumed, o.Fetched, o.Elapsed, admission.DefaultIdleTime)
+			}
+		})
+	}
+}
+
+// So may the comparison of a local file, and what differs is fetched behind it.
+func TestRepairComparesForHours(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		s := w.holders(data)[0]
+		own, err := openOwn(w.localFile(data).path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer own.Close()
+		own.File = brokenFile{own.File, func(p []byte, off int64) (int, error) {
+			time.Sleep(2 * time.Minute)
+			return own.system.ReadAt(p, off)
+		}}
+		g := newGetting(context.Background(), GetConfig{Targets: s.targets, Network: w})
+		ctx, c := g.begin(context.Background())
+		defer g.end(c)
+		if err := errors.Join(g.vote(ctx, c), g.obtainManifest(ctx, c)); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		bad, err := g.compare(ctx, c, own)
+		if len(bad) > 0 || err != nil {
+			t.Errorf("%d chunks differ, error %v after %v", len(bad), err, time.Since(begun))
+		}
+		if took := time.Since(begun); took < admission.DefaultIdleTime {
+			t.Errorf("took %v, want longer than %v", took, admission.DefaultIdleTime)
+		}
+		if err := g.loop(ctx, c, func() bool { return g.presence.Serving() == 1 }); err != nil {
+			t.Errorf("the server is not there afterwards: %v", err)
+		}
+	})
+}
+
+// A chunk may take longer than the patience: bytes are no silence, and a short loss is no long one.
+func TestChunkThatTakesLongerThanPatience(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		s := w.holders(data)[0]
+		slow(16<<10, s)
+		time.AfterFunc(30*time.Second, s.kill)
+		o := w.get(GetConfig{Targets: s.targets, Patience: 15 * time.Second})
+		o.has("data.bin", data)
+		only[Lost](o)
+	})
+}
+
+// A server may have nothing to say of an empty file.
+func TestEmptyFileWithoutManifest(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(nil, 0, withoutInline)
+		targets := []Target{e.target}
+		if r, err := w.localFile(nil).verify(GetConfig{Targets: targets}); err != nil || !r.Right() {
+			t.Errorf("verify: %+v, %v", r, err)
+		}
+		if o := w.localFile(file(5, 1)).repair(context.Background(), GetConfig{Targets: targets}, nil); o.err != nil {
+			t.Errorf("repair: %v", o.err)
+		}
+		w.get(GetConfig{Targets: targets, Recheck: true}).has("data.bin", nil)
+		dir := t.TempDir()
+		write(t, dir, "data.bin.part", []byte("x"))
+		if _, err := DryRun(context.Background(), GetConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
+			t.Errorf("dry run: %v", err)
+		}
+		if n := e.manifests.Load(); n > 0 {
+			t.Errorf("asked %d times for what is known", n)
+		}
+	})
+}
+
+// The manifest has an end: a server that opens no stream for it, or trickles it, uses up patience.
+func TestManifestHasAnEnd(t *testing.T) {
+	noStream := func(e *evil) {
+		withoutInline(e)
+		e.streams = 1
+		e.onHello = func(st *transport.Stream, _ int) {
+			e.sendOffer(st, e.offer)
+			e.wait()
+		}
+	}
+	trickle := func(every time.Duration) func(e *evil) {
+		return func(e *evil) {
+			withoutInline(e)
+			e.onManifest = func(st *transport.Stream) {
+				st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
+				for _, b := range e.manifest.Bytes() {
+					if _, err := st.Write([]byte{b}); err != nil {
+						return
+					}
+					time.Sleep(every)
+				}
+			}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		bad  func(e *evil)
+		min  time.Duration
+		max  time.Duration
+	}{
+		{"no stream", noStream, 2 * time.Minute, 2*time.Minute + 5*time.Second},
+		{"a byte every second", trickle(time.Second), 2 * time.Minute, 4 * time.Minute},
+		{"a byte every 19 seconds", trickle(19 * time.Second), 2 * time.Minute, 4 * time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				e := w.evil(file(100*chunk, 1), 0, test.bad)
+				o := w.get(GetConfig{Targets: []Target{e.target}, Patience: 2 * time.Minute})
+				if KindOf(o.err) != KindNetwork || o.Elapsed < test.min || o.Elapsed > test.max {
+					t.Errorf("error %v after %v, want the end of patience between %v and %v", o.err, o.Elapsed, test.min, test.max)
+				}
+				if len(events[Silent](o))+len(events[Waiting](o)) == 0 {
+					t.Error("nothing was said meanwhile")
+				}
+			})
+		})
+	}
+}
+
+// A lost server that comes back as something that is not tried again is not waited for.
+func TestLostForGood(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		conns := make(chan *transport.Conn, 10)
+		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
+			e.onConn = func(c *transport.Conn) { conns <- c }
+			e.onHello = func(st *transport.Stream, n int) {
+				if n == 0 {
+					e.sendOffer(st, e.offer)
+					return
+				}
+				st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) // no offer
+			}
+			e.onRange = func(*transport.Stream, wire.RangeRequest) {
+				select {
+				case c := <-conns:
+					c.Close(uint64(wire.CloseStopping), "")
+				default:
+				}
+			}
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}, Patience: 10 * time.Minute})
+		fails[*NoServerLeftError](o, KindIntegrity)
+		named(t, o, e, PeerWrong)
+		if o.Elapsed > 10*time.Second || e.hellos.Load() != 2 {
+			t.Errorf("waited %v, %d hellos, want no waiting for whom nobody tries", o.Elapsed, e.hellos.Load())
+		}
+	})
+}
+
+// Further connections that open and die are opened again less and less often.
+func TestFlappingConnections(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		var mu sync.Mutex
+		var conns []*transport.Conn
+		e := w.evil(data, 0, func(e *evil) {
+			e.onConn = func(c *transport.Conn) {
+				mu.Lock()
+				defer mu.Unlock()
+				conns = append(conns, c)
+			}
+			e.onHello = func(st *transport.Stream, n int) {
+				e.sendOffer(st, e.offer)
+				if n > 0 {
+					time.AfterFunc(60*time.Millisecond, func() {
+						mu.Lock()
+						c := conns[n]
+						mu.Unlock()
+						c.Close(uint64(wire.CloseLimit), "")
+					})
+				}
+			}
+		})
+		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
+		o := w.get(GetConfig{Targets: []Target{e.target}, Connections: 2})
+		o.has("data.bin", data)
+		if n := e.hellos.Load(); n < 2 || n > 6 {
+			t.Errorf("%d hellos in %v, want pauses that double", n, o.Elapsed)
+		}
+	})
+}
+
+// Two hosts that share a home share an ID. One of them sends wrong bytes and dies in the middle of a chunk: the other one
+// is not blamed for them.
+func TestBlameOfOneServer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(6*chunk, 1)
+		bad := w.serve(newSource(data), 0, 1, ServeConfig{})
+		good := w.serve(newSource(data), 0, 1, ServeConfig{})
+		slow(60<<10, bad, good)
+		o := w.get(GetConfig{Targets: targetsOf(bad, good), Patience: 2 * time.Minute, Events: func(e GetEvent) {
+			if _, ok := e.(Started); ok {
+				bad.src.flips()
+				time.AfterFunc(2500*time.Millisecond, func() { bad.links[0].set(func(l *link) { l.hole = true }) })
+			}
+		}})
+		o.has("data.bin", data)
+		none[ChunkRefused](o)
+		if r := o.report(good.targets[0]); r.State != PeerServing || r.BadChunks > 0 {
+			t.Errorf("report of the good one = %+v", r)
+		}
+		if _, eaten := bad.links[0].dropped(); eaten == 0 {
+			t.Error("the bad one did not die")
+		}
+	})
+}

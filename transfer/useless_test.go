@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"testing"
+	"time"
+)
+
+// A path that becomes narrower in the middle of a run costs its server the time until that is noticed, and no more: small
+// packets still pass, so the connection lives, and brings nothing.
+func TestPathBecomesNarrower(t *testing.T) {
+	data := file(60*chunk, 1)
+	t.Run("alone", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.holders(data)[0]
+			slow(1<<20, s)
+			o := w.get(GetConfig{Targets: s.targets, Events: at(0.3, s.links[0].narrows)})
+			o.has("data.bin", data)
+			none[Lost](o)
+			if s.links[0].way(fromServer).tooBig == 0 {
+				t.Error("no packet was too big")
+			}
+			if most := 15*time.Second + 20*time.Second; o.Elapsed > most {
+				t.Errorf("took %v, want at most %v", o.Elapsed, most)
+			}
+			if most := o.Size + 4*chunk; s.total() > most {
+				t.Errorf("%d bytes were sent, want at most %d", s.total(), most)
+			}
+		})
+	})
+	t.Run("with another server", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(200*chunk, 1)
+			servers := w.holders(data, data)
+			slow(1<<20, servers...)
+			var narrowed, again time.Time
+			var before int64
+			o := w.get(GetConfig{Targets: targetsOf(servers...), Events: func(e GetEvent) {
+				p, ok := e.(Progress)
+				if !ok || p.Phase != PhaseFetching {
+					return
+				}
+				switch r := p.Servers[1]; {
+				case narrowed.IsZero() && p.Good > p.Size/10:
+					narrowed, before = time.Now(), r.Bytes
+					servers[1].links[0].narrows()
+				case !narrowed.IsZero() && again.IsZero() && r.Bytes > before+2*chunk:
+					again = time.Now()
+				}
+			}})
+			o.has("data.bin", data)
+			none[Lost](o)
+			if again.IsZero() || again.Sub(narrowed) > 20*time.Second {
+				t.Errorf("the server was of use again after %v, want within 20 s", again.Sub(narrowed))
+			}
+		})
+	})
+}
+
+// A server that is there and sends nothing while others do is called silent, once, and is asked again when it sends.
+func TestServerIsCalledSilent(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(100*chunk, 1)
+		servers := w.holders(data, data)
+		slow(200<<10, servers...)
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.1, func() {
+			servers[1].src.onRange(func([]byte, int64) error {
+				servers[1].src.block()
+				return nil
+			})
+		})})
+		o.has("data.bin", data)
+		if e, _ := only[ServerSilent](o); e.Target != servers[1].targets[0] {
+			t.Errorf("%+v, want the one that sends nothing", e)
+		}
+		// Another way is tried after 10 s, and then less and less often.
+		if n := len(servers[1].links); n == 0 || o.Elapsed < time.Minute {
+			t.Errorf("took %v, want longer than the silence", o.Elapsed)
+		}
+	})
+}
