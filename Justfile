@@ -101,7 +101,8 @@ guarded:
     #!/usr/bin/env bash
     set -euo pipefail
     wrong=0
-    while IFS=$'\t' read -r name file text _; do
+    while IFS=$'\t' read -r name file text _ _ tests; do
+        [[ -n $tests ]] || { echo "guard $name: a field is empty" >&2; wrong=1; }
         content=$(cat "$file") text=$(printf %b "$text")
         rest=${content#*"$text"}
         [[ $rest != "$content" && ${rest#*"$text"} == "$rest" ]] || { echo "guard $name: its text is not in $file exactly once" >&2; wrong=1; }
