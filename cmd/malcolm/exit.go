@@ -268,18 +268,18 @@ const identityHint = "serve --identity FILE keeps the key elsewhere"
 func targetHints(e *transfer.TargetError) []string {
 	switch e.Hint {
 	case partfile.HintResume:
-		return []string{"-r continues it, --force starts over"}
+		return []string{"-r continues it; --force drops it and starts over"}
 	case partfile.HintCheck:
-		return []string{"-r accepts it if it is the right file, --force replaces it"}
+		return []string{"-r accepts it if it is the right file; " + insteadOf(e.Path)}
 	case partfile.HintForce:
-		if e.Final == partfile.FinalNone {
-			list := []string{"--force starts over"}
-			if e.Unfinished != (partfile.Header{}) {
-				list = append(list, fmt.Sprintf("-r --checksum %x finishes that version, if a server still has it", e.Unfinished.Checksum))
-			}
-			return list
+		if e.Final != partfile.FinalNone {
+			return []string{insteadOf(e.Path) + "; -o DIR or --name NAME writes elsewhere"}
 		}
-		return []string{"--force replaces it; -o DIR or --name NAME writes elsewhere"}
+		var list []string
+		if e.Unfinished != (partfile.Header{}) {
+			list = append(list, fmt.Sprintf("-r --checksum %x finishes that version, if a server still has it", e.Unfinished.Checksum))
+		}
+		return append(list, "--force drops it and starts over")
 	case partfile.HintElsewhere:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
 	case partfile.HintMoveAway:
@@ -291,14 +291,22 @@ func targetHints(e *transfer.TargetError) []string {
 	return nil
 }
 
+// insteadOf says what becomes of a file that is not the right one. With -r, --force
+// keeps an unfinished download that lies beside it.
+func insteadOf(path string) string {
+	return "malcolm repair " + shellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
+}
+
 const moveAway = "move it away, then run the same again"
 
 func partHints(e *partfile.Error) []string {
 	switch {
 	case e.Reason == partfile.NoSpace:
 		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", formatBytes(e.Need-e.Have))}
-	case e.Reason == partfile.Exists:
-		return []string{"-r continues an unfinished download, --force replaces what is there"}
+	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.PartSuffix):
+		return []string{"-r continues an unfinished download; --force drops it and starts over"}
+	case e.Reason == partfile.Exists: // it appeared while the file was fetched
+		return []string{"everything is fetched: -r --force puts it in the place of what is there, or move that away and use -r"}
 	case e.Reason == partfile.Locked:
 		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
 	case e.Reason == partfile.NotRegular:
@@ -306,7 +314,9 @@ func partHints(e *partfile.Error) []string {
 	case e.Reason == partfile.Foreign:
 		return []string{moveAway}
 	case e.Reason == partfile.OtherFile:
-		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, remove it and its journal"}
+		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, move it and its journal away"}
+	case e.Reason == partfile.Changed && e.Op == "replace":
+		return []string{"nothing was replaced: run the same again when nobody writes to the file"}
 	case e.Reason == partfile.Changed && e.Op != "find":
 		return []string{"another program uses this name: begin again, or write elsewhere with -o DIR or --name NAME"}
 	case errors.Is(e, fs.ErrPermission):

@@ -127,6 +127,54 @@ func TestReason(t *testing.T) {
 	}
 }
 
+// A hint says how to go on with what was fetched, and not how to end the same way.
+func TestResumeHints(t *testing.T) {
+	left := func(states ...transfer.PeerState) error {
+		e := &transfer.NoServerLeftError{Missing: 1}
+		for _, s := range states {
+			e.Servers = append(e.Servers, transfer.ServerReport{State: s})
+		}
+		return e
+	}
+	const command = "malcolm get -r h:1"
+	for _, test := range []struct {
+		name string
+		err  error
+		want string // empty: no hint
+	}{
+		{"interrupted", &signalError{}, "to continue: " + command},
+		{"lost", left(transfer.PeerLost, transfer.PeerWrong), "to continue: " + command},
+		{"wrong bytes", left(transfer.PeerWrong), "with a server that has the right bytes added, this continues: " + command},
+		{"changed", left(transfer.PeerChanged), "if a server still has that version, this continues: " + command + " --checksum ab" + strings.Repeat("0", 62)},
+		{"a file appeared", &partfile.Error{Reason: partfile.Exists, Err: fs.ErrExist}, ""},
+		{"not ours", &partfile.Error{Reason: partfile.Foreign, Err: fs.ErrExist}, ""},
+		{"another SHA-256", &transfer.FinishedError{SHA256: new([32]byte)}, ""},
+		{"refused", &transfer.TargetError{}, ""},
+	} {
+		o := outcome{got: &transfer.Result{Part: "x.part", Checksum: [32]byte{0xab}}, err: test.err, resume: command}
+		if got := strings.Join(resumeHints(o), "\n"); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// No hint names a flag that drops what was fetched as the first or only way.
+func TestHintsLoseNothing(t *testing.T) {
+	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway} {
+		for _, final := range []partfile.FinalState{partfile.FinalNone, partfile.FinalUnread, partfile.FinalWrong} {
+			list := hints(&transfer.TargetError{Hint: hint, Final: final, Part: partfile.PartOtherChecksum, Unfinished: partfile.Header{Size: 1}})
+			if strings.HasPrefix(list[0], "--force") {
+				t.Errorf("hint %d, final %d: %q", hint, final, list)
+			}
+			for _, h := range list {
+				if strings.Contains(h, "--force") && !strings.Contains(h, "-r --force") && !strings.Contains(h, "drops it") {
+					t.Errorf("hint %d, final %d: %q does not say what --force drops", hint, final, h)
+				}
+			}
+		}
+	}
+}
+
 func TestHints(t *testing.T) {
 	target := func(hint partfile.Hint, final partfile.FinalState) error {
 		return &transfer.TargetError{Hint: hint, Final: final}
@@ -149,8 +197,10 @@ func TestHints(t *testing.T) {
 	}{
 		{"resume", target(partfile.HintResume, partfile.FinalNone), "-r continues it"},
 		{"check", target(partfile.HintCheck, partfile.FinalUnread), "-r accepts it"},
-		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force starts over"},
-		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "--force replaces it"},
+		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force drops it and starts over"},
+		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "malcolm repair '' HOST:PORT keeps what is right of it; -r --force replaces it"},
+		{"repair, not ours", target(partfile.HintMoveAway, partfile.FinalNone), "move it away"},
+		{"more names", &transfer.LinksError{Path: "x", Links: 2}, "--split-links"},
 		{"elsewhere", target(partfile.HintElsewhere, partfile.FinalOther), "-o DIR or --name NAME"},
 		{"no hint", target(partfile.HintNone, partfile.FinalNone), ""},
 		{"output is a file", &transfer.NotDirectoryError{Path: "x"}, "-o DIR --name FILE"},
@@ -178,7 +228,10 @@ func TestHints(t *testing.T) {
 		{"emptied", &partfile.Error{Op: "keep", Reason: partfile.Changed, Err: errors.New("emptied")}, "another program"},
 		{"moved", &partfile.Error{Op: "find", Reason: partfile.Changed, Err: errors.New("moved")}, ""},
 		{"no space", &partfile.Error{Reason: partfile.NoSpace, Need: 3 << 20, Have: 1 << 20, Err: syscall.ENOSPC}, "free 2.0 MiB more"},
-		{"exists", &partfile.Error{Reason: partfile.Exists, Err: fs.ErrExist}, "--force replaces what is there"},
+		{"part exists", &partfile.Error{Op: "create", Name: "x.part", Reason: partfile.Exists, Err: fs.ErrExist}, "-r continues"},
+		{"file appears", &partfile.Error{Op: "rename", Name: "x", Reason: partfile.Exists, Err: fs.ErrExist}, "-r --force puts it in the place"},
+		{"not ours", &partfile.Error{Op: "open", Name: "x.part.journal", Reason: partfile.Foreign, Err: errors.New("mine")}, "move it away"},
+		{"repaired file changed", &partfile.Error{Op: "replace", Name: "x", Reason: partfile.Changed, Err: errors.New("changed")}, "run the same again"},
 		{"locked", &partfile.Error{Reason: partfile.Locked, Err: errors.New("in use")}, "another malcolm get"},
 		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},
 		{"disk", &partfile.Error{Err: syscall.ENOSPC}, "make room"},

@@ -309,7 +309,7 @@ func TestFailedLines(t *testing.T) {
 		{"interrupted", kept, &signalError{signal: 2}, "interrupted\n" + keptLines},
 		{"interrupted before there is a part", new(transfer.Result), &signalError{signal: 2}, "interrupted\n"},
 		{"refused because of a part", kept, &transfer.TargetError{Path: "my copy/data.part", Part: partfile.PartSame, Hint: partfile.HintResume},
-			"malcolm: error: \"my copy/data.part\" is an unfinished download\nmalcolm: hint: -r continues it, --force starts over\n"},
+			"malcolm: error: \"my copy/data.part\" is an unfinished download\nmalcolm: hint: -r continues it; --force drops it and starts over\n"},
 		{"nobody left", kept, &transfer.NoServerLeftError{Missing: 5, Servers: []transfer.ServerReport{
 			{Target: here, State: transfer.PeerLost, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
 			{Target: here, State: transfer.PeerLeftOut},

@@ -7,9 +7,12 @@ import "github.com/alecthomas/kong"
 // systems allow any bytes in a name.
 type Path string
 
+// aPath is what is missing when a path is.
+const aPath = "a path"
+
 // Decode implements [kong.MapperValue].
 func (p *Path) Decode(ctx *kong.DecodeContext) error {
-	text, err := popValue(ctx, "a path")
+	text, err := popValue(ctx, aPath)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ func popValue(ctx *kong.DecodeContext, what string) (string, error) {
 	case t.IsEOL():
 		return "", fmt.Errorf("%s is missing", what)
 	case !t.IsValue() && !looksNegative(text):
+		if ctx.Value.Flag != nil && what == aPath {
+			return "", fmt.Errorf("%s is missing before %s; if that is the path, write --%s=%s", what, human.Quote(text), ctx.Value.Name, human.ShellQuote(text))
+		}
 		return "", fmt.Errorf("%s is missing before %s", what, human.Quote(text))
 	}
 	ctx.Scan.Pop()
