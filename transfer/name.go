@@ -1,10 +1,12 @@
 package transfer
 
 import (
+	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"malcolm/transfer/partfile"
 	"malcolm/wire"
 )
 
@@ -23,61 +25,73 @@ func (e *NameError) Error() string {
 	return "the servers offer the name " + quote(e.Name) + ", which " + e.Problem
 }
 
-const (
-	partSuffix    = ".part"
-	journalSuffix = ".part.journal"
-)
-
 // checkOffered applies the rules for names that come from a server: one plain
 // file name that hides nothing and surprises nobody.
 func checkOffered(name string) error {
-	problem := nameProblem(name)
-	switch {
-	case problem != "":
-	case strings.HasPrefix(name, "."):
-		problem = "begins with a dot"
-	case strings.HasPrefix(name, "-"):
-		problem = "begins with a hyphen"
-	}
-	if problem != "" {
+	if problem := offeredProblem(name); problem != "" {
 		return &NameError{Name: name, Problem: problem}
 	}
 	return nil
 }
 
-// CheckName applies the rules for a name that the user chose. The error is a
+// CheckName applies the rules for a name that the user chose: it is refused only
+// where neither the system nor the part file could have it. The error is a
 // [*NameError].
 func CheckName(name string) error {
-	if problem := nameProblem(name); problem != "" {
+	if problem := chosenProblem(name); problem != "" {
 		return &NameError{Name: name, Problem: problem, Chosen: true}
 	}
 	return nil
 }
 
-func nameProblem(name string) string {
+func offeredProblem(name string) string {
+	switch problem := chosenProblem(name); {
+	case strings.ContainsFunc(name, hidden):
+		return "contains a character that hides, or that changes how others show"
+	case problem != "":
+		return problem
+	case len(name) > wire.MaxNameLen:
+		return "is longer than 230 bytes"
+	case !utf8.ValidString(name):
+		return "is not UTF-8"
+	case strings.Trim(name, joiners+" ") == "":
+		return "does not show"
+	case strings.HasPrefix(name, "."):
+		return "begins with a dot"
+	case strings.HasPrefix(name, "-"):
+		return "begins with a hyphen"
+	}
+	return ""
+}
+
+func chosenProblem(name string) string {
 	switch {
 	case name == "":
 		return "is empty"
 	case name == "." || name == "..":
 		return "is a directory"
-	case len(name) > wire.MaxNameLen:
-		return "is longer than 230 bytes"
-	case !utf8.ValidString(name):
-		return "is not UTF-8"
-	case strings.ContainsAny(name, `/\`):
+	case strings.ContainsRune(name, '/'), strings.ContainsRune(name, os.PathSeparator):
 		return "contains a path separator"
-	case strings.ContainsFunc(name, hidden):
-		return "contains a control character"
-	case strings.HasSuffix(name, partSuffix), strings.HasSuffix(name, journalSuffix):
+	case strings.ContainsRune(name, 0):
+		return "contains a zero byte, which no file name can have"
+	case partfile.IsReserved(name):
 		return "ends as an unfinished download does"
 	}
 	return systemNameProblem(name)
 }
 
-// hidden reports whether a character does not show, or changes how others
-// show: controls, and formats such as the bidirectional overrides.
+// joiners do not show by themselves and belong to the spelling of names: the
+// non-joiner of Persian, the joiner of emoji and of Indian scripts, the soft hyphen.
+const joiners = "\u200c\u200d\u00ad"
+
+// hidden reports whether a character does not show, or changes how others show:
+// controls, separators of lines, and formats such as the bidirectional overrides.
+// Formats that are spelling are not.
 func hidden(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+	if unicode.Is(unicode.Cf, r) {
+		return !strings.ContainsRune(joiners, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)
 }
 
 // offerable returns the name that a server offers for its file: name itself,

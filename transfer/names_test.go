@@ -1,16 +1,21 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"malcolm/transfer/partfile"
 	"malcolm/wire"
 )
+
+const hides = "contains a character that hides, or that changes how others show"
 
 // hostileNames are names that nobody's file gets from a server, and why.
 var hostileNames = []struct{ name, problem string }{
@@ -20,16 +25,22 @@ var hostileNames = []struct{ name, problem string }{
 	{"../../x", "contains a path separator"},
 	{"/etc/x", "contains a path separator"},
 	{"a/b", "contains a path separator"},
-	{`a\b`, "contains a path separator"},
-	{`C:\x`, "contains a path separator"},
 	{".x", "begins with a dot"},
 	{"-x", "begins with a hyphen"},
-	{"x\x00y", "contains a control character"},
-	{"x\ny", "contains a control character"},
-	{"x\x1b[31my", "contains a control character"},
-	{"x\u0085y", "contains a control character"},
-	{"x\u202egpj.exe", "contains a control character"},
-	{"x\u2028y", "contains a control character"},
+	{"x\x00y", hides},
+	{"x\ny", hides},
+	{"x\x1b[31my", hides},
+	{"x\u0085y", hides},
+	{"x\u202egpj.exe", hides},
+	{"x\u2028y", hides},
+	{"x\u061cy", hides},
+	{"x\u200ey", hides},
+	{"x\u2066y", hides},
+	{"x\u2060y", hides},
+	{"\ufeffx", hides},
+	{"x\U000e0061y", hides},
+	{"\u200c\u200d", "does not show"},
+	{"x.part.probe", "ends as an unfinished download does"},
 	{"x.part", "ends as an unfinished download does"},
 	{"x.part.journal", "ends as an unfinished download does"},
 }
@@ -149,33 +160,36 @@ func TestUnofferableNames(t *testing.T) {
 }
 
 func TestCheckName(t *testing.T) {
-	onlyOffered := map[string]bool{"begins with a dot": true, "begins with a hyphen": true}
-	for _, test := range hostileNames {
+	onlyOffered := []string{hides, "begins with a dot", "begins with a hyphen", "does not show", "is longer than 230 bytes", "is not UTF-8"}
+	tests := append(slices.Clone(hostileNames), []struct{ name, problem string }{
+		{strings.Repeat("x", wire.MaxNameLen+1), "is longer than 230 bytes"},
+		{strings.Repeat("é", wire.MaxNameLen/2+1), "is longer than 230 bytes"},
+		{"x\xff", "is not UTF-8"},
+	}...)
+	for _, test := range tests {
+		var name *NameError
+		if err := checkOffered(test.name); !errors.As(err, &name) || name.Problem != test.problem || name.Chosen {
+			t.Errorf("checkOffered(%q) = %v, want that it %s", test.name, err, test.problem)
+		}
 		err := CheckName(test.name)
-		if onlyOffered[test.problem] {
-			if err != nil {
+		if slices.Contains(onlyOffered, test.problem) && !strings.ContainsRune(test.name, 0) {
+			if err != nil && runtime.GOOS != "windows" {
 				t.Errorf("CheckName(%q) = %v, want none: the user may", test.name, err)
 			}
 			continue
 		}
-		var name *NameError
-		if !errors.As(err, &name) || name.Problem != test.problem || !name.Chosen {
+		if !errors.As(err, &name) || !name.Chosen {
 			t.Errorf("CheckName(%q) = %v, want that it %s", test.name, err, test.problem)
 		}
 	}
-	for _, test := range []struct{ name, problem string }{
-		{strings.Repeat("x", wire.MaxNameLen+1), "is longer than 230 bytes"},
-		{strings.Repeat("é", wire.MaxNameLen/2+1), "is longer than 230 bytes"},
-		{"x\xff", "is not UTF-8"},
-	} {
-		for _, err := range []error{CheckName(test.name), checkOffered(test.name)} {
-			var name *NameError
-			if !errors.As(err, &name) || name.Problem != test.problem {
-				t.Errorf("error of %q = %v, want that it %s", test.name, err, test.problem)
-			}
-		}
+	names := []string{
+		"x", "data.bin", "päth ☃", "a b", "x-.y", "part", strings.Repeat("x", wire.MaxNameLen),
+		"می\u200cخواهم.mp4", "👨\u200d👩\u200d👧 family.jpg", "co\u00adoperate", "क्\u200dष", "\u0600١", "1️⃣",
 	}
-	for _, name := range []string{"x", "data.bin", "päth ☃", "a b", "x-.y", "part", strings.Repeat("x", wire.MaxNameLen)} {
+	if os.PathSeparator != '\\' {
+		names = append(names, `dev-disk-by\x2duuid.swap`, `C:\x`)
+	}
+	for _, name := range names {
 		if err := CheckName(name); err != nil {
 			t.Errorf("CheckName(%q) = %v, want none", name, err)
 		}
@@ -190,6 +204,46 @@ func TestCheckName(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Names that people use arrive as they are.
+func TestNamesThatPeopleUse(t *testing.T) {
+	for _, name := range []string{"می\u200cخواهم.mp4", "👨\u200d👩\u200d👧 family.jpg"} {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(10, 1)
+			o := w.get(GetConfig{Targets: w.serve(newSource(data), 0, 1, ServeConfig{Name: name}).targets})
+			o.has(name, data)
+		})
+	}
+}
+
+// The user's own name is refused only by the system, before anything is fetched,
+// and leaves nothing.
+func TestChosenNameThatTheSystemCannotHave(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", 248)} { // 248: the part file fits, its journal does not
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.holders(file(10, 1))[0]
+			o := w.get(GetConfig{Targets: s.targets, Name: name})
+			fails[*partfile.Error](o, KindLocal)
+			o.lists()
+			if s.src.sent() != 0 {
+				t.Errorf("%d bytes were fetched", s.src.sent())
+			}
+		})
+	}
+}
+
+// Repair does not make a part file of a part file.
+func TestRepairPartFile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		l := w.localFile([]byte("unfinished"))
+		path := l.path + partfile.PartSuffix
+		write(t, l.dir, localName+partfile.PartSuffix, []byte("unfinished"))
+		_, err := Repair(context.Background(), GetConfig{Targets: w.holders(file(10, 1))[0].targets, Network: w}, path)
+		if e, ok := errors.AsType[*NameError](err); !ok || !e.Chosen {
+			t.Errorf("error = %v, want one of the name", err)
+		}
+	})
 }
 
 func TestChosenName(t *testing.T) {

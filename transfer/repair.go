@@ -40,6 +40,9 @@ func (g *getting) repair(ctx context.Context, path string) error {
 		return &FileError{Op: "open", Path: g.cfg.Dir, Err: err}
 	}
 	defer root.Close()
+	if err := CheckName(g.cfg.Name); err != nil {
+		return err
+	}
 	fsys := g.cfg.open(root)
 	if _, err := file.named(root, fsys); err != nil {
 		return err

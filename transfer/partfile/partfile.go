@@ -26,11 +26,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // PartSuffix is what the name of the unfinished file has behind the final name.
 const PartSuffix = ".part"
+
+// IsReserved reports whether a name ends as those of the files that this package makes beside the finished one.
+func IsReserved(name string) bool {
+	return slices.ContainsFunc([]string{PartSuffix, JournalSuffix, probeSuffix, triedSuffix}, func(suffix string) bool {
+		return strings.HasSuffix(name, suffix)
+	})
+}
 
 // Found is what lies at the target, by names alone, but for the journal, whose first 1024 bytes are read.
 type Found struct {
