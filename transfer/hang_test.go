@@ -99,11 +99,13 @@ func TestInterruptWhileTheDiskHangs(t *testing.T) {
 						time.Sleep(10 * time.Second)
 						interrupted = time.Now()
 						cancel(errInterrupted)
+						time.Sleep(10 * time.Second)
+						close(fsys.free)
 					}()
 					return fsys
 				}})
 				took := time.Since(interrupted)
-				close(fsys.free)
+				<-fsys.free
 				if o.err != errInterrupted || took > 2*time.Second {
 					t.Errorf("error %v, %v after ^C, want the interrupt within two seconds", o.err, took)
 				}
