@@ -9,6 +9,8 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
+	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // A Kind is the class of an error of [Get] or [Serve], by what its user can do
@@ -79,6 +81,19 @@ func anyRefused(servers []ServerReport) bool {
 func as[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// IsFull reports whether an error says that a server has no room just now, or is
+// about to be started again: that passes.
+func IsFull(err error) bool {
+	if r, ok := errors.AsType[*wire.Refusal](err); ok {
+		return r.Status == wire.StatusBusy || r.Status == wire.StatusStopping
+	}
+	if e, ok := errors.AsType[*transport.PeerError](err); ok {
+		closed := e.Kind == transport.PeerClosed && (e.Code == uint64(wire.CloseLimit) || e.Code == uint64(wire.CloseStopping))
+		return closed || e.Kind == transport.PeerRefused
+	}
+	return false
 }
 
 // errEnded is the cause with which the helpers of a finished run are stopped.

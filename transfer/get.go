@@ -463,6 +463,7 @@ type peer struct {
 	arrived   int64         // bytes of ranges, good or not
 	sampled   int64         // arrived at the last sample
 	bad       int           // chunks that were refused
+	full      bool          // that it is full was told
 	failed    error         // why it was lost, or a range ended early, the last time
 	doubted   bool          // its manifest was refused before
 	failures  int           // tries to reach it that failed, since it was last heard of

@@ -68,6 +68,10 @@ func (e *TimeoutError) Error() string { return fmt.Sprintf("%v in %v", e.Err, e.
 
 func (e *TimeoutError) Unwrap() error { return e.Err }
 
+// Answered reports whether the server said something in that time, and only not
+// what was asked for.
+func (e *TimeoutError) Answered() bool { return e.Err == errImpatient }
+
 // A ProtocolError says that a server did something that malcolm/1 does not
 // allow.
 type ProtocolError struct{ Err error }

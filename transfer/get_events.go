@@ -12,7 +12,7 @@ import (
 
 // A GetEvent is something that [Get] tells of: [Connected], [NotReached],
 // [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable],
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable],
 // [NotKept], [Decision], [NoModTime], [Lacks], [OutputMoved], [Progress], [ReadingBack] or [Finishing].
 type GetEvent interface{ getEvent() }
 
@@ -136,6 +136,14 @@ type Waiting struct {
 	Left time.Duration // until it gives up
 }
 
+// Full says once of a server that it has no room just now, and that it is tried
+// again.
+type Full struct {
+	Target Target
+	Err    error
+	Left   time.Duration // until it counts as not reached, at most
+}
+
 // Silent says that servers are left, that they send nothing, and that the run
 // goes on waiting for them.
 type Silent struct {
@@ -213,6 +221,7 @@ func (Lost) getEvent()             {}
 func (Back) getEvent()             {}
 func (Waiting) getEvent()          {}
 func (Silent) getEvent()           {}
+func (Full) getEvent()             {}
 func (ServerSilent) getEvent()     {}
 func (SmallBuffers) getEvent()     {}
 func (ChunksUnreadable) getEvent() {}
@@ -241,6 +250,7 @@ type PeerState int
 const (
 	PeerConnecting PeerState = iota
 	PeerIndexing             // it is hashing its file
+	PeerFull                 // it has no room just now, or is about to be started again
 	PeerAnswered             // waits for the end of the vote
 	PeerServing              // takes part
 	PeerNotReached           // never answered
@@ -253,7 +263,7 @@ const (
 )
 
 var peerStateNames = [...]string{
-	"connecting", "indexing", "answered", "serving", "not reached", "refused", "duplicate",
+	"connecting", "indexing", "full", "answered", "serving", "not reached", "refused", "duplicate",
 	"left out", "lost", "changed", "wrong bytes",
 }
 

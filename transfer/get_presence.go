@@ -60,7 +60,11 @@ func (g *getting) attend(now time.Time) {
 // for all of the patience.
 func (g *getting) tired(p *peer) {
 	p.stop()
-	g.outOfVote(p, &TimeoutError{After: g.cfg.Patience, Err: errImpatient})
+	if p.state == PeerFull {
+		g.outOfVote(p, p.err)
+	} else {
+		g.outOfVote(p, &TimeoutError{After: g.cfg.Patience, Err: errImpatient})
+	}
 }
 
 // notice takes up what the ranges and the requests for the manifest have read

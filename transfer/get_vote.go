@@ -101,19 +101,37 @@ func (g *getting) connected(p *peer, id certs.ServerID) {
 func (g *getting) indexing(p *peer, i wire.Indexing) {
 	switch p.state {
 	case PeerLost: // it was in the vote already; what it makes now is another version, or it was restarted
-	case PeerConnecting, PeerNotReached, PeerIndexing:
+	default:
+		g.waitFor(p, PeerIndexing)
+	}
+	p.indexed = 1
+	if i.Total > 0 {
+		p.indexed = float64(i.Done) / float64(i.Total)
+	}
+}
+
+// waitFor waits for a server that says that it will serve later.
+func (g *getting) waitFor(p *peer, state PeerState) {
+	switch p.state {
+	case PeerConnecting, PeerNotReached, PeerIndexing, PeerFull:
 		if p.ctx.Err() != nil {
 			return // it was waited for long enough
 		}
-		p.state = PeerIndexing
+		p.state = state
 		g.presence.Waits(p.index)
 	}
-	p.failures, p.indexed = 0, 1
+	p.failures = 0
 	if g.ballot != nil {
 		g.ballot.Indexing(p.index, time.Now())
 	}
-	if i.Total > 0 {
-		p.indexed = float64(i.Done) / float64(i.Total)
+}
+
+// full says that a server has no room just now. It is told of once.
+func (g *getting) full(p *peer, err error) {
+	g.waitFor(p, PeerFull)
+	if p.err = err; !p.full {
+		p.full = true
+		g.emit(Full{Target: p.target, Err: err, Left: g.cfg.Patience})
 	}
 }
 
@@ -122,8 +140,11 @@ func (g *getting) indexing(p *peer, i wire.Indexing) {
 // too, and is told of once; whether a later try works decides when it does.
 func (g *getting) notReached(p *peer, err error, final bool) {
 	p.failures++
+	waited := p.state == PeerConnecting || p.state == PeerIndexing || p.state == PeerFull
 	switch {
-	case p.state == PeerConnecting || p.state == PeerIndexing:
+	case IsFull(err) && (waited || p.state == PeerNotReached):
+		g.full(p, err)
+	case waited:
 		if p.failures > 1 || !isQuick(err) {
 			g.outOfVote(p, err)
 		}

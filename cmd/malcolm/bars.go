@@ -154,18 +154,23 @@ func (l look) totalLine(f getFrame, width int) string {
 
 // askingLine says how far the vote is.
 func askingLine(p transfer.Progress) string {
-	answered, indexing := 0, 0
+	answered, indexing, full := 0, 0, 0
 	for _, s := range p.Servers {
 		switch s.State {
 		case transfer.PeerAnswered, transfer.PeerServing:
 			answered++
 		case transfer.PeerIndexing:
 			indexing++
+		case transfer.PeerFull:
+			full++
 		}
 	}
 	text := fmt.Sprintf("asking %s: %d answered", plural(len(p.Servers), "server", "servers"), answered)
 	if indexing > 0 {
 		text += fmt.Sprintf(", %d still hashing the file", indexing)
+	}
+	if full > 0 {
+		text += fmt.Sprintf(", %d full", full)
 	}
 	return text
 }
@@ -224,7 +229,7 @@ func (l look) serverLines(f getFrame, width, most int) []string {
 // rank orders servers by whether they are of use.
 func rank(s transfer.PeerState) int {
 	switch s {
-	case transfer.PeerServing, transfer.PeerAnswered, transfer.PeerIndexing, transfer.PeerConnecting:
+	case transfer.PeerServing, transfer.PeerAnswered, transfer.PeerIndexing, transfer.PeerFull, transfer.PeerConnecting:
 		return 0
 	}
 	return 1

@@ -352,8 +352,11 @@ func nobodyHints(e *transfer.NobodyAnsweredError) []string {
 		}
 	}
 	for _, s := range e.Servers {
-		if s.State == transfer.PeerRefused {
+		switch {
+		case s.State == transfer.PeerRefused:
 			return nil
+		case transfer.IsFull(s.Err):
+			return []string{fullHint}
 		}
 	}
 	for _, s := range e.Servers {
@@ -364,10 +367,12 @@ func nobodyHints(e *transfer.NobodyAnsweredError) []string {
 	return []string{"check the spelling of the host, or give its IP address"}
 }
 
+const fullHint = "it is full, or being started again: try later; its malcolm serve takes more with --max-clients"
+
 // isNoAnswer reports whether a server said nothing at all.
 func isNoAnswer(err error) bool {
-	_, ok := errors.AsType[*transfer.TimeoutError](err)
-	return ok
+	e, ok := errors.AsType[*transfer.TimeoutError](err)
+	return ok && !e.Answered()
 }
 
 func noAnswerHint(t transfer.Target) string {

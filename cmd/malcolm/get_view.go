@@ -17,15 +17,16 @@ import (
 // A getView tells a person what Get does.
 type getView struct {
 	*terminal
-	only   bool     // there is one server
-	silent bool     // no lines at intervals
-	bars   *getBars // draw the same; nil: nothing is drawn
-	local  bool     // what is kept is a local file's, not an earlier run's
-	last   transfer.Progress
-	before time.Time
-	ids    []shownID
-	hinted bool // what to do about a server that does not answer was said
-	first  []transfer.FirstContact
+	only       bool     // there is one server
+	silent     bool     // no lines at intervals
+	bars       *getBars // draw the same; nil: nothing is drawn
+	local      bool     // what is kept is a local file's, not an earlier run's
+	last       transfer.Progress
+	before     time.Time
+	ids        []shownID
+	hintedFull bool // what to do about a server that is full was said
+	hinted     bool // what to do about a server that does not answer was said
+	first      []transfer.FirstContact
 }
 
 // A shownID is a server ID and the servers that proved it.
@@ -78,6 +79,8 @@ func (v *getView) event(e transfer.GetEvent) {
 		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
 	case transfer.Silent:
 		v.warn("nothing has come for %s: waiting for %s more", formatDuration(e.Lasted), formatDuration(e.Left))
+	case transfer.Full:
+		v.full(e)
 	case transfer.ServerSilent:
 		v.warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, formatDuration(e.Lasted))
 	case transfer.SmallBuffers:
@@ -138,6 +141,14 @@ func (v *getView) notReached(e transfer.NotReached) {
 			v.hinted = true
 			v.warnHint(noAnswerHint(e.Target))
 		}
+	}
+}
+
+func (v *getView) full(e transfer.Full) {
+	v.warn("%s: %s: trying again for %s", e.Target, reason(e.Err), formatDuration(e.Left))
+	if !v.hintedFull {
+		v.hintedFull = true
+		v.warnHint(fullHint)
 	}
 }
 

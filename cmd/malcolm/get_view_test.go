@@ -237,6 +237,8 @@ func TestEventLines(t *testing.T) {
 		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},
 		{transfer.Lost{Target: here, State: transfer.PeerChanged, Err: errors.New("its file changed"), Left: 2},
 			"malcolm: warning: 127.0.0.1:10001: left out: its file changed; 2 servers left, which take its work\n"},
+		{transfer.Full{Target: here, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: 15 * time.Minute},
+			"malcolm: warning: 127.0.0.1:10001: the server takes no more connections: trying again for 15m00s\n"},
 		{transfer.ServerSilent{Target: here, Lasted: 30 * time.Second},
 			"malcolm: warning: 127.0.0.1:10001: has sent nothing for 30.0s: others do its work, and it is tried again\n"},
 		{transfer.Lost{Target: here, State: transfer.PeerWrong, Err: errors.New("chunk 7 is wrong"), Left: 0},
@@ -245,7 +247,7 @@ func TestEventLines(t *testing.T) {
 	}
 	for _, test := range tests {
 		term, out, stderr := newTestTerminal(screen.ColorAuto)
-		v := &getView{terminal: term}
+		v := &getView{terminal: term, hintedFull: true}
 		v.event(test.event)
 		got := stderr.String()
 		if !strings.HasPrefix(got, test.want) || strings.Count(got, "\n") != min(len(test.want), 1) {
@@ -343,5 +345,17 @@ func TestEachAddressIsNamed(t *testing.T) {
 		if got := stderr.String(); got != want {
 			t.Errorf("all addresses %t: got %q, want %q", all, got, want)
 		}
+	}
+}
+
+// TestFullIsHintedOnce: what to do about full servers is said with the first of them.
+func TestFullIsHintedOnce(t *testing.T) {
+	term, _, stderr := newTestTerminal(screen.ColorAuto)
+	v := &getView{terminal: term}
+	for range 3 {
+		v.event(transfer.Full{Target: here, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: time.Minute})
+	}
+	if got := strings.Count(stderr.String(), "malcolm: hint: "+fullHint+"\n"); got != 1 {
+		t.Errorf("%q has the hint %d times, want once", stderr, got)
 	}
 }

@@ -58,8 +58,13 @@ func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	cfg.Events = func(e transfer.GetEvent) {
 		watchers.event(e)
 		// Of the rest the result says all; that servers are indexing may last.
-		if p, ok := e.(transfer.Progress); ok && p.Phase == transfer.PhaseAsking {
+		switch e := e.(type) {
+		case transfer.Full:
 			view.event(e)
+		case transfer.Progress:
+			if e.Phase == transfer.PhaseAsking {
+				view.event(e)
+			}
 		}
 	}
 	r, err := transfer.Info(ctx, cfg)

@@ -38,6 +38,8 @@ func (g *getJSON) event(e transfer.GetEvent) {
 			state = transfer.PeerRefused
 		}
 		g.server(e.Target, stateName(state), reasonOf(e.Err))
+	case transfer.Full:
+		g.server(e.Target, stateName(transfer.PeerFull), reasonOf(e.Err))
 	case transfer.Duplicate:
 		g.twice[e.Target] = true
 		g.server(e.Target, stateName(transfer.PeerDuplicate), "is the same server as "+e.Of.String())

@@ -1,0 +1,119 @@
+package transfer
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// refusesFor has a server refuse in a way until so much time has passed since the world began.
+func refusesFor(lasts time.Duration, refuse func(e *evil, st *transport.Stream)) func(e *evil) {
+	begun := time.Now()
+	return func(e *evil) {
+		e.onHello = func(st *transport.Stream, _ int) {
+			if time.Since(begun) < lasts {
+				refuse(e, st)
+			} else {
+				e.sendOffer(st, e.offer)
+			}
+		}
+	}
+}
+
+// A fullness is a way to say that there is no room: prepare makes a server ready for it, refuse says it.
+type fullness func() (prepare func(e *evil), refuse func(*evil, *transport.Stream))
+
+// closes is that the connection is closed with a code.
+func closes(code wire.CloseCode) fullness {
+	return func() (func(e *evil), func(*evil, *transport.Stream)) {
+		conns := make(chan *transport.Conn, 100)
+		return func(e *evil) { e.onConn = func(c *transport.Conn) { conns <- c } },
+			func(*evil, *transport.Stream) { (<-conns).Close(uint64(code), "") }
+	}
+}
+
+// answers is that the reply is a status.
+func answers(status wire.Status) fullness {
+	return func() (func(e *evil), func(*evil, *transport.Stream)) {
+		return func(*evil) {},
+			func(_ *evil, st *transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
+	}
+}
+
+// A server that has no room just now is waited for as one that is indexing, and that is said once.
+func TestFullServer(t *testing.T) {
+	const patience = 3 * time.Minute
+	for _, test := range []struct {
+		name string
+		is   fullness
+	}{
+		{"busy", answers(wire.StatusBusy)},
+		{"stopping", answers(wire.StatusStopping)},
+		{"a limit", closes(wire.CloseLimit)},
+		{"is being stopped", closes(wire.CloseStopping)},
+	} {
+		for _, lasts := range []time.Duration{time.Minute, time.Hour} {
+			t.Run(test.name+" for "+lasts.String(), func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *world) {
+					data := file(3*chunk, 1)
+					prepare, refuse := test.is()
+					until := refusesFor(lasts, refuse)
+					e := w.evil(data, 0, func(e *evil) { prepare(e); until(e) })
+					o := w.get(GetConfig{Targets: []Target{e.target}, Patience: patience})
+					if said, _ := only[Full](o); said.Target != e.target || !IsFull(said.Err) || said.Left != patience {
+						t.Errorf("%+v, want that it is full", said)
+					}
+					if lasts < patience {
+						o.has("data.bin", data)
+						none[NotReached](o)
+						return
+					}
+					nobody := fails[*NobodyAnsweredError](o, KindNetwork)
+					if !IsFull(nobody.Servers[0].Err) || o.Elapsed < patience || o.Elapsed > patience+5*time.Second {
+						t.Errorf("after %v: %v, want that it is full when patience is over", o.Elapsed, nobody.Servers[0].Err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// While others serve, a server that was full joins when it has room.
+func TestFullServerJoins(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		servers := w.holders(data, data, data)
+		slow(100<<10, servers...)
+		e := w.evil(data, 3, refusesFor(10*time.Second, func(_ *evil, st *transport.Stream) {
+			st.Write(wire.AppendRefusal(nil, wire.StatusBusy, ""))
+		}))
+		o := w.get(GetConfig{Targets: append(targetsOf(servers...), e.target)})
+		o.has("data.bin", data)
+		if _, at := only[Joined](o); at.Sub(o.events[0].at) < 9*time.Second {
+			t.Error("it joined before it had room")
+		}
+	})
+}
+
+func TestIsFull(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{&transport.PeerError{Kind: transport.PeerRefused}, true},
+		{&transport.PeerError{Kind: transport.PeerClosed, Code: uint64(wire.CloseLimit)}, true},
+		{&transport.PeerError{Kind: transport.PeerClosed, Code: uint64(wire.CloseDone)}, false},
+		{&transport.PeerError{Kind: transport.PeerReset, Code: uint64(wire.CloseLimit)}, false},
+		{&wire.Refusal{Status: wire.StatusBusy}, true},
+		{&wire.Refusal{Status: wire.StatusUnreadable}, false},
+		{&transport.NetworkError{Kind: transport.PortUnreachable}, false},
+		{errors.New("other"), false},
+	} {
+		if got := IsFull(test.err); got != test.want {
+			t.Errorf("%v: %t, want %t", test.err, got, test.want)
+		}
+	}
+}
