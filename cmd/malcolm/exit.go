@@ -242,6 +242,9 @@ func hints(err error) []string {
 		}
 		return nil
 	}
+	if _, ok := errors.AsType[*lateReceiptError](err); ok {
+		return []string{"the file is there and right; only its receipt is missing"}
+	}
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {
 		return []string{"pipe it on, as malcolm get -o - … | tar x; --force lets it go to the terminal"}
 	}

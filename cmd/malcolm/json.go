@@ -58,10 +58,13 @@ func marshalEvent(event any) []byte {
 
 // errorOf returns the event that ends a run that went wrong.
 func errorOf(err error, hints []string) errorEvent {
-	code := exitCode(err)
+	code, path := exitCode(err), ""
+	if late, ok := errors.AsType[*lateReceiptError](err); ok {
+		path = jsonText(late.path)
+	}
 	return errorEvent{
 		head: is("error"), Exit: code, Kind: exitKinds[code],
-		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")),
+		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")), Path: path,
 	}
 }
 

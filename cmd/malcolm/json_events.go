@@ -105,6 +105,7 @@ type (
 		Kind    string `json:"kind"`
 		Message string `json:"message"`
 		Hint    string `json:"hint"`
+		Path    string `json:"path"` // of a file that is there all the same
 	}
 )
 

@@ -146,7 +146,7 @@ func (g *getJSON) ended(o outcome) {
 			head: is("verified"), Path: jsonText(o.path), Right: o.verified.Right(), Bytes: o.verified.LocalSize,
 			TotalBytes: o.verified.Size, Checksum: hexOf(o.verified.Checksum), BadChunks: len(o.verified.Bad),
 		})
-	case o.got != nil && o.err == nil:
+	case o.got != nil && o.err == nil && o.late == nil: // else the error ends it, with the path
 		g.out.write(doneOf(o.got))
 	}
 }

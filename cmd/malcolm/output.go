@@ -88,7 +88,8 @@ type outcome struct {
 	verified *transfer.VerifyResult // of Verify, when it came so far
 	path     string                 // of the file that was verified
 	err      error
-	resume   string // the command that continues; empty: none
+	late     *lateReceiptError // the file is there, and its receipt is not; nil: it is, or none is asked for
+	resume   string            // the command that continues; empty: none
 }
 
 // getWatchers are told in their order. What draws on the terminal comes first,
@@ -124,10 +125,13 @@ func (w getWatchers) ended(o outcome) error {
 	for _, each := range w {
 		each.ended(o)
 	}
-	if o.err == nil {
-		return nil
+	switch {
+	case o.err != nil:
+		return &reportedError{err: o.err, more: resumeHints(o)}
+	case o.late != nil:
+		return o.late
 	}
-	return &reportedError{err: o.err, more: resumeHints(o)}
+	return nil
 }
 
 // A serveWatcher is told what Serve does. Both methods are called by one

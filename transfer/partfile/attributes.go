@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,23 @@ func (f *File) beginAttributes() error {
 	}
 	f.old.lost, f.old.late = d.lost, d.late()
 	return nil
+}
+
+// GiveAccessOf gives a new file what says who may do what with an old one, which it is to replace. What cannot be kept
+// leaves nobody more than before; the error is of what would.
+func GiveAccessOf(old, fresh *os.File) error {
+	want, err := file{old}.Attributes()
+	if err != nil {
+		return err
+	}
+	has, err := file{fresh}.Attributes()
+	if err != nil {
+		return err
+	}
+	want.Mode = want.Mode.Perm()
+	maps.DeleteFunc(want.Extended, func(name string, _ []byte) bool { return !isAccess(name) })
+	l := likening{h: file{fresh}, has: has, want: want}
+	return l.begin()
 }
 
 // isAccess reports whether an extended attribute says who may do what with the file.
