@@ -95,7 +95,7 @@ func TestLastFrame(t *testing.T) {
 	p.Map = marks("AB..")
 	b.event(p)
 	p.Map[3] = markFirst // belongs to the run, which goes on
-	if got, want := b.frame(80, 24).Lines[0], "AB.."; got != want {
+	if got, want := b.frame(80, 24).Lines[0], "AB··"; got != want {
 		t.Errorf("the map is %q, want %q", got, want)
 	}
 	servers := fetching().Servers[:2]
@@ -108,7 +108,7 @@ a cell is 1 chunk
 server            state        share         rate  round trip  conns  wrong
 A 10.0.0.5:10000  serving       21 %    4.0 MiB/s      0.4 ms      1      0
 B 10.0.0.5:10001  serving       16 %    3.0 MiB/s       87 ms      4      0
-100.0 %  +#####################  200.0 MiB of 200.0 MiB  19.0 MiB/s  in 10.0s
+100.0 %  ▓█████████████████████  200.0 MiB of 200.0 MiB  19.0 MiB/s  in 10.0s
 `)
 	if f := b.frame(80, 24); f.Tab != (screen.Tab{}) {
 		t.Errorf("the tab has %+v, want nothing", f.Tab)

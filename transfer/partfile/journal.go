@@ -310,7 +310,10 @@ func (f *File) makeJournal(holder Holder) error {
 		}
 	}
 	h, err := f.fs.Create(name)
-	if err != nil {
+	switch {
+	case f.leased && errors.Is(err, fs.ErrExist): // made by a run that began at the same moment
+		return locked(f.fs, f.name)
+	case err != nil:
 		return failure(f.fs, "create", name, err)
 	}
 	f.surveyed = f.prior == 0
