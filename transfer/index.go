@@ -38,27 +38,32 @@ type index struct {
 	looks   singleflight.Group
 	recheck rechecks
 
-	hashed atomic.Int64 // bytes of the version that is being made
+	making hashing // of the version that is being made
 
 	mu       sync.Mutex
 	current  *version      // nil while there is none
 	previous *version      // the one before, nil: there is none, or nobody asks for it
 	failed   error         // why there is no current one; nil while it is being made
-	total    int64         // bytes in the version that is being made
 	ready    chan struct{} // closed when current or failed is set
 	wake     chan struct{} // receives when current was dropped, or is doubted
 	doubts   doubts        // of current
-	numbers  bool          // the system's numbers of files are not stable
 }
+
+// hashing is how far a file is hashed, in bytes.
+type hashing struct{ done, total atomic.Int64 }
 
 // doubts has a version that may have changed hashed anew while it is offered. Each
 // doubt without a reason makes the pause before the next longer: some file systems
 // say something new of a file at each look.
 type doubts struct {
-	open  bool
-	quiet time.Time // until when nothing is hashed
-	pause time.Duration
+	open    bool
+	quiet   time.Time // until when nothing is hashed
+	pause   time.Duration
+	numbers bool // the system's numbers of files are not stable: nothing follows from them
 }
+
+// reset forgets the doubts of another version.
+func (d *doubts) reset() { *d = doubts{numbers: d.numbers} }
 
 // wanted reports whether a version is to be hashed anew now.
 func (d *doubts) wanted() bool { return d.open && !time.Now().Before(d.quiet) }
@@ -138,17 +143,15 @@ func (ix *index) isReady() bool {
 
 // progress returns how far the version that is being made is.
 func (ix *index) progress() wire.Indexing {
-	ix.mu.Lock()
-	total := ix.total
-	ix.mu.Unlock()
-	return wire.Indexing{Done: min(ix.hashed.Load(), total), Total: total}
+	total := ix.making.total.Load()
+	return wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}
 }
 
 // look compares what has the name now with the current version. A name that
 // cannot be looked at changes nothing for as long as the open file is intact.
 func (ix *index) look() {
 	ix.mu.Lock()
-	v, numbers := ix.current, ix.numbers
+	v, numbers := ix.current, ix.doubts.numbers
 	if v == nil {
 		ix.mu.Unlock()
 		return
@@ -200,7 +203,8 @@ func (ix *index) retire(v *version, keep bool) {
 		ix.mu.Unlock()
 		return
 	}
-	ix.current, ix.failed, ix.doubts = nil, nil, doubts{}
+	ix.current, ix.failed = nil, nil
+	ix.doubts.reset()
 	ix.ready = make(chan struct{})
 	drop := v
 	if keep {
@@ -305,13 +309,13 @@ func (ix *index) publish(v *version) {
 	ix.current, ix.failed = v, nil
 	closeOnce(ix.ready)
 	same := old != nil && old.offer.Checksum == v.offer.Checksum
-	unstable := same && !ix.numbers && old.compare(v.info) == otherNumber
+	unstable := same && !ix.doubts.numbers && old.compare(v.info) == otherNumber
 	drop := old
 	if same {
-		ix.numbers = ix.numbers || unstable
+		ix.doubts.numbers = ix.doubts.numbers || unstable
 		ix.doubts.settled()
 	} else {
-		ix.doubts = doubts{}
+		ix.doubts.reset()
 		if old != nil && !os.SameFile(old.info, v.info) { // else its bytes are gone
 			drop = ix.keep(old)
 		}

@@ -58,16 +58,14 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 	if size > wire.MaxFileSize {
 		return false, errTooLarge
 	}
-	ix.hashed.Store(0)
-	ix.mu.Lock()
-	ix.total = size
-	ix.mu.Unlock()
+	ix.making.done.Store(0)
+	ix.making.total.Store(size)
 	v.offer = wire.Offer{Size: size, ModTime: v.info.ModTime(), Name: ix.name}
 	if ix.load(v) {
 		return true, nil
 	}
 	began := time.Now()
-	m, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.hashed})
+	m, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.making.done})
 	early := errors.Is(err, io.ErrUnexpectedEOF)
 	if err != nil && !early {
 		return false, fmt.Errorf("hash: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -126,7 +127,7 @@ func TestDoubtsWithoutAReason(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := src.opened; n < 8 || n > 14 {
+		if n := src.opened.Load(); n < 8 || n > 14 {
 			t.Errorf("hashed %d times in 1,000 s, want 2, 4, 8 s and so on apart", n)
 		}
 	})
@@ -146,7 +147,7 @@ func TestUnstableNumbers(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if n := src.opened; n > 3 {
+		if n := src.opened.Load(); n > 3 {
 			t.Errorf("the file was hashed %d times, want twice", n)
 		}
 		if tells[Ready](x) != 1 || tells[UnstableNumbers](x) != 1 {
@@ -164,24 +165,24 @@ func TestUnstableNumbers(t *testing.T) {
 // An unstable is a file that has another number at each look.
 type unstable struct {
 	*source
-	number uint64
+	number atomic.Uint64
 	ctime  bool // the change time is another one at each look, too
-	opened int
+	opened atomic.Int64
 }
 
 func (u *unstable) Open() (File, error) {
-	u.opened++
+	u.opened.Add(1)
 	return u, nil
 }
 
 func (u *unstable) Stat() (fs.FileInfo, error) {
 	info, err := u.source.Stat()
-	u.number++
+	number := u.number.Add(1)
 	changed := syscall.Timespec{Sec: 1e9}
 	if u.ctime {
-		changed.Sec += int64(u.number)
+		changed.Sec += int64(number)
 	}
-	return numbered{info, &syscall.Stat_t{Ino: u.number, Ctim: changed, Mtim: syscall.NsecToTimespec(info.ModTime().UnixNano())}}, err
+	return numbered{info, &syscall.Stat_t{Ino: number, Ctim: changed, Mtim: syscall.NsecToTimespec(info.ModTime().UnixNano())}}, err
 }
 
 type numbered struct {
