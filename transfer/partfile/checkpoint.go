@@ -11,6 +11,13 @@ import (
 // file with smaller chunks. Where nobody calls Sync for so long, Mark and MarkExisting do.
 const maxPending = 1 << 14
 
+// marks is what the journal says of chunks, and is to say.
+type marks struct {
+	claimed  bits // what the records of earlier runs say; bits are only cleared, with File.end held
+	surveyed bool // see UsableJournal
+	pending  pending
+}
+
 // pending is what the next checkpoint is to record.
 type pending struct {
 	mu     sync.Mutex
@@ -110,7 +117,7 @@ func (f *File) record(records []record) error {
 		return f.syncErr
 	}
 	j.end += int64(len(b))
-	f.recorded = true
+	f.journal.recorded = true
 	return nil
 }
 

@@ -31,6 +31,16 @@ const (
 	Times                         // modification times that can be set
 )
 
+// comforts is what a File knows of its file system.
+type comforts struct {
+	lacks    func(Lack) // nil: nobody is told
+	naming   naming     // how the finished file gets its name
+	unsteady bool       // a file's identity is another one at every look, see proveSame
+	leased   bool       // there are no locks, see lease.go
+	holds    bool       // the journal names this run, unless it was taken
+	holder   Holder     // this run
+}
+
 // Lack says that the file system does not have a comfort, and what it answered.
 type Lack struct {
 	Comfort Comfort
@@ -54,8 +64,8 @@ func lacksReservation(err error) bool { return !isAny(err, spaceErrors) }
 func lacksDirectorySync(err error) bool { return isAny(err, noDirSyncErrors) }
 
 // lack tells the caller of Open of a comfort that is missing.
-func (f *File) lack(c Comfort, err error) {
-	if f.lacks != nil {
-		f.lacks(Lack{Comfort: c, Err: Bare(err)})
+func (c *comforts) lack(what Comfort, err error) {
+	if c.lacks != nil {
+		c.lacks(Lack{Comfort: what, Err: Bare(err)})
 	}
 }

@@ -143,7 +143,7 @@ func (f *File) discard() error {
 	if f.holds && f.holdsLease() != nil {
 		return nil
 	}
-	if f.journal.made && !f.recorded {
+	if f.journal.made && !f.journal.recorded {
 		if err := f.removeJournal(); err != nil {
 			return err
 		}

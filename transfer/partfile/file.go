@@ -2,66 +2,46 @@ package partfile
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"math"
-	"sync"
-	"sync/atomic"
 	"time"
 )
-
-// What an entry of File.owners says.
-const (
-	untouched  uint64 = 0              // nobody claimed the chunk in this run: on disk is what was there before
-	free       uint64 = 1              // claimed and handed back: its bytes on disk are unknown
-	firstOwner uint64 = 2              // this and all up to marked: the number of the claim that owns the chunk
-	marked     uint64 = math.MaxUint64 // its bytes on disk are the right ones
-)
-
-// stripeCount is how many locks all chunks share. Writes hold them for reading, so chunks of one lock are still
-// written side by side; chunk i's neighbours, which are in work together, have other locks.
-const stripeCount = 256
 
 // File is the part file, open and locked. Its methods may be called from any goroutine, Close after all others have
 // returned. It holds 8 bytes and 1 bit of memory a chunk, and at most 2 MiB besides.
 type File struct {
-	fs              FS
-	handle          Handle
-	name, part      string
-	size, chunkSize int64
-	prior           int64 // bytes that were there before this run
-	sparse          bool
-	replace         bool
-	old             predecessor
-	modTime         *time.Time // of the finished file; nil: as it is
-	lacks           func(Lack) // nil: nobody is told
-	naming          naming     // how the finished file gets its name
-	leased          bool       // there are no locks, see lease.go
-	holds           bool       // the journal names this run, unless it was taken
-	unsteady        bool       // a file's identity is another one at every look, see proveSame
-	holder          Holder     // this run
-	tail            int64      // bytes, see tailLen
-	fresh           bool       // created or emptied by this run
-	header          Header
-	torn            bool // the journal had something behind its last good record
-	surveyed        bool // see UsableJournal
+	place
+	extent
+	comforts
+	replace bool
+	old     predecessor
+	modTime *time.Time // of the finished file; nil: as it is
 
-	// The owner array: an entry is read with its stripe held for reading, changed with it held for writing.
-	stripes     [stripeCount]sync.RWMutex
-	owners      []uint64
-	lastOwner   atomic.Uint64
-	markedCount atomic.Int64
-	written     atomic.Bool // a write was tried
-	claimed     bits        // what the records of earlier runs say; bits are only cleared, with end held
-	pending     pending
+	claims
+	marks
 
 	// Under end, which is held across syncs: no write and no mark takes it, but for a write into a claimed chunk.
 	end       latch
 	journal   journal
-	recorded  bool  // records were appended by this run
 	syncErr   error // the first sync or append that failed, for ever
 	committed bool
 	closed    bool
+}
+
+// place is where the part file is.
+type place struct {
+	fs         FS
+	handle     Handle
+	name, part string
+	fresh      bool // created or emptied by this run
+}
+
+// extent is how long the file is.
+type extent struct {
+	header          Header
+	size, chunkSize int64 // bytes, as header says
+	prior           int64 // bytes that were there before this run
+	tail            int64 // bytes, see tailLen
+	sparse          bool
 }
 
 // A latch is a mutex for whoever may be held up for long: in virtual time a wait for it is a wait.
@@ -147,31 +127,6 @@ func (f *File) markExisting(chunk int, xxh [16]byte) (isMarked, full bool) {
 		}
 	}
 	return f.owners[chunk] == marked, full
-}
-
-// Marked reports whether the chunk's bytes on disk are known to be right.
-func (f *File) Marked(chunk int) bool {
-	mu := f.stripe(chunk)
-	mu.RLock()
-	defer mu.RUnlock()
-	return f.owners[chunk] == marked
-}
-
-// MarkedCount is the number of marked chunks.
-func (f *File) MarkedCount() int { return int(f.markedCount.Load()) }
-
-// mark is called with the chunk's stripe held for writing.
-func (f *File) mark(chunk int) {
-	f.owners[chunk] = marked
-	f.markedCount.Add(1)
-}
-
-// stripe is the lock of the chunk, and the check that there is such a chunk.
-func (f *File) stripe(chunk int) *sync.RWMutex {
-	if chunk < 0 || chunk >= len(f.owners) {
-		panic(fmt.Sprintf("malcolm: internal error: chunk %d of %d", chunk, len(f.owners)))
-	}
-	return &f.stripes[chunk%stripeCount]
 }
 
 // Claim is the ownership of one chunk, until it is marked, released or taken over. WriteAt and Mark belong to one

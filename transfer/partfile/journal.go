@@ -40,6 +40,9 @@ type journal struct {
 	made   bool  // by this run
 	before int64 // bytes: up to here records are those of earlier runs
 	end    int64 // bytes: where the next record goes
+
+	torn     bool // there was something behind its last good record
+	recorded bool // records were appended by this run
 }
 
 // readBuffer is how many bytes of a journal are read at once.
@@ -229,7 +232,7 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 		return false, nil
 	}
 	f.journal.handle, f.journal.before, f.journal.end = h, end, end
-	f.torn = opened.Size != end
+	f.journal.torn = opened.Size != end
 	return true, nil
 }
 
@@ -268,7 +271,7 @@ func (f *File) holdJournal(holder Holder) error {
 	if err := f.writeJournal(holder.append(nil), headerLen); err != nil {
 		return err
 	}
-	if f.torn {
+	if f.journal.torn {
 		if err := j.handle.Truncate(j.end); err != nil {
 			return failure(f.fs, "truncate", f.name+JournalSuffix, err)
 		}

@@ -57,11 +57,13 @@ func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	}
 	header := o.header()
 	f := &File{
-		fs: fsys, name: o.Name, part: o.Name + PartSuffix, header: header,
-		size: o.Size, chunkSize: o.ChunkSize, replace: o.Replace, old: predecessor{original: o.Original}, modTime: o.ModTime,
-		lacks: o.Lacks, holder: thisRun(), end: newLatch(),
-		owners: make([]uint64, header.chunks()), claimed: newBits(header.chunks()),
+		place:    place{fs: fsys, name: o.Name, part: o.Name + PartSuffix},
+		extent:   extent{header: header, size: o.Size, chunkSize: o.ChunkSize},
+		comforts: comforts{lacks: o.Lacks, holder: thisRun()},
+		replace:  o.Replace, old: predecessor{original: o.Original}, modTime: o.ModTime,
+		marks: marks{claimed: newBits(header.chunks())}, end: newLatch(),
 	}
+	f.owners = make([]uint64, header.chunks())
 	f.lastOwner.Store(firstOwner - 1)
 	info, err := f.acquire(ctx, o.Action)
 	if err != nil {

@@ -28,7 +28,7 @@ func TestCrashAfterTornAppend(t *testing.T) {
 		if f, err = Open(context.Background(), d.fs, d.options(Resume)); err != nil {
 			t.Fatal(err)
 		}
-		if f.torn {
+		if f.journal.torn {
 			torn++
 		}
 		for chunk := range f.Chunks() {
