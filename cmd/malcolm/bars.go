@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
@@ -31,13 +32,13 @@ type gauge struct {
 
 // line draws a gauge in at most width columns.
 func (l look) line(width int, g gauge) string {
-	bytes := formatBytes(g.done) + " of " + formatBytes(g.total)
+	bytes := human.Bytes(g.done) + " of " + human.Bytes(g.total)
 	pieces := []struct {
 		text string
 		drop int // the higher, the sooner it is left out
 	}{
 		{g.label, 1},
-		{screen.CutEnd(fmt.Sprintf("%7s", formatPercent(g.done, g.total)), width), 0},
+		{screen.CutEnd(fmt.Sprintf("%7s", human.Percent(g.done, g.total)), width), 0},
 		{"", 0}, // the bar
 		{fmt.Sprintf("%*s", 2*screen.Columns("1023 KiB")+screen.Columns(" of "), bytes), 4},
 		{"", 3},
@@ -45,7 +46,7 @@ func (l look) line(width int, g gauge) string {
 	}
 	const bar = 2
 	if g.rate >= 0 {
-		pieces[4].text = fmt.Sprintf("%10s", formatRate(g.rate))
+		pieces[4].text = fmt.Sprintf("%10s", human.Rate(g.rate))
 	}
 	if g.after != "" {
 		pieces[5].text = fmt.Sprintf("%-10s", g.after)
@@ -128,7 +129,7 @@ func (l look) totalLine(f getFrame, width int) string {
 	p := f.p
 	switch {
 	case f.took > 0:
-		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, after: "in " + formatDuration(f.took)})
+		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, after: "in " + human.Duration(f.took)})
 	case p.Phase == transfer.PhaseAsking:
 		return screen.CutEnd(askingLine(p), width)
 	case p.Phase == transfer.PhasePreparing && p.Check > 0:
@@ -145,9 +146,9 @@ func (l look) totalLine(f getFrame, width int) string {
 	g := gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate}
 	switch {
 	case f.waiting > 0:
-		g.rate, g.after = -1, "no server, giving up in "+formatLong(f.waiting)
+		g.rate, g.after = -1, "no server, giving up in "+human.WholeSeconds(f.waiting)
 	case p.Left >= 0:
-		g.after = formatLeft(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
+		g.after = human.Left(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
 	}
 	return l.line(width, g)
 }
@@ -165,7 +166,7 @@ func askingLine(p transfer.Progress) string {
 			full++
 		}
 	}
-	text := fmt.Sprintf("asking %s: %d answered", plural(len(p.Servers), "server", "servers"), answered)
+	text := fmt.Sprintf("asking %s: %d answered", human.Plural(len(p.Servers), "server", "servers"), answered)
 	if indexing > 0 {
 		text += fmt.Sprintf(", %d still hashing the file", indexing)
 	}
@@ -241,11 +242,11 @@ func (l look) serverRow(name string, state screen.Cell, s transfer.ServerReport,
 		wrong.Paint = l.Red
 	}
 	row := []screen.Cell{
-		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: formatBytes(s.Bytes)},
+		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: human.Bytes(s.Bytes)},
 		{}, {}, {}, wrong,
 	}
 	if s.State == transfer.PeerServing || s.Conns > 0 {
-		row[4].Text = formatRate(s.Rate)
+		row[4].Text = human.Rate(s.Rate)
 		row[6].Text = fmt.Sprint(s.Conns)
 	}
 	if s.RTT > 0 {

@@ -30,7 +30,7 @@ func (b *getBars) event(e transfer.GetEvent) {
 	now := time.Now()
 	if b.stop == nil {
 		b.begun, b.phase = now, now
-		b.stop = b.t.draw(b.frame)
+		b.stop = b.t.Draw(b.frame)
 	}
 	switch e := e.(type) {
 	case transfer.Waiting:
@@ -142,6 +142,6 @@ func (m mapPrinter) ended(o outcome) {
 	}
 	const width = 80
 	for _, line := range m.t.look.mapText(o.got.Map, o.got.Servers, width) {
-		m.t.say("%s", line)
+		m.t.Say("%s", line)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer/schedule"
 )
@@ -15,11 +16,11 @@ import (
 func (t *terminal) watchHashing(interval time.Duration, path string, done *atomic.Int64) (stop func()) {
 	info, err := os.Stat(path)
 	if err != nil || interval == 0 || !t.isInteractive() {
-		return every(interval, func() { t.say("checking: %s", formatBytes(done.Load())) })
+		return every(interval, func() { t.Say("checking: %s", human.Bytes(done.Load())) })
 	}
 	h := &hashing{look: t.look, done: done, total: info.Size(), begun: time.Now()}
 	h.meter.Start(rateTime, h.begun)
-	return t.draw(h.frame)
+	return t.Draw(h.frame)
 }
 
 // A hashing is one bar, for which nobody sends events.
@@ -43,7 +44,7 @@ func (h *hashing) frame(width, _ int) screen.Frame {
 	}
 	g := gauge{label: "checking", done: done, total: h.total, rate: h.meter.Rate()}
 	if done < h.total {
-		g.after = formatLeft(h.total-done, g.rate) + " left"
+		g.after = human.Left(h.total-done, g.rate) + " left"
 	}
 	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, h.total)}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
@@ -188,7 +189,7 @@ func (l look) mapLegend(cells []mapCell, each, width int) string {
 		kept = kept || c.kept
 		partly = partly || c.good > 0 && !whole
 	}
-	parts := []string{"a cell is " + plural(each, "chunk", "chunks")}
+	parts := []string{"a cell is " + human.Plural(each, "chunk", "chunks")}
 	for _, p := range []struct {
 		is   bool
 		text string
@@ -211,7 +212,7 @@ func (l look) mapText(m transfer.ChunkMap, servers []transfer.ServerReport, widt
 	}
 	for i, s := range servers {
 		if s.Bytes > 0 || s.BadChunks > 0 {
-			line := l.swatch(i, len(servers)) + " " + s.Target.String() + "  " + formatBytes(s.Bytes)
+			line := l.swatch(i, len(servers)) + " " + s.Target.String() + "  " + human.Bytes(s.Bytes)
 			if s.BadChunks > 0 {
 				line += fmt.Sprintf(", %d wrong", s.BadChunks)
 			}

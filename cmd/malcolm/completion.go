@@ -28,6 +28,6 @@ func (c *completionCmd) run(_ context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	t.result(completion.Script(c.Shell, parser.Model.Node))
+	t.Result(completion.Script(c.Shell, parser.Model.Node))
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"malcolm/cmd/malcolm/human"
 )
 
 // Real processes that die at random moments, and what the next run makes of
@@ -196,7 +198,7 @@ func TestCrashKill(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("%d kills between %.1f and %.1f %%, %d tried again; %d left records and %d none; at most %s kept, %s good but not in the journal, %s sent twice or in vain",
 			counts.runs, counts.least, counts.most, counts.retries, counts.keptSomething, counts.keptNothing,
-			formatBytes(counts.kept), formatBytes(counts.unsynced), formatBytes(counts.overhead))
+			human.Bytes(counts.kept), human.Bytes(counts.unsynced), human.Bytes(counts.overhead))
 	})
 	for i := range *crashKills {
 		moment := 5 + rng.Float64()*88
@@ -236,18 +238,18 @@ func killAt(t *testing.T, path string, moment float64, counts *crashCounts) bool
 	}
 	unsynced := max(int64(reported/100*crashSize)-kept, 0)
 	if unsynced > crashUnsynced {
-		t.Errorf("%s are good, but the journal says %s", formatBytes(unsynced+kept), formatBytes(kept))
+		t.Errorf("%s are good, but the journal says %s", human.Bytes(unsynced+kept), human.Bytes(kept))
 	}
 	resumed := finishes(t, path, dir, targets)
-	said := strings.Contains(resumed.stderr.String(), ", "+formatBytes(kept)+" kept from an earlier run\n")
+	said := strings.Contains(resumed.stderr.String(), ", "+human.Bytes(kept)+" kept from an earlier run\n")
 	if said != (kept > 0) {
-		t.Errorf("the journal says %s, the second run something else", formatBytes(kept))
+		t.Errorf("the journal says %s, the second run something else", human.Bytes(kept))
 	}
 	server.cmd.Process.Signal(syscall.SIGINT)
 	server.ends(t, exitDone)
 	overhead := sentBy(t, server) - crashSize
 	if overhead > unsynced+crashFlight {
-		t.Errorf("%s were sent twice or in vain, want at most %s", formatBytes(overhead), formatBytes(unsynced+crashFlight))
+		t.Errorf("%s were sent twice or in vain, want at most %s", human.Bytes(overhead), human.Bytes(unsynced+crashFlight))
 	}
 	counts.add(reported, kept, unsynced, overhead)
 	return true

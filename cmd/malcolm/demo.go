@@ -16,6 +16,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
@@ -134,7 +135,7 @@ func (d *demo) makeFile(ctx context.Context) (string, error) {
 		return "", demoError("make a file", err)
 	}
 	defer f.Close()
-	d.say("making %s of random bytes", formatBytes(size))
+	d.Say("making %s of random bytes", human.Bytes(size))
 	random := rand.NewChaCha8([32]byte([]byte(time.Now().Format("malcolm 2006-01-02 15:04:05.000000"))[:32]))
 	buf := make([]byte, 1<<20)
 	for written := int64(0); written < size && err == nil; written += int64(len(buf)) {
@@ -231,16 +232,16 @@ func (d *demo) serve(ctx context.Context, label string, source transfer.Source, 
 		Events: func(e transfer.ServeEvent) {
 			switch e := e.(type) {
 			case transfer.Listening:
-				d.say("%s listening on UDP %s", label, portList(e.Addrs))
+				d.Say("%s listening on UDP %s", label, portList(e.Addrs))
 			case transfer.Ready:
-				d.say("%s offers %s, BLAKE3 %s", label, formatBytes(e.Size), hexShort(e.Checksum))
+				d.Say("%s offers %s, BLAKE3 %s", label, human.Bytes(e.Size), human.HexShort(e.Checksum))
 				once()
 			case transfer.Damaged:
-				d.say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", label, e.Chunk)
+				d.Say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", label, e.Chunk)
 			case transfer.Stopping:
-				d.say("%s stopping, %s under way", label, plural(e.Ranges, "request", "requests"))
+				d.Say("%s stopping, %s under way", label, human.Plural(e.Ranges, "request", "requests"))
 			case transfer.Stopped:
-				d.say("%s stopped", label)
+				d.Say("%s stopped", label)
 			}
 		},
 	})
@@ -269,7 +270,7 @@ func (d *demo) compare() error {
 	if !same {
 		return errors.New("the copy differs from the original")
 	}
-	d.say("%s", d.Green("compared byte by byte: the copy is the original"))
+	d.Say("%s", d.Green("compared byte by byte: the copy is the original"))
 	return nil
 }
 

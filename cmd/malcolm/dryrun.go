@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 )
@@ -46,27 +47,27 @@ func dryRun(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
 		}
 	}
 	t.emit(planEvent{
-		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Bytes: p.Size, Checksum: hexOf(p.Checksum),
+		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Bytes: p.Size, Checksum: human.Hex(p.Checksum),
 		Action: actionNames[p.Action], Replace: p.Replace, KeptBytes: p.Kept, MissingBytes: p.Missing,
 		MissingChunks: p.MissingChunks, ChunkBytes: p.ChunkSize, Servers: append([]string{}, from...),
 	})
-	t.result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", quotePeer(p.Name), formatBytes(p.Size),
-		plural(p.Chunks, "chunk", "chunks"), hexOf(p.Checksum)))
-	t.result("to      " + shellQuote(p.Path))
-	t.result("plan    " + planLine(p))
-	t.result("from    " + strings.Join(from, " "))
+	t.Result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", human.Quote(p.Name), human.Bytes(p.Size),
+		human.Plural(p.Chunks, "chunk", "chunks"), human.Hex(p.Checksum)))
+	t.Result("to      " + human.ShellQuote(p.Path))
+	t.Result("plan    " + planLine(p))
+	t.Result("from    " + strings.Join(from, " "))
 	return nil
 }
 
 // planLine says in words what would be done.
 func planLine(p *transfer.Plan) string {
-	missing := fmt.Sprintf("fetch %s in %s", formatBytes(p.Missing), plural(p.MissingChunks, "chunk", "chunks"))
+	missing := fmt.Sprintf("fetch %s in %s", human.Bytes(p.Missing), human.Plural(p.MissingChunks, "chunk", "chunks"))
 	var line string
 	switch p.Action {
 	case partfile.AlreadyRight:
 		return "nothing: the file is there and right"
 	case partfile.Resume:
-		line = fmt.Sprintf("keep %s of an earlier run, %s", formatBytes(p.Kept), missing)
+		line = fmt.Sprintf("keep %s of an earlier run, %s", human.Bytes(p.Kept), missing)
 	case partfile.StartOver:
 		line = "drop the unfinished download that is there, " + missing
 	default:

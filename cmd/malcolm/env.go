@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/human"
 )
 
 // Every flag also comes from the environment: MALCOLM_ and its long name in
@@ -96,10 +98,10 @@ func envValue(flag *kong.Flag, text string) (any, error) {
 		case "0", "false":
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%s is neither 1 nor 0, neither true nor false", quotePeer(text))
+		return nil, fmt.Errorf("%s is neither 1 nor 0, neither true nor false", human.Quote(text))
 	}
 	if values := flag.EnumSlice(); flag.Enum != "" && !slices.Contains(values, text) {
-		return nil, fmt.Errorf("%s is none of %s", quotePeer(text), strings.Join(values, ", "))
+		return nil, fmt.Errorf("%s is none of %s", human.Quote(text), strings.Join(values, ", "))
 	}
 	trial := reflect.New(flag.Target.Type()).Elem()
 	err := flag.Parse(kong.Scan().PushTyped(text, kong.FlagValueToken), trial)

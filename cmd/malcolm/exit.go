@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
@@ -209,7 +210,7 @@ func hints(err error) []string {
 		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
 	case *transfer.NotDirectoryError:
 		if e.Missing {
-			return []string{"make it: mkdir -p " + shellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
+			return []string{"make it: mkdir -p " + human.ShellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
 		}
 		return []string{"-o takes a directory; the file's name goes into --name: -o DIR --name FILE"}
 	case *transfer.NameError:
@@ -297,7 +298,7 @@ func targetHints(e *transfer.TargetError) []string {
 // insteadOf says what becomes of a file that is not the right one. With -r, --force
 // keeps an unfinished download that lies beside it.
 func insteadOf(path string) string {
-	return "malcolm repair " + shellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
+	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
 }
 
 const moveAway = "move it away, then run the same again"
@@ -305,7 +306,7 @@ const moveAway = "move it away, then run the same again"
 func partHints(e *partfile.Error) []string {
 	switch {
 	case e.Reason == partfile.NoSpace:
-		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", formatBytes(e.Need-e.Have))}
+		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", human.Bytes(e.Need-e.Have))}
 	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.PartSuffix):
 		return []string{"-r continues an unfinished download; --force drops it and starts over"}
 	case e.Reason == partfile.Exists: // it appeared while the file was fetched

@@ -10,14 +10,6 @@ import (
 	"malcolm/transport"
 )
 
-// The short names of what is written most.
-var (
-	formatBytes, formatRate, formatDuration = human.Bytes, human.Rate, human.Duration
-	formatLong, formatLeft, formatPercent   = human.WholeSeconds, human.Left, human.Percent
-	comma, plural, hexShort                 = human.Comma, human.Plural, human.HexShort
-	quotePeer, shellQuote                   = human.Quote, human.ShellQuote
-)
-
 // smallBuffers says which of the system's bounds on the buffers of sockets to
 // raise, and how.
 func smallBuffers(e transfer.SmallBuffers) string {
@@ -27,7 +19,7 @@ func smallBuffers(e transfer.SmallBuffers) string {
 		if b.Receive {
 			direction = "receiving"
 		}
-		sizes = append(sizes, formatBytes(int64(b.Size))+" for "+direction)
+		sizes = append(sizes, human.Bytes(int64(b.Size))+" for "+direction)
 		if b.Setting != "" {
 			settings = append(settings, fmt.Sprintf("%s=%d", b.Setting, transport.WantedBuffer))
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -84,7 +85,7 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 		return transfer.GetConfig{}, &usageError{err}
 	}
 	for _, w := range warnings {
-		t.warn("%s", w)
+		t.Warn("%s", w)
 	}
 	network := transfer.SystemNetwork{Local: f.Interface}
 	switch {
@@ -136,7 +137,7 @@ func checkQuorum(cfg transfer.GetConfig) error {
 		return usage(fmt.Sprintf("--quorum %d: a number of votes is 1 or more", cfg.Quorum))
 	case cfg.Quorum > most:
 		return usage(fmt.Sprintf("--quorum %d: these servers have %s at most: one a host, and one a server ID that --pin names",
-			cfg.Quorum, plural(most, "vote", "votes")))
+			cfg.Quorum, human.Plural(most, "vote", "votes")))
 	}
 	return nil
 }
@@ -210,7 +211,7 @@ func watchRun(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume s
 func resumeCommand(args []string) string {
 	words := []string{"malcolm"}
 	for i, a := range args {
-		words = append(words, shellQuote(a))
+		words = append(words, human.ShellQuote(a))
 		if i == 0 && !slices.ContainsFunc(args, isResume) {
 			words = append(words, "-r")
 		}

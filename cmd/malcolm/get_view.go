@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
@@ -46,53 +47,53 @@ func (v *getView) event(e transfer.GetEvent) {
 	case transfer.Contradicted:
 		v.contradicted(e)
 	case transfer.NotRemembered:
-		v.warn("server IDs are not remembered: %s", reason(e.Err))
+		v.Warn("server IDs are not remembered: %s", reason(e.Err))
 	case transfer.Duplicate:
-		v.warn("%s: is the same server as %s, used once", e.Target, e.Of)
+		v.Warn("%s: is the same server as %s, used once", e.Target, e.Of)
 	case transfer.OneAddress:
-		v.warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
+		v.Warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
 	case transfer.Voted:
 		v.voted(e)
 	case transfer.Joined:
-		v.say("%s answered late and has the same file: it takes part", e.Target)
+		v.Say("%s answered late and has the same file: it takes part", e.Target)
 	case transfer.LeftOut:
-		v.warn("%s answered late and has another file (%s, %s): left out", e.Target, hexShort(e.Checksum), formatBytes(e.Size))
+		v.Warn("%s answered late and has another file (%s, %s): left out", e.Target, human.HexShort(e.Checksum), human.Bytes(e.Size))
 	case transfer.Started:
 		v.started(e)
 	case transfer.NoModTime:
-		v.warn("no server names a modification time that fits: the file keeps the time at which it was written")
+		v.Warn("no server names a modification time that fits: the file keeps the time at which it was written")
 	case transfer.OutputMoved:
-		v.warn("the output directory was moved during the run: the file is %s", shellQuote(e.Path))
+		v.Warn("the output directory was moved during the run: the file is %s", human.ShellQuote(e.Path))
 	case transfer.Lacks:
-		v.warn("%s: %s", lacking[e.Comfort], reason(e.Err))
+		v.Warn("%s: %s", lacking[e.Comfort], reason(e.Err))
 	case transfer.ChunkRefused:
 		v.chunkRefused(e)
 	case transfer.ListDiffers:
-		v.warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
+		v.Warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
 	case transfer.ManifestRefused:
-		v.warn("%s: its manifest is not used: %s", e.Target, reason(e.Err))
+		v.Warn("%s: its manifest is not used: %s", e.Target, reason(e.Err))
 	case transfer.Lost:
 		v.lost(e)
 	case transfer.Back:
-		v.say("%s is back", e.Target)
+		v.Say("%s is back", e.Target)
 	case transfer.Waiting:
-		v.warn("no server is left: trying to reach them again for %s", formatDuration(e.Left))
+		v.Warn("no server is left: trying to reach them again for %s", human.Duration(e.Left))
 	case transfer.Silent:
-		v.warn("nothing has come for %s: waiting for %s more", formatDuration(e.Lasted), formatDuration(e.Left))
+		v.Warn("nothing has come for %s: waiting for %s more", human.Duration(e.Lasted), human.Duration(e.Left))
 	case transfer.Full:
 		v.full(e)
 	case transfer.ServerSilent:
-		v.warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, formatDuration(e.Lasted))
+		v.Warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, human.Duration(e.Lasted))
 	case transfer.SmallBuffers:
-		v.warn("%s", smallBuffers(e))
+		v.Warn("%s", smallBuffers(e))
 	case transfer.ChunksUnreadable:
-		v.warn("%s: %s cannot be read: %s; the disk may be failing", shellQuote(e.Path), plural(e.Chunks, "chunk", "chunks"), reason(e.Err))
+		v.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), reason(e.Err))
 	case transfer.NotKept:
-		v.warn("%s: its %s cannot be kept: %s", shellQuote(e.Path), e.What, reason(e.Err))
+		v.Warn("%s: its %s cannot be kept: %s", human.ShellQuote(e.Path), e.What, reason(e.Err))
 	case transfer.Decision:
 		v.decided(e)
 	case transfer.ReadingBack:
-		v.say("reading %s back", formatBytes(e.Size))
+		v.Say("reading %s back", human.Bytes(e.Size))
 	case transfer.Progress:
 		if !v.silent {
 			v.progress(e, time.Now())
@@ -117,10 +118,10 @@ func (v *getView) ended(o outcome) {
 func (v *getView) verified(o outcome) {
 	if r := o.verified; r != nil {
 		for _, b := range r.Bad {
-			v.result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
+			v.Result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
 		}
 		if r.LocalSize != r.Size {
-			v.say("%s has %s bytes, the servers' file %s", shellQuote(o.path), comma(r.LocalSize), comma(r.Size))
+			v.Say("%s has %s bytes, the servers' file %s", human.ShellQuote(o.path), human.Comma(r.LocalSize), human.Comma(r.Size))
 		}
 	}
 	if o.err != nil {
@@ -133,22 +134,22 @@ func (v *getView) notReached(e transfer.NotReached) {
 	switch {
 	case v.only: // the error that ends the run says so
 	case isRefused:
-		v.warn("%s", refused.Problem())
-		v.warnHint(refused.Hint())
+		v.Warn("%s", refused.Problem())
+		v.WarnHint(refused.Hint())
 	default:
-		v.warn("%s: %s", e.Target, reason(e.Err))
+		v.Warn("%s: %s", e.Target, reason(e.Err))
 		if isNoAnswer(e.Err) && !v.hinted {
 			v.hinted = true
-			v.warnHint(noAnswerHint(e.Target))
+			v.WarnHint(noAnswerHint(e.Target))
 		}
 	}
 }
 
 func (v *getView) full(e transfer.Full) {
-	v.warn("%s: %s: trying again for %s", e.Target, reason(e.Err), formatDuration(e.Left))
+	v.Warn("%s: %s: trying again for %s", e.Target, reason(e.Err), human.Duration(e.Left))
 	if !v.hintedFull {
 		v.hintedFull = true
-		v.warnHint(fullHint)
+		v.WarnHint(fullHint)
 	}
 }
 
@@ -157,7 +158,7 @@ func (v *getView) contradicted(e transfer.Contradicted) {
 	if !e.Updated {
 		stays = "the record stays as it is"
 	}
-	v.warn("%s has another ID than before: it was %s, known since %s, now it is %s, which is pinned or in the ticket; %s",
+	v.Warn("%s has another ID than before: it was %s, known since %s, now it is %s, which is pinned or in the ticket; %s",
 		e.Target, e.Record.ID, e.Record.FirstSeen.UTC().Format(time.DateOnly), e.ID, stays)
 }
 
@@ -174,7 +175,7 @@ func (v *getView) connected(e transfer.Connected) {
 // voted says who answered and how the vote ended.
 func (v *getView) voted(e transfer.Voted) {
 	v.sayIDs()
-	v.say("%s", v.Bold(voteLine(e)))
+	v.Say("%s", v.Bold(voteLine(e)))
 }
 
 // sayIDs names each server ID with the servers that proved it.
@@ -184,7 +185,7 @@ func (v *getView) sayIDs() {
 		if more := len(s.targets) - 1; more > 0 {
 			line += fmt.Sprintf(" and %d more", more)
 		}
-		v.say("%s%s", line, v.firstContact(s))
+		v.Say("%s%s", line, v.firstContact(s))
 	}
 }
 
@@ -207,7 +208,7 @@ func voteLine(e transfer.Voted) string {
 	won := r.Groups[r.Winner]
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %s", len(won.Servers), plural(asked, "server", "servers"))
+	fmt.Fprintf(&b, "%d of %s", len(won.Servers), human.Plural(asked, "server", "servers"))
 	if r.Total > 1 {
 		fmt.Fprintf(&b, ", %s,", votesFor(won, r))
 	}
@@ -218,7 +219,7 @@ func voteLine(e transfer.Voted) string {
 	case len(won.Servers) == 1:
 		verb = " says "
 	}
-	fmt.Fprintf(&b, "%s%s (%s)", verb, hexShort(won.Checksum), formatBytes(won.Size))
+	fmt.Fprintf(&b, "%s%s (%s)", verb, human.HexShort(won.Checksum), human.Bytes(won.Size))
 	for i, g := range r.Groups {
 		if i != r.Winner {
 			fmt.Fprintf(&b, "; %s %s another file, left out", names(e.Targets, g.Servers), has(len(g.Servers)))
@@ -236,7 +237,7 @@ func voteLine(e transfer.Voted) string {
 
 // votesFor says how many of all votes a group has.
 func votesFor(g vote.Group, r vote.Result) string {
-	return fmt.Sprintf("%d of %s", g.Votes, plural(r.Total, "vote", "votes"))
+	return fmt.Sprintf("%d of %s", g.Votes, human.Plural(r.Total, "vote", "votes"))
 }
 
 func has(n int) string {
@@ -273,13 +274,13 @@ func names(targets []transfer.Target, servers []int) string {
 }
 
 func (v *getView) started(e transfer.Started) {
-	what := fmt.Sprintf("getting %s: %s in %s", quotePeer(e.Name), formatBytes(e.Size), plural(e.Chunks, "chunk", "chunks"))
+	what := fmt.Sprintf("getting %s: %s in %s", human.Quote(e.Name), human.Bytes(e.Size), human.Plural(e.Chunks, "chunk", "chunks"))
 	if e.Check > 0 {
-		what += fmt.Sprintf("; checking %s of %s", formatBytes(e.Check), v.origin())
+		what += fmt.Sprintf("; checking %s of %s", human.Bytes(e.Check), v.origin())
 	}
-	v.say("%s", what)
+	v.Say("%s", what)
 	if e.Sparse {
-		v.warn("this file system cannot reserve space: the disk may still turn out to be full")
+		v.Warn("this file system cannot reserve space: the disk may still turn out to be full")
 	}
 }
 
@@ -300,18 +301,18 @@ func (v *getView) origin() string {
 
 func (v *getView) chunkRefused(e transfer.ChunkRefused) {
 	if e.Changed {
-		v.warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
-			e.Target, e.Chunk, formatBytes(e.Length), formatBytes(e.Offset))
+		v.Warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
+			e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
 		return
 	}
-	v.warn("%s sent wrong bytes: chunk %d (%s at %s) is refused, and the server is out for this run",
-		e.Target, e.Chunk, formatBytes(e.Length), formatBytes(e.Offset))
+	v.Warn("%s sent wrong bytes: chunk %d (%s at %s) is refused, and the server is out for this run",
+		e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
 }
 
 func (v *getView) lost(e transfer.Lost) {
 	var left string
 	if e.Left >= 0 {
-		left = fmt.Sprintf("; %s left", plural(e.Left, "server", "servers"))
+		left = fmt.Sprintf("; %s left", human.Plural(e.Left, "server", "servers"))
 		switch e.Left {
 		case 0:
 		case 1:
@@ -321,10 +322,10 @@ func (v *getView) lost(e transfer.Lost) {
 		}
 	}
 	if e.State == transfer.PeerLost {
-		v.warn("lost %s: %s%s", e.Target, reason(e.Err), left)
+		v.Warn("lost %s: %s%s", e.Target, reason(e.Err), left)
 		return
 	}
-	v.warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
+	v.Warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
 }
 
 // progress writes a line for each server whose numbers changed and one for the
@@ -338,16 +339,16 @@ func (v *getView) progress(p transfer.Progress, now time.Time) {
 		}
 		switch {
 		case s.State == transfer.PeerIndexing && s.Indexing != last.Indexing:
-			v.report("%-21s  indexing, %s", s.Target, formatPercent(int64(s.Indexing*1000), 1000))
+			v.Report("%-21s  indexing, %s", s.Target, human.Percent(int64(s.Indexing*1000), 1000))
 		case s.State == transfer.PeerServing && s.Bytes != last.Bytes,
 			s.BadChunks != last.BadChunks:
-			v.report("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, formatRate(s.Rate),
-				share(s.Bytes, p.Good-p.Resumed), formatBytes(s.Bytes), s.BadChunks)
+			v.Report("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, human.Rate(s.Rate),
+				share(s.Bytes, p.Good-p.Resumed), human.Bytes(s.Bytes), s.BadChunks)
 			changed = true
 		}
 	}
 	if changed && p.Phase != transfer.PhaseAsking {
-		v.report("%s", totalLine(p))
+		v.Report("%s", totalLine(p))
 	}
 	v.last, v.before = p, now
 }
@@ -357,17 +358,17 @@ func totalLine(p transfer.Progress) string {
 	case p.Phase == transfer.PhaseFinishing:
 		return "total  100 %  making it durable"
 	case p.Phase == transfer.PhaseReadingBack:
-		return fmt.Sprintf("total  100 %%  reading back: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
+		return fmt.Sprintf("total  100 %%  reading back: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
 	case p.Phase == transfer.PhaseReserving:
-		return fmt.Sprintf("reserving space: %s of %s", formatBytes(p.Reserved), formatBytes(p.Size))
+		return fmt.Sprintf("reserving space: %s of %s", human.Bytes(p.Reserved), human.Bytes(p.Size))
 	case p.Phase == transfer.PhasePreparing && p.Check > 0:
-		return fmt.Sprintf("checking what is there: %s of %s", formatBytes(p.Checked), formatBytes(p.Check))
+		return fmt.Sprintf("checking what is there: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
 	case p.Phase == transfer.PhasePreparing:
 		return "asking for the manifest"
 	}
-	line := fmt.Sprintf("total  %s  %s of %s  %s", formatPercent(p.Good, p.Size), formatBytes(p.Good), formatBytes(p.Size), formatRate(p.Rate))
+	line := fmt.Sprintf("total  %s  %s of %s  %s", human.Percent(p.Good, p.Size), human.Bytes(p.Good), human.Bytes(p.Size), human.Rate(p.Rate))
 	if p.Left >= 0 {
-		line += "  " + formatLeft(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
+		line += "  " + human.Left(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
 	}
 	return line
 }
@@ -383,24 +384,24 @@ func share(bytes, all int64) string {
 // done ends a run that has its file.
 func (v *getView) done(r *transfer.Result) {
 	if r.AlreadyRight {
-		v.say("%s is there already and right: %s, BLAKE3 %s", quotePeer(r.Name), formatBytes(r.Size), hexOf(r.Checksum))
-		v.result(r.Path)
+		v.Say("%s is there already and right: %s, BLAKE3 %s", human.Quote(r.Name), human.Bytes(r.Size), human.Hex(r.Checksum))
+		v.Result(r.Path)
 		return
 	}
 	seconds := r.Elapsed.Seconds()
-	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s", formatBytes(r.Size), formatDuration(r.Elapsed),
-		formatRate(float64(r.Fetched)/seconds), hexOf(r.Checksum))
+	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s", human.Bytes(r.Size), human.Duration(r.Elapsed),
+		human.Rate(float64(r.Fetched)/seconds), human.Hex(r.Checksum))
 	if v.bars == nil || !v.bars.drawn { // else a table has them
 		line += ", from " + sources(r.Servers)
 	}
 	if r.Resumed > 0 {
-		line += fmt.Sprintf(", %s kept from %s", formatBytes(r.Resumed), v.origin())
+		line += fmt.Sprintf(", %s kept from %s", human.Bytes(r.Resumed), v.origin())
 	}
 	if r.Duplicate > 0 {
-		line += fmt.Sprintf(", %s fetched twice or for nothing", formatBytes(r.Duplicate))
+		line += fmt.Sprintf(", %s fetched twice or for nothing", human.Bytes(r.Duplicate))
 	}
-	v.say("%s", v.Green(line))
-	v.result(r.Path)
+	v.Say("%s", v.Green(line))
+	v.Result(r.Path)
 }
 
 // sources says how much each server gave, the most first.
@@ -418,9 +419,9 @@ func sources(servers []transfer.ServerReport) string {
 	const most = 8
 	var list []string
 	for _, s := range used[:min(len(used), most)] {
-		list = append(list, fmt.Sprintf("%s %s", s.Target, formatBytes(s.Bytes)))
+		list = append(list, fmt.Sprintf("%s %s", s.Target, human.Bytes(s.Bytes)))
 	}
-	text := fmt.Sprintf("%s (%s)", plural(len(used), "server", "servers"), strings.Join(list, ", "))
+	text := fmt.Sprintf("%s (%s)", human.Plural(len(used), "server", "servers"), strings.Join(list, ", "))
 	if more := len(used) - most; more > 0 {
 		text = strings.TrimSuffix(text, ")") + fmt.Sprintf(", %d more)", more)
 	}
@@ -431,15 +432,15 @@ func sources(servers []transfer.ServerReport) string {
 // to go on.
 func (v *getView) failed(r *transfer.Result, err error, resume string) {
 	v.sayFailedServers(err)
-	v.tellFailure(err)
+	v.Fail(err)
 	for _, h := range hints(err) {
-		v.hint(h)
+		v.Hint(h)
 	}
 	if isKept(r, err) && partfile.ReasonOf(err) != partfile.Changed { // else nobody knows what is good
-		v.say("kept %s: %s of %s are good", shellQuote(r.Part), formatBytes(r.Fetched+r.Resumed), formatBytes(r.Size))
+		v.Say("kept %s: %s of %s are good", human.ShellQuote(r.Part), human.Bytes(r.Fetched+r.Resumed), human.Bytes(r.Size))
 	}
 	for _, h := range resumeHints(outcome{got: r, err: err, resume: resume}) {
-		v.hint(h)
+		v.Hint(h)
 	}
 }
 
@@ -463,7 +464,7 @@ func resumeHints(o outcome) []string {
 		case transfer.KindChanged:
 			how = "if a server still has that version, this continues: "
 			if !strings.Contains(o.resume, " --checksum") {
-				o.resume += " --checksum " + hexOf(o.got.Checksum)
+				o.resume += " --checksum " + human.Hex(o.got.Checksum)
 			}
 		}
 	}
@@ -491,17 +492,17 @@ func (v *getView) sayFailedServers(err error) {
 	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
-			v.say("%s: %s, BLAKE3 %s: %s", votesFor(g, e.Result), formatBytes(g.Size), hexOf(g.Checksum), names(e.Targets, g.Servers))
-			v.say("    %s", hostsOf(g))
+			v.Say("%s: %s, BLAKE3 %s: %s", votesFor(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
+			v.Say("    %s", hostsOf(g))
 			for _, id := range g.IDs {
-				v.say("    server ID %s", certs.ServerID(id))
+				v.Say("    server ID %s", certs.ServerID(id))
 			}
 		}
 	}
 	if e, ok := errors.AsType[*transfer.NoServerLeftError](err); ok {
 		for _, s := range e.Servers {
 			if s.Err != nil {
-				v.say("%-21s  %s: %s", s.Target, s.State, reason(s.Err))
+				v.Say("%-21s  %s: %s", s.Target, s.State, reason(s.Err))
 			}
 		}
 	}

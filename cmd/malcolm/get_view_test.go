@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
@@ -285,7 +286,7 @@ func TestDoneLines(t *testing.T) {
 	}
 	term, out, stderr := newTestTerminal(screen.ColorAuto)
 	(&getView{terminal: term}).done(&result)
-	want := "4.0 MiB in 2.0s, 1.5 MiB/s, BLAKE3 " + hexOf(sum9f) + ", from 1 server (127.0.0.1:10001 3.0 MiB), 1.0 MiB kept from an earlier run\n"
+	want := "4.0 MiB in 2.0s, 1.5 MiB/s, BLAKE3 " + human.Hex(sum9f) + ", from 1 server (127.0.0.1:10001 3.0 MiB), 1.0 MiB kept from an earlier run\n"
 	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
 		t.Errorf("got %q and stdout %q, want %q", got, out, want)
 	}
@@ -293,7 +294,7 @@ func TestDoneLines(t *testing.T) {
 	result.AlreadyRight = true
 	term, out, stderr = newTestTerminal(screen.ColorAuto)
 	(&getView{terminal: term}).done(&result)
-	want = "\"data\" is there already and right: 4.0 MiB, BLAKE3 " + hexOf(sum9f) + "\n"
+	want = "\"data\" is there already and right: 4.0 MiB, BLAKE3 " + human.Hex(sum9f) + "\n"
 	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
 		t.Errorf("already right: got %q and stdout %q, want %q", got, out, want)
 	}
@@ -319,10 +320,10 @@ func TestFailedLines(t *testing.T) {
 		{"tie", new(transfer.Result), &transfer.UndecidedError{Targets: targetsOn("a", "b"), Result: vote.Result{
 			Reason: vote.NoMajority, Total: 2, Winner: -1,
 			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0), groupOf([32]byte{1}, 1, 1, 1)},
-		}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf(sum9f) + ": a:10000\n    host a\n    server ID " + certs.ServerID{}.String() + "\n" +
-			"1 of 2 votes: 1.0 GiB, BLAKE3 " + hexOf([32]byte{1}) + ": b:10001\n    host b\n    server ID " + certs.ServerID{}.String() + "\n" +
+		}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + human.Hex(sum9f) + ": a:10000\n    host a\n    server ID " + certs.ServerID{}.String() + "\n" +
+			"1 of 2 votes: 1.0 GiB, BLAKE3 " + human.Hex([32]byte{1}) + ": b:10001\n    host b\n    server ID " + certs.ServerID{}.String() + "\n" +
 			"malcolm: error: no majority: the servers do not agree on one file\n" +
-			"malcolm: hint: nothing was written; --checksum HEX chooses one of these files: " + hexOf(sum9f) + " " + hexOf([32]byte{1}) + "\n"},
+			"malcolm: hint: nothing was written; --checksum HEX chooses one of these files: " + human.Hex(sum9f) + " " + human.Hex([32]byte{1}) + "\n"},
 	}
 	for _, test := range tests {
 		term, out, stderr := newTestTerminal(screen.ColorAuto)

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
@@ -247,7 +248,7 @@ func (b *besieged) neverRead() {
 			io.CopyN(io.Discard, st, mib)
 		}
 	})
-	b.awaits(fmt.Sprintf("%s clients +%s ranges", comma(raidConns), comma(allStreams)))
+	b.awaits(fmt.Sprintf("%s clients +%s ranges", human.Comma(raidConns), human.Comma(allStreams)))
 	b.honest()
 }
 
@@ -285,7 +286,7 @@ func (b *besieged) handshakes() {
 	if n := b.raidAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
 		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
 	}
-	b.awaits(comma(raidPlaces) + " clients")
+	b.awaits(human.Comma(raidPlaces) + " clients")
 	b.honest()
 }
 
@@ -439,13 +440,13 @@ func TestHostileClientsMemory(t *testing.T) {
 		return m.resident
 	}
 	alone := withstand(t, (*besieged).honest)
-	t.Logf("with an honest client alone: %s", formatBytes(alone))
+	t.Logf("with an honest client alone: %s", human.Bytes(alone))
 	for _, r := range raids {
 		t.Run(r.name, func(t *testing.T) {
 			grown, bound := withstand(t, r.throw, r.flags...)-alone, r.granted.bound()
-			t.Logf("%s more, of at most %s", formatBytes(grown), formatBytes(bound))
+			t.Logf("%s more, of at most %s", human.Bytes(grown), human.Bytes(bound))
 			if grown > bound {
-				t.Errorf("serve needed %s more than with an honest client alone, want at most %s", formatBytes(grown), formatBytes(bound))
+				t.Errorf("serve needed %s more than with an honest client alone, want at most %s", human.Bytes(grown), human.Bytes(bound))
 			}
 		})
 	}

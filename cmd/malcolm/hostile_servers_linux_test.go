@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -287,7 +288,7 @@ func TestHostileServersMemory(t *testing.T) {
 	if p.code() != exitDone || alone.resident == 0 {
 		t.Fatalf("from an honest server: exit code %d, %+v", p.code(), alone)
 	}
-	t.Logf("from an honest server: %s", formatBytes(alone.resident))
+	t.Logf("from an honest server: %s", human.Bytes(alone.resident))
 	for _, test := range ambushes {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -304,12 +305,12 @@ func TestHostileServersMemory(t *testing.T) {
 				t.Errorf("left are %q, %v, want %q", left, err, test.left)
 			}
 			grown, bound := m.resident-alone.resident, withSpare(test.bound)
-			t.Logf("%s more, of at most %s", formatBytes(grown), formatBytes(bound))
+			t.Logf("%s more, of at most %s", human.Bytes(grown), human.Bytes(bound))
 			if grown > bound {
-				t.Errorf("get needed %s more than with an honest server, want at most %s", formatBytes(grown), formatBytes(bound))
+				t.Errorf("get needed %s more than with an honest server, want at most %s", human.Bytes(grown), human.Bytes(bound))
 			}
 			if mapped := m.mapped - alone.mapped; mapped > mappedBound {
-				t.Errorf("get asked the system for %s more than with an honest server, want at most %s", formatBytes(mapped), formatBytes(mappedBound))
+				t.Errorf("get asked the system for %s more than with an honest server, want at most %s", human.Bytes(mapped), human.Bytes(mappedBound))
 			}
 		})
 	}

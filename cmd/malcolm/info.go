@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -72,7 +73,7 @@ func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if r != nil {
 		t.emit(infoOf(r))
 		for _, line := range infoLines(r) {
-			t.result(line)
+			t.Result(line)
 		}
 	}
 	return err
@@ -83,14 +84,14 @@ func infoOf(r *transfer.InfoResult) infoEvent {
 	e := infoEvent{head: is("info"), Servers: []infoServer{}}
 	if len(r.Vote.Groups) > 0 && r.Vote.Winner >= 0 {
 		won := r.Vote.Groups[r.Vote.Winner]
-		e.Name, e.Bytes, e.Checksum = jsonText(r.Vote.Name), won.Size, hexOf(won.Checksum)
+		e.Name, e.Bytes, e.Checksum = jsonText(r.Vote.Name), won.Size, human.Hex(won.Checksum)
 	}
 	for _, s := range r.Servers {
 		v := infoServer{
 			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Reason: reasonOf(s.Err), RTT: seconds(s.RTT),
 		}
 		if s.Offered {
-			v.Name, v.Bytes, v.Checksum, v.Modified = jsonText(s.Name), s.Size, hexOf(s.Checksum), modified(s.ModTime)
+			v.Name, v.Bytes, v.Checksum, v.Modified = jsonText(s.Name), s.Size, human.Hex(s.Checksum), modified(s.ModTime)
 		}
 		e.Servers = append(e.Servers, v)
 	}
@@ -115,7 +116,7 @@ func modified(t time.Time) string {
 func infoLines(r *transfer.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {
-		line := fmt.Sprintf("%s, BLAKE3 %s: %s", formatBytes(g.Size), hexOf(g.Checksum), votesFor(g, r.Vote))
+		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), votesFor(g, r.Vote))
 		if i == r.Vote.Winner {
 			line += ", the majority"
 		}
@@ -134,7 +135,7 @@ func infoLines(r *transfer.InfoResult) (lines []string) {
 		switch {
 		case told[j]:
 		case s.Offered: // after the vote
-			lines = append(lines, fmt.Sprintf("late: %s, BLAKE3 %s", formatBytes(s.Size), hexOf(s.Checksum)),
+			lines = append(lines, fmt.Sprintf("late: %s, BLAKE3 %s", human.Bytes(s.Size), human.Hex(s.Checksum)),
 				"  server ID "+s.ID.String(), "    "+offerLine(s))
 		case s.Err != nil:
 			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, reason(s.Err)))
@@ -149,7 +150,7 @@ func infoLines(r *transfer.InfoResult) (lines []string) {
 func offerLine(s transfer.InfoServer) string {
 	name := "no name"
 	if s.Name != "" {
-		name = quotePeer(s.Name)
+		name = human.Quote(s.Name)
 	}
 	return fmt.Sprintf("%-21s  %s  modified %s  %s", s.Target, formatRTT(s.RTT), modified(s.ModTime), name)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/vote"
 )
@@ -48,7 +49,7 @@ func (g *getJSON) event(e transfer.GetEvent) {
 	case transfer.Joined:
 		g.server(e.Target, stateName(transfer.PeerServing), "")
 	case transfer.LeftOut:
-		g.server(e.Target, stateName(transfer.PeerLeftOut), "has another file: "+hexOf(e.Checksum))
+		g.server(e.Target, stateName(transfer.PeerLeftOut), "has another file: "+human.Hex(e.Checksum))
 	case transfer.ChunkRefused:
 		g.out.write(chunkRefusedEvent{
 			head: is("chunk_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
@@ -76,7 +77,7 @@ func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
 	for i, group := range r.Groups {
 		state, why := transfer.PeerServing, ""
 		if i != r.Winner {
-			state, why = transfer.PeerLeftOut, "has another file: "+hexOf(group.Checksum)
+			state, why = transfer.PeerLeftOut, "has another file: "+human.Hex(group.Checksum)
 		}
 		for _, s := range group.Servers {
 			if !g.twice[targets[s]] {
@@ -90,11 +91,11 @@ func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
 func voteOf(targets []transfer.Target, r vote.Result) voteEvent {
 	e := voteEvent{head: is("vote"), Votes: r.Total, Groups: []voteGroup{}}
 	if r.Winner >= 0 {
-		e.Name, e.Majority = jsonText(r.Name), hexOf(r.Groups[r.Winner].Checksum)
+		e.Name, e.Majority = jsonText(r.Name), human.Hex(r.Groups[r.Winner].Checksum)
 	}
 	for _, group := range r.Groups {
 		v := voteGroup{
-			Checksum: hexOf(group.Checksum), Size: group.Size, Votes: group.Votes,
+			Checksum: human.Hex(group.Checksum), Size: group.Size, Votes: group.Votes,
 			Hosts: group.Hosts, IDs: []string{}, Servers: []string{},
 		}
 		for _, id := range group.IDs {
@@ -144,7 +145,7 @@ func (g *getJSON) ended(o outcome) {
 		}
 		g.out.write(verifiedEvent{
 			head: is("verified"), Path: jsonText(o.path), Right: o.verified.Right(), Bytes: o.verified.LocalSize,
-			TotalBytes: o.verified.Size, Checksum: hexOf(o.verified.Checksum), BadChunks: len(o.verified.Bad),
+			TotalBytes: o.verified.Size, Checksum: human.Hex(o.verified.Checksum), BadChunks: len(o.verified.Bad),
 		})
 	case o.got != nil && o.err == nil && o.late == nil: // else the error ends it, with the path
 		g.out.write(doneOf(o.got))
@@ -154,7 +155,7 @@ func (g *getJSON) ended(o outcome) {
 // doneOf is the receipt of a run: who supplied what, and who was refused.
 func doneOf(r *transfer.Result) doneEvent {
 	e := doneEvent{
-		head: is("done"), Path: jsonText(r.Path), Bytes: r.Size, Seconds: seconds(r.Elapsed), Checksum: hexOf(r.Checksum),
+		head: is("done"), Path: jsonText(r.Path), Bytes: r.Size, Seconds: seconds(r.Elapsed), Checksum: human.Hex(r.Checksum),
 		ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched, DuplicateBytes: r.Duplicate, Servers: []doneServer{},
 	}
 	for _, s := range r.Servers {

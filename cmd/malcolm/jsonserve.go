@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -53,7 +54,7 @@ func (s *serveJSON) offers(e transfer.Ready) {
 	}
 	s.ready, s.changed = true, false
 	ready := readyEvent{
-		head: is("ready"), File: jsonText(s.file), Bytes: e.Size, Checksum: hexOf(e.Checksum), ID: idOf(e.ID),
+		head: is("ready"), File: jsonText(s.file), Bytes: e.Size, Checksum: human.Hex(e.Checksum), ID: idOf(e.ID),
 		Ticket: ticketOf(e, s.host), Addresses: []string{},
 	}
 	for _, a := range e.Addrs {

@@ -29,7 +29,7 @@ func (t *terminal) pace(interval time.Duration) time.Duration {
 
 // draw begins to draw what render returns (see [screen.New]) below what is said;
 // stop ends it.
-func (t *terminal) draw(render func(width, height int) screen.Frame) (stop func()) {
+func (t *terminal) Draw(render func(width, height int) screen.Frame) (stop func()) {
 	drawn := render
 	if !t.Unicode {
 		drawn = func(width, height int) screen.Frame {

@@ -49,7 +49,7 @@ func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code i
 				return
 			case <-slow.C:
 				if command != "serve" { // which has said how long it may take
-					t.say("not done yet: a disk may be slow; ^C again ends at once")
+					t.Say("not done yet: a disk may be slow; ^C again ends at once")
 				}
 			case <-end.C:
 				t.leaveBehind(&overdueError{cause}, command, args)
@@ -72,7 +72,7 @@ func (t *terminal) leaveBehind(err error, command string, args []string) {
 	}
 	t.fail(err)
 	for _, h := range advice {
-		t.hint(h)
+		t.Hint(h)
 	}
 	t.emit(errorOf(err, advice))
 	t.flush()

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 )
@@ -46,7 +47,7 @@ func (t *terminal) openReceipt(path flags.Path) error {
 		return nil
 	}
 	if strings.HasSuffix(string(path), partfile.PartSuffix) || strings.HasSuffix(string(path), partfile.JournalSuffix) {
-		return usage("--receipt " + quotePeer(string(path)) + ": that ending is for unfinished files")
+		return usage("--receipt " + human.Quote(string(path)) + ": that ending is for unfinished files")
 	}
 	r := &receipt{string(path)}
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -61,7 +62,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 func commandLine(args []string) string {
 	words := []string{"malcolm"}
 	for _, a := range args {
-		words = append(words, shellQuote(a))
+		words = append(words, human.ShellQuote(a))
 	}
 	return strings.Join(words, " ")
 }

@@ -136,7 +136,7 @@ func parse(args []string, sys system, t *terminal) (command, error) {
 			err = env.err
 		}
 		t.fail(err)
-		t.hint(advice)
+		t.Hint(advice)
 		return nil, &reportedError{err: &usageError{err}, more: []string{advice}}
 	}
 	cmd := k.Selected().Target.Addr().Interface().(command)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/manifest"
 )
 
@@ -82,7 +83,7 @@ func (s *script) journal(args []string) {
 	if n == 0 {
 		s.Fatalf("the journal of %s claims nothing", args[1])
 	}
-	s.set(args[0], regexp.QuoteMeta(formatBytes(n)))
+	s.set(args[0], regexp.QuoteMeta(human.Bytes(n)))
 }
 
 // journalled returns how many bytes the journal of an unfinished download says

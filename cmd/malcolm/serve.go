@@ -16,6 +16,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
@@ -107,7 +108,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 // is warned of and left out.
 func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
 	if n := c.Number; n != nil && (*n < 1 || *n > flags.MaxPorts) {
-		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, comma(flags.MaxPorts)))
+		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, human.Comma(flags.MaxPorts)))
 	}
 	words, err := flags.ExpandPorts(c.Ports)
 	if err != nil {
@@ -122,12 +123,12 @@ func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
 	}
 	if c.Number != nil && *c.Number != len(words) {
 		return nil, usage(fmt.Sprintf("-n %d asks for %s, but -p names %s",
-			*c.Number, plural(*c.Number, "server", "servers"), plural(len(words), "port", "ports")))
+			*c.Number, human.Plural(*c.Number, "server", "servers"), human.Plural(len(words), "port", "ports")))
 	}
 	var ports []uint16
 	for _, w := range words {
 		if w.Problem != "" {
-			t.warn("%s %s; left out", quotePeer(w.Word), w.Problem)
+			t.Warn("%s %s; left out", human.Quote(w.Word), w.Problem)
 			continue
 		}
 		ports = append(ports, w.Port)
@@ -151,7 +152,7 @@ func (c *serveCmd) listen(t *terminal, ports []uint16) ([]net.PacketConn, error)
 	for _, port := range ports {
 		pc, err := c.open(port)
 		if err != nil {
-			t.warn("%s: %s", portName(port), bindReason(err))
+			t.Warn("%s: %s", portName(port), bindReason(err))
 			continue
 		}
 		conns = append(conns, pc)
@@ -198,7 +199,7 @@ func damaged(name string, e transfer.Damaged) string {
 		what = "cannot be read: " + reason(e.Err)
 	}
 	return fmt.Sprintf("%s is damaged: chunk %d (%d bytes from byte %d) %s; the disk may be failing, hashing the file again",
-		shellQuote(name), e.Chunk, e.Length, e.Offset, what)
+		human.ShellQuote(name), e.Chunk, e.Length, e.Offset, what)
 }
 
 // indexCache is where the hashes of large files are kept; nil where there is no
@@ -254,7 +255,7 @@ type serveView struct {
 func (v *serveView) event(e transfer.ServeEvent) {
 	switch e := e.(type) {
 	case transfer.Listening:
-		v.say("listening on UDP %s; hashing %s", portList(e.Addrs), shellQuote(v.name))
+		v.Say("listening on UDP %s; hashing %s", portList(e.Addrs), human.ShellQuote(v.name))
 	case transfer.Ready:
 		v.greet(e)
 	case transfer.Status:
@@ -262,32 +263,32 @@ func (v *serveView) event(e transfer.ServeEvent) {
 			v.status(e, time.Now())
 		}
 	case transfer.Unsteady:
-		v.warn("%s changed while it was hashed: hashing it again in %s", shellQuote(v.name), e.Pause)
+		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
 	case transfer.UnstableNumbers:
-		v.warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", shellQuote(v.name))
+		v.Warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", human.ShellQuote(v.name))
 	case transfer.Damaged:
-		v.warn("%s", damaged(v.name, e))
+		v.Warn("%s", damaged(v.name, e))
 	case transfer.Unreadable:
-		v.warn("%s is not offered any more: %s; looking again, at least every 5 minutes", shellQuote(v.name), reason(e.Err))
+		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), reason(e.Err))
 	case transfer.CacheFailed:
-		v.warn("the index is not kept for the next time: %s", reason(e.Err))
+		v.Warn("the index is not kept for the next time: %s", reason(e.Err))
 	case transfer.SmallBuffers:
-		v.warn("%s", smallBuffers(e))
+		v.Warn("%s", smallBuffers(e))
 	case transfer.ServerFailed:
-		v.warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), reason(e.Err))
+		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), reason(e.Err))
 	case transfer.ServerReopened:
-		v.say("%s: listening again", portOf(e.Addr))
+		v.Say("%s: listening again", portOf(e.Addr))
 	case transfer.Panicked:
-		v.warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
+		v.Warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
 		if v.debug {
-			v.say("%q", e.Stack)
+			v.Say("%q", e.Stack)
 		}
 	case transfer.Stopping:
 		if e.Ranges > 0 {
-			v.say("stopping: %s may finish within 5 seconds; ^C again stops at once", plural(e.Ranges, "request", "requests"))
+			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Ranges, "request", "requests"))
 		}
 	case transfer.Stopped:
-		v.say("stopped")
+		v.Say("stopped")
 	}
 }
 
@@ -296,30 +297,30 @@ func (v *serveView) ended(error) {}
 
 // greet says what is offered and how to get it.
 func (v *serveView) greet(e transfer.Ready) {
-	v.say("%s: %s, BLAKE3 %s", v.Bold(shellQuote(e.Name)), formatBytes(e.Size), hexOf(e.Checksum))
+	v.Say("%s: %s, BLAKE3 %s", v.Bold(human.ShellQuote(e.Name)), human.Bytes(e.Size), human.Hex(e.Checksum))
 	if v.ready {
-		v.say("the file has changed: this version is offered from now on")
+		v.Say("the file has changed: this version is offered from now on")
 		return
 	}
 	v.ready = true
 	if e.Offered == "" {
-		v.warn("the name is over 230 bytes or not UTF-8 and is not offered: clients must choose one with --name")
+		v.Warn("the name is over 230 bytes or not UTF-8 and is not offered: clients must choose one with --name")
 	}
-	v.say("server ID %s", e.ID)
-	v.say("to copy it: %s", v.Green(v.pasteable(e.Addrs)))
+	v.Say("server ID %s", e.ID)
+	v.Say("to copy it: %s", v.Green(v.pasteable(e.Addrs)))
 	if ticket := ticketOf(e, v.host); ticket != "" {
-		v.say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+shellQuote(ticket)))
+		v.Say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+human.ShellQuote(ticket)))
 	}
 	if v.host.linkLocal {
-		v.say("%s stands for the network interface of the machine that copies, such as eth0", anyInterface)
+		v.Say("%s stands for the network interface of the machine that copies, such as eth0", anyInterface)
 	}
 	if !v.host.reachable {
-		v.say("that works only on this machine; --advertise HOST names another address")
+		v.Say("that works only on this machine; --advertise HOST names another address")
 	}
 	if v.token == nil {
-		v.say("anyone who can reach these ports can read %s", shellQuote(e.Name))
+		v.Say("anyone who can reach these ports can read %s", human.ShellQuote(e.Name))
 	} else {
-		v.say("only who holds the token can read %s", shellQuote(e.Name))
+		v.Say("only who holds the token can read %s", human.ShellQuote(e.Name))
 	}
 }
 
@@ -332,7 +333,7 @@ func (v *serveView) pasteable(addrs []net.Addr) string {
 			dir = "copy2"
 		}
 	}
-	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, shellQuote(v.host.host), portWords(addrs))
+	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, human.ShellQuote(v.host.host), portWords(addrs))
 }
 
 // tokenFlag is what clients have to add for the token, and a space. It never has
@@ -377,8 +378,6 @@ func portList(addrs []net.Addr) string {
 
 func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
 
-func hexOf(sum [32]byte) string { return fmt.Sprintf("%x", sum) }
-
 // status writes a line for each virtual server whose numbers changed, and one
 // for the total.
 func (v *serveView) status(s transfer.Status, now time.Time) {
@@ -395,22 +394,22 @@ func (v *serveView) status(s transfer.Status, now time.Time) {
 			continue
 		}
 		changed++
-		v.report("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
-			countOf(vs.Clients, "client"), countOf(vs.Ranges, "range"), formatBytes(vs.Sent),
-			formatRate(float64(vs.Sent-last.Sent)/seconds))
+		v.Report("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
+			countOf(vs.Clients, "client"), countOf(vs.Ranges, "range"), human.Bytes(vs.Sent),
+			human.Rate(float64(vs.Sent-last.Sent)/seconds))
 	}
 	if !s.Indexed && s.Indexing.Done != v.last.Indexing.Done {
 		changed++
-		v.report("hashing %s of %s, %s", formatBytes(s.Indexing.Done), formatBytes(s.Indexing.Total), formatPercent(s.Indexing.Done, s.Indexing.Total))
+		v.Report("hashing %s of %s, %s", human.Bytes(s.Indexing.Done), human.Bytes(s.Indexing.Total), human.Percent(s.Indexing.Done, s.Indexing.Total))
 	}
 	if changed > 0 {
-		v.report("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
-			formatBytes(sent), formatRate(float64(sent-sentBefore)/seconds))
+		v.Report("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
+			human.Bytes(sent), human.Rate(float64(sent-sentBefore)/seconds))
 	}
 	v.last, v.before = s, now
 }
 
 // countOf writes a number and what is counted, in a column.
 func countOf(n int, noun string) string {
-	return fmt.Sprintf("%-10s", plural(n, noun, noun+"s"))
+	return fmt.Sprintf("%-10s", human.Plural(n, noun, noun+"s"))
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transfer/schedule"
@@ -82,7 +83,7 @@ func (l look) hashingLine(f serveFrame, width int) string {
 	i := f.s.Indexing
 	g := gauge{label: "hashing", done: i.Done, total: i.Total, rate: f.rate}
 	if f.rate > 0 {
-		g.after = formatLeft(i.Total-i.Done, f.rate) + " left"
+		g.after = human.Left(i.Total-i.Done, f.rate) + " left"
 	}
 	return l.line(width, g)
 }
@@ -95,7 +96,7 @@ func (l look) serveTotal(f serveFrame, width int) string {
 	for i, v := range f.s.Servers {
 		clients, sent, rate = clients+v.Clients, sent+v.Sent, rate+f.rates[i]
 	}
-	return screen.CutEnd(fmt.Sprintf("%s  %s sent  %s", plural(clients, "client", "clients"), formatBytes(sent), formatRate(rate)), width)
+	return screen.CutEnd(fmt.Sprintf("%s  %s sent  %s", human.Plural(clients, "client", "clients"), human.Bytes(sent), human.Rate(rate)), width)
 }
 
 // virtualRows has at most most rows, and the total.
@@ -143,8 +144,8 @@ func (l look) virtualRow(name string, state screen.Cell, v transfer.VirtualStatu
 		rate = 0
 	}
 	return []screen.Cell{
-		{Text: name}, state, {Text: comma(int64(v.Clients))}, {Text: comma(int64(v.Ranges))},
-		{Text: formatRate(rate)}, {Text: formatBytes(v.Sent)}, {Text: comma(v.Lost)},
+		{Text: name}, state, {Text: human.Comma(int64(v.Clients))}, {Text: human.Comma(int64(v.Ranges))},
+		{Text: human.Rate(rate)}, {Text: human.Bytes(v.Sent)}, {Text: human.Comma(v.Lost)},
 	}
 }
 
@@ -171,14 +172,14 @@ func (l look) clientRows(f serveFrame, most, width int) (rows [][]screen.Cell) {
 		part := min(c.Sent, f.size)
 		text := strings.Repeat(".", bar) // for its width
 		rows = append(rows, []screen.Cell{
-			{Text: c.Addr.Unmap().String()}, {Text: comma(int64(c.Conns))}, {Text: comma(int64(c.Ranges))},
-			{Text: formatRate(f.clients[c.Addr])}, {Text: formatBytes(c.Sent)}, {Text: formatPercent(part, max(f.size, 1))},
+			{Text: c.Addr.Unmap().String()}, {Text: human.Comma(int64(c.Conns))}, {Text: human.Comma(int64(c.Ranges))},
+			{Text: human.Rate(f.clients[c.Addr])}, {Text: human.Bytes(c.Sent)}, {Text: human.Percent(part, max(f.size, 1))},
 			{Text: text, Paint: func(string) string { return l.Bar(bar, part, 0, f.size) }},
 		})
 	}
 	if hidden > 0 {
 		row := make([]screen.Cell, len(clientColumns))
-		row[0].Text = fmt.Sprintf("and %s more", comma(int64(hidden)))
+		row[0].Text = fmt.Sprintf("and %s more", human.Comma(int64(hidden)))
 		rows = append(rows, row)
 	}
 	return rows
@@ -211,7 +212,7 @@ func (s *serveTable) event(e transfer.ServeEvent) {
 	defer s.mu.Unlock()
 	switch e := e.(type) {
 	case transfer.Listening:
-		s.stop = s.t.draw(s.frame)
+		s.stop = s.t.Draw(s.frame)
 	case transfer.Ready:
 		s.f.size = e.Size
 	case transfer.Status:

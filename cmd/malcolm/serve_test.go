@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 	"malcolm/transport"
@@ -189,7 +190,7 @@ func TestServeEvents(t *testing.T) {
 	}
 	ready := transfer.Ready{Name: "data", Offered: "data", Size: 2048, Checksum: sum9f, Addrs: addrsOf(10001, 10002)}
 	v.event(ready)
-	want := "data: 2.0 KiB, BLAKE3 " + hexOf(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
+	want := "data: 2.0 KiB, BLAKE3 " + human.Hex(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
 		"to copy it: mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 10001-10002\n" +
 		"or, with nothing left to trust: malcolm get '" + ticketOf(ready, advertised{host: "127.0.0.1"}) + "'\n" +
 		"anyone who can reach these ports can read data\n"

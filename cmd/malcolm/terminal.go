@@ -74,15 +74,15 @@ func (t *terminal) color(mode screen.ColorMode, sys system) {
 	t.On = mode.Enabled(file, sys.getenv)
 }
 
-// result writes a line to stdout, which with --json gets events instead.
-func (t *terminal) result(line string) {
+// Result writes a line to stdout, which with --json gets events instead.
+func (t *terminal) Result(line string) {
 	if t.json == nil && !t.mute {
 		t.stdout.PutWait([]byte(t.inLocale(line)+"\n"), t.quit)
 	}
 }
 
-// say writes a line to stderr.
-func (t *terminal) say(format string, args ...any) {
+// Say writes a line to stderr.
+func (t *terminal) Say(format string, args ...any) {
 	t.tell(slog.LevelInfo, fmt.Sprintf(format, args...))
 }
 
@@ -95,42 +95,42 @@ func (t *terminal) inLocale(text string) string {
 	return strings.ReplaceAll(text, "…", "...")
 }
 
-// report writes a line to stderr that says how things stand: the next one takes its
+// Report writes a line to stderr that says how things stand: the next one takes its
 // place, so some are left out when stderr is read slowly.
-func (t *terminal) report(format string, args ...any) {
+func (t *terminal) Report(format string, args ...any) {
 	t.tell(levelReport, fmt.Sprintf(format, args...))
 }
 
-// explain writes a line to stderr with -v.
-func (t *terminal) explain(format string, args ...any) {
+// Explain writes a line to stderr with -v.
+func (t *terminal) Explain(format string, args ...any) {
 	t.tell(slog.LevelDebug, fmt.Sprintf(format, args...))
 }
 
-func (t *terminal) warn(format string, args ...any) {
+func (t *terminal) Warn(format string, args ...any) {
 	t.tell(slog.LevelWarn, fmt.Sprintf(format, args...))
 }
 
-// warnHint is the hint that belongs to a warning.
-func (t *terminal) warnHint(text string) { t.tell(levelWarnHint, text) }
+// WarnHint is the hint that belongs to a warning.
+func (t *terminal) WarnHint(text string) { t.tell(levelWarnHint, text) }
 
 func (t *terminal) fail(err error) { t.tell(slog.LevelError, err.Error()) }
 
-// tellFailure says why a run ends. A signal is no error.
-func (t *terminal) tellFailure(err error) {
+// Fail says why a run ends. A signal is no error.
+func (t *terminal) Fail(err error) {
 	if s, ok := errors.AsType[*signalError](err); ok {
-		t.say("%s", s.Error())
+		t.Say("%s", s.Error())
 	} else {
 		t.fail(errors.New(describe(err)))
 	}
 }
 
-// hint is the hint that belongs to an error.
-func (t *terminal) hint(text string) { t.tell(levelHint, text) }
+// Hint is the hint that belongs to an error.
+func (t *terminal) Hint(text string) { t.tell(levelHint, text) }
 
 // finish reports how a command ended and returns the exit code.
 func (t *terminal) finish(err error) int {
 	if failed := t.qlog.Close(); failed != nil {
-		t.warn("%v", failed)
+		t.Warn("%v", failed)
 	}
 	if err == nil {
 		return exitDone
@@ -142,14 +142,14 @@ func (t *terminal) finish(err error) int {
 	if told, ok := errors.AsType[*reportedError](err); ok {
 		advice = append(hints(told.err), told.more...)
 	} else {
-		t.tellFailure(err)
+		t.Fail(err)
 		for _, h := range advice {
-			t.hint(h)
+			t.Hint(h)
 		}
 	}
 	if t.receipt != nil {
 		if failed := t.receipt.write(errorOf(err, advice)); failed != nil {
-			t.warn("%v", failed)
+			t.Warn("%v", failed)
 		}
 	}
 	if t.json != nil {

@@ -36,8 +36,8 @@ func TestTerminalInALocale(t *testing.T) {
 		term := newTerminal(system{stdout: &out, stderr: &stderr, wait: hangTime, getenv: func(name string) string {
 			return map[string]string{"LC_ALL": lang, "LANG": "C.UTF-8"}[name]
 		}}, screen.ColorAuto)
-		term.say("getting \"ä\": 9f86d081…")
-		term.result("getting \"ä\": 9f86d081…")
+		term.Say("getting \"ä\": 9f86d081…")
+		term.Result("getting \"ä\": 9f86d081…")
 		if stderr.String() != want || out.String() != want {
 			t.Errorf("%s: %q and %q, want %q", lang, &stderr, &out, want)
 		}
@@ -46,11 +46,11 @@ func TestTerminalInALocale(t *testing.T) {
 
 func TestTerminalPrefixes(t *testing.T) {
 	term, out, stderr := newTestTerminal(screen.ColorAuto)
-	term.result("copy/data")
-	term.say("%d chunks", 3)
-	term.warn("lost %s", "a")
+	term.Result("copy/data")
+	term.Say("%d chunks", 3)
+	term.Warn("lost %s", "a")
 	term.fail(errors.New("no space"))
-	term.hint("make room, 100 % of it")
+	term.Hint("make room, 100 % of it")
 	if got, want := out.String(), "copy/data\n"; got != want {
 		t.Errorf("stdout %q, want %q", got, want)
 	}
@@ -105,7 +105,7 @@ func TestTerminalLinesStayWhole(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for range 50 {
-				term.say("%s", strings.Repeat(string(rune('a'+i)), 40))
+				term.Say("%s", strings.Repeat(string(rune('a'+i)), 40))
 			}
 		})
 	}
@@ -142,28 +142,28 @@ func TestFullLog(t *testing.T) {
 	term := newTerminal(system{
 		stdout: out, stderr: log, getenv: func(string) string { return "" }, abort: func(err error) { ends = append(ends, err) },
 	}, screen.ColorAuto)
-	term.say("one")
+	term.Say("one")
 	term.flush()
 	log.err = syscall.ENOSPC
-	term.say("two")
-	term.report("three")
+	term.Say("two")
+	term.Report("three")
 	term.flush()
 	log.err = nil
-	term.say("four")
+	term.Say("four")
 	term.flush()
 	want := "one\nmalcolm: warning: 1 line and 1 status line are left out here: stderr did not take them in time\nfour\n"
 	if got := log.String(); got != want || len(ends) > 0 {
 		t.Errorf("the log has %q, want %q; the run ends with %v", got, want, ends)
 	}
 	log.err = syscall.EPIPE
-	term.say("five")
-	term.say("six")
+	term.Say("five")
+	term.Say("six")
 	term.flush()
 	if len(ends) != 1 || !isPipe(ends[0]) {
 		t.Errorf("the run ends with %v, want a broken pipe, once", ends)
 	}
 	out.err = syscall.ENOSPC
-	term.result("path")
+	term.Result("path")
 	term.flush()
 	if len(ends) != 2 || exitCode(ends[1]) != exitLocal {
 		t.Errorf("the run ends with %v, want an error of writing stdout", ends)

@@ -12,6 +12,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -44,7 +45,7 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 		return token, &usageError{err}
 	}
 	if risk := certs.TokenRisk(from.Where); err == nil && risk != "" {
-		t.warn("%s", risk)
+		t.Warn("%s", risk)
 	}
 	return token, err
 }
@@ -67,7 +68,7 @@ func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
 		if f.Trust == certs.StrictTrust || errors.As(err, &damaged) {
 			return trust, err
 		}
-		t.warn("server IDs are not remembered: %s", reason(err))
+		t.Warn("server IDs are not remembered: %s", reason(err))
 	}
 	return trust, nil
 }
@@ -157,7 +158,7 @@ func (*trustListCmd) run(_ context.Context, _ []string, t *terminal) error {
 	}
 	for _, s := range known.List() {
 		seen := s.FirstSeen.Format(time.RFC3339)
-		t.result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, seen))
+		t.Result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, seen))
 		t.emit(knownServerEvent{head: is("known_server"), Address: jsonText(s.Address()), ID: idOf(s.ID), FirstSeen: seen})
 	}
 	return nil
@@ -196,9 +197,9 @@ func (c *trustForgetCmd) run(_ context.Context, _ []string, t *terminal) error {
 		case err != nil:
 			return &usageError{err}
 		case n == 0:
-			t.warn("%s is not among the known servers", quotePeer(which))
+			t.Warn("%s is not among the known servers", human.Quote(which))
 		default:
-			t.say("%s: %s forgotten", quotePeer(which), plural(n, "server", "servers"))
+			t.Say("%s: %s forgotten", human.Quote(which), human.Plural(n, "server", "servers"))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 )
 
@@ -42,7 +43,7 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(r.Size), hexOf(r.Checksum)))
+	t.Result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", human.ShellQuote(string(c.File)), human.Bytes(r.Size), human.Hex(r.Checksum)))
 	return nil
 }
 
@@ -65,13 +66,13 @@ func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	if err == nil || differs {
 		t.emit(verifiedEvent{
 			head: is("verified"), Path: jsonText(string(c.File)), Right: err == nil, Bytes: size, TotalBytes: size,
-			Checksum: hexOf(c.Checksum.Sum),
+			Checksum: human.Hex(c.Checksum.Sum),
 		})
 	}
 	if err != nil {
 		return err
 	}
-	t.result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", shellQuote(string(c.File)), formatBytes(size), hexOf(c.Checksum.Sum)))
+	t.Result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", human.ShellQuote(string(c.File)), human.Bytes(size), human.Hex(c.Checksum.Sum)))
 	return nil
 }
 

@@ -118,6 +118,9 @@ func Plural(n int, one, many string) string {
 	return Comma(int64(n)) + " " + many
 }
 
+// Hex writes a checksum.
+func Hex(checksum [32]byte) string { return hex.EncodeToString(checksum[:]) }
+
 // HexShort writes the first four bytes of a checksum: "9f86d081…".
 func HexShort(checksum [32]byte) string {
 	return hex.EncodeToString(checksum[:4]) + "…"
