@@ -321,6 +321,8 @@ func partHints(e *partfile.Error) []string {
 		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, move it and its journal away"}
 	case e.Reason == partfile.Changed && e.Op == "replace":
 		return []string{"nothing was replaced: run the same again when nobody writes to the file"}
+	case e.Reason == partfile.System && e.Op == "replace":
+		return []string{"mend that, or leave the file: get -o DIR writes elsewhere, and a copy of it can be repaired elsewhere"}
 	case e.Reason == partfile.Changed && e.Op != "find":
 		return []string{"another program uses this name: begin again, or write elsewhere with -o DIR or --name NAME"}
 	case errors.Is(e, fs.ErrPermission):

@@ -231,6 +231,7 @@ func TestHints(t *testing.T) {
 		{"part exists", &partfile.Error{Op: "create", Name: "x.part", Reason: partfile.Exists, Err: fs.ErrExist}, "-r continues"},
 		{"file appears", &partfile.Error{Op: "rename", Name: "x", Reason: partfile.Exists, Err: fs.ErrExist}, "-r --force puts it in the place"},
 		{"not ours", &partfile.Error{Op: "open", Name: "x.part.journal", Reason: partfile.Foreign, Err: errors.New("mine")}, "move it away"},
+		{"cannot be replaced", &partfile.Error{Op: "replace", Name: "x", Err: syscall.EROFS}, "can be repaired elsewhere"},
 		{"repaired file changed", &partfile.Error{Op: "replace", Name: "x", Reason: partfile.Changed, Err: errors.New("changed")}, "run the same again"},
 		{"locked", &partfile.Error{Reason: partfile.Locked, Err: errors.New("in use")}, "another malcolm get"},
 		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},

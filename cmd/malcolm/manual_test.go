@@ -23,7 +23,8 @@ func TestManualFlags(t *testing.T) {
 	manual := string(text)
 	all := commands(t)
 	for name, write := range map[string]func(*kong.Node) string{
-		"serve": flagTable, "get": flagTable, "info": flagList, "verify": flagList, "repair": flagList,
+		"serve": flagTable, "get": flagTable,
+		"info": flagList(all["get"]), "verify": flagList(all["get"]), "repair": flagList(all["get"]),
 	} {
 		begin := "<!-- flags of " + name + ": written by `just manual` -->\n"
 		before, rest, ok := strings.Cut(manual, begin)
@@ -62,15 +63,31 @@ func flagTable(command *kong.Node) string {
 	return b.String()
 }
 
-// flagList returns the names of a command's flags as a sentence.
-func flagList(command *kong.Node) string {
-	var names []string
-	for _, f := range command.Flags {
-		if !f.Hidden && f.Name != "help" && f.Name != "version" {
-			names = append(names, "`--"+f.Name+"`")
-		}
+// flagList returns what writes the names of a command's flags as a sentence, and
+// those that another command does not have, or means otherwise, as a table.
+func flagList(other *kong.Node) func(*kong.Node) string {
+	meanings := make(map[string]string)
+	for _, f := range other.Flags {
+		meanings[f.Name] = f.Help
 	}
-	return "Its flags, which mean the same as in `get`: " + strings.Join(names, ", ") + ".\n"
+	return func(command *kong.Node) string {
+		var names []string
+		var table strings.Builder
+		for _, f := range command.Flags {
+			switch {
+			case f.Hidden || f.Name == "help" || f.Name == "version":
+			case meanings[f.Name] == f.Help:
+				names = append(names, "`--"+f.Name+"`")
+			default:
+				fmt.Fprintf(&table, "| `%s` | %s |\n", flagWords(f), strings.ReplaceAll(f.Help, "|", `\|`))
+			}
+		}
+		text := "Its flags, which mean the same as in `" + other.Name + "`: " + strings.Join(names, ", ") + ".\n"
+		if table.Len() > 0 {
+			text += "\nAnd its own:\n\n| flag | meaning |\n| --- | --- |\n" + table.String()
+		}
+		return text
+	}
 }
 
 // flagWords returns how a flag is typed: -o, --output DIR.

@@ -21,7 +21,7 @@ type Attributes struct {
 
 // A Lost is something of the replaced file that the finished one does not have.
 type Lost struct {
-	What string // "owner", "group", "mode", "access control list", `extended attribute "user.x"`
+	What string // "owner", "mode", `extended attribute "user.x"`, "group, with its rights,", ...
 	Err  error
 }
 
@@ -144,7 +144,7 @@ func (d *likening) begin() error {
 		d.set(name)
 	}
 	if d.want.Unread != nil {
-		d.lose("extended attributes", d.want.Unread)
+		d.lose("extended attributes, with the rights of others,", d.want.Unread)
 		d.mode &^= 0o077 | aboveMode // an access control list may be among them
 	}
 	return d.h.Chmod(during())
@@ -167,7 +167,7 @@ func (d *likening) own() {
 	}
 	if d.has.GID != d.want.GID {
 		if err := d.h.Chown(-1, d.want.GID); err != nil {
-			d.lose("group", err)
+			d.lose("group, with its rights,", err)
 			d.mode &= ^fs.FileMode(0o070) | d.mode.Perm()<<3&0o070
 			d.mode &^= fs.ModeSetgid
 		}
@@ -202,7 +202,7 @@ func (d *likening) set(name string) {
 	switch {
 	case err == nil:
 	case name == aclName:
-		d.lose("access control list", err)
+		d.lose("access control list, with the rights of others,", err)
 		d.mode &^= 0o077
 	default:
 		d.lose("extended attribute "+strconv.Quote(name), err)

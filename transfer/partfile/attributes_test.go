@@ -80,12 +80,12 @@ func TestAttributesThatCannotBeKept(t *testing.T) {
 		{"setuid comes last", Attributes{Mode: 0o755 | fs.ModeSetuid, UID: 7, GID: 8}, nil, 0o755, 0o755 | fs.ModeSetuid, nil},
 		{"owner", Attributes{Mode: 0o640, UID: 7, GID: 8}, not("uid"), 0o640, 0o640, []string{"owner"}},
 		{"setuid of another owner", Attributes{Mode: 0o755 | fs.ModeSetuid, UID: 7, GID: 8}, not("uid"), 0o755, 0o755, []string{"owner"}},
-		{"group", Attributes{Mode: 0o664, UID: 7, GID: 8}, not("gid"), 0o644, 0o644, []string{"group"}},
-		{"both", Attributes{Mode: 0o660, UID: 7, GID: 8}, not("gid", "uid"), 0o600, 0o600, []string{"group", "owner"}},
-		{"the same owner, another group", Attributes{Mode: 0o640, UID: 1, GID: 8}, not("gid"), 0o600, 0o600, []string{"group"}},
-		{"access control list", Attributes{Mode: 0o664, UID: 1, GID: 1, Extended: acl}, not(aclName), 0o600, 0o600, []string{"access control list"}},
+		{"group", Attributes{Mode: 0o664, UID: 7, GID: 8}, not("gid"), 0o644, 0o644, []string{"group, with its rights,"}},
+		{"both", Attributes{Mode: 0o660, UID: 7, GID: 8}, not("gid", "uid"), 0o600, 0o600, []string{"group, with its rights,", "owner"}},
+		{"the same owner, another group", Attributes{Mode: 0o640, UID: 1, GID: 8}, not("gid"), 0o600, 0o600, []string{"group, with its rights,"}},
+		{"access control list", Attributes{Mode: 0o664, UID: 1, GID: 1, Extended: acl}, not(aclName), 0o600, 0o600, []string{"access control list, with the rights of others,"}},
 		{"extended attribute", Attributes{Mode: 0o664, UID: 1, GID: 1, Extended: acl}, not("user.x"), 0o664, 0o664, []string{`extended attribute "user.x"`}},
-		{"they cannot be read", Attributes{Mode: 0o664, UID: 1, GID: 1, Unread: fs.ErrPermission}, nil, 0o600, 0o600, []string{"extended attributes"}},
+		{"they cannot be read", Attributes{Mode: 0o664, UID: 1, GID: 1, Unread: fs.ErrPermission}, nil, 0o600, 0o600, []string{"extended attributes, with the rights of others,"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := &fakeFile{a: Attributes{Mode: 0o644, UID: 1, GID: 1, Extended: map[string][]byte{}}, refuse: test.refuse}
