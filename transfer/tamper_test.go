@@ -153,7 +153,7 @@ func TestTamperMeanwhile(t *testing.T) {
 				p := pathsIn(t, t.TempDir())
 				s := w.holders(tamperedData)[0]
 				slow(30<<10, s)
-				o := w.get(GetConfig{Targets: s.targets, Dir: p.dir, Events: at(0.4, func() { test.do(t, p) })})
+				o := w.get(GetConfig{Targets: s.targets, Dir: p.dir, Events: at(0, func() { test.do(t, p) })})
 				if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.Changed {
 					t.Errorf("error = %v, want that the part was changed", err)
 				}
