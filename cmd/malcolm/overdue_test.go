@@ -21,6 +21,7 @@ func TestRunThatDoesNotEnd(t *testing.T) {
 		time.Sleep(time.Hour)
 		cancel(&signalError{signal: syscall.SIGTERM})
 		time.Sleep(endTime - 1)
+		synctest.Wait()
 		if got, want := stderr.String(), "not done yet: a disk may be slow; ^C again ends at once\n"; got != want || code != -1 {
 			t.Errorf("before its time: exit code %d, %q, want %q", code, got, want)
 		}
