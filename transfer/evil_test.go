@@ -34,7 +34,7 @@ type evil struct {
 	onManifest func(st *transport.Stream)
 	onRange    func(st *transport.Stream, r wire.RangeRequest)
 
-	hellos, manifests, ranges atomic.Int64
+	hellos, inlines, manifests, ranges atomic.Int64
 
 	cancel context.CancelFunc
 	ctx    context.Context
@@ -116,6 +116,9 @@ func (e *evil) answer(st *transport.Stream) {
 	switch req := req.(type) {
 	case wire.Hello:
 		n := int(e.hellos.Add(1)) - 1
+		if req.InlineManifest {
+			e.inlines.Add(1)
+		}
 		if e.onHello != nil {
 			e.onHello(st, n)
 		} else {

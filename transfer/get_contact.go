@@ -32,8 +32,9 @@ const (
 	// quarter of the window was read, and that must be well before the sender
 	// takes the stream for stalled.
 	limitedWindow = 20
-	// minStreamWindow is the smallest such window, in bytes.
-	minStreamWindow = 32 << 10
+	// minStreamWindow is the smallest such window, in bytes: a few packets, so that
+	// a quarter of it is soon read at the lowest rates, too.
+	minStreamWindow = 4 << 10
 	// indexingRate is how often a second a server may say that it is indexing,
 	// and indexingSpare how often besides: what was held up comes all at once.
 	indexingRate  = 4

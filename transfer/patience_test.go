@@ -283,3 +283,45 @@ func TestBlameOfOneServer(t *testing.T) {
 		}
 	})
 }
+
+// A further connection whose server says that it is indexing is given up at once, and the next one is tried. The
+// manifest, which is there by then, is not asked for again.
+func TestFurtherConnectionThatIndexes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(40*chunk, 1)
+		e := w.evil(data, 0, func(e *evil) {
+			e.onHello = func(st *transport.Stream, n int) {
+				if n != 1 {
+					e.sendOffer(st, e.offer)
+					return
+				}
+				for range 100 {
+					frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+					time.Sleep(time.Second)
+				}
+			}
+		})
+		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
+		o := w.get(GetConfig{Targets: []Target{e.target}, Connections: 2})
+		o.has("data.bin", data)
+		if h, m := e.hellos.Load(), e.inlines.Load(); h != 3 || m != 1 {
+			t.Errorf("%d hellos, %d of them for the manifest, want 3 and 1", h, m)
+		}
+	})
+}
+
+// At the lowest limit of the rate no server takes its client for one that stalls.
+func TestLowestLimit(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(4*chunk, 1)
+		servers := w.holders(data, data, data, data)
+		o := w.get(GetConfig{Targets: targetsOf(servers...), Limit: 1 << 10})
+		o.has("data.bin", data)
+		none[Lost](o)
+		for _, d := range events[Decision](o) {
+			if d.What == Retried {
+				t.Errorf("%+v", d)
+			}
+		}
+	})
+}
