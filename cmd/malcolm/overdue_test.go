@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -13,30 +14,32 @@ import (
 // with the signal's exit code, in words and events.
 func TestRunThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		term, out, stderr := newTestTerminal("never")
+		out, stderr := newTranscript(), newTranscript()
+		term := newTerminal(system{stdout: out, stderr: stderr, wait: hangTime, getenv: utf8Locale}, "never")
 		term.use(OutputFlags{JSON: true})
 		ctx, cancel := context.WithCancelCause(t.Context())
-		code := -1
-		defer term.watchEnd(ctx, []string{"get", "h:1"}, func(c int) { code = c })()
+		var code atomic.Int64
+		code.Store(-1)
+		defer term.watchEnd(ctx, []string{"get", "h:1"}, func(c int) { code.Store(int64(c)) })()
 		time.Sleep(time.Hour)
 		cancel(&signalError{signal: syscall.SIGTERM})
 		time.Sleep(endTime - 1)
 		synctest.Wait()
-		if got, want := stderr.String(), "not done yet: a disk may be slow; ^C again ends at once\n"; got != want || code != -1 {
-			t.Errorf("before its time: exit code %d, %q, want %q", code, got, want)
+		if got, want := stderr.String(), "not done yet: a disk may be slow; ^C again ends at once\n"; got != want || code.Load() != -1 {
+			t.Errorf("before its time: exit code %d, %q, want %q", code.Load(), got, want)
 		}
 		time.Sleep(1)
 		synctest.Wait()
-		if code != 143 {
+		if code := code.Load(); code != 143 {
 			t.Errorf("exit code %d, want 143", code)
 		}
 		for _, want := range []string{"malcolm: error: terminated, and not done after 30s: a disk does not answer\n", "malcolm: hint: to continue: malcolm get -r h:1\n"} {
 			if !strings.Contains(stderr.String(), want) {
-				t.Errorf("%q lacks %q", stderr, want)
+				t.Errorf("%q lacks %q", stderr.String(), want)
 			}
 		}
 		if want := `{"event":"error","v":1,"exit":143,"kind":"interrupted",`; !strings.HasPrefix(out.String(), want) {
-			t.Errorf("stdout %q, want %s", out, want)
+			t.Errorf("stdout %q, want %s", out.String(), want)
 		}
 	})
 }
