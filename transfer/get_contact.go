@@ -42,8 +42,6 @@ const (
 )
 
 var (
-	errNoAnswer   = errors.New("no answer")
-	errImpatient  = errors.New("is still indexing")
 	errIndexing   = errors.New("is indexing its file anew")
 	errTalkative  = errors.New("says too often that it is indexing")
 	errNoSuchHost = errors.New("host has no address")
@@ -59,19 +57,27 @@ func (e *ResolveError) Error() string { return fmt.Sprintf("host %q: %v", e.Host
 
 func (e *ResolveError) Unwrap() error { return e.Err }
 
+// What servers do not do in time.
+var (
+	ErrNoAnswer      = errors.New("no answer")
+	ErrSlowAnswer    = errors.New("no complete answer") // but packets came
+	ErrStillIndexing = errors.New("is still indexing")
+)
+
 // A TimeoutError says that a server did not do in time what it was asked.
 type TimeoutError struct {
 	After time.Duration
-	Err   error // "no answer", "is still indexing"
+	Err   error // [ErrNoAnswer], [ErrSlowAnswer] or [ErrStillIndexing]
 }
 
-func (e *TimeoutError) Error() string { return fmt.Sprintf("%v in %v", e.Err, e.After) }
+func (e *TimeoutError) Error() string {
+	if e.Err == ErrStillIndexing {
+		return fmt.Sprintf("%v after %v", e.Err, e.After)
+	}
+	return fmt.Sprintf("%v in %v", e.Err, e.After)
+}
 
 func (e *TimeoutError) Unwrap() error { return e.Err }
-
-// Answered reports whether the server said something in that time, and only not
-// what was asked for.
-func (e *TimeoutError) Answered() bool { return e.Err == errImpatient }
 
 // A ProtocolError says that a server did something that malcolm/1 does not
 // allow.
@@ -208,7 +214,12 @@ func (g *getting) connect(ctx context.Context, p *peer, deadline time.Time) (*tr
 		return g.dial(ctx, p.target, remote)
 	})
 	if err != nil {
-		return nil, g.timedOut(ctx, err)
+		late := ErrNoAnswer
+		var e *transport.NetworkError
+		if errors.As(err, &e) && e.Kind == transport.SlowAnswer {
+			late = ErrSlowAnswer
+		}
+		return nil, g.timedOut(ctx, err, late)
 	}
 	p.remote.Store(&remote)
 	return conn, nil
@@ -313,9 +324,9 @@ func (g *getting) dial(ctx context.Context, target Target, remote netip.AddrPort
 }
 
 // timedOut gives an error the words of a time-out when one was its cause.
-func (g *getting) timedOut(ctx context.Context, err error) error {
+func (g *getting) timedOut(ctx context.Context, err, late error) error {
 	if !IsRefused(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: errNoAnswer}
+		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: late}
 	}
 	return err
 }
@@ -338,7 +349,7 @@ func (g *getting) hello(ctx context.Context, conn *transport.Conn, inline bool, 
 	defer cancel()
 	st, err := conn.OpenStream(opening)
 	if err != nil {
-		return offer, m, g.timedOut(opening, err)
+		return offer, m, g.timedOut(opening, err, ErrSlowAnswer)
 	}
 	defer st.CancelRead(uint64(wire.StreamCancelled))
 	defer context.AfterFunc(ctx, func() { st.CancelRead(uint64(wire.StreamCancelled)) })()
@@ -426,8 +437,8 @@ func (g *getting) replyError(err error) error {
 	switch {
 	case errors.As(err, &malformed), isEnd(err):
 		return &ProtocolError{Err: err}
-	case isTimeout(err):
-		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: errNoAnswer}
+	case isTimeout(err): // the handshake was complete
+		return &TimeoutError{After: g.cfg.ConnectTimeout, Err: ErrSlowAnswer}
 	}
 	return err
 }

@@ -162,7 +162,7 @@ func (g *getting) askManifest(ctx context.Context, conn *transport.Conn, offer w
 	st, err := conn.OpenStream(opening)
 	if err != nil {
 		if errors.Is(opening.Err(), context.DeadlineExceeded) {
-			err = &TimeoutError{After: manifestTime, Err: errNoAnswer}
+			err = &TimeoutError{After: manifestTime, Err: ErrNoAnswer}
 		}
 		return wire.Manifest{}, err
 	}
@@ -237,7 +237,7 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 		w.request.progress.Store(int64(time.Since(w.request.asked)))
 	}
 	if isTimeout(err) {
-		err = &TimeoutError{After: manifestTime, Err: errNoAnswer}
+		err = &TimeoutError{After: manifestTime, Err: ErrNoAnswer}
 	}
 	return n, err
 }

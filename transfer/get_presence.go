@@ -63,7 +63,7 @@ func (g *getting) tired(p *peer) {
 	if p.state == PeerFull {
 		g.outOfVote(p, p.err)
 	} else {
-		g.outOfVote(p, &TimeoutError{After: g.cfg.Patience, Err: errImpatient})
+		g.outOfVote(p, &TimeoutError{After: g.cfg.Patience, Err: ErrStillIndexing})
 	}
 }
 

@@ -108,7 +108,7 @@ func TestHostileIndexing(t *testing.T) {
 		want  error
 		takes time.Duration
 	}{
-		{"as often as it may", time.Second / indexingRate, errImpatient, patience},
+		{"as often as it may", time.Second / indexingRate, ErrStillIndexing, patience},
 		{"without a pause", 0, errTalkative, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func TestPatience(t *testing.T) {
 			o := w.get(GetConfig{Targets: s.targets, Patience: patience})
 			err := fails[*NobodyAnsweredError](o, KindNetwork)
 			var late *TimeoutError
-			if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != patience || !errors.Is(late, errImpatient) {
+			if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != patience || !errors.Is(late, ErrStillIndexing) {
 				t.Errorf("report = %+v, want that it is still indexing in %v", r, patience)
 			}
 			if o.Elapsed < patience || o.Elapsed > patience+time.Second {

@@ -35,10 +35,26 @@ func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, 
 	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+	found := len(addrs)
+	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
 		is4 := a.Unmap().Is4()
 		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
-	}), nil
+	})
+	if len(addrs) == 0 && found > 0 {
+		return nil, &FamilyError{Is4: n.Family == 4 || n.Local.Unmap().Is4()}
+	}
+	return addrs, nil
+}
+
+// A FamilyError says that a host has only addresses of the version of IP that is not
+// to be used.
+type FamilyError struct{ Is4 bool } // that is
+
+func (e *FamilyError) Error() string {
+	if e.Is4 {
+		return "no IPv4 address"
+	}
+	return "no IPv6 address"
 }
 
 // Open opens a connected UDP socket.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/vote"
+	"malcolm/transport"
 )
 
 func TestMinority(t *testing.T) {
@@ -155,7 +156,7 @@ func TestNobodyAnswers(t *testing.T) {
 					t.Errorf("nothing was sent to server %d", i)
 				}
 				var late *TimeoutError
-				if r := err.Servers[i]; r.State != PeerNotReached || !errors.As(r.Err, &late) || late.After != want {
+				if r := err.Servers[i]; r.State != PeerNotReached || !errors.As(r.Err, &late) || late.After != want || late.Err != ErrNoAnswer {
 					t.Errorf("report = %+v, want no answer in %v", r, want)
 				}
 			}
@@ -165,6 +166,21 @@ func TestNobodyAnswers(t *testing.T) {
 			o.lists()
 		})
 	}
+}
+
+// TestSlowAnswer: who connects and offers nothing in time has not been silent.
+func TestSlowAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(file(chunk, 1), 0, func(e *evil) {
+			e.onHello = func(st *transport.Stream, _ int) { time.Sleep(time.Minute) }
+		})
+		o := w.get(GetConfig{Targets: []Target{e.target}, ConnectTimeout: 3 * time.Second})
+		err := fails[*NobodyAnsweredError](o, KindNetwork)
+		var late *TimeoutError
+		if r := err.Servers[0]; !errors.As(r.Err, &late) || late.Err != ErrSlowAnswer || late.Error() != "no complete answer in 3s" {
+			t.Errorf("report = %+v, want no complete answer", r)
+		}
+	})
 }
 
 func TestUnknownHost(t *testing.T) {

@@ -34,7 +34,7 @@ type DialOptions struct {
 //
 // ctx bounds the handshake and nothing later. The error wraps a *PeerError,
 // *NetworkError or *LocalError; a deadline of ctx that passes is a NetworkError
-// of kind NoAnswer, a refusal by VerifyConnection a LocalError that wraps it.
+// of kind NoAnswer, or SlowAnswer if packets came, a refusal by VerifyConnection a LocalError that wraps it.
 func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
 	d := dialed{pc: pc, watch: newWatch(func() {}, func([]byte) {})}
 	if u, ok := pc.(*udpConn); ok {
@@ -44,6 +44,9 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	}
 	qc, err := d.dial(ctx, remote, o)
 	if err != nil {
+		if e, ok := err.(*NetworkError); ok && e.Kind == NoAnswer && d.watch.arrivals.Load() > 0 {
+			e.Kind = SlowAnswer
+		}
 		d.release()
 		return nil, fmt.Errorf("dial %s: %w", remote, err)
 	}

@@ -12,6 +12,12 @@ var (
 	errnoRefused = []syscall.Errno{syscall.ECONNREFUSED}
 	// errnoUnreachable means that packets do not get to the peer's host.
 	errnoUnreachable = []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN}
+	// errnoProhibited is what Linux makes of a route that prohibits, and of a firewall
+	// that drops what is sent; errnoNoWay, besides, of a route that is a black hole, and
+	// of a source such as 127.0.0.1, when a socket is connected.
+	errnoProhibited = []syscall.Errno{syscall.EACCES, syscall.EPERM}
+	errnoNoWay      = []syscall.Errno{syscall.EINVAL}
+	errnoNoAddress  = []syscall.Errno{syscall.EADDRNOTAVAIL}
 	// errnoICMP is what a system makes of ICMP messages; see icmp_err_convert in
 	// Linux' net/ipv4/icmp.c and icmpv6_err_convert in net/ipv6/icmp.c.
 	errnoICMP = []syscall.Errno{

@@ -17,6 +17,9 @@ var (
 		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN, windows.WSAENETDOWN,
 		windows.WSAENETRESET,
 	}
+	errnoProhibited = []syscall.Errno{windows.WSAEACCES}
+	errnoNoWay      = []syscall.Errno{}
+	errnoNoAddress  = []syscall.Errno{windows.WSAEADDRNOTAVAIL}
 	// errnoICMP is what the system makes of ICMP messages.
 	errnoICMP = []syscall.Errno{
 		windows.WSAECONNRESET, windows.WSAECONNREFUSED, windows.WSAENETRESET,

@@ -53,7 +53,7 @@ func (e *PeerError) Error() string {
 	case PeerStopped:
 		s = fmt.Sprintf("peer stopped reading with code %d", e.Code)
 	case PeerRestarted:
-		s = "peer was restarted"
+		s = "peer has forgotten the connection"
 	case PeerRefused:
 		s = "peer refuses new connections"
 	case PeerNoALPN:
@@ -80,6 +80,9 @@ const (
 	PortUnreachable                        // nobody listens on the peer's port
 	HostUnreachable                        // there is no way to the peer's host
 	SocketFailed                           // any other error of the socket
+	SlowAnswer                             // packets came, but the handshake was not complete in time
+	Prohibited                             // this system does not let packets out to the peer's host
+	NoLocalAddress                         // no interface has the address to send from
 )
 
 // NetworkError says that a connection failed although neither side wanted it.
@@ -94,6 +97,12 @@ func (e *NetworkError) Error() string {
 	switch e.Kind {
 	case NoAnswer:
 		return "no answer"
+	case SlowAnswer:
+		return "no complete answer"
+	case Prohibited:
+		return "the routes or the firewall of this machine forbid it"
+	case NoLocalAddress:
+		return "no interface of this machine has the address to send from"
 	case IdleTimeout:
 		return "connection lost: nothing came for too long"
 	case PortUnreachable:
@@ -169,6 +178,10 @@ func classify(err error) error {
 		return &NetworkError{Kind: PortUnreachable, Err: err}
 	case isErrno(err, errnoUnreachable):
 		return &NetworkError{Kind: HostUnreachable, Err: err}
+	case isErrno(err, errnoProhibited):
+		return &NetworkError{Kind: Prohibited, Err: err}
+	case isErrno(err, errnoNoAddress):
+		return &NetworkError{Kind: NoLocalAddress, Err: err}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &LocalError{Kind: LocalCanceled, Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):

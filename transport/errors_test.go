@@ -47,6 +47,8 @@ func TestClassify(t *testing.T) {
 		{remote(quic.ProtocolViolation), &PeerError{Kind: PeerProtocol, Code: 10}},
 		{refusal, &NetworkError{Kind: PortUnreachable}},
 		{noRoute, &NetworkError{Kind: HostUnreachable}},
+		{sysErr("connect", errnoProhibited[0]), &NetworkError{Kind: Prohibited}},
+		{sysErr("bind", errnoNoAddress[0]), &NetworkError{Kind: NoLocalAddress}},
 		{sysErr("recvmmsg", syscall.ENOMEM), &NetworkError{Kind: SocketFailed}},
 		{context.Canceled, &LocalError{Kind: LocalCanceled}},
 		{context.DeadlineExceeded, &LocalError{Kind: LocalCanceled}},

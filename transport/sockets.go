@@ -50,6 +50,9 @@ func DialUDP(local netip.Addr, remote netip.AddrPort) (net.PacketConn, error) {
 		from = net.UDPAddrFromAddrPort(netip.AddrPortFrom(local.Unmap(), 0))
 	}
 	inner, err := net.DialUDP("udp", from, net.UDPAddrFromAddrPort(remote))
+	if isErrno(err, errnoNoWay) {
+		err = &NetworkError{Kind: Prohibited, Err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", remote, classify(err))
 	}

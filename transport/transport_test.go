@@ -331,6 +331,23 @@ func TestNoAnswer(t *testing.T) {
 	})
 }
 
+// TestSlowAnswer: a server of which packets came, but no whole handshake, is told
+// from one of which nothing did.
+func TestSlowAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		l := serve(t, n.conn(1, 1), ListenOptions{})
+		var sent atomic.Int64
+		drop := func(p simnet.Packet) bool { return p.From.String() == "10.0.0.1:1" && sent.Add(1) > 1 }
+		n.drop.Store(&drop)
+		_, err := dial(n.conn(2, 2), l.Addr(), DialOptions{})
+		wantNetwork(t, err, SlowAnswer)
+		if sent.Load() < 2 {
+			t.Error("nothing was dropped")
+		}
+	})
+}
+
 func TestNoAnswerWithoutDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)

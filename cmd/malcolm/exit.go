@@ -12,8 +12,6 @@ import (
 	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
-	"malcolm/transport"
-	"malcolm/wire"
 )
 
 // The exit codes.
@@ -86,117 +84,6 @@ func describe(err error) string {
 		return e.Servers[0].Target.String() + ": " + reason(e.Servers[0].Err)
 	}
 	return err.Error()
-}
-
-// reason says in words why a server is not, or no longer, of use.
-func reason(err error) string {
-	if e, ok := errors.AsType[*transport.PeerError](err); ok {
-		return peerReason(e)
-	}
-	if e, ok := errors.AsType[*wire.Refusal](err); ok {
-		return refusalReason(e)
-	}
-	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
-		switch e.Kind {
-		case transport.PortUnreachable:
-			return "connection refused"
-		case transport.IdleTimeout:
-			return "the connection died: nothing came for too long"
-		}
-		return e.Error()
-	}
-	if e, ok := errors.AsType[*transport.LocalError](err); ok {
-		return localReason(e)
-	}
-	return err.Error()
-}
-
-// localReason says in words what we did ourselves.
-func localReason(e *transport.LocalError) string {
-	switch e.Kind {
-	case transport.LocalClosed, transport.LocalCanceled:
-		return "the connection was closed here"
-	case transport.LocalDeadline:
-		return "no answer in time"
-	case transport.LocalRefused:
-		return e.Error()
-	}
-	return "internal error: " + e.Error()
-}
-
-func peerReason(e *transport.PeerError) string {
-	switch e.Kind {
-	case transport.PeerClosed:
-		return closeReason(e)
-	case transport.PeerReset, transport.PeerStopped:
-		return streamReason(wire.StreamCode(e.Code))
-	case transport.PeerTLS:
-		return fmt.Sprintf("the encrypted connection could not be made (TLS alert %d)", e.Code)
-	case transport.PeerProtocol:
-		return "the server says that we broke the protocol"
-	case transport.PeerNoALPN, transport.PeerVersion:
-		return "something else than malcolm answers on this port"
-	case transport.PeerRestarted:
-		return "the server was restarted"
-	case transport.PeerRefused:
-		return "the server takes no more connections"
-	}
-	return e.Error()
-}
-
-// refusalReason says in words why a server does not send what it was asked for.
-func refusalReason(e *wire.Refusal) string {
-	switch e.Status {
-	case wire.StatusStopping:
-		return "the server is stopping"
-	case wire.StatusUnreadable:
-		return "the server cannot read its file"
-	case wire.StatusChanged:
-		return "its file changed"
-	case wire.StatusMalformed, wire.StatusUnsupported, wire.StatusOutOfRange:
-		return "the server says that we broke the protocol"
-	}
-	return e.Error()
-}
-
-// closeReason says in words why a server ended the connection.
-func closeReason(e *transport.PeerError) string {
-	switch wire.CloseCode(e.Code) {
-	case wire.CloseDone:
-		return "the server has ended the connection"
-	case wire.CloseStopping:
-		return "the server is stopping"
-	case wire.CloseLimit:
-		return "the server says that a limit is reached"
-	case wire.CloseProtocol:
-		return "the server says that we broke the protocol"
-	case wire.CloseDenied:
-		return "the server refuses the token"
-	case wire.CloseUntrusted:
-		return "the server does not trust us"
-	case wire.CloseInternal:
-		return "the server says that it has an internal error"
-	}
-	return e.Error()
-}
-
-// streamReason says in words why a server ended a range.
-func streamReason(code wire.StreamCode) string {
-	switch code {
-	case wire.StreamChanged:
-		return "its file changed"
-	case wire.StreamUnreadable:
-		return "the server cannot read its file"
-	case wire.StreamStalled:
-		return "the server says that nothing was read for too long"
-	case wire.StreamStopping:
-		return "the server is stopping"
-	case wire.StreamProtocol:
-		return "the server says that we broke the protocol"
-	case wire.StreamInternal:
-		return "the server says that it has an internal error"
-	}
-	return "the server ended a range"
 }
 
 // hints says what to do next.
@@ -344,15 +231,12 @@ var diskHints = map[partfile.DiskFault]string{
 }
 
 func nobodyHints(e *transfer.NobodyAnsweredError) []string {
-	if len(e.Servers) == 1 { // else each was told of, with its hint
-		if refused, ok := errors.AsType[*certs.TrustError](e.Servers[0].Err); ok {
-			return []string{refused.Hint()}
-		}
-		if isNoAnswer(e.Servers[0].Err) {
-			return []string{noAnswerHint(e.Servers[0].Target)}
+	if len(e.Servers) == 1 {
+		if advice := serverHints(e.Servers[0].Target, e.Servers[0].Err); len(advice) > 0 {
+			return advice
 		}
 	}
-	for _, s := range e.Servers {
+	for _, s := range e.Servers { // each was told of, with what to do
 		if d, ok := errors.AsType[*transfer.DeniedError](s.Err); ok {
 			return deniedHints(d)
 		}
@@ -370,19 +254,7 @@ func nobodyHints(e *transfer.NobodyAnsweredError) []string {
 			return []string{"is malcolm serve running there, and do firewalls let UDP through to its ports?"}
 		}
 	}
-	return []string{"check the spelling of the host, or give its IP address"}
-}
-
-const fullHint = "it is full, or being started again: try later; its malcolm serve takes more with --max-clients"
-
-// isNoAnswer reports whether a server said nothing at all.
-func isNoAnswer(err error) bool {
-	e, ok := errors.AsType[*transfer.TimeoutError](err)
-	return ok && !e.Answered()
-}
-
-func noAnswerHint(t transfer.Target) string {
-	return fmt.Sprintf("is UDP %d open? nothing came back: a firewall, another port, or no malcolm serve", t.Port)
+	return []string{"check the spelling of the hosts, or give their IP addresses"}
 }
 
 func voteHints(e *transfer.UndecidedError) []string {

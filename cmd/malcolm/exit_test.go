@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -108,13 +109,21 @@ func TestReason(t *testing.T) {
 		{&wire.Refusal{Status: wire.StatusStopping, Text: "x"}, "the server is stopping"},
 		{&transport.PeerError{Kind: transport.PeerNoALPN}, "something else than malcolm answers on this port"},
 		{&transport.PeerError{Kind: transport.PeerVersion}, "something else than malcolm answers on this port"},
-		{&transport.PeerError{Kind: transport.PeerRestarted}, "the server was restarted"},
+		{&transport.PeerError{Kind: transport.PeerRestarted}, "the server has forgotten the connection, as after a restart"},
 		{&transport.PeerError{Kind: transport.PeerRefused}, "the server takes no more connections"},
 		{&transport.NetworkError{Kind: transport.PortUnreachable}, "connection refused"},
 		{&transport.NetworkError{Kind: transport.IdleTimeout}, "the connection died: nothing came for too long"},
 		{&transport.NetworkError{Kind: transport.HostUnreachable}, "host unreachable"},
 		{&wire.Refusal{Status: wire.StatusBusy, Text: "a\nb"}, `refused: busy: "a\nb"`},
-		{&transfer.TimeoutError{After: 5 * time.Second, Err: errors.New("no answer")}, "no answer in 5s"},
+		{&transfer.TimeoutError{After: 5 * time.Second, Err: transfer.ErrNoAnswer}, "no answer in 5s"},
+		{&transfer.TimeoutError{After: 5 * time.Second, Err: transfer.ErrSlowAnswer}, "no complete answer in 5s"},
+		{&transfer.TimeoutError{After: 15 * time.Minute, Err: transfer.ErrStillIndexing}, "is still indexing after 15m0s"},
+		{&transport.NetworkError{Kind: transport.Prohibited}, "the routes or the firewall of this machine forbid it"},
+		{&transport.NetworkError{Kind: transport.NoLocalAddress}, "no interface of this machine has the address to send from"},
+		{&transfer.ResolveError{Host: "x", Err: &net.DNSError{Err: "no such host", Name: "x", Server: "10.0.0.1:53", IsNotFound: true}}, `host "x" is not known`},
+		{&transfer.ResolveError{Host: "x", Err: &net.DNSError{Err: "i/o timeout", Name: "x", IsTimeout: true}}, `host "x": the name server does not answer`},
+		{&transfer.ResolveError{Host: "x", Err: &net.DNSError{Err: "server misbehaving", Name: "x"}}, `host "x": the name server has no answer: server misbehaving`},
+		{&transfer.ResolveError{Host: "::1", Err: &transfer.FamilyError{Is4: true}}, `host "::1" has no IPv4 address`},
 		{errors.New("odd"), "odd"},
 	}
 	for _, test := range tests {

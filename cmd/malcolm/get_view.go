@@ -18,16 +18,16 @@ import (
 // A getView tells a person what Get does.
 type getView struct {
 	*terminal
-	only       bool     // there is one server
-	silent     bool     // no lines at intervals
-	bars       *getBars // draw the same; nil: nothing is drawn
-	local      bool     // what is kept is a local file's, not an earlier run's
-	last       transfer.Progress
-	before     time.Time
-	ids        []shownID
-	hintedFull bool // what to do about a server that is full was said
-	hinted     bool // what to do about a server that does not answer was said
-	first      []transfer.FirstContact
+	only   bool     // there is one server
+	silent bool     // no lines at intervals
+	bars   *getBars // draw the same; nil: nothing is drawn
+	local  bool     // what is kept is a local file's, not an earlier run's
+	last   transfer.Progress
+	before time.Time
+	ids    []shownID
+	hinted map[string]bool // what was said of what to do about servers, but for digits
+	crowd  crowd
+	first  []transfer.FirstContact
 }
 
 // A shownID is a server ID and the servers that proved it.
@@ -37,6 +37,7 @@ type shownID struct {
 }
 
 func (v *getView) event(e transfer.GetEvent) {
+	v.sayCrowd(e)
 	switch e := e.(type) {
 	case transfer.Connected:
 		v.connected(e)
@@ -103,6 +104,7 @@ func (v *getView) event(e transfer.GetEvent) {
 
 // ended tells how a run ended.
 func (v *getView) ended(o outcome) {
+	v.sayCrowd(nil)
 	switch {
 	case isPipe(o.err): // nobody reads it
 	case o.got == nil:
@@ -133,24 +135,45 @@ func (v *getView) notReached(e transfer.NotReached) {
 	refused, isRefused := errors.AsType[*certs.TrustError](e.Err)
 	switch {
 	case v.only: // the error that ends the run says so
+		return
 	case isRefused:
 		v.Warn("%s", refused.Problem())
-		v.WarnHint(refused.Hint())
 	default:
-		v.Warn("%s: %s", e.Target, reason(e.Err))
-		if isNoAnswer(e.Err) && !v.hinted {
-			v.hinted = true
-			v.WarnHint(noAnswerHint(e.Target))
+		why := reason(e.Err)
+		if !v.crowd.admit(why, e.Target, time.Now()) {
+			return
 		}
+		v.Warn("%s: %s", e.Target, why)
+	}
+	for _, hint := range serverHints(e.Target, e.Err) {
+		v.hintOnce(hint)
+	}
+}
+
+// hintOnce says what to do about servers, and not again for another port.
+func (v *getView) hintOnce(hint string) {
+	key := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, hint)
+	if v.hinted == nil {
+		v.hinted = make(map[string]bool)
+	}
+	if !v.hinted[key] {
+		v.hinted[key] = true
+		v.WarnHint(hint)
 	}
 }
 
 func (v *getView) full(e transfer.Full) {
-	v.Warn("%s: %s: trying again for %s", e.Target, reason(e.Err), human.Duration(e.Left))
-	if !v.hintedFull {
-		v.hintedFull = true
-		v.WarnHint(fullHint)
+	why := reason(e.Err)
+	if !v.crowd.admit(why, e.Target, time.Now()) {
+		return
 	}
+	v.Warn("%s: %s: trying again for %s", e.Target, why, human.Duration(e.Left))
+	v.hintOnce(fullHint)
 }
 
 func (v *getView) contradicted(e transfer.Contradicted) {
@@ -321,11 +344,13 @@ func (v *getView) lost(e transfer.Lost) {
 			left += ", which take its work"
 		}
 	}
-	if e.State == transfer.PeerLost {
-		v.Warn("lost %s: %s%s", e.Target, reason(e.Err), left)
-		return
+	why := reason(e.Err)
+	switch {
+	case e.State == transfer.PeerLost && v.crowd.admit("lost: "+why, e.Target, time.Now()):
+		v.Warn("lost %s: %s%s", e.Target, why, left)
+	case e.State != transfer.PeerLost && v.crowd.admit("left out: "+why, e.Target, time.Now()):
+		v.Warn("%s: left out: %s%s", e.Target, why, left)
 	}
-	v.Warn("%s: left out: %s%s", e.Target, reason(e.Err), left)
 }
 
 // progress writes a line for each server whose numbers changed and one for the
@@ -500,10 +525,14 @@ func (v *getView) sayFailedServers(err error) {
 		}
 	}
 	if e, ok := errors.AsType[*transfer.NoServerLeftError](err); ok {
+		var all crowd
 		for _, s := range e.Servers {
-			if s.Err != nil {
+			if s.Err != nil && all.admit(s.State.String()+": "+reason(s.Err), s.Target, time.Now()) {
 				v.Say("%-21s  %s: %s", s.Target, s.State, reason(s.Err))
 			}
+		}
+		for _, line := range all.rest() {
+			v.Say("%s", line)
 		}
 	}
 }

@@ -248,7 +248,7 @@ func TestEventLines(t *testing.T) {
 	}
 	for _, test := range tests {
 		term, out, stderr := newTestTerminal(screen.ColorAuto)
-		v := &getView{terminal: term, hintedFull: true}
+		v := &getView{terminal: term, hinted: map[string]bool{fullHint: true, networkHints[transport.PortUnreachable]: true}}
 		v.event(test.event)
 		got := stderr.String()
 		if !strings.HasPrefix(got, test.want) || strings.Count(got, "\n") != min(len(test.want), 1) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -149,13 +150,17 @@ func (e *listenError) Error() string {
 // listen opens a socket for each port; one that cannot be bound is warned of.
 func (c *serveCmd) listen(t *terminal, ports []uint16) ([]net.PacketConn, error) {
 	var conns []net.PacketConn
+	failed := make(map[string][]int)
 	for _, port := range ports {
 		pc, err := c.open(port)
 		if err != nil {
-			t.Warn("%s: %s", portName(port), bindReason(err))
+			failed[bindReason(err)] = append(failed[bindReason(err)], int(port))
 			continue
 		}
 		conns = append(conns, pc)
+	}
+	for _, why := range slices.Sorted(maps.Keys(failed)) {
+		t.Warn("%s: %s", portNames(failed[why]), why)
 	}
 	if len(conns) == 0 {
 		return nil, &listenError{ports: len(ports)}
@@ -172,11 +177,12 @@ func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
 	return transport.ListenUDP(bind, port)
 }
 
-func portName(port uint16) string {
-	if port == 0 {
+// portNames writes ports briefly; 0 stands for any free one.
+func portNames(ports []int) string {
+	if ports[0] == 0 {
 		return "a free port"
 	}
-	return strconv.Itoa(int(port))
+	return briefPorts(ports)
 }
 
 func bindReason(err error) string {
@@ -351,21 +357,22 @@ func portWords(addrs []net.Addr) string {
 	for _, a := range addrs {
 		ports = append(ports, a.(*net.UDPAddr).Port)
 	}
+	return strings.Join(portRanges(ports), " ")
+}
+
+// portRanges writes ports in their order, runs as ranges.
+func portRanges(ports []int) (words []string) {
 	slices.Sort(ports)
-	var words []string
-	for i := 0; i < len(ports); {
-		j := i
-		for j+1 < len(ports) && ports[j+1] == ports[j]+1 {
-			j++
+	for i, j := 0, 0; i < len(ports); i = j {
+		for j = i + 1; j < len(ports) && ports[j] <= ports[j-1]+1; j++ {
 		}
 		word := strconv.Itoa(ports[i])
-		if j > i {
-			word += "-" + strconv.Itoa(ports[j])
+		if ports[j-1] > ports[i] {
+			word += "-" + strconv.Itoa(ports[j-1])
 		}
 		words = append(words, word)
-		i = j + 1
 	}
-	return strings.Join(words, " ")
+	return words
 }
 
 func portList(addrs []net.Addr) string {

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+const (
+	// crowdShown is how many servers of one reason are told of one by one.
+	crowdShown = 3
+	// crowdTime is how long the others wait for more of them.
+	crowdTime = time.Second
+)
+
+// A crowd keeps what many servers share from being said many times. Its zero value
+// is empty.
+type crowd struct {
+	since time.Time // the first one that was counted
+	shown map[string]int
+	more  map[string][]transfer.Target
+}
+
+// admit reports whether a server is to be told of by itself; else it is counted.
+func (c *crowd) admit(reason string, t transfer.Target, now time.Time) bool {
+	if c.shown == nil {
+		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]transfer.Target)
+	}
+	if c.shown[reason] < crowdShown {
+		c.shown[reason]++
+		return true
+	}
+	c.more[reason] = append(c.more[reason], t)
+	return false
+}
+
+// due reports whether it is time for the rest.
+func (c *crowd) due(now time.Time) bool { return c.shown != nil && now.Sub(c.since) >= crowdTime }
+
+// rest returns a line for each reason that others share, and forgets all.
+func (c *crowd) rest() (lines []string) {
+	for _, reason := range slices.Sorted(maps.Keys(c.more)) {
+		more := c.more[reason]
+		lines = append(lines, fmt.Sprintf("%s: %s: %s", human.Plural(len(more), "more server", "more servers"), reason, places(more)))
+	}
+	*c = crowd{}
+	return lines
+}
+
+// sayCrowd tells of the servers that were not told of by themselves, when it is time
+// for that: before the vote and the waiting, at the end (e is nil), and after a while.
+func (v *getView) sayCrowd(e transfer.GetEvent) {
+	switch e.(type) {
+	case nil, transfer.Voted, transfer.Waiting:
+	default:
+		if !v.crowd.due(time.Now()) {
+			return
+		}
+	}
+	for _, line := range v.crowd.rest() {
+		v.Warn("%s", line)
+	}
+}
+
+// places writes targets briefly: the ports of a host as ranges, three hosts at most.
+func places(targets []transfer.Target) string {
+	const most = 3
+	ports := make(map[string][]int)
+	for _, t := range targets {
+		ports[t.Host] = append(ports[t.Host], int(t.Port))
+	}
+	hosts := slices.Sorted(maps.Keys(ports))
+	var list []string
+	for _, host := range hosts[:min(len(hosts), most)] {
+		list = append(list, strings.TrimSuffix(transfer.Target{Host: host}.String(), "0")+briefPorts(ports[host]))
+	}
+	if more := len(hosts) - most; more > 0 {
+		list = append(list, human.Plural(more, "more host", "more hosts"))
+	}
+	return strings.Join(list, ", ")
+}
+
+// briefPorts writes at most 8 ranges of ports: "10001-10004,10007".
+func briefPorts(ports []int) string {
+	const most = 8
+	words := portRanges(ports)
+	text := strings.Join(words[:min(len(words), most)], ",")
+	if more := len(words) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
