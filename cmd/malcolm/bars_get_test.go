@@ -14,7 +14,6 @@ import (
 // newTestBars returns bars that are never drawn by themselves.
 func newTestBars(begun time.Duration) *getBars {
 	term, _, _ := newTestTerminal(screen.ColorAuto)
-	term.Unicode = false
 	return &getBars{t: term, stop: func() {}, begun: time.Now().Add(-begun), phase: time.Now().Add(-begun)}
 }
 
