@@ -34,7 +34,7 @@ func TestLocalSecretDamaged(t *testing.T) {
 	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if LocalSecret(dir) == LocalSecret(dir) {
+	if once, again := LocalSecret(dir), LocalSecret(dir); once == again {
 		t.Error("twice the same secret from a damaged file")
 	}
 	if content, err := os.ReadFile(path); err != nil || string(content) != "short" {

@@ -236,7 +236,7 @@ func TestResetKey(t *testing.T) {
 		s := &serving{cfg: ServeConfig{Identity: testIDs[id], Machine: [32]byte{machine}}}
 		return s.resetKey()
 	}
-	if key(0, 1) != key(0, 1) {
+	if once, again := key(0, 1), key(0, 1); once != again {
 		t.Error("a restart has another key")
 	}
 	for i, other := range [][32]byte{key(0, 2), key(1, 1), key(0, 0)} {
@@ -244,7 +244,7 @@ func TestResetKey(t *testing.T) {
 			t.Errorf("case %d has the same key", i)
 		}
 	}
-	if key(0, 0) == key(0, 0) {
+	if once, again := key(0, 0), key(0, 0); once == again {
 		t.Error("two runs that know no machine have the same key")
 	}
 }
