@@ -284,3 +284,39 @@ func checksums(groups []vote.Group) string {
 	}
 	return strings.Join(list, " ")
 }
+
+// resumeHints says how to go on with what a run has left, if anything: with the
+// same command unless that would end as this run has.
+func resumeHints(o outcome) []string {
+	if !isKept(o.got, o.err) || hasOwnWay(o.err) {
+		return nil
+	}
+	how := "to continue: "
+	if _, ok := errors.AsType[*transfer.NoServerLeftError](o.err); ok {
+		switch transfer.KindOf(o.err) {
+		case transfer.KindIntegrity:
+			how = "with a server that has the right bytes added, this continues: "
+		case transfer.KindChanged:
+			how = "if a server still has that version, this continues: "
+			if !strings.Contains(o.resume, " --checksum") {
+				o.resume += " --checksum " + human.Hex(o.got.Checksum)
+			}
+		}
+	}
+	return []string{how + o.resume}
+}
+
+// hasOwnWay reports whether the hint of an error itself says how to go on, where
+// the same command would end the same way.
+func hasOwnWay(err error) bool {
+	if e, ok := errors.AsType[*transfer.FinishedError](err); ok {
+		return e.SHA256 != nil
+	}
+	if e, ok := errors.AsType[*partfile.Error](err); ok {
+		switch e.Reason {
+		case partfile.Exists, partfile.Foreign, partfile.NotRegular, partfile.OtherFile:
+			return true
+		}
+	}
+	return false
+}
