@@ -3,8 +3,10 @@ package transfer
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,6 +272,78 @@ func TestPlacesMakeRoom(t *testing.T) {
 		wantClosed(t, idle[0], wire.CloseLimit)
 		if alive := s.serving.virtual[0].ranges.Load(); alive != 2 {
 			t.Errorf("%d of 2 ranges are under way that a client takes", alive)
+		}
+	})
+}
+
+// A mute socket sends nothing more once it is mute.
+type mute struct {
+	net.PacketConn
+	isMute atomic.Bool
+}
+
+func (m *mute) WriteTo(p []byte, to net.Addr) (int, error) {
+	if m.isMute.Load() {
+		return len(p), nil
+	}
+	return m.PacketConn.WriteTo(p, to)
+}
+
+// Clients that stop acknowledging what they were sent go after 10 seconds, what all hold
+// keeps to the budget, and others get on meanwhile.
+func TestUnacknowledgedBytes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const budget, attackers = 4 << 20, 8
+		data := file(64*chunk, 1)
+		s := w.besieged(data, ServeConfig{Limits: ServeLimits{Bytes: budget}})
+		s.links[0].set(func(l *link) { l.rate, l.delay = 0, 50*time.Millisecond })
+		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk})
+		var sockets []*mute
+		var wg sync.WaitGroup
+		for range attackers {
+			m := &mute{}
+			conn := w.raidOver(s.targets[0], 1, 16<<20, func(pc net.PacketConn) net.PacketConn { m.PacketConn = pc; return m })
+			sockets = append(sockets, m)
+			wg.Go(func() {
+				for {
+					st, err := conn.OpenStream(t.Context())
+					if err != nil {
+						return
+					}
+					st.Write(ask)
+					st.CloseWrite()
+					if _, err := io.Copy(io.Discard, st); err != nil {
+						return
+					}
+				}
+			})
+		}
+		most := int64(0)
+		watch := func(span time.Duration) {
+			for began := time.Now(); time.Since(began) < span; time.Sleep(5 * time.Millisecond) {
+				most = max(most, s.serving.book.Charged())
+			}
+		}
+		watch(3 * time.Second)
+		for _, m := range sockets {
+			m.isMute.Store(true)
+		}
+		watch(3 * time.Second)
+		if most < budget*3/4 || most > budget*3/2 {
+			t.Errorf("%d bytes were held, want about %d", most, budget)
+		}
+		began := time.Now()
+		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+		o.has("data.bin", data)
+		none[Lost](o)
+		t.Logf("%d bytes were held; the honest client took %v", most, time.Since(began))
+		if time.Since(began) > 20*time.Second {
+			t.Errorf("the honest client took %v", time.Since(began))
+		}
+		time.Sleep(20 * time.Second)
+		wg.Wait()
+		if got := s.serving.book.Charged(); got > budget {
+			t.Errorf("%d bytes are held at the end", got)
 		}
 	})
 }

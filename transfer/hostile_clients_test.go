@@ -25,12 +25,18 @@ import (
 // raid connects to a server from an attacker's address, 10.66.0.host.
 func (w *world) raid(t Target, host byte, window int64) *transport.Conn {
 	w.t.Helper()
+	return w.raidOver(t, host, window, func(pc net.PacketConn) net.PacketConn { return pc })
+}
+
+// raidOver is raid over a socket that wrap has changed.
+func (w *world) raidOver(t Target, host byte, window int64, wrap func(net.PacketConn) net.PacketConn) *transport.Conn {
+	w.t.Helper()
 	w.mu.Lock()
 	w.port++
 	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, host}), uint16(w.port))
 	w.mu.Unlock()
 	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port))
-	conn, err := transport.Dial(w.t.Context(), w.socket(net.UDPAddrFromAddrPort(from)), to, transport.DialOptions{
+	conn, err := transport.Dial(w.t.Context(), wrap(w.socket(net.UDPAddrFromAddrPort(from))), to, transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
 	})
 	if err != nil {

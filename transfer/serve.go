@@ -69,6 +69,10 @@ type ServeConfig struct {
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
 	Limits ServeLimits
+	// Granted is told how many bytes of memory clients may take in all, beside what serve
+	// needs without them: at the start, and whenever that has changed. It must not block.
+	// Nil means that nobody is told.
+	Granted func(bytes int64)
 	// QLog gets the packets of all connections; nil: nobody.
 	QLog *transport.QLog
 	// Interval is the time between status events; 0 means none.
@@ -99,7 +103,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
-	book := limits.book()
+	book := admission.New(limits.admission())
 	return &serving{
 		cfg:    cfg,
 		limits: limits,

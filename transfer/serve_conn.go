@@ -447,8 +447,8 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 		return err
 	}
 	for len(rest) > 0 {
-		n := c.s.limit.piece(min(len(rest), admission.MostBuffer))
-		if err := c.pay(ctx, n); err != nil {
+		n, err := c.pay(ctx, min(len(rest), admission.MostBuffer), 0)
+		if err != nil {
 			return err
 		}
 		if err := c.write(st, rest[:n]); err != nil {
@@ -459,15 +459,17 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 	return nil
 }
 
-// pay waits until n bytes may be sent: for the limit of the rate, and while clients
-// hold more than they may.
-func (c *clientConn) pay(ctx context.Context, n int) error {
-	return c.waits(func() error {
-		stats := c.conn.Stats()
-		if pause := c.s.book.Pause(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT); pause > 0 && sleep(ctx, pause) != nil {
-			return errReset{wire.StreamStopping}
-		}
-		if c.s.limit.waitFor(ctx, c.rec, n) != nil {
+// pay waits until some of n bytes may be sent, of which the first ones are paid for, and
+// returns how many: for the limit of the rate, and while clients hold more than they may.
+func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
+	stats := c.conn.Stats()
+	size, pause := c.s.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
+	n = c.s.limit.piece(int(size))
+	if pause == 0 && (n <= paid || c.s.limit == nil) {
+		return n, nil
+	}
+	return n, c.waits(func() error {
+		if pause > 0 && sleep(ctx, pause) != nil || n > paid && c.s.limit.waitFor(ctx, c.rec, n-paid) != nil {
 			return errReset{wire.StreamStopping}
 		}
 		return nil

@@ -26,12 +26,17 @@ func (g gate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 	return rec, func() { g.book.Leave(rec, time.Now()) }, ok
 }
 
-// reclaim closes the connections that hold bytes that others need, until done is
-// closed.
+// reclaim closes the connections that hold bytes that others need, and tells how many
+// bytes all may take, until done is closed.
 func (s *serving) reclaim(done <-chan struct{}) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()
+	limits, granted := s.limits.admission(), int64(0)
 	for {
+		if now := limits.Granted(s.book.Len()); now != granted && s.cfg.Granted != nil {
+			granted = now
+			s.cfg.Granted(now)
+		}
 		select {
 		case <-tick.C:
 		case <-done:

@@ -44,12 +44,12 @@ const (
 	DefaultIndexingTimeout = time.Hour
 )
 
-// book returns an empty book with these limits, all of which are set.
-func (l *ServeLimits) book() *admission.Book {
-	return admission.New(admission.Limits{
+// admission returns the limits of a book.
+func (l *ServeLimits) admission() admission.Limits {
+	return admission.Limits{
 		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Vain: l.Vain,
 		OpenTime: l.HelloTimeout, IdleTime: l.IdleTimeout,
-	})
+	}
 }
 
 // orDefaults returns the limits with every zero replaced.

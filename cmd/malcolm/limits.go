@@ -1,12 +1,14 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime/debug"
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/transfer"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/manifest"
 )
 
 // LimitFlags are what serve grants its clients. Each has a finite default and
@@ -45,13 +47,24 @@ func (f *LimitFlags) limits(memory int64) transfer.ServeLimits {
 	return l
 }
 
-// memoryLimit returns how many bytes of memory there are. Where more would kill the
-// process, it has the collector of garbage keep below that, unless the environment says
-// how.
-func memoryLimit() int64 {
-	bytes, group := transfer.MemoryLimit()
-	if group && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes / 10 * 9)
+// memoryLeast is what serve needs without clients, in bytes, and memoryOfChunk what it
+// needs for each chunk of its file: the values of three versions.
+const (
+	memoryLeast   = 24 << 20
+	memoryOfChunk = 3 * 48
+)
+
+// keepMemory returns what has the collector of garbage keep serve, which has a file of
+// size bytes, within what its clients may take, and below the limit of memory of the
+// process, above which it would be killed. It is nil when the environment says how.
+func keepMemory(size int64) func(granted int64) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return nil
 	}
-	return bytes
+	least := memoryLeast + memoryOfChunk*int64(manifest.Count(size))
+	most := int64(math.MaxInt64)
+	if limit, group := transfer.MemoryLimit(); group {
+		most = limit / 10 * 9
+	}
+	return func(granted int64) { debug.SetMemoryLimit(min(least+granted, most)) }
 }

@@ -61,11 +61,10 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	file, err := source.Open()
+	size, err := sizeOf(source)
 	if err != nil {
 		return err
 	}
-	file.Close()
 	identity, machine, err := c.identity()
 	if err != nil {
 		return err
@@ -85,6 +84,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	name := filepath.Base(string(c.File))
 	view := &serveView{terminal: t, file: string(c.File), name: name, host: c.host(), token: c.Token, interval: c.Interval.Duration()}
 	watchers := t.watchServe(view)
+	memory, _ := transfer.MemoryLimit()
 	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source:   source,
 		Cache:    indexCache(),
@@ -96,13 +96,28 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Conns:    conns,
 		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
 		Limit:    int64(c.Limit),
-		Limits:   c.limits(memoryLimit()),
+		Limits:   c.limits(memory),
+		Granted:  keepMemory(size),
 		QLog:     qlog,
 		Interval: t.pace(c.Interval.Duration()),
 		Events:   watchers.event,
 	})
 	watchers.ended(err)
 	return err
+}
+
+// sizeOf returns the size in bytes of a file that can be opened.
+func sizeOf(source transfer.Source) (int64, error) {
+	file, err := source.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // ports returns the ports to bind, 0 for any free one. A word that is no port

@@ -14,9 +14,11 @@ type held struct {
 	requests int   // under way
 }
 
-// charge returns the bytes that a connection is charged.
+// charge returns the bytes that a connection is charged. For what is not acknowledged
+// the library keeps packets of one size, which need not be full: a third more.
 func (h *held) charge() int64 {
-	return max(0, min(h.window, h.total)+h.buffers+int64(h.requests)*requestSize-free)
+	kept := min(h.window, h.total)
+	return max(0, kept+kept/3+h.buffers+int64(h.requests)*requestSize-free)
 }
 
 // hold changes what a connection holds, and the sums.
@@ -103,19 +105,27 @@ func (b *Book) Give(c *Conn, size int64, now time.Time) {
 	b.hold(c, now, func(h *held) { h.buffers -= size })
 }
 
-// longestPause bounds what [Book.Pause] returns.
-const longestPause = time.Second
+const (
+	// slowness is the part of its window that a connection gets in a round trip when it
+	// is slowed: a quarter, in pieces of a quarter of that. The library's window grows
+	// only while half of it or more is on its way.
+	slowness = 4
+	// longestPause bounds what [Book.Pace] returns.
+	longestPause = time.Second
+)
 
-// Pause returns how long to wait before n bytes more are sent on a connection with a
-// congestion window and a round trip. While the budget is spent, who has more than its
-// share gets half of its window in a round trip.
-func (b *Book) Pause(c *Conn, n, window int64, rtt time.Duration) time.Duration {
+// Pace returns how many of n bytes to send next on a connection with a congestion window
+// and a round trip, and how long to wait before. While the budget is spent, but for a
+// part, who has more than its share is slowed, so that its window does not grow.
+func (b *Book) Pace(c *Conn, n, window int64, rtt time.Duration) (int64, time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.charged <= b.limits.Bytes || c.held.charge() <= b.share(c) {
-		return 0
+	if b.charged <= b.limits.Bytes-b.limits.Bytes/slowPart || c.held.charge() <= b.share(c) {
+		return n, 0
 	}
-	return min(time.Duration(float64(rtt)*2*float64(n)/float64(max(window, 1))), longestPause)
+	window = max(window, LeastBuffer)
+	n = min(n, max(window/slowness/slowness, LeastBuffer))
+	return n, min(time.Duration(float64(rtt)*slowness*float64(n)/float64(window)), longestPause)
 }
 
 // share returns what a connection may hold in any case: its even part of a part of the

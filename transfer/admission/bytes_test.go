@@ -26,10 +26,10 @@ func TestCharge(t *testing.T) {
 		want int64
 	}{
 		{held{}, 0},
-		{held{window: 40 << 10, total: mib}, 0},
-		{held{window: 10 * mib, total: mib}, mib - free},
-		{held{window: mib, total: 10 * mib}, mib - free},
-		{held{window: mib, total: mib, buffers: 5, requests: 2}, mib + 5 + 2*requestSize - free},
+		{held{window: 36 << 10, total: mib}, 0},
+		{held{window: 10 * mib, total: 3 * mib}, 4*mib - free},
+		{held{window: 3 * mib, total: 10 * mib}, 4*mib - free},
+		{held{window: 3 * mib, total: 3 * mib, buffers: 5, requests: 2}, 4*mib + 5 + 2*requestSize - free},
 		{held{requests: 64}, 64*requestSize - free},
 	} {
 		if got := test.held.charge(); got != test.want {
@@ -41,7 +41,7 @@ func TestCharge(t *testing.T) {
 // Over the budget those go that have moved less than their charge in 10 s, the largest
 // first, until it is kept; nobody goes before, and nobody who moves.
 func TestBytesRunOut(t *testing.T) {
-	b := New(Limits{Bytes: 10 * mib})
+	b := New(Limits{Bytes: 14 * mib})
 	now := start
 	small := b.sends(t, 1, "small", mib, mib, now)
 	b.sends(t, 2, "large", 4*mib, 4*mib, now)
@@ -79,32 +79,30 @@ func TestRequestsAreCharged(t *testing.T) {
 	}
 }
 
-// Who holds more than its share is slowed to half of its window in a round trip while
-// the budget is spent, and only then; a newcomer is not slowed.
-func TestPause(t *testing.T) {
-	b := New(Limits{Bytes: 10 * mib})
+// Who holds more than its share is slowed to a quarter of its window in a round trip
+// while the budget is spent, and only then; a newcomer is not slowed.
+func TestPace(t *testing.T) {
+	b := New(Limits{Bytes: 14 * mib})
 	const rtt = 100 * time.Millisecond
+	pace := func(name string, c *Conn, window, want int64, pause time.Duration) {
+		t.Helper()
+		if n, wait := b.Pace(c, mib, window, rtt); n != want || wait != pause {
+			t.Errorf("%s sends %d bytes after %v, want %d after %v", name, n, wait, want, pause)
+		}
+	}
 	big := b.sends(t, 1, nil, 8*mib, 8*mib, start)
-	if got := b.Pause(big, mib, 8*mib, rtt); got != 0 {
-		t.Errorf("within the budget a piece waits %v", got)
-	}
+	pace("within the budget it", big, 8*mib, mib, 0)
 	other := b.sends(t, 2, nil, 4*mib, 4*mib, start)
-	if got, want := b.Pause(big, mib, 8*mib, rtt), rtt/4; got != want {
-		t.Errorf("a piece of an eighth of the window waits %v, want %v", got, want)
-	}
-	newcomer := b.sends(t, 3, nil, 100<<10, 100<<10, start)
-	if got := b.Pause(newcomer, 16<<10, 100<<10, rtt); got != 0 {
-		t.Errorf("a newcomer waits %v", got)
-	}
-	// Its share of a quarter is one of three clients', and of its own connections.
+	pace("it", big, 8*mib, mib/2, rtt/4)
+	newcomer := b.sends(t, 3, nil, 60<<10, 60<<10, start)
+	pace("a newcomer", newcomer, 60<<10, mib, 0)
+	// Its share is one of three clients', and of its own connections.
 	b.Moved(newcomer, Progress{Bytes: mib, Window: mib}, start)
-	if got := b.Pause(newcomer, 16<<10, mib, rtt); got == 0 {
-		t.Error("a client with more than its share does not wait")
-	}
+	pace("with more than its share it", newcomer, mib, mib/16, rtt/4)
+	pace("with a small window it", newcomer, 16<<10, LeastBuffer, rtt)
+	pace("with no window it", newcomer, 0, LeastBuffer, 4*rtt)
 	b.Leave(other, start)
-	if got := b.Pause(big, mib, 8*mib, rtt); got != 0 {
-		t.Errorf("within the budget again a piece waits %v", got)
-	}
+	pace("within the budget again it", big, 8*mib, mib, 0)
 }
 
 // One client has half of what is left for buffers at most, and another then gets its
@@ -161,11 +159,11 @@ func TestWindowShrinks(t *testing.T) {
 	if got := b.Charged(); got < 7*mib {
 		t.Errorf("charged %d, want the largest window", got)
 	}
-	for range 8 {
+	for range 11 {
 		now = now.Add(time.Second)
 		b.Moved(c, Progress{Bytes: mib, Window: mib}, now)
 	}
-	if got := b.Charged(); got > mib {
+	if got := b.Charged(); got > mib+mib/3 {
 		t.Errorf("charged %d, want the window that is in use", got)
 	}
 }

@@ -58,9 +58,12 @@ const (
 	stillSpan  = time.Minute
 	// Who moves less than its charge in chargeSpan may go when bytes run out.
 	chargeSpan = 10 * time.Second
+	// slowPart is the part of the budget that is left when connections are slowed: an
+	// eighth, since their windows grow for a round trip more.
+	slowPart = 8
 	// sharePart is the part of the budget that is shared evenly by those who are not
-	// slowed: a quarter.
-	sharePart = 4
+	// slowed: a sixteenth.
+	sharePart = 16
 )
 
 // PlacesOf returns how many places a memory of so many bytes has; 0 means that the
@@ -79,6 +82,14 @@ func BytesOf(memory int64) int64 {
 		return DefaultBytes
 	}
 	return min(max(memory/bytesPart, leastBytes), DefaultBytes)
+}
+
+// Granted returns how many bytes of memory connections may take in all when there are
+// conns of them.
+func (l Limits) Granted(conns int) int64 {
+	const step = 256 // so that it seldom changes
+	l = l.orDefaults()
+	return l.Bytes + l.Bytes/sharePart + int64(conns+step-1)/step*step*placeSize
 }
 
 // orDefaults returns the limits with every zero replaced.
