@@ -340,6 +340,9 @@ func TestUnacknowledgedBytes(t *testing.T) {
 		if time.Since(began) > 20*time.Second {
 			t.Errorf("the honest client took %v", time.Since(began))
 		}
+		if got := s.serving.book.Len(); got >= attackers {
+			t.Errorf("%d connections are left of %d whose bytes do not move", got, attackers)
+		}
 		time.Sleep(20 * time.Second)
 		wg.Wait()
 		if got := s.serving.book.Charged(); got > budget {

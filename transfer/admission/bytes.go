@@ -107,9 +107,9 @@ func (b *Book) Give(c *Conn, size int64, now time.Time) {
 
 const (
 	// slowness is the part of its window that a connection gets in a round trip when it
-	// is slowed: a quarter, in pieces of a quarter of that. The library's window grows
-	// only while half of it or more is on its way.
-	slowness = 4
+	// is slowed: half, in pieces of half of that. The library's window grows only while
+	// more than half of it is on its way.
+	slowness = 2
 	// longestPause bounds what [Book.Pace] returns.
 	longestPause = time.Second
 )

@@ -79,7 +79,7 @@ func TestRequestsAreCharged(t *testing.T) {
 	}
 }
 
-// Who holds more than its share is slowed to a quarter of its window in a round trip
+// Who holds more than its share is slowed to half of its window in a round trip
 // while the budget is spent, and only then; a newcomer is not slowed.
 func TestPace(t *testing.T) {
 	b := New(Limits{Bytes: 14 * mib})
@@ -93,14 +93,14 @@ func TestPace(t *testing.T) {
 	big := b.sends(t, 1, nil, 8*mib, 8*mib, start)
 	pace("within the budget it", big, 8*mib, mib, 0)
 	other := b.sends(t, 2, nil, 4*mib, 4*mib, start)
-	pace("it", big, 8*mib, mib/2, rtt/4)
+	pace("it", big, 8*mib, mib, rtt/4)
 	newcomer := b.sends(t, 3, nil, 60<<10, 60<<10, start)
 	pace("a newcomer", newcomer, 60<<10, mib, 0)
 	// Its share is one of three clients', and of its own connections.
 	b.Moved(newcomer, Progress{Bytes: mib, Window: mib}, start)
-	pace("with more than its share it", newcomer, mib, mib/16, rtt/4)
-	pace("with a small window it", newcomer, 16<<10, LeastBuffer, rtt)
-	pace("with no window it", newcomer, 0, LeastBuffer, 4*rtt)
+	pace("with more than its share it", newcomer, mib, mib/4, rtt/2)
+	pace("with a small window it", newcomer, 16<<10, LeastBuffer, rtt/2)
+	pace("with no window it", newcomer, 0, LeastBuffer, 2*rtt)
 	b.Leave(other, start)
 	pace("within the budget again it", big, 8*mib, mib, 0)
 }

@@ -27,8 +27,8 @@
 //
 //   - While the sum is over the budget, who has moved less than its charge in 10 s goes,
 //     the largest first, and nobody gets a large buffer.
-//   - While it is over 7/8 of the budget, connections are slowed to a quarter of their
-//     window in a round trip: their windows do not grow then. Who holds less than its fair part
+//   - While it is over 7/8 of the budget, connections are slowed to half of their window
+//     in a round trip: their windows do not grow then. Who holds less than its fair part
 //     of a sixteenth of the budget is not slowed, so newcomers always get on.
 //
 // # Shares
