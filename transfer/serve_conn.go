@@ -460,16 +460,20 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 }
 
 // pay waits until some of n bytes may be sent, of which the first ones are paid for, and
-// returns how many: for the limit of the rate, and while clients hold more than they may.
+// returns how many: while clients hold more than they may, and for the limit of the rate.
 func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	stats := c.conn.Stats()
 	size, pause := c.s.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
+	// Slowed as it is, who takes what it is sent moves its charge in time.
+	if pause > 0 && sleep(ctx, pause) != nil {
+		return 0, errReset{wire.StreamStopping}
+	}
 	n = c.s.limit.piece(int(size))
-	if pause == 0 && (n <= paid || c.s.limit == nil) {
+	if n <= paid || c.s.limit == nil {
 		return n, nil
 	}
 	return n, c.waits(func() error {
-		if pause > 0 && sleep(ctx, pause) != nil || n > paid && c.s.limit.waitFor(ctx, c.rec, n-paid) != nil {
+		if c.s.limit.waitFor(ctx, c.rec, n-paid) != nil {
 			return errReset{wire.StreamStopping}
 		}
 		return nil

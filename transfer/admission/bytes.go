@@ -115,12 +115,12 @@ const (
 )
 
 // Pace returns how many of n bytes to send next on a connection with a congestion window
-// and a round trip, and how long to wait before. While the budget is spent, but for a
-// part, who has more than its share is slowed, so that its window does not grow.
+// and a round trip, and how long to wait before. While the budget is spent, who has more
+// than its share is slowed, so that its window does not grow.
 func (b *Book) Pace(c *Conn, n, window int64, rtt time.Duration) (int64, time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.charged <= b.limits.Bytes-b.limits.Bytes/slowPart || c.held.charge() <= b.share(c) {
+	if !b.isSpent() || c.held.charge() <= b.share(c) {
 		return n, 0
 	}
 	window = max(window, LeastBuffer)
@@ -134,12 +134,16 @@ func (b *Book) share(c *Conn) int64 {
 	return b.limits.Bytes / sharePart / int64(max(b.sending, 1)) / int64(max(c.client.sending, 1))
 }
 
+// isSpent reports whether the budget is spent, but for the part that windows grow into
+// before they are held.
+func (b *Book) isSpent() bool { return b.charged > b.limits.Bytes-b.limits.Bytes/slowPart }
+
 // Overdue returns the owners of the connections that must be closed because bytes have
 // run out. They have lost their places already.
 func (b *Book) Overdue(now time.Time) (gone []any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.charged <= b.limits.Bytes {
+	if !b.isSpent() {
 		return nil
 	}
 	var late []*Conn
@@ -152,7 +156,7 @@ func (b *Book) Overdue(now time.Time) (gone []any) {
 		return cmp.Or(cmp.Compare(b.held.charge(), a.held.charge()), cmp.Compare(a.number, b.number))
 	})
 	for _, c := range late {
-		if b.charged <= b.limits.Bytes {
+		if !b.isSpent() {
 			break
 		}
 		b.remove(c, now)

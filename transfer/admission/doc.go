@@ -25,11 +25,15 @@
 // window, because the library below keeps what is not acknowledged, its buffers and
 // its requests.
 //
-//   - While the sum is over the budget, who has moved less than its charge in 10 s goes,
-//     the largest first, and nobody gets a large buffer.
-//   - While it is over 7/8 of the budget, connections are slowed to half of their window
-//     in a round trip: their windows do not grow then. Who holds less than its fair part
-//     of a sixteenth of the budget is not slowed, so newcomers always get on.
+// The budget is spent when 7/8 of it are: the rest is what windows grow by before they are
+// held. While it is spent
+//
+//   - who has moved less than its charge in 10 s goes, the largest first,
+//   - connections are slowed to half of their window in a round trip: their windows do not
+//     grow then. Who holds less than its fair part of a sixteenth of the budget is not
+//     slowed, so newcomers always get on.
+//
+// Nobody gets a large buffer for which there is no room.
 //
 // # Shares
 //

@@ -58,8 +58,8 @@ const (
 	stillSpan  = time.Minute
 	// Who moves less than its charge in chargeSpan may go when bytes run out.
 	chargeSpan = 10 * time.Second
-	// slowPart is the part of the budget that is left when connections are slowed: an
-	// eighth, since their windows grow for a round trip more.
+	// slowPart is the part of the budget that is left when it counts as spent: an eighth,
+	// since windows grow for a round trip more.
 	slowPart = 8
 	// sharePart is the part of the budget that is shared evenly by those who are not
 	// slowed: a sixteenth.
