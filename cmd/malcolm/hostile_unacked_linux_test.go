@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
@@ -170,12 +171,12 @@ func TestHostileUnacknowledgedMemory(t *testing.T) {
 	// What serve is granted, and a little that is not Go's.
 	most := memoryLeast + admission.Limits{Bytes: budget}.Granted(conns) + 16*mib
 	t.Logf("%d connections read %s, then nothing was acknowledged: serve has %s, alone %s, of at most %s",
-		conns, formatBytes(got.Load()), formatBytes(m.resident), formatBytes(alone.resident), formatBytes(most))
+		conns, human.Bytes(got.Load()), human.Bytes(m.resident), human.Bytes(alone.resident), human.Bytes(most))
 	if got.Load() < 2*budget {
 		t.Error("it was no attack")
 	}
 	if m.resident > most {
-		t.Errorf("serve needed %s, want at most %s", formatBytes(m.resident), formatBytes(most))
+		t.Errorf("serve needed %s, want at most %s", human.Bytes(m.resident), human.Bytes(most))
 	}
 	for _, conn := range all {
 		conn.Close(0, "")
