@@ -56,7 +56,7 @@
 //   - Connection windows held at 256 KiB to 2 MiB, to stay in the cache: 5 to 18 %
 //     slower. Socket buffers of 1 and 2 MiB: the same as 7.
 //   - 64 or 128 packets ahead instead of 200; pieces of 64 or 256 KiB instead of 128
-//     at the client, of 128 to 512 KiB instead of 1 MiB at the server.
+//     at the client, of 256 KiB to 1 MiB instead of 128 KiB at the server.
 //   - A lock around pwrite, for which the kernel has one of its own: 6 % slower.
 //   - A part file in memory that is left sparse: 2 to 5 % more CPU, 0 to 3 % faster.
 //     Reserving it beside the fetching: 4 to 6 % slower, for writes wait for the

@@ -64,7 +64,7 @@ func keepMemory(size int64) func(granted int64) {
 	least := memoryLeast + memoryOfChunk*int64(manifest.Count(size))
 	most := int64(math.MaxInt64)
 	if limit, group := transfer.MemoryLimit(); group {
-		most = limit / 10 * 9
+		most = limit / 5 * 4
 	}
 	return func(granted int64) { debug.SetMemoryLimit(min(least+granted, most)) }
 }

@@ -27,6 +27,9 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 	if got := c.Serve.limits(1 << 30); got != want {
 		t.Errorf("limits = %+v, want %+v", got, want)
 	}
+	if small := c.Serve.limits(64 << 20); small.Places != admission.LeastPlaces || small.Bytes != 16<<20 {
+		t.Errorf("in a container of 64 MiB there are %d places and %d bytes, want %d and 16 MiB", small.Places, small.Bytes, admission.LeastPlaces)
+	}
 	flags, limits := reflect.TypeFor[LimitFlags](), reflect.ValueOf(want)
 	if flags.NumField() != limits.NumField() {
 		t.Errorf("%d flags for %d limits", flags.NumField(), limits.NumField())
