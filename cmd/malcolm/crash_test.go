@@ -70,7 +70,7 @@ func launchCrash(t *testing.T, name string, args ...string) *process {
 	}
 	p := &process{name: name, stdout: newTranscript(), stderr: newTranscript(), done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append(os.Environ(), homeOf(t.TempDir(), name)...)
+	p.cmd.Env = append(append(os.Environ(), "MALCOLM_LOG_TIME=never"), homeOf(t.TempDir(), name)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -129,9 +129,12 @@ func textPattern(text string) (*regexp.Regexp, error) {
 // lostServer is how a reason is wrapped when a server is lost or left out.
 var lostServer = regexp.MustCompile(`^(?:lost )?(\S+:[0-9]+: )(?:left out: )?(.*?)(?:; [0-9]+ servers? left(?:, which takes? its work)?)?$`)
 
+// clockOfLine is the time before a line that nobody watches.
+var clockOfLine = regexp.MustCompile(`^20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} `)
+
 // check returns an error for a line of stderr that is not in the table.
 func (t *errorTable) check(line string) error {
-	line = stripStyle(line)
+	line = clockOfLine.ReplaceAllString(stripStyle(line), "")
 	rest, ours := strings.CutPrefix(line, "malcolm: ")
 	level, text, ok := strings.Cut(rest, ": ")
 	if !ours || !ok || level != "error" && level != "warning" && level != "hint" {

@@ -29,7 +29,7 @@ var flagGroups = []struct {
 		"hello-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
 	}},
 	{"What is shown:", []string{
-		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "qlog",
+		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "log-time", "qlog",
 	}},
 	{"Help:", []string{"help", "version"}},
 }

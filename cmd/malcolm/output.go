@@ -2,9 +2,11 @@ package main
 
 import (
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 
+	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
 )
 
@@ -14,6 +16,7 @@ type OutputFlags struct {
 	Quiet     bool   `short:"q" xor:"loudness" help:"Write errors only."`
 	Verbose   bool   `short:"v" xor:"loudness" help:"Also say what is decided: what is tried again, moved, or fetched twice."`
 	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"What stderr gets: text, or json, one record a line. Default ${default}."`
+	LogTime   string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Write the time before each line of stderr: auto, always or never. auto does where nobody watches: serve, get, repair and verify off a terminal and a journal."`
 	ColorFlags
 }
 
@@ -21,8 +24,8 @@ type OutputFlags struct {
 func (f OutputFlags) output() OutputFlags { return f }
 
 // use makes t write as the flags say, in place of what it was told before.
-func (t *terminal) use(f OutputFlags) {
-	t.flags, t.least, t.log, t.json = f, levelReport, slog.New(lineHandler{t}), nil
+func (t *terminal) use(f OutputFlags, timed bool) {
+	t.flags, t.least, t.log, t.json = f, levelReport, slog.New(lineHandler{t, timed}), nil
 	switch {
 	case f.Quiet:
 		t.least = slog.LevelError
@@ -31,7 +34,7 @@ func (t *terminal) use(f OutputFlags) {
 	}
 	if f.LogFormat == "json" {
 		t.On = false
-		t.log = slog.New(newRecordHandler(t))
+		t.log = slog.New(newRecordHandler(t)) // which has the time
 	}
 	if f.JSON {
 		t.json = &eventWriter{out: t.stdout, quit: t.quit}
@@ -39,6 +42,20 @@ func (t *terminal) use(f OutputFlags) {
 	// What libraries log goes the same way.
 	slog.SetLogLoggerLevel(slog.LevelWarn)
 	slog.SetDefault(t.log)
+}
+
+// isTimed reports whether the lines of a command have the time before them. One that
+// is over soon has none by itself; a terminal has a person before it, who sees when.
+func (f OutputFlags) isTimed(cmd command, sys system) bool {
+	if f.LogTime != "auto" {
+		return f.LogTime == "always"
+	}
+	switch cmd.(type) {
+	case *getCmd, *serveCmd, *repairCmd, *verifyCmd:
+		file, _ := sys.stderr.(*os.File)
+		return !screen.IsTerminal(file) && sys.getenv("JOURNAL_STREAM") == "" // systemd.exec(5)
+	}
+	return false
 }
 
 // emit writes an event, with --json.

@@ -87,7 +87,10 @@ func (t *terminal) lineOf(level slog.Level, text string) []byte {
 
 // A lineHandler writes records as lines for people, as the rules of the terminal
 // say.
-type lineHandler struct{ t *terminal }
+type lineHandler struct {
+	t     *terminal
+	timed bool // the time is before each line
+}
 
 func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.t.least }
 
@@ -97,7 +100,10 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (h lineHandler) format(r slog.Record) []byte {
-	var prefix string
+	var prefix, clock string
+	if h.timed {
+		clock = r.Time.Format("2006-01-02 15:04:05 ")
+	}
 	switch r.Level {
 	case slog.LevelWarn:
 		prefix = h.t.Yellow("malcolm: warning: ")
@@ -106,7 +112,7 @@ func (h lineHandler) format(r slog.Record) []byte {
 	case levelHint, levelWarnHint:
 		prefix = h.t.Dim("malcolm: hint: ")
 	}
-	return []byte(prefix + h.t.inLocale(r.Message) + "\n")
+	return []byte(clock + prefix + h.t.inLocale(r.Message) + "\n")
 }
 
 // WithAttrs and WithGroup return h: lines have no attributes.

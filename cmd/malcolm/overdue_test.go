@@ -16,7 +16,7 @@ func TestRunThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, stderr := newTranscript(), newTranscript()
 		term := newTerminal(system{stdout: out, stderr: stderr, wait: hangTime, getenv: utf8Locale}, "never")
-		term.use(OutputFlags{JSON: true})
+		term.use(OutputFlags{JSON: true}, false)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var code atomic.Int64
 		code.Store(-1)

@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, sys system) int {
 
 // carryOut runs the command that args name.
 func (t *terminal) carryOut(ctx context.Context, args []string, sys system) error {
-	t.use(askedFor(args, sys.getenv))
+	t.use(askedFor(args, sys.getenv), false)
 	cmd, err := parse(args, sys, t)
 	if cmd == nil {
 		return err
@@ -100,7 +100,7 @@ func (t *terminal) carryOut(ctx context.Context, args []string, sys system) erro
 	}
 	t.color(color, sys)
 	if o, ok := cmd.(interface{ output() OutputFlags }); ok {
-		t.use(o.output())
+		t.use(o.output(), o.output().isTimed(cmd, sys))
 	}
 	return cmd.run(ctx, args, t)
 }

@@ -103,7 +103,7 @@ func startOnTerminal(t *testing.T, width int, cmd *exec.Cmd, env []string) *watc
 func malcolmIn(home string, args ...string) *exec.Cmd {
 	cmd := exec.Command("malcolm", args...)
 	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "XDG_CACHE_HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"HOME=" + home, "XDG_STATE_HOME=" + home, "XDG_CACHE_HOME=" + home, "PATH=" + os.Getenv("PATH"), "MALCOLM_LOG_TIME=never"}
 	return cmd
 }
 

@@ -139,13 +139,14 @@ func setUpScript(e *testscript.Env) error {
 		e.Setenv(key, value)
 	}
 	e.Setenv("LC_ALL", "C.UTF-8")
+	e.Setenv("MALCOLM_LOG_TIME", "never")
 	// The race detector's own pause at each exit would take most of the time.
 	e.Setenv("GORACE", e.Getenv("GORACE")+" atexit_sleep_ms=0")
 	for _, v := range e.Vars {
 		key, _, _ := strings.Cut(v, "=")
 		s.vars = append(s.vars, key)
 	}
-	s.vars = append(s.vars, "MALCOLM_PORTS", "NO_COLOR")
+	s.vars = append(s.vars, "MALCOLM_PORTS", "NO_COLOR", "JOURNAL_STREAM")
 	if err := s.overhear(e); err != nil {
 		return err
 	}

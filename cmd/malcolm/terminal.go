@@ -8,7 +8,8 @@ package main
 // Text is in lower case and in sentences of one line. An error begins with
 // "malcolm: error: ", advice on what to do next with "malcolm: hint: ", what
 // goes wrong without ending the run with "malcolm: warning: "; all other lines
-// have no prefix. Names that somebody else chose are quoted.
+// have no prefix. Names that somebody else chose are quoted. Where nobody watches, the
+// time is before each line of a command that lasts (see [OutputFlags.isTimed]).
 //
 // Every interval there is one line for each server whose numbers changed and
 // one for the total; nothing while nothing changes. On a terminal that can be
@@ -64,7 +65,7 @@ func newTerminal(sys system, mode screen.ColorMode) *terminal {
 	if screen.CanDraw(file, sys.getenv) {
 		t.screen = file
 	}
-	t.log = slog.New(lineHandler{t})
+	t.log = slog.New(lineHandler{t: t})
 	return t
 }
 

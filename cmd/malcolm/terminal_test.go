@@ -121,13 +121,13 @@ func TestTerminalLinesStayWhole(t *testing.T) {
 	}
 }
 
-// A fullDisk takes what is written to it until it is full.
-type fullDisk struct {
+// A fullFile takes what is written to it until it is full.
+type fullFile struct {
 	bytes.Buffer
 	err error
 }
 
-func (d *fullDisk) Write(p []byte) (int, error) {
+func (d *fullFile) Write(p []byte) (int, error) {
 	if d.err != nil {
 		return 0, d.err
 	}
@@ -138,7 +138,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 // it lacks. A pipe that nobody reads ends it, once, and so does a stdout that is lost.
 func TestFullLog(t *testing.T) {
 	var ends []error
-	log, out := new(fullDisk), new(fullDisk)
+	log, out := new(fullFile), new(fullFile)
 	term := newTerminal(system{
 		stdout: out, stderr: log, getenv: func(string) string { return "" }, abort: func(err error) { ends = append(ends, err) },
 	}, screen.ColorAuto)
