@@ -67,6 +67,23 @@ func (v *getView) sayCrowd(e transfer.GetEvent) {
 	}
 }
 
+// hintOnce says what to do about servers, and not again for another port.
+func (v *getView) hintOnce(hint string) {
+	key := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, hint)
+	if v.hinted == nil {
+		v.hinted = make(map[string]bool)
+	}
+	if !v.hinted[key] {
+		v.hinted[key] = true
+		v.WarnHint(hint)
+	}
+}
+
 // places writes targets briefly: the ports of a host as ranges, three hosts at most.
 func places(targets []transfer.Target) string {
 	const most = 3

@@ -150,23 +150,6 @@ func (v *getView) notReached(e transfer.NotReached) {
 	}
 }
 
-// hintOnce says what to do about servers, and not again for another port.
-func (v *getView) hintOnce(hint string) {
-	key := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return -1
-		}
-		return r
-	}, hint)
-	if v.hinted == nil {
-		v.hinted = make(map[string]bool)
-	}
-	if !v.hinted[key] {
-		v.hinted[key] = true
-		v.WarnHint(hint)
-	}
-}
-
 func (v *getView) full(e transfer.Full) {
 	why := reason(e.Err)
 	if !v.crowd.admit(why, e.Target, time.Now()) {
