@@ -113,6 +113,10 @@ guarded:
 sim SEEDS="1000":
     MALCOLM_SIM_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^(TestTargets|TestTail|TestSmall|TestSmallWithFaults)$' ./transfer/schedule
 
+# whole transfers in a world in which everything happens that may, in virtual time, such as `just chaos 2000` (about half an hour)
+chaos SEEDS="500" FROM="0":
+    MALCOLM_CHAOS_SEEDS={{ SEEDS }} MALCOLM_CHAOS_FROM={{ FROM }} go test -count=1 -timeout 4h -run '^TestChaos$' ./transfer
+
 # malcolm, and aria2 where it is installed, over wide-area links; root, and NETLAB=PROGRAM that makes them: 3 rounds take 15 minutes
 netlab ROUNDS="3" CASES=".": build
     .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}
