@@ -44,9 +44,6 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	}
 	qc, err := d.dial(ctx, remote, o)
 	if err != nil {
-		if e, ok := err.(*NetworkError); ok && e.Kind == NoAnswer && d.watch.arrivals.Load() > 0 {
-			e.Kind = SlowAnswer
-		}
 		d.release()
 		return nil, fmt.Errorf("dial %s: %w", remote, err)
 	}
@@ -101,9 +98,23 @@ func (d *dialed) dial(ctx context.Context, remote net.Addr, o DialOptions) (*qui
 	d.tr = &quic.Transport{Conn: d.pc}
 	qc, err := d.tr.Dial(ctx, remote, d.tls(o.TLS), conf)
 	if err != nil {
-		return nil, classifyDial(ctx, err)
+		return nil, d.why(classifyDial(ctx, err))
 	}
 	return qc, nil
+}
+
+// why says more of err, which ended the handshake, from what the socket saw.
+func (d *dialed) why(err error) error {
+	if e, ok := err.(*NetworkError); ok && e.Kind == NoAnswer && d.watch.arrivals.Load() > 0 {
+		e.Kind = SlowAnswer
+	}
+	// Of the error of a write, quic-go keeps the words alone.
+	if e, ok := err.(*LocalError); ok && e.Kind == LocalInternal {
+		if unsent := d.watch.failed(); unsent != nil {
+			return classify(unsent)
+		}
+	}
+	return err
 }
 
 // config returns quic-go's configuration. The share is fresh.

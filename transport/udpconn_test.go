@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -110,6 +111,25 @@ func TestRefusalBeforeTheHandshake(t *testing.T) {
 		}
 		if _, _, got := c.WriteMsgUDP([]byte{1}, nil, nil); got != err {
 			t.Errorf("WriteMsgUDP: %v, want %v", got, err)
+		}
+	}
+}
+
+// TestUnsentHandshake: a handshake that cannot send says why. A firewall that drops
+// what is sent is an error of the write alone.
+func TestUnsentHandshake(t *testing.T) {
+	for errno, want := range map[syscall.Errno]NetworkKind{
+		errnoProhibited[0]: Prohibited, errnoUnreachable[0]: HostUnreachable, syscall.EINVAL: SocketFailed,
+	} {
+		pc, err := DialUDP(netip.Addr{}, netip.MustParseAddrPort("127.0.0.1:9"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pc.(*udpConn).writeMsg = func([]byte, []byte) (int, int, error) { return 0, 0, sysErr("sendmsg", errno) }
+		_, err = dial(pc, pc.(*udpConn).RemoteAddr(), DialOptions{})
+		wantNetwork(t, err, want)
+		if !errors.Is(err, errno) {
+			t.Errorf("error = %v, which is not %v", err, errno)
 		}
 	}
 }

@@ -56,7 +56,8 @@ type watch struct {
 		first time.Time
 		seen  uint64 // arrivals at the first one
 	}
-	dead error // why the port counts as closed; nil until then
+	dead   error // why the port counts as closed; nil until then
+	unsent error // of the last write that failed in the handshake; nil: of none
 }
 
 // newWatch returns a watch whose kill wakes a blocked read, and which probes
@@ -104,9 +105,17 @@ func (w *watch) wrote(err error) error {
 	case !lostPacket(err):
 		return err
 	case !w.established.Load() && !isErrno(err, errnoFull): // whoever dials is to know at once
+		w.unsent = err
 		return err
 	}
 	return w.hint(err)
+}
+
+// failed returns why the handshake could not send; nil: it could.
+func (w *watch) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unsent
 }
 
 // hint counts err if it says that the port is closed. The caller holds mu.

@@ -29,6 +29,7 @@ import (
 //	await NAME REGEXP       wait until the stderr of NAME matches
 //	awaitout NAME REGEXP    wait until the stdout of NAME matches
 //	signal NAME SIGNAL      send INT, TERM, HUP or KILL
+//	insist NAME SIGNAL      send it again, until that is more than one request
 //	ends NAME CODE          wait for the end; stdout and stderr are those of NAME from here on
 //	exits CODE PROGRAM ...  run, and demand the exit code
 //	refused CODE ARG...     run malcolm, and demand the exit code, an empty stdout, and every file
@@ -66,6 +67,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"await":     withoutNeg((*script).await),
 	"awaitout":  withoutNeg((*script).awaitOut),
 	"signal":    withoutNeg((*script).signal),
+	"insist":    withoutNeg((*script).insist),
 	"ends":      withoutNeg((*script).ends),
 	"exits":     withoutNeg((*script).exits),
 	"refused":   withoutNeg((*script).refused),
@@ -411,6 +413,16 @@ func (s *script) signal(args []string) {
 	err := s.process(args[0]).cmd.Process.Signal(number)
 	if !errors.Is(err, os.ErrProcessDone) { // how it ended is what "ends" looks at
 		s.Check(err)
+	}
+}
+
+// insist sends a signal until the process ends, or longer than what comes with the
+// first one counts as the same request.
+func (s *script) insist(args []string) {
+	s.want(args, 2, "insist NAME SIGNAL")
+	p := s.process(args[0])
+	for begun := time.Now(); p.running() && time.Since(begun) < 2*sameRequest; time.Sleep(sameRequest / 10) {
+		s.signal(args)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // A signalError is the cause with which a run ends that a signal ended.
@@ -23,10 +24,16 @@ func (e *signalError) Error() string {
 // exitCode is what a shell reports for a program that the signal ended.
 func (e *signalError) exitCode() int { return 128 + int(e.signal) }
 
+// sameRequest is how long after the first signal another one is the same request.
+// Who ends a program sends to it and to its process group (timeout), or SIGHUP
+// right behind SIGTERM (systemd); nobody who means "at once" is that quick.
+const sameRequest = 200 * time.Millisecond
+
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
-// cancels, with a [*signalError] as its cause. A second one calls exit at once.
-// stop ends the watching. A signal that was ignored when the program started
-// stays ignored: nohup, and a shell that starts a background job, ask for that.
+// cancels, with a [*signalError] as its cause. A second one, later than
+// sameRequest, calls exit at once. stop ends the watching. A signal that was
+// ignored when the program started stays ignored: nohup, and a shell that starts
+// a background job, ask for that.
 func withSignals(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signal.Ignore(syscall.SIGPIPE) // what is written then has an error, which ends the run in order
@@ -38,26 +45,34 @@ func withSignals(parent context.Context, exit func(int)) (ctx context.Context, s
 		}
 	}
 	done := make(chan struct{})
-	go func() {
-		for count := 0; ; count++ {
-			select {
-			case s := <-signals:
-				err := &signalError{signal: syscall.SIGINT}
-				if number, ok := s.(syscall.Signal); ok {
-					err.signal = number
-				}
-				if count > 0 {
-					exit(err.exitCode())
-				}
-				cancel(err)
-			case <-done:
-				return
-			}
-		}
-	}()
+	go obey(signals, done, cancel, exit)
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
 		cancel(nil)
+	}
+}
+
+// obey cancels at the first of signals, and exits at a later one that is not the
+// same request. It ends with done.
+func obey(signals <-chan os.Signal, done <-chan struct{}, cancel context.CancelCauseFunc, exit func(int)) {
+	var first time.Time
+	for {
+		select {
+		case s := <-signals:
+			err := &signalError{signal: syscall.SIGINT}
+			if number, ok := s.(syscall.Signal); ok {
+				err.signal = number
+			}
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				cancel(err)
+			case time.Since(first) > sameRequest:
+				exit(err.exitCode())
+			}
+		case <-done:
+			return
+		}
 	}
 }
