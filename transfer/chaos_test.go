@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	chaosSeeds    = 40
-	chaosPatience = 4 * time.Minute // longer than chaosSteps take
-	chaosIdle     = time.Minute     // of the servers
-	chaosPause    = 6 * time.Minute
-	chaosTries    = 30 // runs of one seed
-	chaosSteps    = 60 // that disturb them
+	chaosSeeds     = 40
+	chaosSeedsRace = 12              // with the race detector
+	chaosPatience  = 4 * time.Minute // longer than chaosSteps take
+	chaosIdle      = time.Minute     // of the servers
+	chaosPause     = 6 * time.Minute
+	chaosTries     = 30 // runs of one seed
+	chaosSteps     = 60 // that disturb them
 )
 
-// chaosRange returns which seeds are run: 0 to 39, or MALCOLM_CHAOS_SEEDS of them, from MALCOLM_CHAOS_FROM on.
+// chaosRange returns which seeds are run: 0 to 39 (fewer with the race detector), or MALCOLM_CHAOS_SEEDS of them, from MALCOLM_CHAOS_FROM on.
 func chaosRange(t *testing.T) (from, to int) {
 	t.Helper()
 	number := func(name string, otherwise int) int {
@@ -37,7 +38,10 @@ func chaosRange(t *testing.T) (from, to int) {
 	}
 	from = number("MALCOLM_CHAOS_FROM", 0)
 	seeds := chaosSeeds
-	if testing.Short() {
+	switch {
+	case raceEnabled:
+		seeds = chaosSeedsRace
+	case testing.Short():
 		seeds /= 4
 	}
 	return from, from + number("MALCOLM_CHAOS_SEEDS", seeds)
@@ -52,6 +56,7 @@ func TestChaos(t *testing.T) {
 	from, to := chaosRange(t)
 	for seed := from; seed < to; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {
 				w.rng = rand.New(rand.NewPCG(uint64(seed), 6))
 				c := &chaos{world: w, rng: rand.New(rand.NewPCG(uint64(seed), 7))}
