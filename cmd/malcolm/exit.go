@@ -2,16 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
-	"syscall"
 
 	"malcolm/certs"
-	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
-	"malcolm/transfer/partfile"
-	"malcolm/transfer/vote"
 )
 
 // The exit codes.
@@ -86,237 +80,21 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// hints says what to do next.
-func hints(err error) []string {
-	switch e := err.(type) {
-	case *transfer.TargetError:
-		return targetHints(e)
-	case *transfer.LinksError:
-		return []string{"--split-links repairs this name alone"}
-	case *transfer.TooLargeError:
-		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
-	case *transfer.NotDirectoryError:
-		if e.Missing {
-			return []string{"make it: mkdir -p " + human.ShellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
-		}
-		return []string{"-o takes a directory; the file's name goes into --name: -o DIR --name FILE"}
-	case *transfer.NameError:
-		if e.Chosen {
-			return nil
-		}
-		return []string{"--name NAME chooses another one"}
-	case *transfer.PinError:
-		return []string{"a pin's host is written as the server's is; without a host it is for every server"}
-	case *transfer.NobodyAnsweredError:
-		return nobodyHints(e)
-	case *transfer.UndecidedError:
-		return voteHints(e)
-	case *transfer.MismatchError:
-		if e.Bad > 0 || e.Size {
-			return []string{"malcolm repair mends it from the servers, fetching only what differs"}
-		}
-		return nil
-	case *transfer.FinishedError:
-		if e.Streamed {
-			return []string{"do not use what was written: it is what most servers hold, and not what was asked for"}
-		}
-		if e.SHA256 != nil {
-			return []string{"if it is the right file all the same: run this again with -r, and without --checksum"}
-		}
-		return nil
-	case *certs.KeyFileError:
-		if _, ok := errors.AsType[syscall.Errno](e); ok { // the place is to blame, and not what is there
-			return []string{identityHint}
-		}
-		return nil
-	}
-	if _, ok := errors.AsType[*lateReceiptError](err); ok {
-		return []string{"the file is there and right; only its receipt is missing"}
-	}
-	if _, ok := errors.AsType[*terminalOutputError](err); ok {
-		return []string{"pipe it on, as malcolm get -o - … | tar x; --force lets it go to the terminal"}
-	}
-	if _, ok := errors.AsType[*closedOutputError](err); ok {
-		return []string{"malcolm get -o - … > FILE keeps it; --force is for a stdout that is /dev/null on purpose"}
-	}
-	if e, ok := errors.AsType[*partfile.Error](err); ok {
-		return partHints(e)
-	}
-	if _, ok := errors.AsType[*certs.StateError](err); ok {
-		return []string{"known servers are kept there: make it writable, or name another place with XDG_STATE_HOME"}
-	}
-	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
-		return []string{"check the path and its permissions"}
-	}
-	if _, ok := errors.AsType[*noHomeError](err); ok {
-		return []string{identityHint}
-	}
-	return nil
+// exitKinds are the words for exit codes.
+var exitKinds = map[int]string{
+	exitUnexpected: "unexpected", exitUsage: "usage", exitIntegrity: "integrity", exitVote: "vote",
+	exitIdentity: "identity", exitLocal: "local", exitNetwork: "network", exitChanged: "changed",
+	129: "interrupted", 130: "interrupted", 143: "interrupted", exitPipe: "broken_pipe",
 }
 
-const identityHint = "serve --identity FILE keeps the key elsewhere"
-
-func targetHints(e *transfer.TargetError) []string {
-	switch e.Hint {
-	case partfile.HintResume:
-		return []string{"-r continues it; --force drops it and starts over"}
-	case partfile.HintCheck:
-		return []string{"-r accepts it if it is the right file; " + insteadOf(e.Path)}
-	case partfile.HintForce:
-		if e.Final != partfile.FinalNone {
-			return []string{insteadOf(e.Path) + "; -o DIR or --name NAME writes elsewhere"}
-		}
-		var list []string
-		if e.Unfinished != (partfile.Header{}) {
-			list = append(list, fmt.Sprintf("-r --checksum %x finishes that version, if a server still has it", e.Unfinished.Checksum))
-		}
-		return append(list, "--force drops it and starts over")
-	case partfile.HintElsewhere:
-		return []string{"-o DIR or --name NAME writes elsewhere"}
-	case partfile.HintMoveAway:
-		if e.Part == partfile.PartOtherChecksum {
-			return []string{fmt.Sprintf("--checksum %x finishes that version, if a server still has it; or move it and its journal away", e.Unfinished.Checksum)}
-		}
-		return []string{moveAway}
+// errorOf returns the event that ends a run that went wrong.
+func errorOf(err error, hints []string) errorEvent {
+	code, path := exitCode(err), ""
+	if late, ok := errors.AsType[*lateReceiptError](err); ok {
+		path = jsonText(late.path)
 	}
-	return nil
-}
-
-// insteadOf says what becomes of a file that is not the right one. With -r, --force
-// keeps an unfinished download that lies beside it.
-func insteadOf(path string) string {
-	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
-}
-
-const moveAway = "move it away, then run the same again"
-
-func partHints(e *partfile.Error) []string {
-	switch {
-	case e.Reason == partfile.NoSpace:
-		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", human.Bytes(e.Need-e.Have))}
-	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.PartSuffix):
-		return []string{"-r continues an unfinished download; --force drops it and starts over"}
-	case e.Reason == partfile.Exists: // it appeared while the file was fetched
-		return []string{"everything is fetched: -r --force puts it in the place of what is there, or move that away and use -r"}
-	case e.Reason == partfile.Locked:
-		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
-	case e.Reason == partfile.NotRegular:
-		return []string{"-o DIR or --name NAME writes elsewhere"}
-	case e.Reason == partfile.Foreign:
-		return []string{moveAway}
-	case e.Reason == partfile.OtherFile:
-		return []string{"--checksum with that checksum finishes it, if a server still has it; to begin anew, move it and its journal away"}
-	case e.Reason == partfile.Changed && e.Op == "replace":
-		return []string{"nothing was replaced: run the same again when nobody writes to the file"}
-	case e.Reason == partfile.System && e.Op == "replace":
-		return []string{"mend that, or leave the file: get -o DIR writes elsewhere, and a copy of it can be repaired elsewhere"}
-	case e.Reason == partfile.Changed && e.Op != "find":
-		return []string{"another program uses this name: begin again, or write elsewhere with -o DIR or --name NAME"}
-	case errors.Is(e, fs.ErrPermission):
-		return []string{"check the permissions of the directory, or write elsewhere with -o DIR"}
+	return errorEvent{
+		head: is("error"), Exit: code, Kind: exitKinds[code],
+		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")), Path: path,
 	}
-	if hint := diskHints[partfile.DiskFaultOf(e)]; hint != "" {
-		return []string{hint}
-	}
-	return nil
-}
-
-// diskHints is what to do about a disk.
-var diskHints = map[partfile.DiskFault]string{
-	partfile.Full:     "make room, or write elsewhere with -o DIR",
-	partfile.Quota:    "your quota is used up: make room, or write elsewhere with -o DIR",
-	partfile.TooLarge: "the file system, or ulimit -f, takes no file of that size: write elsewhere with -o DIR",
-	partfile.ReadOnly: "the file system is read-only: write elsewhere with -o DIR",
-	partfile.Failing:  "the disk fails, and the system's log may say why: write elsewhere with -o DIR",
-}
-
-func nobodyHints(e *transfer.NobodyAnsweredError) []string {
-	if len(e.Servers) == 1 {
-		if advice := serverHints(e.Servers[0].Target, e.Servers[0].Err); len(advice) > 0 {
-			return advice
-		}
-	}
-	for _, s := range e.Servers { // each was told of, with what to do
-		if d, ok := errors.AsType[*transfer.DeniedError](s.Err); ok {
-			return deniedHints(d)
-		}
-	}
-	for _, s := range e.Servers {
-		switch {
-		case s.State == transfer.PeerRefused:
-			return nil
-		case transfer.IsFull(s.Err):
-			return []string{fullHint}
-		}
-	}
-	for _, s := range e.Servers {
-		if _, ok := errors.AsType[*transfer.ResolveError](s.Err); !ok {
-			return []string{"is malcolm serve running there, and do firewalls let UDP through to its ports?"}
-		}
-	}
-	return []string{"check the spelling of the hosts, or give their IP addresses"}
-}
-
-func voteHints(e *transfer.UndecidedError) []string {
-	switch e.Result.Reason {
-	case vote.TooFewVotes:
-		return []string{"a host has one vote, and so has a server ID: ask other hosts as well, pin the IDs of these with --pin, or lower --quorum"}
-	case vote.ChecksumNotOffered:
-		return []string{"nothing was written; without --checksum the majority decides"}
-	}
-	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
-}
-
-func deniedHints(e *transfer.DeniedError) []string {
-	switch {
-	case !e.Ours:
-		return []string{"somebody else may answer in its place; was it started with --token?"}
-	case !e.Had:
-		return []string{"ask whoever runs it for the token, and add: --token @FILE"}
-	}
-	return []string{"is it the token that malcolm serve was started with?"}
-}
-
-func checksums(groups []vote.Group) string {
-	var list []string
-	for _, g := range groups[:min(len(groups), 3)] {
-		list = append(list, fmt.Sprintf("%x", g.Checksum))
-	}
-	return strings.Join(list, " ")
-}
-
-// resumeHints says how to go on with what a run has left, if anything: with the
-// same command unless that would end as this run has.
-func resumeHints(o outcome) []string {
-	if !isKept(o.got, o.err) || hasOwnWay(o.err) {
-		return nil
-	}
-	how := "to continue: "
-	if _, ok := errors.AsType[*transfer.NoServerLeftError](o.err); ok {
-		switch transfer.KindOf(o.err) {
-		case transfer.KindIntegrity:
-			how = "with a server that has the right bytes added, this continues: "
-		case transfer.KindChanged:
-			how = "if a server still has that version, this continues: "
-			if !strings.Contains(o.resume, " --checksum") {
-				o.resume += " --checksum " + human.Hex(o.got.Checksum)
-			}
-		}
-	}
-	return []string{how + o.resume}
-}
-
-// hasOwnWay reports whether the hint of an error itself says how to go on, where
-// the same command would end the same way.
-func hasOwnWay(err error) bool {
-	if e, ok := errors.AsType[*transfer.FinishedError](err); ok {
-		return e.SHA256 != nil
-	}
-	if e, ok := errors.AsType[*partfile.Error](err); ok {
-		switch e.Reason {
-		case partfile.Exists, partfile.Foreign, partfile.NotRegular, partfile.OtherFile:
-			return true
-		}
-	}
-	return false
 }

@@ -94,21 +94,10 @@ func places(targets []transfer.Target) string {
 	hosts := slices.Sorted(maps.Keys(ports))
 	var list []string
 	for _, host := range hosts[:min(len(hosts), most)] {
-		list = append(list, strings.TrimSuffix(transfer.Target{Host: host}.String(), "0")+briefPorts(ports[host]))
+		list = append(list, strings.TrimSuffix(transfer.Target{Host: host}.String(), "0")+human.Ports(ports[host]))
 	}
 	if more := len(hosts) - most; more > 0 {
 		list = append(list, human.Plural(more, "more host", "more hosts"))
 	}
 	return strings.Join(list, ", ")
-}
-
-// briefPorts writes at most 8 ranges of ports: "10001-10004,10007".
-func briefPorts(ports []int) string {
-	const most = 8
-	words := portRanges(ports)
-	text := strings.Join(words[:min(len(words), most)], ",")
-	if more := len(words) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
 }

@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"malcolm/cmd/malcolm/spool"
-	"malcolm/transfer"
 )
 
 // With --json, stdout gets one object a line, an event, and nothing else. The
@@ -56,25 +53,6 @@ func marshalEvent(event any) []byte {
 	return line.Bytes()
 }
 
-// errorOf returns the event that ends a run that went wrong.
-func errorOf(err error, hints []string) errorEvent {
-	code, path := exitCode(err), ""
-	if late, ok := errors.AsType[*lateReceiptError](err); ok {
-		path = jsonText(late.path)
-	}
-	return errorEvent{
-		head: is("error"), Exit: code, Kind: exitKinds[code],
-		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")), Path: path,
-	}
-}
-
-// exitKinds are the words for exit codes.
-var exitKinds = map[int]string{
-	exitUnexpected: "unexpected", exitUsage: "usage", exitIntegrity: "integrity", exitVote: "vote",
-	exitIdentity: "identity", exitLocal: "local", exitNetwork: "network", exitChanged: "changed",
-	129: "interrupted", 130: "interrupted", 143: "interrupted", exitPipe: "broken_pipe",
-}
-
 // jsonText makes text fit for an event: valid UTF-8 of a bounded length.
 func jsonText(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
@@ -86,39 +64,4 @@ func jsonText(s string) string {
 		s = s[:len(s)-1]
 	}
 	return s + "…"
-}
-
-// A pipeError says that nobody reads what is written any more.
-type pipeError struct{ name string }
-
-func (e *pipeError) Error() string { return "nobody reads " + e.name + " any more" }
-
-// A writeError says that what was asked for cannot be written.
-type writeError struct{ err *transfer.FileError }
-
-func (e *writeError) Error() string { return e.err.Error() }
-
-func (e *writeError) Unwrap() error { return e.err }
-
-// outputError sorts why stdout or stderr cannot be written to; nil stays nil.
-func outputError(name string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.EPIPE):
-		return &pipeError{name}
-	}
-	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
-}
-
-func isPipe(err error) bool {
-	_, ok := errors.AsType[*pipeError](err)
-	return ok
-}
-
-// isOutputError reports whether a run was ended because its output could not be
-// written.
-func isOutputError(err error) bool {
-	_, ok := errors.AsType[*writeError](err)
-	return ok || isPipe(err)
 }

@@ -2,9 +2,8 @@ package main
 
 import (
 	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
 )
-
-import "malcolm/transfer"
 
 // decided says, with -v, what the scheduler has decided.
 func (v *getView) decided(d transfer.Decision) {

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/spool"
+	"malcolm/transfer"
 )
 
 // lingerTime is how long the end of a run that a signal ended waits for whoever
@@ -68,4 +71,39 @@ func (o *outputs) flush() bool {
 func (t *terminal) leftOut(g spool.Gap) []byte {
 	return t.lineOf(slog.LevelWarn, fmt.Sprintf("%s and %s are left out here: stderr did not take them in time",
 		human.Plural(g.Events, "line", "lines"), human.Plural(g.Reports, "status line", "status lines")))
+}
+
+// A pipeError says that nobody reads what is written any more.
+type pipeError struct{ name string }
+
+func (e *pipeError) Error() string { return "nobody reads " + e.name + " any more" }
+
+// A writeError says that what was asked for cannot be written.
+type writeError struct{ err *transfer.FileError }
+
+func (e *writeError) Error() string { return e.err.Error() }
+
+func (e *writeError) Unwrap() error { return e.err }
+
+// outputError sorts why stdout or stderr cannot be written to; nil stays nil.
+func outputError(name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return &pipeError{name}
+	}
+	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
+}
+
+func isPipe(err error) bool {
+	_, ok := errors.AsType[*pipeError](err)
+	return ok
+}
+
+// isOutputError reports whether a run was ended because its output could not be
+// written.
+func isOutputError(err error) bool {
+	_, ok := errors.AsType[*writeError](err)
+	return ok || isPipe(err)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 
-	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
 	"malcolm/transport"
@@ -142,49 +141,4 @@ func streamReason(code wire.StreamCode) string {
 		return "the server says that it has an internal error"
 	}
 	return "the server ended a range"
-}
-
-// serverHints says what to do about a server that is not reached.
-func serverHints(t transfer.Target, err error) []string {
-	if e, ok := errors.AsType[*certs.TrustError](err); ok {
-		return []string{e.Hint()}
-	}
-	if e, ok := errors.AsType[*transfer.DeniedError](err); ok {
-		return deniedHints(e)
-	}
-	if e, ok := errors.AsType[*transfer.ResolveError](err); ok {
-		if _, ok := errors.AsType[*transfer.FamilyError](e.Err); ok {
-			return []string{"-4, -6 and --interface leave the other addresses out"}
-		}
-		return []string{"check the spelling of the host, or give its IP address"}
-	}
-	if transfer.IsFull(err) {
-		return []string{fullHint}
-	}
-	switch {
-	case errors.Is(err, transfer.ErrNoAnswer):
-		return []string{fmt.Sprintf("is UDP %d open? nothing came back: a firewall, another port, or no malcolm serve", t.Port)}
-	case errors.Is(err, transfer.ErrSlowAnswer):
-		return []string{"packets came back: the network or the server is slow (--connect-timeout 30 waits longer), or it is no malcolm serve"}
-	case errors.Is(err, transfer.ErrStillIndexing):
-		return []string{"it hashes its file before it offers it: try later, or wait longer with --patience"}
-	}
-	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
-		if hint := networkHints[e.Kind]; hint != "" {
-			return []string{hint}
-		}
-	}
-	if e, ok := errors.AsType[*transport.PeerError](err); ok && (e.Kind == transport.PeerNoALPN || e.Kind == transport.PeerVersion) {
-		return []string{"is that the port that malcolm serve printed?"}
-	}
-	return nil
-}
-
-const fullHint = "it is full, or being started again: try later; its malcolm serve takes more with --max-clients"
-
-var networkHints = map[transport.NetworkKind]string{
-	transport.PortUnreachable: "is malcolm serve running there, and is that its port?",
-	transport.HostUnreachable: "is that machine up, and this one in its network? a router or this system knows no way",
-	transport.Prohibited:      "look at the routes and the firewall of this machine, and at --interface",
-	transport.NoLocalAddress:  "--interface takes an address of this machine",
 }

@@ -197,7 +197,7 @@ func portNames(ports []int) string {
 	if ports[0] == 0 {
 		return "a free port"
 	}
-	return briefPorts(ports)
+	return human.Ports(ports)
 }
 
 func bindReason(err error) string {
@@ -372,22 +372,7 @@ func portWords(addrs []net.Addr) string {
 	for _, a := range addrs {
 		ports = append(ports, a.(*net.UDPAddr).Port)
 	}
-	return strings.Join(portRanges(ports), " ")
-}
-
-// portRanges writes ports in their order, runs as ranges.
-func portRanges(ports []int) (words []string) {
-	slices.Sort(ports)
-	for i, j := 0, 0; i < len(ports); i = j {
-		for j = i + 1; j < len(ports) && ports[j] <= ports[j-1]+1; j++ {
-		}
-		word := strconv.Itoa(ports[i])
-		if ports[j-1] > ports[i] {
-			word += "-" + strconv.Itoa(ports[j-1])
-		}
-		words = append(words, word)
-	}
-	return words
+	return strings.Join(human.PortRanges(ports), " ")
 }
 
 func portList(addrs []net.Addr) string {

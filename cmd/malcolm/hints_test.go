@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"malcolm/certs"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/vote"
+)
+
+// A hint says how to go on with what was fetched, and not how to end the same way.
+func TestResumeHints(t *testing.T) {
+	left := func(states ...transfer.PeerState) error {
+		e := &transfer.NoServerLeftError{Missing: 1}
+		for _, s := range states {
+			e.Servers = append(e.Servers, transfer.ServerReport{State: s})
+		}
+		return e
+	}
+	const command = "malcolm get -r h:1"
+	for _, test := range []struct {
+		name string
+		err  error
+		want string // empty: no hint
+	}{
+		{"interrupted", &signalError{}, "to continue: " + command},
+		{"lost", left(transfer.PeerLost, transfer.PeerWrong), "to continue: " + command},
+		{"wrong bytes", left(transfer.PeerWrong), "with a server that has the right bytes added, this continues: " + command},
+		{"changed", left(transfer.PeerChanged), "if a server still has that version, this continues: " + command + " --checksum ab" + strings.Repeat("0", 62)},
+		{"a file appeared", &partfile.Error{Reason: partfile.Exists, Err: fs.ErrExist}, ""},
+		{"not ours", &partfile.Error{Reason: partfile.Foreign, Err: fs.ErrExist}, ""},
+		{"another SHA-256", &transfer.FinishedError{SHA256: new([32]byte)}, ""},
+		{"refused", &transfer.TargetError{}, ""},
+	} {
+		o := outcome{got: &transfer.Result{Part: "x.part", Checksum: [32]byte{0xab}}, err: test.err, resume: command}
+		if got := strings.Join(resumeHints(o), "\n"); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// No hint names a flag that drops what was fetched as the first or only way.
+func TestHintsLoseNothing(t *testing.T) {
+	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway} {
+		for _, final := range []partfile.FinalState{partfile.FinalNone, partfile.FinalUnread, partfile.FinalWrong} {
+			list := hints(&transfer.TargetError{Hint: hint, Final: final, Part: partfile.PartOtherChecksum, Unfinished: partfile.Header{Size: 1}})
+			if strings.HasPrefix(list[0], "--force") {
+				t.Errorf("hint %d, final %d: %q", hint, final, list)
+			}
+			for _, h := range list {
+				if strings.Contains(h, "--force") && !strings.Contains(h, "-r --force") && !strings.Contains(h, "drops it") {
+					t.Errorf("hint %d, final %d: %q does not say what --force drops", hint, final, h)
+				}
+			}
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	target := func(hint partfile.Hint, final partfile.FinalState) error {
+		return &transfer.TargetError{Hint: hint, Final: final}
+	}
+	nobody := func(errs ...error) error {
+		e := new(transfer.NobodyAnsweredError)
+		for _, err := range errs {
+			e.Servers = append(e.Servers, transfer.ServerReport{Err: err})
+		}
+		return e
+	}
+	undecided := func(r vote.Reason) error {
+		return &transfer.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}}}}}
+	}
+	unresolved := &transfer.ResolveError{Host: "x", Err: errors.New("no such host")}
+	tests := []struct {
+		name string
+		err  error
+		want string // a part of the only hint; empty: there is none
+	}{
+		{"resume", target(partfile.HintResume, partfile.FinalNone), "-r continues it"},
+		{"check", target(partfile.HintCheck, partfile.FinalUnread), "-r accepts it"},
+		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force drops it and starts over"},
+		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "malcolm repair '' HOST:PORT keeps what is right of it; -r --force replaces it"},
+		{"repair, not ours", target(partfile.HintMoveAway, partfile.FinalNone), "move it away"},
+		{"more names", &transfer.LinksError{Path: "x", Links: 2}, "--split-links"},
+		{"elsewhere", target(partfile.HintElsewhere, partfile.FinalOther), "-o DIR or --name NAME"},
+		{"no hint", target(partfile.HintNone, partfile.FinalNone), ""},
+		{"output is a file", &transfer.NotDirectoryError{Path: "x"}, "-o DIR --name FILE"},
+		{"output is missing", &transfer.NotDirectoryError{Path: "my dir", Missing: true}, "mkdir -p 'my dir'; to choose the file's name: -o DIR --name FILE"},
+		{"offered name", &transfer.NameError{}, "--name NAME"},
+		{"chosen name", &transfer.NameError{Chosen: true}, ""},
+		{"pin of no server", &transfer.PinError{Place: "h"}, "without a host it is for every server"},
+		{"nobody", nobody(errors.New("refused")), "is malcolm serve running there"},
+		{"nobody, some unresolved", nobody(unresolved, errors.New("refused")), "is malcolm serve running there"},
+		{"nobody resolved", nobody(unresolved, unresolved), "check the spelling of the host"},
+		{"tie", undecided(vote.NoMajority), "--checksum HEX chooses one of these files: ab00"},
+		{"too few", undecided(vote.TooFewVotes), "lower --quorum"},
+		{"checksum", undecided(vote.ChecksumNotOffered), "without --checksum the majority decides"},
+		{"key file", &certs.KeyFileError{}, ""},
+		{"damaged key file", &certs.KeyFileError{Err: errors.New("it is empty")}, ""},
+		{"no permission for the key", &certs.KeyFileError{Err: syscall.EACCES}, "--identity FILE"},
+		{"no directory for the key", &certs.KeyFileError{Err: &fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}}, "--identity FILE"},
+		{"no home", &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{errors.New("x")}}, "--identity FILE"},
+		{"full", &partfile.Error{Op: "write", Err: syscall.ENOSPC}, "make room"},
+		{"quota", &partfile.Error{Op: "write", Err: syscall.EDQUOT}, "quota"},
+		{"too large", &partfile.Error{Op: "truncate", Err: syscall.EFBIG}, "no file of that size"},
+		{"read-only", &partfile.Error{Op: "create", Err: syscall.EROFS}, "read-only"},
+		{"failing", &partfile.Error{Op: "read", Err: syscall.EIO}, "the disk fails"},
+		{"not allowed", &partfile.Error{Op: "rename", Err: syscall.EACCES}, "permissions"},
+		{"emptied", &partfile.Error{Op: "keep", Reason: partfile.Changed, Err: errors.New("emptied")}, "another program"},
+		{"moved", &partfile.Error{Op: "find", Reason: partfile.Changed, Err: errors.New("moved")}, ""},
+		{"no space", &partfile.Error{Reason: partfile.NoSpace, Need: 3 << 20, Have: 1 << 20, Err: syscall.ENOSPC}, "free 2.0 MiB more"},
+		{"part exists", &partfile.Error{Op: "create", Name: "x.part", Reason: partfile.Exists, Err: fs.ErrExist}, "-r continues"},
+		{"file appears", &partfile.Error{Op: "rename", Name: "x", Reason: partfile.Exists, Err: fs.ErrExist}, "-r --force puts it in the place"},
+		{"not ours", &partfile.Error{Op: "open", Name: "x.part.journal", Reason: partfile.Foreign, Err: errors.New("mine")}, "move it away"},
+		{"cannot be replaced", &partfile.Error{Op: "replace", Name: "x", Err: syscall.EROFS}, "can be repaired elsewhere"},
+		{"repaired file changed", &partfile.Error{Op: "replace", Name: "x", Reason: partfile.Changed, Err: errors.New("changed")}, "run the same again"},
+		{"locked", &partfile.Error{Reason: partfile.Locked, Err: errors.New("in use")}, "another malcolm get"},
+		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},
+		{"disk", &partfile.Error{Err: syscall.ENOSPC}, "make room"},
+		{"permission", &partfile.Error{Err: fs.ErrPermission}, "check the permissions"},
+		{"open", &transfer.FileError{Op: "open", Path: "x", Err: fs.ErrNotExist}, "check the path"},
+		{"serve", &transfer.FileError{Op: "serve", Path: "x", Err: errors.New("is a directory")}, ""},
+		{"odd", errors.New("odd"), ""},
+	}
+	for _, test := range tests {
+		got := hints(test.err)
+		if test.want == "" {
+			if len(got) > 0 {
+				t.Errorf("%s: got %q, want none", test.name, got)
+			}
+			continue
+		}
+		if len(got) != 1 || !strings.Contains(got[0], test.want) {
+			t.Errorf("%s: got %q, want one with %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestChecksums(t *testing.T) {
+	var groups []vote.Group
+	for i := range 5 {
+		groups = append(groups, vote.Group{Checksum: [32]byte{31: byte(i)}})
+	}
+	words := strings.Fields(checksums(groups))
+	if len(words) != 3 || slices.ContainsFunc(words, func(w string) bool { return len(w) != 64 }) {
+		t.Errorf("got %q, want the first three, each of 64 digits", words)
+	}
+	if got := checksums(nil); got != "" {
+		t.Errorf("of no group: %q, want nothing", got)
+	}
+}
