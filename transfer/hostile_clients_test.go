@@ -258,7 +258,7 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
 		}
 		// None of them is ever whole.
-		time.Sleep(DefaultRequestTimeout * (admission.DefaultVain/transport.DefaultMaxStreams + 2))
+		time.Sleep(DefaultRequestTimeout * (admission.DefaultWasted/transport.DefaultMaxStreams + 2))
 		wantClosed(t, conn, wire.CloseLimit)
 		wg.Wait()
 	})
@@ -309,8 +309,8 @@ func TestHostileStorms(t *testing.T) {
 					}
 				}
 				wantClosed(t, conn, wire.CloseLimit)
-				if most := admission.DefaultVain + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= admission.DefaultVain {
-					t.Errorf("the connection was closed after %d, want %d to %d", thrown, admission.DefaultVain, most)
+				if most := admission.DefaultWasted + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= admission.DefaultWasted {
+					t.Errorf("the connection was closed after %d, want %d to %d", thrown, admission.DefaultWasted, most)
 				}
 				read := s.src.sent()
 				t.Logf("%d requests, for which %d bytes of the file were read", thrown, read)
@@ -386,8 +386,8 @@ func TestHostileHellos(t *testing.T) {
 			}
 		}
 		// The last offer may leave before the connection is closed for it.
-		if n != admission.DefaultVain && n != admission.DefaultVain+1 {
-			t.Errorf("%d hellos were answered, want %d", n, admission.DefaultVain)
+		if n != admission.DefaultWasted && n != admission.DefaultWasted+1 {
+			t.Errorf("%d hellos were answered, want %d", n, admission.DefaultWasted)
 		}
 		wantClosed(t, conn, wire.CloseLimit)
 		s.honest(data)
@@ -505,8 +505,8 @@ func TestHostileRequests(t *testing.T) {
 					}
 				}
 				wantClosed(t, conn, wire.CloseLimit)
-				if n > admission.DefaultVain+1 {
-					t.Errorf("%d were answered, want at most %d", n, admission.DefaultVain)
+				if n > admission.DefaultWasted+1 {
+					t.Errorf("%d were answered, want at most %d", n, admission.DefaultWasted)
 				}
 				if got := s.src.sent(); got != 0 {
 					t.Errorf("%d bytes of the file were read", got)

@@ -183,7 +183,7 @@ func (s *serving) contain(server *virtualServer, conn *transport.Conn, v any) {
 // costs the server more than the client.
 func (c *clientConn) account(u admission.Use) {
 	if c.s.book.Account(c.rec, u, time.Now()) {
-		c.conn.Close(uint64(wire.CloseLimit), "too many requests in vain")
+		c.conn.Close(uint64(wire.CloseLimit), "too many wasted requests")
 	}
 }
 

@@ -22,12 +22,12 @@ type ServeLimits struct {
 	// HandshakeRate is how many handshakes a second may begin without a proof of
 	// the client's address, in all, and with one, from one address.
 	HandshakeRate int
-	// Vain is how many more requests of a connection may come to nothing
-	// (malformed, refused, given up by the client), or be one more hello, than
-	// ranges and manifests were sent whole. As many may those of all connections
-	// of one address, of which 16 seconds forgive as many; the next connections of
-	// an address that has more wait for their turn.
-	Vain int
+	// Wasted bounds wasted requests: malformed, refused or abandoned ones, and
+	// every hello after the first. A connection may waste this many more than it
+	// completed (ranges and manifests sent whole), else it is closed. One address,
+	// over all its connections, has the same budget, which refills in 16 s.
+	// Connections from an address over its budget are delayed.
+	Wasted int
 
 	HandshakeTimeout time.Duration // for a handshake
 	HelloTimeout     time.Duration // from the handshake until a first request was accepted
@@ -47,7 +47,7 @@ const (
 // admission returns the limits of a book.
 func (l *ServeLimits) admission() admission.Limits {
 	return admission.Limits{
-		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Vain: l.Vain,
+		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Wasted: l.Wasted,
 		OpenTime: l.HelloTimeout, IdleTime: l.IdleTimeout,
 	}
 }
@@ -62,7 +62,7 @@ func (l ServeLimits) orDefaults() (ServeLimits, error) {
 		{"places", &l.Places, admission.DefaultPlaces},
 		{"streams", &l.Streams, transport.DefaultMaxStreams},
 		{"handshakes a second", &l.HandshakeRate, admission.DefaultHandshakes},
-		{"requests in vain", &l.Vain, admission.DefaultVain},
+		{"wasted requests", &l.Wasted, admission.DefaultWasted},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
 			return l, err

@@ -25,7 +25,7 @@ var flagGroups = []struct {
 	{"Trust:", []string{"identity", "pin", "trust", "token"}},
 	{"Speed:", []string{"limit", "connections"}},
 	{"Limits for clients:", []string{
-		"max-clients", "max-held", "max-streams", "max-vain", "handshake-rate", "handshake-timeout",
+		"max-clients", "max-held", "max-streams", "max-wasted", "handshake-rate", "handshake-timeout",
 		"hello-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
 	}},
 	{"What is shown:", []string{

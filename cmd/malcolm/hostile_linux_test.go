@@ -409,7 +409,7 @@ var raids = []struct {
 }{
 	// Each connection has two buffers, and soon only the smallest ones.
 	{"replies never read", []string{"--stall-timeout", "300"}, (*besieged).neverRead, cost{raidConns, allStreams, 2 * raidConns}},
-	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-vain", "1000000"}, (*besieged).neverWhole, cost{raidConns, allStreams, 0}},
+	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*besieged).neverWhole, cost{raidConns, allStreams, 0}},
 	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(raidPlaces)}, (*besieged).handshakes, cost{raidPlaces, 0, 0}},
 	{"garbage", nil, (*besieged).garbage, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.

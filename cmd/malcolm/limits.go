@@ -18,7 +18,7 @@ type LimitFlags struct {
 	MaxClients       flags.Count   `group:"Limits" placeholder:"N" help:"Connections of all clients together, those that are not complete included; then who idles has to go. Default: an eighth of the memory, at 128 KiB each, from 256 to 16,384."`
 	MaxHeld          flags.Size    `group:"Limits" placeholder:"SIZE" help:"Bytes that clients may make serve hold: buffers, requests, and what is sent and not acknowledged. Default: a quarter of the memory, at most 256M."`
 	MaxStreams       flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Requests that a connection may have under way. Default ${default}."`
-	MaxVain          flags.Count   `group:"Limits" default:"256" placeholder:"N" help:"How many more requests of a connection, or in 16 seconds of an address, may come to nothing than were answered in full. Default ${default}."`
+	MaxWasted        flags.Count   `group:"Limits" default:"256" placeholder:"N" help:"Requests that a connection may waste (malformed, refused or abandoned) beyond those answered in full, and an address in 16 seconds. Default ${default}."`
 	HandshakeRate    flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes a second that may begin before the client has proved its address, and with a proof, from one address. Default ${default}."`
 	HandshakeTimeout flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a handshake may take. Default ${default}."`
 	HelloTimeout     flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"How long a client may take from the handshake until a first request of it is accepted. Default ${default}."`
@@ -33,7 +33,7 @@ type LimitFlags struct {
 func (f *LimitFlags) limits(memory int64) transfer.ServeLimits {
 	l := transfer.ServeLimits{
 		Places: int(f.MaxClients), Bytes: int64(f.MaxHeld), Streams: int(f.MaxStreams),
-		Vain: int(f.MaxVain), HandshakeRate: int(f.HandshakeRate),
+		Wasted: int(f.MaxWasted), HandshakeRate: int(f.HandshakeRate),
 		HandshakeTimeout: f.HandshakeTimeout.Duration(), HelloTimeout: f.HelloTimeout.Duration(),
 		RequestTimeout: f.RequestTimeout.Duration(), StallTimeout: f.StallTimeout.Duration(),
 		IdleTimeout: f.IdleTimeout.Duration(), IndexingTimeout: f.IndexingTimeout.Duration(),

@@ -19,7 +19,7 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 	}
 	want := transfer.ServeLimits{
 		Places: 1024, Bytes: 256 << 20, Streams: transport.DefaultMaxStreams,
-		Vain: admission.DefaultVain, HandshakeRate: admission.DefaultHandshakes,
+		Wasted: admission.DefaultWasted, HandshakeRate: admission.DefaultHandshakes,
 		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: admission.DefaultOpenTime,
 		RequestTimeout: transfer.DefaultRequestTimeout, StallTimeout: transfer.DefaultStallTimeout,
 		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: transfer.DefaultIndexingTimeout,

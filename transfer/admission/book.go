@@ -21,6 +21,7 @@ type Book struct {
 	charged  int64     // the sum of the connections' charges, in bytes
 	sending  int       // clients with a reply under way
 	lane     int64     // the start of the piece that was passed last: see share.go
+	counts   Counts
 }
 
 // A client is one address, as [Client] returns it. A run that the protocol tells apart
@@ -33,7 +34,7 @@ type client struct {
 	places   int // of its connections
 	halfOpen int // of these, in the handshake
 	pace     bucket
-	vain     account
+	waste    account
 	lane     lane
 	sending  int // connections with a reply under way
 	buffers  int64
@@ -65,7 +66,7 @@ type Conn struct {
 	still  meter // against stillBytes
 	worth  meter // against its charge
 	held   held
-	vain   int // requests that came to nothing, less those that did not
+	wasted int // requests that came to nothing, less those that did not
 	lane   int64
 }
 
@@ -86,7 +87,16 @@ func (b *Book) Len() int {
 func (b *Book) MustProve(host netip.Addr, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if cl := b.clients[Client(host)]; cl != nil && cl.halfOpen >= MostUnproved {
+	must := b.mustProve(b.clients[Client(host)], now)
+	if must {
+		b.counts.Retried++
+	}
+	return must
+}
+
+// mustProve is MustProve for a client, which is nil when it has no record.
+func (b *Book) mustProve(cl *client, now time.Time) bool {
+	if cl != nil && cl.halfOpen >= MostUnproved {
 		return true
 	}
 	return 2*len(b.conns) >= b.limits.Places || !b.unproved.take(now, b.limits.Handshakes, b.limits.Handshakes)
@@ -101,17 +111,16 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 	defer b.mu.Unlock()
 	b.forget(now)
 	cl := b.clientOf(Client(host))
-	if !b.mayEnter(cl, proved, now) {
+	var out *Conn
+	may := b.mayEnter(cl, proved, now)
+	if may && len(b.conns) >= b.limits.Places {
+		out = b.leastWorthy(now)
+		may = out != nil
+	}
+	if !may {
+		b.counts.Refused++
 		b.depart(cl, now)
 		return nil, nil, false
-	}
-	var out *Conn
-	if len(b.conns) >= b.limits.Places {
-		if out = b.leastWorthy(now); out == nil {
-			b.depart(cl, now)
-			return nil, nil, false
-		}
-		gone = out.owner
 	}
 	b.numbers++
 	c = &Conn{Host: host.Unmap(), client: cl, number: b.numbers, at: len(b.conns)}
@@ -124,7 +133,8 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 	cl.halfOpen++
 	cl.network.places++
 	if out != nil {
-		b.remove(out, now)
+		gone = out.owner
+		b.evict(out, now)
 	}
 	return c, gone, true
 }
@@ -141,6 +151,12 @@ func (b *Book) mayEnter(cl *client, proved bool, now time.Time) bool {
 func (b *Book) Leave(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.remove(c, now)
+}
+
+// evict takes the place of a connection that others need.
+func (b *Book) evict(c *Conn, now time.Time) {
+	b.counts.Evicted++
 	b.remove(c, now)
 }
 
@@ -209,8 +225,8 @@ func (b *Book) depart(cl *client, now time.Time) {
 // owes reports whether a client that comes back would not begin anew.
 func (cl *client) owes(now time.Time, l Limits) bool {
 	cl.pace.drain(now, float64(l.Handshakes))
-	cl.vain.forgive(now, l.Vain)
-	return cl.pace.level > 0 || cl.vain.requests > 0
+	cl.waste.forgive(now, l.Wasted)
+	return cl.pace.level > 0 || cl.waste.requests > 0
 }
 
 // forget erases the clients that have left and owe nothing any more.

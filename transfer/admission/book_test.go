@@ -257,9 +257,9 @@ func TestHandshakesOfOneClient(t *testing.T) {
 
 // What a client owes is forgiven with time, is not another's, and is remembered when it
 // comes back.
-func TestVain(t *testing.T) {
+func TestWaste(t *testing.T) {
 	const limit, most = 10, 30 * time.Second
-	b := New(Limits{Vain: limit})
+	b := New(Limits{Wasted: limit})
 	now := start
 	var last *Conn
 	for n := range 3 * limit {
@@ -382,7 +382,7 @@ func (b *Book) check(t *rapid.T) {
 // all have gone.
 func TestBookKeepsCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := New(Limits{Places: rapid.IntRange(1, 12).Draw(t, "places"), Bytes: 1 << 20, Handshakes: 50, Vain: 3})
+		b := New(Limits{Places: rapid.IntRange(1, 12).Draw(t, "places"), Bytes: 1 << 20, Handshakes: 50, Wasted: 3})
 		now := start
 		type request struct{ accepted bool }
 		type conn struct {
@@ -501,4 +501,43 @@ func TestWhoMovesNeverGoes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A book counts what it decides against somebody.
+func TestCounts(t *testing.T) {
+	const places, wasted = 3, 2
+	b := New(Limits{Places: places, Wasted: wasted, Handshakes: 100})
+	now := start
+	var conns []*Conn
+	for i := range places {
+		conns = append(conns, b.enter(t, numbered(i, 1), now))
+		b.Shake(conns[i], i, now)
+	}
+	if !b.MustProve(numbered(9, 1), now) {
+		t.Error("nobody must prove the address although places run out")
+	}
+	if _, gone, ok := b.Enter(numbered(9, 1), true, now); !ok || gone == nil {
+		t.Fatalf("somebody had to go: %v, %v", gone, ok)
+	}
+	for _, c := range conns {
+		b.request(c, now)
+		b.Moved(c, Progress{Bytes: 1 << 20}, now)
+	}
+	if _, _, ok := b.Enter(numbered(9, 2), true, now); ok {
+		t.Fatal("there was a place left")
+	}
+	for range wasted {
+		b.Account(conns[places-1], UseNone, now)
+		b.Account(conns[places-1], UseHello, now)
+	}
+	for range 2 { // the first has its turn at once
+		b.Turn(conns[places-1], time.Second, now)
+	}
+	load, got := b.Load()
+	if want := (Counts{Retried: 1, Refused: 1, Evicted: 1, Wasted: wasted, Delayed: 1}); got != want {
+		t.Errorf("counts = %+v, want %+v", got, want)
+	}
+	if load.Conns != places {
+		t.Errorf("load = %+v, want %d connections", load, places)
+	}
 }

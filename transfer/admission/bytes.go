@@ -159,7 +159,7 @@ func (b *Book) Overdue(now time.Time) (gone []any) {
 		if !b.isSpent() {
 			break
 		}
-		b.remove(c, now)
+		b.evict(c, now)
 		gone = append(gone, c.owner)
 	}
 	return gone

@@ -8,7 +8,7 @@ type Limits struct {
 	Places     int   // connections at a time, half-open ones included
 	Bytes      int64 // what they may make the server hold beyond their places
 	Handshakes int   // a second without a proof of the address, and with one, of one client
-	Vain       int   // requests that may come to nothing: see [Book.Account]
+	Wasted     int   // requests that may come to nothing: see [Book.Account]
 
 	OpenTime time.Duration // from the handshake until a first request was accepted
 	IdleTime time.Duration // without a reply
@@ -20,7 +20,7 @@ const (
 	DefaultPlaces     = 16384 // and the most that [PlacesOf] returns
 	DefaultBytes      = 256 << 20
 	DefaultHandshakes = 64
-	DefaultVain       = 256
+	DefaultWasted     = 256
 	DefaultOpenTime   = 10 * time.Second
 	DefaultIdleTime   = 30 * time.Minute
 
@@ -96,7 +96,7 @@ func (l Limits) Granted(conns int) int64 {
 func (l Limits) orDefaults() Limits {
 	return Limits{
 		Places: or(l.Places, DefaultPlaces), Bytes: or(l.Bytes, DefaultBytes),
-		Handshakes: or(l.Handshakes, DefaultHandshakes), Vain: or(l.Vain, DefaultVain),
+		Handshakes: or(l.Handshakes, DefaultHandshakes), Wasted: or(l.Wasted, DefaultWasted),
 		OpenTime: or(l.OpenTime, DefaultOpenTime), IdleTime: or(l.IdleTime, DefaultIdleTime),
 	}
 }

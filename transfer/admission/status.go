@@ -14,6 +14,28 @@ type Status struct {
 	Sent   int64      // bytes of the file
 }
 
+// Counts is what a book has decided since it is new.
+type Counts struct {
+	Retried int64 // first packets whose sender had to prove its address (Retry)
+	Refused int64 // connections that got no place
+	Evicted int64 // connections that lost their place to others
+	Wasted  int64 // requests that came to nothing
+	Delayed int64 // connections whose first answer had to wait for its turn
+}
+
+// A Load is what connections take at one moment.
+type Load struct {
+	Conns int   // with a place, half-open ones included
+	Held  int64 // the sum of all charges, in bytes
+}
+
+// Load returns what connections take now, and what the book has decided so far.
+func (b *Book) Load() (Load, Counts) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Load{Conns: len(b.conns), Held: b.charged}, b.counts
+}
+
 // Clients returns the clients that were sent the most, at most most of them, and how
 // many others there are.
 func (b *Book) Clients(most int) (list []Status, others int) {

@@ -7,17 +7,17 @@ type Use int
 
 // The uses of a request.
 const (
-	UseNone   Use = iota // it came to nothing
+	UseNone   Use = iota // it was wasted: it came to nothing
 	UseHello             // an offer
 	UseFetch             // a manifest or a range, whole
 	UseAnswer            // told that the server is stopping
 )
 
-// forgiven is the time in which as many requests in vain are forgiven as a client may
-// have, and as many handshakes as it may begin at once.
+// forgiven is the time in which a client's whole budget of wasted requests is
+// forgiven, and its whole burst of handshakes.
 const forgiven = burst * time.Second
 
-// An account is what a client's requests that came to nothing have cost.
+// An account is what a client's wasted requests have cost.
 type account struct {
 	requests float64 // not forgiven yet
 	at       time.Time
@@ -30,10 +30,10 @@ func (a *account) forgive(now time.Time, limit int) {
 	a.at = now
 }
 
-// Account counts what a request was good for, and reports whether the connection must
-// be closed: too many of its requests came to nothing, or of its client's. The first
-// hello of a connection counts for the connection only: the pace of handshakes limits
-// those of a client.
+// Account counts what a request was good for. It reports whether the connection
+// must be closed: it has wasted more requests than it may, or its client has. The
+// first hello of a connection counts for the connection only: the pace of
+// handshakes limits those of a client.
 func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,22 +44,25 @@ func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	case UseFetch:
 		n = -1
 	}
-	c.vain = max(c.vain+n, 0)
-	if u == UseHello && c.vain <= 1 {
+	if u == UseNone {
+		b.counts.Wasted++
+	}
+	c.wasted = max(c.wasted+n, 0)
+	if u == UseHello && c.wasted <= 1 {
 		n = 0
 	}
-	a, limit := &c.client.vain, b.limits.Vain
+	a, limit := &c.client.waste, b.limits.Wasted
 	a.forgive(now, limit)
 	a.requests = min(max(0, a.requests+float64(n)), float64(limit+1))
-	return c.vain > limit || n > 0 && a.requests > float64(limit)
+	return c.wasted > limit || n > 0 && a.requests > float64(limit)
 }
 
-// Turn returns how long a new connection waits for its first answer: not at all, or for
-// its turn when its client's requests came to nothing too often; at most most.
+// Turn returns how long a new connection waits for its first answer, at most most.
+// It is 0 unless its client has wasted more requests than it may.
 func (b *Book) Turn(c *Conn, most time.Duration, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a, limit := &c.client.vain, b.limits.Vain
+	a, limit := &c.client.waste, b.limits.Wasted
 	if a.forgive(now, limit); a.requests < float64(limit) {
 		return 0
 	}
@@ -67,6 +70,9 @@ func (b *Book) Turn(c *Conn, most time.Duration, now time.Time) time.Duration {
 		a.next = now
 	}
 	wait := a.next.Sub(now)
+	if wait > 0 {
+		b.counts.Delayed++
+	}
 	if wait > most {
 		return most
 	}
