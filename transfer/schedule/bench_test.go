@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-// A busy transfer: 1,024 servers, 2^20 chunks. Each step is one range that
-// ends, good or (every eighth) not, and the Plan after it.
+// A busy transfer: 1,024 servers, 2^20 chunks. Each step ends one range, good
+// or (every eighth) not, and runs Plan after it.
 func BenchmarkPlan(b *testing.B) {
 	for _, bb := range []struct {
 		name    string

@@ -11,36 +11,37 @@ type endgame struct {
 	a      *Actions
 	now    time.Time
 	queue  forecast
-	idle   []thief
+	idle   []idleServer
 	passed map[*server]bool // nothing can be taken from these for now
 }
 
-// A thief is a server that has nothing to do.
-type thief struct {
+// An idleServer has nothing to do, or will have nothing within a round trip.
+type idleServer struct {
 	*server
 	start float64 // seconds until the first byte of a further range can come
 	rate  float64 // bytes a second; infinity when it is not known
 }
 
-// finish returns in how many seconds it would have sent n bytes more.
-func (t thief) finish(n int64) float64 { return t.start + float64(n)/t.rate }
+// finish returns the seconds until it would have sent n more bytes.
+func (t idleServer) finish(n int64) float64 { return t.start + float64(n)/t.rate }
 
-// pays reports whether a finish at that time, in seconds, is sooner than the
-// other by more than it costs to ask.
-func (t thief) pays(finish, other float64) bool {
+// pays reports whether finish beats other by more than asking costs, which is
+// two round trips. Both are in seconds.
+func (t idleServer) pays(finish, other float64) bool {
 	return other-finish > 2*t.rtt.Seconds()
 }
 
 // known reports whether its rate is known.
-func (t thief) known() bool { return !math.IsInf(t.rate, 1) }
+func (t idleServer) known() bool { return !math.IsInf(t.rate, 1) }
 
-// before reports whether it should rather have so many bytes than another: the
-// one that finishes them sooner, but first those whose rate is known.
-func (t thief) before(other thief, bytes int64) bool {
+// before reports whether t should get a piece of work of length bytes rather
+// than other. Servers with a known rate come first, then the one that finishes
+// sooner.
+func (t idleServer) before(other idleServer, length int64) bool {
 	if t.known() != other.known() {
 		return t.known()
 	}
-	return t.finish(bytes) < other.finish(bytes)
+	return t.finish(length) < other.finish(length)
 }
 
 func (s *Schedule) endgame(a *Actions, o outlook) {
@@ -48,7 +49,7 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 		return
 	}
 	e := endgame{Schedule: s, a: a, now: o.now}
-	e.look(o)
+	e.refresh(o)
 	if len(e.idle) > 0 {
 		e.replaceSilent()
 	}
@@ -57,8 +58,8 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 		switch {
 		case v == nil:
 			return
-		case tail != nil && e.steal(tail) || last != nil && e.second(last):
-			e.look(s.survey(o.now))
+		case tail != nil && e.steal(tail) || last != nil && e.copyLast(last):
+			e.refresh(s.outlook(o.now))
 		default:
 			if e.passed == nil {
 				e.passed = make(map[*server]bool)
@@ -68,39 +69,39 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 	}
 }
 
-// look takes up how the servers are: which of them are idle, or will be within
-// a round trip, and get nothing from the queue.
-func (e *endgame) look(o outlook) {
+// refresh takes stock of the servers: which are idle, or will be within a round
+// trip, and get nothing from the queue.
+func (e *endgame) refresh(o outlook) {
 	e.queue = forecast{s: e.Schedule, o: o}
 	e.idle = e.idle[:0]
 	clear(e.passed)
 	for _, v := range e.order {
-		if t, ok := e.asThief(v); ok {
+		if t, ok := e.asIdle(v); ok {
 			e.idle = append(e.idle, t)
 		}
 	}
 }
 
-func (e *endgame) asThief(v *server) (thief, bool) {
+func (e *endgame) asIdle(v *server) (idleServer, bool) {
 	if v.resting(e.now) || v.silent(e.now) {
-		return thief{}, false
+		return idleServer{}, false
 	}
 	rate := v.rate.Rate()
 	if v.pause > 0 || rate == 0 {
 		// What it is given may be lost for as long as it takes to know.
-		t := thief{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
+		t := idleServer{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
 		return t, len(v.ranges) == 0 && e.queued == 0
 	}
 	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v)) {
-		return thief{}, false
+		return idleServer{}, false
 	}
-	t := thief{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
+	t := idleServer{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
 	return t, e.queued == 0 || e.queue.tooSlow(v)
 }
 
-// latest returns the server that is expected to finish last of those from which
-// something can be taken that pays, and what: a range with a tail that has not
-// begun, or one whose last open chunk has.
+// latest returns the server expected to finish last among those worth taking
+// work from, and the range to take it from: tail if chunks at its end have not
+// begun, last if only its last open chunk is left.
 func (e *endgame) latest() (victim *server, tail, last *rangeState) {
 	least := e.length(e.cfg.Chunks - 1) // of all chunks
 	latest := math.Inf(1)
@@ -115,16 +116,17 @@ func (e *endgame) latest() (victim *server, tail, last *rangeState) {
 		if finish <= latest {
 			continue
 		}
-		if t, l := e.loot(v); t != nil || l != nil {
+		if t, l := e.stealable(v); t != nil || l != nil {
 			victim, tail, last, latest = v, t, l, finish
 		}
 	}
 	return victim, tail, last
 }
 
-// loot returns what can be taken of a server: the longest range with a tail
-// that has not begun, else the longest of which nobody else has a chunk.
-func (e *endgame) loot(v *server) (tail, last *rangeState) {
+// stealable returns what can be taken from a server: tail, its longest range
+// with chunks at the end that have not begun, else last, the longest of which
+// no other range has a chunk.
+func (e *endgame) stealable(v *server) (tail, last *rangeState) {
 	for _, r := range v.ranges {
 		if r.owed == 0 {
 			continue
@@ -148,13 +150,13 @@ func (e *endgame) loot(v *server) (tail, last *rangeState) {
 }
 
 // unbegun returns how many chunks at the end of a range have not begun, as far
-// as is known; the first one counts as begun.
+// as is known. The first chunk counts as begun.
 func (r *rangeState) unbegun(chunkSize int64) int {
 	begun := int((r.came + chunkSize - 1) / chunkSize)
 	return max(0, r.Count-max(begun, 1))
 }
 
-// lastOpen returns the last chunk of a range that is not good; -1: there is none.
+// lastOpen returns the last chunk of a range that is not good; -1 if all are.
 func (e *endgame) lastOpen(r *rangeState) int {
 	for c := r.First + r.Count - 1; c >= r.First; c-- {
 		if e.chunks[c] != good {
@@ -172,8 +174,8 @@ func (s *Schedule) tailLen(r *rangeState) (n int) {
 	return n
 }
 
-// trim shrinks a range by what is good at its end. It got there when a range
-// that this one was taken from was quicker than it seemed.
+// trim cuts off the good chunks at the end of a range. There are some when a
+// range that this one was taken from was quicker than expected.
 func (e *endgame) trim(r *rangeState) {
 	n := r.Count
 	for least := n - r.unbegun(e.cfg.ChunkSize); n > least && e.chunks[r.First+n-1] == good; {
@@ -184,8 +186,8 @@ func (e *endgame) trim(r *rangeState) {
 	}
 }
 
-// finish returns in how many seconds a server is expected to have sent all that
-// it owes; 0 when its rate is not known, infinity when it is silent.
+// finish returns the seconds until a server is expected to have sent all that
+// it owes: 0 if its rate is not known, infinity if it is silent.
 func (e *endgame) finish(v *server) float64 {
 	switch rate := v.rate.Rate(); {
 	case v.silent(e.now):
@@ -197,8 +199,8 @@ func (e *endgame) finish(v *server) float64 {
 	}
 }
 
-// finishBytes is the same for the next bytes that a range owes, which shares the
-// server's rate evenly with the others.
+// finishBytes is finish for the next owed bytes of one range, which shares the
+// server's rate evenly with its other ranges.
 func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 	finish := e.finish(r.by)
 	if finish == 0 || math.IsInf(finish, 1) {
@@ -211,17 +213,18 @@ func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 	return float64(bytes) / r.by.rate.Rate()
 }
 
-// inVain reports whether a thief is too slow to help with what a silent server
-// has.
-func (e *endgame) inVain(t thief, victim *server) bool {
+// cannotHelp reports whether t is too slow to take over work of a silent
+// victim.
+func (e *endgame) cannotHelp(t idleServer, victim *server) bool {
 	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server)
 }
 
-// steal moves the tail of a range to the thief that would finish it soonest.
+// steal moves the tail of a range to the idle server that would finish it
+// soonest.
 func (e *endgame) steal(r *rangeState) bool {
 	best, count := -1, 0
 	for i, t := range e.idle {
-		if t.server == r.by || e.inVain(t, r.by) {
+		if t.server == r.by || e.cannotHelp(t, r.by) {
 			continue
 		}
 		n, finish := e.share(r, t)
@@ -238,10 +241,9 @@ func (e *endgame) steal(r *rangeState) bool {
 	return true
 }
 
-// share returns how many chunks of a range's tail a thief should take so that
-// it and the server that has them finish together, and when both then have, in
-// seconds.
-func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
+// share returns how many chunks of a range's tail t should take so that both
+// servers finish together, and the seconds until then.
+func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64) {
 	v, most := r.by, e.tailLen(r)
 	var rate float64
 	if !v.silent(e.now) {
@@ -269,9 +271,9 @@ func (e *endgame) share(r *rangeState, t thief) (count int, finish float64) {
 	return count, both(count)
 }
 
-// second has the last open chunk of a range fetched a second time, if there is a
-// thief for it.
-func (e *endgame) second(r *rangeState) bool {
+// copyLast has the last open chunk of a range fetched a second time, if there
+// is an idle server for it.
+func (e *endgame) copyLast(r *rangeState) bool {
 	chunk := e.lastOpen(r)
 	if e.waits(chunk, r.by, e.queue.o) {
 		return false
@@ -284,14 +286,15 @@ func (e *endgame) second(r *rangeState) bool {
 	return true
 }
 
-// copier returns the thief that should fetch a chunk a second time, of which a
-// range owes so many bytes, and what that will probably cost: the thief that
-// would finish it soonest, unless a busy server would sooner; -1: none should.
+// copier returns the idle server that should fetch a chunk a second time: the
+// one that would finish it soonest, unless a busy server would be sooner still;
+// -1 if none should. owed is what the first copy lacks, cost what the second
+// will probably waste, both in bytes.
 func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost int64) {
 	length, first := e.length(chunk), e.finishBytes(r, owed)
 	best = -1
 	for i, t := range e.idle {
-		if t.server == r.by || e.inVain(t, r.by) || !t.pays(t.finish(length), first) {
+		if t.server == r.by || e.cannotHelp(t, r.by) || !t.pays(t.finish(length), first) {
 			continue
 		}
 		if best < 0 || t.before(e.idle[best], length) {
@@ -303,18 +306,18 @@ func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost i
 	}
 	finish := e.idle[best].finish(length)
 	cost = costOf(length, owed, first, finish)
-	if e.busyFinish(r.by, length) < finish || !e.maySecond(length, cost) {
+	if e.busyFinish(r.by, length) < finish || !e.mayCopy(length, cost) {
 		return -1, 0
 	}
 	return best, cost
 }
 
 // copy has a chunk of a range fetched a second time by an idle server.
-func (e *endgame) copy(r *rangeState, chunk, thief int, cost int64) {
+func (e *endgame) copy(r *rangeState, chunk, by int, cost int64) {
 	e.chunks[chunk] = twice
-	e.seconds += e.length(chunk)
+	e.copyBytes += e.length(chunk)
 	e.waste += cost
-	second := e.hand(e.idle[thief].server, Range{First: chunk, Count: 1, Second: true})
+	second := e.hand(e.idle[by].server, Range{First: chunk, Count: 1, Second: true})
 	second.cost = cost
 	if r.by.silent(e.now) {
 		second.before = e.bytesOf(r, chunk)
@@ -322,35 +325,36 @@ func (e *endgame) copy(r *rangeState, chunk, thief int, cost int64) {
 	r.rival, second.rival = second, r
 }
 
-// costOf returns how many bytes a second copy of a chunk will probably waste, of
-// which the first still owes so many, when first and second are there in so many
-// seconds: those that the first has by then when that is much slower, and all of
-// the second when it is not. What a silent server has sent is lost anyway.
+// costOf estimates the bytes wasted by fetching a chunk of length bytes twice.
+// The first copy lacks owed bytes and needs first seconds, the second copy
+// needs second. If the second clearly wins, what the first has by then is
+// wasted, else the whole second copy. Bytes of a silent server do not count:
+// they are lost anyway.
 func costOf(length, owed int64, first, second float64) int64 {
 	if math.IsInf(first, 1) {
 		return 0
 	}
-	if surely*second > first {
+	if sureFactor*second > first {
 		return length
 	}
 	return min(length, max(0, length-int64(float64(owed)*(1-second/first))))
 }
 
-// maySecond reports whether the bounds allow a second copy of so many bytes,
-// that probably wastes so many.
-func (e *endgame) maySecond(length, cost int64) bool {
-	most := e.cfg.SecondBytes
+// mayCopy reports whether the bounds allow a second copy of length bytes that
+// probably wastes cost bytes.
+func (e *endgame) mayCopy(length, cost int64) bool {
+	most := e.cfg.MaxCopyBytes
 	if most == 0 {
-		most = secondBytes
+		most = defaultCopyBytes
 	}
-	if e.seconds > 0 && e.seconds+length > most {
+	if e.copyBytes > 0 && e.copyBytes+length > most {
 		return false
 	}
 	return cost == 0 || e.waste+cost <= max(e.cfg.Size/duplicateShare, duplicateChunks*e.cfg.ChunkSize)
 }
 
-// busyFinish returns in how many seconds the soonest of the busy servers, but
-// for one, would have sent so many bytes besides what it has to do.
+// busyFinish returns the seconds until the soonest of the busy servers, not
+// counting except, would have sent length bytes after its own work.
 func (e *endgame) busyFinish(except *server, length int64) float64 {
 	soonest := math.Inf(1)
 	for _, v := range e.order {
@@ -365,15 +369,15 @@ func (e *endgame) busyFinish(except *server, length int64) float64 {
 }
 
 // replaceSilent cancels second copies from silent servers, so that a third
-// server can have the chunk. One without a first, as that has ended, is
-// cancelled only when it takes the room of another.
+// server can have the chunk. A copy whose first has ended is cancelled only if
+// another copy needs its room.
 func (e *endgame) replaceSilent() {
 	for _, v := range e.order {
 		if !v.silent(e.now) {
 			continue
 		}
 		for _, r := range v.ranges {
-			if !r.Second || r.owed == 0 || r.rival == nil && e.maySecond(e.length(r.First), 0) {
+			if !r.Second || r.owed == 0 || r.rival == nil && e.mayCopy(e.length(r.First), 0) {
 				continue
 			}
 			e.cancel(r, e.now)

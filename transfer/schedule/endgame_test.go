@@ -23,8 +23,8 @@ func last(t *testing.T, rtt time.Duration) (*desk, schedule.Range) {
 	return d, r
 }
 
-// The tail that an idle server takes is such that both finish together, has not
-// begun, and gains more than two round trips.
+// An idle server takes a tail that has not begun, with which both finish
+// together, if that gains more than two round trips.
 func TestSteal(t *testing.T) {
 	tests := []struct {
 		name string
@@ -69,8 +69,8 @@ func TestSteal(t *testing.T) {
 	}
 }
 
-// The range that finishes last is taken from, by the idle server that finishes
-// soonest.
+// Work is taken from the range that finishes last, by the idle server that
+// finishes it soonest.
 func TestStealFromTheLatestByTheSoonest(t *testing.T) {
 	d := newDesk(t, layout(60*mb, mb))
 	d.join(0, 10*mb, 0)
@@ -89,8 +89,8 @@ func TestStealFromTheLatestByTheSoonest(t *testing.T) {
 	}
 }
 
-// An unknown server may have one chunk, of a server that would take longer than
-// it takes to know.
+// A server of unknown rate may take one chunk from a server that would need
+// longer for it than it takes to know.
 func TestStealByUnknown(t *testing.T) {
 	d, r := last(t, 0)
 	d.join(1, 0, 0)
@@ -104,8 +104,8 @@ func TestStealByUnknown(t *testing.T) {
 	}
 }
 
-// Of what a silent server had, no more than a second of the thief's rate is
-// taken at once.
+// At most a second of the idle server's rate is taken at once from a silent
+// one.
 func TestStealFromSilent(t *testing.T) {
 	d, r := last(t, 0)
 	d.pass(time.Second)
@@ -116,7 +116,7 @@ func TestStealFromSilent(t *testing.T) {
 	}
 }
 
-// A server that is too slow takes nothing that others will have done before it.
+// A server takes nothing that others will have done before it.
 func TestStealIsLeftToTheQuick(t *testing.T) {
 	d := newDesk(t, layout(40*mb, mb))
 	d.join(0, 10*mb, 0)
@@ -165,8 +165,8 @@ func TestStealWhenNearlyIdle(t *testing.T) {
 	}
 }
 
-// A server that was silent may have one chunk when it is due to be tried, of a
-// server that would take longer than it takes to know.
+// A server that was silent and is due for a probe may take one chunk from a
+// server that would need longer for it than it takes to know.
 func TestStealByProbe(t *testing.T) {
 	d := newDesk(t, layout(30*mb, mb))
 	d.join(1, 100*mb, 0)
@@ -245,13 +245,13 @@ func TestSecond(t *testing.T) {
 	}
 }
 
-// When the first copy is quicker after all, the second is cancelled, unless it
-// is just ending by itself.
+// If the first copy is quicker after all, the second is cancelled, unless it is
+// just ending by itself.
 func TestSecondLoses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		came int64 // bytes of the second copy
-		want bool  // its cancel
+		want bool  // is it cancelled?
 	}{{"not one byte", 0, true}, {"a part", 5 * mb, true}, {"nearly whole", 10*mb - 1, true}, {"whole", 10 * mb, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			d, r := crawling(t, 10*mb)
@@ -272,7 +272,7 @@ func TestSecondLoses(t *testing.T) {
 	}
 }
 
-// When the server of one copy fails, the other goes on, and another server may
+// If the server of one copy fails, the other goes on, and another server may
 // have the chunk again.
 func TestSecondWhenOneEnds(t *testing.T) {
 	for i, name := range []string{"first", "second"} {
@@ -339,7 +339,7 @@ func TestSecondBytes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := layout(6*tt.chunk, tt.chunk)
-			cfg.SecondBytes = tt.bytes
+			cfg.MaxCopyBytes = tt.bytes
 			d := newDesk(t, cfg)
 			for i := range 6 {
 				d.join(i, 0, 0)
@@ -364,9 +364,9 @@ func TestSecondBytes(t *testing.T) {
 	}
 }
 
-// Second copies of what servers send that are not silent waste no more than 2 %
-// of the file or four chunks: what the first ones have by then, or all of the
-// second when that is not sure to win.
+// Second copies from servers that are not silent waste at most 2 % of the file
+// or four chunks. Wasted is what the first copy has by then, or the whole
+// second copy if it is not sure to win.
 func TestSecondsAreBounded(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -414,7 +414,7 @@ func TestSecondsAreBounded(t *testing.T) {
 	}
 }
 
-// What a second copy would have wasted is free again when the first fails.
+// What a second copy would have wasted is free again when the first copy fails.
 func TestSecondsAreNotCountedWhenTheFirstFails(t *testing.T) {
 	d := newDesk(t, layout(10*mb, mb))
 	for i := range 10 {
@@ -443,7 +443,7 @@ func TestSecondsAreNotCountedWhenTheFirstFails(t *testing.T) {
 }
 
 // A second copy from a silent server gives way to another, while the first goes
-// on; a server whose rate is not known has it only when no other can.
+// on. A server of unknown rate gets it only if no other can.
 func TestSilentSecondGivesWay(t *testing.T) {
 	d, _ := crawling(t, 10*mb)
 	d.join(1, 0, 0)
@@ -459,17 +459,17 @@ func TestSilentSecondGivesWay(t *testing.T) {
 	}
 }
 
-// A second copy that is alone now, and silent, gives way when it takes the room
-// of another.
+// A second copy that is alone now, and silent, gives way when another needs its
+// room.
 func TestLoneSilentSecond(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		bytes int64
-		want  bool // its cancel
+		want  bool // is it cancelled?
 	}{{"no room", 10 * mb, true}, {"room", 20 * mb, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := layout(10*mb, 10*mb)
-			cfg.SecondBytes = tt.bytes
+			cfg.MaxCopyBytes = tt.bytes
 			d := newDesk(t, cfg)
 			d.join(0, 0, 0)
 			first := d.one(0)
@@ -490,7 +490,7 @@ func TestLoneSilentSecond(t *testing.T) {
 	}
 }
 
-// What turned out good at the end of a range is cut off.
+// Chunks at the end of a range that turned out good are cut off.
 func TestTrim(t *testing.T) {
 	d, r := last(t, 0)
 	d.Good(9)
@@ -502,7 +502,7 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-// Good for a chunk that was taken from a range comes from either side, and the
+// A chunk that was taken from a range may become good on either side, and the
 // range may end before or after it knows.
 func TestLateShrink(t *testing.T) {
 	d, r := last(t, 0)
@@ -571,8 +571,8 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// A server with several connections has one or two ranges on each, of a second
-// of the connection's rate.
+// A server with several connections has one or two ranges on each, each of a
+// second of the connection's rate.
 func TestConnections(t *testing.T) {
 	tests := []struct {
 		connections int
@@ -596,7 +596,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// Ranges get as short towards the end as with one connection.
+// Ranges get shorter towards the end, as with one connection.
 func TestConnectionsShareTheQueue(t *testing.T) {
 	d := newDesk(t, layout(64*mb, mb))
 	d.join(0, 1000*mb, 0)
@@ -640,8 +640,8 @@ func TestIdleConnection(t *testing.T) {
 	d.none()
 }
 
-// What a connection would take more than 4 s for, because it shares the path
-// with others now, goes back to the queue.
+// What a connection would need more than 4 s for goes back to the queue: it
+// shares the path with others now.
 func TestOverlong(t *testing.T) {
 	for _, tt := range []struct {
 		connections int

@@ -2,10 +2,9 @@ package schedule
 
 import "math"
 
-// A forecast says when the queue, and what silent servers owe, would be done if
-// every chunk of it went to the server that finishes it soonest, by the
-// estimates of the rates. It is made when it is first asked for, and holds for
-// one round.
+// A forecast estimates when the queue, and what silent servers owe, would be
+// done if each chunk went to the server that finishes it soonest. It is
+// computed when first asked for, and holds for one round.
 type forecast struct {
 	s    *Schedule
 	o    outlook
@@ -13,9 +12,9 @@ type forecast struct {
 	end  float64 // seconds from now; infinity when no rate is known
 }
 
-// tooSlow reports whether others would have done all that before v could finish
-// one chunk of it. It is never so for all of the working servers: the end is
-// when some of them finish a chunk.
+// tooSlow reports whether others would have done all that before v finishes one
+// chunk. It is never true of all working servers: the end is when some of them
+// finish a chunk.
 func (f *forecast) tooSlow(v *server) bool {
 	if v.rate.Rate() == 0 {
 		return false
@@ -27,15 +26,14 @@ func (f *forecast) tooSlow(v *server) bool {
 	return v.takes(f.s.cfg.ChunkSize) > f.end
 }
 
-// takes returns in how many seconds a server would have sent what it owes and
-// n bytes more; infinity when its rate is not known.
+// takes returns the seconds until a server would have sent what it owes and n
+// more bytes; infinity if its rate is not known.
 func (v *server) takes(n int64) float64 {
 	return float64(v.owed+n) / v.rate.Rate()
 }
 
-// endOfQueue returns the least number of seconds in which the working servers
-// can have finished as many chunks as the queue and silent servers have,
-// besides what they owe.
+// endOfQueue returns the fewest seconds in which the working servers can finish
+// what they owe, and all chunks of the queue and of silent servers.
 func (s *Schedule) endOfQueue(o outlook) float64 {
 	chunk := s.cfg.ChunkSize
 	queue := (s.queued + o.stalled + chunk - 1) / chunk

@@ -8,74 +8,77 @@ import (
 )
 
 // More connections to one server fill a long, lossy path that one NewReno
-// connection cannot fill, and make a clean path worse. Nothing that a receiver
-// sees tells the two apart for sure, so Growth tries:
+// connection cannot fill, but make a clean path worse. A receiver cannot tell
+// the two apart for sure, so Growth tries:
 //
 //   - A server begins with one connection. A try doubles the number: 2, 4, 8,
-//     16, 32, or what the limits leave, if that is half as many again. None
+//     16, 32, or what the limits leave if that adds at least half. No try
 //     begins below minGrowthRTT, while the processor is the limit, or while the
 //     server is not busy.
-//   - The rate before is measured over max(1 s, 8 round trips) and on until the
-//     new connections are open. The rate after is measured over as long, once
-//     they have had settleRTTs of slow start. A try that is kept is measured
-//     for as little as half that time, if what came by then is enough for the
-//     whole; its rate after is the rate before of the next try. So a doubling
-//     takes 0.8 to 1.7 s at 100 ms.
-//   - Slow start carries a lossy path far beyond what it can hold: at 100 ms and
-//     0.1 % loss to ten times that, and it takes 3 s to come down. So the rate
-//     before is that of the whole measurement or of its later part, whichever is
-//     less: on a full link they are the same.
-//   - A try gains what the server's own rate rose by, less its share of what the
-//     others lost meanwhile in all, unless that is less than what the total
-//     varied by already before. Servers that try at the same time share that loss by their
-//     rises, and the rise of one is never credited to another; so when the total
-//     rises by less than the sum of their claims, those whose rise is the
-//     smallest part of their rate are the first to be undone. What a server lost
-//     by closing connections of its own is charged to nobody.
+//   - The rate before is measured over max(1 s, 8 round trips), and on until
+//     the new connections are open. The rate after is measured over the same
+//     time, after settleRTTs of slow start. If half that time already brings
+//     enough bytes for the whole, the try is kept early. Its rate after is the
+//     rate before of the next try. So a doubling takes 0.8 to 1.7 s at 100 ms.
+//   - Slow start carries a lossy path far beyond what it can hold: at 100 ms
+//     and 0.1 % loss to ten times that, and it takes 3 s to come down. So the
+//     rate before is that of the whole measurement or of its later part,
+//     whichever is less. On a full link they are equal.
+//   - Gain = the rise of this server's own rate, minus its share of what the
+//     other servers lost meanwhile. Losses within the noise measured before the
+//     try are ignored. Servers that try at the same time share that loss in
+//     proportion to their rises. The rise of one is never credited to another.
+//     So if the total rises by less than the sum of their claims, the first to
+//     be undone are those whose rise is the smallest part of their rate. A
+//     server that closed connections of its own charges its loss to nobody.
 //   - A try whose gain is at least a quarter of the rate before is kept.
-//     Otherwise it is undone and not repeated for holdTime, or until the rate is
-//     a third below what it was with or before the try, and does not rise: after
-//     an undone try the windows of a clean path grow back, those of a lossy one
-//     do not.
-//   - A measurement during which the server was not busy, was silent, or had not
-//     all its connections is begun again. When another server goes away or falls
-//     silent meanwhile, the try is undone and may be repeated at once.
+//     Otherwise it is undone and not repeated for holdTime. The pause ends
+//     early when the rate is a third below what it was with or before the try,
+//     and does not rise: after an undone try the windows of a clean path grow
+//     back, those of a lossy one do not.
+//   - A measurement begins again if the server was not busy, was silent, or
+//     lacked one of its connections. When another server leaves or falls silent
+//     meanwhile, the try is undone and may be repeated at once.
 const (
-	// minGrowthRTT is the least round trip from which on a server may have more
-	// than one connection: below it one NewReno connection recovers quickly.
+	// minGrowthRTT is the least round trip for more than one connection to
+	// a server. Below it one NewReno connection recovers quickly.
 	minGrowthRTT = 5 * time.Millisecond
 	// A measurement takes measureTime or measureRTTs, whichever is more.
 	measureTime = time.Second
 	measureRTTs = 8
-	// settleRTTs, within minSettle and maxSettle, is the time from the opening of
-	// connections to the measurement: one round trip until the first byte comes,
-	// and slow start. That begins with 32 packets, so it meets its first loss after
-	// about log2(1 / (32 × loss)) round trips: 2 at 1 %, 5 at 0.1 %. The rest of a
-	// longer one is measured with what follows, which does not change the answer:
-	// a full link carries no more during slow start, and a link with room shows it.
+	// settleRTTs, within minSettle and maxSettle, is the time from the
+	// opening of connections to the measurement: one round trip until the
+	// first byte, and slow start. Slow start begins with 32 packets, so it
+	// meets its first loss after about log2(1 / (32 × loss)) round trips: 2
+	// at 1 %, 5 at 0.1 %. The rest of a longer one falls into the
+	// measurement, which does not change the answer: a full link carries no
+	// more during slow start, and a link with room shows it.
 	settleRTTs = 4
 	minSettle  = 200 * time.Millisecond
 	maxSettle  = time.Second
 	// openTime is how long a server may lack connections during a try.
 	openTime = 5 * time.Second
-	// gainShare is the gain of a try that is kept, by the rate before.
+	// gainShare is the gain from which a try is kept, as a share of the
+	// rate before.
 	gainShare = 0.25
-	// holdTime is the pause after a try that was undone. A rate below fallen of
-	// what it was, in a measurement whose later part is less than notRising of
-	// the whole, ends it.
+	// holdTime is the pause after an undone try. It ends early if the rate
+	// falls below fallen times what it was, and the later part of that
+	// measurement is below notRising times the whole.
 	holdTime  = 30 * time.Second
 	fallen    = 2.0 / 3
 	notRising = 1.02
 	// A single connection whose rate varies by less than steadySpread (mean
-	// absolute deviation by mean, between two calls of Step) is most likely held
-	// by a full link: loss makes that of NewReno swing by 30 %. The rate of a full
-	// receive window is steady, too, so such a server is tried after steadyTime all
-	// the same. Most transfers on clean paths are over by then.
+	// absolute deviation by mean, between two calls of Step) most likely
+	// fills its link: loss makes a NewReno rate swing by 30 %. A full
+	// receive window gives a steady rate too, so such a server is tried
+	// after steadyTime all the same. Most transfers on clean paths are over
+	// by then.
 	steadySpread = 0.03
 	steadyTime   = 10 * time.Second
-	// totalSteps is over how many steps the variation of the total is taken.
+	// totalSteps is the number of steps over which the total's variation is
+	// taken.
 	totalSteps = 10
-	// silentTime or silentRTTs, whichever is more, is a silence that is no rate.
+	// A silence of silentTime or silentRTTs, whichever is more, is no rate.
 	silentTime = 500 * time.Millisecond
 	silentRTTs = 4
 
@@ -83,16 +86,16 @@ const (
 	defaultTotal     = 64
 )
 
-// GrowthConfig bounds the connections of one transfer. The zero value decides
-// by itself.
+// GrowthConfig bounds the connections of one transfer. The zero value leaves
+// the number to Growth.
 type GrowthConfig struct {
 	Fixed        int // connections to each server, whatever MaxPerServer is; 0: Growth decides
 	MaxPerServer int // connections to one server; 0: 32
 	MaxTotal     int // connections to all servers; each may have one in any case; 0: 64
 }
 
-// A Growth decides how many connections each server should have. It is pure, as
-// Schedule is, and belongs to one goroutine. Servers are numbered by the caller.
+// A Growth decides how many connections each server should have. Like Schedule
+// it is pure and belongs to one goroutine. Servers are numbered by the caller.
 type Growth struct {
 	cfg     GrowthConfig
 	servers map[int]*grower
@@ -113,39 +116,38 @@ type grower struct {
 	rtt    time.Duration // 0: not known
 	came   int64         // bytes since it joined
 	heard  time.Time     // when bytes came last
-	idle   time.Time     // when it was last said not to be busy
+	idle   time.Time     // when the caller last said that it was not busy
 
 	// what is measured
-	settled time.Time // nothing is measured before
-	window  window    // under way, unless its start is zero
-	half    window    // its later part, once that has begun
-	steps   []float64 // rates between the steps of the window, bytes a second
-	stepped time.Time // its last step, and the bytes by then
+	settled time.Time   // nothing is measured before this time
+	current measurement // the measurement under way, unless its start is zero
+	half    measurement // its later part, once that has begun
+	steps   []float64   // rates between the steps of the measurement, bytes a second
+	stepped time.Time   // its last step, and the bytes by then
 	counted int64
 
 	// the try under way, or the last one
 	from    int       // number before it; 0: none is under way
-	opened  bool      // all its connections were open at some time
-	whole   time.Time // when they were last
+	opened  bool      // all its connections have been open at once
+	whole   time.Time // when they last were
 	before  rates
 	started time.Time // when the measurement of before began
-	noise   float64   // by which the total varied then, bytes a second
+	noise   float64   // variation of the total during that measurement, bytes a second
 	grown   time.Time // when it began
 
 	// what came of it
 	shrunk time.Time // when the number was last reduced
-	held   time.Time // no try before
+	held   time.Time // no try before this time
 	usual  float64   // the greater rate, before or after, of a try that was undone
 }
 
-// A window is a measurement of all servers' rates.
-type window struct {
+// A measurement holds all servers' bytes at its start.
+type measurement struct {
 	start time.Time
 	came  map[int]int64 // by server: bytes at its start
 }
 
-// rates are bytes a second, by server; only of those for which they mean
-// something.
+// rates are bytes a second by server, only of those whose rate means something.
 type rates map[int]float64
 
 // NewGrowth returns a Growth without servers.
@@ -170,8 +172,8 @@ func (g *Growth) Join(server int, now time.Time) {
 // Leave says that a server no longer takes part.
 func (g *Growth) Leave(server int) { delete(g.servers, server) }
 
-// Opened says how many connections to the server are open and ready; to be
-// called when the number changes.
+// Opened says how many connections to the server are open and ready. Call it
+// when the number changes.
 func (g *Growth) Opened(server, conns int, now time.Time) {
 	s := g.servers[server]
 	if s == nil || s.open == conns {
@@ -182,9 +184,9 @@ func (g *Growth) Opened(server, conns int, now time.Time) {
 }
 
 // Sample says what a server did since the last call, or since it joined: the
-// bytes that arrived from it, its least round trip so far (0: not known), and
-// whether it had work all the time, so that nothing but the path, the server or
-// the processor limited its rate.
+// bytes that arrived, its least round trip so far (0: not known), and whether
+// it was busy. Busy means that it had work all the time, so that only the path,
+// the server or the processor limited its rate.
 func (g *Growth) Sample(server int, bytes int64, rtt time.Duration, busy bool, now time.Time) {
 	s := g.servers[server]
 	if s == nil {
@@ -208,9 +210,8 @@ func (g *Growth) Sample(server int, bytes int64, rtt time.Duration, busy bool, n
 	}
 }
 
-// Want returns how many connections the server should have, at least 1. When
-// that is less than it has, those that were opened last should be closed: they
-// carry the least.
+// Want returns how many connections the server should have, at least 1. If it
+// has more, close those opened last: they carry the least.
 func (g *Growth) Want(server int) int {
 	if g.cfg.Fixed > 0 {
 		return max(min(g.cfg.Fixed, g.cfg.MaxTotal/max(len(g.servers), 1)), 1)
@@ -221,8 +222,8 @@ func (g *Growth) Want(server int) int {
 	return 1
 }
 
-// Step decides by the samples up to now; to be called after those of all
-// servers, about every 100 ms. No try begins unless cpuFree.
+// Step decides by the samples up to now. Call it after those of all servers,
+// about every 100 ms. No try begins unless cpuFree.
 func (g *Growth) Step(now time.Time, cpuFree bool) {
 	if g.cfg.Fixed > 0 {
 		return
@@ -232,7 +233,8 @@ func (g *Growth) Step(now time.Time, cpuFree bool) {
 	for _, s := range g.servers {
 		order = append(order, s)
 	}
-	// Those with the fewest connections first: the room for more may be scarce.
+	// Those with the fewest connections first: the room for more may be
+	// scarce.
 	slices.SortFunc(order, func(a, b *grower) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.id, b.id))
 	})
@@ -266,16 +268,16 @@ func (g *Growth) try(s *grower, now time.Time, cpuFree bool) {
 		if rate := g.base(s, now)[s.id]; rate > 0 && !s.silent(now) {
 			s.before[s.id] = rate
 		}
-		s.window = window{}
+		s.current = measurement{}
 	}
 	if !g.measure(s, now) {
 		return
 	}
-	full, after := s.full(now), g.end(s.window, now)
+	full, after := s.full(now), g.end(s.current, now)
 	if !full {
-		// What came counts as if nothing came until the end: if it is enough, it
-		// stays enough.
-		took := now.Sub(s.window.start)
+		// The bytes so far count as if none came until the end: what is
+		// enough now stays enough.
+		took := now.Sub(s.current.start)
 		if 2*took < s.measureTime() {
 			return
 		}
@@ -295,8 +297,8 @@ func (g *Growth) try(s *grower, now time.Time, cpuFree bool) {
 	}
 }
 
-// gain returns what the try of s brought, in bytes a second, and false when that
-// cannot be told because another server has gone.
+// gain returns what the try of s brought, in bytes a second. known is false if
+// another server has left or is silent, so that nobody can tell.
 func (g *Growth) gain(s *grower, after rates, now time.Time) (gain float64, known bool) {
 	own := after[s.id] - s.before[s.id]
 	rises, others := max(own, 0), 0.0
@@ -325,12 +327,12 @@ func (g *Growth) gain(s *grower, after rates, now time.Time) (gain float64, know
 	return own + others*own/rises, true
 }
 
-// watch measures s while there is no try, and begins one when it may.
+// watch measures s while there is no try, and begins one if it may.
 func (g *Growth) watch(s *grower, now time.Time, cpuFree bool) {
 	if !g.measure(s, now) || !s.full(now) {
 		return
 	}
-	rate := g.end(s.window, now)[s.id]
+	rate := g.end(s.current, now)[s.id]
 	if now.Before(s.held) {
 		late := g.end(s.half, now)[s.id]
 		if rate < fallen*s.usual && late < notRising*rate {
@@ -341,24 +343,24 @@ func (g *Growth) watch(s *grower, now time.Time, cpuFree bool) {
 	g.attempt(s, now, cpuFree && !early && !now.Before(s.held))
 }
 
-// attempt begins a try with the window of s as the rate before, if may and the
-// limits allow it, and else a new window.
+// attempt begins a try if may and the limits allow it, with the measurement of
+// s as the rate before. Otherwise it begins a new measurement.
 func (g *Growth) attempt(s *grower, now time.Time, may bool) {
 	more := min(s.number, g.cfg.MaxPerServer-s.number, g.room())
 	before := g.base(s, now)
-	// Half as many again is the least that can be seen to gain.
+	// Half more is the least whose gain can be seen.
 	if !may || s.rtt < minGrowthRTT || more < (s.number+1)/2 || before[s.id] == 0 {
-		s.window = window{}
+		s.current = measurement{}
 		g.measure(s, now)
 		return
 	}
 	s.from, s.opened, s.whole, s.grown = s.number, false, now, now
-	s.before, s.started = before, s.window.start
+	s.before, s.started = before, s.current.start
 	_, s.noise = spread(g.totals)
 	s.number += more
 }
 
-// total takes down the rate of all servers since the last step.
+// total records the rate of all servers since the last step.
 func (g *Growth) total(now time.Time) {
 	took := now.Sub(g.stepped).Seconds()
 	if took <= 0 {
@@ -373,8 +375,8 @@ func (g *Growth) total(now time.Time) {
 	g.stepped, g.counted = now, g.came
 }
 
-// room returns how many more connections there may be. Those that are no longer
-// wanted count until they are closed.
+// room returns how many more connections there may be. Those to be closed count
+// until they are.
 func (g *Growth) room() int {
 	n := g.cfg.MaxTotal
 	for _, s := range g.servers {
@@ -383,24 +385,24 @@ func (g *Growth) room() int {
 	return n
 }
 
-// measure goes on with the measurement of s, or begins it; false means that
-// there is none yet.
+// measure continues the measurement of s, or begins it; false if there is none
+// yet.
 func (g *Growth) measure(s *grower, now time.Time) bool {
 	if s.open != s.number || s.silent(now) {
-		s.window = window{}
+		s.current = measurement{}
 		s.settled = now.Add(s.settle())
 		return false
 	}
 	if now.Before(s.settled) {
 		return false
 	}
-	if s.window.start.IsZero() || s.idle.After(s.window.start) {
-		s.window = g.begin(now)
-		s.half = s.window
+	if s.current.start.IsZero() || s.idle.After(s.current.start) {
+		s.current = g.begin(now)
+		s.half = s.current
 		s.steps, s.stepped, s.counted = s.steps[:0], now, s.came
 		return false
 	}
-	if !s.half.start.After(s.window.start) && 2*now.Sub(s.window.start) >= s.measureTime() {
+	if !s.half.start.After(s.current.start) && 2*now.Sub(s.current.start) >= s.measureTime() {
 		s.half = g.begin(now)
 	}
 	if took := now.Sub(s.stepped).Seconds(); took > 0 {
@@ -410,35 +412,35 @@ func (g *Growth) measure(s *grower, now time.Time) bool {
 	return true
 }
 
-func (g *Growth) begin(now time.Time) window {
-	w := window{start: now, came: make(map[int]int64, len(g.servers))}
+func (g *Growth) begin(now time.Time) measurement {
+	m := measurement{start: now, came: make(map[int]int64, len(g.servers))}
 	for id, s := range g.servers {
-		w.came[id] = s.came
+		m.came[id] = s.came
 	}
-	return w
+	return m
 }
 
-// end returns the rates since w began of the servers that took part and were
+// end returns the rates since m began, of the servers that took part and were
 // busy all the time.
-func (g *Growth) end(w window, now time.Time) rates {
-	r := make(rates, len(w.came))
-	took := now.Sub(w.start).Seconds()
-	if w.start.IsZero() || took <= 0 {
+func (g *Growth) end(m measurement, now time.Time) rates {
+	r := make(rates, len(m.came))
+	took := now.Sub(m.start).Seconds()
+	if m.start.IsZero() || took <= 0 {
 		return r
 	}
-	for id, came := range w.came {
+	for id, came := range m.came {
 		s := g.servers[id]
-		if s != nil && !s.joined.After(w.start) && !s.idle.After(w.start) {
+		if s != nil && !s.joined.After(m.start) && !s.idle.After(m.start) {
 			r[id] = float64(s.came-came) / took
 		}
 	}
 	return r
 }
 
-// base returns the rates of s.window; that of s itself is that of the later part
-// when it is less.
+// base returns the rates of s.current. For s itself it is the rate of the later
+// part if that is less.
 func (g *Growth) base(s *grower, now time.Time) rates {
-	r := g.end(s.window, now)
+	r := g.end(s.current, now)
 	if late, ok := g.end(s.half, now)[s.id]; ok {
 		r[s.id] = min(r[s.id], late)
 	}
@@ -456,7 +458,7 @@ func (s *grower) settle() time.Duration {
 
 func (s *grower) measureTime() time.Duration { return max(measureTime, measureRTTs*s.rtt) }
 
-func (s *grower) full(now time.Time) bool { return now.Sub(s.window.start) >= s.measureTime() }
+func (s *grower) full(now time.Time) bool { return now.Sub(s.current.start) >= s.measureTime() }
 
 func (s *grower) silent(now time.Time) bool {
 	return now.Sub(s.heard) > max(silentTime, silentRTTs*s.rtt)
@@ -471,7 +473,7 @@ func (s *grower) undo(now time.Time) {
 // rest lets s settle after its number was reduced.
 func (s *grower) rest(now time.Time) {
 	s.shrunk = now
-	s.window = window{}
+	s.current = measurement{}
 	s.settled = now.Add(s.settle())
 }
 
@@ -480,7 +482,7 @@ func (s *grower) hold(rate float64, now time.Time) {
 	s.held, s.usual = now.Add(holdTime), rate
 }
 
-// steady tells whether the rate hardly varied in the window.
+// steady tells whether the rate hardly varied in the measurement.
 func (s *grower) steady() bool {
 	mean, deviation := spread(s.steps)
 	return deviation < steadySpread*mean

@@ -9,7 +9,7 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-// A tool for exact rates: one try at a time, without a path.
+// A growthDesk gives exact rates: one try at a time, without a path.
 type growthDesk struct {
 	*schedule.Growth
 	t     *testing.T
@@ -99,8 +99,8 @@ func TestGain(t *testing.T) {
 	}
 }
 
-// What one server gains is not a gain if another one loses it, and what another
-// one gains is not its own.
+// What one server gains is no gain if another loses it. What another server
+// gains is not its own.
 func TestGainOfTheTotal(t *testing.T) {
 	cases := []struct {
 		name         string
@@ -123,8 +123,8 @@ func TestGainOfTheTotal(t *testing.T) {
 	}
 }
 
-// Of two that try together and rise by the loss of a third, the one that
-// rises least for its rate is undone.
+// Two servers try together and rise by what a third loses. The one with the
+// smaller rise for its rate is undone.
 func TestWeakestIsUndone(t *testing.T) {
 	d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 5}, 1, 2, 3)
 	d.rates[3] = 3e6
@@ -137,8 +137,8 @@ func TestWeakestIsUndone(t *testing.T) {
 	}
 }
 
-// A server whose try was undone may well carry less for a while: no fault of
-// those that still try.
+// A server whose try was undone may carry less for a while. That is not charged
+// to those that still try.
 func TestLossByAnUndoneTry(t *testing.T) {
 	d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 4}, 1, 2)
 	d.rtts = map[int]time.Duration{2: 150 * time.Millisecond}
@@ -155,7 +155,7 @@ func TestLossByAnUndoneTry(t *testing.T) {
 	}
 }
 
-// Those that are to be closed count until they are.
+// Connections to be closed count until they are closed.
 func TestNoRoomBeforeClosing(t *testing.T) {
 	d := newGrowthDesk(t, schedule.GrowthConfig{MaxTotal: 3}, 1, 2)
 	d.tries(1, 2)
@@ -244,7 +244,7 @@ func TestSilenceIsNotJudged(t *testing.T) {
 	d.want(1, 2)
 }
 
-// A server that goes away in the middle of a try says nothing about the try of
+// A server that leaves in the middle of a try says nothing about the try of
 // another: no pause.
 func TestAnotherLeavesDuringATry(t *testing.T) {
 	for _, silent := range []bool{false, true} {
@@ -335,9 +335,9 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// Whatever the paths and the caller do: the limits hold, there is always one
-// connection, and a number is either raised to at most its double or goes back
-// to what it was before.
+// Whatever the paths and the caller do, the limits hold and there is always one
+// connection. A number is raised to at most its double, or goes back to what it
+// was before.
 func TestGrowthBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := schedule.GrowthConfig{
@@ -347,7 +347,7 @@ func TestGrowthBounds(t *testing.T) {
 		g := schedule.NewGrowth(cfg)
 		now := simEpoch
 		open := make(map[int]int)
-		earlier := make(map[int][]int) // numbers that are the way to the present one
+		earlier := make(map[int][]int) // numbers that led to the present one
 		rtts := []time.Duration{0, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second}
 		for range rapid.IntRange(1, 40).Draw(t, "phases") {
 			id := rapid.IntRange(0, 4).Draw(t, "server")
@@ -393,7 +393,8 @@ func TestGrowthBounds(t *testing.T) {
 	})
 }
 
-// checkNumber returns the way to the number n by the way to the one before.
+// checkNumber checks a step to n connections and returns the numbers that lead
+// to n. way are those that led to the number before.
 func checkNumber(t *rapid.T, way []int, n, most int, near bool) []int {
 	was := way[len(way)-1]
 	switch {

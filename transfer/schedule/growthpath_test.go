@@ -10,10 +10,10 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-// The paths of these tests carry connections as quic-go's NewReno drives them: a
-// window in packets that begins with 32, doubles each round trip until the
-// first loss or until the queue delays, then grows by one packet a round trip
-// and falls to 70 % at a loss. Loss is random, or that of a full queue.
+// The paths of these tests carry connections as quic-go's NewReno drives them.
+// The window begins with 32 packets and doubles each round trip until the first
+// loss or until the queue delays. Then it grows by one packet a round trip and
+// falls to 70 % at a loss. Loss is random, or that of a full queue.
 
 const (
 	pathTick  = 5 * time.Millisecond
@@ -75,7 +75,7 @@ func newPathSim(seed uint64, cfg schedule.GrowthConfig, servers ...*pathServer) 
 
 func (m *pathSim) clock() time.Time { return simEpoch.Add(m.now) }
 
-// poisson draws how many of many unlikely things happen.
+// poisson draws how many of many unlikely events happen.
 func (m *pathSim) poisson(mean float64) (n int) {
 	for p := m.rng.ExpFloat64(); p < mean; p += m.rng.ExpFloat64() {
 		n++
@@ -196,8 +196,8 @@ func (c *pathConn) grow(now, rtt, wait time.Duration, lost bool) {
 	}
 }
 
-// reaches returns when the server was first to have n connections, and false
-// if it never was.
+// reaches returns when the server first had n connections; false if it never
+// had.
 func (s *pathServer) reaches(n int) (time.Duration, bool) {
 	for i, c := range s.counts {
 		if c >= n {
@@ -246,7 +246,7 @@ func typical(f func(seed uint64) int) int {
 	return v[len(v)/2]
 }
 
-// The simulated paths carry what was measured on real ones, roughly: 6 Mbit/s
+// The simulated paths carry roughly what was measured on real ones: 6 Mbit/s
 // with one connection, 48 with 8, 93 with 16, 134 with 32.
 func TestPathIsLikeTheMeasuredOne(t *testing.T) {
 	for _, c := range []struct{ conns, least, most int }{{1, 4, 8}, {8, 36, 60}, {16, 70, 110}, {32, 110, 180}} {
@@ -297,7 +297,8 @@ func TestGrowthOnLossyPaths(t *testing.T) {
 	}
 }
 
-// One try in 30 s, and only after the first 10 s, in which most transfers end.
+// There is one try in 30 s, and only after the first 10 s, in which most
+// transfers end.
 func TestGrowthOnCleanPaths(t *testing.T) {
 	for seed := range uint64(pathSeeds) {
 		servers := mixed(0)
@@ -339,7 +340,7 @@ func TestNoGrowthWithoutProcessor(t *testing.T) {
 	}
 }
 
-// In the end the connections are as many as the limit allows.
+// In the end all connections that the limit allows are open.
 func TestGrowthIsLimitedInAll(t *testing.T) {
 	servers := []*pathServer{longLossy(), longLossy(), longLossy(), longLossy()}
 	m := newPathSim(1, schedule.GrowthConfig{MaxTotal: 24}, servers...)

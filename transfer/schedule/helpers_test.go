@@ -27,7 +27,7 @@ func newDesk(t *testing.T, cfg schedule.Config) *desk {
 	return d
 }
 
-// join lets a server join whose rate is known, in bytes a second; 0: it is not.
+// join lets a server join with a known rate in bytes a second; 0: not known.
 func (d *desk) join(id int, rate int64, rtt time.Duration) {
 	d.Join(id, rtt, d.now.Add(-time.Second))
 	d.Sample(id, rate, rtt, d.now)
@@ -65,8 +65,8 @@ func (d *desk) none() {
 	}
 }
 
-// cancels plans, and wants these ranges to be cancelled and none to begin; it
-// ends them.
+// cancels plans, wants exactly these ranges cancelled and none begun, and ends
+// them.
 func (d *desk) cancels(want ...schedule.Range) {
 	d.t.Helper()
 	a := d.plan()

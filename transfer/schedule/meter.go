@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A Meter is a moving average of a rate. It weighs what happened by its age:
-// exponentially, with a time constant, and without counting the time before
-// the first byte. The zero Meter measures nothing until Start.
+// A Meter is a moving average of a rate. Old bytes weigh less: exponentially,
+// with a time constant. The time before the first byte does not count. The zero
+// Meter measures nothing until Start.
 type Meter struct {
 	constant time.Duration
 	at       time.Time
@@ -16,14 +16,14 @@ type Meter struct {
 	weight   float64 // 0 to 1: how much of the average is measured
 }
 
-// Start begins to measure at now with the given time constant, which is
-// greater than 0, and forgets what was measured before.
+// Start forgets what was measured and begins to measure at now. constant is the
+// time constant, greater than 0.
 func (m *Meter) Start(constant time.Duration, now time.Time) {
 	*m = Meter{constant: constant, at: now}
 }
 
-// Add counts bytes that came since the last call. When now is not later than
-// in that call, the next later one counts them.
+// Add counts bytes that came since the last call. If now is not later than in
+// that call, the next later one counts them.
 func (m *Meter) Add(bytes int64, now time.Time) {
 	if m.constant <= 0 {
 		return

@@ -2,8 +2,8 @@
 
 package schedule_test
 
-// How many transfers the simulations run: simSeeds small ones, targetSeeds of
-// those that have a target.
+// The numbers of transfers that the simulations run: simSeeds small ones,
+// targetSeeds of those that have a target.
 const (
 	simSeeds    = 300
 	targetSeeds = 100

@@ -9,11 +9,11 @@ import (
 type Actions struct {
 	// Fetch are ranges to ask for, each on a stream of its own.
 	Fetch []Range
-	// Shrink are ranges that end earlier than they were asked for: another
-	// server was given their tail in Fetch, or it is in the queue again.
+	// Shrink are ranges that end earlier than they were asked for. Their
+	// tail is in another server's hands by Fetch, or back in the queue.
 	Shrink []Shrink
-	// Cancel are ranges whose streams are to be ended, as there is no use in
-	// them any more; End must follow for each. Their servers are not to blame.
+	// Cancel are ranges of no more use, whose streams are to be ended. Call
+	// End for each. Their servers are not to blame.
 	Cancel []int
 }
 
@@ -21,14 +21,14 @@ type Actions struct {
 type Shrink struct{ ID, Count int }
 
 // Plan returns what to do now. Ranges in it count as under way from here on.
-// It is called after every change of the state and at least every second.
-// Equal calls in equal order have equal results.
+// Call it after every change of the state and at least every second. Equal
+// calls in equal order have equal results.
 func (s *Schedule) Plan(now time.Time) Actions {
 	a := Actions{Cancel: s.useless(now), Shrink: s.overlong(now)}
-	o := s.survey(now)
+	o := s.outlook(now)
 	s.rounds(&a, o)
 	if s.front(&a, o) {
-		o = s.survey(now)
+		o = s.outlook(now)
 		s.rounds(&a, o)
 	}
 	s.endgame(&a, o)
@@ -37,27 +37,27 @@ func (s *Schedule) Plan(now time.Time) Actions {
 
 // rounds hands out what is in the queue.
 func (s *Schedule) rounds(a *Actions, o outlook) {
-	a.Fetch = s.round(a.Fetch, o, idleServers)
+	a.Fetch = s.round(a.Fetch, o, idleOnly)
 	for given := -1; given < len(a.Fetch); {
 		given = len(a.Fetch)
-		a.Fetch = s.round(a.Fetch, o, allServers)
+		a.Fetch = s.round(a.Fetch, o, everyone)
 	}
 }
 
 // Who takes part in a round.
 const (
-	idleServers = true
-	allServers  = false
+	idleOnly = true
+	everyone = false
 )
 
-// round lets servers that want work have one range each, beginning behind the
-// one that got the last range, and appends these ranges to fetch.
+// round gives one range to each server that wants work, beginning behind the
+// server that got the last range. It appends these ranges to fetch.
 func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 	if s.queued == 0 {
 		return fetch
 	}
 	f := forecast{s: s, o: o}
-	start := s.turn
+	start := s.roundStart
 	for i := range s.order {
 		at := (start + i) % len(s.order)
 		v := s.order[at]
@@ -70,14 +70,14 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 		}
 		if s.wants(v, o, &f, s.length(first)) {
 			fetch = append(fetch, s.take(v, first, o))
-			s.turn = at + 1
+			s.roundStart = at + 1
 		}
 	}
 	return fetch
 }
 
-// wants reports whether a server should be asked for more; length is that of
-// the chunk at the front of the queue.
+// wants reports whether a server should be asked for more. length is the size
+// of the chunk at the front of the queue.
 func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
 	switch {
 	case v.resting(o.now), v.silent(o.now):
@@ -90,8 +90,8 @@ func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
 	return !f.tooSlow(v)
 }
 
-// wantsAhead reports whether a server that has ranges under way should have a
-// further one; length is that of its first chunk.
+// wantsAhead reports whether a server with ranges under way should get one
+// more. length is the size of that range's first chunk.
 func (s *Schedule) wantsAhead(v *server, length int64) bool {
 	if !v.sent || !s.mayHaveMore(v) || s.cfg.Limit > 0 && s.owed+length > s.ahead() {
 		return false
@@ -111,8 +111,7 @@ func (s *Schedule) wantsAhead(v *server, length int64) bool {
 	return busy < v.connections
 }
 
-// mayHaveMore reports whether a server that has ranges under way may have one
-// more by the bounds on their number.
+// mayHaveMore reports whether the bounds on ranges allow a server one more.
 func (s *Schedule) mayHaveMore(v *server) bool {
 	most := MaxStreams
 	switch {
@@ -124,7 +123,7 @@ func (s *Schedule) mayHaveMore(v *server) bool {
 	return len(v.ranges) < most && len(s.ranges) < MaxStreamsTotal
 }
 
-// enough returns how many bytes a connection owes that needs no further range
+// enough returns the bytes that a connection must owe to need no further range
 // yet.
 func (s *Schedule) enough(v *server) int64 {
 	return max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), s.cfg.ChunkSize)
@@ -132,8 +131,7 @@ func (s *Schedule) enough(v *server) int64 {
 
 func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.connections) }
 
-// take hands a range to a server that begins with the chunk first, the front
-// of the queue.
+// take hands a server the range that begins with first, the front of the queue.
 func (s *Schedule) take(v *server, first int, o outlook) Range {
 	r := Range{Server: v.id, First: first}
 	budget, taken := s.rangeLen(v, o), int64(0)
@@ -151,7 +149,7 @@ func (s *Schedule) take(v *server, first int, o outlook) Range {
 	return s.hand(v, r, o.now).Range
 }
 
-// hand puts a range in a server's hands, whose ID it sets.
+// hand puts a range in a server's hands and sets its ID.
 func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 	s.lastID++
 	g.ID = s.lastID
@@ -169,7 +167,7 @@ func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 	return r
 }
 
-// rangeLen returns how many bytes a server's next range may have; a range of
+// rangeLen returns the bytes that a server's next range may have. A range of
 // one chunk is always allowed.
 func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	rate := v.rate.Rate()
@@ -184,16 +182,15 @@ func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	return n
 }
 
-// rangeMost returns how many bytes a range of a server may have at most, if it
-// is longer than one chunk.
+// rangeMost returns the most bytes that a range of more than one chunk may
+// have.
 func (v *server) rangeMost() int64 {
 	return int64(min(v.connectionRate()*rangeTime.Seconds(), MaxRangeLen))
 }
 
-// overlong puts back into the queue what a server's connections have taken on
-// and would need more than overlongTime for, as their rate has fallen since:
-// typically the range that one connection got during slow start, when it shares
-// the path with others now.
+// overlong returns work to the queue that a server's connections would need
+// more than overlongTime for, as their rate has fallen. Typical is a range that
+// one connection got during slow start and that now shares the path.
 func (s *Schedule) overlong(now time.Time) (shrunk []Shrink) {
 	for _, v := range s.order {
 		if v.connections == 1 || v.silent(now) || v.rate.Rate() == 0 {
@@ -225,11 +222,10 @@ func (s *Schedule) cut(r *rangeState, n int, now time.Time) {
 	s.takeAway(r, r.owed-min(r.owed, max(0, length-r.came)), now)
 }
 
-// ahead returns how many bytes may be under way with a limited rate.
+// ahead returns the bytes that may be under way under a limited rate.
 func (s *Schedule) ahead() int64 {
 	return int64(float64(s.cfg.Limit) * limitAhead.Seconds())
 }
 
-// Queued returns how many bytes are in the queue: missing, and in nobody's
-// hands.
+// Queued returns the bytes in the queue: missing, and in nobody's hands.
 func (s *Schedule) Queued() int64 { return s.queued }

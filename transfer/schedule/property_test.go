@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A model drives a Schedule by random calls, and knows by itself which chunk is
-// in whose hands.
+// A model drives a Schedule by random calls, and keeps its own record of which
+// chunk is in whose hands.
 type model struct {
 	*Schedule
 	known  []bool  // added or good
@@ -28,10 +28,10 @@ type model struct {
 func drawModel(t *rapid.T) *model {
 	chunks := rapid.SampledFrom([]int{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
 	cfg := Config{
-		ChunkSize:   rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
-		Chunks:      chunks,
-		Limit:       rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
-		SecondBytes: rapid.SampledFrom([]int64{0, 1, 3000}).Draw(t, "second bytes"),
+		ChunkSize:    rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
+		Chunks:       chunks,
+		Limit:        rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
+		MaxCopyBytes: rapid.SampledFrom([]int64{0, 1, 3000}).Draw(t, "second bytes"),
 	}
 	if chunks > 0 {
 		cfg.Size = int64(chunks-1)*cfg.ChunkSize + rapid.Int64Range(1, cfg.ChunkSize).Draw(t, "last chunk")
@@ -93,11 +93,11 @@ func (m *model) drop(c, id int) {
 	m.holder[c] = slices.DeleteFunc(m.holder[c], func(other int) bool { return other == id })
 }
 
-// noneIdle checks that no server whose rate is known is idle while it could
-// finish something sooner than the server that has it by more than two round
-// trips, within the bounds on second copies.
+// noneIdle checks that no server of known rate is idle while it could finish
+// something more than two round trips sooner than the server that has it,
+// within the bounds on second copies.
 func (m *model) noneIdle(t *rapid.T) {
-	o := m.survey(m.now)
+	o := m.outlook(m.now)
 	if m.queued > 0 {
 		return
 	}
@@ -132,8 +132,8 @@ func (m *model) dump(t *rapid.T) {
 	}
 }
 
-// gain returns how many seconds sooner a server would be done if a thief took
-// the last chunk of one of its ranges.
+// gain returns how many seconds sooner a server would be done if an idle server
+// took the last chunk of one of its ranges.
 func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, what string) {
 	all, own := math.Inf(1), v.rate.Rate()
 	switch {
@@ -144,7 +144,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 	default:
 		all = float64(v.owed) / own
 	}
-	// The front of a window may be with two before it has begun.
+	// Two ranges may have the front of a window before it has begun.
 	hasTail := func(r *rangeState) bool {
 		return r.unbegun(m.cfg.ChunkSize) > 0 && len(m.holder[r.First+r.Count-1]) < 2
 	}
@@ -161,7 +161,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 			}
 			gain, what = max(gain, all-finish), "a tail"
 		case m.ordered && m.edge < m.cfg.Chunks && c != m.front && !v.silent(m.now): // it has time
-		case !tails && len(m.holder[c]) < 2 && e.maySecond(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
+		case !tails && len(m.holder[c]) < 2 && e.mayCopy(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
 			gain, what = max(gain, first-finish), "a second copy"
 		}
 	}
@@ -282,10 +282,10 @@ func (m *model) recount(t *rapid.T) {
 }
 
 func (m *model) recountSeconds(t *rapid.T) {
-	var seconds int64
+	var copyBytes int64
 	for _, r := range m.ranges {
 		if r.Second {
-			seconds += m.length(r.First)
+			copyBytes += m.length(r.First)
 		}
 		if r.rival != nil && (r.rival.rival != r || m.ranges[r.rival.ID] != r.rival) {
 			t.Fatalf("%+v has a rival %+v", r.Range, r.rival.Range)
@@ -298,8 +298,8 @@ func (m *model) recountSeconds(t *rapid.T) {
 	if m.waste < waste {
 		t.Fatalf("%d bytes are wasted, want at least %d", m.waste, waste)
 	}
-	if m.seconds != seconds {
-		t.Fatalf("second copies of %d bytes, want %d", m.seconds, seconds)
+	if m.copyBytes != copyBytes {
+		t.Fatalf("second copies of %d bytes, want %d", m.copyBytes, copyBytes)
 	}
 }
 
@@ -316,9 +316,9 @@ func (m *model) slide(length int) {
 }
 
 // drain goes on with a new server that does all it is asked for, until every
-// chunk that was ever missing is good. The others are silent: their ranges end
-// when they are cancelled, when their server has left, and when their bytes
-// have all come.
+// chunk that was ever missing is good. The other servers are silent. Their
+// ranges end when they are cancelled, when their server has left, or when their
+// bytes have all come.
 func (m *model) drain(t *rapid.T) {
 	const honest = 1000
 	m.Join(honest, 0, m.now)
@@ -338,7 +338,7 @@ func (m *model) drain(t *rapid.T) {
 		if m.queued == 0 && len(m.open) == 0 && (!m.ordered || m.Done()) {
 			break
 		}
-		if round > 2000+100*m.cfg.Chunks { // servers that are silent are tried with chunk after chunk
+		if round > 2000+100*m.cfg.Chunks { // silent servers are probed with chunk after chunk
 			m.dump(t)
 			t.Fatalf("still %d bytes in the queue and %d ranges under way", m.queued, len(m.open))
 		}
@@ -421,9 +421,9 @@ func (m *model) drawOpen(t *rapid.T) int {
 	return rapid.IntRange(0, len(m.open)-1).Draw(t, "range")
 }
 
-// Whatever is called in whatever order: a chunk is in at most one range, only
-// missing chunks are handed out, all of them are in the end, and the counters
-// are right.
+// For any calls in any order: a chunk is in at most one range, only missing
+// chunks are handed out, all of them are in the end, and the counters are
+// right.
 func TestAnyOrderOfCalls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t)

@@ -3,8 +3,8 @@ package schedule
 import "math/bits"
 
 // A chunkSet is a set of chunk numbers that finds its least member without a
-// scan: a tree of bits, 64 branches a node. The lowest level has one bit a
-// chunk; a bit above says that the word below it is not zero.
+// scan. It is a tree of bits, 64 branches a node. The lowest level has one bit
+// a chunk; a bit above says that the word below it is not zero.
 type chunkSet struct {
 	levels [][]uint64
 }
@@ -40,7 +40,7 @@ func (t chunkSet) remove(c int) {
 
 func (t chunkSet) has(c int) bool { return t.levels[0][c/64]&(1<<(c%64)) != 0 }
 
-// first returns the least member, or -1 of an empty set.
+// first returns the least member; -1 if the set is empty.
 func (t chunkSet) first() int {
 	c := 0
 	for level := len(t.levels) - 1; level >= 0; level-- {

@@ -2,7 +2,7 @@
 
 package schedule_test
 
-// How many transfers the simulations run: few where each takes long.
+// The numbers of transfers that the simulations run: few, as each takes long.
 const (
 	simSeeds    = 50
 	targetSeeds = 10

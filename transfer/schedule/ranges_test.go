@@ -146,8 +146,8 @@ func TestNextRangeWhenLittleIsOwed(t *testing.T) {
 	}
 }
 
-// There are at most MaxStreamsTotal ranges, but one for each server, and what
-// is free goes to the servers in turn.
+// There are at most MaxStreamsTotal ranges, but at least one for each server.
+// What is free goes to the servers in turn.
 func TestRangesInAll(t *testing.T) {
 	for _, tt := range []struct{ servers, first, more int }{
 		{200, 200, 0}, {128, 128, 0}, {100, 100, 28}, {10, 10, 10},
@@ -255,8 +255,8 @@ func TestLimitForgetsThoseWhoLeft(t *testing.T) {
 	}
 }
 
-// A slow server does not take what the others would finish before it; it does
-// when they leave.
+// A slow server leaves chunks that the others would finish before it. It takes
+// them when the others leave.
 func TestLastChunksGoToTheQuick(t *testing.T) {
 	d := newDesk(t, layout(10*mb, mb))
 	d.join(0, mb/100, 0)
@@ -270,8 +270,8 @@ func TestLastChunksGoToTheQuick(t *testing.T) {
 	}
 }
 
-// A server that owes more than it can send until the end counts for nothing in
-// the forecast, not for less than nothing.
+// A server that owes more than it can send until the end counts as zero in the
+// forecast, not as less than zero.
 func TestForecastWithOneThatOwesMuch(t *testing.T) {
 	d := newDesk(t, layout(100*mb, mb))
 	d.join(2, 50*mb, 0)

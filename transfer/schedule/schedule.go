@@ -7,53 +7,53 @@
 //   - One queue holds the missing chunks, from the front of the file. Every
 //     server takes ranges of adjoining chunks from it, so a quick server takes
 //     more; nobody is dropped for being slow.
-//   - A server gets its next range when the bytes that it still owes fall below
-//     max(2 × rate × least round trip, one chunk), and whenever it has fewer
-//     than MinStreams ranges under way. With several connections it has one or
-//     two ranges on each, and gets one when a connection has none or fewer than
-//     that many owe so much. What a range needs more than 4 s for then goes back
-//     to the queue.
-//   - A range is about one second of the connection's rate, but no more than
-//     half of the server's share of what is still in the queue, so that the
-//     ranges get smaller towards the end and all servers finish together
-//     (guided self-scheduling; Polychronopoulos and Kuck, IEEE Trans. Comput.
-//     C-36, 1987).
+//   - A server gets its next range when the bytes it still owes fall below
+//     enough = max(2 × rate × least round trip, one chunk), or when it has
+//     fewer than MinStreams ranges under way. With several connections it has
+//     one or two ranges on each. It gets one when a connection has none, or
+//     when fewer ranges than connections owe enough. What such a range would
+//     need more than 4 s for goes back to the queue.
+//   - A range is about one second of the connection's rate, but at most half of
+//     the server's share of what is still in the queue. So ranges get smaller
+//     towards the end and all servers finish together (guided self-scheduling;
+//     Polychronopoulos and Kuck, IEEE Trans. Comput. C-36, 1987).
 //   - A server whose rate is not known yet gets ranges of one chunk, and no
 //     second one before bytes of the first have come.
 //   - Servers with nothing to do come first, then all in turn.
-//   - A server does not take a chunk if by then, by the estimates, the others
-//     would have done all that is in the queue and with silent servers. So the
+//   - A server takes no chunk if the others are expected to finish the queue,
+//     and what silent servers owe, before it would finish that chunk. So the
 //     last chunks are not left to the slowest.
-//   - With a limit on the total rate, no more than one second of it is asked
-//     for ahead, but at least one chunk a server.
+//   - With a limit on the total rate, at most one second of it is asked for
+//     ahead, but at least one chunk a server.
 //
 // The endgame, for a server that is idle and gets nothing from the queue:
 //
 //   - It takes whole chunks that have not begun from the end of the range that
-//     is expected to finish last, so many that both finish together, when that
-//     gains more than two round trips.
-//   - Where only the chunk that has begun is left, it fetches that a second
-//     time. At most two ranges have a chunk. Second copies are bounded, those
-//     at once by Config.SecondBytes, and, unless a silent server has the first
-//     one, all that may be thrown away by 2 % of the file or four chunks.
-//   - A range in which nothing is left that is not good is cancelled.
+//     is expected to finish last. It takes the number with which both finish
+//     together, if that gains more than two round trips.
+//   - If only the chunk that has begun is left, the idle server fetches it a
+//     second time. At most two ranges have a chunk. Config.MaxCopyBytes bounds
+//     the second copies at any time. What they waste in all is bounded by 2 %
+//     of the file or four chunks, not counting copies of what a silent server
+//     has.
+//   - A range whose chunks are all good is cancelled.
 //
-// Stalls: a server is silent that owes bytes and has sent none for max(1 s,
-// 4 round trips).
+// Stalls: a server is silent if it owes bytes and has sent none for max(1 s, 4
+// round trips).
 //
-//   - It gets nothing new. Its ranges stay open, and the endgame takes the
-//     same from them, as from a server that never finishes.
-//   - Once all that it had is good through others, it is asked again for one
-//     chunk after a pause that doubles each time until it sends, unless the
-//     others will be done before it is known whether it sends.
+//   - It gets nothing new. Its ranges stay open, and the endgame takes work
+//     from them as from a server that never finishes.
+//   - When others have delivered everything it owed, it is probed with one
+//     chunk after a back-off that doubles until it sends. No probe if the
+//     others will finish first.
 //   - Nothing that has begun is given up for a promise, so servers with regular
 //     gaps cannot take long chunks from each other for ever. There is one
-//     exception: a second copy from a silent server gives way to another. What
-//     that costs makes the silence that the server is allowed twice as long,
-//     until a range of it arrives whole.
+//     exception: a second copy from a silent server gives way to another. If
+//     that wastes bytes, the silence that the server is allowed doubles, until
+//     a range of it arrives whole.
 //
-// Where the chunks are wanted in order there is a window: see
-// [Schedule.Window] and the head of its file.
+// Where the chunks are wanted in order there is a window: see [Schedule.Window]
+// and the head of its file.
 package schedule
 
 import (
@@ -62,45 +62,50 @@ import (
 )
 
 const (
-	// MinStreams and MaxStreams bound the ranges under way at a server with one
-	// connection.
+	// MinStreams and MaxStreams bound the ranges under way at a server with
+	// one connection.
 	MinStreams = 2
 	MaxStreams = 16
-	// MaxStreamsTotal bounds the ranges under way at all servers; each server
-	// may have one in any case.
+	// MaxStreamsTotal bounds the ranges under way at all servers; each
+	// server may have one in any case.
 	MaxStreamsTotal = 128
 	// MaxRangeLen bounds a range of more than one chunk, in bytes.
 	MaxRangeLen = 64 << 20
 
 	// rangeTime is the time that a range is meant to take.
 	rangeTime = time.Second
-	// overlongTime is the time that a range may still need when its server has
-	// several connections.
+	// overlongTime is the time that a range may still need when its server
+	// has several connections.
 	overlongTime = 4 * time.Second
-	// limitAhead is how much of a limited rate is asked for ahead.
+	// limitAhead bounds what is asked for ahead under a limited rate.
 	limitAhead = time.Second
-	// rateTime is the time constant of the moving average of a server's rate.
+	// rateTime is the time constant of the moving average of a server's
+	// rate.
 	rateTime = 2 * time.Second
-	// minSilence is the shortest silence that counts as a stall; minPause and
-	// maxPause are the first and the longest pause after one.
+	// minSilence is the shortest silence that counts as a stall; minPause
+	// and maxPause are the first and the longest pause after one.
 	minSilence = time.Second
 	minPause   = 2 * time.Second
 	maxPause   = time.Minute
-	// silenceRTTs is the silence that counts as a stall, in least round trips.
+	// silenceRTTs is the silence that counts as a stall, in least round
+	// trips.
 	silenceRTTs = 4
 	// forecastError is the relative error of a forecast.
 	forecastError = 0.01
-	// maxGrace bounds the longer silence of a server that lost part of a chunk.
+	// maxGrace bounds the longer silence allowed to a server that lost part
+	// of a chunk.
 	maxGrace = 30 * time.Second
-	// secondBytes bounds the second copies in memory where Config does not.
-	secondBytes = 32 << 20
-	// Second copies of what a server sends may throw away one byte in
-	// duplicateShare of the file, or so many chunks, whichever is more.
+	// defaultCopyBytes bounds the second copies in memory where Config does
+	// not.
+	defaultCopyBytes = 32 << 20
+	// Second copies of what a sending server owes may waste one byte in
+	// duplicateShare of the file, or duplicateChunks chunks, whichever is
+	// more.
 	duplicateShare  = 50
 	duplicateChunks = 4
-	// A second copy surely wins when it takes less than one part in so many of
-	// the time that the first does.
-	surely = 2
+	// A second copy surely wins if it needs less than 1/sureFactor of the
+	// first's time.
+	sureFactor = 2
 )
 
 // Config describes the file and the limits of one transfer.
@@ -109,9 +114,9 @@ type Config struct {
 	ChunkSize int64 // of every chunk but the last, in bytes
 	Chunks    int   // number of chunks
 	Limit     int64 // bytes a second over all servers; 0: no limit
-	// SecondBytes bounds the chunks that are fetched a second time at once, in
-	// bytes; 0 means 32 MiB. One is always allowed.
-	SecondBytes int64
+	// MaxCopyBytes bounds the chunks being fetched a second time, in bytes;
+	// 0: 32 MiB. One is always allowed.
+	MaxCopyBytes int64
 }
 
 // A Range is a run of adjoining chunks that one server was asked for.
@@ -120,8 +125,8 @@ type Range struct {
 	Server int
 	First  int // number of the first chunk
 	Count  int // number of chunks, at least 1
-	// Second says that its one chunk is in another range's hands already, and is
-	// fetched a second time: into memory, and the first good copy counts.
+	// Second says that its one chunk is also in another range's hands. The
+	// second copy goes into memory, and the first good copy counts.
 	Second bool
 }
 
@@ -144,25 +149,25 @@ const (
 
 // A Schedule is the state of one transfer. It belongs to one goroutine.
 type Schedule struct {
-	cfg     Config
-	chunks  []chunkState
-	missing chunkSet // the queue: chunks whose state is missing
-	queued  int64    // bytes in the queue
-	left    int      // chunks that are not good
-	seconds int64    // bytes of the chunks of Second ranges under way
-	ranges  map[int]*rangeState
-	owed    int64 // of all servers
-	servers map[int]*server
-	order   []*server // in the order in which they joined
-	turn    int       // where the next round begins, in order
-	lastID  int
-	window  slidingWindow
+	cfg        Config
+	chunks     []chunkState
+	missing    chunkSet // the queue: chunks whose state is missing
+	queued     int64    // bytes in the queue
+	left       int      // chunks that are not good
+	copyBytes  int64    // bytes of the chunks of Second ranges under way
+	ranges     map[int]*rangeState
+	owed       int64 // of all servers
+	servers    map[int]*server
+	order      []*server // in the order in which they joined
+	roundStart int       // where the next round begins, in order
+	lastID     int
+	window     slidingWindow
 
 	// Bytes that arrived.
 	tally      tally
 	settled    chunkSet // good chunks whose bytes were counted
 	duplicates int64
-	waste      int64 // that second copies have cost, or will probably
+	waste      int64 // bytes that second copies have wasted, or probably will
 }
 
 type rangeState struct {
@@ -170,14 +175,14 @@ type rangeState struct {
 	by        *server
 	asked     int         // chunks that the server was asked for
 	came      int64       // bytes that have arrived
-	owed      int64       // bytes that are expected and have not arrived; 0 once it is given up
-	done      int         // so many of its first chunks are good
-	rival     *rangeState // the other range that has one of its chunks; nil: none
+	owed      int64       // bytes expected that have not arrived; 0 once it is given up
+	done      int         // chunks at its front that are good
+	rival     *rangeState // the other range that has one of its chunks, or nil
 	cancelled bool
 
 	// Of a second copy:
 	cost   int64 // as part of the schedule's waste
-	before int64 // bytes that a silent server had sent of the first, which were lost anyway
+	before int64 // bytes that a silent server had sent of the first copy, lost anyway
 }
 
 type server struct {
@@ -192,10 +197,10 @@ type server struct {
 	resume      time.Time // not asked for anything before this time
 
 	// Silence of the network.
-	heard time.Time     // when bytes last arrived, or when it began to owe some
+	heard time.Time     // when bytes last arrived, or when it began to owe
 	pause time.Duration // after the last stall; 0 once bytes have come since
 	probe time.Time     // not tried again before this time
-	grace time.Duration // silence that it is allowed at least
+	grace time.Duration // least silence that it is allowed
 	lost  bool          // this silence has cost part of a chunk
 }
 
@@ -213,15 +218,14 @@ func New(cfg Config) *Schedule {
 	}
 }
 
-// Add puts a chunk into the queue that was not known to be missing before.
+// Add puts a chunk into the queue unless it is known already.
 func (s *Schedule) Add(chunk int) {
 	if s.chunks[chunk] == unknown {
 		s.put(chunk)
 	}
 }
 
-// Good says that a chunk is done with, whether it came from a range or was
-// found on the disk.
+// Good says that a chunk is done with: fetched, or found on the disk.
 func (s *Schedule) Good(chunk int) {
 	switch s.chunks[chunk] {
 	case good:
@@ -238,7 +242,7 @@ func (s *Schedule) Good(chunk int) {
 func (s *Schedule) Done() bool { return s.left == 0 }
 
 // Join adds a server, or one that has left and is back. rtt is its least round
-// trip; 0 when it is not known.
+// trip; 0: not known.
 func (s *Schedule) Join(id int, rtt time.Duration, now time.Time) {
 	if _, ok := s.servers[id]; ok {
 		return
@@ -257,20 +261,19 @@ func (s *Schedule) Leave(id int) {
 		return
 	}
 	for _, r := range v.ranges {
-		s.giveUp(r)
+		s.expectNothing(r)
 	}
 	delete(s.servers, id)
 	i := slices.Index(s.order, v)
 	s.order = slices.Delete(s.order, i, i+1)
-	if s.turn > i {
-		s.turn--
+	if s.roundStart > i {
+		s.roundStart--
 	}
 }
 
-// Connections says how many connections to a server there are, at least 1, and
-// how many of them have no range under way; to be called before [Schedule.Plan]
-// when that has changed. A server joins with one, and the next range of a server is
-// for one of those without.
+// Connections says that a server has n connections, at least 1, of which idle
+// have no range under way. Call it before [Schedule.Plan] when that has
+// changed. A server joins with one. Its next range is for an idle one.
 func (s *Schedule) Connections(id, n, idle int) {
 	if v := s.servers[id]; v != nil {
 		v.connections, v.idle = max(n, 1), idle
@@ -280,11 +283,10 @@ func (s *Schedule) Connections(id, n, idle int) {
 // Servers returns how many servers take part.
 func (s *Schedule) Servers() int { return len(s.servers) }
 
-// Arrived says how many bytes have come on a range since the last call for it,
-// and is called with 0 too, at least every second, so that silence is noticed.
-// heard is when bytes last came from the network; time in which malcolm itself
-// did not read is not silence, so the caller passes now for a range that waits
-// for malcolm.
+// Arrived says how many bytes have come on a range since the last call for it.
+// Call it with 0 too, at least every second, so that silence is noticed. heard
+// is when bytes last came from the network. Time in which malcolm itself did
+// not read is not silence: pass now for a range that waits for malcolm.
 func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 	r := s.ranges[id]
 	if r == nil {
@@ -302,8 +304,8 @@ func (s *Schedule) Arrived(id int, bytes int64, heard time.Time) {
 }
 
 // Sample updates the moving averages with the bytes that arrived from a server
-// since the last call. It is called with 0 too, several times a second, so that
-// the rate falls while nothing comes of what was asked for.
+// since the last call. Call it with 0 too, several times a second, so that the
+// rate falls while a server that owes sends nothing.
 func (s *Schedule) Sample(id int, bytes int64, rtt time.Duration, now time.Time) {
 	v := s.servers[id]
 	if v == nil {
@@ -319,8 +321,8 @@ func (s *Schedule) Sample(id int, bytes int64, rtt time.Duration, now time.Time)
 	v.rate.Add(bytes, now)
 }
 
-// Rate returns a server's estimated rate in bytes a second; 0 when nothing has
-// come from it yet.
+// Rate returns a server's estimated rate in bytes a second; 0 before its first
+// byte.
 func (s *Schedule) Rate(id int) float64 {
 	if v := s.servers[id]; v != nil {
 		return v.rate.Rate()
@@ -329,13 +331,13 @@ func (s *Schedule) Rate(id int) float64 {
 }
 
 // End says that the stream of a range has ended, for whatever reason. Its
-// chunks that are not good, and that no other range has, go back to the queue.
+// chunks go back to the queue unless they are good or in another range.
 func (s *Schedule) End(id int) {
 	r := s.ranges[id]
 	if r == nil {
 		return
 	}
-	s.giveUp(r)
+	s.expectNothing(r)
 	delete(s.ranges, id)
 	whole := true
 	for c := r.First; c < r.First+r.Count; c++ {
@@ -364,16 +366,16 @@ func (s *Schedule) Pause(id int, until time.Time) {
 	}
 }
 
-// Revive forgets what the silence of a server said of it: it is reached in another
-// way now, and may be asked at once. Its ranges under way are to be ended.
+// Revive forgets a server's silence: it is now reached in another way, and may
+// be asked at once. Its ranges under way are to be ended.
 func (s *Schedule) Revive(id int, now time.Time) {
 	if v := s.servers[id]; v != nil {
 		v.heard, v.pause, v.probe, v.lost = now, 0, time.Time{}, false
 	}
 }
 
-// giveUp expects nothing more from a range.
-func (s *Schedule) giveUp(r *rangeState) { s.expectLess(r, r.owed) }
+// expectNothing gives up what a range still owes.
+func (s *Schedule) expectNothing(r *rangeState) { s.expectLess(r, r.owed) }
 
 func (s *Schedule) expectLess(r *rangeState, bytes int64) {
 	r.owed -= bytes

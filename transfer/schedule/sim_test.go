@@ -9,12 +9,12 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-// The simulation drives a Schedule with the calls that a transfer makes: a look
-// at all counters every tick, and what a range's end brings with it. Servers
-// are byte counters; their rates and faults are hidden from the schedule.
+// The simulation drives a Schedule with the calls that a transfer makes: all
+// counters every tick, and what follows the end of a range. Servers are byte
+// counters; their rates and faults are hidden from the schedule.
 
 const (
-	simTick    = 100 * time.Millisecond // between two looks
+	simTick    = 100 * time.Millisecond // between two samples
 	simDeath   = 5 * time.Second        // until the client notices that a connection is dead
 	simCancel  = time.Millisecond       // until a cancelled range has ended
 	simLongest = 100_000 * time.Second
@@ -30,7 +30,7 @@ type simRange struct {
 	heard          time.Duration
 	rate           float64       // bytes a second, until the next event
 	next           int           // the chunk that comes now
-	ends           time.Duration // when it ends by a fault or cancel; simLongest: it does not
+	ends           time.Duration // when it ends by a fault or cancel; simLongest: never
 	broken         bool          // ends with a fault of the server
 }
 
@@ -42,8 +42,8 @@ type remnant struct {
 	rate   float64 // bytes a second, until the next event
 }
 
-// An injury counts what met a transfer.
-type injury struct{ stalls, deaths, refusals, changes, seconds, shrunk, cancelled int }
+// An injury counts the faults that a transfer met.
+type injury struct{ stalls, deaths, refusals, changes, copies, shrunk, cancelled int }
 
 type sim struct {
 	t        *testing.T
@@ -80,8 +80,8 @@ func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 	return runWindow(t, cfg, servers, 0)
 }
 
-// runWindow simulates one whose chunks are taken in order, and at once, from a
-// window of so many; 0: without a window.
+// runWindow simulates a transfer whose chunks are taken in order, and at once,
+// from a window of window chunks; 0: without a window.
 func runWindow(t *testing.T, cfg schedule.Config, servers []simServer, window int) *sim {
 	m := &sim{
 		t: t, cfg: cfg, servers: servers, s: schedule.New(cfg), failing: make([]int, len(servers)),
@@ -188,7 +188,7 @@ func (m *sim) plan() {
 			}
 		}
 		if f.Second {
-			m.met.seconds++
+			m.met.copies++
 		}
 		_, length := m.cfg.Span(f)
 		r := &simRange{
@@ -304,7 +304,7 @@ func (m *sim) nextEvent(tick time.Duration) time.Duration {
 	return next
 }
 
-// endOf returns with how many bytes of a range a chunk of it is whole.
+// endOf returns the bytes of a range with which one of its chunks is whole.
 func (m *sim) endOf(r *simRange, chunk int) float64 {
 	_, n := m.cfg.Span(schedule.Range{First: r.First, Count: chunk + 1 - r.First})
 	return float64(n)

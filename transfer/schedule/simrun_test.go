@@ -32,11 +32,11 @@ type simulated struct {
 // over returns the seconds by which a run took longer than 1.5 times its bound.
 func (r simulated) over() float64 { return (r.took - r.best*3/2).Seconds() }
 
-// A draw returns a file and servers, or false when they are none of those that
-// are wanted.
+// A draw returns a file and servers, or false if they are not of the wanted
+// kind.
 type draw func(rng *rand.Rand) (schedule.Config, []simServer, bool)
 
-// campaign runs so many seeds of a draw on all processors and returns them by
+// campaign runs seeds seeds of a draw on all processors and returns the runs by
 // their ratio.
 func campaign(t *testing.T, seeds int, stream uint64, d draw) []simulated {
 	all := make([]simulated, seeds)
@@ -78,8 +78,8 @@ func simulate(t *testing.T, seed, stream uint64, d draw) simulated {
 	}
 }
 
-// longSeeds is how many transfers the long campaigns run: MALCOLM_SIM_SEEDS, or
-// few.
+// longSeeds is the number of transfers that the long campaigns run:
+// MALCOLM_SIM_SEEDS, or few.
 func longSeeds(few int) int {
 	if n, err := strconv.Atoi(os.Getenv("MALCOLM_SIM_SEEDS")); err == nil && n > 0 {
 		return n
@@ -106,7 +106,7 @@ func TestTargets(t *testing.T) {
 		met.stalls += r.met.stalls
 		met.deaths += r.met.deaths
 		met.changes += r.met.changes
-		met.seconds += r.met.seconds
+		met.copies += r.met.copies
 		met.shrunk += r.met.shrunk
 	}
 	t.Logf("%+v", met)
@@ -158,14 +158,14 @@ func TestSmall(t *testing.T) {
 		if r.over() > 5 {
 			slow++
 		}
-		// What a second copy wastes is a forecast, which in 1 of 1,000 of these runs
-		// is too low, by up to 0.4 % of the bound.
+		// The waste of a second copy is a forecast. In 1 of 1,000 of
+		// these runs it is too low, by up to 0.4 % of the bound.
 		if r.duplicates > 1.01*r.allowed {
 			t.Errorf("%+v: more duplicates than are allowed", r)
 		}
 	}
-	// Where few chunks meet rates of 1 to 1,000, the bound on duplicates can leave
-	// the last ones to the slowest.
+	// Where few chunks meet rates of 1 to 1,000, the bound on duplicates
+	// can leave the last ones to the slowest.
 	t.Logf("%d of %d runs took more than 1.5 × bound + 5 s", slow, len(all))
 	if slow > max(1, len(all)/200) {
 		t.Error("want 1 of 200 at most")

@@ -79,8 +79,8 @@ func edges(servers []simServer) []time.Duration {
 	return slices.Compact(all)
 }
 
-// bound returns when all bytes could be here if every server always sent at its
-// full rate, but for its faults.
+// bound returns when all bytes could be here if every server sent at its full
+// rate except during its faults.
 func bound(cfg schedule.Config, servers []simServer) time.Duration {
 	all := append(edges(servers), simLongest)
 	left := float64(cfg.Size)
@@ -105,7 +105,7 @@ func layout(size, chunk int64) schedule.Config {
 	return schedule.Config{Size: size, ChunkSize: chunk, Chunks: int((size + chunk - 1) / chunk)}
 }
 
-// A world is how servers and files are drawn.
+// A world bounds the servers and files that are drawn.
 type world struct {
 	servers        int           // at most
 	rates          float64       // the highest over the lowest
@@ -138,8 +138,8 @@ func (w world) draw(rng *rand.Rand) (schedule.Config, []simServer) {
 	return layout(int64(size), int64(size/chunks)), servers
 }
 
-// addChanges lets rates change, servers join late, stall, die and return, but
-// never the first one for ever.
+// addChanges lets rates change and servers join late, stall, die and return.
+// The first server never does so for ever.
 func addChanges(rng *rand.Rand, cfg schedule.Config, servers []simServer) {
 	whole := bound(cfg, servers).Seconds()
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -9,7 +9,7 @@ type outlook struct {
 	stalled int64   // bytes that silent servers owe
 }
 
-func (s *Schedule) survey(now time.Time) outlook {
+func (s *Schedule) outlook(now time.Time) outlook {
 	o := outlook{now: now}
 	for _, v := range s.order {
 		switch {
@@ -22,8 +22,8 @@ func (s *Schedule) survey(now time.Time) outlook {
 	return o
 }
 
-// working reports whether a server sends, or would send if it were asked, for
-// all that is known.
+// working reports whether a server sends, or would send if it were asked, as
+// far as is known.
 func (v *server) working(now time.Time) bool {
 	return v.pause == 0 && !v.resting(now) && !v.silent(now)
 }
@@ -33,8 +33,8 @@ func (v *server) resting(now time.Time) bool {
 	return now.Before(v.resume) || now.Before(v.probe)
 }
 
-// silent reports whether a server owes bytes and has sent none for so long
-// that others may do its work.
+// silent reports whether a server owes bytes and has sent none for silence(),
+// so that others may do its work.
 func (v *server) silent(now time.Time) bool {
 	return v.owed > 0 && now.Sub(v.heard) >= v.silence()
 }
@@ -52,8 +52,8 @@ func (v *server) endSilence() {
 	}
 }
 
-// useless cancels the ranges in which nothing is left that is not good, but for
-// those that are just ending by themselves.
+// useless cancels the ranges whose chunks are all good, except those that are
+// just ending by themselves.
 func (s *Schedule) useless(now time.Time) (cancel []int) {
 	for _, v := range s.order {
 		for _, r := range v.ranges {
@@ -67,7 +67,7 @@ func (s *Schedule) useless(now time.Time) (cancel []int) {
 }
 
 // allGood reports whether every chunk of a range is good. A good chunk stays
-// so: it goes on where it stopped the last time.
+// good, so the scan goes on where it stopped the last time.
 func (s *Schedule) allGood(r *rangeState) bool {
 	for r.done < r.Count && s.chunks[r.First+r.done] == good {
 		r.done++
@@ -81,7 +81,7 @@ func (s *Schedule) cancel(r *rangeState, now time.Time) {
 }
 
 // takeAway expects less from a range, as others have done it or will. A silent
-// server that then owes nothing rests, longer each time until it sends.
+// server that then owes nothing rests, twice as long each time until it sends.
 func (s *Schedule) takeAway(r *rangeState, bytes int64, now time.Time) {
 	v := r.by
 	silent := v.silent(now)
@@ -93,7 +93,7 @@ func (s *Schedule) takeAway(r *rangeState, bytes int64, now time.Time) {
 }
 
 // mayProbe reports whether a server that fell silent may have a chunk of the
-// queue again: not when the others, if there are any, have done all the rest
+// queue again. It may not if the other servers will have done all the rest
 // before it is known whether it sends.
 func (s *Schedule) mayProbe(v *server, o outlook) bool {
 	return float64(s.queued) > o.rate*(2*v.silence()).Seconds()

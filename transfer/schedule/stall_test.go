@@ -19,9 +19,9 @@ func pair(t *testing.T, chunks int) (d *desk, quiet, sending schedule.Range) {
 	return d, quiet, sending
 }
 
-// A silent server keeps its range until its chunk is good through others, is
-// then asked for one chunk after 2 s, and again after pauses that double up to
-// one minute. Once it has sent, the pauses begin anew.
+// A silent server keeps its range until its chunk is good through others. It is
+// then probed with one chunk after 2 s, and again after pauses that double up
+// to one minute. Once it has sent, the pauses begin anew.
 func TestStall(t *testing.T) {
 	d, quiet, sending := pair(t, 1000)
 	d.sent(sending, 1)
@@ -64,7 +64,7 @@ func TestStall(t *testing.T) {
 }
 
 // A silent server gets nothing new, and all that it had is fetched by another
-// once that is idle; it loses nothing before it is good. When it sends again it
+// once that is idle. It loses nothing before it is good. When it sends again it
 // is as before.
 func TestSilentServerKeepsItsRanges(t *testing.T) {
 	d := newDesk(t, layout(14*mb, mb))
@@ -136,8 +136,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// Silence begins when a server begins to owe, and time in which malcolm did not
-// read is none.
+// Silence begins when a server begins to owe. Time in which malcolm did not
+// read does not count.
 func TestNoSilence(t *testing.T) {
 	t.Run("owes nothing", func(t *testing.T) {
 		d := newDesk(t, layout(2*mb, mb))
@@ -198,7 +198,8 @@ func TestSilentAlone(t *testing.T) {
 				d.pass(10 * time.Second)
 				d.none()
 			}
-			// The same with a server that could: the guard of this test.
+			// The same with a server that could: the guard of this
+			// test.
 			d.join(2, mb, 0)
 			if r := d.one(2); r.First != quiet.First || !r.Second {
 				t.Errorf("%+v, want a second copy of chunk %d", r, quiet.First)
@@ -207,8 +208,8 @@ func TestSilentAlone(t *testing.T) {
 	}
 }
 
-// When both servers that have a chunk are silent, the second gives it up for a
-// third. A silence that cost a part must last twice as long the next time,
+// When both servers of a chunk are silent, the second gives it up for a third.
+// A silence that cost part of a chunk must last twice as long the next time,
 // until a range of that server arrives whole.
 func TestBothSilent(t *testing.T) {
 	cfg := layout(2*mb, mb)
@@ -259,8 +260,8 @@ func TestBothSilent(t *testing.T) {
 	}
 }
 
-// A probe is one chunk, whatever the rate was, and not before a longer pause is
-// over.
+// A probe is one chunk, whatever the rate was. It does not shorten a longer
+// pause.
 func TestProbeIsShort(t *testing.T) {
 	d := newDesk(t, layout(1000*mb, mb))
 	d.join(0, 10*mb, 0)
@@ -280,8 +281,8 @@ func TestProbeIsShort(t *testing.T) {
 	}
 }
 
-// A server that was silent is not tried again when the others are done before
-// it is known whether it sends, but it is when they are not.
+// A server that was silent is probed only if it can be known whether it sends
+// before the others are done.
 func TestProbe(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -316,8 +317,8 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// The ranges of a silent server count as one stall, and bytes that still come
-// end its rest.
+// The ranges of a silent server count as one stall. Bytes that still come end
+// its rest.
 func TestRestAfterAStall(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		d := newDesk(t, layout(1000*mb, mb))
@@ -363,7 +364,7 @@ func TestPause(t *testing.T) {
 	d.one(0)
 }
 
-// The ranges of a server that left stay under way until they end, and do not
+// The ranges of a server that left stay under way until they end. They do not
 // touch it when it is back.
 func TestLeaveAndReturn(t *testing.T) {
 	d := newDesk(t, layout(3*mb, mb))

@@ -1,8 +1,8 @@
 package schedule
 
 // A tally counts the bytes that have arrived for chunks, over all ranges, to
-// know which of them were in excess. It has an entry for each chunk that is not
-// good, or that a range under way has sent bytes for.
+// tell which were in excess. It has an entry for each chunk that is not good,
+// or for which a range under way has sent bytes.
 type tally map[int]*tallied
 
 type tallied struct {
@@ -10,14 +10,13 @@ type tallied struct {
 	open int // ranges under way that have sent bytes for the chunk
 }
 
-// Duplicates returns how many bytes have arrived for chunks in excess of the
-// chunks' lengths: those of second copies, and those of chunks that were partly
-// received when their range ended and that were fetched again from the start.
-// Bytes that were on their way when a range was cancelled or shrunk are not
-// known here.
+// Duplicates returns how many bytes have arrived for chunks beyond the chunks'
+// lengths: second copies, and chunks fetched again from the start after their
+// range ended within them. Bytes that were on their way when a range was
+// cancelled or shrunk are not known here.
 func (s *Schedule) Duplicates() int64 { return s.duplicates }
 
-// countBytes counts the next bytes of a range, which come in the order of its
+// countBytes counts the next bytes of a range. They come in the order of its
 // chunks.
 func (s *Schedule) countBytes(r *rangeState, bytes int64) {
 	for bytes > 0 {
@@ -38,8 +37,8 @@ func (s *Schedule) countBytes(r *rangeState, bytes int64) {
 	}
 }
 
-// countChunk counts bytes that came for a chunk, the first ones of a range or
-// further ones.
+// countChunk counts n bytes that came for chunk c. first says that they are the
+// range's first ones for it.
 func (s *Schedule) countChunk(c int, n int64, first bool) {
 	t := s.tally[c]
 	if t == nil {
@@ -69,12 +68,12 @@ func (s *Schedule) forget(r *rangeState) {
 	}
 }
 
-// endRace settles what a range and its rival have cost when one of them ends:
-// the bytes of the loser, or nothing when the chunk is not good, since then the
-// one that ended has failed, and the other goes on.
+// endRace settles what a range and its rival have wasted when one of them ends.
+// That is the loser's bytes. If the chunk is not good it is nothing: the one
+// that ended has failed, and the other goes on.
 func (s *Schedule) endRace(r *rangeState) {
 	if r.Second {
-		s.seconds -= s.length(r.First)
+		s.copyBytes -= s.length(r.First)
 	}
 	rival := r.rival
 	if rival == nil {

@@ -24,8 +24,8 @@ func chunksOf(ranges []schedule.Range) (chunks []int) {
 	return chunks
 }
 
-// Only what is in the window is asked for, each chunk once, also when the
-// window moves on, and to behind the last chunk.
+// Only chunks in the window are asked for, each once, also when the window
+// moves on, up to behind the last chunk.
 func TestWindowLetsIn(t *testing.T) {
 	d := newWindowDesk(t)
 	d.join(0, 1000*mb, 0)
@@ -61,8 +61,8 @@ func TestWindowLetsIn(t *testing.T) {
 	}
 }
 
-// jam returns a desk whose window of ten chunks is all fetched, but for a range
-// of a slow server at its front that has come in part, and a quick server that
+// jam returns a desk whose window of ten chunks is all fetched except a range
+// at its front. A slow server has sent part of that range, and a quick server
 // is idle.
 func jam(t *testing.T, rate int64, came int64) (*desk, schedule.Range) {
 	d := newWindowDesk(t)
@@ -82,7 +82,7 @@ func jam(t *testing.T, rate int64, came int64) (*desk, schedule.Range) {
 }
 
 // The chunk at the front, which has begun, is fetched a second time by an idle
-// server, and what its first server has behind it goes to those who are quick.
+// server. What its first server has behind it goes to quick servers.
 func TestFrontIsFetchedTwice(t *testing.T) {
 	d, slow := jam(t, 100*mb, mb/4)
 	a := d.plan()
@@ -107,8 +107,8 @@ func TestFrontIsFetchedTwice(t *testing.T) {
 	}
 }
 
-// It is not when nobody would be there sooner, when it is all but there, or when
-// there is still something in the queue for all.
+// The front is not fetched twice if nobody would be sooner, if it is almost
+// there, or if the queue still has something for all.
 func TestFrontIsFetchedOnce(t *testing.T) {
 	second := func(a schedule.Actions) bool {
 		return slices.ContainsFunc(a.Fetch, func(r schedule.Range) bool { return r.Second })

@@ -7,7 +7,7 @@ import (
 )
 
 // One server that is slow from the start, or becomes so, does not set the pace
-// of a window: the whole takes hardly longer than with the others alone, or
+// of a window. The whole takes hardly longer than with the others alone, or
 // than all together could.
 func TestSlowServerInAWindow(t *testing.T) {
 	const rate, rtt = 20 * mb, 20 * time.Millisecond
@@ -20,7 +20,8 @@ func TestSlowServerInAWindow(t *testing.T) {
 			for name, other := range map[string]simServer{"slow": slow, "becomes slow": turns} {
 				servers := []simServer{{rate: rate, rtt: rtt}, other}
 				m, best := runWindow(t, cfg, servers, window), bound(cfg, servers)
-				// With few chunks there is no work that a slow one could do in time.
+				// With few chunks a slow server has no work
+				// that it could do in time.
 				want := min(alone, max(best*11/10, best+(alone-best)*8/time.Duration(window))) + 2*time.Second
 				if m.now > want {
 					t.Errorf("%s, %v of the other's rate, %d chunks: took %v, want %v (bound %v)", name, ratio, window, m.now, want, best)
@@ -33,8 +34,8 @@ func TestSlowServerInAWindow(t *testing.T) {
 	}
 }
 
-// Over all kinds of servers, the smaller the window the more it costs, but not
-// much; nothing outside of it is ever asked for.
+// Over all kinds of servers, a smaller window costs more, but not much. Nothing
+// outside of it is ever asked for.
 func TestWindowSimulation(t *testing.T) {
 	for window, want := range map[int]float64{8: 1.6, 32: 1.2, 128: 1.08} {
 		var sum, worst float64
@@ -73,12 +74,12 @@ func TestWindowSimulationWithFaults(t *testing.T) {
 		met.stalls += m.met.stalls
 		met.deaths += m.met.deaths
 		met.refusals += m.met.refusals
-		met.seconds += m.met.seconds
+		met.copies += m.met.copies
 	}
 	if slow > 1+seeds/30 {
 		t.Errorf("%d of %d took more than 2 × bound + 20 s", slow, seeds)
 	}
-	if met.stalls < seeds/2 || met.deaths < seeds/10 || met.refusals < seeds/2 || met.seconds < seeds {
+	if met.stalls < seeds/2 || met.deaths < seeds/10 || met.refusals < seeds/2 || met.copies < seeds {
 		t.Errorf("%+v: too few faults were met", met)
 	}
 }
