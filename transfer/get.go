@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"malcolm/certs"
+	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/presence"
 	"malcolm/transfer/schedule"
@@ -198,7 +199,7 @@ func newGetting(ctx context.Context, cfg GetConfig) *getting {
 		cfg:      cfg,
 		begun:    time.Now(),
 		inbox:    make(chan func(), 256),
-		limit:    newLimiter(cfg.Limit),
+		limit:    pace.NewLimiter(cfg.Limit),
 		pieces:   newBufferPool(pieces, pieceSize),
 		windows:  transport.NewWindowBudget(transport.DefaultWindows),
 		seconds:  semaphore.NewWeighted(secondsTotal),
@@ -219,7 +220,7 @@ type getting struct {
 	cfg     GetConfig
 	begun   time.Time
 	inbox   chan func() // closures for the loop
-	limit   *limiter
+	limit   *pace.Limiter
 	pieces  *bufferPool
 	windows *transport.WindowBudget
 	seconds *semaphore.Weighted // bytes of second copies
@@ -254,7 +255,7 @@ type getting struct {
 	cpu       cpuMeter
 	fetches   map[int]*fetch  // by range ID
 	fetching  context.Context // of the fetches
-	meter     schedule.Meter
+	meter     pace.Meter
 	arrived   int64 // bytes since the last sample
 	checked   int64 // bytes of an earlier run that were looked at
 	toCheck   int64 // of so many

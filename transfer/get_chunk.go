@@ -194,12 +194,12 @@ func (g *getting) fetchPiece(ctx context.Context, f *fetch, st *transport.Stream
 	}
 	f.waiting.Store(false)
 	f.heard.Store(int64(time.Since(g.begun)))
-	paid := g.limit.piece(int(min(pieceSize, c.hasher.Remaining())))
-	if err := g.limit.wait(ctx, paid); err != nil {
+	paid := g.limit.Piece(int(min(pieceSize, c.hasher.Remaining())))
+	if err := g.limit.Wait(ctx, paid); err != nil {
 		return err
 	}
 	n := 0
-	defer func() { g.limit.give(paid - n) }()
+	defer func() { g.limit.Refund(paid - n) }()
 	buf, err := g.pieces.get(ctx)
 	if err != nil {
 		return err

@@ -1,9 +1,7 @@
 package transfer
 
 import (
-	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -171,23 +169,4 @@ func wantLimit(t *testing.T, looks []look, rate, servers int64, steady bool) {
 	if ahead := float64(max(rate, servers*chunk)) / (float64(rate) * window.Seconds()); wire > 1.1+ahead {
 		t.Errorf("%.3f of the limit on the wire in a window, want %.3f at most", wire, 1.1+ahead)
 	}
-}
-
-// What was booked and did not pass is there for others, also what was waited for
-// in vain.
-func TestLimiterGivesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(1000)
-		now := time.Now()
-		l.take(1000, now)
-		l.give(600)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		if err := l.wait(ctx, 5000); err == nil {
-			t.Error("5000 bytes passed at once")
-		}
-		if got, want := l.take(100, now), 500*time.Millisecond-limitBurst; got != want {
-			t.Errorf("100 bytes behind 400 wait for %v, want %v", got, want)
-		}
-	})
 }

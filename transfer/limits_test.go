@@ -62,27 +62,3 @@ func TestVeryLowLimit(t *testing.T) {
 		}
 	})
 }
-
-func TestLimiterIdleTime(t *testing.T) {
-	l := newLimiter(1000)
-	now := time.Unix(1e9, 0)
-	for _, step := range []struct {
-		after time.Duration
-		n     int
-		delay time.Duration
-	}{
-		{0, 100, 50 * time.Millisecond},                                 // of 100 ms, limitBurst is free
-		{0, 100, 150 * time.Millisecond},                                // behind the first
-		{150 * time.Millisecond, 100, 100 * time.Millisecond},           // all paid for, nothing saved
-		{100 * time.Millisecond, 0, 0},                                  // just now
-		{time.Hour, 50, 0},                                              // no more than the burst is saved
-		{0, 1000, time.Second},                                          // and it is used up
-		{3 * time.Second, 100, 50 * time.Millisecond},                   // again
-		{-10 * time.Second, 100, 10*time.Second + 150*time.Millisecond}, // a clock that went back lets nothing through
-	} {
-		now = now.Add(step.after)
-		if got := l.take(step.n, now); got != step.delay {
-			t.Errorf("take(%d) after %v = %v, want %v", step.n, step.after, got, step.delay)
-		}
-	}
-}

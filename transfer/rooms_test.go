@@ -22,13 +22,14 @@ wire: github.com/quic-go/quic-go/quicvarint
 certs: golang.org/x/sys
 transport: github.com/quic-go/quic-go golang.org/x/net/ipv4 golang.org/x/sys
 transfer/vote:
-transfer/schedule:
+transfer/schedule: transfer/pace
 transfer/presence:
 transfer/admission:
+transfer/pace: transfer/admission
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
-transfer: transfer/admission transfer/manifest transfer/partfile transfer/presence transfer/schedule transfer/vote
+transfer: transfer/admission transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/spool:
@@ -37,7 +38,7 @@ cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/manifest transfer/partfile transfer/schedule transfer/vote transport wire
+cmd/malcolm: certs transfer transfer/admission transfer/manifest transfer/pace transfer/partfile transfer/vote transport wire
 cmd/bench: certs transfer transfer/manifest transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

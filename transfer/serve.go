@@ -14,6 +14,7 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/pace"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -108,7 +109,7 @@ func newServing(cfg ServeConfig) (*serving, error) {
 		cfg:    cfg,
 		limits: limits,
 		book:   book,
-		limit:  newFairLimiter(cfg.Limit, book),
+		limit:  pace.NewFairLimiter(cfg.Limit, book),
 		events: make(chan ServeEvent, 16),
 	}, nil
 }
@@ -119,7 +120,7 @@ type serving struct {
 	limits  ServeLimits
 	book    *admission.Book // of the connections of all virtual servers
 	index   *index
-	limit   *limiter
+	limit   *pace.Limiter
 	buffers bufferPools
 	virtual []*virtualServer
 	events  chan ServeEvent

@@ -468,12 +468,12 @@ func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	if pause > 0 && sleep(ctx, pause) != nil {
 		return 0, errReset{wire.StreamStopping}
 	}
-	n = c.s.limit.piece(int(size))
+	n = c.s.limit.Piece(int(size))
 	if n <= paid || c.s.limit == nil {
 		return n, nil
 	}
 	return n, c.waits(func() error {
-		if c.s.limit.waitFor(ctx, c.rec, n-paid) != nil {
+		if c.s.limit.WaitFor(ctx, c.rec, n-paid) != nil {
 			return errReset{wire.StreamStopping}
 		}
 		return nil

@@ -62,7 +62,7 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 		c: c, ctx: ctx, st: st, v: v,
 		offset: req.Offset, end: req.Offset + req.Length, piece: firstBytes, quick: quickBytes,
 	}
-	defer func() { c.s.limit.give(r.paid) }()
+	defer func() { c.s.limit.Refund(r.paid) }()
 	for r.offset < r.end {
 		if err := r.turn(); err != nil {
 			return err

@@ -7,92 +7,11 @@ import (
 	"io/fs"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 )
-
-func TestLimiterShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const rate = 10_000
-		l := newLimiter(rate)
-		begun := time.Now()
-		done := make(chan error)
-		for range 3 {
-			go func() {
-				var err error
-				for left := 10_000; left > 0 && err == nil; {
-					n := l.piece(left)
-					err = l.wait(t.Context(), n)
-					left -= n
-				}
-				done <- err
-			}()
-		}
-		for range 3 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-		if got, want := time.Since(begun), 3*time.Second-limitBurst; got.Round(time.Millisecond) != want {
-			t.Errorf("30000 bytes at %d a second took %v, want %v", rate, got, want)
-		}
-	})
-}
-
-func TestLimiterEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(1)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		begun := time.Now()
-		if err := l.wait(ctx, 1000); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != time.Second {
-			t.Errorf("wait = %v after %v, want the context's end", err, time.Since(begun))
-		}
-		if err := newLimiter(1<<40).wait(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("wait = %v, want the context's end although there is nothing to wait for", err)
-		}
-	})
-}
-
-func TestNoLimiter(t *testing.T) {
-	for _, rate := range []int64{0, -1} {
-		l := newLimiter(rate)
-		if l != nil {
-			t.Fatalf("newLimiter(%d) = %v, want nil", rate, l)
-		}
-		if got := l.piece(1 << 30); got != 1<<30 {
-			t.Errorf("piece = %d, want all", got)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		if err := l.wait(ctx, 1<<30); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if err := l.wait(ctx, 1); !errors.Is(err, context.Canceled) {
-			t.Errorf("wait = %v, want the context's end", err)
-		}
-	}
-}
-
-func TestLimiterPiece(t *testing.T) {
-	for _, test := range []struct {
-		rate    int64
-		n, want int
-	}{
-		{1 << 20, 1 << 20, 1 << 20 / limitSteps},
-		{1 << 20, 100, 100},
-		{1, 1 << 20, minPiece},
-		{1, 10, 10},
-		{1 << 50, 1 << 20, 1 << 20},
-	} {
-		if got := newLimiter(test.rate).piece(test.n); got != test.want {
-			t.Errorf("piece(%d) at %d = %d, want %d", test.n, test.rate, got, test.want)
-		}
-	}
-}
 
 func TestBufferPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer/schedule"
+	"malcolm/transfer/pace"
 )
 
 // watchHashing shows how far the hashing of a file is that counts its bytes in
@@ -31,7 +31,7 @@ type hashing struct {
 	begun time.Time
 
 	// The screen's.
-	meter schedule.Meter
+	meter pace.Meter
 	seen  int64
 }
 

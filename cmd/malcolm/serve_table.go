@@ -10,7 +10,7 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer"
-	"malcolm/transfer/schedule"
+	"malcolm/transfer/pace"
 )
 
 // rateTime is the time constant of the rates in the table of serve: about as much
@@ -193,17 +193,17 @@ type serveTable struct {
 	mu      sync.Mutex // between the run and the screen
 	f       serveFrame
 	has     bool // f.s is set
-	hashing schedule.Meter
+	hashing pace.Meter
 	hashed  int64 // bytes, at the last status
 	since   time.Time
-	meters  []schedule.Meter
+	meters  []pace.Meter
 	sent    []int64
 	clients map[netip.Addr]*clientMeter
 }
 
 // A clientMeter measures one client.
 type clientMeter struct {
-	schedule.Meter
+	pace.Meter
 	sent int64
 }
 
@@ -222,7 +222,7 @@ func (s *serveTable) event(e transfer.ServeEvent) {
 
 func (s *serveTable) status(st transfer.Status, now time.Time) {
 	if s.meters == nil {
-		s.meters, s.sent, s.f.rates = make([]schedule.Meter, len(st.Servers)), make([]int64, len(st.Servers)), make([]float64, len(st.Servers))
+		s.meters, s.sent, s.f.rates = make([]pace.Meter, len(st.Servers)), make([]int64, len(st.Servers)), make([]float64, len(st.Servers))
 		for i := range s.meters {
 			s.meters[i].Start(rateTime, now)
 		}

@@ -59,6 +59,8 @@ package schedule
 import (
 	"slices"
 	"time"
+
+	"malcolm/transfer/pace"
 )
 
 const (
@@ -193,7 +195,7 @@ type server struct {
 	ranges      []*rangeState // under way, also cancelled ones, oldest first
 	owed        int64         // of its ranges
 	sent        bool          // bytes have come from it
-	rate        Meter
+	rate        pace.Meter
 	resume      time.Time // not asked for anything before this time
 
 	// Silence of the network.

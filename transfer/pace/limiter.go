@@ -1,4 +1,11 @@
-package transfer
+// Package pace holds rates down and measures them: a [Limiter] makes bytes wait
+// so that a rate is kept and shared fairly, a [Meter] averages a rate that is
+// observed.
+//
+// Any goroutine may call the methods of a Limiter. A Meter has one owner: calls
+// of its methods must not overlap. It starts no goroutine and reads no clock;
+// its caller says what time it is.
+package pace
 
 import (
 	"context"
@@ -18,11 +25,12 @@ const (
 	minPiece   = 1 << 10
 )
 
-// A limiter holds the sum of what passes it to a rate. Who passes next is the book's to
-// say, which shares the rate evenly; without a book, it is who waits for the longest.
-// Only one piece at a time is paid for. A nil limiter lets everything pass. Any
-// goroutine may call its methods.
-type limiter struct {
+// A Limiter holds the sum of what passes it to a rate, in bytes a second. Only
+// one piece at a time is paid for. A book of connections decides whose piece is
+// next and shares the rate evenly; without a book, it is the one that has
+// waited longest. A nil Limiter lets everything pass. Any goroutine may call
+// its methods.
+type Limiter struct {
 	rate float64         // bytes a second
 	book *admission.Book // nil: nobody's connections
 
@@ -38,33 +46,34 @@ type passage struct {
 	turn chan struct{}   // closed when its piece is the next to be paid for
 }
 
-// newLimiter returns a limiter for rate bytes a second; nil when rate is 0.
-func newLimiter(rate int64) *limiter { return newFairLimiter(rate, nil) }
+// NewLimiter returns a limiter for rate bytes a second; nil when rate is 0 or
+// less.
+func NewLimiter(rate int64) *Limiter { return NewFairLimiter(rate, nil) }
 
-// newFairLimiter is newLimiter for the connections of a book.
-func newFairLimiter(rate int64, book *admission.Book) *limiter {
+// NewFairLimiter is NewLimiter for the connections of a book.
+func NewFairLimiter(rate int64, book *admission.Book) *Limiter {
 	if rate <= 0 {
 		return nil
 	}
-	return &limiter{rate: float64(rate), book: book}
+	return &Limiter{rate: float64(rate), book: book}
 }
 
-// piece returns how many bytes to pass at once, at most n, so that those who
-// share the limiter take turns.
-func (l *limiter) piece(n int) int {
+// Piece returns how many of n bytes to pass at once, so that those who share
+// the limiter take turns: a hundredth of a second's worth, at least 1 KiB.
+func (l *Limiter) Piece(n int) int {
 	if l == nil {
 		return n
 	}
 	return min(n, max(int(l.rate/limitSteps), minPiece))
 }
 
-// wait blocks until n bytes may pass, and then they have: those that do not are
-// to be given back. When ctx ends first, none have, and the error is that of
-// ctx.
-func (l *limiter) wait(ctx context.Context, n int) error { return l.waitFor(ctx, nil, n) }
+// Wait blocks until n bytes may pass, and counts them as passed; [Limiter.Refund]
+// those that did not. When ctx ends first, nothing has passed, and the error is
+// that of ctx.
+func (l *Limiter) Wait(ctx context.Context, n int) error { return l.WaitFor(ctx, nil, n) }
 
-// waitFor is wait for bytes of a connection.
-func (l *limiter) waitFor(ctx context.Context, conn *admission.Conn, n int) error {
+// WaitFor is Wait for bytes of a connection in the limiter's book.
+func (l *Limiter) WaitFor(ctx context.Context, conn *admission.Conn, n int) error {
 	if l == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -75,15 +84,19 @@ func (l *limiter) waitFor(ctx context.Context, conn *admission.Conn, n int) erro
 	if l.book != nil {
 		l.book.Pass(conn, int64(n))
 	}
-	if err := sleep(ctx, l.take(n, time.Now())); err != nil {
-		l.give(n)
-		return err
+	paid := time.NewTimer(l.take(n, time.Now()))
+	defer paid.Stop()
+	select {
+	case <-paid.C:
+		return nil
+	case <-ctx.Done():
+		l.Refund(n)
+		return ctx.Err()
 	}
-	return nil
 }
 
 // enter waits for the turn of a piece of a connection.
-func (l *limiter) enter(ctx context.Context, conn *admission.Conn) error {
+func (l *Limiter) enter(ctx context.Context, conn *admission.Conn) error {
 	l.mu.Lock()
 	if !l.busy {
 		l.busy = true
@@ -111,7 +124,7 @@ func (l *limiter) enter(ctx context.Context, conn *admission.Conn) error {
 }
 
 // leave gives the turn to the next.
-func (l *limiter) leave() {
+func (l *Limiter) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
@@ -130,7 +143,7 @@ func (l *limiter) leave() {
 }
 
 // take books n bytes and returns how long to wait before they may pass.
-func (l *limiter) take(n int, now time.Time) time.Duration {
+func (l *Limiter) take(n int, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if oldest := now.Add(-limitBurst); l.free.Before(oldest) {
@@ -140,9 +153,9 @@ func (l *limiter) take(n int, now time.Time) time.Duration {
 	return l.free.Sub(now)
 }
 
-// give takes back n bytes that were booked and did not pass. Nobody who waits
-// already waits less for it: they go to those who come after.
-func (l *limiter) give(n int) {
+// Refund takes back n bytes that were counted as passed and did not pass. They
+// go to those who come later: nobody who waits already waits less for it.
+func (l *Limiter) Refund(n int) {
 	if l == nil {
 		return
 	}
@@ -152,6 +165,6 @@ func (l *limiter) give(n int) {
 }
 
 // time returns how long n bytes take.
-func (l *limiter) time(n int) time.Duration {
+func (l *Limiter) time(n int) time.Duration {
 	return time.Duration(float64(n) / l.rate * float64(time.Second))
 }

@@ -1,11 +1,9 @@
-package schedule_test
+package pace
 
 import (
 	"math"
 	"testing"
 	"time"
-
-	"malcolm/transfer/schedule"
 )
 
 func TestMeter(t *testing.T) {
@@ -41,7 +39,7 @@ func TestMeter(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Unix(1_000_000_000, 0)
-			var m schedule.Meter
+			var m Meter
 			m.Start(2*time.Second, now)
 			for _, s := range tt.steps {
 				now = now.Add(s.after)
@@ -56,26 +54,9 @@ func TestMeter(t *testing.T) {
 			}
 		})
 	}
-	var zero schedule.Meter
+	var zero Meter
 	zero.Add(1000, time.Unix(1_000_000_000, 0))
 	if got := zero.Rate(); got != 0 {
 		t.Errorf("rate of a meter that was not started = %v", got)
-	}
-}
-
-// The rate of a server falls while it owes and is silent, not while it is idle.
-func TestRate(t *testing.T) {
-	d := newDesk(t, layout(mb, mb))
-	d.join(0, mb, 0)
-	d.pass(time.Hour)
-	d.Sample(0, 0, 0, d.now)
-	if got := d.Rate(0); got != mb {
-		t.Errorf("rate after an idle hour = %v, want %v", got, float64(mb))
-	}
-	d.one(0)
-	d.pass(2 * time.Second)
-	d.Sample(0, 0, 0, d.now)
-	if got := d.Rate(0); math.Abs(got-0.186*mb) > mb/1000 {
-		t.Errorf("rate after 2 s of silence = %v, want %v", got, 0.186*mb)
 	}
 }
