@@ -17,7 +17,7 @@ type Decision struct {
 	Length int64         // likewise
 	Conns  int           // how many connections there are, with Grown and Shrunk
 	Pause  time.Duration // until then, with Retried
-	Err    error         // why, with Retried
+	Err    error         // why, with Retried and WayKept
 }
 
 // A DecisionKind is what was decided.
@@ -25,12 +25,15 @@ type DecisionKind int
 
 // What is decided.
 const (
-	Retried   DecisionKind = iota // a range ended early; the server is asked again later
-	Moved                         // the end of its range is left to others
-	Second                        // it fetches what another has begun, a second time
-	Cancelled                     // its range is not wanted any more: others were faster
-	Grown                         // it has one more connection
-	Shrunk                        // it has one connection less
+	Retried    DecisionKind = iota // a range ended early; the server is asked again later
+	Moved                          // the end of its range is left to others
+	Second                         // it fetches what another has begun, a second time
+	Cancelled                      // its range is not wanted any more: others were faster
+	Grown                          // it has one more connection
+	Shrunk                         // it has one connection less
+	WayTried                       // a connection brings nothing of what it owes: another one is tried
+	WayKept                        // that connection stays; Err says why, nil: it sends again
+	WayChanged                     // another connection has taken its place
 )
 
 func (Decision) getEvent() {}

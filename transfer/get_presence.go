@@ -131,10 +131,14 @@ func (g *getting) tryAnother(p *peer, c *connection) {
 	instead := func(other *connection) bool { return other != c && !other.retired && !other.way.Useless() }
 	switch {
 	case c.retired, slices.ContainsFunc(p.conns, instead):
+		if !c.retired {
+			g.emit(Decision{What: WayChanged, Target: p.target})
+		}
 		g.retire(p, c)
 	case p.opening == 0 && len(p.conns) < p.active()+mostRetired:
 		p.opening++
 		g.open(p, c)
+		g.emit(Decision{What: WayTried, Target: p.target})
 	}
 }
 

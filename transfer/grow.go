@@ -119,7 +119,7 @@ func (g *getting) another(ctx context.Context, p *peer, id certs.ServerID, offer
 	defer cancel()
 	conn, err := g.dial(dialing, p.target, *p.remote.Load())
 	if err != nil {
-		return nil, err
+		return nil, g.timedOut(dialing, err, ErrNoAnswer)
 	}
 	proved, err := certs.PeerID(conn.TLS())
 	if err == nil && proved != id {
@@ -146,9 +146,13 @@ func (g *getting) opened(p *peer, c, instead *connection, err error) {
 	switch {
 	case err != nil && instead == nil:
 		p.pauseOpening(time.Now())
-	case err != nil:
-	case p.state != PeerServing || p.judging, instead != nil && !instead.way.Useless():
-		c.conn.Close(uint64(wire.CloseDone), "")
+	case p.state != PeerServing || p.judging, err != nil, instead != nil && !instead.way.Useless():
+		if c != nil {
+			c.conn.Close(uint64(wire.CloseDone), "")
+		}
+		if instead != nil && p.state == PeerServing {
+			g.emit(Decision{What: WayKept, Target: p.target, Err: err})
+		}
 	case instead != nil:
 		g.replace(p, instead, c)
 	default:
@@ -172,6 +176,7 @@ func (g *getting) replace(p *peer, old, c *connection) {
 	c.way = old.way.Next()
 	p.conns = append(p.conns, c)
 	g.retire(p, old)
+	g.emit(Decision{What: WayChanged, Target: p.target})
 	if g.schedule != nil {
 		g.schedule.Revive(p.index, now)
 	}

@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -16,6 +18,9 @@ func TestPathBecomesNarrower(t *testing.T) {
 			o := w.get(GetConfig{Targets: s.targets, Events: at(0.3, s.links[0].narrows)})
 			o.has("data.bin", data)
 			none[Lost](o)
+			if got := waysTold(o); !slices.Equal(got, []DecisionKind{WayTried, WayChanged}) {
+				t.Errorf("told of other ways: %v, want one that is tried and stays", got)
+			}
 			if s.links[0].way(fromServer).tooBig == 0 {
 				t.Error("no packet was too big")
 			}
@@ -76,5 +81,57 @@ func TestServerIsCalledSilent(t *testing.T) {
 		if n := len(servers[1].links); n == 0 || o.Elapsed < time.Minute {
 			t.Errorf("took %v, want longer than the silence", o.Elapsed)
 		}
+	})
+}
+
+// waysTold returns what was told of further ways to servers, in order.
+func waysTold(o *outcome) (kinds []DecisionKind) {
+	for _, d := range events[Decision](o) {
+		if d.What >= WayTried {
+			kinds = append(kinds, d.What)
+		}
+	}
+	return kinds
+}
+
+// Which of two ways to a server stays is told, and why it is the first.
+func TestSilentWayStays(t *testing.T) {
+	data := file(40*chunk, 1)
+	t.Run("it sends again", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.holders(data)[0]
+			slow(1<<20, s)
+			s.links[0].set(func(l *link) { l.delay = time.Second })
+			var until time.Time
+			o := w.get(GetConfig{Targets: s.targets, Connections: 1, Events: at(0.3, func() {
+				until = time.Now().Add(12 * time.Second)
+				s.src.onRange(func([]byte, int64) error {
+					time.Sleep(time.Until(until))
+					return nil
+				})
+			})})
+			o.has("data.bin", data)
+			if got := waysTold(o); !slices.Equal(got, []DecisionKind{WayTried, WayKept}) {
+				t.Errorf("told of other ways: %v, want one that is tried and does not stay", got)
+			}
+		})
+	})
+	t.Run("the other fails", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			s := w.holders(data)[0]
+			slow(1<<20, s)
+			o := w.get(GetConfig{Targets: s.targets, ConnectTimeout: time.Second, Events: at(0.3, func() {
+				s.links[0].set(func(l *link) { l.hole = true })
+				time.AfterFunc(4*time.Second, func() { s.links[0].set(func(l *link) { l.hole = false }) })
+			})})
+			o.has("data.bin", data)
+			var late *TimeoutError
+			for _, d := range events[Decision](o) {
+				if d.What == WayKept && errors.As(d.Err, &late) {
+					return
+				}
+			}
+			t.Errorf("told of other ways: %v, want one that failed", waysTold(o))
+		})
 	})
 }

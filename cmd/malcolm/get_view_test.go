@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -358,5 +359,27 @@ func TestFullIsHintedOnce(t *testing.T) {
 	}
 	if got := strings.Count(stderr.String(), "malcolm: hint: "+fullHint+"\n"); got != 1 {
 		t.Errorf("%q has the hint %d times, want once", stderr, got)
+	}
+}
+
+// TestDecisionLines: what -v says of a second way to a server.
+func TestDecisionLines(t *testing.T) {
+	late := &transfer.TimeoutError{After: time.Second, Err: transfer.ErrNoAnswer}
+	for _, test := range []struct {
+		d    transfer.Decision
+		want string
+	}{
+		{transfer.Decision{What: transfer.WayTried}, "a connection brings nothing of what it owes: another one is tried\n"},
+		{transfer.Decision{What: transfer.WayKept}, "the silent connection stays: it sends again\n"},
+		{transfer.Decision{What: transfer.WayKept, Err: late}, "the silent connection stays: the other one failed (no answer in 1s)\n"},
+		{transfer.Decision{What: transfer.WayChanged}, "another connection has taken the place of the silent one\n"},
+	} {
+		term, _, stderr := newTestTerminal(screen.ColorAuto)
+		term.least = slog.LevelDebug
+		test.d.Target = here
+		(&getView{terminal: term}).event(test.d)
+		if got, want := stderr.String(), "127.0.0.1:10001: "+test.want; got != want {
+			t.Errorf("%+v: got %q, want %q", test.d, got, want)
+		}
 	}
 }

@@ -21,5 +21,15 @@ func (v *getView) decided(d transfer.Decision) {
 		v.Explain("%s: now %s", d.Target, human.Plural(d.Conns, "connection", "connections"))
 	case transfer.Shrunk:
 		v.Explain("%s: back to %s", d.Target, human.Plural(d.Conns, "connection", "connections"))
+	case transfer.WayTried:
+		v.Explain("%s: a connection brings nothing of what it owes: another one is tried", d.Target)
+	case transfer.WayKept:
+		why := "it sends again"
+		if d.Err != nil {
+			why = "the other one failed (" + reason(d.Err) + ")"
+		}
+		v.Explain("%s: the silent connection stays: %s", d.Target, why)
+	case transfer.WayChanged:
+		v.Explain("%s: another connection has taken the place of the silent one", d.Target)
 	}
 }
