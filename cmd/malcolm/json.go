@@ -35,7 +35,7 @@ func (w *eventWriter) write(event any) {
 		w.out.PutWait(line, w.quit)
 	case progressEvent, statusEvent, indexingEvent:
 		w.out.Put(spool.Report, line)
-	case serverEvent, serverLostEvent, serverBackEvent, chunkRefusedEvent, clientEvent, changedEvent, readyEvent:
+	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, clientEvent, changedEvent, readyEvent:
 		w.out.Put(spool.Event, line)
 	default:
 		w.out.Put(spool.Result, line)

@@ -41,6 +41,19 @@ type (
 		IDs      []string `json:"ids"`
 		Servers  []string `json:"servers"`
 	}
+	contradictedEvent struct {
+		head
+		Address   string `json:"address"`
+		ID        string `json:"id"`
+		Recorded  string `json:"recorded_id"`
+		FirstSeen string `json:"first_seen"`
+		Updated   bool   `json:"updated"`
+	}
+	oneAddressEvent struct {
+		head
+		Hosts   []string `json:"hosts"`
+		Address string   `json:"ip"`
+	}
 	progressEvent struct {
 		head
 		Phase      string           `json:"phase"`

@@ -6,13 +6,19 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"malcolm/certs"
+	"malcolm/cmd/malcolm/screen"
+	"malcolm/transfer"
 )
 
 // A schemaNode is a JSON Schema (2020-12) of the keywords that schema.json uses.
@@ -164,7 +170,7 @@ func (root *schemaNode) checkObject(n *schemaNode, value any, path string) error
 // jsonEvents are all events.
 var jsonEvents = map[string]any{
 	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "progress": progressEvent{},
-	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "dropped": droppedEvent{},
+	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "contradicted": contradictedEvent{}, "one_address": oneAddressEvent{}, "dropped": droppedEvent{},
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
@@ -268,6 +274,31 @@ func TestJSONText(t *testing.T) {
 	} {
 		if got := jsonText(test.text); got != test.want || len(got) > maxJSONText {
 			t.Errorf("%.20q: got %.20q (%d bytes), want %.20q", test.text, got, len(got), test.want)
+		}
+	}
+}
+
+// TestJSONOfTrust: what a person is warned of, a program is told of, too.
+func TestJSONOfTrust(t *testing.T) {
+	root, err := readSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	term, out, _ := newTestTerminal(screen.ColorAuto)
+	g := &getJSON{out: &eventWriter{out: term.stdout}}
+	id, before := certs.ServerID{1}, certs.ServerID{2}
+	seen := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	g.event(transfer.Contradicted{Target: here, ID: id, Record: certs.KnownServer{ID: before, FirstSeen: seen}, Updated: true})
+	g.event(transfer.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")})
+	term.flush()
+	want := `{"event":"contradicted","v":1,"address":"127.0.0.1:10001","id":"` + id.String() + `","recorded_id":"` + before.String() +
+		`","first_seen":"2026-01-02T03:04:05Z","updated":true}` + "\n" + `{"event":"one_address","v":1,"hosts":["a","b"],"ip":"10.0.0.1"}` + "\n"
+	if got := out.String(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for line := range strings.Lines(out.String()) {
+		if _, err := root.checkEvent(line); err != nil {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

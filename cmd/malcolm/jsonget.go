@@ -44,6 +44,13 @@ func (g *getJSON) event(e transfer.GetEvent) {
 	case transfer.Duplicate:
 		g.twice[e.Target] = true
 		g.server(e.Target, stateName(transfer.PeerDuplicate), "is the same server as "+e.Of.String())
+	case transfer.Contradicted:
+		g.out.write(contradictedEvent{
+			head: is("contradicted"), Address: e.Target.String(), ID: idOf(e.ID),
+			Recorded: idOf(e.Record.ID), FirstSeen: e.Record.FirstSeen.Format(time.RFC3339), Updated: e.Updated,
+		})
+	case transfer.OneAddress:
+		g.out.write(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
 	case transfer.Voted:
 		g.voted(e.Targets, e.Result)
 	case transfer.Joined:
