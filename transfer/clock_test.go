@@ -14,11 +14,11 @@ import (
 
 // wallClock are the functions and methods that make a time of the wall clock, which may be set at any moment, of one
 // that can measure how long something takes.
-var wallClock = []string{"Unix", "UnixNano", "UnixMilli", "UnixMicro", "UTC", "Local", "Date"}
+var wallClock = []string{"Unix", "UnixNano", "UnixMilli", "UnixMicro", "UTC", "Local", "Date", "AddDate", "Round", "Truncate", "In", "Parse", "ParseInLocation"}
 
 // wallClockIn are the files that may: times there are those of files, certificates and records, and are shown or kept.
 var wallClockIn = []string{
-	"certs/identity.go", "certs/known.go", "certs/trust.go", "transfer/get_time.go", "transfer/manifest/key.go",
+	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/get_time.go", "transfer/manifest/key.go",
 	"transfer/partfile/journal.go", "transfer/partfile/layout.go", "transfer/partfile/sys_unix.go",
 	"transfer/partfile/sys_windows.go", "wire/reply.go",
 	"transport/sockets.go", // a deadline that has passed
@@ -46,23 +46,84 @@ func TestNoWallClock(t *testing.T) {
 	}
 }
 
+// What counts as a time of the wall clock, and what only has the same name.
+func TestWallClockUses(t *testing.T) {
+	for call, want := range map[string]bool{
+		"time.Now().Round(0)":              true,
+		"begun.Truncate(time.Second)":      true,
+		"t.In(time.Local)":                 true,
+		"time.Unix(0, n)":                  true,
+		"time.Parse(time.RFC3339, s)":      true,
+		"now.UTC()":                        true,
+		"now.AddDate(0, 0, 1)":             true,
+		"handle.Truncate(end)":             false,
+		"math.Round(x)":                    false,
+		"unicode.In(r, unicode.Zl)":        false,
+		"url.Parse(s)":                     false,
+		"now.Sub(begun)":                   false,
+		"time.Duration(n).Round(0)":        false,
+		"time.Since(t).Round(time.Second)": false,
+	} {
+		uses := usesIn(t, "x.go", "package p; var _ = "+call)
+		if got := len(uses) > 0; got != want {
+			t.Errorf("%s: found %t, want %t", call, got, want)
+		}
+	}
+}
+
 // wallClockUses returns where a file calls what is in wallClock.
-func wallClockUses(t *testing.T, path string) (uses []string) {
+func wallClockUses(t *testing.T, path string) []string {
+	t.Helper()
+	return usesIn(t, filepath.Join("..", path), nil)
+}
+
+// usesIn is wallClockUses for a file whose text may be given.
+func usesIn(t *testing.T, path string, text any) (uses []string) {
 	t.Helper()
 	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, filepath.Join("..", path), nil, parser.SkipObjectResolution)
+	file, err := parser.ParseFile(files, path, text, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		if f, ok := call.Fun.(*ast.SelectorExpr); ok && slices.Contains(wallClock, f.Sel.Name) {
+		if call, ok := n.(*ast.CallExpr); ok && isWallClock(call) {
 			uses = append(uses, files.Position(call.Pos()).String())
 		}
 		return true
 	})
 	return uses
+}
+
+// isWallClock reports whether a call is one of wallClock, and not one of the
+// same name that is no time's: of math, unicode, a file or a duration.
+func isWallClock(call *ast.CallExpr) bool {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || !slices.Contains(wallClock, f.Sel.Name) {
+		return false
+	}
+	switch x := f.X.(type) {
+	case *ast.Ident:
+		if x.Name == "math" || x.Name == "unicode" || x.Name != "time" && strings.HasPrefix(f.Sel.Name, "Parse") {
+			return false
+		}
+	case *ast.CallExpr: // time.Since(t), time.Duration(n)
+		if of, ok := x.Fun.(*ast.SelectorExpr); ok && (of.Sel.Name == "Since" || of.Sel.Name == "Duration") {
+			return false
+		}
+	}
+	return f.Sel.Name != "Truncate" || mentionsTime(call.Args)
+}
+
+// mentionsTime reports whether an argument is made of package time's units: a
+// file is cut to a length.
+func mentionsTime(args []ast.Expr) (found bool) {
+	for _, a := range args {
+		ast.Inspect(a, func(n ast.Node) bool {
+			if x, ok := n.(*ast.Ident); ok && x.Name == "time" {
+				found = true
+			}
+			return true
+		})
+	}
+	return found
 }
