@@ -2,16 +2,17 @@ package admission
 
 import "net/netip"
 
-// The bits of an address that tell clients and networks apart. An IPv6 host may take
-// any address within a /64; a customer has a /56 or a /48.
+// The bits of an address that tell clients and networks apart. An IPv6 host may
+// take any address within a /64; a customer has a /56 or a /48.
 const (
 	clientBits6  = 64
 	networkBits4 = 24
 	networkBits6 = 48
 )
 
-// Client returns what counts as one client: an IPv4 address, the first 64 bits of an
-// IPv6 address, or the link of a link-local one, all of whose hosts have the same 64.
+// Client returns what counts as one client: an IPv4 address, the first 64 bits
+// of an IPv6 address, or a link. All hosts on a link with link-local addresses
+// have the same 64 bits.
 func Client(host netip.Addr) netip.Addr {
 	host = host.Unmap()
 	if !host.Is6() {
@@ -32,7 +33,7 @@ func Network(client netip.Addr) netip.Addr {
 func masked(a netip.Addr, bits int) netip.Addr {
 	p, err := a.Prefix(bits)
 	if err != nil {
-		return netip.Addr{} // an address without any bits: those share one record
+		return netip.Addr{} // an invalid address: all of them share one record
 	}
 	return p.Addr().WithZone(a.Zone())
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Book has a record of each connection and of each client. Any goroutine may call
-// its methods. Their times must come from one clock.
+// A Book has a record of each connection and of each client. Any goroutine may
+// call its methods. The times given to them must come from one clock.
 type Book struct {
 	limits Limits
 
@@ -16,23 +16,23 @@ type Book struct {
 	numbers  uint64  // given out so far
 	clients  map[netip.Addr]*client
 	networks map[netip.Addr]*network
-	departed []*client // without a connection, and still owing something; in the order of their leaving
+	departed []*client // clients without a connection that still owe something, in the order of leaving
 	unproved bucket    // handshakes begun without a proof
 	charged  int64     // the sum of the connections' charges, in bytes
 	sending  int       // clients with a reply under way
-	lane     int64     // the start of the piece that was passed last: see share.go
+	lane     int64     // the start of the last piece: see share.go
 	counts   Counts
 }
 
-// A client is one address, as [Client] returns it. A run that the protocol tells apart
-// would have a record between a client and its connections: with a lane, and a count of
-// replies under way, of its own.
+// A client is one address, as [Client] returns it. If the protocol tells runs
+// apart, a run's record goes between a client and its connections, with its own
+// lane and its own count of replies.
 type client struct {
 	key      netip.Addr
-	host     netip.Addr // of its first connection, of those that it has had without a break
+	host     netip.Addr // of the first connection since it last had none
 	network  *network
 	places   int // of its connections
-	halfOpen int // of these, in the handshake
+	halfOpen int // of these, those in the handshake
 	pace     bucket
 	waste    account
 	lane     lane
@@ -44,29 +44,30 @@ type client struct {
 	departed bool // it is in Book.departed
 }
 
-// A network is one that [Network] returns.
+// A network is what [Network] returns.
 type network struct {
 	key    netip.Addr
 	places int // of its clients
 	known  int // clients with a record
 }
 
-// A Conn is the record of one connection, from its first packet to its end. Its fields
-// belong to its book.
+// A Conn is the record of one connection, from its first packet to its end. Its
+// fields belong to its book.
 type Conn struct {
-	// Host is the address that the connection came from. It may have another one now.
+	// Host is the address that the connection came from. Its address may
+	// have changed.
 	Host netip.Addr
 
-	owner  any // the caller's: see [Book.Shake]
+	owner  any // set by the caller: see [Book.Shake]
 	client *client
 	number uint64
-	at     int // in Book.conns; -1: it has no place any more
+	at     int // in Book.conns; -1: it has lost its place
 	life   life
 	watch  stopwatch
 	still  meter // against stillBytes
 	worth  meter // against its charge
 	held   held
-	wasted int // requests that came to nothing, less those that did not
+	wasted int // wasted requests, less useful ones
 	lane   int64
 }
 
@@ -82,8 +83,8 @@ func (b *Book) Len() int {
 	return len(b.conns)
 }
 
-// MustProve reports whether a client that has not shown that its address is its own
-// must do so first. If not, its handshake counts.
+// MustProve reports whether a client must first show that its address is its
+// own. If not, its handshake counts.
 func (b *Book) MustProve(host netip.Addr, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,7 +95,7 @@ func (b *Book) MustProve(host netip.Addr, now time.Time) bool {
 	return must
 }
 
-// mustProve is MustProve for a client, which is nil when it has no record.
+// mustProve is MustProve for a client; cl is nil if it has no record.
 func (b *Book) mustProve(cl *client, now time.Time) bool {
 	if cl != nil && cl.halfOpen >= MostUnproved {
 		return true
@@ -102,10 +103,10 @@ func (b *Book) mustProve(cl *client, now time.Time) bool {
 	return 2*len(b.conns) >= b.limits.Places || !b.unproved.take(now, b.limits.Handshakes, b.limits.Handshakes)
 }
 
-// Enter gives a place to a connection whose first packet came from host. proved says
-// that the client has shown that the address is its own. ok is false when there is no
-// place. When somebody had to go for it, gone is the owner of that connection, which
-// has lost its place already and must be closed.
+// Enter gives a place to a connection whose first packet came from host. proved
+// says that the client has shown that the address is its own. ok is false if
+// there is no place. If another connection lost its place for it, gone is the
+// owner of that connection, which must be closed.
 func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone any, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,7 +140,8 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 	return c, gone, true
 }
 
-// mayEnter reports whether a client may begin one more handshake, and counts it.
+// mayEnter reports whether a client may begin one more handshake, and counts
+// it.
 func (b *Book) mayEnter(cl *client, proved bool, now time.Time) bool {
 	if cl.halfOpen >= max(b.limits.Places/halfOpenPart, MostUnproved) {
 		return false
@@ -160,7 +162,7 @@ func (b *Book) evict(c *Conn, now time.Time) {
 	b.remove(c, now)
 }
 
-// remove takes the place of a connection. What it still does counts no more.
+// remove takes the place of a connection. What it still does no longer counts.
 func (b *Book) remove(c *Conn, now time.Time) {
 	if c.at < 0 {
 		return
@@ -203,10 +205,11 @@ func (b *Book) clientOf(key netip.Addr) *client {
 	return cl
 }
 
-// departedMost bounds the clients without a connection that are remembered.
+// departedMost bounds the remembered clients without a connection.
 const departedMost = 16384
 
-// depart remembers what a client without a connection owes, until that is forgiven.
+// depart remembers what a client without a connection owes, until that is
+// forgiven.
 func (b *Book) depart(cl *client, now time.Time) {
 	if cl.places > 0 {
 		return
@@ -222,7 +225,7 @@ func (b *Book) depart(cl *client, now time.Time) {
 	}
 }
 
-// owes reports whether a client that comes back would not begin anew.
+// owes reports whether a client that comes back would not start afresh.
 func (cl *client) owes(now time.Time, l Limits) bool {
 	cl.pace.drain(now, float64(l.Handshakes))
 	cl.waste.forgive(now, l.Wasted)

@@ -94,8 +94,9 @@ func TestOfficeIsLetIn(t *testing.T) {
 	}
 }
 
-// Places that have run out are those of whoever idles, of the largest network first,
-// and for the longest first. Who moves stays, and then the next one is refused.
+// When places have run out, idle connections go: of the largest network first,
+// the longest idle first. Those whose bytes move stay, and then the next one is
+// refused.
 func TestPlacesRunOut(t *testing.T) {
 	const places = 300
 	b := New(Limits{Places: places})
@@ -143,8 +144,8 @@ func TestPlacesRunOut(t *testing.T) {
 	}
 }
 
-// Who was accepted by no request goes before anybody else, and has its deadline from
-// the handshake, whatever it sends.
+// A connection that no request was accepted on goes before any other. Its
+// deadline runs from the handshake, whatever it sends.
 func TestUnopenedGoFirst(t *testing.T) {
 	b := New(Limits{Places: 2})
 	idle := b.open(t, numbered(1, 1), "idle", start)
@@ -168,7 +169,7 @@ func TestUnopenedGoFirst(t *testing.T) {
 	}
 }
 
-// A connection's state, and the deadline that each has.
+// Each state of a connection, and its deadline.
 func TestStates(t *testing.T) {
 	b := New(Limits{OpenTime: time.Second, IdleTime: time.Minute})
 	now := start
@@ -230,8 +231,8 @@ func TestUnprovedHandshakes(t *testing.T) {
 	}
 }
 
-// A client that shakes hands again and again is held to a pace, and its half-open
-// connections to a part of the places; both are its own.
+// A client that shakes hands again and again is held to a pace, and its
+// half-open connections to a part of the places. Other clients are not.
 func TestHandshakesOfOneClient(t *testing.T) {
 	b := New(Limits{Places: 1000, Handshakes: 4})
 	now := start
@@ -255,8 +256,8 @@ func TestHandshakesOfOneClient(t *testing.T) {
 	b.enter(t, numbered(1, 2), now)
 }
 
-// What a client owes is forgiven with time, is not another's, and is remembered when it
-// comes back.
+// What a client owes is forgiven with time, does not count for others, and is
+// remembered when it comes back.
 func TestWaste(t *testing.T) {
 	const limit, most = 10, 30 * time.Second
 	b := New(Limits{Wasted: limit})
@@ -291,8 +292,8 @@ func TestWaste(t *testing.T) {
 	}
 }
 
-// Clients that have left are forgotten once they owe nothing, and a bound is kept
-// before that.
+// Clients that have left are forgotten once they owe nothing, or when there are
+// too many.
 func TestClientsAreForgotten(t *testing.T) {
 	b := New(Limits{})
 	now := start
@@ -310,7 +311,7 @@ func TestClientsAreForgotten(t *testing.T) {
 	}
 }
 
-// Whoever was sent most is told of first.
+// The clients that were sent the most come first.
 func TestClientsAreBounded(t *testing.T) {
 	b := New(Limits{})
 	for i := range 40 {
@@ -378,8 +379,8 @@ func (b *Book) check(t *rapid.T) {
 	}
 }
 
-// Whatever happens in whatever order, nobody's count is lost, and nothing is left when
-// all have gone.
+// Whatever happens in whatever order, no count is lost, and nothing is left
+// when all have gone.
 func TestBookKeepsCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := New(Limits{Places: rapid.IntRange(1, 12).Draw(t, "places"), Bytes: 1 << 20, Handshakes: 50, Wasted: 3})
@@ -460,8 +461,8 @@ func TestBookKeepsCount(t *testing.T) {
 	})
 }
 
-// Whatever others do, nobody goes whose bytes move, and who moves is not refused a
-// place twice.
+// Whatever others do, a connection whose bytes move never goes, and its client
+// is not refused a place twice.
 func TestWhoMovesNeverGoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := New(Limits{Places: 40, Bytes: 1 << 40, Handshakes: 1 << 20})
@@ -503,7 +504,7 @@ func TestWhoMovesNeverGoes(t *testing.T) {
 	})
 }
 
-// A book counts what it decides against somebody.
+// A book counts what it refuses, evicts and delays.
 func TestCounts(t *testing.T) {
 	const places, wasted = 3, 2
 	b := New(Limits{Places: places, Wasted: wasted, Handshakes: 100})

@@ -9,13 +9,14 @@ import (
 // held is what a connection may make the server hold.
 type held struct {
 	window   int64 // the largest congestion window, in bytes
-	total    int64 // bytes that it was sent: it can hold no more of them
+	total    int64 // bytes sent to it: it can hold no more of them
 	buffers  int64 // bytes
 	requests int   // under way
 }
 
-// charge returns the bytes that a connection is charged. For what is not acknowledged
-// the library keeps packets of one size, which need not be full: a third more.
+// charge returns the bytes that a connection is charged. For unacknowledged
+// bytes the library keeps packets of one size, which need not be full: a third
+// more.
 func (h *held) charge() int64 {
 	kept := min(h.window, h.total)
 	return max(0, kept+kept/3+h.buffers+int64(h.requests)*requestSize-free)
@@ -36,10 +37,10 @@ func (b *Book) hold(c *Conn, now time.Time, change func(h *held)) {
 	}
 }
 
-// Progress is what a connection was sent.
+// Progress is what was sent to a connection.
 type Progress struct {
 	Bytes  int64
-	File   bool  // they are of the file: a [Status] tells of them
+	File   bool  // of the file: counted in [Status]
 	Window int64 // the congestion window now, in bytes
 }
 
@@ -57,14 +58,15 @@ func (b *Book) Moved(c *Conn, p Progress, now time.Time) {
 		h.window = max(h.window, p.Window)
 		c.worth.add(p.Bytes, max(h.charge(), 1), own)
 		if c.worth.at == own && c.worth.moved == 0 {
-			// As much has been taken since as the window ever was: what was on its way
-			// then has arrived.
+			// A whole window of bytes has been taken since, so what
+			// was on its way then has arrived.
 			h.window = p.Window
 		}
 	})
 }
 
-// Wait says that a connection waits for the server: nobody goes for that.
+// Wait says that a connection waits for the server. That time is never held
+// against it.
 func (b *Book) Wait(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,15 +80,16 @@ func (b *Book) Resume(c *Conn, now time.Time) {
 	c.watch.run(now)
 }
 
-// The smallest and the largest buffer, in bytes. Everybody may have the smallest.
+// The smallest and the largest buffer, in bytes. Everybody may have the
+// smallest.
 const (
 	LeastBuffer = 4 << 10
 	MostBuffer  = 128 << 10
 )
 
-// Take returns the size of the buffer that a connection gets when it wants one of want
-// bytes: want, or LeastBuffer when bytes are short, or when the client has as many in
-// buffers as are left: so one client has half of them at most. Nobody waits.
+// Take returns the size of the buffer for a connection that wants want bytes.
+// It is want, or LeastBuffer if the client would then hold more in buffers than
+// is left of the budget. So one client gets at most half of them. Nobody waits.
 func (b *Book) Take(c *Conn, want int64, now time.Time) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,17 +109,18 @@ func (b *Book) Give(c *Conn, size int64, now time.Time) {
 }
 
 const (
-	// slowness is the part of its window that a connection gets in a round trip when it
-	// is slowed: half, in pieces of half of that. The library's window grows only while
-	// more than half of it is on its way.
+	// A slowed connection gets 1/slowness of its window in a round trip, in
+	// pieces of half of that. The library's window grows only while more
+	// than half of it is on its way.
 	slowness = 2
 	// longestPause bounds what [Book.Pace] returns.
 	longestPause = time.Second
 )
 
-// Pace returns how many of n bytes to send next on a connection with a congestion window
-// and a round trip, and how long to wait before. While the budget is spent, who has more
-// than its share is slowed, so that its window does not grow.
+// Pace returns how many of n bytes to send next on a connection, and how long
+// to wait before. window is its congestion window in bytes, rtt its round trip.
+// While the budget is spent, a connection with more than its share is slowed,
+// so that its window does not grow.
 func (b *Book) Pace(c *Conn, n, window int64, rtt time.Duration) (int64, time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,18 +132,18 @@ func (b *Book) Pace(c *Conn, n, window int64, rtt time.Duration) (int64, time.Du
 	return n, min(time.Duration(float64(rtt)*slowness*float64(n)/float64(window)), longestPause)
 }
 
-// share returns what a connection may hold in any case: its even part of a part of the
-// budget.
+// share returns what a connection may hold in any case: its even part of
+// 1/sharePart of the budget.
 func (b *Book) share(c *Conn) int64 {
 	return b.limits.Bytes / sharePart / int64(max(b.sending, 1)) / int64(max(c.client.sending, 1))
 }
 
-// isSpent reports whether the budget is spent, but for the part that windows grow into
-// before they are held.
+// isSpent reports whether the budget is spent. 1/slowPart of it is kept for
+// what windows grow by before they are held.
 func (b *Book) isSpent() bool { return b.charged > b.limits.Bytes-b.limits.Bytes/slowPart }
 
-// Overdue returns the owners of the connections that must be closed because bytes have
-// run out. They have lost their places already.
+// Overdue returns the owners of the connections that must be closed because
+// bytes have run out. They have lost their places already.
 func (b *Book) Overdue(now time.Time) (gone []any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 
 const mib = 1 << 20
 
-// sending opens a connection with a range under way, of which bytes were taken, and
-// with a window.
+// sends opens a connection with a range under way, of which bytes were taken,
+// and with a congestion window.
 func (b *Book) sends(t *testing.T, k int, owner any, bytes, window int64, now time.Time) *Conn {
 	t.Helper()
 	c := b.open(t, numbered(k, 1), owner, now)
@@ -18,8 +18,8 @@ func (b *Book) sends(t *testing.T, k int, owner any, bytes, window int64, now ti
 	return c
 }
 
-// A connection is charged its largest window, no more than it was sent, its buffers and
-// its requests. What its place has paid for is free.
+// A connection is charged its largest window, but at most what it was sent, its
+// buffers and its requests. What its place has paid for is free.
 func TestCharge(t *testing.T) {
 	for _, test := range []struct {
 		held held
@@ -38,8 +38,9 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-// Over the budget those go that have moved less than their charge in 10 s, the largest
-// first, until it is kept; nobody goes before, and nobody who moves.
+// Over the budget, connections that moved less than their charge in 10 s go,
+// the largest first, until the budget is kept. Nobody goes before, and nobody
+// whose bytes move.
 func TestBytesRunOut(t *testing.T) {
 	b := New(Limits{Bytes: 14 * mib})
 	now := start
@@ -66,7 +67,7 @@ func TestBytesRunOut(t *testing.T) {
 	}
 }
 
-// Requests that come to no end are charged, too.
+// Requests that never end are charged, too.
 func TestRequestsAreCharged(t *testing.T) {
 	b := New(Limits{Bytes: mib})
 	now := start
@@ -79,8 +80,9 @@ func TestRequestsAreCharged(t *testing.T) {
 	}
 }
 
-// Who holds more than its share is slowed to half of its window in a round trip
-// while the budget is spent, and only then; a newcomer is not slowed.
+// A connection that holds more than its share is slowed to half of its window
+// in a round trip, but only while the budget is spent. A newcomer is not
+// slowed.
 func TestPace(t *testing.T) {
 	b := New(Limits{Bytes: 14 * mib})
 	const rtt = 100 * time.Millisecond
@@ -96,7 +98,8 @@ func TestPace(t *testing.T) {
 	pace("it", big, 8*mib, mib, rtt/4)
 	newcomer := b.sends(t, 3, nil, 60<<10, 60<<10, start)
 	pace("a newcomer", newcomer, 60<<10, mib, 0)
-	// Its share is one of three clients', and of its own connections.
+	// With two other clients its share is a third, divided by its own
+	// connections.
 	b.Moved(newcomer, Progress{Bytes: mib, Window: mib}, start)
 	pace("with more than its share it", newcomer, mib, mib/4, rtt/2)
 	pace("with a small window it", newcomer, 16<<10, LeastBuffer, rtt/2)
@@ -105,8 +108,8 @@ func TestPace(t *testing.T) {
 	pace("within the budget again it", big, 8*mib, mib, 0)
 }
 
-// One client has half of what is left for buffers at most, and another then gets its
-// own; nobody waits.
+// One client has at most half of what is left for buffers, and another then
+// gets its own. Nobody waits.
 func TestBuffersAreShared(t *testing.T) {
 	const n = 16
 	b := New(Limits{Bytes: n * MostBuffer})
@@ -127,7 +130,7 @@ func TestBuffersAreShared(t *testing.T) {
 	}
 }
 
-// Nobody goes for what the server made it wait.
+// Time that the server made a connection wait is not held against it.
 func TestWaitingForTheServer(t *testing.T) {
 	b := New(Limits{Bytes: mib, Places: 1})
 	now := start
@@ -149,8 +152,8 @@ func TestWaitingForTheServer(t *testing.T) {
 	}
 }
 
-// The window is charged that is in use: once as much has been taken as the largest one
-// was, a smaller one counts.
+// The window in use is charged: once a whole largest window has been taken, a
+// smaller one counts.
 func TestWindowShrinks(t *testing.T) {
 	b := New(Limits{})
 	c := b.sends(t, 1, nil, 8*mib, 8*mib, start)
@@ -168,7 +171,7 @@ func TestWindowShrinks(t *testing.T) {
 	}
 }
 
-// Clients share evenly, and the connections of one share what it has.
+// Clients share evenly, and the connections of one share its part.
 func TestShares(t *testing.T) {
 	b := New(Limits{})
 	conns := []*Conn{b.open(t, numbered(1, 1), nil, start), b.open(t, numbered(1, 2), nil, start), b.open(t, numbered(1, 2), nil, start)}

@@ -1,43 +1,52 @@
-// Package admission decides whom a server lets in, who goes when there is no room,
-// and who waits. It is pure: time is an argument, nothing is sent or closed here.
-// Whoever is told that a connection must go closes it.
+// Package admission decides whom a server lets in, who must leave when there is
+// no room, and who waits. It is pure: time is an argument, nothing is sent or
+// closed here. The caller closes the connections that must go.
 //
-// A [Book] has a record of each connection, from its first packet to its end. The
-// address is taken once, when the connection comes in: a client may move to another
-// address later, and still leaves from where it came.
+// A [Book] has a record of each connection, from its first packet to its end.
+// The address is taken once, when the connection comes in. A client may move to
+// another address later; it still leaves from the first one.
 //
 // # Places
 //
-// An address is not a person: an office, a rack and a phone carrier are one address.
-// So there is no limit of connections for an address. There are many places, and when
-// none is left somebody goes: first who has not been accepted by a first request, then
-// who has taken less than 1 KiB/s for a minute, the longest first, of the network (IPv4
-// /24, IPv6 /48) that has most connections. A connection whose bytes move never goes.
+// An address is not a person: an office, a rack and a phone carrier are one
+// address. So there is no limit of connections for an address. There are many
+// places. When all are taken, the connection that must go is chosen in this
+// order:
 //
-// A first packet can be sent in anybody's name. So handshakes without a proof of the
-// address have a rate, get no more than half of the places, and no more than a few at
-// a time of one address. Above that a client must first show that it receives what is
-// sent to its address (Retry, RFC 9000, section 8.1.2).
+//   - one that has not been accepted by a first request;
+//   - one that has taken less than 1 KiB/s for a minute, of the network (IPv4
+//     /24, IPv6 /48) with the most connections, the longest idle first.
+//
+// A connection whose bytes move never goes.
+//
+// A first packet can be sent in anybody's name. So handshakes without a proof
+// of the address are limited in three ways: they have a rate, get at most half
+// of the places, and only a few at a time come from one address. Above that a
+// client must first show that it receives what is sent to its address (Retry,
+// RFC 9000, section 8.1.2).
 //
 // # Bytes
 //
-// Each connection is charged what it may make the server hold: its largest congestion
-// window, because the library below keeps what is not acknowledged, its buffers and
-// its requests.
+// Each connection is charged what it may make the server hold: its largest
+// congestion window, because the library below keeps unacknowledged bytes, its
+// buffers and its requests.
 //
-// The budget is spent when 7/8 of it are: the rest is what windows grow by before they are
-// held. While it is spent
+// The budget counts as spent at 7/8: the rest is what windows grow by before
+// they are held. While it is spent
 //
-//   - who has moved less than its charge in 10 s goes, the largest first,
-//   - connections are slowed to half of their window in a round trip: their windows do not
-//     grow then. Who holds less than its fair part of a sixteenth of the budget is not
-//     slowed, so newcomers always get on.
+//   - connections that moved less than their charge in 10 s are closed, the
+//     largest first;
+//   - connections are slowed to half of their window in a round trip, so that
+//     their windows do not grow. A connection that holds less than its fair
+//     part of a sixteenth of the budget is not slowed, so newcomers always get
+//     on.
 //
 // Nobody gets a large buffer for which there is no room.
 //
 // # Shares
 //
-// What is limited is shared evenly between clients, and then between the connections
-// of one. A client is an IPv4 address, an IPv6 /64, or a link. When the protocol tells
-// runs apart, a run shares within its client, above its connections: see [client].
+// Limited things are shared evenly between clients, and then between the
+// connections of one. A client is an IPv4 address, an IPv6 /64, or a link. If
+// the protocol tells runs apart, a run shares within its client, above its
+// connections: see [client].
 package admission

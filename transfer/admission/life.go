@@ -8,16 +8,16 @@ type State int
 // The states of a connection. Each has one deadline: see [Book.Deadline].
 const (
 	HalfOpen State = iota // its handshake is under way
-	Shaken                // no request of it was accepted yet
+	Shaken                // none of its requests was accepted yet
 	Idle                  // nothing is under way
-	Asking                // a request is being read, and no reply is under way
+	Asking                // a request is being read, no reply is under way
 	Sending               // a reply is under way
 )
 
-// A life is how far a connection is, and what is under way on it.
+// A life is the stage of a connection, and what is under way on it.
 type life struct {
-	stage   State     // HalfOpen, Shaken or, once a request was accepted, Idle
-	since   time.Time // the handshake's end, or that of the last reply
+	stage   State     // HalfOpen, Shaken, or Idle once a request was accepted
+	since   time.Time // end of the handshake or of the last reply
 	asking  int       // requests that are being read or were refused
 	replies int       // under way
 	ranges  int       // of these, ranges
@@ -35,8 +35,8 @@ func (l *life) state() State {
 	return Idle
 }
 
-// Shake says that a connection's handshake is complete. owner is what [Book.Enter] and
-// [Book.Overdue] return when the connection has to go.
+// Shake says that a connection's handshake is complete. [Book.Enter] and
+// [Book.Overdue] return owner if the connection must go.
 func (b *Book) Shake(c *Conn, owner any, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +47,7 @@ func (b *Book) Shake(c *Conn, owner any, now time.Time) {
 	c.life.stage, c.life.since = Shaken, now
 }
 
-// Begin says that a request of a connection begins to be read.
+// Begin says that reading a request of a connection begins.
 func (b *Book) Begin(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func (b *Book) Accept(c *Conn, now time.Time) {
 	b.setReplies(c, c.life.replies+1)
 }
 
-// End says that a request that was accepted, or not, is over.
+// End says that a request is over, whether it was accepted or not.
 func (b *Book) End(c *Conn, accepted bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,8 +93,8 @@ func (b *Book) setReplies(c *Conn, n int) {
 	}
 }
 
-// countSending counts a client's connections with a reply, and the clients that have
-// one.
+// countSending counts a client's connections with a reply under way, and the
+// clients that have one.
 func (b *Book) countSending(cl *client, change int) {
 	before := cl.sending > 0
 	cl.sending += change
@@ -120,10 +120,10 @@ func (b *Book) State(c *Conn) State {
 	return c.life.state()
 }
 
-// Deadline returns when a connection must be closed if it has not changed its state
-// by then; the zero time means never. Until a first request was accepted, the deadline
-// is that of the handshake's end, whatever the client sends. Requests that are being
-// read do not move it either. Replies have time limits of their own.
+// Deadline returns when a connection must be closed if its state has not
+// changed by then; the zero time: never. Until a first request is accepted, the
+// deadline runs from the end of the handshake, whatever the client sends.
+// Reading a request does not move it. Replies have time limits of their own.
 func (b *Book) Deadline(c *Conn) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,8 +136,9 @@ func (b *Book) Deadline(c *Conn) time.Time {
 	return time.Time{}
 }
 
-// leastWorthy returns who goes when places have run out: of the largest network, who
-// has not opened, else who has not moved for the longest; nil when everybody moves.
+// leastWorthy returns the connection that goes when places have run out: one
+// that has not opened, else one that is idle; of the largest network, the
+// longest idle; nil if all move.
 func (b *Book) leastWorthy(now time.Time) (out *Conn) {
 	var opened bool
 	var moved time.Duration

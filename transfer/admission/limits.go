@@ -2,15 +2,15 @@ package admission
 
 import "time"
 
-// Limits bounds what the connections of a [Book] may cost. The zero value of a field
-// is its default.
+// Limits bounds what the connections of a [Book] may cost. A zero field means
+// its default.
 type Limits struct {
 	Places     int   // connections at a time, half-open ones included
-	Bytes      int64 // what they may make the server hold beyond their places
-	Handshakes int   // a second without a proof of the address, and with one, of one client
-	Wasted     int   // requests that may come to nothing: see [Book.Account]
+	Bytes      int64 // that they may make the server hold beyond their places
+	Handshakes int   // a second: in all without a proof of the address, and of one client with it
+	Wasted     int   // requests that may be wasted: see [Book.Account]
 
-	OpenTime time.Duration // from the handshake until a first request was accepted
+	OpenTime time.Duration // from the handshake until a first request is accepted
 	IdleTime time.Duration // without a reply
 }
 
@@ -24,50 +24,53 @@ const (
 	DefaultOpenTime   = 10 * time.Second
 	DefaultIdleTime   = 30 * time.Minute
 
-	// MostUnproved is how many half-open connections a client may have before it must
-	// prove its address.
+	// MostUnproved is the number of half-open connections from which a
+	// client must prove its address.
 	MostUnproved = 32
 )
 
 const (
-	// placeSize is what a connection costs, in bytes: 75 KiB of goroutines, TLS and
-	// QUIC, a request, and free.
+	// placeSize is the cost of a connection, in bytes: 75 KiB of
+	// goroutines, TLS and QUIC, a request, and free.
 	placeSize = 128 << 10
-	// free is how much of its charge, in bytes, a connection's place has paid for:
-	// the first congestion window and the smallest buffer.
+	// free is the part of a connection's charge, in bytes, that its place
+	// has paid for: the first congestion window and the smallest buffer.
 	free = 48 << 10
-	// requestSize is what a request costs while it is under way, in bytes: its
+	// requestSize is the cost of a request under way, in bytes: its
 	// goroutine and its stream.
 	requestSize = 10 << 10
 
-	// placesPart and bytesPart are the parts of the memory that places and bytes may
-	// take: an eighth and a quarter.
+	// placesPart and bytesPart are the parts of the memory that places and
+	// bytes may take: an eighth and a quarter.
 	placesPart = 8
 	bytesPart  = 4
 	leastBytes = 4 << 20
 
-	// burst is how many seconds of its rate of handshakes a client may begin at once:
-	// 200 people of an office with four connections each.
+	// burst is the number of seconds of its handshake rate that a client
+	// may begin at once. Enough for 200 people of an office with four
+	// connections each.
 	burst = 16
-	// halfOpenPart is the part of the places that one client's half-open connections
-	// may take: a quarter.
+	// halfOpenPart is the part of the places that one client's half-open
+	// connections may take: a quarter.
 	halfOpenPart = 4
 
-	// Who moves less than stillBytes in stillSpan may go when places run out.
+	// A connection that moves less than stillBytes in stillSpan may go when
+	// places run out.
 	stillBytes = 60 << 10
 	stillSpan  = time.Minute
-	// Who moves less than its charge in chargeSpan may go when bytes run out.
+	// A connection that moves less than its charge in chargeSpan may go
+	// when bytes run out.
 	chargeSpan = 10 * time.Second
-	// slowPart is the part of the budget that is left when it counts as spent: an eighth,
+	// The budget counts as spent when 1/slowPart of it is left: an eighth,
 	// since windows grow for a round trip more.
 	slowPart = 8
-	// sharePart is the part of the budget that is shared evenly by those who are not
-	// slowed: a sixteenth.
+	// sharePart is the part of the budget that connections share evenly
+	// before they are slowed: a sixteenth.
 	sharePart = 16
 )
 
-// PlacesOf returns how many places a memory of so many bytes has; 0 means that the
-// memory is not known.
+// PlacesOf returns the number of places for a machine with memory bytes; 0: not
+// known.
 func PlacesOf(memory int64) int {
 	if memory <= 0 {
 		return DefaultPlaces
@@ -75,8 +78,8 @@ func PlacesOf(memory int64) int {
 	return int(min(max(memory/placesPart/placeSize, LeastPlaces), DefaultPlaces))
 }
 
-// BytesOf returns the budget of bytes in a memory of so many bytes; 0 means that the
-// memory is not known.
+// BytesOf returns the budget of bytes for a machine with memory bytes; 0: not
+// known.
 func BytesOf(memory int64) int64 {
 	if memory <= 0 {
 		return DefaultBytes
@@ -84,10 +87,9 @@ func BytesOf(memory int64) int64 {
 	return min(max(memory/bytesPart, leastBytes), DefaultBytes)
 }
 
-// Granted returns how many bytes of memory connections may take in all when there are
-// conns of them.
+// Granted returns the bytes of memory that conns connections may take in all.
 func (l Limits) Granted(conns int) int64 {
-	const step = 256 // so that it seldom changes
+	const step = 256 // so that the result seldom changes
 	l = l.orDefaults()
 	return l.Bytes + l.Bytes/sharePart + int64(conns+step-1)/step*step*placeSize
 }

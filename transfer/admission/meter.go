@@ -18,7 +18,7 @@ func (b *bucket) take(now time.Time, rate, most int) bool {
 	return true
 }
 
-// drain takes off what a rate of so many a second has paid for.
+// drain takes off what rate events a second have paid for.
 func (b *bucket) drain(now time.Time, rate float64) {
 	if past := now.Sub(b.at); past > 0 {
 		b.level = max(0, b.level-past.Seconds()*rate)
@@ -26,26 +26,26 @@ func (b *bucket) drain(now time.Time, rate float64) {
 	}
 }
 
-// A meter tells for how long a connection has not moved a number of bytes.
+// A meter measures how long a connection has not moved a number of bytes.
 type meter struct {
 	moved int64         // since at
-	at    time.Duration // when it had moved enough last
+	at    time.Duration // when it last had moved enough
 }
 
-// add counts n bytes, of which goal are enough.
+// add counts n bytes; goal bytes are enough.
 func (m *meter) add(n, goal int64, now time.Duration) {
 	if m.moved += n; m.moved >= goal {
 		*m = meter{at: now}
 	}
 }
 
-// A stopwatch is a connection's own time: it stands still while the connection waits
-// for the server, so that nobody goes for what the server made it wait.
+// A stopwatch is a connection's own time. It stands still while the connection
+// waits for the server, so that this time is not held against it.
 type stopwatch struct {
 	began   time.Time
 	waits   int           // for the server, now
 	since   time.Time     // the first of them
-	excused time.Duration // of those that are over
+	excused time.Duration // total of the waits that are over
 }
 
 // read returns the own time.

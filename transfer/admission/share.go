@@ -1,12 +1,13 @@
 package admission
 
-// A lane is where a client's last piece ends, and where its connections' last one
-// began, in bytes of start-time fair queueing (Goyal, Vin and Cheng, 1996).
+// A lane holds where a client's last piece ends and where its connections' last
+// piece began, in bytes of start-time fair queueing (Goyal, Vin and Cheng,
+// 1996).
 type lane struct{ end, now int64 }
 
-// Before reports whether the next piece of a is to pass before that of c, which has
-// waited for longer: who was passed less goes first, among clients and then among the
-// connections of one.
+// Before reports whether the next piece of a passes before that of c, which has
+// waited for longer. The one that was passed less goes first, among clients and
+// then among the connections of one.
 func (b *Book) Before(a, c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

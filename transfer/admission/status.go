@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Status is what a client was sent since it has had a connection without a break.
+// Status is what was sent to a client since it last had no connection.
 type Status struct {
 	Addr   netip.Addr // of its first connection
 	Conns  int        // with a place
@@ -14,13 +14,13 @@ type Status struct {
 	Sent   int64      // bytes of the file
 }
 
-// Counts is what a book has decided since it is new.
+// Counts is what a book has decided since it was made.
 type Counts struct {
 	Retried int64 // first packets whose sender had to prove its address (Retry)
 	Refused int64 // connections that got no place
 	Evicted int64 // connections that lost their place to others
-	Wasted  int64 // requests that came to nothing
-	Delayed int64 // connections whose first answer had to wait for its turn
+	Wasted  int64 // requests that were wasted
+	Delayed int64 // connections whose first answer was delayed
 }
 
 // A Load is what connections take at one moment.
@@ -36,8 +36,8 @@ func (b *Book) Load() (Load, Counts) {
 	return Load{Conns: len(b.conns), Held: b.charged}, b.counts
 }
 
-// Clients returns the clients that were sent the most, at most most of them, and how
-// many others there are.
+// Clients returns the clients that were sent the most bytes, at most most of
+// them, and the number of the others.
 func (b *Book) Clients(most int) (list []Status, others int) {
 	b.mu.Lock()
 	for _, cl := range b.clients {

@@ -7,21 +7,21 @@ type Use int
 
 // The uses of a request.
 const (
-	UseNone   Use = iota // it was wasted: it came to nothing
+	UseNone   Use = iota // it was wasted
 	UseHello             // an offer
 	UseFetch             // a manifest or a range, whole
 	UseAnswer            // told that the server is stopping
 )
 
-// forgiven is the time in which a client's whole budget of wasted requests is
-// forgiven, and its whole burst of handshakes.
+// forgiven is the time in which a client's whole budget of wasted requests, and
+// its whole burst of handshakes, refills.
 const forgiven = burst * time.Second
 
-// An account is what a client's wasted requests have cost.
+// An account counts a client's wasted requests.
 type account struct {
 	requests float64 // not forgiven yet
 	at       time.Time
-	next     time.Time // from when on its next connection is answered
+	next     time.Time // when its next connection may be answered
 }
 
 // forgive takes off what the time has paid for.
@@ -30,10 +30,10 @@ func (a *account) forgive(now time.Time, limit int) {
 	a.at = now
 }
 
-// Account counts what a request was good for. It reports whether the connection
-// must be closed: it has wasted more requests than it may, or its client has. The
-// first hello of a connection counts for the connection only: the pace of
-// handshakes limits those of a client.
+// Account counts what a request was good for. tooMany reports whether the
+// connection must be closed: it, or its client, has wasted more requests than
+// allowed. The first hello of a connection counts for the connection only: the
+// pace of handshakes limits those of a client.
 func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,8 +57,8 @@ func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	return c.wasted > limit || n > 0 && a.requests > float64(limit)
 }
 
-// Turn returns how long a new connection waits for its first answer, at most most.
-// It is 0 unless its client has wasted more requests than it may.
+// Turn returns how long a new connection waits for its first answer, at most
+// most. It is 0 unless its client has wasted more requests than allowed.
 func (b *Book) Turn(c *Conn, most time.Duration, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,42 +1,53 @@
-// Package presence knows which servers of a run are there, which are tried again, and how long something has been wanted
-// that nobody sent. It is pure: it knows no network, starts no goroutine and reads no clock. Whoever owns a [Presence]
-// tells it what happens to each server, and calls [Presence.Tick] several times a second with what is wanted and what
-// came; the result says what to do.
+// Package presence knows which servers of a run are there, which are tried
+// again, and for how long bytes have been wanted that nobody sent. It is pure:
+// no network, no goroutine, no clock. The owner of a [Presence] tells it what
+// happens to each server, and calls [Presence.Tick] several times a second with
+// what is wanted and what came. The result says what to do.
 //
 // # Patience
 //
-// Patience counts the time in which bytes are wanted and none come. It is the same count in every phase: while the
-// values are asked for, while chunks are fetched, and whether servers are there and silent, or lost. These times do not
-// count:
+// Patience counts the time in which bytes are wanted and none come. It is the
+// same count in every phase: while the values are asked for, while chunks are
+// fetched, and whether servers are silent or lost. These times do not count:
 //
-//   - nothing is wanted: the local file is read, a stream's reader pauses, the file gets its name;
-//   - bytes are there and wait for this machine: its disk, its limit of the rate, its memory;
-//   - the process did not run: a tick never counts for more than two.
+//   - Nothing is wanted: the local file is read, a stream's reader pauses, the
+//     file gets its name.
+//   - Bytes are there and wait for this machine: its disk, its rate limit, its
+//     memory.
+//   - The process did not run: a tick counts for at most tickMost.
 //
-// A good chunk ends the count. Bytes pay back what they would take at [trickle], so a slow link never uses up patience,
-// and a server that sends a byte now and then does.
+// A good chunk ends the count. Bytes pay back the time that they would take at
+// [trickle]. So a slow link never uses up patience, and a server that sends a
+// byte now and then does.
 //
-// A run gives up when patience has run out; or at once, when something is wanted, no server is there, and none may come.
+// A run gives up when patience has run out. It gives up at once if bytes are
+// wanted, no server is there, and none may come.
 //
-// A server that says that it will serve later (it is indexing, or full) is waited for with a patience of its own.
+// A server that says that it will serve later (it is indexing, or full) is
+// waited for with a patience of its own.
 package presence
 
 import "time"
 
-// QuietTime is how long a server must have sent nothing, while others sent, to be called silent.
+// QuietTime is how long a server must send nothing, while others send, to be
+// called silent.
 const QuietTime = 30 * time.Second
 
 const (
-	// tickMost bounds what one tick counts for. Time in which the process did not run (it was suspended, or the
-	// machine slept) is nobody's absence.
+	// tickMost bounds what one tick counts for. Time in which the process
+	// did not run (it was suspended, or the machine slept) is nobody's
+	// absence.
 	tickMost = 200 * time.Millisecond
-	// trickle is the rate, in bytes a second, below which a server does not serve.
+	// trickle is the rate, in bytes a second, below which a server does not
+	// serve.
 	trickle = 16
-	// sayEvery is the time between two words of waiting; sayFirst how long nobody must be there for the first one.
+	// sayEvery is the time between two messages of waiting. sayFirst is how
+	// long no server must be there for the first one.
 	sayEvery = QuietTime
 	sayFirst = time.Second
-	// retryPause is how long a server is not asked after a range that ended early; it doubles with each further one, up
-	// to retryMost. After mostFailing without a good chunk between them the server is lost.
+	// retryPause is how long a server is not asked after a range that ended
+	// early. It doubles with each further one, up to retryMost. After
+	// mostFailing without a good chunk between them the server is lost.
 	retryPause  = 250 * time.Millisecond
 	retryMost   = 15 * time.Second
 	mostFailing = 8
@@ -51,7 +62,7 @@ const (
 	Waiting              // it says that it will serve later
 	Serving              // it takes part
 	Lost                 // it took part, and is tried again
-	Out                  // it is not hoped for: not reached, of no use, or tried no more
+	Out                  // it is given up: not reached, of no use, or no longer tried
 )
 
 // A Cause is why nothing comes.
@@ -60,7 +71,7 @@ type Cause uint8
 // The causes.
 const (
 	None   Cause = iota
-	Absent       // no server is there, or only such as come back, or refuse, again and again
+	Absent       // no server is there, or only servers that come back, or refuse, again and again
 	Silent       // servers are there, and send nothing
 )
 
@@ -71,29 +82,31 @@ type Presence struct {
 	ticked   time.Time     // the last tick
 	wanted   bool          // at the last tick
 	unserved time.Duration // time that has used up patience
-	said     time.Duration // of unserved, when that was last said; 0: not yet
+	said     time.Duration // unserved when that was last told; 0: not yet
 }
 
 type server struct {
-	state   State
-	waited  time.Duration // in Waiting
-	quiet   time.Duration // in which it owed bytes and sent none
-	silent  bool          // that was said
-	away    bool          // it was lost, that was told, and it has sent nothing good since
-	missed  bool          // it was lost while nothing was wanted, which was not told
-	failing int           // ranges that ended early since the last good chunk
+	state      State
+	waited     time.Duration // in Waiting
+	quiet      time.Duration // in which it owed bytes and sent none
+	silent     bool          // its silence was told
+	lostBefore bool          // its loss was told, and it has sent nothing good since
+	missed     bool          // it was lost while nothing was wanted; not told
+	failing    int           // ranges that ended early since the last good chunk
 }
 
-// New returns the presence of n servers, all of which are being tried. Patience must be positive.
+// New returns the presence of n servers, all in state Trying. patience must be
+// positive.
 func New(n int, patience time.Duration) *Presence {
 	return &Presence{patience: patience, servers: make([]server, n)}
 }
 
-// Waits says that a server that does not take part says that it will serve later. It has waited for so long as it has
-// said so before, whatever happened between.
+// Waits says that a server that takes no part says that it will serve later.
+// The time it has waited is the sum over all its calls, whatever happened
+// between.
 func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
 
-// Out says that a server is not hoped for.
+// Out says that a server is given up.
 func (p *Presence) Out(s int) { p.servers[s].state, p.servers[s].missed = Out, false }
 
 // Serves says that a server takes part.
@@ -103,16 +116,17 @@ func (p *Presence) Serves(s int) {
 	v.quiet, v.silent, v.failing = 0, false, 0
 }
 
-// Lost says that a server that took part does not for now, and is tried again. It reports whether that is to be told: not
-// again before something good has come from the server; and where that does not matter, not while nothing is wanted, as
-// it may be back when something is.
+// Lost says that a server no longer takes part for now, and is tried again.
+// tell reports whether to tell the user: once until something good has come
+// from it. If the loss does not matter it is not told while nothing is wanted,
+// as the server may be back by then.
 func (p *Presence) Lost(s int, matters bool) (tell bool) {
 	v := &p.servers[s]
 	v.state = Lost
 	switch {
-	case v.away:
+	case v.lostBefore:
 	case p.wanted, matters:
-		v.away = true
+		v.lostBefore = true
 		return true
 	default:
 		v.missed = true
@@ -120,20 +134,21 @@ func (p *Presence) Lost(s int, matters bool) (tell bool) {
 	return false
 }
 
-// Good says that a chunk of a server was good. It reports whether the server is back by that: it was told lost.
+// Good says that a chunk of a server was good. back reports whether the server
+// has come back by that after it was told lost.
 func (p *Presence) Good(s int) (back bool) {
 	v := &p.servers[s]
-	back = v.away && v.state == Serving
+	back = v.lostBefore && v.state == Serving
 	if back {
-		v.away = false
+		v.lostBefore = false
 	}
 	v.failing = 0
 	p.unserved, p.said = 0, 0
 	return back
 }
 
-// Failed says that a range ended early without a fault of its bytes. The server is to be asked again after the pause, or
-// is lost.
+// Failed says that a range ended early and its bytes were not wrong. Ask the
+// server again after the pause, unless it is lost.
 func (p *Presence) Failed(s int) (pause time.Duration, lost bool) {
 	v := &p.servers[s]
 	if v.failing++; v.failing >= mostFailing {
@@ -152,33 +167,34 @@ func (p *Presence) Serving() (n int) {
 	return n
 }
 
-// A Look is what is so at a tick.
+// A Look is the state of things at a tick.
 type Look struct {
 	Now     time.Time // with its monotonic part
-	Wanted  bool      // bytes are wanted that have not come
+	Wanted  bool      // bytes are wanted and have not come
 	Servers []Sign    // of each server
 }
 
-// A Sign is what is seen of one server at a tick.
+// A Sign is what a tick sees of one server.
 type Sign struct {
-	Owes bool  // bytes that are waited for
+	Owes bool  // bytes are waited for
 	Busy bool  // its bytes wait for this machine
 	Came int64 // bytes since the last tick
 }
 
 // Actions are what a tick wants done.
 type Actions struct {
-	GiveUp Cause // the run is over; None: it goes on
-	Say    Cause // what it waits for is to be told; None: nothing is
+	GiveUp Cause // why the run is over; None: it goes on
+	Say    Cause // what it waits for, to be told; None: nothing to tell
 	Lasted time.Duration
 	Left   time.Duration // until it gives up
 
-	Missed []int // servers that were lost while nothing was wanted, and are still: to be told
-	Quiet  []int // servers that have sent nothing for long while others did: to be told
-	Tired  []int // servers that have been waited for long enough; they are Out
+	Missed []int // to be told: servers lost while nothing was wanted, and lost still
+	Quiet  []int // to be told: servers that have sent nothing for QuietTime while others did
+	Tired  []int // servers whose waiting used up their patience; they are Out
 }
 
-// Tick says what to do now. It is called several times a second, whatever the run is doing.
+// Tick says what to do now. Call it several times a second, whatever the run is
+// doing.
 func (p *Presence) Tick(l Look) (a Actions) {
 	passed := p.passed(l.Now)
 	p.wanted = l.Wanted
@@ -198,7 +214,7 @@ func (p *Presence) Tick(l Look) (a Actions) {
 	return a
 }
 
-// passed returns what a tick counts for.
+// passed returns the time that this tick counts for.
 func (p *Presence) passed(now time.Time) time.Duration {
 	passed := since(p.ticked, now)
 	p.ticked = now
@@ -212,7 +228,7 @@ func since(looked, now time.Time) time.Duration {
 	return max(0, min(now.Sub(looked), tickMost))
 }
 
-// wait counts the patience of the servers that will serve later.
+// wait counts the patience of servers that will serve later.
 func (p *Presence) wait(passed time.Duration, a *Actions) {
 	for i := range p.servers {
 		v := &p.servers[i]
@@ -244,11 +260,11 @@ func (p *Presence) listen(l Look, passed time.Duration, a *Actions) {
 	}
 }
 
-// miss finds servers whose loss matters by now.
+// miss finds the lost servers whose loss matters now.
 func (p *Presence) miss(a *Actions) {
 	for i := range p.servers {
 		if v := &p.servers[i]; v.missed {
-			v.missed, v.away = false, true
+			v.missed, v.lostBefore = false, true
 			a.Missed = append(a.Missed, i)
 		}
 	}
@@ -266,10 +282,10 @@ func (p *Presence) count(signs []Sign, passed time.Duration) {
 	}
 }
 
-// cause returns why nothing comes, if nothing does.
+// cause returns why nothing comes.
 func (p *Presence) cause() Cause {
 	for i := range p.servers {
-		if v := &p.servers[i]; v.state == Serving && !v.away && v.failing == 0 {
+		if v := &p.servers[i]; v.state == Serving && !v.lostBefore && v.failing == 0 {
 			return Silent
 		}
 	}
@@ -286,8 +302,8 @@ func (p *Presence) hopes() bool {
 	return false
 }
 
-// say decides whether waiting is to be told: soon of servers that are absent, later of those that are silent, and then
-// every half minute.
+// say decides whether to tell what the run waits for: soon if servers are
+// absent, later if they are silent, and then every half minute.
 func (p *Presence) say(cause Cause, a *Actions) {
 	first := sayEvery
 	if cause == Absent {

@@ -17,14 +17,15 @@ type part struct {
 	before func(p *Presence) // what happens at its beginning; nil: nothing
 	wanted bool
 	sign   Sign          // of server 0
-	every  time.Duration // Came comes only every so often; 0: with each tick
+	every  time.Duration // time between two ticks with bytes; 0: each tick has them
 }
 
 func serves(p *Presence) { p.Serves(0) }
 func lost(p *Presence)   { p.Lost(0, false) }
 func good(p *Presence)   { p.Good(0) }
 
-// run plays parts to a presence of one server, and returns when it gave up, and why; the length of all when it did not.
+// run plays parts to a presence of one server. It returns when and why that
+// gave up, or the length of all parts.
 func run(parts []part) (at time.Duration, why Cause) {
 	p := New(1, patience)
 	now := time.Unix(1e9, 0)
@@ -46,7 +47,7 @@ func run(parts []part) (at time.Duration, why Cause) {
 	return at, None
 }
 
-// Each row is a promise that the manual makes about --patience, in one phase of a run.
+// Each row is a promise of the manual about --patience, in one phase of a run.
 func TestPatience(t *testing.T) {
 	const m = time.Minute
 	owes := Sign{Owes: true}
@@ -123,7 +124,8 @@ func TestPatienceOfASleep(t *testing.T) {
 	}
 }
 
-// A server that will serve later has a patience of its own, which it does not get anew by being away.
+// A server that will serve later has a patience of its own. Being lost in
+// between does not renew it.
 func TestPatienceOfWaiting(t *testing.T) {
 	p := New(2, time.Minute)
 	now := time.Unix(1e9, 0)
@@ -145,7 +147,8 @@ func TestPatienceOfWaiting(t *testing.T) {
 	}
 }
 
-// Waiting is said after a second without servers, after half a minute of silence, and then every half minute.
+// Waiting is told after a second without servers, after half a minute of
+// silence, and then every half minute.
 func TestSay(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -183,7 +186,8 @@ func TestSay(t *testing.T) {
 	}
 }
 
-// A loss is told once until something good has come, and not before something is wanted.
+// A loss is told once until something good has come, and only when something is
+// wanted.
 func TestTellLost(t *testing.T) {
 	p := New(2, patience)
 	now := time.Unix(1e9, 0)
@@ -221,7 +225,8 @@ func TestTellLost(t *testing.T) {
 	}
 }
 
-// A server is called silent once, when others send for half a minute and it does not.
+// A server is called silent once, if it sends nothing for half a minute and
+// others do.
 func TestQuiet(t *testing.T) {
 	p := New(2, patience)
 	p.Serves(0)
@@ -246,7 +251,8 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// Ranges that end early make pauses that double, and in the end the server is lost.
+// Ranges that end early cause pauses that double. In the end the server is
+// lost.
 func TestFailed(t *testing.T) {
 	p := New(1, patience)
 	p.Serves(0)
@@ -267,8 +273,9 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// A connection that owes bytes and brings none is useless after ten seconds, and after two when it is deaf. Another way
-// is tried at once, and then less and less often, also by the connection that takes its place.
+// A connection that owes bytes and brings none is useless after ten seconds, or
+// after two if no packet comes. Another way is tried at once, and then less and
+// less often, also by the connection that takes its place.
 func TestWay(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tries := func(w *Way, lasts time.Duration, seen func(i int) Seen) (at []time.Duration) {
@@ -294,7 +301,7 @@ func TestWay(t *testing.T) {
 		{"its bytes wait for this machine", func(int) Seen { return Seen{Sign: Sign{Owes: true, Busy: true}, Wanted: true} }, nil},
 		{"a byte now and then", func(i int) Seen { v := owes(i); v.Came = int64(1 - min(1, i%90)); return v }, nil},
 		{"alive", owes, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
-		{"deaf", func(int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7} }, []time.Duration{2 * s, 12 * s, 32 * s, 72 * s}},
+		{"noPacket", func(int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7} }, []time.Duration{2 * s, 12 * s, 32 * s, 72 * s}},
 		{"its work was given to others", func(i int) Seen { v := owes(i); v.Owes = i < 15; return v }, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
 		{"its work was given to others soon", func(i int) Seen { v := owes(i); v.Owes = i < 5; return v }, nil},
 		{"then nothing is wanted", func(i int) Seen { v := owes(i); v.Owes, v.Wanted = i < 15, i < 15; return v }, nil},

@@ -7,13 +7,15 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// never is the moment of a vote that does not close by itself.
+// never is the closing time of a vote that does not close by itself.
 const never = time.Duration(-1)
 
-// indexing among offers is a server that says that it is.
+// indexing stands in a list of offers for a server that says that it is
+// indexing.
 var indexing = vote.Offer{Size: -3}
 
-// step is one event, at a time after the start, and when the ballot closes by itself after it.
+// A step is one event, its time after the start, and when the ballot then
+// closes by itself.
 type step struct {
 	at     time.Duration
 	server int
@@ -179,7 +181,8 @@ func TestClosing(t *testing.T) {
 	}
 }
 
-// IDs that the user named are waited for as hosts are: each of those that some server may still prove.
+// IDs that the user named are waited for as hosts are: each that some server
+// may still prove.
 func TestClosingWaitsForNamedIDs(t *testing.T) {
 	x, y := vote.ID{'x'}, vote.ID{'y'}
 	both := vote.Server{Host: "a", IDs: []vote.ID{x, y}}
@@ -241,7 +244,8 @@ func TestClosesAtExactlyOneSecond(t *testing.T) {
 	}
 }
 
-// Of two servers, one failed first and answered later, and the other fails at last: one has answered.
+// One server fails first and answers later, and the other fails last: one has
+// answered.
 func TestAnswerBehindAFailureCounts(t *testing.T) {
 	b := vote.New(on("ab", 0), vote.Options{})
 	b.Fail(0, start)
@@ -252,7 +256,8 @@ func TestAnswerBehindAFailureCounts(t *testing.T) {
 	}
 }
 
-// The quorum is not waited for: a host that would meet it comes too late after the second.
+// The quorum is not waited for: a host that would meet it comes after the
+// second.
 func TestQuorumMissedBySilentServer(t *testing.T) {
 	b := vote.New(on("abc", 0), vote.Options{Quorum: 3})
 	b.Answer(0, offer('x', 'A'), start)

@@ -14,7 +14,8 @@ import (
 
 const mostServers = 8
 
-// Few values of each kind, so that servers agree, share hosts and IDs and tie often.
+// Few values of each kind, so that servers agree, share hosts and IDs and tie
+// often.
 var (
 	drawOffer = rapid.Custom(func(t *rapid.T) vote.Offer {
 		return vote.Offer{
@@ -76,7 +77,7 @@ func drawOrder(t *rapid.T, n int) []int {
 	return rapid.Permutation(order).Draw(t, "order")
 }
 
-// castIn tells a new ballot of everything at once, in an order.
+// castIn tells a new ballot of all offers at once, in the given order.
 func castIn(o vote.Options, servers []vote.Server, offers []vote.Offer, order []int) *vote.Ballot {
 	b := vote.New(servers, o)
 	for _, i := range order {
@@ -85,9 +86,11 @@ func castIn(o vote.Options, servers []vote.Server, offers []vote.Offer, order []
 	return b
 }
 
-// TestTruthWins plays hosts that are honest, each with an ID of its own, against lying ones, which may have any number of
-// servers and keys, show honest servers by forwarding to them, fail, come back, and choose their moments. Nobody is left
-// out for being slow: of an honest host one server at least does not fail before it answers.
+// TestTruthWins plays honest hosts, each with an ID of its own, against lying
+// ones. A lying host may have any number of servers and keys, show honest
+// servers by forwarding to them, fail, come back, and choose its moments.
+// Nobody is left out for being slow: at least one server of an honest host does
+// not fail before it answers.
 func TestTruthWins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
@@ -121,7 +124,7 @@ func playTruth(t *rapid.T) {
 		now = start.Add(a.at)
 		tell(b, a.server, a.offer, now)
 	}
-	// The patience ends.
+	// The patience runs out.
 	for n := range servers {
 		b.Fail(n, now.Add(time.Hour))
 	}
@@ -147,8 +150,8 @@ func drawAt(t *rapid.T) time.Duration {
 
 func honestOffer(id byte) vote.Offer { return offer(100+id, 'T') }
 
-// drawHonest draws what one server of an honest host does: it answers the truth, and may fail or index before; one that is
-// not the host's first may also fail for good.
+// drawHonest draws what one server of an honest host does. It answers the
+// truth, and may fail or index before. With mayFail it may also fail for good.
 func drawHonest(t *rapid.T, n int, id byte, mayFail bool) []timed {
 	at := drawAt(t)
 	var acts []timed
@@ -205,7 +208,8 @@ func plain(r vote.Result) string {
 
 func TestAgainstReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// A majority that is lost within its second is rare: one ballot a check would seldom see it.
+		// A majority that is lost within its second is rare, so each
+		// check plays 20 ballots.
 		for range 20 {
 			compareWithReference(t)
 		}
@@ -249,7 +253,9 @@ func TestOrderOfAnswersDoesNotMatter(t *testing.T) {
 		want := castIn(o, servers, offers, order).Result()
 		got := castIn(o, servers, offers, drawOrder(t, len(offers))).Result()
 		if o.Checksum != nil {
-			// The first that has it closes the vote: who is in it depends on the order, whether there is a winner does not.
+			// The first server that has it closes the vote. So the
+			// order decides who is in it, but not whether there is
+			// a winner.
 			if got.Reason != want.Reason {
 				t.Fatalf("reason: got %d, want %d", got.Reason, want.Reason)
 			}
@@ -261,7 +267,8 @@ func TestOrderOfAnswersDoesNotMatter(t *testing.T) {
 	})
 }
 
-// However many ports, keys and addresses a host adds, and whatever they say, all of them together have one vote.
+// A host has one vote, however many ports, keys and addresses it adds, and
+// whatever they say.
 func TestHostsWeighOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		others := rapid.SliceOfN(drawOffer, 0, 6).Draw(t, "others")
@@ -302,7 +309,7 @@ func sameFile(g vote.Group) func(vote.Group) bool {
 	return func(o vote.Group) bool { return o.Size == g.Size && o.Checksum == g.Checksum }
 }
 
-// The order of the command line decides the order of ties and names, and nothing else.
+// The order of the command line decides ties and names, and nothing else.
 func TestNumbersOnlyBreakTies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		offers := drawAll.Draw(t, "offers")

@@ -9,8 +9,9 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// This is a second implementation of the rules, written for plainness: it holds all events, looks at every moment afresh,
-// and counts by trying every set of servers.
+// This is a second implementation of the rules, written for plainness. It holds
+// all events, looks at every moment afresh, and counts by trying every set of
+// servers.
 
 type outcome struct {
 	closes bool
@@ -61,7 +62,8 @@ func referenceHost(s vote.Server, of vote.Offer) string {
 	return "host " + s.Host
 }
 
-// referenceVotes tries every set of the servers that answered and that in takes.
+// referenceVotes tries every set of the servers that answered and for which in
+// is true.
 func referenceVotes(servers []vote.Server, m []vote.Offer, in func(int) bool) (best int) {
 	for set := range 1 << len(m) {
 		seen, n, fits := make(map[string]bool), 0, true
@@ -87,7 +89,8 @@ func referenceVotes(servers []vote.Server, m []vote.Offer, in func(int) bool) (b
 
 func everybody(int) bool { return true }
 
-// referenceCounts reports whether the host of a server counts for what the server offers.
+// referenceCounts reports whether the host of a server counts for what the
+// server offers.
 func referenceCounts(servers []vote.Server, m []vote.Offer, server int, same func(a, b vote.Offer) bool, in func(int) bool) bool {
 	agree, all := 0, 0
 	for i, of := range m {
@@ -110,7 +113,8 @@ func referenceGroupVotes(servers []vote.Server, m []vote.Offer, server int) int 
 	})
 }
 
-// referenceMajority returns a server of the only group with more than half of the total, or -1.
+// referenceMajority returns a server of the only group with more than half of
+// the total, or -1.
 func referenceMajority(servers []vote.Server, m []vote.Offer) int {
 	total, found := referenceVotes(servers, m, everybody), -1
 	for i, of := range m {
@@ -127,7 +131,8 @@ func referenceMajority(servers []vote.Server, m []vote.Offer) int {
 	return found
 }
 
-// referenceHolder returns size and content of the group that may close the vote, or nil.
+// referenceHolder returns size and content of the group that may close the
+// vote, or nil.
 func referenceHolder(servers []vote.Server, m []vote.Offer) *[2]int64 {
 	i := referenceMajority(servers, m)
 	if i < 0 {

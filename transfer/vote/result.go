@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// Reason says why a result has a winner or has none. The zero value is not a reason.
+// Reason says why a result has a winner or has none. The zero value is not a
+// reason.
 type Reason int
 
 const (
 	Decided            Reason = iota + 1 // there is a winner
 	NobodyAnswered                       // no server answered
-	NoMajority                           // no group, or not only one, has more than half of the votes; a tie is one case
+	NoMajority                           // no group, or two groups, have more than half of the votes; a tie is one case
 	TooFewVotes                          // the first group has the majority but fewer votes than the quorum
 	ChecksumNotOffered                   // servers answered, none with the checksum asked for
 )
@@ -23,7 +24,7 @@ type Group struct {
 	Servers  []int    // ascending
 	Hosts    []string // as typed: distinct, in the order of Servers
 	IDs      []ID     // distinct, in the order of Servers
-	Votes    int      // 0 when no host counts for it
+	Votes    int      // 0 if no host counts for it
 }
 
 // Result is the state of a vote. It shares no memory with the ballot.
@@ -31,15 +32,17 @@ type Result struct {
 	Groups []Group // most votes first, ties: the lowest server number first
 	Total  int     // votes of all servers that answered; the groups' need not add up to it
 
-	// Numbers of servers, ascending; each server is in exactly one of the three.
+	// Numbers of servers, ascending; each server is in exactly one of the
+	// three.
 	Answered, Failed, Silent []int
 
-	Winner int // index in Groups; -1: none
+	Winner int // index in Groups, or -1
 	Reason Reason
-	Name   string // the winner's file name, given by most of its votes, ties: first on the command line; "" without one
+	Name   string // the winner's file name: the one most of its votes give, ties: first on the command line; "" without a winner
 }
 
-// Result returns the state of the vote. It may be called at any time; once the ballot is closed the result is final.
+// Result returns the state of the vote, at any time. Once the ballot is closed
+// it is final.
 func (b *Ballot) Result() Result {
 	heard := b.answered()
 	votes := tally(heard, (*server).file)
@@ -89,7 +92,8 @@ func (b *Ballot) groups(votes map[file]int) (groups []Group) {
 	return groups
 }
 
-// decide returns the winner among groups in their final order, or -1, and why.
+// decide returns the winner among groups in their final order, or -1, and the
+// reason.
 func (b *Ballot) decide(groups []Group, votes map[file]int, total int) (winner int, why Reason) {
 	if len(groups) == 0 {
 		return -1, NobodyAnswered
@@ -110,8 +114,9 @@ func (b *Ballot) decide(groups []Group, votes map[file]int, total int) (winner i
 	return 0, Decided
 }
 
-// name returns the file name that most votes of a group give; of names with equal votes, the one that is given first on
-// the command line. Where no host counts for the group, all of its servers are asked.
+// name returns the file name that most votes of a group give, ties: the first
+// on the command line. If no host counts for the group, all of its servers are
+// asked.
 func (b *Ballot) name(g Group) string {
 	group := counted(b.answered(), (*server).file)[file{g.Size, g.Checksum}]
 	if len(group) == 0 {

@@ -1,47 +1,58 @@
-// Package vote decides by vote which file several servers hold. It is pure: it knows no network, starts no goroutine and
-// reads no clock; whoever owns a [Ballot] hands it each answer and failure with the time at which it came.
+// Package vote decides by vote which file several servers hold. It is pure: no
+// network, no goroutine, no clock. The owner of a [Ballot] hands it each answer
+// and failure with the time at which it came.
 //
 // # Votes
 //
-// What a server shows of itself is free: keys, ports, DNS answers, even another server's identity, since whoever forwards
-// packets shows that. What the user typed is not. So there is one vote a host, and one vote an identity:
+// What a server shows of itself is free: keys, ports, DNS answers, even another
+// server's identity, since whoever forwards packets shows that. What the user
+// typed is not. So there is one vote a host, and one vote an identity:
 //
-//   - A server has answered when it proved its ID and sent a valid offer; both are the caller's to check. Answers with equal
-//     size and checksum form a group.
-//   - A server's host is what the user typed before the port. An ID that the user named (a pin, a ticket) is a host of its
-//     own.
-//   - A host counts for the group of more than half of its servers that answered, else for no group.
-//   - The votes of a group are the largest number of its servers that can be picked so that no two have the same host and
-//     no two the same ID. The total is the same number over all servers that answered.
-//   - The majority is the one group with more than half of the total. Two groups can have that only when one ID answers for
-//     both; then there is no majority. It wins when it has at least [Options].Quorum votes.
+//   - A server has answered when it proved its ID and sent a valid offer. The
+//     caller checks both. Answers with equal size and checksum form a group.
+//   - A server's host is what the user typed before the port. An ID that the
+//     user named (a pin, a ticket) is a host of its own.
+//   - A host counts for the group of more than half of its servers that
+//     answered, else for no group.
+//   - The votes of a group are the largest number of its servers that can be
+//     picked so that no two have the same host and no two the same ID. The
+//     total is the same number over all servers that answered.
+//   - The majority is the one group with more than half of the total. Two
+//     groups can have that only if one ID answers for both; then there is no
+//     majority. It wins if it has at least [Options].Quorum votes.
 //
-// With h honest hosts that have IDs of their own, and e lying ones with any keys, ports, DNS answers and relays to honest
-// servers, the truth wins if h > e, and a lie never wins unless e > h.
+// Take h honest hosts that have IDs of their own, and e lying ones with any
+// keys, ports, DNS answers and relays to honest servers. The truth wins if h >
+// e, and a lie never wins unless e > h.
 //
-// With [Options].Checksum that checksum decides by itself: the group that has it wins, in a tie and against a majority,
-// and neither the majority nor the quorum is asked.
+// With [Options].Checksum that checksum decides by itself: the group that has
+// it wins, in a tie and against a majority. Neither the majority nor the quorum
+// is asked.
 //
 // # Closing
 //
 // The vote closes at the first of these moments:
 //
-//   - every server has answered or failed;
-//   - without a checksum asked for: one second after the majority holds more than half of what the total could become.
-//     That is the total, and one more for each host without an answer of which a server may still answer: it is indexing,
-//     or has not failed. An event that makes this untrue stops the second; it begins anew when it is true again;
-//   - with a checksum asked for: one server offers it, of whatever size.
+//   - Every server has answered or failed.
+//   - Without a checksum asked for: one second after the majority holds more
+//     than half of what the total could become. That is the total, plus one for
+//     each host without an answer that has a server which is indexing or has
+//     not failed. An event that makes this untrue stops the second; it begins
+//     anew when it is true again.
+//   - With a checksum asked for: one server offers it, of whatever size.
 //
-// Until the close an answer replaces a failure, and a server that says that it is indexing is waited for again. What a
-// server answered stands: a second answer or a failure behind it changes nothing.
+// Until the close an answer replaces a failure, and a server that says that it
+// is indexing is waited for again. What a server answered stands: a later
+// answer or failure changes nothing.
 //
-// A majority of other files does not close a vote that a checksum decides: a slower server may still offer it. The size is
-// then one server's word, and a true checksum with a false size can win; the last chunk proves the size.
+// A majority of other files does not close a vote that a checksum decides: a
+// slower server may still offer it. The size is then one server's word, and a
+// true checksum with a false size can win. The last chunk proves the size.
 //
-// The quorum has no part in closing: a majority with too few votes closes the vote after its second, and the result is
-// then [TooFewVotes].
+// The quorum has no part in closing: a majority with too few votes closes the
+// vote after its second, and the result is then [TooFewVotes].
 //
-// What comes after the close changes nothing: votes are never counted again.
+// Nothing after the close changes the result: votes are never counted again.
 package vote
 
 import (
@@ -49,40 +60,43 @@ import (
 	"time"
 )
 
-// closeDelay is how long a group must hold the majority before the vote closes without the servers that are silent.
+// closeDelay is how long a group must hold the majority before the vote closes
+// without the silent servers.
 const closeDelay = time.Second
 
-// ID is a server ID: the SHA-256 of the public key that a server proved it holds.
+// ID is a server ID: the SHA-256 of the public key that a server proved it
+// holds.
 type ID = [32]byte
 
 // A Server is one server as the user named it.
 type Server struct {
-	Host string // what was typed before the port; this package compares it and never judges it
-	IDs  []ID   // that the user named for this server (pins, tickets): it has to prove one of them; empty: it may have any
+	Host string // typed before the port; this package only compares it
+	IDs  []ID   // named by the user (pins, tickets): the server must prove one of them; empty: any ID will do
 }
 
-// Offer is what one server said of its file, with the identity that it proved.
+// Offer is what one server said of its file, and the identity that it proved.
 type Offer struct {
 	ID       ID
 	Size     int64    // bytes
 	Checksum [32]byte // BLAKE3 of the whole file
-	Name     string   // as offered; this package compares it and never judges it
+	Name     string   // as offered; this package only compares it
 }
 
-// Options says what may win. The zero value lets the majority decide, of however few votes.
+// Options says what may win. The zero value lets the majority decide, with any
+// number of votes.
 type Options struct {
 	Checksum *[32]byte // the checksum that decides by itself; nil: the majority decides
-	Quorum   int       // votes that the majority must have; 1 or less: one is enough. Not asked with Checksum
+	Quorum   int       // votes that the majority needs; 1 or less: one is enough. Not used with Checksum
 }
 
-// Ballot is one vote. It has one owner: its methods must not be called at the same time from several goroutines, and the
-// times given to them must not decrease.
+// Ballot is one vote. It has one owner: no two goroutines may call its methods
+// at the same time. The times given to them must not decrease.
 type Ballot struct {
 	checksum *[32]byte
 	quorum   int
 	servers  []server // by number
 
-	holder *file     // the group that closes the vote one second after since; nil: none
+	holder *file     // the group that closes the vote one second after since, or nil
 	since  time.Time // when it began to hold
 
 	closed   bool
@@ -100,10 +114,10 @@ type state int
 const (
 	silent   state = iota // nothing is known, or it is indexing
 	answered              // final
-	failed                // until it answers or indexes all the same
+	failed                // unless it answers or indexes later
 )
 
-// host returns whose vote a server that answered may bring.
+// host returns the host for which a server that answered may vote.
 func (s *server) host() host {
 	if slices.Contains(s.IDs, s.offer.ID) {
 		return host{id: s.offer.ID}
@@ -111,7 +125,7 @@ func (s *server) host() host {
 	return host{name: s.Host}
 }
 
-// file is what two answers must have in common to be of one group.
+// A file is what the answers of one group have in common.
 type file struct {
 	size     int64
 	checksum [32]byte
@@ -121,8 +135,8 @@ func (s *server) file() file { return file{s.offer.Size, s.offer.Checksum} }
 
 func (s *server) name() string { return s.offer.Name }
 
-// New returns the ballot of servers, numbered from 0 in the order of the command line. Without any server it is closed
-// from the start.
+// New returns the ballot of servers, numbered from 0 in the order of the
+// command line. Without servers it is closed from the start.
 func New(servers []Server, o Options) *Ballot {
 	b := &Ballot{quorum: o.Quorum, closed: len(servers) == 0}
 	for _, s := range servers {
@@ -135,8 +149,9 @@ func New(servers []Server, o Options) *Ballot {
 	return b
 }
 
-// Answer counts what a server offered, also one that has failed before. It is ignored when the ballot is closed at that
-// time or the server has answered already. A number that New did not give out panics.
+// Answer counts what a server offered, even after a failure. It is ignored if
+// the ballot is closed at that time or the server has answered already. A
+// number that New did not give out panics.
 func (b *Ballot) Answer(server int, o Offer, now time.Time) {
 	if !b.hear(server, answered, now) {
 		return
@@ -149,22 +164,24 @@ func (b *Ballot) Answer(server int, o Offer, now time.Time) {
 	b.settle(now)
 }
 
-// Fail counts a server as one that will not answer unless it does. It is ignored as by Answer: what a server answered
-// before it was lost stands.
+// Fail counts a server as one that will not answer, until it does. It is
+// ignored as by Answer: what a server answered before it was lost stands.
 func (b *Ballot) Fail(server int, now time.Time) {
 	if b.hear(server, failed, now) {
 		b.settle(now)
 	}
 }
 
-// Indexing counts a server as one that will answer, also one that has failed before. It is ignored as by Answer.
+// Indexing counts a server as one that will answer, even after a failure. It is
+// ignored as by Answer.
 func (b *Ballot) Indexing(server int, now time.Time) {
 	if b.hear(server, silent, now) {
 		b.settle(now)
 	}
 }
 
-// hear gives a server of an open ballot another state, and reports whether it has.
+// hear changes the state of a server of an open ballot, and reports whether it
+// did.
 func (b *Ballot) hear(server int, s state, now time.Time) bool {
 	if was := b.servers[server].state; was == answered || was == s || b.Closed(now) {
 		return false
@@ -191,7 +208,8 @@ func (b *Ballot) close(at time.Time) {
 	b.closed, b.closedAt = true, at
 }
 
-// findHolder returns the group that may close the vote by holding the majority for a while.
+// findHolder returns the group that may close the vote if it keeps the
+// majority.
 func (b *Ballot) findHolder() (f file, ok bool) {
 	if b.checksum != nil {
 		return file{}, false
@@ -202,7 +220,7 @@ func (b *Ballot) findHolder() (f file, ok bool) {
 	return f, ok && 2*votes[f] > total+b.coming(heard)
 }
 
-// answered returns the servers that did, ascending.
+// answered returns the servers that answered, ascending.
 func (b *Ballot) answered() (heard []*server) {
 	for i := range b.servers {
 		if s := &b.servers[i]; s.state == answered {
@@ -212,7 +230,7 @@ func (b *Ballot) answered() (heard []*server) {
 	return heard
 }
 
-// coming returns by how much the total may still grow.
+// coming returns how much the total may still grow.
 func (b *Ballot) coming(heard []*server) int {
 	told := make(map[host]bool)
 	for _, s := range heard {
@@ -227,13 +245,14 @@ func (b *Ballot) coming(heard []*server) int {
 	return most(waited, told)
 }
 
-// Most returns how many votes servers can have at most: one for each host, and one for each ID that the user named.
+// Most returns the most votes that servers can have: one for each host, and one
+// for each ID that the user named.
 func Most(servers []Server) int { return most(servers, nil) }
 
-// most is Most without the hosts that are counted already.
+// most is Most without the hosts in counted.
 func most(servers []Server, counted map[host]bool) int {
 	typed, named := make(map[host]bool), make(map[host]bool)
-	bring := 0 // servers with an ID that is not counted
+	bring := 0 // servers with an ID that is not in counted
 	for _, s := range servers {
 		if h := (host{name: s.Host}); len(s.IDs) == 0 && !counted[h] {
 			typed[h] = true
@@ -249,7 +268,8 @@ func most(servers []Server, counted map[host]bool) int {
 	return len(typed) + min(len(named), bring)
 }
 
-// Closed reports whether the vote is over at that time. Once it has returned true it does so for good.
+// Closed reports whether the vote is over at that time. Once true, it stays
+// true.
 func (b *Ballot) Closed(now time.Time) bool {
 	if b.closed {
 		return true
@@ -262,8 +282,9 @@ func (b *Ballot) Closed(now time.Time) bool {
 	return true
 }
 
-// CloseAt returns when the vote closes by itself if nothing more comes; ok is false when only an event can close it. Of a
-// closed ballot it returns when it closed, which is the zero time when there was no server to ask.
+// CloseAt returns when the vote closes by itself if nothing more comes. ok is
+// false if only an event can close it. For a closed ballot it returns when it
+// closed: the zero time if it had no servers.
 func (b *Ballot) CloseAt() (at time.Time, ok bool) {
 	switch {
 	case b.closed:
@@ -274,7 +295,7 @@ func (b *Ballot) CloseAt() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// pairs returns servers that answered as votes see them.
+// pairs returns the servers that answered, as votes see them.
 func pairs(servers []*server) []pair {
 	list := make([]pair, len(servers))
 	for i, s := range servers {
@@ -283,8 +304,8 @@ func pairs(servers []*server) []pair {
 	return list
 }
 
-// counted returns, by what they have in common, the servers whose host counts for it: a host counts for what more than
-// half of its servers say.
+// counted returns, for each thing said, the servers whose host counts for it. A
+// host counts for what more than half of its servers say.
 func counted[K comparable](servers []*server, say func(*server) K) map[K][]*server {
 	type part struct {
 		host host

@@ -12,7 +12,8 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// offer is a short way to write one: the identity, the content, and a file of 1,000 bytes named "f".
+// offer returns an offer with that identity and content, of a file of 1,000
+// bytes named "f".
 func offer(id, content byte) vote.Offer {
 	return vote.Offer{ID: vote.ID{id}, Size: 1000, Checksum: [32]byte{content}, Name: "f"}
 }
@@ -34,7 +35,8 @@ func repeat(n int, o vote.Offer) []vote.Offer {
 	return slices.Repeat([]vote.Offer{o}, n)
 }
 
-// on returns servers of the hosts that the letters name, a server a letter; of n hosts when there is none.
+// on returns a server for each letter of hosts, which names its host; if hosts
+// is empty, n servers of different hosts.
 func on(hosts string, n int) (servers []vote.Server) {
 	if hosts == "" {
 		hosts = "abcdefghijklmnopqrstuvw"[:n]
@@ -47,10 +49,11 @@ func on(hosts string, n int) (servers []vote.Server) {
 
 func checksum(content byte) *[32]byte { return &[32]byte{content} }
 
-// failure among offers is a server that fails.
+// failure stands in a list of offers for a server that fails.
 var failure = vote.Offer{Size: -1}
 
-// cast lets all servers answer or fail at the same moment, in the order of the command line.
+// cast lets all servers answer or fail at the same moment, in the order of the
+// command line.
 func cast(o vote.Options, hosts string, offers []vote.Offer) *vote.Ballot {
 	b := vote.New(on(hosts, len(offers)), o)
 	for i, of := range offers {
@@ -207,7 +210,8 @@ func TestResult(t *testing.T) {
 	}
 }
 
-// An ID that the user named is a host of its own: ports of one host are several votes then, and hosts of one ID one.
+// An ID that the user named is a host of its own: ports of one host then have
+// several votes, and hosts with one ID have one.
 func TestNamedIDs(t *testing.T) {
 	named := func(host string, ids ...byte) vote.Server {
 		s := vote.Server{Host: host}
@@ -310,7 +314,8 @@ func TestName(t *testing.T) {
 	}
 }
 
-// The tie is broken by the number of the server, not by the order of the answers.
+// The tie is broken by the number of the server, not by the order of the
+// answers.
 func TestNameTieInOtherOrder(t *testing.T) {
 	b := vote.New(on("ab", 0), vote.Options{})
 	b.Answer(1, named('y', 'A', "second"), start)
@@ -320,7 +325,8 @@ func TestNameTieInOtherOrder(t *testing.T) {
 	}
 }
 
-// A checksum decides also for a group of which no host counts for it; its servers name the file all the same.
+// A checksum wins even if no host counts for its group. Its servers then give
+// the name.
 func TestNameOfChecksumWithoutVotes(t *testing.T) {
 	b := cast(vote.Options{Checksum: checksum('B')}, "aaa", []vote.Offer{named('x', 'A', "a"), named('x', 'A', "a"), named('x', 'B', "b")})
 	if r := b.Result(); r.Winner != 1 || r.Groups[1].Votes != 0 || r.Name != "b" {
