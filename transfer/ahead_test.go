@@ -1,8 +1,6 @@
 package transfer
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -27,23 +25,4 @@ func TestReadAhead(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestNamedFileReadsAhead(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "data")
-	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := NamedFile(path).Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.(readAheader).ReadAhead(0, 4)
-	f.(readAheader).ReadAhead(1<<40, 4) // beyond the end
-	b := make([]byte, 4)
-	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "data" {
-		t.Errorf("read %q, %v", b, err)
-	}
-	f.Close()
-	f.(readAheader).ReadAhead(0, 4)
 }

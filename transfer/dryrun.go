@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 )
@@ -92,7 +93,7 @@ func (g *getting) wouldKeep(ctx context.Context, t *clocks, fsys partfile.FS) (k
 			chunks.Add(1)
 		})
 		if err != nil {
-			return &FileError{Op: "read", Path: fsys.Path(g.result.Name + partfile.PartSuffix), Err: err}
+			return &localfile.Error{Op: "read", Path: fsys.Path(g.result.Name + partfile.PartSuffix), Err: err}
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 	"malcolm/transport"
@@ -61,7 +62,7 @@ var kinds = []struct {
 	{KindLocal, as[*LinksError]},
 	{KindLocal, as[*TooLargeError]},
 	{KindLocal, as[*NotDirectoryError]},
-	{KindLocal, as[*FileError]},
+	{KindLocal, as[*localfile.Error]},
 	{KindLocal, as[*partfile.Error]},
 	{KindLocal, as[*certs.KeyFileError]},
 	{KindLocal, as[*certs.KnownFileError]},
@@ -98,22 +99,6 @@ func IsFull(err error) bool {
 
 // errEnded is the cause with which the helpers of a finished run are stopped.
 var errEnded = errors.New("the run has ended")
-
-// A FileError says which operation on a local file did not work.
-type FileError struct {
-	Op   string // "open", "read", "hash"
-	Path string
-	Err  error
-}
-
-func (e *FileError) Error() string {
-	if e.Path == "" {
-		return e.Op + ": " + e.Err.Error()
-	}
-	return fmt.Sprintf("%s %q: %v", e.Op, e.Path, partfile.Bare(e.Err))
-}
-
-func (e *FileError) Unwrap() error { return e.Err }
 
 // A NotDirectoryError says that the output is no directory.
 type NotDirectoryError struct {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"malcolm/certs"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/presence"
@@ -424,14 +425,14 @@ func openDir(dir string) (*os.Root, error) {
 		return nil, &NotDirectoryError{Path: dir, Missing: true}
 	}
 	if err != nil {
-		return nil, &FileError{Op: "open", Path: dir, Err: err}
+		return nil, &localfile.Error{Op: "open", Path: dir, Err: err}
 	}
 	if !info.IsDir() {
 		return nil, &NotDirectoryError{Path: dir}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &FileError{Op: "open", Path: dir, Err: err}
+		return nil, &localfile.Error{Op: "open", Path: dir, Err: err}
 	}
 	return root, nil
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 )
@@ -109,7 +110,7 @@ func (g *getting) hashFinal(ctx context.Context, t *clocks, fsys partfile.FS, na
 		}
 		_, sum, err := manifest.Build(ctx, f, g.layout.Size, manifest.BuildOptions{Done: &done})
 		if err != nil {
-			return &FileError{Op: "read", Path: fsys.Path(name), Err: err}
+			return &localfile.Error{Op: "read", Path: fsys.Path(name), Err: err}
 		}
 		if sum == g.result.Checksum {
 			state = partfile.FinalRight

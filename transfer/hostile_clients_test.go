@@ -18,6 +18,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/localfile"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -327,7 +328,7 @@ type heldUp struct {
 	waiting chan struct{} // receives for each call that is held up
 }
 
-func (h *heldUp) Open() (File, error) { return h, nil }
+func (h *heldUp) Open() (localfile.File, error) { return h, nil }
 
 func (h *heldUp) Stat() (fs.FileInfo, error) {
 	select {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
@@ -30,7 +31,7 @@ const (
 // An index makes the versions of a source, and holds the current one and the one
 // before it. One goroutine runs it, any other may ask.
 type index struct {
-	source  Source
+	source  localfile.Source
 	name    string          // what is offered
 	cache   *manifest.Cache // nil: none
 	rehash  bool            // nothing is taken from the cache
@@ -74,7 +75,7 @@ func (d *doubts) settled() {
 	d.quiet = time.Now().Add(d.pause)
 }
 
-func newIndex(source Source, name string, cache *manifest.Cache, tell func(ServeEvent)) *index {
+func newIndex(source localfile.Source, name string, cache *manifest.Cache, tell func(ServeEvent)) *index {
 	return &index{
 		source: source, name: name, cache: cache, tell: tell,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
@@ -162,7 +163,7 @@ func (ix *index) look() {
 	info, err := ix.source.Stat()
 	intact := v.isIntact()
 	switch {
-	case errors.As(err, new(*takeoverError)):
+	case errors.As(err, new(*localfile.TakeoverError)):
 		ix.withdraw(v, err)
 	case !intact:
 		ix.changed(v)

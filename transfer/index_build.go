@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
@@ -14,13 +15,9 @@ import (
 // cacheLeast is the size in bytes below which hashing a file again is no work.
 const cacheLeast = 64 << 20
 
-var (
-	// errTooLarge says that a file has more bytes than the protocol can offer.
-	errTooLarge = errors.New("is larger than 16 TiB")
-	// errSizeLies is said of files that the system makes up as they are read
-	// (/proc, /sys): what such a file holds cannot be offered.
-	errSizeLies = errors.New("does not have the size that the system says; malcolm offers files with a size of their own")
-)
+// errSizeLies is said of files that the system makes up as they are read
+// (/proc, /sys): what such a file holds cannot be offered.
+var errSizeLies = errors.New("does not have the size that the system says; malcolm offers files with a size of their own")
 
 // build opens the source and hashes it, unless the cache knows it. It returns
 // nil without an error when the source changed meanwhile.
@@ -56,7 +53,7 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 	}
 	size := v.info.Size()
 	if size > wire.MaxFileSize {
-		return false, errTooLarge
+		return false, localfile.ErrTooLarge
 	}
 	ix.making.done.Store(0)
 	ix.making.total.Store(size)
@@ -85,7 +82,7 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 }
 
 // goesOn reports whether a file has a byte behind its end.
-func goesOn(f File, size int64) bool {
+func goesOn(f localfile.File, size int64) bool {
 	var b [1]byte
 	n, _ := f.ReadAt(b[:], size)
 	return n > 0

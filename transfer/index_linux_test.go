@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"malcolm/transfer/localfile"
 )
 
 // An indexed is an index that runs in a bubble, and what it told.
@@ -22,7 +24,7 @@ type indexed struct {
 	cancel context.CancelFunc
 }
 
-func startIndex(t *testing.T, source Source) *indexed {
+func startIndex(t *testing.T, source localfile.Source) *indexed {
 	x := &indexed{t: t, told: make(chan ServeEvent, 100), ended: make(chan error, 1)}
 	x.index = newIndex(source, "x", nil, func(e ServeEvent) { x.told <- e })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,7 +75,7 @@ func TestChmodOfTheSource(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		source, err := OfferFile(path)
+		source, err := localfile.Offer(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +172,7 @@ type unstable struct {
 	opened atomic.Int64
 }
 
-func (u *unstable) Open() (File, error) {
+func (u *unstable) Open() (localfile.File, error) {
 	u.opened.Add(1)
 	return u, nil
 }
@@ -195,7 +197,7 @@ func (n numbered) Sys() any { return n.stat }
 // A file whose size is not what the system says is refused in words.
 func TestSizeThatLies(t *testing.T) {
 	for _, path := range []string{"/proc/cpuinfo", "/sys/class/net/lo/mtu"} {
-		source, err := OfferFile(path)
+		source, err := localfile.Offer(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Logf("%s is not here", path)
 			continue
@@ -221,7 +223,7 @@ func TestNameBecomesALink(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		source, err := OfferFile(path)
+		source, err := localfile.Offer(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +240,7 @@ func TestNameBecomesALink(t *testing.T) {
 			t.Error("something is offered although the name is a link now")
 		}
 		time.Sleep(time.Minute)
-		if _, _, err := x.acquire(t.Context()); !errors.Is(err, errBecameLink) || tells[Unreadable](x) != 1 {
+		if _, _, err := x.acquire(t.Context()); !errors.As(err, new(*localfile.TakeoverError)) || tells[Unreadable](x) != 1 {
 			t.Errorf("refused for %v, told %d times, want that it became a link, once", err, tells[Unreadable](x))
 		}
 		swap(func() { os.WriteFile(path, data, 0o600) })
@@ -247,47 +249,4 @@ func TestNameBecomesALink(t *testing.T) {
 			t.Error("the file is not offered again")
 		}
 	})
-}
-
-// A name that was a link from the beginning may lead to another file.
-func TestNameThatIsALink(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "link")
-	for i, name := range []string{"a", "b"} {
-		os.WriteFile(filepath.Join(dir, name), file(chunk, byte(i)), 0o600)
-	}
-	os.Symlink("a", path)
-	source, err := OfferFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Remove(path)
-	os.Symlink("b", path)
-	f, err := source.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-}
-
-// A file that another user puts in the place of the offered one is not offered.
-func TestNameOfAnotherOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a file away")
-	}
-	path := filepath.Join(t.TempDir(), "data.bin")
-	os.WriteFile(path, file(chunk, 1), 0o644)
-	source, err := OfferFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(path, 12345, -1); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := source.Open(); !errors.Is(err, errOtherOwner) {
-		t.Errorf("open: %v, want %v", err, errOtherOwner)
-	}
-	if _, err := source.Stat(); !errors.Is(err, errOtherOwner) {
-		t.Errorf("stat: %v, want %v", err, errOtherOwner)
-	}
 }

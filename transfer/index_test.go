@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
@@ -27,7 +28,7 @@ func (n *name) Stat() (fs.FileInfo, error) {
 	return n.file.Stat()
 }
 
-func (n *name) Open() (File, error) {
+func (n *name) Open() (localfile.File, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.open++
@@ -246,7 +247,7 @@ type hangingName struct {
 	hang  chan struct{}
 }
 
-func (n *hangingName) Open() (File, error) { return n.source, nil }
+func (n *hangingName) Open() (localfile.File, error) { return n.source, nil }
 
 func (n *hangingName) Stat() (fs.FileInfo, error) {
 	if n.hangs.Load() {

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"malcolm/transfer/localfile"
 )
 
 func TestIndexingServer(t *testing.T) {
@@ -120,7 +122,7 @@ func TestSourceThatCannotBeRead(t *testing.T) {
 		src.indexing = func() error { return &fs.PathError{Op: "read", Path: "x", Err: errors.New("input/output error")} }
 		s := w.serve(src, 0, 2, ServeConfig{})
 		<-s.done
-		var file *FileError
+		var file *localfile.Error
 		if !errors.As(s.err, &file) || KindOf(s.err) != KindLocal {
 			t.Errorf("serve returned %v, want a file error", s.err)
 		}

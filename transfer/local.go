@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
 
 // An ownFile is a local file that is compared with what servers hold, with what
 // the system says of it before it is read.
 type ownFile struct {
-	File
+	localfile.File
 	system *os.File
 	path   string
 	info   partfile.Info
@@ -25,19 +26,18 @@ var (
 	errChanging = errors.New("changed while it was read; run this again when nobody writes to it")
 )
 
-// openOwn opens a regular file. Errors are [*FileError].
+// openOwn opens a regular file. Errors are [*localfile.Error].
 func openOwn(path string) (*ownFile, error) {
-	opened, err := NamedFile(path).Open()
+	opened, err := localfile.Named(path).OpenSystem()
 	switch {
-	case errors.Is(err, errDirectory):
-		return nil, &FileError{Op: "read", Path: path, Err: errNoFile}
-	case errors.Is(err, errNotRegular):
-		return nil, &FileError{Op: "read", Path: path, Err: errNotRegular}
+	case errors.Is(err, localfile.ErrDirectory):
+		return nil, &localfile.Error{Op: "read", Path: path, Err: errNoFile}
+	case errors.Is(err, localfile.ErrNotRegular):
+		return nil, &localfile.Error{Op: "read", Path: path, Err: localfile.ErrNotRegular}
 	case err != nil:
 		return nil, err
 	}
-	system := opened.(*systemFile).File
-	f := &ownFile{File: system, system: system, path: path}
+	f := &ownFile{File: opened, system: opened, path: path}
 	if err := f.describe(); err != nil {
 		f.Close()
 		return nil, err
@@ -54,7 +54,7 @@ func (f *ownFile) describe() (err error) {
 }
 
 func (f *ownFile) failure(op string, err error) error {
-	return &FileError{Op: op, Path: f.path, Err: err}
+	return &localfile.Error{Op: op, Path: f.path, Err: err}
 }
 
 // unchanged fails when the file is not what it was when it was described: what was

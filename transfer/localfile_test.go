@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"testing"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
 
@@ -81,7 +82,7 @@ func (l *localFile) read() []byte {
 
 // A brokenFile is a File whose ReadAt is another one.
 type brokenFile struct {
-	File
+	localfile.File
 	readAt func(p []byte, off int64) (int, error)
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/wire"
@@ -111,9 +112,9 @@ func (l *longFile) serve(t *testing.T, w *world) *server {
 // A longSource is the server's side of a longFile.
 type longSource struct{ l *longFile }
 
-func (s longSource) Open() (File, error)        { return s, nil }
-func (s longSource) Close() error               { return nil }
-func (s longSource) Stat() (fs.FileInfo, error) { return s.l.info, nil }
+func (s longSource) Open() (localfile.File, error) { return s, nil }
+func (s longSource) Close() error                  { return nil }
+func (s longSource) Stat() (fs.FileInfo, error)    { return s.l.info, nil }
 
 func (s longSource) ReadAt(p []byte, off int64) (int, error) {
 	data := s.l.missing[int(off/hugeChunk)]

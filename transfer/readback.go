@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 )
 
@@ -103,5 +104,5 @@ func (g *getting) readFailure(err error) error {
 	if KindOf(err) == KindLocal {
 		return err
 	}
-	return &FileError{Op: "read", Path: g.part.PartPath(), Err: err}
+	return &localfile.Error{Op: "read", Path: g.part.PartPath(), Err: err}
 }

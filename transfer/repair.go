@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 )
@@ -37,7 +38,7 @@ func (g *getting) repair(ctx context.Context, path string) error {
 	defer file.Close()
 	root, err := os.OpenRoot(g.cfg.Dir)
 	if err != nil {
-		return &FileError{Op: "open", Path: g.cfg.Dir, Err: err}
+		return &localfile.Error{Op: "open", Path: g.cfg.Dir, Err: err}
 	}
 	defer root.Close()
 	if err := CheckName(g.cfg.Name); err != nil {
@@ -101,7 +102,7 @@ func (g *getting) decideRepair(fsys partfile.FS, file *ownFile) (partfile.Decisi
 
 // A seed is a local file that has chunks of the file to be written.
 type seed struct {
-	file File
+	file localfile.File
 	path string
 	bad  *chunkSet // chunks that it does not have
 }
@@ -158,16 +159,16 @@ func (g *getting) plantChunk(ctx context.Context, hasher *manifest.Hasher, chunk
 	switch {
 	case err == nil:
 		err = g.hashCopy(ctx, hasher, claim)
-	case errors.Is(err, errors.ErrUnsupported), isMediaError(err): // on one of the two disks
+	case errors.Is(err, errors.ErrUnsupported), localfile.IsMediaError(err): // on one of the two disks
 		offset, _ := manifest.Span(g.layout.Size, chunk)
 		err = g.copyHashing(ctx, hasher, claim, offset)
 	}
 	lost, ofSeed := errors.AsType[*seedError](err)
 	switch {
-	case isEnd(err), ofSeed && isMediaError(err):
+	case isEnd(err), ofSeed && localfile.IsMediaError(err):
 		return false, nil
 	case ofSeed:
-		return false, &FileError{Op: "read", Path: g.seed.path, Err: lost.err}
+		return false, &localfile.Error{Op: "read", Path: g.seed.path, Err: lost.err}
 	case err != nil:
 		return false, err
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
 
@@ -53,7 +54,7 @@ func TestRepairNoFile(t *testing.T) {
 			"verify checksum": func() error { _, err := VerifyChecksum(t.Context(), path, [32]byte{}, nil); return err },
 			"repair":          func() error { _, err := Repair(t.Context(), GetConfig{}, path); return err },
 		} {
-			if e, ok := errors.AsType[*FileError](do()); !ok || e.Path != path || KindOf(e) != KindLocal || e.Op == "serve" {
+			if e, ok := errors.AsType[*localfile.Error](do()); !ok || e.Path != path || KindOf(e) != KindLocal || e.Op == "serve" {
 				t.Errorf("%s %q: error = %v, want one of the file", name, path, e)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
 
@@ -293,7 +294,7 @@ func TestRepairSeedReadError(t *testing.T) {
 			broken := unreadableAt(local, syscall.ESTALE, func(c int64) bool { return c == 3 })
 			g.seed.file = brokenFile{g.seed.file, broken.readAt}
 		})
-		e, ok := errors.AsType[*FileError](o.err)
+		e, ok := errors.AsType[*localfile.Error](o.err)
 		if !ok || e.Path != l.path || !errors.Is(e, syscall.ESTALE) || KindOf(o.err) != KindLocal {
 			t.Errorf("error = %v, want that of reading %q", o.err, l.path)
 		}
@@ -365,7 +366,7 @@ func TestRepairLink(t *testing.T) {
 		}
 		s := w.holders(data)[0]
 		_, err := Repair(context.Background(), GetConfig{Targets: s.targets, Network: w}, link)
-		if e, ok := errors.AsType[*FileError](err); !ok || e.Path != link || KindOf(err) != KindLocal {
+		if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != link || KindOf(err) != KindLocal {
 			t.Errorf("error = %v, want one of the link", err)
 		}
 		if s.src.sent() != 0 {
@@ -377,7 +378,7 @@ func TestRepairLink(t *testing.T) {
 func TestRepairMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing")
 	_, err := Repair(t.Context(), GetConfig{}, path)
-	if e, ok := errors.AsType[*FileError](err); !ok || e.Path != path {
+	if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != path {
 		t.Errorf("error = %v, want one of the file", err)
 	}
 }

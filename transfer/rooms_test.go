@@ -29,7 +29,8 @@ transfer/pace: transfer/admission
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
-transfer: transfer/admission transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
+transfer/localfile: transfer/partfile golang.org/x/sys
+transfer: transfer/admission transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/spool:
@@ -38,8 +39,8 @@ cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/manifest transfer/pace transfer/partfile transfer/vote transport wire
-cmd/bench: certs transfer transfer/manifest transfer/partfile transport
+cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/vote transport wire
+cmd/bench: certs transfer transfer/localfile transfer/manifest transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `
 

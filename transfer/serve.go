@@ -13,6 +13,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transport"
@@ -41,7 +42,7 @@ const (
 // ServeConfig says what [Serve] serves, and where.
 type ServeConfig struct {
 	// Source is the file.
-	Source Source
+	Source localfile.Source
 	// Cache keeps what hashing a large file gave, for the next time; nil: it is
 	// not kept.
 	Cache *manifest.Cache
@@ -88,7 +89,7 @@ type ServeConfig struct {
 // clients understand, and returns nil, 2 s later at the latest: whoever waits for a
 // disk that hangs is left behind. The error says that the source could
 // not be read when it was hashed for the first time, or that no socket could be
-// used: a [*FileError] or a transport's.
+// used: a [*localfile.Error] or a transport's.
 func Serve(ctx context.Context, cfg ServeConfig) error {
 	s, err := newServing(cfg)
 	if err != nil {
@@ -269,7 +270,7 @@ func (s *serving) closeListeners() {
 }
 
 // errNoListener says that every socket failed while it was listening.
-var errNoListener = &FileError{Op: "listen", Err: errors.New("every socket failed")}
+var errNoListener = &localfile.Error{Op: "listen", Err: errors.New("every socket failed")}
 
 // accept takes a virtual server's connections until accepting ends, then calls
 // deaf, and returns when the last of them has ended, which is when work ends at the
@@ -333,10 +334,10 @@ func (s *serving) reopen(accepting context.Context, i int, v *virtualServer, fai
 
 // readFailure names the file in an error that does not.
 func readFailure(name string, err error) error {
-	if _, ok := errors.AsType[*FileError](err); ok {
+	if _, ok := errors.AsType[*localfile.Error](err); ok {
 		return err
 	}
-	return &FileError{Op: "read", Path: name, Err: err}
+	return &localfile.Error{Op: "read", Path: name, Err: err}
 }
 
 // post hands an event to the goroutine that tells of them.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/localfile"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -112,7 +113,7 @@ func (r *rangeSender) sendPiece() error {
 		return err
 	}
 	next, grown := r.offset+int64(len(p)), min(2*r.piece, admission.MostBuffer)
-	if f, ok := r.v.file.(readAheader); ok && next < r.end {
+	if f, ok := r.v.file.(localfile.ReadAheader); ok && next < r.end {
 		f.ReadAhead(next, min(int64(grown), r.end-next))
 	}
 	patience := pieceTime

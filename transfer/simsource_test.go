@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
@@ -101,7 +102,7 @@ func (s *source) ReadAhead(off, n int64) {
 	s.aheads = append(s.aheads, read{off, int(n), time.Now()})
 }
 
-func (s *source) Open() (File, error) { return s, nil }
+func (s *source) Open() (localfile.File, error) { return s, nil }
 
 func (s *source) Close() error { return nil }
 

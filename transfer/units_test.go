@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"malcolm/certs"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 )
@@ -107,7 +108,7 @@ func TestKindOf(t *testing.T) {
 		{&TargetError{}, KindLocal},
 		{&TooLargeError{}, KindLocal},
 		{&NotDirectoryError{}, KindLocal},
-		{&FileError{Err: fs.ErrPermission}, KindLocal},
+		{&localfile.Error{Err: fs.ErrPermission}, KindLocal},
 		{&partfile.Error{Err: fs.ErrExist}, KindLocal},
 		{&certs.KeyFileError{Err: fs.ErrPermission}, KindLocal},
 	} {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/wire"
@@ -128,7 +129,7 @@ type unreadable struct {
 // take reports whether a chunk that could not be read is one that the disk does
 // not give: there, and not everywhere.
 func (u *unreadable) take(chunk int, err error) bool {
-	if !isMediaError(err) {
+	if !localfile.IsMediaError(err) {
 		return false
 	}
 	u.mu.Lock()
@@ -186,7 +187,7 @@ func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *a
 	defer file.Close()
 	size = file.info.Size
 	if size > wire.MaxFileSize {
-		return 0, file.failure("read", errTooLarge)
+		return 0, file.failure("read", localfile.ErrTooLarge)
 	}
 	_, sum, err := manifest.Build(ctx, file, size, manifest.BuildOptions{Done: done})
 	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -197,7 +198,7 @@ func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *a
 	switch {
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
-	case as[*FileError](err):
+	case as[*localfile.Error](err):
 		return 0, err
 	case err != nil:
 		return 0, file.failure("read", err)

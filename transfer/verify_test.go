@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"malcolm/transfer/localfile"
 )
 
 func TestVerify(t *testing.T) {
@@ -136,7 +138,7 @@ func TestVerifyMissing(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "missing"), dir} {
 		_, err := Verify(t.Context(), GetConfig{}, path)
-		if e, ok := errors.AsType[*FileError](err); !ok || e.Path != path || KindOf(err) != KindLocal {
+		if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != path || KindOf(err) != KindLocal {
 			t.Errorf("%q: error = %v, want one of the file", path, err)
 		}
 		if _, err := VerifyChecksum(t.Context(), path, [32]byte{}, nil); KindOf(err) != KindLocal {

@@ -4,13 +4,14 @@ import (
 	"io/fs"
 	"time"
 
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
 // A version is one state of the file, held open, and all that is said of it.
 type version struct {
-	file     File
+	file     localfile.File
 	info     fs.FileInfo // of file, before it was hashed
 	offer    wire.Offer
 	manifest wire.Manifest

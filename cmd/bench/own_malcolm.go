@@ -14,6 +14,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 )
@@ -51,7 +52,7 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 		conns = append(conns, pc)
 		ports = append(ports, strconv.Itoa(pc.LocalAddr().(*net.UDPAddr).Port))
 	}
-	source := &endless{Source: transfer.NamedFile(c.File), keep: c.Keep, ctx: ctx}
+	source := &endless{Source: localfile.Named(c.File), keep: c.Keep, ctx: ctx}
 	var count allocations
 	err = transfer.Serve(ctx, transfer.ServeConfig{
 		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &manifest.Cache{Dir: cache},
@@ -70,14 +71,14 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 // An endless file gives all but its last keep bytes once it has been hashed: who
 // reads those waits until ctx ends.
 type endless struct {
-	transfer.Source
+	localfile.Source
 	keep   int64
 	ctx    context.Context
 	hashed atomic.Bool
 }
 
 // Open opens the file behind it.
-func (e *endless) Open() (transfer.File, error) {
+func (e *endless) Open() (localfile.File, error) {
 	f, err := e.Source.Open()
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (e *endless) Open() (transfer.File, error) {
 }
 
 type endlessFile struct {
-	transfer.File
+	localfile.File
 	*endless
 	kept int64 // where the bytes begin that are not given
 }

@@ -18,6 +18,7 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
 )
@@ -77,7 +78,7 @@ func demoError(op string, err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		path = p.Path
 	}
-	return &transfer.FileError{Op: op, Path: path, Err: err}
+	return &localfile.Error{Op: op, Path: path, Err: err}
 }
 
 // A demo is one run of the demonstration.
@@ -106,7 +107,7 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 			d.name = base
 		}
 	}
-	info, err := transfer.NamedFile(d.path).Stat()
+	info, err := localfile.Named(d.path).Stat()
 	if err != nil {
 		return err
 	}
@@ -160,11 +161,11 @@ func (d *demo) show(ctx context.Context) error {
 	defer stopVictim()
 
 	var ready sync.WaitGroup
-	file := transfer.NamedFile(d.path)
+	file := localfile.Named(d.path)
 	groups := []struct {
 		ctx    context.Context
 		label  string
-		source transfer.Source
+		source localfile.Source
 		ports  int
 	}{
 		{serving, "good", file, 3},
@@ -223,7 +224,7 @@ func (d *demo) bind(n int) ([]net.PacketConn, error) {
 
 // serve runs one process's worth of servers and calls ready once their file is
 // hashed, or they have failed.
-func (d *demo) serve(ctx context.Context, label string, source transfer.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
+func (d *demo) serve(ctx context.Context, label string, source localfile.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
 	once := sync.OnceFunc(ready)
 	defer once()
 	label = fmt.Sprintf("%-6s |", label)
@@ -296,10 +297,10 @@ func sameBytes(a, b io.Reader) (bool, error) {
 func isEOF(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
 // A bitFlipper is a file whose reader flips a bit of every 1,000,000th byte.
-type bitFlipper struct{ transfer.Source }
+type bitFlipper struct{ localfile.Source }
 
 // Open opens the file behind it.
-func (b bitFlipper) Open() (transfer.File, error) {
+func (b bitFlipper) Open() (localfile.File, error) {
 	f, err := b.Source.Open()
 	if err != nil {
 		return nil, err
@@ -307,7 +308,7 @@ func (b bitFlipper) Open() (transfer.File, error) {
 	return flippedFile{f}, nil
 }
 
-type flippedFile struct{ transfer.File }
+type flippedFile struct{ localfile.File }
 
 func (f flippedFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 )
 
 func TestSameBytes(t *testing.T) {
@@ -64,7 +64,7 @@ func TestBitFlipper(t *testing.T) {
 	for _, i := range []int{0, 1_000_000, 2_000_000} {
 		want[i] ^= 1
 	}
-	f, err := bitFlipper{transfer.NamedFile(path)}.Open()
+	f, err := bitFlipper{localfile.Named(path)}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -41,7 +42,7 @@ func TestExitCode(t *testing.T) {
 		{&transfer.TargetError{}, 6},
 		{&transfer.TooLargeError{}, 6},
 		{&transfer.NotDirectoryError{}, 6},
-		{&transfer.FileError{Err: fs.ErrNotExist}, 6},
+		{&localfile.Error{Err: fs.ErrNotExist}, 6},
 		{&partfile.Error{Err: syscall.ENOSPC}, 6},
 		{&certs.KeyFileError{}, 6},
 		{&transfer.NobodyAnsweredError{}, 7},

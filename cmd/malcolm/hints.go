@@ -10,6 +10,7 @@ import (
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 	"malcolm/transport"
@@ -74,7 +75,7 @@ func hints(err error) []string {
 	if _, ok := errors.AsType[*certs.StateError](err); ok {
 		return []string{"known servers are kept there: make it writable, or name another place with XDG_STATE_HOME"}
 	}
-	if e, ok := errors.AsType[*transfer.FileError](err); ok && e.Op == "open" {
+	if e, ok := errors.AsType[*localfile.Error](err); ok && e.Op == "open" {
 		return []string{"check the path and its permissions"}
 	}
 	if _, ok := errors.AsType[*noHomeError](err); ok {

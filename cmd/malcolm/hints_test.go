@@ -10,6 +10,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/vote"
 )
@@ -105,7 +106,7 @@ func TestHints(t *testing.T) {
 		{"damaged key file", &certs.KeyFileError{Err: errors.New("it is empty")}, ""},
 		{"no permission for the key", &certs.KeyFileError{Err: syscall.EACCES}, "--identity FILE"},
 		{"no directory for the key", &certs.KeyFileError{Err: &fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}}, "--identity FILE"},
-		{"no home", &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{errors.New("x")}}, "--identity FILE"},
+		{"no home", &localfile.Error{Op: "find the home of the identity", Err: &noHomeError{errors.New("x")}}, "--identity FILE"},
 		{"full", &partfile.Error{Op: "write", Err: syscall.ENOSPC}, "make room"},
 		{"quota", &partfile.Error{Op: "write", Err: syscall.EDQUOT}, "quota"},
 		{"too large", &partfile.Error{Op: "truncate", Err: syscall.EFBIG}, "no file of that size"},
@@ -124,8 +125,8 @@ func TestHints(t *testing.T) {
 		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},
 		{"disk", &partfile.Error{Err: syscall.ENOSPC}, "make room"},
 		{"permission", &partfile.Error{Err: fs.ErrPermission}, "check the permissions"},
-		{"open", &transfer.FileError{Op: "open", Path: "x", Err: fs.ErrNotExist}, "check the path"},
-		{"serve", &transfer.FileError{Op: "serve", Path: "x", Err: errors.New("is a directory")}, ""},
+		{"open", &localfile.Error{Op: "open", Path: "x", Err: fs.ErrNotExist}, "check the path"},
+		{"serve", &localfile.Error{Op: "serve", Path: "x", Err: errors.New("is a directory")}, ""},
 		{"odd", errors.New("odd"), ""},
 	}
 	for _, test := range tests {

@@ -13,16 +13,17 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transport"
 )
 
 // A turncoat is a file whose reader flips bits once it is told to.
 type turncoat struct {
-	transfer.Source
+	localfile.Source
 	lies atomic.Bool
 }
 
-func (s *turncoat) Open() (transfer.File, error) {
+func (s *turncoat) Open() (localfile.File, error) {
 	f, err := s.Source.Open()
 	if err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func (s *turncoat) Open() (transfer.File, error) {
 }
 
 type turncoatFile struct {
-	transfer.File
+	localfile.File
 	of *turncoat
 }
 
@@ -44,7 +45,7 @@ func (f turncoatFile) ReadAt(p []byte, off int64) (int, error) {
 
 // serveHere serves a file until the test ends, and returns the address once it is
 // ready.
-func serveHere(t *testing.T, source transfer.Source) string {
+func serveHere(t *testing.T, source localfile.Source) string {
 	t.Helper()
 	identity, err := certs.Generate()
 	if err != nil {
@@ -92,8 +93,8 @@ func TestJSONOfALiar(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "copy"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	liar := &turncoat{Source: transfer.NamedFile(path)}
-	lies, good := serveHere(t, liar), serveHere(t, transfer.NamedFile(path))
+	liar := &turncoat{Source: localfile.Named(path)}
+	lies, good := serveHere(t, liar), serveHere(t, localfile.Named(path))
 	liar.lies.Store(true)
 	// So slow that neither of them is done before the other one has begun.
 	code, stdout, stderr := runHere(t, "get", "--json", "--limit", "8M", "-o", filepath.Join(dir, "copy"), lies, good)

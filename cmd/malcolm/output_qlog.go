@@ -2,7 +2,7 @@ package main
 
 import (
 	"malcolm/cmd/malcolm/flags"
-	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transport"
 )
 
@@ -19,7 +19,7 @@ func (t *terminal) openQLog(f QLogFlags) (*transport.QLog, error) {
 	}
 	q, err := transport.NewQLog(string(f.QLog))
 	if err != nil {
-		return nil, &transfer.FileError{Op: "make the directory", Path: string(f.QLog), Err: err}
+		return nil, &localfile.Error{Op: "make the directory", Path: string(f.QLog), Err: err}
 	}
 	t.qlog = q
 	return q, nil

@@ -10,7 +10,7 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/spool"
-	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 )
 
 // lingerTime is how long the end of a run that a signal ended waits for whoever
@@ -79,7 +79,7 @@ type pipeError struct{ name string }
 func (e *pipeError) Error() string { return "nobody reads " + e.name + " any more" }
 
 // A writeError says that what was asked for cannot be written.
-type writeError struct{ err *transfer.FileError }
+type writeError struct{ err *localfile.Error }
 
 func (e *writeError) Error() string { return e.err.Error() }
 
@@ -93,7 +93,7 @@ func outputError(name string, err error) error {
 	case errors.Is(err, syscall.EPIPE):
 		return &pipeError{name}
 	}
-	return &writeError{&transfer.FileError{Op: "write to", Path: name, Err: err}}
+	return &writeError{&localfile.Error{Op: "write to", Path: name, Err: err}}
 }
 
 func isPipe(err error) bool {

@@ -12,7 +12,7 @@ import (
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
 
@@ -66,7 +66,7 @@ func (t *terminal) openReceipt(path flags.Path) error {
 }
 
 func (r *receipt) failure(err error) error {
-	return &transfer.FileError{Op: "write the receipt", Path: r.path, Err: err}
+	return &localfile.Error{Op: "write the receipt", Path: r.path, Err: err}
 }
 
 // create makes a new file beside the receipt, with the rights of an earlier one,

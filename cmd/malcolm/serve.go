@@ -19,6 +19,7 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 )
@@ -57,7 +58,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	source, err := transfer.OfferFile(string(c.File))
+	source, err := localfile.Offer(string(c.File))
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 }
 
 // sizeOf returns the size in bytes of a file that can be opened.
-func sizeOf(source transfer.Source) (int64, error) {
+func sizeOf(source localfile.Source) (int64, error) {
 	file, err := source.Open()
 	if err != nil {
 		return 0, err
@@ -244,7 +245,7 @@ func (c *serveCmd) identity() (*certs.Identity, [32]byte, error) {
 	}
 	dir, err := certs.StateDir()
 	if err != nil {
-		return nil, [32]byte{}, &transfer.FileError{Op: "find the home of the identity", Err: &noHomeError{err}}
+		return nil, [32]byte{}, &localfile.Error{Op: "find the home of the identity", Err: &noHomeError{err}}
 	}
 	id, err := certs.LoadOrCreate(dir)
 	if err != nil {

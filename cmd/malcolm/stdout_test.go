@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 )
 
 // A lateOutput is stdout on a network file system: only when it is closed does
@@ -31,7 +31,7 @@ func TestStdoutIsClosed(t *testing.T) {
 	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	server := serveHere(t, transfer.NamedFile(path))
+	server := serveHere(t, localfile.Named(path))
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	for _, c := range []struct {
 		err  error

@@ -14,6 +14,7 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer"
+	"malcolm/transfer/localfile"
 )
 
 // TrustFlags are the flags about who a server has to be.
@@ -76,7 +77,7 @@ func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
 func openKnown() (*certs.Known, error) {
 	dir, err := certs.StateDir()
 	if err != nil {
-		return nil, &transfer.FileError{Op: "find the home of the known servers", Err: err}
+		return nil, &localfile.Error{Op: "find the home of the known servers", Err: err}
 	}
 	return certs.OpenKnown(dir)
 }

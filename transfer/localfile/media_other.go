@@ -1,13 +1,13 @@
 //go:build !windows
 
-package transfer
+package localfile
 
 import (
 	"errors"
 	"syscall"
 )
 
-// isMediaError reports whether a read failed at one place of a disk, as far as
+// IsMediaError reports whether a read failed at one place of a disk, as far as
 // the system says: EIO is what is returned for a bad sector, and for a checksum of
 // the file system that does not match.
-func isMediaError(err error) bool { return errors.Is(err, syscall.EIO) }
+func IsMediaError(err error) bool { return errors.Is(err, syscall.EIO) }

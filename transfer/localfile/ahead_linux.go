@@ -1,4 +1,4 @@
-package transfer
+package localfile
 
 import "golang.org/x/sys/unix"
 

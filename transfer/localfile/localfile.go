@@ -1,4 +1,15 @@
-package transfer
+// Package localfile opens a local file by its name, again and again: what lies
+// under the name may be changed, replaced or removed at any time.
+//
+// A [Named] is whatever has the name. An [Offered] is what a server may offer
+// under it: nobody can make the name lead elsewhere later. Both open regular
+// files only, and wait for nothing. Reads can be announced ([ReadAheader]), and
+// errors tell a bad place of a disk ([IsMediaError]) from all else.
+//
+// A [Source] and the methods of a [File] may be called from any goroutine; only
+// Close must come after all other calls have returned. The package starts no
+// goroutine.
+package localfile
 
 import (
 	"errors"
@@ -25,29 +36,24 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
-// A readAheader is a [File] that can be told what is read next.
-type readAheader interface {
+// A ReadAheader is a [File] that can be told what is read next.
+type ReadAheader interface {
 	// ReadAhead does not wait and may do nothing.
 	ReadAhead(offset, length int64)
 }
 
-// A systemFile is an open file of the system's.
+// A systemFile is an open file of the system that reads ahead.
 type systemFile struct {
 	*os.File
 	raw syscall.RawConn
 }
 
-// NamedFile is the source of the regular file that has a path, whatever gets it.
-// Its errors are [*FileError].
-type NamedFile string
-
-var (
-	errDirectory  = errors.New("is a directory; malcolm offers one regular file")
-	errNotRegular = errors.New("is not a regular file")
-)
+// Named is the source of the regular file that has a path, whatever gets it.
+// Its errors are [*Error].
+type Named string
 
 // Stat describes what has the path now.
-func (path NamedFile) Stat() (fs.FileInfo, error) {
+func (path Named) Stat() (fs.FileInfo, error) {
 	info, err := os.Stat(string(path))
 	if err != nil {
 		return nil, path.failure("open", err)
@@ -56,22 +62,37 @@ func (path NamedFile) Stat() (fs.FileInfo, error) {
 }
 
 // check returns an error unless info is of a regular file.
-func (path NamedFile) check(info fs.FileInfo) error {
+func (path Named) check(info fs.FileInfo) error {
 	switch {
 	case info.IsDir():
-		return path.failure("serve", errDirectory)
+		return path.failure("serve", ErrDirectory)
 	case !info.Mode().IsRegular():
-		return path.failure("serve", errNotRegular)
+		return path.failure("serve", ErrNotRegular)
 	}
 	return nil
 }
 
 // Open opens what has the path now. It waits for nothing: neither for the writer
 // of a FIFO nor for a device.
-func (path NamedFile) Open() (File, error) { return path.open(0) }
+func (path Named) Open() (File, error) {
+	f, err := path.open(0)
+	if err != nil {
+		return nil, err // no *systemFile, not even nil
+	}
+	return f, nil
+}
+
+// OpenSystem is Open for callers that ask the system more about the file.
+func (path Named) OpenSystem() (*os.File, error) {
+	f, err := path.open(0)
+	if err != nil {
+		return nil, err
+	}
+	return f.File, nil
+}
 
 // open opens the path with more of the system's flags.
-func (path NamedFile) open(flags int) (File, error) {
+func (path Named) open(flags int) (*systemFile, error) {
 	f, err := os.OpenFile(string(path), os.O_RDONLY|openNonblock|flags, 0)
 	if err != nil {
 		return nil, path.failure("open", err)
@@ -91,58 +112,48 @@ func (path NamedFile) open(flags int) (File, error) {
 	return &systemFile{f, raw}, nil
 }
 
-func (path NamedFile) failure(op string, err error) error {
-	if as[*FileError](err) {
+func (path Named) failure(op string, err error) error {
+	if errors.As(err, new(*Error)) {
 		return err
 	}
-	return &FileError{Op: op, Path: string(path), Err: err}
+	return &Error{Op: op, Path: string(path), Err: err}
 }
 
-// An OfferedFile is the source of the regular file that has a path, for a server
+// An Offered is the source of the regular file that has a path, for a server
 // that reads more than those who may change the directory. What gets the name
 // later must not lead elsewhere: a file that was no symbolic link does not become
-// one, and its owner stays. Make one with [OfferFile].
-type OfferedFile struct {
-	NamedFile
+// one, and its owner stays. Make one with [Offer].
+type Offered struct {
+	Named
 	linked bool
 	owner  owner
 }
 
-// OfferFile returns the source of what has a path now and later. Its errors are
-// [*FileError].
-func OfferFile(path string) (*OfferedFile, error) {
-	f := &OfferedFile{NamedFile: NamedFile(path)}
+// Offer returns the source of what has a path now and later. Its errors are
+// [*Error].
+func Offer(path string) (*Offered, error) {
+	f := &Offered{Named: Named(path)}
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, f.failure("open", err)
 	}
 	f.linked = info.Mode()&fs.ModeSymlink != 0
-	if info, err = f.NamedFile.Stat(); err != nil {
+	if info, err = f.Named.Stat(); err != nil {
 		return nil, err
 	}
 	f.owner = ownerOf(info)
 	return f, nil
 }
 
-// A takeoverError says that something has the name which must not be offered.
-type takeoverError struct{ what string }
-
-func (e *takeoverError) Error() string { return e.what }
-
-var (
-	errBecameLink = &takeoverError{"has become a symbolic link: it is not offered, since it may lead anywhere"}
-	errOtherOwner = &takeoverError{"belongs to another user now: it is not offered"}
-)
-
 // Stat describes what has the path now.
-func (f *OfferedFile) Stat() (fs.FileInfo, error) {
+func (f *Offered) Stat() (fs.FileInfo, error) {
 	if !f.linked {
-		info, err := os.Lstat(string(f.NamedFile))
+		info, err := os.Lstat(string(f.Named))
 		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return nil, f.failure("serve", errBecameLink)
 		}
 	}
-	info, err := f.NamedFile.Stat()
+	info, err := f.Named.Stat()
 	if err == nil && ownerOf(info) != f.owner {
 		err = f.failure("serve", errOtherOwner)
 	}
@@ -150,7 +161,7 @@ func (f *OfferedFile) Stat() (fs.FileInfo, error) {
 }
 
 // Open opens what has the path now.
-func (f *OfferedFile) Open() (File, error) {
+func (f *Offered) Open() (File, error) {
 	if _, err := f.Stat(); err != nil {
 		return nil, err
 	}

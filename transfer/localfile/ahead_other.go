@@ -1,6 +1,6 @@
 //go:build !linux
 
-package transfer
+package localfile
 
 // ReadAhead does nothing: the kernel sees by itself that a file is read in order.
 func (*systemFile) ReadAhead(int64, int64) {}

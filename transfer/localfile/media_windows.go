@@ -1,4 +1,4 @@
-package transfer
+package localfile
 
 import (
 	"errors"
@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isMediaError reports whether a read failed at one place of a disk, as far as
+// IsMediaError reports whether a read failed at one place of a disk, as far as
 // the system says: a checksum that does not match, a sector that is not found, a
 // device that does not give it.
-func isMediaError(err error) bool {
+func IsMediaError(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
 		return false
