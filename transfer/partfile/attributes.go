@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Attributes are what a file has beside its bytes and its times.
+// Attributes are what a file has besides its bytes and times.
 type Attributes struct {
 	Mode     fs.FileMode // permission bits, and the setuid, setgid and sticky bits
 	UID, GID int         // -1 where the system has no such numbers
@@ -19,7 +19,7 @@ type Attributes struct {
 	Unread   error // why Extended is not known; nil: it is complete
 }
 
-// A Lost is something of the replaced file that the finished one does not have.
+// A Lost is something of the replaced file that the finished file lacks.
 type Lost struct {
 	What string // "owner", "mode", `extended attribute "user.x"`, "group, with its rights,", ...
 	Err  error
@@ -30,36 +30,41 @@ type attributed interface {
 	Attributes(name string) (Attributes, error)
 }
 
-// attributable is a Handle that can be given attributes.
+// attributable is a Handle whose attributes can be set.
 type attributable interface {
 	Attributes() (Attributes, error)
 	Chmod(mode fs.FileMode) error
 	Chown(uid, gid int) error // -1 leaves what is there
-	// SetExtended removes the attribute when value is nil.
+	// SetExtended removes the attribute if value is nil.
 	SetExtended(name string, value []byte) error
 }
 
 const (
-	// ownerMode is what a part file's mode has besides, so that a later run can open it.
+	// ownerMode is added to a part file's mode, so that a later run can
+	// open it.
 	ownerMode fs.FileMode = 0o600
 	// aclName is where Linux keeps the access control list of a file.
 	aclName = "system.posix_acl_access"
-	// capabilityName holds rights that a program gets: the system takes it from a file that is written to.
+	// capabilityName holds rights that a program gets. The system takes it
+	// from a file that is written to.
 	capabilityName = "security.capability"
-	// aboveMode are the bits of a mode that the system takes from a file that is written to, or chowned.
+	// aboveMode are the mode bits that the system takes from a file that is
+	// written to or chowned.
 	aboveMode = fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 )
 
-// predecessor is what is known of the file that is replaced.
+// predecessor is what is known of the file to be replaced.
 type predecessor struct {
 	original *Info // what alone may be replaced; nil: whatever has the name
 	lost     []Lost
 	late     lateAttributes
 }
 
-// beginAttributes gives the unfinished file the attributes of the file that it is to replace: nobody can read of it who may not
-// read that one. Without Options.Original these are only the ones that say who may do what. What cannot be kept goes to
-// f.old.lost; the error is of what would let others read it. Where there are no attributes it does nothing.
+// beginAttributes gives the unfinished file the attributes of the file that it
+// is to replace, so that only those who may read that one can read it. Without
+// Options.Original it takes only the attributes that say who may do what. What
+// cannot be kept goes to f.old.lost; an error means that others could read it.
+// On a file system without attributes it does nothing.
 func (f *File) beginAttributes() error {
 	fsys, ok := f.fs.(attributed)
 	h, can := f.handle.(attributable)
@@ -91,8 +96,9 @@ func (f *File) beginAttributes() error {
 	return nil
 }
 
-// GiveAccessOf gives a new file what says who may do what with an old one, which it is to replace. What cannot be kept
-// leaves nobody more than before; the error is of what would.
+// GiveAccessOf gives a new file the attributes of an old one that say who may
+// do what. The new file is to replace the old one. What cannot be kept gives
+// nobody more rights than before; an error means that it would.
 func GiveAccessOf(old, fresh *os.File) error {
 	want, err := file{old}.Attributes()
 	if err != nil {
@@ -108,15 +114,17 @@ func GiveAccessOf(old, fresh *os.File) error {
 	return l.begin()
 }
 
-// isAccess reports whether an extended attribute says who may do what with the file.
+// isAccess reports whether an extended attribute says who may do what with the
+// file.
 func isAccess(name string) bool {
 	return strings.HasPrefix(name, "system.") || name == "security.selinux"
 }
 
-// Lost is what the finished file will not have, or does not have, of the one that it replaces; after Open and Commit.
+// Lost is what the finished file lacks of the one that it replaces. Call it
+// after Open and after Commit.
 func (f *File) Lost() []Lost { return f.old.lost }
 
-// likening is how one file gets the attributes of another.
+// likening gives one file the attributes of another.
 type likening struct {
 	h         attributable
 	has, want Attributes
@@ -128,7 +136,8 @@ func (d *likening) lose(what string, err error) {
 	d.lost = append(d.lost, Lost{What: what, Err: Bare(err)})
 }
 
-// begin gives what a file may have while it is written to. In between it is its owner's alone.
+// begin gives what a file may have while it is written to. Until it is done
+// only the owner can use the file.
 func (d *likening) begin() error {
 	d.mode = d.want.Mode
 	extended := d.toSet()
@@ -159,8 +168,8 @@ func (d *likening) chmod(mode fs.FileMode) error {
 
 func (d *likening) sameOwner() bool { return d.has.UID == d.want.UID && d.has.GID == d.want.GID }
 
-// own gives owner and group. A group that cannot be kept leaves its rights to another one: of them only those stay
-// that everybody has.
+// own gives owner and group. If the group cannot be kept, another group gets
+// its rights, reduced to those that everybody has.
 func (d *likening) own() {
 	if d.sameOwner() || d.h.Chown(d.want.UID, d.want.GID) == nil {
 		return
@@ -180,8 +189,9 @@ func (d *likening) own() {
 	}
 }
 
-// toSet are the names of extended attributes that are to be set or removed now, in order. An access control list that a
-// new file has of its directory is removed; whatever else it has of its own stays.
+// toSet returns, in order, the names of extended attributes to set or remove
+// now. An access control list that a new file inherited from its directory is
+// removed; its other attributes stay.
 func (d *likening) toSet() []string {
 	var names []string
 	for name, value := range d.want.Extended {
@@ -196,7 +206,8 @@ func (d *likening) toSet() []string {
 	return names
 }
 
-// set sets one extended attribute. Without its access control list a file is its owner's alone.
+// set sets one extended attribute. A file that lacks its access control list is
+// its owner's alone.
 func (d *likening) set(name string) {
 	err := d.h.SetExtended(name, d.want.Extended[name])
 	switch {
@@ -209,23 +220,24 @@ func (d *likening) set(name string) {
 	}
 }
 
-// late is what only a file may have that is finished.
+// late is what only a finished file may have.
 func (d *likening) late() lateAttributes {
 	l := lateAttributes{mode: d.mode, capability: d.want.Extended[capabilityName]}
 	l.set = l.mode.Perm() != l.mode.Perm()|ownerMode || l.mode&aboveMode != 0 || l.capability != nil
 	return l
 }
 
-// lateAttributes are those that the system would take from a file that is written to, or that would keep its owner from
-// writing.
+// lateAttributes are those that the system would take from a file that is
+// written to, or that would keep its owner from writing.
 type lateAttributes struct {
 	set        bool // there are any
 	mode       fs.FileMode
 	capability []byte
 }
 
-// finishAttributes takes from the finished file what it was given to be written, and gives it the rest: it has its final name.
-// What cannot be done goes to f.old.lost.
+// finishAttributes takes back from the finished file what it was given only for
+// writing, and gives it the rest. It has its final name. What cannot be done
+// goes to f.old.lost.
 func (f *File) finishAttributes() {
 	h, ok := f.handle.(attributable)
 	if !ok || !f.old.late.set {
@@ -246,7 +258,8 @@ func (f *File) finishAttributes() {
 
 var errNotOriginal = errors.New("changed while it was being repaired")
 
-// checkOriginal fails with Changed unless what has the final name is what Options.Original describes.
+// checkOriginal fails with Changed unless the file under the final name is
+// Options.Original.
 func (f *File) checkOriginal() error {
 	if f.old.original == nil {
 		return nil

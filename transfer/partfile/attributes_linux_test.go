@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessList is an access control list as Linux keeps it: owner, user 1234, group, mask and others.
+// accessList is an access control list as Linux keeps it: owner, user 1234,
+// group, mask and others.
 func accessList(owner, user, group, mask, others uint16) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range []struct {
@@ -44,7 +45,8 @@ func xattr(path, name string) []byte {
 	return b[:n]
 }
 
-// The file that is repaired keeps all that it has; one that replaces another keeps who may do what with it.
+// A repaired file keeps everything it has. A file that replaces another keeps
+// who may do what with it.
 func TestAttributesAreKept(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
@@ -99,7 +101,8 @@ func TestAttributesAreKept(t *testing.T) {
 	}
 }
 
-// What a directory gives to new files does not let anybody read the one that replaces a private one.
+// What a directory gives to new files lets nobody read a file that replaces a
+// private one.
 func TestDirectorysAccessControlListIsNotKept(t *testing.T) {
 	fsys := newTestFS(t)
 	setxattr(t, fsys.path, "system.posix_acl_default", accessList(7, 7, 7, 7, 7))

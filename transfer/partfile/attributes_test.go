@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// fakeFile has attributes that no system is asked for.
+// fakeFile has attributes without asking a system.
 type fakeFile struct {
 	a      Attributes
 	refuse map[string]error // of changes, by "chmod", "uid", "gid", and names of extended attributes
-	widest fs.FileMode      // all permission bits that it has had, since it belongs to nobody else
+	widest fs.FileMode      // all permission bits that it has had since only its owner could use it
 }
 
 func (f *fakeFile) Attributes() (Attributes, error) { return f.a, nil }
@@ -57,7 +57,8 @@ func (f *fakeFile) SetExtended(name string, value []byte) error {
 	return nil
 }
 
-// What cannot be kept never leaves more people able to read the file than before.
+// Attributes that cannot be kept never let more people read the file than
+// before.
 func TestAttributesThatCannotBeKept(t *testing.T) {
 	not := func(names ...string) map[string]error {
 		m := make(map[string]error)
@@ -110,7 +111,8 @@ func TestAttributesThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// A list that a new file has of its directory lets others read it.
+// An access control list that a new file inherits from its directory lets
+// others read it.
 func TestInheritedAccessControlListGoes(t *testing.T) {
 	h := &fakeFile{a: Attributes{Mode: 0o600, UID: 1, GID: 1, Extended: map[string][]byte{aclName: []byte("of the directory"), "security.selinux": []byte("x")}}}
 	l := likening{h: h, has: h.a, want: Attributes{Mode: 0o600, UID: 1, GID: 1}}
@@ -120,7 +122,8 @@ func TestInheritedAccessControlListGoes(t *testing.T) {
 	}
 }
 
-// replaceTest writes the file x with a mode and opens its part file to replace it.
+// replaceTest writes the file x with a mode and opens its part file to replace
+// it.
 func replaceTest(t *testing.T, fsys FS, dir string, mode fs.FileMode, o Options) *File {
 	t.Helper()
 	path := filepath.Join(dir, "x")
@@ -141,7 +144,8 @@ func replaceTest(t *testing.T, fsys FS, dir string, mode fs.FileMode, o Options)
 	return openTest(t, fsys, o)
 }
 
-// What replaces a file is readable by those who could read that one, from its first byte on.
+// A file that replaces another can be read only by those who could read that
+// one, from its first byte on.
 func TestReplacingKeepsTheMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no such permissions here")
@@ -161,7 +165,7 @@ func TestReplacingKeepsTheMode(t *testing.T) {
 	}
 }
 
-// The file that is replaced is the one that is there at the end.
+// The file that is there at the end is the one that is replaced.
 func TestReplacingKeepsTheModeOfWhatAppears(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no such permissions here")
@@ -190,7 +194,8 @@ func wantMode(t *testing.T, path string, want fs.FileMode) {
 	}
 }
 
-// A mode that cannot be set ends it before anything is written: others could read the file.
+// A mode that cannot be set stops the run before anything is written: others
+// could read the file.
 func TestModeRefused(t *testing.T) {
 	fsys := modeFS{newTestFS(t)}
 	fsys.put(t, "x", "old")
@@ -213,7 +218,7 @@ func (m modeFS) Create(name string) (Handle, error) {
 
 func (m modeFS) Attributes(string) (Attributes, error) { return Attributes{Mode: 0o600}, nil }
 
-// With Original nothing is replaced but that file, as it was.
+// With Original only that file is replaced, and only if it is unchanged.
 func TestOriginalIsChecked(t *testing.T) {
 	for _, change := range []struct {
 		name string
@@ -249,7 +254,7 @@ func TestOriginalIsChecked(t *testing.T) {
 	}
 }
 
-// ResumeOwn takes only what a journal says that malcolm made.
+// ResumeOwn takes only files of which a journal says that malcolm made them.
 func TestResumeOwn(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -7,27 +7,28 @@ import (
 	"sync/atomic"
 )
 
-// maxPending is how many marks are kept for the next checkpoint: those of 256 GiB in chunks of 16 MiB, or of all of a
-// file with smaller chunks. Where nobody calls Sync for so long, Mark and MarkExisting do.
+// maxPending is the number of marks kept for the next checkpoint. It holds 256
+// GiB in chunks of 16 MiB, or all of a file with smaller chunks. When it is
+// reached, Mark and MarkExisting call Sync.
 const maxPending = 1 << 14
 
-// marks is what the journal says of chunks, and is to say.
+// marks is what the journal says of chunks, and is going to say.
 type marks struct {
 	claimed  bits // what the records of earlier runs say; bits are only cleared, with File.end held
 	surveyed bool // see UsableJournal
 	pending  pending
 }
 
-// pending is what the next checkpoint is to record.
+// pending is what the next checkpoint records.
 type pending struct {
 	mu     sync.Mutex
 	marks  []record // chunks that were marked
-	spare  []record // the last checkpoint's, empty: these two take turns
-	closed bool     // the survey is done, by these marks
-	voids  []record // chunks that are to be declared void
+	spare  []record // the last checkpoint's, empty: it is swapped with marks
+	closed bool     // the survey is finished by these marks
+	voids  []record // chunks to be declared void
 }
 
-// add notes a marked chunk. It reports whether there are too many by now.
+// add notes a marked chunk. full reports whether maxPending is reached.
 func (p *pending) add(chunk int, xxh [16]byte) (full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,8 +42,8 @@ func (p *pending) addVoid(chunk int) {
 	p.voids = append(p.voids, record{kind: recordVoid, chunk: uint32(chunk)})
 }
 
-// take hands over the marks, with a record behind them if the survey is done. They are the caller's until the next
-// take.
+// take hands over the marks, and a closing record if the survey is done. They
+// are the caller's until the next take.
 func (p *pending) take() []record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,10 +63,12 @@ func (p *pending) takeVoids() []record {
 	return taken
 }
 
-// Sync is a checkpoint: it makes the chunks marked so far durable and then notes them in the journal, durably. Writes
-// and marks go on meanwhile; those belong to the next one. It is to be called every few seconds, when the run is
-// ended, and before Commit; it does nothing when nothing was marked since the last. A failure is final: nobody
-// knows then which writes are on disk, so every later Sync and Commit returns the same error and does not try again.
+// Sync is a checkpoint: it makes the chunks marked so far durable, and then
+// their records in the journal. Writes and marks go on meanwhile; those belong
+// to the next checkpoint. Call it every few seconds, when the run ends, and
+// before Commit. It does nothing if nothing was marked since the last. A
+// failure is final, as nobody then knows which writes are on disk: every later
+// Sync and Commit returns the same error without trying again.
 func (f *File) Sync() error {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -89,7 +92,7 @@ func (f *File) Sync() error {
 
 var errClosed = errors.New("closed")
 
-// sync makes the part file durable, with end held.
+// sync makes the part file durable. f.end is held.
 func (f *File) sync(call func() error) error {
 	if f.syncErr != nil {
 		return f.syncErr
@@ -100,8 +103,9 @@ func (f *File) sync(call func() error) error {
 	return f.syncErr
 }
 
-// record appends records in one write and makes them durable, with end held. A failure is as final as one of sync:
-// what is behind the journal's end is unknown.
+// record appends records in one write and makes them durable. f.end is held. A
+// failure is as final as that of sync: what is behind the journal's end is
+// unknown.
 func (f *File) record(records []record) error {
 	j := &f.journal
 	b := make([]byte, 0, len(records)*recordLen)
@@ -121,9 +125,10 @@ func (f *File) record(records []record) error {
 	return nil
 }
 
-// void takes back, durably, what the journal claims of the chunk, before the first byte is written in its place. An
-// xxh3 is no proof against bytes that somebody chose, so it must not vouch for any that came after it.
-// Those who wait for the lock together share one append.
+// void takes back, durably, what the journal claims of the chunk, before the
+// first byte is written in its place. An xxh3 proves nothing about bytes that
+// somebody chose, so it must not vouch for later ones. Callers who wait for the
+// lock together share one append.
 func (f *File) void(chunk int) error {
 	f.pending.addVoid(chunk)
 	f.end.Lock()
@@ -136,7 +141,8 @@ func (f *File) void(chunk int) error {
 	case f.syncErr != nil:
 		return f.syncErr
 	}
-	// Those asked for while one was being recorded are not needed any more, and the chunk may be good again.
+	// Voids that were requested while one was recorded are not needed: the
+	// chunk may be good again.
 	voids := slices.DeleteFunc(f.pending.takeVoids(), func(r record) bool { return !f.claimed.has(int(r.chunk)) })
 	if err := f.record(voids); err != nil {
 		return err
@@ -147,8 +153,9 @@ func (f *File) void(chunk int) error {
 	return nil
 }
 
-// SurveyDone says that every chunk that was not Claimed has been checked, and marked where it was right. The next Sync
-// records it, with those marks: after a restart nothing of that is checked by BLAKE3 again.
+// SurveyDone says that every chunk that was not Claimed has been checked, and
+// marked if it was right. The next Sync records this with those marks, so a
+// restart checks none of them by BLAKE3 again.
 func (f *File) SurveyDone() {
 	if f.surveyed {
 		return
@@ -158,7 +165,7 @@ func (f *File) SurveyDone() {
 	f.pending.closed = true
 }
 
-// bits is a set of chunks, one bit each, for any goroutine.
+// bits is a set of chunks, one bit each. Any goroutine may use it.
 type bits []atomic.Uint64
 
 func newBits(n int) bits { return make(bits, (n+63)/64) }

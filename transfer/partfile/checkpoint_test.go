@@ -35,7 +35,8 @@ func put(t *testing.T, f *File, chunk int, content []byte) {
 	}
 }
 
-// recorded are the chunks that the journal on disk claims, in the order of their records.
+// recorded are the chunks that the journal on disk claims, in the order of
+// their records.
 func recorded(t *testing.T, fsys *testFS, h Header) (chunks []int) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(fsys.path, "x.part.journal"))
@@ -55,7 +56,8 @@ func recorded(t *testing.T, fsys *testFS, h Header) (chunks []int) {
 	return chunks
 }
 
-// The whole of what reaches the disk, in its order: each sync is there for what follows it.
+// Everything that reaches the disk, in its order: each sync is there for what
+// follows it.
 func TestCheckpointOrder(t *testing.T) {
 	fsys := newTestFS(t)
 	right := rightBytes(testHeader.Size)
@@ -125,7 +127,8 @@ func TestCheckpointOrder(t *testing.T) {
 	wantCalls("unused", "remove journal", "remove")
 }
 
-// What is marked or written while a checkpoint syncs the part file is not in its records.
+// Chunks marked or written while a checkpoint syncs the part file are not in
+// its records.
 func TestMarksDuringACheckpoint(t *testing.T) {
 	fsys := newTestFS(t)
 	right := rightBytes(testHeader.Size)
@@ -153,7 +156,8 @@ func TestMarksDuringACheckpoint(t *testing.T) {
 	}
 }
 
-// After one failure of a checkpoint nothing is tried again, nothing is claimed of it, and there is no commit.
+// After a checkpoint has failed, nothing is tried again, nothing is claimed,
+// and there is no commit.
 func TestCheckpointFailureIsFinal(t *testing.T) {
 	for _, op := range []string{"datasync", "write journal", "datasync journal"} {
 		t.Run(op, func(t *testing.T) {
@@ -202,7 +206,7 @@ func TestCheckpointFailureIsFinal(t *testing.T) {
 	}
 }
 
-// shortWriter is a handle on a disk that takes half of what it is given.
+// shortWriter is a handle on a disk that writes only half of the bytes.
 type shortWriter struct{ Handle }
 
 func (w shortWriter) WriteAt(p []byte, off int64) (int, error) {
@@ -224,7 +228,8 @@ func TestShortAppend(t *testing.T) {
 	}
 }
 
-// A short write to the journal, a resume, a checkpoint, a resume: all that was recorded is claimed.
+// After a short write to the journal, a resume, a checkpoint and a resume,
+// everything recorded is claimed.
 func TestTornAppend(t *testing.T) {
 	right := rightBytes(testHeader.Size)
 	for torn := range 2 * recordLen {
@@ -279,7 +284,8 @@ func TestTornAppend(t *testing.T) {
 	}
 }
 
-// Chunks without a record are unknown until a survey is done, also one that found nothing.
+// Chunks without a record are unknown until a survey is done, even one that
+// found nothing.
 func TestSurveyDone(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.put(t, "x.part", "left")
@@ -300,7 +306,8 @@ func TestSurveyDone(t *testing.T) {
 	}
 }
 
-// Claims from an earlier run are taken back before the first byte is written, by all who wait in one append.
+// Claims of an earlier run are taken back before the first byte is written. All
+// who wait share one append.
 func TestVoid(t *testing.T) {
 	fsys := newTestFS(t)
 	right := rightBytes(testHeader.Size)
@@ -339,7 +346,7 @@ func TestVoid(t *testing.T) {
 	claims := make([]*Claim, 3)
 	for i := range claims {
 		claims[i], _ = f.Claim(i)
-		f.pending.addVoid(i) // as those do who wait
+		f.pending.addVoid(i) // as those who wait do
 	}
 	fsys.forget()
 	for _, claim := range claims {
@@ -369,7 +376,7 @@ func TestVoid(t *testing.T) {
 	}
 }
 
-// Where nobody calls Sync the marks do, so that they need no more memory.
+// If nobody calls Sync, Mark does, so that marks take no more memory.
 func TestManyMarksAreACheckpoint(t *testing.T) {
 	fsys := newTestFS(t)
 	h := Header{Size: maxPending + 2, ChunkSize: 1}
@@ -413,10 +420,10 @@ func TestSyncAfterTheEnd(t *testing.T) {
 	wantReason(t, f.Sync(), Internal)
 }
 
-// After an fsync that failed, the cache shows bytes that are not on the disk. A run that finds them without a record
-// does not believe it.
+// After a failed fsync the cache shows bytes that are not on the disk. A run
+// that finds them without a record does not trust them.
 func TestCacheOfAFailedSync(t *testing.T) {
-	fsys := newCrashFS(func(n int) int { return n - 1 }) // what is not synced is lost
+	fsys := newCrashFS(func(n int) int { return n - 1 }) // unsynced bytes are lost
 	right := rightBytes(testHeader.Size)
 	f, err := Open(context.Background(), fsys, testOptions(Fetch))
 	if err != nil {

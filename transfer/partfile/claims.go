@@ -7,20 +7,21 @@ import (
 	"sync/atomic"
 )
 
-// What an entry of claims.owners says.
+// The values of an entry of claims.owners.
 const (
-	untouched  uint64 = 0              // nobody claimed the chunk in this run: on disk is what was there before
+	untouched  uint64 = 0              // not claimed in this run: the disk has what was there before
 	free       uint64 = 1              // claimed and handed back: its bytes on disk are unknown
-	firstOwner uint64 = 2              // this and all up to marked: the number of the claim that owns the chunk
-	marked     uint64 = math.MaxUint64 // its bytes on disk are the right ones
+	firstOwner uint64 = 2              // from here up to marked: the number of the claim that owns the chunk
+	marked     uint64 = math.MaxUint64 // its bytes on disk are right
 )
 
-// stripeCount is how many locks all chunks share. Writes hold them for reading, so chunks of one lock are still
-// written side by side; chunk i's neighbours, which are in work together, have other locks.
+// stripeCount is the number of locks that all chunks share. Writes hold a lock
+// for reading, so chunks of one lock are still written at the same time.
+// Neighbouring chunks, which are worked on together, have different locks.
 const stripeCount = 256
 
-// claims are who may write which chunk. An entry of owners is read with its stripe held for reading, and changed with
-// it held for writing.
+// claims says who may write which chunk. Hold a chunk's stripe for reading to
+// read its entry of owners, for writing to change it.
 type claims struct {
 	stripes     [stripeCount]sync.RWMutex
 	owners      []uint64
@@ -40,13 +41,13 @@ func (o *claims) Marked(chunk int) bool {
 // MarkedCount is the number of marked chunks.
 func (o *claims) MarkedCount() int { return int(o.markedCount.Load()) }
 
-// mark is called with the chunk's stripe held for writing.
+// mark marks a chunk. The caller holds its stripe for writing.
 func (o *claims) mark(chunk int) {
 	o.owners[chunk] = marked
 	o.markedCount.Add(1)
 }
 
-// stripe is the lock of the chunk, and the check that there is such a chunk.
+// stripe returns the lock of the chunk. It panics if there is no such chunk.
 func (o *claims) stripe(chunk int) *sync.RWMutex {
 	if chunk < 0 || chunk >= len(o.owners) {
 		panic(fmt.Sprintf("malcolm: internal error: chunk %d of %d", chunk, len(o.owners)))

@@ -5,9 +5,10 @@ import (
 	"io/fs"
 )
 
-// Comfort is something that most file systems do for a download and some do not. This is the table of all of them: none
-// is needed; each has something that takes its place. What the commit needs is tried on scratch names when the part
-// file is opened (see probe.go), so that no refusal comes after the last byte.
+// Comfort is something that most file systems do for a download and some do
+// not. This table has all of them. None is needed: each has a replacement. What
+// the commit needs is tried on scratch names when the part file is opened (see
+// probe.go), so that no refusal comes after the last byte.
 //
 //	comfort          without it                                                 what is said
 //	lock             a lease in the journal (see lease.go)                      a warning, at once
@@ -20,11 +21,12 @@ import (
 //	directory sync   nothing: such a system has nothing better                  nothing
 //	file identities  a change of the size by one name shows by the other        nothing
 //
-// What is needed: to create, read, write, truncate, sync, rename and remove files, and room for them. A lack of one of
-// these is an error, and a file that is too large is refused when the part file gets its size.
+// What is needed: to create, read, write, truncate, sync, rename and remove
+// files, and room for them. If one of these is missing, that is an error. A
+// file that is too large is refused when the part file gets its size.
 type Comfort int
 
-// Comforts that a run is told of when they are lacking.
+// Comforts whose lack a run is told of.
 const (
 	Locks          Comfort = iota // of open files, that end with the process
 	ExclusiveNames                // a name that is given only if nothing has it, in one step
@@ -33,37 +35,41 @@ const (
 
 // comforts is what a File knows of its file system.
 type comforts struct {
-	lacks    func(Lack) // nil: nobody is told
+	lacks    func(Lack) // told of what is missing, or nil
 	naming   naming     // how the finished file gets its name
-	unsteady bool       // a file's identity is another one at every look, see proveSame
+	unsteady bool       // a file has another identity at every look, see proveSame
 	leased   bool       // there are no locks, see lease.go
 	holds    bool       // the journal names this run, unless it was taken
 	holder   Holder     // this run
 }
 
-// Lack says that the file system does not have a comfort, and what it answered.
+// Lack says that the file system lacks a comfort, and how it answered.
 type Lack struct {
 	Comfort Comfort
 	Err     error
 }
 
-// lacksLocks reports whether err, of Handle.Lock, says that there are no locks.
+// lacksLocks reports whether err, of Handle.Lock, says that the file system has
+// no locks.
 func lacksLocks(err error) bool { return isAny(err, noLockErrors) }
 
-// lacksNaming reports whether err, of a call that gives a name, leaves hope in another such call: it is no fault of the
-// disk, and the names are as they should be.
+// lacksNaming reports whether another way of giving a name may work after err,
+// an error of one such call. Then the disk is not at fault, and the names are
+// as they should be.
 func lacksNaming(err error) bool {
 	return !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) && !IsDiskError(err)
 }
 
-// lacksReservation reports whether err, of Handle.Allocate, means that the file has to stay sparse: only a full disk
-// is told by reserving, and only it would be told by every other way too.
+// lacksReservation reports whether err, of Handle.Allocate, means that the file
+// has to stay sparse. Only a full disk does not mean that, and every other way
+// would meet it too.
 func lacksReservation(err error) bool { return !isAny(err, spaceErrors) }
 
-// lacksDirectorySync reports whether err, of FS.SyncDir, says that there is no such thing.
+// lacksDirectorySync reports whether err, of FS.SyncDir, says that the file
+// system cannot sync directories.
 func lacksDirectorySync(err error) bool { return isAny(err, noDirSyncErrors) }
 
-// lack tells the caller of Open of a comfort that is missing.
+// lack tells the caller of Open that a comfort is missing.
 func (c *comforts) lack(what Comfort, err error) {
 	if c.lacks != nil {
 		c.lacks(Lack{Comfort: what, Err: Bare(err)})

@@ -17,7 +17,8 @@ import (
 // note is an Options.Lacks that appends to list.
 func note(list *[]Lack) func(Lack) { return func(l Lack) { *list = append(*list, l) } }
 
-// A lackingFS is a real directory that lacks what denied says, and counts like some FUSE file systems.
+// A lackingFS is a real directory that lacks what denied says. Like some FUSE
+// file systems it may give a file another identity at each look.
 type lackingFS struct {
 	*testFS
 	denied   map[string]error // by operation
@@ -43,11 +44,11 @@ func (f *lackingFS) Lstat(name string) (Info, error) {
 	return info, err
 }
 
-// SetModTime makes an FS of it that has times.
+// SetModTime makes it an FS that has times.
 func (f *lackingFS) SetModTime(string, time.Time) error { return f.denied["times"] }
 
-// Each comfort that can be missing, and some real file systems: the file is there and right at the end, nothing else
-// is, and the run was told what the table says.
+// Each missing comfort, and some real file systems. At the end the file is
+// there and right, nothing else is, and the run was told what the table says.
 func TestComforts(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -101,7 +102,7 @@ func TestComforts(t *testing.T) {
 	}
 }
 
-// testComforts is a run that is cut off, and one that goes on.
+// testComforts plays a run that is cut off, and one that resumes it.
 func testComforts(t *testing.T, fsys *lackingFS, o Options, want []Comfort, sparse bool) {
 	content := string(rightBytes(3*testChunk + 1))
 	o.Size, o.ChunkSize = int64(len(content)), testChunk
@@ -153,7 +154,8 @@ func namesBeside(final bool, names ...string) []string {
 	return names
 }
 
-// Also where nothing is exclusive a file that is there when the finished one gets its name stays.
+// Even without exclusive names, a file that is there when the finished one gets
+// its name stays.
 func TestNoLinksDoesNotReplace(t *testing.T) {
 	fsys := newLackingFS(t, map[string]error{"renamenoreplace": errors.ErrUnsupported, "link": syscall.EPERM})
 	f := filled(t, fsys, Options{Name: "x"}, "new")
@@ -165,7 +167,8 @@ func TestNoLinksDoesNotReplace(t *testing.T) {
 	fsys.wantNames(t, "x", "x.part", "x.part.journal")
 }
 
-// A directory in which nothing can be renamed is found before anything is fetched.
+// A directory in which nothing can be renamed is found before anything is
+// fetched.
 func TestNoRenameIsFoundFirst(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		fsys := newLackingFS(t, map[string]error{
@@ -179,7 +182,8 @@ func TestNoRenameIsFoundFirst(t *testing.T) {
 	}
 }
 
-// A file that is too large for the file system is refused before anything is fetched, and leaves nothing.
+// A file that is too large for the file system is refused before anything is
+// fetched, and leaves nothing.
 func TestTooLargeIsFoundFirst(t *testing.T) {
 	for _, sparse := range []bool{false, true} {
 		fsys := newLackingFS(t, map[string]error{"allocate": errors.ErrUnsupported, "truncate": syscall.EFBIG})
@@ -191,7 +195,7 @@ func TestTooLargeIsFoundFirst(t *testing.T) {
 	}
 }
 
-// The largest file that there can be has no room for the tail, and goes without.
+// The largest possible file has no room for the tail, and does without.
 func TestLargestFile(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.before = func(op, _ string) error {
@@ -210,7 +214,8 @@ func TestLargestFile(t *testing.T) {
 	fsys.want(t, "x", "new")
 }
 
-// What a probe that was killed has left goes; what somebody else has under these names stays, and is in nobody's way.
+// Scratch files of a killed run are removed. Another program's files under
+// these names stay and do no harm.
 func TestScratchOfAKilledRun(t *testing.T) {
 	for _, suffix := range []string{probeSuffix, triedSuffix} {
 		fsys := newTestFS(t)
@@ -240,7 +245,8 @@ func TestScratchOfAKilledRun(t *testing.T) {
 	}
 }
 
-// Without a lock another run that is alive is found all the same, and one that is dead is not waited for for ever.
+// Without locks, another run that is alive is still found, and a dead one is
+// not waited for for ever.
 func TestLease(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -299,7 +305,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// Two runs find the part file of a dead one at the same moment: one of them gets it.
+// Two runs find the part file of a dead one at the same moment. One of them
+// gets it.
 func TestLeaseRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := newLackingFS(t, map[string]error{"lock": syscall.ENOLCK})
@@ -323,8 +330,8 @@ func TestLeaseRace(t *testing.T) {
 	})
 }
 
-// A run whose part file was taken by another one, as it was suspended, stops at its next checkpoint; so it does at the
-// commit.
+// A run was suspended and its part file taken by another. It stops at its next
+// checkpoint or at the commit.
 func TestLeaseLost(t *testing.T) {
 	for name, use := range map[string]func(*File) error{
 		"checkpoint": (*File).Checkpoint,
@@ -348,7 +355,8 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// The end of the run's context ends the wait for another run, and leaves what was there.
+// The wait for another run ends with the run's context, and leaves the files as
+// they were.
 func TestLeaseWaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := newLackingFS(t, map[string]error{"lock": syscall.ENOSYS})

@@ -6,14 +6,21 @@ import (
 	"io/fs"
 )
 
-// Commit makes the file durable, gives it its final name and returns its path. All chunks must be marked. Without
-// Options.Replace whatever lies under the final name stays and the error is Exists; with it a regular file is
-// replaced, anything else is NotRegular. Changed means that the part file was replaced or resized behind our back, or
-// that what has the final name is no longer Options.Original.
-// After an error the part file is kept, but for an error of "sync directory": then the file has its final name, which
-// a power failure may still take back; and one of "find": then it has its name, but its directory was moved, and nobody
-// knows to where. The path is where the file is now. With a path, the error says only that the journal could not be removed. A time
-// that could not be set is a [Lack]; see [File.Lost] too.
+// Commit makes the file durable, gives it its final name and returns its path.
+// All chunks must be marked. Without Options.Replace a file under the final
+// name stays, and the error is Exists. With it a regular file is replaced;
+// anything else is NotRegular. Changed means that another program replaced or
+// resized the part file, or that the file under the final name is no longer
+// Options.Original.
+//
+// After an error the part file is kept, with two exceptions. After an error of
+// "sync directory" the file has its final name, which a power failure may still
+// take back. After an error of "find" it has its name, but its directory was
+// moved, and nobody knows to where.
+//
+// path is where the file is now. With a path, an error only says that the
+// journal could not be removed. A time that could not be set is a [Lack]; see
+// [File.Lost] too.
 func (f *File) Commit() (path string, err error) {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -27,7 +34,7 @@ func (f *File) Commit() (path string, err error) {
 	if err := f.checkOriginal(); err != nil {
 		return "", err
 	}
-	if err := f.beginAttributes(); err != nil { // of what has the final name by now
+	if err := f.beginAttributes(); err != nil { // of the file that now has the final name
 		return "", err
 	}
 	if err := f.unchanged(); err != nil {
@@ -36,7 +43,7 @@ func (f *File) Commit() (path string, err error) {
 	if err := f.cutTail(); err != nil {
 		return "", err
 	}
-	times := f.setModTime() // behind the last change, before the last sync
+	times := f.setModTime() // after the last change, before the last sync
 	if err := f.sync(f.handle.Sync); err != nil {
 		return "", err
 	}
@@ -64,7 +71,8 @@ func (f *File) Commit() (path string, err error) {
 	return path, f.removeJournal()
 }
 
-// unchanged fails unless the part file is where and as long as it was left.
+// unchanged fails unless the part file has the name and the size that this run
+// gave it.
 func (f *File) unchanged() error {
 	if err := f.stillNamed("rename"); err != nil {
 		return err
@@ -93,8 +101,8 @@ func (f *File) renameReplacing() error {
 	return nil
 }
 
-// renameExclusively does not replace, in the way that was found when the file was opened. A way that fails now leaves
-// hope in the next.
+// renameExclusively renames without replacing, in the way found when the file
+// was opened. If that way fails now, it tries the next.
 func (f *File) renameExclusively() error {
 	for {
 		err := f.naming.give(f.fs, f.part, f.name)
@@ -119,10 +127,11 @@ func (f *File) renameExclusively() error {
 	return nil
 }
 
-// Close ends the use of the file and its lock. A part file that is not committed stays, with what was written, to be
-// resumed; but one that this run created or emptied and that got neither a byte nor a mark is removed, and so is a
-// journal that this run made and that has nothing to say: no litter after a run that never began. What was marked
-// since the last Sync is not recorded. A second Close does nothing.
+// Close ends the use of the file and its lock. A part file that is not
+// committed stays, to be resumed. If this run created or emptied the part file
+// and wrote nothing, Close removes it, and the journal too if this run created
+// it and recorded nothing. Marks since the last Sync are not recorded. A second
+// Close does nothing.
 func (f *File) Close() error {
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -137,8 +146,9 @@ func (f *File) Close() error {
 	return errors.Join(removed, f.closeHandles())
 }
 
-// discard removes what this run made, the journal first: the part file's lock is what keeps others from it. Where that
-// is only a lease, and is lost, all of it is another run's.
+// discard removes what this run made, the journal first: the part file's lock
+// keeps other runs from it. If the lock is only a lease, and is lost, all of it
+// belongs to another run.
 func (f *File) discard() error {
 	if f.holds && f.holdsLease() != nil {
 		return nil

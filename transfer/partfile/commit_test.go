@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// filled is a part file with all of content written and marked, in chunks of testChunk bytes.
+// filled returns a part file with all of content written and marked, in chunks
+// of testChunk bytes.
 func filled(t *testing.T, fsys FS, o Options, content string) *File {
 	t.Helper()
 	o.Size, o.ChunkSize = int64(len(content)), testChunk
@@ -69,7 +70,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// The order is what makes it safe against a crash: bytes before the name, the name before the report.
+// The order makes it safe against a crash: bytes before the name, the name
+// before the report.
 func TestCommitOrder(t *testing.T) {
 	order := []string{"sync", "datasync", "renamenoreplace", "rename", "link", "remove", "remove journal", "syncdir"}
 	for _, c := range []struct {
@@ -146,7 +148,7 @@ func TestCommitNeedsAllMarks(t *testing.T) {
 	wantReason(t, err, Internal)
 }
 
-// After one failed sync nothing is taken as durable any more, and nothing is synced again.
+// After one failed sync nothing counts as durable, and nothing is synced again.
 func TestSyncFailureIsFinal(t *testing.T) {
 	for _, op := range []string{"sync", "datasync"} {
 		fsys := newTestFS(t)
@@ -182,8 +184,9 @@ func TestSyncFailureIsFinal(t *testing.T) {
 	}
 }
 
-// Each call to the disk, from the look to the end, fails once: the error says what and where, unless it was a comfort
-// that nobody needs. The final name holds what it held or the whole new file.
+// Each call to the disk, from the look to the end, fails once. The error says
+// what and where, unless the call was for a comfort that nobody needs. The
+// final name holds what it held, or the whole new file.
 func TestEveryFailureIsReported(t *testing.T) {
 	const content = "new content in chunks"
 	for _, c := range []struct {
@@ -254,7 +257,7 @@ func TestEveryFailureIsReported(t *testing.T) {
 	}
 }
 
-// wholeRun is the way of a download through this package.
+// wholeRun is a complete download through this package.
 func wholeRun(fsys FS, o Options, content string) error {
 	if _, err := Look(fsys, o.Name); err != nil {
 		return err

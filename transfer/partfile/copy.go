@@ -6,18 +6,22 @@ import (
 	"os"
 )
 
-// copier is a Handle that takes bytes of another file without their passing through this process: a file system that
-// shares storage between files (reflinks) then stores them once.
+// copier is a Handle that takes bytes of another file without passing them
+// through this process. A file system that shares storage between files
+// (reflinks) then stores them once.
 type copier interface {
-	// CopyFrom copies up to n bytes from from on of src to to on. It is 0 without an error where src ends, and
-	// errors.ErrUnsupported where the two files cannot be copied like that.
+	// CopyFrom copies up to n bytes from offset from of src to offset to.
+	// It returns 0 without an error if src ends, and errors.ErrUnsupported
+	// if these two files cannot be copied like that.
 	CopyFrom(src *os.File, from, to, n int64) (int64, error)
 }
 
-// CopyFrom fills the whole chunk with the bytes that src has at the chunk's own place in the file, without reading
-// them: nobody knows what they are until they are read back. Ownership and errors are as with WriteAt; besides,
-// io.ErrUnexpectedEOF says that src ends within the chunk, and errors.ErrUnsupported that this file system, system or
-// src cannot do it. After an error the chunk is to be written from its front on.
+// CopyFrom fills the whole chunk with the bytes that src has at the same place,
+// without reading them: they are unknown until they are read back. Ownership
+// and errors are as with WriteAt. Two errors are added: io.ErrUnexpectedEOF
+// says that src ends within the chunk, errors.ErrUnsupported that the file
+// system, the system or src cannot do it. After an error write the chunk from
+// its front on.
 func (c *Claim) CopyFrom(src io.ReaderAt) error {
 	from, isFile := src.(*os.File)
 	to, canCopy := c.file.handle.(copier)
@@ -53,7 +57,8 @@ func (c *Claim) copy(to copier, from *os.File) error {
 	return nil
 }
 
-// ReadBack reads what this claim has put into the chunk, from off bytes from its start on, as io.ReaderAt says.
+// ReadBack reads what this claim has put into the chunk, from off bytes after
+// its start. It works like io.ReaderAt.
 func (c *Claim) ReadBack(p []byte, off int64) (int, error) {
 	return c.file.ReadAt(p, int64(c.chunk)*c.file.chunkSize+off)
 }

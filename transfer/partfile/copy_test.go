@@ -77,7 +77,7 @@ func TestCopyFrom(t *testing.T) {
 	}
 }
 
-// A source that ends too early leaves a chunk that cannot be marked, and can be
+// A source that ends too early leaves a chunk that cannot be marked but can be
 // written.
 func TestCopyFromShort(t *testing.T) {
 	src, data := copySource(t)
@@ -113,7 +113,8 @@ func TestCopyFromOwner(t *testing.T) {
 	owner.Release()
 }
 
-// copyFS is a testFS whose handles copy, and say what they are told to.
+// copyFS is a testFS whose handles can copy, with the results that the test
+// sets.
 type copyFS struct {
 	*testFS
 	copy func(n int64) (int64, error)

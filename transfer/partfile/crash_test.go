@@ -15,22 +15,23 @@ import (
 
 const crashChunk = 40 // bytes; no multiple of a sector
 
-// download is an owner of part files whose power fails now and then, and what is known of the disk meanwhile.
+// A download has part files on a disk whose power fails now and then, and
+// records what must be true of that disk.
 type download struct {
 	fs      *crashFS
 	rng     *rand.Rand
 	right   []byte
-	old     []byte // under the final name before; nil for none
+	old     []byte // under the final name before, or nil
 	replace bool
 	noFlags bool // there is no exclusive rename
 	noLinks bool // there are no links
 	liars   bool // some write garbage before others write what is right
 
-	lostJournal bool // a read failed: a journal that cannot be read is begun anew
+	lostJournal bool // a read failed: an unreadable journal is begun anew
 
 	synced    map[int]bool   // chunks that a Sync without an error recorded
 	committed bool           // a Commit returned without an error
-	damaged   map[int][]byte // chunks spoilt behind everybody's back since they were recorded, and what they hold now
+	damaged   map[int][]byte // chunks spoilt on the disk after they were recorded, and their bytes now
 }
 
 func newDownload(seed uint64, size int, o ...func(*download)) *download {
@@ -58,7 +59,7 @@ func (d *download) options(a Action) Options {
 	}
 }
 
-// run is one get -r, with --force when there is something to replace.
+// run is one get -r, with --force if there is something to replace.
 func (d *download) run() error {
 	found, err := Look(d.fs, "x")
 	if err != nil {
@@ -111,7 +112,7 @@ func (d *download) fill(f *File) error {
 		}
 	}
 	if d.rng.IntN(2) == 0 {
-		return nil // the commit is what makes the rest durable
+		return nil // the commit makes the rest durable
 	}
 	return d.sync(f)
 }
@@ -175,7 +176,8 @@ func (d *download) sync(f *File) error {
 	return nil
 }
 
-// claims are the chunks that the journal on the disk claims, with their records; nil without a usable journal.
+// claims returns the chunks that the journal on the disk claims, with their
+// records; nil without a usable journal.
 func (d *download) claims() map[int][16]byte {
 	h, _ := parseHeader(d.fs.Content("x" + JournalSuffix))
 	if h != d.options(Fetch).header() {
@@ -254,7 +256,8 @@ func (d *download) finish() error {
 		return fmt.Errorf("the final name holds %q at the end", got)
 	}
 	for _, name := range []string{"x" + PartSuffix, "x" + JournalSuffix, "x" + probeSuffix, "x" + triedSuffix} {
-		// The removal of the journal may be undone by a crash; another run finishes it.
+		// The removal of the journal may be undone by a crash; another
+		// run finishes it.
 		if d.fs.Content(name) != nil {
 			if err := d.run(); err != nil {
 				return err
@@ -274,7 +277,8 @@ func (d *download) configure(replace, noFlags, noLinks, liars bool) {
 	}
 }
 
-// fails are injected errors: the n-th operation op of a run fails, with what Linux says of it.
+// fails are injected errors: the n-th operation op of a run fails with Linux's
+// error for it.
 func (d *download) fails(op string, n int) {
 	d.lostJournal = false
 	d.fs.Fail = func(got, _ string) error {
@@ -292,8 +296,9 @@ func (d *download) fails(op string, n int) {
 	}
 }
 
-// The power fails in each operation of a run in turn, in every way that there is to commit; what is on the disk then
-// is never wrong, and the next run ends with the right file.
+// The power fails in each operation of a run in turn, for every way to commit.
+// What is then on the disk is never wrong, and the next run ends with the right
+// file.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, c := range []struct{ replace, noFlags, noLinks, liars bool }{
 		{false, false, false, false}, {true, false, false, true}, {false, true, false, true}, {false, true, true, false},

@@ -2,10 +2,10 @@ package partfile
 
 import "malcolm/transfer/partfile/crashfs"
 
-// crashFS is a simulated directory, whose power can fail, as an FS.
+// crashFS is a simulated directory as an FS. Its power can fail.
 type crashFS struct{ *crashfs.Disk }
 
-// newCrashFS has sectors so short that a journal's record is torn.
+// newCrashFS has short sectors, so that a journal's record can be torn.
 func newCrashFS(choose func(n int) int) *crashFS { return &crashFS{crashfs.New(16, choose)} }
 
 func (c *crashFS) Lstat(name string) (Info, error) { return crashInfo(c.Disk.Lstat(name)) }

@@ -1,6 +1,7 @@
 package partfile
 
-// FinalState is what lies under the final name, measured against the file to be fetched.
+// FinalState is what lies under the final name, compared with the file to be
+// fetched.
 type FinalState int
 
 // States of the final name.
@@ -24,14 +25,14 @@ const (
 	PartForeign                 // without a usable journal: nothing says that malcolm made it
 )
 
-// Action is what get does about what it found.
+// Action is what get does with what it found.
 type Action int
 
-// Actions. The first four are what Open takes.
+// Actions. Open takes the first four.
 const (
 	Fetch        Action = iota // create the part file, which must not exist
 	Resume                     // keep the right chunks of the part file
-	ResumeOwn                  // the same, of one whose journal says that malcolm made it for this very file
+	ResumeOwn                  // the same, if the journal says that malcolm made it for this file
 	StartOver                  // empty the part file first
 	AlreadyRight               // say so, print the path, exit 0
 	Refuse                     // exit 6, nothing touched
@@ -46,24 +47,25 @@ const (
 	HintResume         // -r continues the part file, --force starts over
 	HintCheck          // -r accepts the file if it is the right one, --force replaces it
 	HintForce          // --force starts over, or replaces the file
-	HintElsewhere      // no flag helps: another directory or another name (-o DIR, --name NAME)
-	HintMoveAway       // no flag helps, and no other name: the part file is to be moved away
+	HintElsewhere      // no flag helps, only another directory or name (-o DIR, --name NAME)
+	HintMoveAway       // neither a flag nor another name helps: the part file must be moved away
 )
 
-// Decision is what to do, for Options as they stand.
+// Decision is what to do, by the flags as they are.
 type Decision struct {
 	Action  Action
-	Replace bool // a file under the final name may be replaced at the commit, also one that appears meanwhile
+	Replace bool // the commit may replace a file under the final name, even one that appears meanwhile
 	Hint    Hint // HintNone unless Action is Refuse
 }
 
-// NeedsHash reports whether the file under the final name has to be hashed before Decide: only -r asks whether it is
-// right, and only a regular file of the right size can be.
+// NeedsHash reports whether the file under the final name must be hashed before
+// Decide. Only -r asks whether it is right, and only a regular file of the
+// right size can be.
 func NeedsHash(final FinalState, resume bool) bool {
 	return resume && final == FinalUnread
 }
 
-// Decide is the table of what get does about files that are there already:
+// Decide is the table of what get does with files that are already there:
 //
 //	final    part             no flag         -r              --force      -r --force
 //	none     none             fetch           fetch           fetch        fetch
@@ -72,9 +74,10 @@ func NeedsHash(final FinalState, resume bool) bool {
 //	right    any              refuse          already right   replace      already right
 //	wrong    any              refuse          refuse          replace      replace, using the part
 //
-// and refuse everywhere if either is no regular file. "Replace" starts the part file over where there is one; "using
-// the part" resumes it if it is of the same checksum. Replace is set with --force wherever something is fetched. It
-// panics when NeedsHash was true and was not obeyed.
+// If either is no regular file it refuses. "Replace" starts the part file over
+// if there is one; "using the part" resumes it if it is of the same checksum.
+// Replace is set with --force wherever something is fetched. Decide panics if
+// NeedsHash was true and nobody hashed.
 func Decide(final FinalState, part PartState, resume, force bool) Decision {
 	if final == FinalOther || part == PartOther {
 		return Decision{Action: Refuse, Hint: HintElsewhere}
@@ -103,13 +106,15 @@ func Decide(final FinalState, part PartState, resume, force bool) Decision {
 	return Decision{Action: Refuse, Hint: HintForce}
 }
 
-// DecideRepair is the table of what repair does about the part file that is there already:
+// DecideRepair is the table of what repair does with a part file that is
+// already there:
 //
 //	none             fetch
 //	same             resume
 //	anything else    refuse
 //
-// It replaces the file that it repairs. Nobody asked it to take what another program may have made.
+// It replaces the file that it repairs. Nobody asked it to take what another
+// program may have made.
 func DecideRepair(part PartState) Decision {
 	switch part {
 	case PartNone:

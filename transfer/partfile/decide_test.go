@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// columns are the flags in the order of the table: none, -r, --force, -r --force.
+// columns are the flags in the order of the table: none, -r, --force, -r
+// --force.
 var columns = [4]struct{ resume, force bool }{{false, false}, {true, false}, {false, true}, {true, true}}
 
 func TestDecideTable(t *testing.T) {
@@ -49,7 +50,8 @@ func TestDecideTable(t *testing.T) {
 	}
 }
 
-// Without -r nothing is hashed, so what was not hashed decides like what was.
+// Without -r nothing is hashed, so a file that was not hashed decides like one
+// that was.
 func TestDecideUnread(t *testing.T) {
 	for _, part := range []PartState{PartNone, PartSame, PartOtherChecksum, PartOther} {
 		for _, flags := range columns {

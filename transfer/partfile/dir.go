@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Dir is the FS over the directory of root. It keeps nothing open and never closes root.
+// Dir is the FS over the directory of root. It keeps nothing open and never
+// closes root.
 func Dir(root *os.Root) FS { return dir{root} }
 
 type dir struct{ root *os.Root }
@@ -46,7 +47,7 @@ func (d dir) Link(from, to string) error { return d.root.Link(from, to) }
 
 func (d dir) Remove(name string) error { return d.root.Remove(name) }
 
-// SetModTime leaves the time of the last access as it is.
+// SetModTime does not change the time of the last access.
 func (d dir) SetModTime(name string, t time.Time) error { return d.root.Chtimes(name, time.Time{}, t) }
 
 func (d dir) SyncDir() error {
@@ -66,7 +67,7 @@ func (d dir) Free() (n int64, err error) {
 	return n, err
 }
 
-// Attributes does not follow a symbolic link in name, and is for regular files.
+// Attributes does not follow a symbolic link in name. It is for regular files.
 func (d dir) Attributes(name string) (Attributes, error) {
 	named, err := d.root.Lstat(name)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"malcolm/transfer/partfile/crashfs"
 )
 
-// disk is what the earlier run left.
+// disk returns the disk as the earlier run left it.
 func (c contest) disk(t *testing.T, right []byte) *crashFS {
 	d := &crashFS{crashfs.New(2, func(int) int { return 0 })}
 	f := openTest(t, d, raceOptions(Fetch))
@@ -48,7 +48,7 @@ type ending struct {
 	kept    bool // a resume does not fetch it again
 }
 
-// endings knows what the next run finds on a disk; many races end alike.
+// endings remembers what the next run finds on a disk, as many races end alike.
 type endings struct {
 	t       *testing.T
 	right   []byte
@@ -86,7 +86,7 @@ func (e *endings) of(d *crashfs.Disk) (ending, error) {
 	return end, nil
 }
 
-// resume marks what is right, as a run that resumes does.
+// resume marks the right chunks, as a resuming run does.
 func resume(f *File, right []byte) error {
 	var failed error
 	has := func(chunk int, xxh [16]byte) bool {
@@ -116,7 +116,7 @@ func resume(f *File, right []byte) error {
 // orders enumerates all sequences of choices, depth first.
 type orders struct {
 	script []int // what is chosen
-	counts []int // of how many
+	counts []int // the number of possible choices at each place
 	at     int
 	fresh  int // choices before this one are those of the last sequence
 }
@@ -130,10 +130,11 @@ func (o *orders) choose(n int) int {
 	return o.script[o.at-1]
 }
 
-// isNew reports whether the choices so far were not all made in an earlier sequence already.
+// isNew reports whether the choices so far differ from those of all earlier
+// sequences.
 func (o *orders) isNew() bool { return o.at > o.fresh }
 
-// next begins the next sequence; it is false when there is none.
+// next begins the next sequence; false if that was the last.
 func (o *orders) next() bool {
 	o.at = 0
 	for i := len(o.script) - 1; i >= 0; i-- {
@@ -154,7 +155,7 @@ func complete(f *File, right []byte) error {
 	return err
 }
 
-// fetchMissing writes and marks all that is not marked.
+// fetchMissing writes and marks every chunk that is not marked.
 func fetchMissing(f *File, right []byte) error {
 	for chunk := range f.Chunks() {
 		if f.Marked(chunk) {

@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// ErrNotOwner says that the chunk belongs to somebody else by now, or is marked: the bytes were dropped, nothing was
-// written. It is no failure of the download.
+// ErrNotOwner says that the chunk now has another owner, or is marked. The
+// bytes were dropped and nothing was written. The download has not failed.
 var ErrNotOwner = errors.New("chunk has another owner")
 
-// Reason says why an operation was refused, where a caller has to know.
+// Reason says why an operation was refused, for callers that must know.
 type Reason int
 
 // Reasons.
 const (
 	System     Reason = iota // what the system answered: see Err
-	Exists                   // something lies under that name
+	Exists                   // something has that name
 	Locked                   // another process, or another File, holds the part file
 	NotRegular               // no regular file, or one with more than one link
 	NoSpace                  // the directory has less room than Need
-	Changed                  // the file was replaced, cut or grown behind our back
+	Changed                  // another program replaced, cut or grew the file
 	Internal                 // the caller broke a rule of this package
 	OtherFile                // the journal names another size, chunk size or checksum
 	Foreign                  // nothing says that malcolm made the file
 )
 
-// Error is every error of this package but ErrNotOwner.
+// Error is the type of every error of this package except ErrNotOwner.
 type Error struct {
 	Op         string // what was tried: "open", "write", "sync", ...
 	Name       string // the path it was tried on, as FS.Path shows it
 	Reason     Reason
-	Need, Have int64  // bytes, with NoSpace, and with System when a full disk refused: storage that is missing, and free
-	Holder     Holder // with Locked: who has the part file; the zero Holder when that is not known
+	Need, Have int64  // bytes missing, and bytes free; with NoSpace, and with System if the disk is full
+	Holder     Holder // with Locked: who has the part file; zero: not known
 	Err        error
 }
 
@@ -49,7 +49,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ReasonOf is the reason of the *Error in err's chain, and System when there is none.
+// ReasonOf returns the reason of the *Error in err's chain; System if err has
+// none.
 func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
@@ -57,7 +58,7 @@ func ReasonOf(err error) Reason {
 	return System
 }
 
-// DiskFault is what is wrong with a disk.
+// DiskFault says what is wrong with a disk.
 type DiskFault int
 
 // Faults of disks.
@@ -70,7 +71,7 @@ const (
 	Failing // it cannot read or write
 )
 
-// DiskFaultOf says what err has to do with the disk.
+// DiskFaultOf returns the disk's fault that err tells of.
 func DiskFaultOf(err error) DiskFault {
 	for fault, codes := range diskErrors {
 		if isAny(err, codes) {
@@ -83,7 +84,7 @@ func DiskFaultOf(err error) DiskFault {
 	return NoFault
 }
 
-// IsDiskError reports whether the disk, and not the name, is what is wrong.
+// IsDiskError reports whether the disk is at fault, and not the name.
 func IsDiskError(err error) bool { return DiskFaultOf(err) != NoFault }
 
 func isAny(err error, codes []error) bool {
@@ -100,7 +101,7 @@ var (
 	errForeign      = errors.New("no journal says that malcolm made it")
 )
 
-// locked is the error Locked; who has the lock is what the journal says.
+// locked is the error Locked. Its holder comes from the journal.
 func locked(fsys FS, name string) error {
 	_, _, holder, _ := peekJournal(fsys, name)
 	err := errLocked
@@ -110,8 +111,8 @@ func locked(fsys FS, name string) error {
 	return &Error{Op: "lock", Name: fsys.Path(name + PartSuffix), Reason: Locked, Holder: holder, Err: err}
 }
 
-// lacking adds to the error of a full disk what the part file still lacks, and what is free, where that is known.
-// f.end is held, or nobody else has f.
+// lacking adds to the error of a full disk the bytes that the part file still
+// lacks and the bytes free, if known. f.end is held, or nobody else has f.
 func (f *File) lacking(err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !isAny(e.Err, spaceErrors) {
@@ -132,7 +133,8 @@ func (f *File) lacking(err error) error {
 	return e
 }
 
-// failure is the error of an operation that the system refused. An *Error stays as it is.
+// failure is the error of an operation that the system refused. It leaves an
+// *Error as it is.
 func failure(fsys FS, op, name string, err error) error {
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
@@ -148,7 +150,8 @@ func reasoned(fsys FS, op, name string, reason Reason, err error) error {
 	return &Error{Op: op, Name: fsys.Path(name), Reason: reason, Err: err}
 }
 
-// Bare takes off the wrappings of package os, which repeat the operation and the path.
+// Bare takes off the wrappings of package os, which repeat the operation and
+// the path.
 func Bare(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err

@@ -6,23 +6,25 @@ import (
 	"time"
 )
 
-// File is the part file, open and locked. Its methods may be called from any goroutine, Close after all others have
-// returned. It holds 8 bytes and 1 bit of memory a chunk, and at most 2 MiB besides.
+// File is the part file, open and locked. Any goroutine may call its methods;
+// call Close after all others have returned. It holds 8 bytes and 1 bit of
+// memory a chunk, and at most 2 MiB more.
 type File struct {
 	place
 	extent
 	comforts
 	replace bool
 	old     predecessor
-	modTime *time.Time // of the finished file; nil: as it is
+	modTime *time.Time // of the finished file; nil: unchanged
 
 	claims
 	marks
 
-	// Under end, which is held across syncs: no write and no mark takes it, but for a write into a claimed chunk.
+	// Under end, which is held across syncs. Marks never take it, and only
+	// a write into a claimed chunk does.
 	end       latch
 	journal   journal
-	syncErr   error // the first sync or append that failed, for ever
+	syncErr   error // the first failure of a sync or append; it stays
 	committed bool
 	closed    bool
 }
@@ -35,7 +37,7 @@ type place struct {
 	fresh      bool // created or emptied by this run
 }
 
-// extent is how long the file is.
+// extent is the length of the file.
 type extent struct {
 	header          Header
 	size, chunkSize int64 // bytes, as header says
@@ -44,7 +46,8 @@ type extent struct {
 	sparse          bool
 }
 
-// A latch is a mutex for whoever may be held up for long: in virtual time a wait for it is a wait.
+// A latch is a mutex that may be held for long: in virtual time a wait for it
+// counts as a wait.
 type latch chan struct{}
 
 func newLatch() latch { return make(latch, 1) }
@@ -59,20 +62,21 @@ func (f *File) Size() int64 { return f.size }
 // Chunks is the number of chunks.
 func (f *File) Chunks() int { return len(f.owners) }
 
-// Prior is how many bytes, counted from the front, were there before this run; 0 after StartOver. What lies behind
-// them reads as zeros.
+// Prior is the number of bytes, from the front, that were there before this
+// run; 0 after StartOver. What lies behind them reads as zeros.
 func (f *File) Prior() int64 { return f.prior }
 
-// Sparse reports whether the space of the file is not reserved, so that a write can still find the disk full.
+// Sparse reports whether the file's space is not reserved, so that a write can
+// still find the disk full.
 func (f *File) Sparse() bool { return f.sparse }
 
-// Path is the path that the finished file will have, to be shown.
+// Path is the path that the finished file will have, for display.
 func (f *File) Path() string { return f.fs.Path(f.name) }
 
-// PartPath is the path of the part file, to be shown.
+// PartPath is the path of the part file, for display.
 func (f *File) PartPath() string { return f.fs.Path(f.part) }
 
-// ReadAt reads from the part file as io.ReaderAt says.
+// ReadAt reads from the part file, like io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.handle.ReadAt(p, off)
 	if err != nil && err != io.EOF {
@@ -81,14 +85,15 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Claim makes the caller the owner of the chunk. It is false if the chunk is marked or has an owner.
+// Claim makes the caller the owner of the chunk. It is false if the chunk is
+// marked or has an owner.
 func (f *File) Claim(chunk int) (*Claim, bool) {
 	return f.claim(chunk, func(owner uint64) bool { return owner < firstOwner })
 }
 
-// TakeOver makes the caller the owner of the chunk, whoever owned it, after a write in progress has ended. It is false
-// if the chunk is marked. It is for a copy in memory whose value has matched: its bytes are to be written and marked
-// at once.
+// TakeOver makes the caller the owner of the chunk, whoever owned it, after a
+// write in progress has ended. It is false if the chunk is marked. Use it for a
+// copy in memory whose value has matched, and write and mark that at once.
 func (f *File) TakeOver(chunk int) (*Claim, bool) {
 	return f.claim(chunk, func(owner uint64) bool { return owner != marked })
 }
@@ -105,13 +110,14 @@ func (f *File) claim(chunk int, allowed func(owner uint64) bool) (*Claim, bool) 
 	return &Claim{file: f, chunk: chunk, id: id}, true
 }
 
-// MarkExisting marks a chunk whose bytes were found right on disk; xxh is the xxh3-128 of these bytes, for the journal
-// unless it has the chunk. It is false, and marks nothing, if somebody claimed the chunk in this run: its bytes may
-// have changed since they were read. A chunk that is marked already is true.
+// MarkExisting marks a chunk whose bytes on disk were found right. xxh is their
+// xxh3-128, for the journal unless it has the chunk. It is false, and marks
+// nothing, if the chunk was claimed in this run: its bytes may have changed
+// since they were read. It is true if the chunk is marked already.
 func (f *File) MarkExisting(chunk int, xxh [16]byte) bool {
 	marked, full := f.markExisting(chunk, xxh)
 	if full {
-		f.Sync() // whoever syncs next hears of its error
+		f.Sync() // the next Sync returns its error
 	}
 	return marked
 }
@@ -129,13 +135,14 @@ func (f *File) markExisting(chunk int, xxh [16]byte) (isMarked, full bool) {
 	return f.owners[chunk] == marked, full
 }
 
-// Claim is the ownership of one chunk, until it is marked, released or taken over. WriteAt and Mark belong to one
-// goroutine, Release may be called from any.
+// Claim is the ownership of one chunk, until it is marked, released or taken
+// over. WriteAt and Mark belong to one goroutine. Any goroutine may call
+// Release.
 type Claim struct {
 	file  *File
 	chunk int
 	id    uint64
-	next  int64 // bytes at the front of the chunk that this claim has written; the writing goroutine's
+	next  int64 // bytes written at the chunk's front by this claim; of the writing goroutine
 }
 
 var (
@@ -144,14 +151,15 @@ var (
 	errIncomplete = errors.New("marked before all of the chunk was written")
 )
 
-// WriteAt writes p at off bytes from the start of the chunk. A chunk is written from its front on, so off is at most
-// what was written so far. It is ErrNotOwner, and nothing is written, when the ownership was lost. What the journal of
-// an earlier run claims of the chunk is taken back first.
+// WriteAt writes p at off bytes from the start of the chunk. A chunk is written
+// from its front on, so off is at most the number of bytes written so far. It
+// returns ErrNotOwner, and writes nothing, if the ownership was lost. It first
+// takes back what the journal of an earlier run claims of the chunk.
 func (c *Claim) WriteAt(p []byte, off int64) error {
 	return c.place(func() error { return c.write(p, off) })
 }
 
-// place puts bytes into the chunk, of which the journal claims nothing any more.
+// place puts bytes into the chunk once the journal claims nothing of it.
 func (c *Claim) place(put func() error) error {
 	f := c.file
 	if f.claimed.has(c.chunk) {
@@ -199,10 +207,12 @@ func (c *Claim) write(p []byte, off int64) error {
 	return nil
 }
 
-// Mark says that the value of the chunk, all of it written through this claim, has matched: its bytes on disk are the
-// right ones, and xxh is their xxh3-128, computed here and not taken from a peer: the next Sync notes it in the
-// journal. The ownership ends. It is ErrNotOwner when it had been lost, and an internal error when bytes of the
-// chunk are missing. When thousands of chunks were marked without a Sync it is one, with its errors.
+// Mark says that the chunk's value has matched, and that all of it was written
+// through this claim: its bytes on disk are right. xxh is their xxh3-128,
+// computed here and not taken from a peer. The next Sync puts it into the
+// journal. The ownership ends. Mark returns ErrNotOwner if the ownership was
+// lost, and an internal error if bytes of the chunk are missing. If thousands
+// of chunks were marked without a Sync it calls Sync, and returns its errors.
 func (c *Claim) Mark(xxh [16]byte) error {
 	full, err := c.mark(xxh)
 	if err != nil || !full {
@@ -226,8 +236,8 @@ func (c *Claim) mark(xxh [16]byte) (full bool, err error) {
 	return f.pending.add(c.chunk, xxh), nil
 }
 
-// Release hands the chunk back, after a write in progress has ended; another may claim it. It does nothing when the
-// ownership has ended before.
+// Release hands the chunk back, after a write in progress has ended. Another
+// caller may claim it. It does nothing if the ownership has ended.
 func (c *Claim) Release() {
 	f := c.file
 	mu := f.stripe(c.chunk)

@@ -10,15 +10,17 @@ import (
 	"testing"
 )
 
-// testFS is an FS over a temporary directory that notes every call and can make any of them fail.
+// testFS is an FS over a temporary directory that notes every call and can make
+// any of them fail.
 type testFS struct {
 	FS
 	path string
-	// before is called in place of the operation when it returns an error, else ahead of it.
+	// before is called ahead of each operation. If it returns an error the
+	// operation is not done.
 	before func(op, name string) error
 
 	mu    sync.Mutex
-	calls []string // under mu: the operation's name, with " journal" or " scratch" behind it when it is about that
+	calls []string // under mu: names of operations, with " journal" or " scratch" added if they are about those
 }
 
 func newTestFS(t *testing.T) *testFS {
@@ -48,7 +50,7 @@ func (f *testFS) step(op, name string) error {
 	return f.before(op, name)
 }
 
-// called is how often op was called since the last forget.
+// called returns how often op was called since the last forget.
 func (f *testFS) called(op string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +69,7 @@ func (f *testFS) forget() {
 	f.calls = nil
 }
 
-// onlyCalls are the noted calls that are among ops, in order.
+// onlyCalls returns the recorded calls that are among ops, in order.
 func (f *testFS) onlyCalls(ops ...string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -257,13 +259,15 @@ func (f *testFS) want(t *testing.T, name, content string) {
 	}
 }
 
-// wantPart fails the test unless the unfinished file of x holds content, which is as long as the finished one.
+// wantPart fails the test unless the unfinished file of x holds content, of the
+// finished file's length.
 func (f *testFS) wantPart(t *testing.T, content string) {
 	t.Helper()
 	f.want(t, "x.part", content+strings.Repeat("\x00", tailLen))
 }
 
-// wantNames fails the test unless these are all names in the directory, sorted.
+// wantNames fails the test unless the directory holds exactly these names,
+// sorted.
 func (f *testFS) wantNames(t *testing.T, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(f.path)
@@ -279,7 +283,8 @@ func (f *testFS) wantNames(t *testing.T, names ...string) {
 	}
 }
 
-// wantReason fails the test unless err is an *Error for that reason, with operation and name.
+// wantReason fails the test unless err is an *Error with that reason, an
+// operation and a name.
 func wantReason(t *testing.T, err error, reason Reason) *Error {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)

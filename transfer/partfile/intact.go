@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// tailLen is by how many bytes an unfinished file is longer than the finished one. No write of ours goes there, so a
-// file that another program has emptied or cut never looks whole again, whatever is written to it afterwards: its size
-// says so, without a look at its bytes. Commit takes the tail away.
+// tailLen is the number of bytes by which an unfinished file is longer than the
+// finished one. Malcolm never writes there. So a file that another program has
+// emptied or cut never looks whole again, whatever is written to it later: its
+// size tells, without reading it. Commit removes the tail.
 const tailLen = 1
 
 var (
@@ -17,7 +18,8 @@ var (
 	errRenamed = errors.New("renamed by another program")
 )
 
-// growTail makes the file longer than it will be. Where there is no room for that the file goes without.
+// growTail makes the file longer than it will be. If there is no room it does
+// nothing.
 func (f *File) growTail() {
 	if f.handle.Truncate(f.size+tailLen) == nil {
 		f.tail = tailLen
@@ -36,7 +38,8 @@ func (f *File) cutTail() error {
 	return nil
 }
 
-// untouched fails with Changed unless the file has the size that this run gave it.
+// untouched fails with Changed unless the file has the size that this run gave
+// it.
 func (f *File) untouched() error {
 	info, err := f.handle.Stat()
 	if err != nil {
@@ -49,8 +52,9 @@ func (f *File) untouched() error {
 	return nil
 }
 
-// Checkpoint is a look at the part file and a Sync. It fails with Changed if another program has removed, renamed,
-// replaced, emptied or cut the part file, and with Locked if another run has taken it where there are no locks. That is
+// Checkpoint checks the part file and calls Sync. It fails with Changed if
+// another program has removed, renamed, replaced, emptied or cut the part file,
+// and with Locked if another run has taken it where there are no locks. That is
 // final: nothing more is recorded.
 func (f *File) Checkpoint() error {
 	if err := f.look(); err != nil {
@@ -76,10 +80,11 @@ func (f *File) look() error {
 	return err
 }
 
-// stillNamed fails with Changed unless the open file is what lies under the part file's name.
+// stillNamed fails with Changed unless the open file is what lies under the
+// part file's name.
 func (f *File) stillNamed(op string) error { return f.named(op, false) }
 
-// named is stillNamed; with trusting, identities that differ are no evidence.
+// named is stillNamed. With trusting, identities that differ prove nothing.
 func (f *File) named(op string, trusting bool) error {
 	opened, err := f.handle.Stat()
 	if err != nil {
@@ -108,20 +113,23 @@ func (f *File) named(op string, trusting bool) error {
 }
 
 const (
-	// proofMost is by how many bytes a file grows at most, for a moment.
+	// proofMost bounds the bytes by which a file grows for a moment.
 	proofMost = 4096
-	// proofTries and proofPause outlast the second for which FUSE remembers what it knows of a name.
+	// proofTries and proofPause outlast the second for which FUSE caches
+	// what it knows of a name.
 	proofTries = 7
 	proofPause = 200 * time.Millisecond
 )
 
-// proveSame reports whether h is the file that has the part file's name, though their identities differ. Some file
-// systems (FUSE without inode numbers) make up a new one at every look. Only there, where the name alone changes its
-// identity from one look to the next, a change of the size is made by h and looked for under the name.
+// proveSame reports whether h is the file under the part file's name, though
+// their identities differ. Some file systems (FUSE without inode numbers) make
+// up a new identity at every look. Only if the name alone changes its identity
+// from one look to the next, h changes the size, and the name is checked for
+// that change.
 func (f *File) proveSame(h Handle, opened, named Info) (same bool, err error) {
 	final, err := lstat(f.fs, f.name)
 	if err != nil || final.Kind == Regular && final.ID == opened.ID {
-		return false, err // h was the part file of a run that has ended: it is not to be touched
+		return false, err // h was the part file of a run that has ended: do not touch it
 	}
 	if unsteady, err := isUnsteady(f.fs, f.part, named); err != nil || !unsteady {
 		return false, err
@@ -138,13 +146,15 @@ func (f *File) proveSame(h Handle, opened, named Info) (same bool, err error) {
 	return same, err
 }
 
-// isUnsteady reports whether the identity of the file that has a name is another one at every look.
+// isUnsteady reports whether the identity of the file under name changes at
+// every look.
 func isUnsteady(fsys FS, name string, before Info) (bool, error) {
 	return sees(fsys, name, func(now Info) bool { return now.ID != before.ID })
 }
 
-// IsUnsteady reports whether the file system makes up a new identity of the file that has a name at every look, so that
-// an identity that differs is no evidence.
+// IsUnsteady reports whether the file system makes up a new identity of the
+// file under name at every look, so that an identity that differs proves
+// nothing.
 func IsUnsteady(fsys FS, name string) bool {
 	before, err := lstat(fsys, name)
 	if err != nil || before.Kind != Regular {
@@ -154,7 +164,8 @@ func IsUnsteady(fsys FS, name string) bool {
 	return err == nil && unsteady
 }
 
-// sees reports whether the file that has a name comes to be as it should, once what is remembered of it is forgotten.
+// sees waits until as is true of the file under name, once caches have
+// forgotten it. It reports whether it became so.
 func sees(fsys FS, name string, as func(Info) bool) (bool, error) {
 	for try := 1; ; try++ {
 		now, err := lstat(fsys, name)

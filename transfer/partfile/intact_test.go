@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// What another program does to the part file is found at the next checkpoint and at the commit, whichever comes first,
-// and said in words that fit. Nothing gets the final name, and nothing is recorded any more.
+// What another program does to the part file is found at the next checkpoint or
+// at the commit, whichever comes first, and named in the error. Then nothing
+// gets the final name, and nothing more is recorded.
 func TestChangedBehindOurBack(t *testing.T) {
 	part := func(fsys *testFS) string { return filepath.Join(fsys.path, "x.part") }
 	for name, c := range map[string]struct {
@@ -59,7 +60,8 @@ func TestChangedBehindOurBack(t *testing.T) {
 	}
 }
 
-// A file that was emptied and then written to its very end does not look whole.
+// A file that was emptied, and then written to its very end, does not look
+// whole.
 func TestEmptiedAndWrittenAgain(t *testing.T) {
 	for _, sparse := range []bool{false, true} {
 		fsys := newTestFS(t)
@@ -78,7 +80,8 @@ func TestEmptiedAndWrittenAgain(t *testing.T) {
 		f.Close()
 		fsys.wantNames(t, "x.part", "x.part.journal")
 
-		// The next run finds what is left, and ends with the right file.
+		// The next run finds what is left, and ends with the right
+		// file.
 		f = openTest(t, fsys, Options{Name: "x", Size: int64(len(content)), ChunkSize: testChunk, Action: Resume})
 		if err := fill(f, content); err != nil {
 			t.Fatal(err)
@@ -90,7 +93,7 @@ func TestEmptiedAndWrittenAgain(t *testing.T) {
 	}
 }
 
-// A second link that somebody makes, such as a backup, is in nobody's way.
+// A second link that somebody makes, such as a backup, does no harm.
 func TestSecondLinkMeanwhile(t *testing.T) {
 	fsys := newTestFS(t)
 	f := filled(t, fsys, Options{Name: "x"}, "new")

@@ -11,12 +11,14 @@ import (
 	"malcolm/transfer/partfile/crashfs"
 )
 
-// Who comes to own a chunk, and what happens to it then, in every order in which the steps of some fetchers, of a
-// checkpoint and of the check of an earlier run can follow each other. A step is what the locks of a File make one:
-// a call, half of a WriteAt that takes back what the journal claims, half of a Sync.
+// Who comes to own a chunk, and what happens to it then, in every possible
+// order of the steps. The steps are those of some fetchers, of a checkpoint,
+// and of the check of what an earlier run left. The locks of a File make a step
+// atomic: a call, half of a WriteAt that takes back what the journal claims, or
+// half of a Sync.
 
 const (
-	contested = 1             // the chunk that all are at, the last one; chunk 0 is marked before they begin
+	contested = 1             // the chunk that all work on, the last one; chunk 0 is marked before
 	raceSize  = testChunk + 5 // bytes
 	pieceLen  = 3             // bytes, of the first of the chunk's two pieces
 	chunkLen  = raceSize - testChunk
@@ -33,13 +35,13 @@ const (
 	leftUnrecorded      // right, but the journal is gone
 )
 
-// A contest is who takes part.
+// A contest says who takes part.
 type contest struct {
 	name   string
 	who    string // a letter each: h for an honest fetcher, l for one whose server lies
 	left   left
 	whole  bool // a chunk is written as one piece
-	check  bool // what is left is checked meanwhile
+	check  bool // what is left is checked at the same time
 	stops  int  // how often a fetcher may be stopped, at any of its steps
 	syncs  int
 	long   bool // has many orders
@@ -52,12 +54,12 @@ type phase int
 const (
 	over      phase = iota
 	beginning       // Claim
-	looking         // Claim was refused: if the chunk is not marked the server sends a second copy, into memory
+	looking         // Claim was refused: unless the chunk is marked, the server sends a second copy, into memory
 	voiding         // the first half of a WriteAt
 	writing         // WriteAt of the next piece, or of the second copy
 	marking         // Mark, once the value has matched
 	taking          // TakeOver, once the second copy's value has matched
-	keeping         // stopped: what there is of the chunk is kept unless the chunk is marked
+	keeping         // stopped: the bytes of the chunk are kept unless it is marked
 	kept            // a server of the same ID goes on with it, or it is given up
 	releasing       // Release
 )
@@ -66,7 +68,7 @@ var phaseNames = [...]string{
 	"over", "claim", "look", "void", "write", "mark", "take over", "keep", "resume", "release",
 }
 
-// A contender is a fetcher: it behaves as those of package transfer do.
+// A contender is a fetcher. It behaves like those of package transfer.
 type contender struct {
 	name   string
 	honest bool
@@ -94,7 +96,7 @@ type race struct {
 	syncs   int  // left
 	inSync  bool // between the halves
 	stopped bool // a fetcher was stopped
-	changed bool // the disk, or what it should be, since it was checked
+	changed bool // the disk, or what it should hold, has changed since the last check
 	trace   []string
 
 	owner   *contender
@@ -104,9 +106,10 @@ type race struct {
 	synced  bool // this run's is in the journal
 }
 
-// Every order of the steps is tried, in contests of two and three fetchers. After every step a marked chunk is right on
-// the disk, nobody but the owner has changed it, and the journal claims what it should: also for the next run, if this
-// one were killed or the power failed right there.
+// Every order of the steps is tried, in contests of two and three fetchers.
+// After every step a marked chunk is right on the disk, only the owner has
+// changed it, and the journal claims what it should. This must hold for the
+// next run too, if this one were killed or the power failed right there.
 func TestEveryInterleaving(t *testing.T) {
 	total := 0
 	for _, c := range []contest{
@@ -143,7 +146,8 @@ func TestEveryInterleaving(t *testing.T) {
 	t.Logf("%d interleavings", total)
 }
 
-// run makes every race. It returns how many there were, and how many writes were refused in them.
+// run makes every race. It returns the number of races, and of writes refused
+// in them.
 func (c contest) run(t *testing.T) (races, refused int) {
 	right := rightBytes(raceSize)
 	base := c.disk(t, right)
@@ -200,7 +204,7 @@ type choice struct {
 	do   func() // nil: the second half of a Sync
 }
 
-// walk makes steps until there is none, or until the second half of a Sync.
+// walk makes steps until none is left, or until the second half of a Sync.
 func (r *race) walk() {
 	for {
 		choices := r.choices()
@@ -357,7 +361,8 @@ func (r *race) mark(w *contender) {
 	w.phase = over
 }
 
-// stop interrupts a fetcher: what has come of the chunk can be of use unless it is nothing, or all.
+// stop interrupts a fetcher. The bytes of the chunk so far can be of use unless
+// there are none, or all.
 func (r *race) stop(w *contender) {
 	r.stops--
 	r.stopped = true
@@ -371,7 +376,7 @@ func (r *race) stop(w *contender) {
 	}
 }
 
-// checkSteps are those of the check of what an earlier run left.
+// checkSteps are the steps of the check of what an earlier run left.
 func (c contest) checkSteps() []string {
 	steps := []string{"read", "mark existing", "survey done"}
 	switch {
@@ -416,7 +421,8 @@ func (r *race) sync() {
 	r.synced, r.changed = r.synced || marked, true
 }
 
-// check looks at the disk, and at what the next run would find if this one were to end here.
+// check looks at the disk, and at what the next run would find if this one
+// ended here.
 func (r *race) check() {
 	if got := r.f.Marked(contested); got != r.marked {
 		r.fail("marked: %t, want %t", got, r.marked)
@@ -443,7 +449,7 @@ func (r *race) check() {
 	}
 }
 
-// powerFailures are what may be left of what was not durable: nothing, or parts.
+// powerFailures are what may remain of what was not durable: nothing, or parts.
 func powerFailures() map[string]func(int) int {
 	i := 0
 	return map[string]func(int) int{
@@ -467,7 +473,8 @@ func (r *race) wantEnding(what string, d *crashfs.Disk) {
 	}
 }
 
-// finish is the end of a race: the chunk is marked, or can be claimed, and the file is completed.
+// finish ends a race: the chunk is marked, or can be claimed, and the file is
+// completed.
 func (r *race) finish() {
 	honest := strings.Contains(r.c.who, "h")
 	if honest && !r.stopped && !r.marked {

@@ -1,8 +1,9 @@
 package partfile
 
-// InUse is the error Locked, with the holder, if another run is writing the part file of name at this moment. It is
-// nil when nobody does, or when that cannot be told. It is for a refusal that has another reason too, and keeps
-// nothing: its lock is one that others who look may have too, and a run that begins at that instant tries again.
+// InUse is the error Locked, with the holder, if another run is writing the
+// part file of name right now. It is nil if nobody does, or if that cannot be
+// told. Use it for a refusal that has another reason too. It keeps nothing: its
+// lock is shared, and a run that begins at that instant tries again.
 func InUse(fsys FS, name string) error {
 	part, err := lstat(fsys, name+PartSuffix)
 	if err != nil || part.Kind != Regular {

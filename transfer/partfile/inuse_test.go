@@ -28,7 +28,7 @@ func TestInUse(t *testing.T) {
 	again.Close() // the look has kept no lock
 }
 
-// Those who ask who has the part file keep nobody from taking it.
+// Asking who has the part file prevents nobody from taking it.
 func TestInUseRefusesNobody(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.put(t, "x.part", "abc")

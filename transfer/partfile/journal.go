@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// JournalSuffix is what the name of the journal has behind the final name.
+// JournalSuffix is added to the final name to make the journal's.
 const JournalSuffix = PartSuffix + ".journal"
 
 // JournalState is what lies under the journal's name.
@@ -21,35 +21,37 @@ type JournalState int
 // States of the journal.
 const (
 	JournalNone     JournalState = iota
-	JournalUsable                // it has a header that checks, of a version that is known
+	JournalUsable                // its header checks and has a known version
 	JournalUnusable              // torn, cut, unreadable, of another version, ...
-	JournalForeign               // something else than a journal
+	JournalForeign               // not a journal
 )
 
-// tells reports whether the journal says that malcolm made a part file of that size. A torn one does for an empty part
-// file: a crash left both as they were begun.
+// tells reports whether the journal says that malcolm made a part file of that
+// size. A torn journal says so of an empty part file: a crash left both as they
+// were begun.
 func (s JournalState) tells(size int64) bool {
 	return s == JournalUsable || s == JournalUnusable && size == 0
 }
 
-// journal is the journal of a File, open from prepare until removeJournal or Close. It is written only with the part
-// file's lock held, and in this process with File.end held.
+// journal is the journal of a File, open from prepare until removeJournal or
+// Close. It is written only while the part file's lock and File.end are held.
 type journal struct {
 	handle Handle
 	sealer sealer
 	made   bool  // by this run
-	before int64 // bytes: up to here records are those of earlier runs
-	end    int64 // bytes: where the next record goes
+	before int64 // offset where the records of earlier runs end
+	end    int64 // offset where the next record goes
 
-	torn     bool // there was something behind its last good record
-	recorded bool // records were appended by this run
+	torn     bool // something followed its last good record
+	recorded bool // this run has appended records
 }
 
-// readBuffer is how many bytes of a journal are read at once.
+// readBuffer is the number of bytes of a journal read at once.
 const readBuffer = 64 << 10
 
-// peekJournal reads header and holder of the journal without a lock: a hint. The error is for what is no journal at
-// all, a link or a device, and for a directory that cannot be looked into.
+// peekJournal reads header and holder of the journal without a lock: a hint. It
+// fails only if the name has no regular file (a link, a device), or the
+// directory cannot be read.
 func peekJournal(fsys FS, name string) (state JournalState, header Header, holder Holder, err error) {
 	info, err := lstatJournal(fsys, name)
 	if err != nil || info.Kind == None {
@@ -70,8 +72,9 @@ func peekJournal(fsys FS, name string) (state JournalState, header Header, holde
 	return JournalUnusable, Header{}, holder, nil
 }
 
-// isForeign reports whether a file that is no usable journal never was one. What a crash or a bad disk made of a journal
-// is none of another program: it has no bytes, or zeros, or most of its magic.
+// isForeign reports whether a file that is no usable journal never was one. A
+// journal that a crash or a bad disk spoiled is not foreign: it has no bytes,
+// or zeros, or most of its magic.
 func isForeign(r io.ReaderAt) bool {
 	b := make([]byte, len(magic))
 	n, err := r.ReadAt(b, 0)
@@ -87,7 +90,8 @@ func isForeign(r io.ReaderAt) bool {
 	return same < (n+1)/2
 }
 
-// lstatJournal is what has the journal's name: nothing, or a regular file with one link; else the error is NotRegular.
+// lstatJournal looks at the journal's name. It returns nothing there, or a
+// regular file with one link; else the error is NotRegular.
 func lstatJournal(fsys FS, name string) (Info, error) {
 	info, err := lstat(fsys, name+JournalSuffix)
 	if err == nil && info.Kind != None {
@@ -96,8 +100,8 @@ func lstatJournal(fsys FS, name string) (Info, error) {
 	return info, err
 }
 
-// plain refuses what neither a part file nor a journal must be. Two links would mean that writing here changes
-// another file's bytes.
+// plain refuses what neither a part file nor a journal may be. With two links,
+// a write here would change another file's bytes.
 func plain(fsys FS, name string, info Info) error {
 	if info.Kind != Regular {
 		return reasoned(fsys, "open", name, NotRegular, errNotRegular)
@@ -108,7 +112,8 @@ func plain(fsys FS, name string, info Info) error {
 	return nil
 }
 
-// readFront reads what lies before the records. The holder is the zero Holder when it does not check.
+// readFront reads what lies before the records. The holder is zero if it does
+// not check.
 func readFront(r io.ReaderAt) (header Header, holder Holder, ok bool) {
 	var front [recordsAt]byte
 	n, _ := r.ReadAt(front[:], 0) // what could not be read does not check
@@ -119,9 +124,10 @@ func readFront(r io.ReaderAt) (header Header, holder Holder, ok bool) {
 	return header, holder, ok
 }
 
-// scanRecords calls each for the records from the first on, until one does not check, at limit, or when each is
-// false. It returns where the next record begins: behind the last good one when it was not stopped. The error is
-// that of a read, other than io.EOF.
+// scanRecords calls each for the records from the first on. It ends at one that
+// does not check, at limit, or when each returns false. end is where the next
+// record begins: behind the last good one if each did not end it. err is a read
+// error other than io.EOF.
 func scanRecords(r io.ReaderAt, s *sealer, limit int64, each func(record) bool) (end int64, err error) {
 	buf := make([]byte, readBuffer)
 	end = recordsAt
@@ -148,8 +154,9 @@ func scanRecords(r io.ReaderAt, s *sealer, limit int64, each func(record) bool) 
 	return end, nil
 }
 
-// openJournal decides, with the part file's lock held, whether the journal that is there goes on: then f.journal is
-// open and its records are read. It changes nothing on disk. info is of the part file.
+// openJournal decides whether the existing journal is continued. If so it opens
+// f.journal and reads its records. It holds the part file's lock and changes
+// nothing on disk. info is of the part file.
 func (f *File) openJournal(info Info, action Action) error {
 	keep, err := f.resumeJournal(info, action)
 	if err != nil || keep {
@@ -158,7 +165,7 @@ func (f *File) openJournal(info Info, action Action) error {
 	return f.checkForeign(action, info.Size)
 }
 
-// resumeJournal takes over the journal that is there if it goes on.
+// resumeJournal takes over the existing journal if it can be continued.
 func (f *File) resumeJournal(info Info, action Action) (keep bool, err error) {
 	named, err := lstatJournal(f.fs, f.name)
 	if err != nil || named.Kind == None || action != Resume && action != ResumeOwn || info.Size == 0 {
@@ -178,8 +185,9 @@ func (f *File) resumeJournal(info Info, action Action) (keep bool, err error) {
 	return keep, err
 }
 
-// checkForeign fails with Foreign where another program's file lies under one of our names, and nobody said that it may
-// go: something else than a journal under the journal's name; with ResumeOwn also a part file of which no journal says
+// checkForeign fails with Foreign if another program's file has one of our
+// names and nobody said that it may go: under the journal's name something that
+// is not a journal; with ResumeOwn also a part file without a journal that says
 // that malcolm made it.
 func (f *File) checkForeign(action Action, size int64) error {
 	state, _, _, err := peekJournal(f.fs, f.name)
@@ -194,12 +202,14 @@ func (f *File) checkForeign(action Action, size int64) error {
 	return nil
 }
 
-// unreadable reports whether err means that a journal that is there is lost, and not that it cannot be read just now.
+// unreadable reports whether err means that an existing journal is lost, and
+// not only unreadable right now.
 func unreadable(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || IsDiskError(err)
 }
 
-// readJournal takes over h if it is a usable journal of f; named is what lay under its name.
+// readJournal takes over h if it is a usable journal of f. named is what lay
+// under its name.
 func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 	opened, err := h.Stat()
 	if err != nil {
@@ -236,7 +246,8 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 	return true, nil
 }
 
-// sameJournal reports whether what was opened is what lay under the journal's name, as far as its identity tells.
+// sameJournal reports whether the opened file is the one that had the journal's
+// name, as far as its identity tells.
 func (f *File) sameJournal(named, opened Info) (bool, error) {
 	if opened.Kind != Regular || opened.Links > 1 {
 		return false, nil
@@ -264,8 +275,9 @@ func (f *File) replay(r record) bool {
 	return true
 }
 
-// holdJournal makes the journal this run's: its holder, and no torn end. All of it is durable when it returns, or
-// the records behind the torn place could come back after those to be written now.
+// holdJournal makes this run the journal's holder and cuts off a torn end. All
+// of it is durable when it returns. Otherwise the records behind the torn place
+// could come back after those written now.
 func (f *File) holdJournal(holder Holder) error {
 	j := &f.journal
 	if err := f.writeJournal(holder.append(nil), headerLen); err != nil {
@@ -302,7 +314,8 @@ func (f *File) syncJournal(call func() error) error {
 	return nil
 }
 
-// makeJournal puts a new journal in the place of the one that may be there. It is durable when it returns.
+// makeJournal replaces any existing journal by a new one. It is durable when
+// this returns.
 func (f *File) makeJournal(holder Holder) error {
 	name := f.name + JournalSuffix
 	if named, err := lstatJournal(f.fs, f.name); err != nil {
@@ -337,8 +350,9 @@ func (f *File) makeJournal(holder Holder) error {
 	return syncDir(f.fs)
 }
 
-// removeJournal removes the journal if it is still ours that has the name, and closes it. After the rename another
-// run may have a part file of that name, and then the journal is its own, or soon will be.
+// removeJournal closes the journal, and removes it if it still has its name.
+// After the rename another run may have a part file of that name, and then the
+// journal is its own, or soon will be.
 func (f *File) removeJournal() error {
 	h := f.journal.handle
 	if h == nil {
@@ -374,8 +388,9 @@ func (f *File) hasJournalName(h Handle) (bool, error) {
 	return holder.run == f.holder.run, err // identities may be unsteady
 }
 
-// removeUnused removes the journal of name. With alone it stays where there is a part file: a run makes that first, so
-// the look comes last.
+// removeUnused removes the journal of name. With alone the journal stays if
+// there is a part file. A run makes the part file first, so this looks for it
+// last.
 func removeUnused(fsys FS, name string, alone bool) error {
 	if alone {
 		part, err := lstat(fsys, name+PartSuffix)
@@ -398,25 +413,28 @@ func thisRun() Holder {
 	return Holder{Host: host, PID: int64(os.Getpid()), Start: time.Unix(time.Now().Unix(), 0).UTC(), run: rand.Uint64()}
 }
 
-// JournalPath is the path of the journal, to be shown.
+// JournalPath is the path of the journal, for display.
 func (f *File) JournalPath() string { return f.fs.Path(f.name + JournalSuffix) }
 
-// Claimed reports whether the journal of an earlier run claims that the chunk is good: its bytes were right and
-// durable when that was written. Whether they still are is for the caller to check, see EachRecord.
+// Claimed reports whether the journal of an earlier run claims that the chunk
+// is good: its bytes were right and durable when that was written. The caller
+// checks whether they still are, see EachRecord.
 func (f *File) Claimed(chunk int) bool {
 	f.stripe(chunk)
 	return f.claimed.has(chunk)
 }
 
-// UsableJournal reports whether the journal that Open found, or began with the part file, knows of every chunk: one that
-// is not Claimed is missing. When it is false such a chunk may be right all the same, and is to be checked by its
-// BLAKE3 where HasData says that there is something; SurveyDone says that this was done.
+// UsableJournal reports whether the journal that Open found or began knows of
+// every chunk: then one that is not Claimed is missing. If false, such a chunk
+// may still be right. Check it by its BLAKE3 if HasData says that it has bytes,
+// then call SurveyDone.
 func (f *File) UsableJournal() bool { return f.surveyed }
 
-// EachRecord reads the records of earlier runs again and yields each chunk that is Claimed once, with the xxh3-128
-// that its bytes had, in the order in which they were recorded, until yield is false. A chunk whose record is not there
-// any more, as a failing disk may do it, comes last and has the zero sum, which no bytes have. EachRecord holds a buffer
-// of 64 KiB and one bit a chunk.
+// EachRecord reads the records of earlier runs again, until yield returns
+// false. It yields each Claimed chunk once, with the xxh3-128 that its bytes
+// had, in the order of recording. Chunks whose record has vanished, as on a
+// failing disk, come last with the zero sum, which no bytes have. EachRecord
+// holds a buffer of 64 KiB and one bit a chunk.
 func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
 	seen := newBits(f.Chunks())
 	more := true
@@ -443,8 +461,8 @@ func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
 	return nil
 }
 
-// HasData reports whether the part file may hold something else than a hole, which reads as zeros, among the n bytes
-// from off on. It is true where the file system cannot say.
+// HasData reports whether the n bytes from off on may hold more than a hole,
+// which reads as zeros. It is true if the file system cannot say.
 func (f *File) HasData(off, n int64) bool {
 	next, err := f.handle.NextData(off)
 	if errors.Is(err, io.EOF) {

@@ -23,7 +23,8 @@ var (
 // testXXH is what the tests record of a chunk.
 func testXXH(chunk int) [16]byte { return [16]byte{0: 0xaa, 15: byte(chunk + 1)} }
 
-// testJournal is a journal of testHeader with a record for each of chunks, closed.
+// testJournal is a journal of testHeader with a record for each of chunks,
+// closed.
 func testJournal(chunks ...int) []byte {
 	s := newSealer(testHeader)
 	b := s.append(testHolder.append(testHeader.append(nil)), record{kind: recordClosed})
@@ -105,7 +106,7 @@ func TestLongHostIsCut(t *testing.T) {
 	}
 }
 
-// Records and headers that are well sealed and make no sense are refused all the same.
+// Records and headers with a right check and impossible values are refused.
 func TestSenselessJournal(t *testing.T) {
 	s := newSealer(testHeader)
 	for _, r := range []record{
@@ -131,7 +132,8 @@ func TestSenselessJournal(t *testing.T) {
 	}
 }
 
-// claimsOf opens a full part file of testHeader with this journal, and says what it claims and how.
+// claimsOf opens a full part file of testHeader with this journal, and returns
+// what it claims.
 func claimsOf(t *testing.T, fsys *crashFS, journal []byte) (claims map[int][16]byte, usable bool, err error) {
 	t.Helper()
 	fsys.Put("x.part", rightBytes(testHeader.Size))
@@ -184,7 +186,8 @@ func wantClaims(t *testing.T, what string, got map[int][16]byte, chunks ...int) 
 	}
 }
 
-// What is behind the cut is not claimed; before it everything is. A record that was cut makes what has none unknown.
+// Records behind the cut are not claimed; all those before it are. If a record
+// was cut, chunks without one are unknown.
 func TestJournalCutAtEveryByte(t *testing.T) {
 	whole, chunks := testJournal(4, 0, 2), []int{4, 0, 2}
 	fsys := newCrashFS(neverChoose)
@@ -272,7 +275,8 @@ func TestStrangeJournals(t *testing.T) {
 	}
 }
 
-// What never was a journal is another program's file: it stays, unless the user said to start over.
+// A file that never was a journal belongs to another program. It stays, unless
+// the user said to start over.
 func TestFileInTheJournalsPlace(t *testing.T) {
 	const mine = "the diary of somebody else"
 	for _, action := range []Action{Fetch, Resume, ResumeOwn, StartOver} {
@@ -307,7 +311,8 @@ func slicesReplace(b []byte, at int, with []byte) []byte {
 	return b
 }
 
-// A journal of another file: nothing is touched, unless it is to be started over, or the part file is empty.
+// With a journal of another file nothing is touched, unless the user said to
+// start over, or the part file is empty.
 func TestJournalOfAnotherFile(t *testing.T) {
 	for name, change := range map[string]func(*Header){
 		"size":       func(h *Header) { h.Size++ },
@@ -384,7 +389,8 @@ func TestLookAtJournals(t *testing.T) {
 		if got := c.want.PartState(Header{Size: 1, ChunkSize: 1}); got != PartNone {
 			t.Errorf("%s: part state %d of a journal without a part file, want %d", c.name, got, PartNone)
 		}
-		// It is stale: a new part file takes its place without complaint.
+		// It is stale: a new part file takes its place without
+		// complaint.
 		f := openTest(t, fsys, testOptions(Fetch))
 		if f.Claimed(1) || !f.UsableJournal() {
 			t.Errorf("%s: claimed %t, usable %t", c.name, f.Claimed(1), f.UsableJournal())
@@ -394,8 +400,9 @@ func TestLookAtJournals(t *testing.T) {
 	}
 }
 
-// Whatever becomes of a journal: no panic, and a claim only for what it has a record for, of this header. The input is
-// what was recorded, and what was written over it; a small one, or the fuzzer spends its time on making it small.
+// Whatever becomes of a journal, there is no panic, and every claim has a
+// record of this header. The input is what was recorded, and what was written
+// over it. It is small, or the fuzzer spends its time on making it small.
 func FuzzJournal(f *testing.F) {
 	seeds := []struct {
 		chunks, patch []byte
@@ -444,7 +451,8 @@ func checkClaims(t *testing.T, journal []byte) {
 	}
 }
 
-// A journal of the largest file, with a record for every chunk, is read in one buffer.
+// A journal of the largest file, with a record for every chunk, is read in one
+// buffer.
 func TestJournalOfEveryChunk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 32 MiB")

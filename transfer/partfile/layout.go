@@ -8,8 +8,9 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// The journal NAME.part.journal says which chunks of NAME.part are good. All numbers are big-endian; "check" is the
-// xxh3-64 of what is named; bytes that are not named are zeros.
+// The journal NAME.part.journal says which chunks of NAME.part are good. All
+// numbers are big-endian. "check" is the xxh3-64 of the bytes named. Bytes that
+// are not named are zeros.
 //
 //	header, 512 bytes, written once, durable before the part file is preallocated
 //	  0    8  magic "malcolmJ"
@@ -24,7 +25,7 @@ import (
 //	  528  1  length of the host's name, at most 255
 //	  529     the host's name
 //	  1000 8  a random number of the run
-//	  1008 8  beats: how often a run without a lock has said that it is alive, see lease.go
+//	  1008 8  beats: how often a run without a lock has shown that it lives, see lease.go
 //	  1016 8  check of bytes 512 to 1015
 //	records from byte 1024 on, 32 bytes each, appended
 //	  0    4  kind
@@ -32,20 +33,24 @@ import (
 //	  8   16  xxh3-128 of the chunk's bytes; 0 for the kinds that have none
 //	  24   8  check of bytes 0 to 63 of the header, then bytes 0 to 23 of the record
 //
-// Each of the three lies in disk sectors of its own, and no record in two: a write that was torn spoils only itself.
-// The check of a record takes in the header, so that a record of another file, or of another version of the layout,
-// never checks. Reading ends at the first record that does not check. Records count in their order:
+// Each of the three lies in disk sectors of its own, and no record lies in two:
+// a torn write spoils only itself. The check of a record covers the header too,
+// so that a record of another file, or of another version of the layout, never
+// checks. Reading ends at the first record that does not check. Records count
+// in their order:
 //
 //	1 good    the chunk's bytes were right, and durable before this record was written
-//	2 void    what was said of the chunk before no longer counts: it was found damaged and is about to be overwritten
-//	3 open    chunks without a good record are unknown: some may be right, of a time before this journal or of records
-//	          that were lost
+//	2 void    earlier records of the chunk no longer count: it was found damaged
+//	          and is about to be overwritten
+//	3 open    chunks without a good record are unknown: some may be right, from
+//	          before this journal or with a record that was lost
 //	4 closed  chunks without a good record are missing
 //
-// A journal without a record of the last two kinds is open. A chunk may have any number of records.
+// A journal without a record of the last two kinds is open. A chunk may have
+// any number of records.
 const (
 	headerLen   = 512
-	fieldsLen   = 64 // of the header: what records check
+	fieldsLen   = 64 // of the header: what the checks of records cover
 	holderLen   = 512
 	recordsAt   = headerLen + holderLen
 	recordLen   = 32
@@ -73,7 +78,7 @@ type Header struct {
 	Checksum  [32]byte
 }
 
-// valid reports whether there can be a part file of this shape.
+// valid reports whether a part file of this shape is possible.
 func (h Header) valid() bool {
 	return h.Size >= 0 && h.ChunkSize > 0 && h.ChunkSize <= 1<<62 && h.Size <= maxChunks*min(h.ChunkSize, 1<<42)
 }
@@ -92,7 +97,8 @@ func (h Header) append(b []byte) []byte {
 	return appendSealed(b, start, headerLen)
 }
 
-// parseHeader is false unless b begins with exactly what append makes of a valid Header.
+// parseHeader is false unless b begins with exactly what append makes of a
+// valid Header.
 func parseHeader(b []byte) (Header, bool) {
 	if len(b) < headerLen {
 		return Header{}, false
@@ -106,8 +112,9 @@ func parseHeader(b []byte) (Header, bool) {
 	return h, true
 }
 
-// Holder is who holds a part file, as its journal says: whoever can write there may claim anything. Host is at most
-// 255 bytes of any value, to be quoted where it is shown.
+// Holder says who holds a part file. It comes from the journal, where whoever
+// can write may claim anything. Host is at most 255 bytes of any value: quote
+// it where it is shown.
 type Holder struct {
 	Host  string
 	PID   int64     // process ID on that host
@@ -148,7 +155,8 @@ func parseHolder(b []byte) (Holder, bool) {
 	return h, true
 }
 
-// appendSealed fills what begins at start with zeros up to its length less the check, and appends that.
+// appendSealed fills the block that begins at start with zeros up to its check,
+// and appends the check.
 func appendSealed(b []byte, start, length int) []byte {
 	b = append(b, make([]byte, start+length-checkLen-len(b))...)
 	return binary.BigEndian.AppendUint64(b, xxh3.Hash(b[start:]))
@@ -187,7 +195,8 @@ func (s *sealer) check(sealed []byte) uint64 {
 	return xxh3.Hash(b[:])
 }
 
-// parse is false unless b, which is recordLen bytes long, is a record of this header that means something.
+// parse is false unless b, of recordLen bytes, is a valid record of this
+// header.
 func (s *sealer) parse(b []byte) (record, bool) {
 	if binary.BigEndian.Uint64(b[sealedLen:]) != s.check(b[:sealedLen]) {
 		return record{}, false

@@ -5,26 +5,32 @@ import (
 	"time"
 )
 
-// Where the file system has no locks a lease in the journal takes their place. The run that holds it writes the holder's
-// block anew at every checkpoint, with one beat more, and looks whether the block is still its own: if not, another run
-// has taken the part file, and this one stops. When it ends it clears the block.
+// If the file system has no locks, a lease in the journal takes their place.
+// The run that holds it rewrites the holder's block at every checkpoint, with
+// one beat more, and first checks that the block is still its own. If not,
+// another run has taken the part file, and this one stops. When it ends it
+// clears the block.
 //
-// A run that finds a part file watches the block before it takes it. One that changes is another run's that is alive.
-// Then it writes its own and waits until a run that it did not see must have noticed. Of two runs that begin at the same
-// moment the one that wrote last goes on. No clock of another machine is asked.
+// A run that finds a part file watches the block before it takes it. A block
+// that changes belongs to a live run. Otherwise it writes its own and waits
+// until a run that it did not see must have noticed. If two runs begin at the
+// same moment, the one that wrote last goes on. No clock of another machine is
+// asked.
 //
-// This is weaker than a lock: a run that was stopped for as long as it is watched, and goes on later, may still write
-// until its next checkpoint.
+// This is weaker than a lock: a run that was stopped while it was watched, and
+// goes on later, may still write until its next checkpoint.
 const (
-	// leaseWatch is how long a holder's block has to stay as it is until its run counts as dead. It is as long as some
-	// checkpoints of a slow disk take.
+	// leaseWatch is how long a holder's block must stay the same before its
+	// run counts as dead: the time that some checkpoints take on a slow
+	// disk.
 	leaseWatch = 10 * time.Second
 	// leaseSettle is longer than the time between two checkpoints.
 	leaseSettle = 3 * time.Second
 	leasePoll   = time.Second
 )
 
-// lock takes h's lock, or watches the lease. It is false when another run has the part file.
+// lock takes h's lock, or watches the lease. It is false if another run has the
+// part file.
 func (f *File) lock(ctx context.Context, h Handle, made bool) (free bool, err error) {
 	free, err = tryLock(ctx, h)
 	if err == nil || !lacksLocks(err) {
@@ -40,8 +46,8 @@ func (f *File) lock(ctx context.Context, h Handle, made bool) (free bool, err er
 	return f.watchHolder(ctx)
 }
 
-// lockTries and lockPause bound how long a lock is tried for: who only asks for the holder (see InUse) has it for an
-// instant.
+// lockTries and lockPause bound the tries to get a lock: a run that only asks
+// for the holder (see InUse) has it for an instant.
 const (
 	lockTries = 10
 	lockPause = 10 * time.Millisecond
@@ -59,7 +65,8 @@ func tryLock(ctx context.Context, h Handle) (free bool, err error) {
 	}
 }
 
-// watchHolder waits until it is clear that nobody holds the lease; it is false when somebody does.
+// watchHolder waits until it is clear whether somebody holds the lease. free is
+// false if so.
 func (f *File) watchHolder(ctx context.Context) (free bool, err error) {
 	state, _, first, _ := peekJournal(f.fs, f.name)
 	if state == JournalUsable && first == (Holder{}) {
@@ -85,7 +92,8 @@ func (f *File) watchHolder(ctx context.Context) (free bool, err error) {
 	}
 }
 
-// settleLease makes sure that this run, which has just written its holder's block, is the last that did.
+// settleLease makes sure that this run, which has just written its holder's
+// block, was the last to do so.
 func (f *File) settleLease(ctx context.Context) error {
 	if !f.leased || f.fresh {
 		return nil
@@ -99,7 +107,7 @@ func (f *File) settleLease(ctx context.Context) error {
 	return f.stillNamed("open")
 }
 
-// holdsLease fails with Locked if the journal is another run's by now.
+// holdsLease fails with Locked if the journal is now another run's.
 func (f *File) holdsLease() error {
 	if !f.leased {
 		return nil
@@ -132,7 +140,7 @@ func (f *File) clearLease() {
 	}
 }
 
-// sleep waits, and fails with ctx's cause when that ends first.
+// sleep waits for d. It fails with ctx's cause if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -4,16 +4,18 @@ import (
 	"context"
 )
 
-// leftover reports whether the part file is a second name of the final file: a commit by link and unlink that was cut
-// off between the two.
+// leftover reports whether the part file is a second name of the final file: a
+// commit by link and unlink was cut off between the two.
 func leftover(final, part Info) bool {
 	return part.Kind == Regular && final.Kind == Regular && part.ID == final.ID && part.Links == 2
 }
 
-// FinishLeftover finishes what a run began that was cut off when the file had its final name already. It is for a final
-// file that was found right: it makes its name durable, and takes away the part file where that is a second name of
-// the final one, and the journal where there is no part file. A part file of its own stays, with its journal. Errors
-// are *Error; the reason is Locked when that run is still at it.
+// FinishLeftover finishes a run that was cut off when the file already had its
+// final name. Call it for a final file that was found right. It makes that name
+// durable. It removes the part file if that is a second name of the final one,
+// and the journal if there is no part file. A separate part file stays, with
+// its journal. Errors are *Error; the reason is Locked if that run is still
+// working.
 func FinishLeftover(fsys FS, name string) error {
 	found, err := Look(fsys, name)
 	if err != nil {
@@ -34,7 +36,8 @@ func FinishLeftover(fsys FS, name string) error {
 	return removeUnused(fsys, name, true)
 }
 
-// unlinkLeftover takes the part file's name from the final file. The final name is durable before.
+// unlinkLeftover takes the part file's name from the final file. First it makes
+// the final name durable.
 func unlinkLeftover(fsys FS, name string) error {
 	part := name + PartSuffix
 	h, err := fsys.OpenWrite(part)

@@ -69,7 +69,8 @@ func TestFinishLeftover(t *testing.T) {
 	}
 }
 
-// A forced download of another version does not write into the finished file through its second name.
+// A forced download of another version does not write into the finished file
+// through its second name.
 func TestLeftoverIsNotWrittenTo(t *testing.T) {
 	for _, action := range []Action{Fetch, StartOver, Resume} {
 		fsys := newTestFS(t)
@@ -105,7 +106,8 @@ func TestLeftoverOfARunThatIsStillAtIt(t *testing.T) {
 	fsys.wantNames(t, "x", "x.part", "x.part.journal")
 }
 
-// What is not left by a commit stays: a part file of its own, and one whose second name is somebody else's.
+// A file that is not a leftover of a commit stays: a separate part file, or one
+// whose second name is another file's.
 func TestWhatIsNoLeftover(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.put(t, "x", "new")
@@ -129,7 +131,7 @@ func TestWhatIsNoLeftover(t *testing.T) {
 	fsys.want(t, "x", "new")
 }
 
-// The journal of a run that began after our rename is not ours to remove.
+// The journal of a run that began after our rename is not removed.
 func TestJournalOfTheNextRunStays(t *testing.T) {
 	fsys := newTestFS(t)
 	f := filled(t, fsys, Options{Name: "x"}, "new")
@@ -146,8 +148,9 @@ func TestJournalOfTheNextRunStays(t *testing.T) {
 	fsys.want(t, "x.part.journal", "theirs")
 }
 
-// A run that begins when the file has just got its name makes a journal of its own. Whoever is about to remove the old
-// one finds its part file, and leaves the name alone: also if the looks at the journal came before.
+// A run that begins when the file has just got its name makes a journal of its
+// own. Whoever is about to remove the old journal finds that run's part file,
+// and leaves the journal alone, even if it looked at the journal before.
 func TestJournalOfARunThatBegins(t *testing.T) {
 	begin := func(t *testing.T, fsys *testFS) {
 		os.Remove(filepath.Join(fsys.path, "x.part.journal"))
@@ -166,7 +169,8 @@ func TestJournalOfARunThatBegins(t *testing.T) {
 			}
 			looks := 0
 			fsys.before = func(op, name string) error {
-				// The last look before the journal goes is at the part file.
+				// The last look before the journal goes is at
+				// the part file.
 				if op == "lstat" && strings.HasSuffix(name, PartSuffix) {
 					if final, err := os.Lstat(filepath.Join(fsys.path, "x")); err == nil && final.Size() == 3 {
 						if looks++; looks == 1 && f.committed || looks == 2 {
@@ -201,7 +205,7 @@ func cutOffBeforeTheJournal(t *testing.T, fsys *testFS, f *File) {
 	}
 }
 
-// A file that has its name is there, whatever becomes of the journal.
+// A file that has its name is finished, whatever becomes of the journal.
 func TestJournalThatCannotBeRemoved(t *testing.T) {
 	fsys := newTestFS(t)
 	f := filled(t, fsys, Options{Name: "x"}, "new")
@@ -218,7 +222,8 @@ func TestJournalThatCannotBeRemoved(t *testing.T) {
 	fsys.want(t, "x", "new")
 }
 
-// A journal that exists and cannot be read now is an error; one that is lost makes the chunks be checked.
+// A journal that exists and cannot be read now is an error. If it is lost, the
+// chunks are checked instead.
 func TestUnreadableJournal(t *testing.T) {
 	for _, c := range []struct {
 		op   string
@@ -256,7 +261,7 @@ func TestUnreadableJournal(t *testing.T) {
 		}
 		f.Close()
 	}
-	// The second read, of the records, with claims already taken in.
+	// The second read, of the records, when some claims have been read.
 	fsys := newTestFS(t)
 	many := testJournal(slices.Repeat([]int{1}, 5000)...)
 	fsys.put(t, "x.part", string(rightBytes(testHeader.Size)))

@@ -7,8 +7,8 @@ type timer interface {
 	SetModTime(name string, t time.Time) error
 }
 
-// setModTime gives the part file the modification time that the finished one is
-// to have. Where there are none it does nothing. What follows must not write.
+// setModTime gives the part file the finished file's modification time. It does
+// nothing if there is none to set. Nothing may write afterwards.
 func (f *File) setModTime() error {
 	fsys, ok := f.fs.(timer)
 	if f.modTime == nil || !ok {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The finished file has the modification time that was asked for, which is set
-// before it is synced and renamed.
+// The finished file has the modification time that was asked for. It is set
+// before the sync and the rename.
 func TestModTime(t *testing.T) {
 	for _, want := range []time.Time{time.Unix(1_000_000_000, 0), time.Unix(1_700_000_000, 123_456_700), time.Unix(-1, 0)} {
 		dir := t.TempDir()
@@ -31,7 +31,7 @@ func TestModTime(t *testing.T) {
 	}
 }
 
-// A timeFS notes what was done when the time was set.
+// A timeFS records what was done before the time was set.
 type timeFS struct {
 	*testFS
 	err   error
@@ -61,7 +61,7 @@ func TestModTimeIsDurable(t *testing.T) {
 	}
 }
 
-// A time that cannot be set is told of once the file has its name.
+// A time that cannot be set is reported once the file has its name.
 func TestModTimeRefused(t *testing.T) {
 	fsys := &timeFS{testFS: newTestFS(t), err: os.ErrPermission}
 	var lacks []Lack

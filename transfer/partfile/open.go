@@ -15,42 +15,54 @@ type Options struct {
 	ChunkSize int64  // bytes, more than 0; the last chunk may be short, a file of 0 bytes has none
 	Checksum  [32]byte
 
-	// From Decide. Action is Fetch, Resume, ResumeOwn or StartOver; all but the first create the part file where it has
-	// gone.
+	// Action and Replace come from Decide. Action is Fetch, Resume,
+	// ResumeOwn or StartOver. All but Fetch create the part file if it has
+	// vanished.
 	Action  Action
 	Replace bool
 
-	// Original is the file that is repaired: with Replace the commit replaces that one, unchanged, and nothing else, and
-	// the finished file gets all of its attributes. Nil: whatever has the name is replaced, and the finished file gets
-	// those that say who may do what with it.
+	// Original is the file that is repaired. With Replace the commit
+	// replaces only that one, unchanged, and the finished file gets all of
+	// its attributes. Nil: whatever has the name is replaced, and the
+	// finished file gets its attributes that say who may do what.
 	Original        *Info
 	ModTime         *time.Time // modification time of the finished file; nil: when it was last written
 	SkipPreallocate bool       // leave the file sparse
-	SkipSpaceCheck  bool       // do not ask for free space first: for file systems that lie about it
+	SkipSpaceCheck  bool       // do not ask for free space: for file systems that lie about it
 
-	// Lacks is told what the file system cannot do, by the goroutine that calls Open or Commit; nil: nobody is.
+	// Lacks, if not nil, is told what the file system cannot do, by the
+	// goroutine that calls Open or Commit.
 	Lacks func(Lack)
-	// Reserved is told how many bytes of the file's space are reserved so far, by Open; nil: nobody is.
+	// Reserved, if not nil, is told by Open how many bytes are reserved so
+	// far.
 	Reserved func(done int64)
 }
 
 const (
 	// maxChunks is the design's limit for a file.
 	maxChunks = 1 << 20
-	// openTries bounds how often the file may be replaced between our look and our lock.
+	// openTries bounds how often the file may be replaced between the look
+	// and the lock.
 	openTries = 4
-	// allocateStep is how many bytes are reserved in one call: file systems that undo an interrupted call get ahead.
+	// allocateStep is the number of bytes reserved in one call. It is small
+	// so that file systems that undo an interrupted call make progress.
 	allocateStep = 256 << 20
 )
 
-// Open takes the part file of o.Name: creates it (with the umask's mode), or locks the one that is there. It opens
-// its journal, or makes a new one where there is none to go on with, and makes the part file o.Size bytes long, with
-// its space reserved unless the file system cannot (see Sparse). Nothing is changed before the lock is held, the
-// journal was found to be of the same file, and free space is known to suffice; after an error the part file has its
-// own bytes as before, or is gone if it was new or had been emptied. What the file system lacks and Options.Lacks is
-// told of is no error. Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular, NoSpace, Changed,
-// OtherFile (with Resume), Foreign (with ResumeOwn), Internal, System; or ctx's cause, when that ends while space is reserved or another run's
-// end is waited for.
+// Open takes the part file of o.Name: it creates it (with the umask's mode), or
+// locks the existing one. It opens the journal, or makes a new one if there is
+// none to continue. It makes the part file o.Size bytes long, and reserves its
+// space if the file system can (see Sparse).
+//
+// Nothing is changed before the lock is held, the journal was found to be of
+// the same file, and free space is known to suffice. After an error the part
+// file has the same bytes as before, or is gone if it was new or had been
+// emptied. What the file system lacks is told to Options.Lacks and is no error.
+//
+// Errors are *Error; the reasons are Exists (with Fetch), Locked, NotRegular,
+// NoSpace, Changed, OtherFile (with Resume), Foreign (with ResumeOwn),
+// Internal, System. If ctx ends while Open reserves space or waits for another
+// run to end, the error is ctx's cause.
 func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	if err := o.check(fsys); err != nil {
 		return nil, err
@@ -98,7 +110,7 @@ func (o Options) check(fsys FS) error {
 	return reasoned(fsys, "open", o.Name, Internal, err)
 }
 
-// acquire sets f.handle to the locked part file that lies under its name, and f.fresh if it was created.
+// acquire sets f.handle to the locked part file, and f.fresh if it was created.
 func (f *File) acquire(ctx context.Context, action Action) (Info, error) {
 	for range openTries {
 		info, err := f.tryAcquire(ctx, action)
@@ -109,7 +121,7 @@ func (f *File) acquire(ctx context.Context, action Action) (Info, error) {
 	return Info{}, reasoned(f.fs, "open", f.part, Changed, errReplaced)
 }
 
-// tryAcquire fails with errReplaced if what is under the name changed on the way.
+// tryAcquire fails with errReplaced if what has the name changed meanwhile.
 func (f *File) tryAcquire(ctx context.Context, action Action) (Info, error) {
 	before, err := lstat(f.fs, f.part)
 	if err != nil {
@@ -160,8 +172,8 @@ func (f *File) tryAcquire(ctx context.Context, action Action) (Info, error) {
 	return info, nil
 }
 
-// clearLeftover takes the part file's name away where it is only a second one of the final file: writing there would
-// write into the final file.
+// clearLeftover removes the part file's name if it is only a second one of the
+// final file: a write there would change the final file.
 func (f *File) clearLeftover(part Info) (removed bool, err error) {
 	final, err := lstat(f.fs, f.name)
 	if err != nil || !leftover(final, part) {
@@ -171,8 +183,9 @@ func (f *File) clearLeftover(part Info) (removed bool, err error) {
 	return err == nil, err
 }
 
-// lockAndCompare takes h's lock and then makes sure that h is what lies under the part file's name: whoever had the
-// lock before may have renamed or removed it. made says that this run has created it.
+// lockAndCompare takes h's lock and then checks that h still has the part
+// file's name: the last holder of the lock may have renamed or removed it. made
+// says that this run has created it.
 func (f *File) lockAndCompare(ctx context.Context, h Handle, made bool) (Info, error) {
 	free, err := f.lock(ctx, h, made)
 	if ended := context.Cause(ctx); err != nil && ended != nil {
@@ -205,8 +218,8 @@ func (f *File) lockAndCompare(ctx context.Context, h Handle, made bool) (Info, e
 	return opened, plain(f.fs, f.part, opened)
 }
 
-// prepare makes the file o.Size bytes long, with a journal. Whatever can be refused is refused before the part file's
-// first change.
+// prepare makes the file o.Size bytes long, with a journal. All refusals come
+// before the part file's first change.
 func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	if err := f.checkOriginal(); err != nil {
 		return err
@@ -246,14 +259,15 @@ func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	}
 	f.fresh = f.fresh || o.Action == StartOver
 	if err := f.grow(ctx, o); err != nil {
-		f.handle.Truncate(f.prior) // gives back what was reserved; the first error is the one to report
+		f.handle.Truncate(f.prior) // gives back the reserved space; the first error is the one to report
 		return err
 	}
 	f.growTail()
 	return nil
 }
 
-// beginJournal writes this run into the journal, a new one unless openJournal found one.
+// beginJournal writes this run into the journal, which is new unless
+// openJournal found one.
 func (f *File) beginJournal(holder Holder) error {
 	if f.journal.handle == nil {
 		if err := f.makeJournal(holder); err != nil {
@@ -268,8 +282,9 @@ func (f *File) beginJournal(holder Holder) error {
 	return distrustCache(f.fs, f.handle, f.part)
 }
 
-// distrustCache lets what an earlier run wrote be read from the disk: after an fsync that failed, the cache can show
-// bytes that are not there, and will never be.
+// distrustCache makes sure that what an earlier run wrote is read from the
+// disk. After a failed fsync the cache can show bytes that are not on disk, and
+// never will be.
 func distrustCache(fsys FS, h Handle, name string) error {
 	if err := h.Sync(); err != nil {
 		return failure(fsys, "sync", name, err)
@@ -280,7 +295,8 @@ func distrustCache(fsys FS, h Handle, name string) error {
 	return nil
 }
 
-// grow brings the file from f.prior bytes to its full size, with all of its space reserved where that is possible.
+// grow brings the file from f.prior bytes to its full size, with its space
+// reserved if possible.
 func (f *File) grow(ctx context.Context, o Options) error {
 	if !o.SkipPreallocate {
 		err := f.reserve(ctx, o.Reserved)
@@ -298,7 +314,7 @@ func (f *File) grow(ctx context.Context, o Options) error {
 	return nil
 }
 
-// reserve looks at ctx between its steps.
+// reserve checks ctx between its steps.
 func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
 	for off := int64(0); off < f.size; off += allocateStep {
 		if err := context.Cause(ctx); err != nil {
@@ -317,7 +333,8 @@ func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
 	return context.Cause(ctx)
 }
 
-// checkSpace asks for what the file does not occupy yet. A directory that does not know its free space passes.
+// checkSpace asks for the space that the file does not occupy yet. A directory
+// that does not know its free space passes.
 func (f *File) checkSpace(info Info, o Options) error {
 	need := f.size - info.Allocated
 	if o.SkipSpaceCheck || need <= 0 {
@@ -333,7 +350,7 @@ func (f *File) checkSpace(info Info, o Options) error {
 	return nil
 }
 
-// removePart removes the part file if it is still ours that has the name.
+// removePart removes the part file if it still has its name.
 func (f *File) removePart() error {
 	if err := f.stillNamed("remove"); err != nil {
 		return err

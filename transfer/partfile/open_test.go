@@ -70,11 +70,11 @@ func TestOpenActions(t *testing.T) {
 	const right = "0123456789"
 	for _, c := range []struct {
 		name   string
-		left   string // content of the part file; "-" for none
+		left   string // content of the part file; "-": no part file
 		action Action
 		want   string // content behind Open, zeros shown as '.'
 		prior  int64
-		reason Reason // of the error, if it is not System
+		reason Reason // of the error, unless that is System
 	}{
 		{"fetch", "-", Fetch, "..........", 0, System},
 		{"fetch over a part", "01", Fetch, "01", 0, Exists},
@@ -184,7 +184,8 @@ func TestLockedNamesTheHolder(t *testing.T) {
 	f.Close()
 }
 
-// Another run takes the new file's lock before we do: the file is theirs, and stays.
+// Another run takes the new file's lock before we do. The file is theirs, and
+// stays.
 func TestLockLostAtCreation(t *testing.T) {
 	fsys := newTestFS(t)
 	fsys.before = func(op, name string) error {
@@ -206,8 +207,9 @@ func TestLockLostAtCreation(t *testing.T) {
 	fsys.wantNames(t, "x.part")
 }
 
-// replaceAt puts something else in the place of name when op is called for the first times times; always if negative.
-// What was there is kept elsewhere: its inode must not be used again at once.
+// replaceAt replaces name by what put makes, the first times times that the
+// operation when is called; always if times is negative. The old file is kept
+// elsewhere, as its inode must not be used again at once.
 func replaceAt(t *testing.T, fsys *testFS, when string, times int, put func()) {
 	kept := filepath.Join(t.TempDir(), "kept")
 	fsys.before = func(op, name string) error {
@@ -224,7 +226,8 @@ func replaceAt(t *testing.T, fsys *testFS, when string, times int, put func()) {
 	}
 }
 
-// runQuickly runs a subtest in virtual time: where a file was replaced some time is spent on making sure of that.
+// runQuickly runs a subtest in virtual time: when a file was replaced, Open
+// waits to make sure of that.
 func runQuickly(t *testing.T, name string, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }

@@ -43,8 +43,8 @@ func chunkOf(b []byte, chunk int) []byte {
 	return b[chunk*testChunk : min((chunk+1)*testChunk, len(b))]
 }
 
-// writer is one fetcher's hold on a chunk, in work or given up: the model keeps every one of them, as late bytes may
-// come from any.
+// writer is one fetcher's claim of a chunk, current or given up. The model
+// keeps all of them, as late bytes may come from any.
 type writer struct {
 	claim *Claim
 	chunk int
@@ -52,7 +52,8 @@ type writer struct {
 	sent  int
 }
 
-// ownership is the model: who owns each chunk, by index into writers, or one of the values below.
+// ownership is the model: who owns each chunk, by index into writers, or one of
+// the values below.
 type ownership struct {
 	f       *File
 	right   []byte
@@ -144,8 +145,8 @@ func (m *ownership) onDisk(t *rapid.T, chunk int) []byte {
 	return got
 }
 
-// Whatever writers, liars among them, do in whatever order: a marked chunk holds the right bytes, and only the owner
-// writes.
+// Whatever writers, some of them liars, do in whatever order, a marked chunk
+// holds the right bytes, and only the owner writes.
 func TestOwnershipProperty(t *testing.T) {
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
@@ -232,7 +233,7 @@ func (m *ownership) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// resumeActions are those of the checker of what an earlier run left.
+// resumeActions are the actions of the checker of what an earlier run left.
 func (m *ownership) resumeActions(actions map[string]func(*rapid.T)) map[string]func(*rapid.T) {
 	actions["read existing"] = func(t *rapid.T) {
 		chunk := m.aChunk(t)
@@ -254,7 +255,8 @@ func (m *ownership) resumeActions(actions map[string]func(*rapid.T)) map[string]
 	return actions
 }
 
-// Many goroutines, half of them liars, on few chunks: the outcome is the right file. Run with -race.
+// Many goroutines, half of them liars, work on few chunks, and the file ends up
+// right. Run with -race.
 func TestOwnershipStress(t *testing.T) {
 	const chunks = stripeCount + 40 // some chunks share a lock
 	const workers = 16
@@ -301,7 +303,7 @@ func TestOwnershipStress(t *testing.T) {
 	fsys.want(t, "x", string(right))
 }
 
-// stressChunk writes byte by byte and marks what is right.
+// stressChunk writes byte by byte and marks the chunk if it is right.
 func stressChunk(claim *Claim, content []byte, liar bool) error {
 	defer claim.Release()
 	for i := range content {
@@ -319,7 +321,8 @@ func stressChunk(claim *Claim, content []byte, liar bool) error {
 	return claim.Mark(xxhOf(content))
 }
 
-// While bytes of a chunk are written its owner cannot change, and chunks of the same lock can still be written.
+// While bytes of a chunk are written its owner cannot change. Chunks with the
+// same lock can still be written.
 func TestWriteHoldsOffTakeOver(t *testing.T) {
 	fsys := newTestFS(t)
 	f := openTest(t, fsys, Options{Name: "x", Size: (stripeCount + 1) * testChunk, ChunkSize: testChunk})
@@ -387,7 +390,8 @@ func TestClaimWriteBounds(t *testing.T) {
 	}
 }
 
-// A write that failed part of the way may have spoiled what was written before, also when it was a rewrite.
+// A write that failed half-way may have spoiled what was written before, even
+// if it was a rewrite.
 func TestFailedWriteIsForgotten(t *testing.T) {
 	fsys := newTestFS(t)
 	f := openTest(t, fsys, Options{Name: "x", Size: testChunk, ChunkSize: testChunk})

@@ -1,23 +1,39 @@
-// Package partfile owns the output of a download while it is unfinished, NAME.part with its journal NAME.part.journal,
-// and its commit to NAME, all directly beneath one directory.
+// Package partfile owns the output of a download while it is unfinished,
+// NAME.part with its journal NAME.part.journal, and its commit to NAME. All lie
+// directly in one directory.
 //
-// The way through it: [Look] says what lies at the target, [Decide] what to do about it, [Open] takes the part file
-// (created or found, locked, cut to size, its space reserved) and its journal, [File.Claim], [Claim.WriteAt] and
-// [Claim.Mark] fill it with one writer a chunk, [File.Sync] makes what was marked durable and notes it in the journal,
-// [File.Commit] gives the file its final name, [File.Close] ends it in any case.
+// The steps:
 //
-// To resume: the chunks that are [File.Claimed] are read back and compared with their records ([File.EachRecord]), and
-// [File.MarkExisting] marks those that are right. The others are missing if [File.UsableJournal]; else those of them
-// that have bytes ([File.HasData]) are checked by BLAKE3, and when all are, [File.SurveyDone] says so.
+//   - [Look] says what lies at the target, and [Decide] what to do about it.
+//   - [Open] takes the part file (created or found, locked, cut to size, its
+//     space reserved) and its journal.
+//   - [File.Claim], [Claim.WriteAt] and [Claim.Mark] fill it, with one writer a
+//     chunk.
+//   - [File.Sync] makes what was marked durable and records it in the journal.
+//   - [File.Commit] gives the file its final name.
+//   - [File.Close] ends it in any case.
 //
-// Four promises. The final name never holds anything but a file of which every chunk was marked, synced before it
-// was renamed. A file that was there is replaced only when [Options.Replace] is set. A part file is used only if it is
-// a regular file with one link, still lies under its name once it is locked, and nobody else holds its lock. The
-// journal claims a chunk only if its right bytes were durable before, and nobody has written in its place since.
+// To resume: read back the chunks that are [File.Claimed], compare them with
+// their records ([File.EachRecord]), and call [File.MarkExisting] for those
+// that are right. The others are missing if [File.UsableJournal]. If not, check
+// those that have bytes ([File.HasData]) by BLAKE3, and then call
+// [File.SurveyDone].
 //
-// The journal is a hint: whoever can write it can write the part file too. Its layout is at the head of layout.go.
+// Four promises:
 //
-// Everything that touches the disk goes through [FS] and [Handle]; [Dir] is their implementation over an os.Root.
+//   - The final name never holds anything but a file of which every chunk was
+//     marked, synced before it was renamed.
+//   - An existing file is replaced only if [Options.Replace] is set.
+//   - A part file is used only if it is a regular file with one link, still has
+//     its name once it is locked, and nobody else holds its lock.
+//   - The journal claims a chunk only if its right bytes were durable before,
+//     and nobody has written in its place since.
+//
+// The journal is a hint: whoever can write it can write the part file too. Its
+// layout is at the head of layout.go.
+//
+// Everything that touches the disk goes through [FS] and [Handle]; [Dir]
+// implements them over an os.Root.
 package partfile
 
 import (
@@ -30,32 +46,35 @@ import (
 	"strings"
 )
 
-// PartSuffix is what the name of the unfinished file has behind the final name.
+// PartSuffix is added to the final name to make that of the unfinished file.
 const PartSuffix = ".part"
 
-// IsReserved reports whether a name ends as those of the files that this package makes beside the finished one.
+// IsReserved reports whether a name ends like those of the files that this
+// package makes beside the finished one.
 func IsReserved(name string) bool {
 	return slices.ContainsFunc([]string{PartSuffix, JournalSuffix, probeSuffix, triedSuffix}, func(suffix string) bool {
 		return strings.HasSuffix(name, suffix)
 	})
 }
 
-// Found is what lies at the target, by names alone, but for the journal, whose first 1024 bytes are read.
+// Found is what lies at the target, by names alone. Only the journal's first
+// 1024 bytes are read.
 type Found struct {
 	Final     Kind
 	FinalSize int64 // bytes; 0 unless Final is Regular
 	Part      Kind
 	PartSize  int64 // bytes; 0 unless Part is Regular
-	Leftover  bool  // the part file is a second name of the final one: a commit that was cut off
+	Leftover  bool  // the part file is a second name of the final one: a commit was cut off
 
 	Journal JournalState
-	Header  Header // what the journal names; the zero Header unless Journal is JournalUsable
-	Holder  Holder // who wrote to the journal last; the zero Holder when that is not known
+	Header  Header // of the journal; zero unless Journal is JournalUsable
+	Holder  Holder // who wrote to the journal last; zero: not known
 }
 
-// Look says what lies under the final name, the part file's and the journal's. It takes no lock and follows no link: a
-// hint, which Open does not rely on. A journal that is no regular file, or has more than one link, is the error
-// NotRegular; one that cannot be read is JournalUnusable.
+// Look says what lies under the final name, the part file's and the journal's.
+// It takes no lock and follows no link: its result is a hint, and Open does not
+// rely on it. If the journal is no regular file, or has more than one link, the
+// error is NotRegular. If it cannot be read it is JournalUnusable.
 func Look(fsys FS, name string) (Found, error) {
 	if err := checkName(fsys, name); err != nil {
 		return Found{}, err
@@ -78,8 +97,9 @@ func Look(fsys FS, name string) (Found, error) {
 	return found, nil
 }
 
-// FinalState is the state that follows from the look alone, for a download of size bytes. It is FinalUnread for a
-// regular file of the right size: what it is then takes reading it, which [NeedsHash] says whether to do.
+// FinalState is the state by names alone, for a download of size bytes. For a
+// regular file of the right size it is FinalUnread: only reading tells more,
+// and [NeedsHash] says whether to do that.
 func (f Found) FinalState(size int64) FinalState {
 	switch {
 	case f.Final == None:
@@ -92,9 +112,11 @@ func (f Found) FinalState(size int64) FinalState {
 	return FinalUnread
 }
 
-// PartState is the state that follows from the look alone, for the download that h names. A part file without a usable
-// journal counts as one of the same checksum: its chunks are checked one by one. So does one of 0 bytes, which holds
-// nothing of another version. One that is the final file's second name counts as none: Open takes that name away.
+// PartState is the state by names alone, for the download that h names. A part
+// file without a usable journal counts as one of the same checksum, as its
+// chunks are checked one by one. So does one of 0 bytes, which holds nothing of
+// another version. One that is the final file's second name counts as none:
+// Open takes that name away.
 func (f Found) PartState(h Header) PartState {
 	switch {
 	case f.Part == None || f.Leftover:
@@ -107,8 +129,9 @@ func (f Found) PartState(h Header) PartState {
 	return PartSame
 }
 
-// OwnPartState is PartState for a run that nobody told to take a part file that is there: one counts as the same only if
-// its journal says so, or if both were only just begun. Any other is PartForeign.
+// OwnPartState is PartState for a run that was not told to take an existing
+// part file. That counts as the same only if its journal says so, or if both
+// were only just begun. Any other is PartForeign.
 func (f Found) OwnPartState(h Header) PartState {
 	state := f.PartState(h)
 	if state == PartSame && !f.Journal.tells(f.PartSize) || f.Leftover && f.Journal == JournalNone {
@@ -117,14 +140,15 @@ func (f Found) OwnPartState(h Header) PartState {
 	return state
 }
 
-// Reader is an existing file opened for reading. ReadAt may be called from any goroutine.
+// Reader is an existing file opened for reading. Any goroutine may call ReadAt.
 type Reader interface {
 	io.ReaderAt
 	io.Closer
 }
 
-// OpenFinal opens the regular file that lies under the final name, and returns its size in bytes: for the hash that
-// tells FinalRight from FinalWrong. Anything else under that name is NotRegular, and never opened on purpose.
+// OpenFinal opens the regular file under the final name, and returns its size
+// in bytes. Its hash tells FinalRight from FinalWrong. Anything else under that
+// name is NotRegular, and is never opened on purpose.
 func OpenFinal(fsys FS, name string) (Reader, int64, error) {
 	if err := checkName(fsys, name); err != nil {
 		return nil, 0, err
@@ -153,8 +177,8 @@ func OpenFinal(fsys FS, name string) (Reader, int64, error) {
 	return h, after.Size, nil
 }
 
-// sameFinal fails unless what was opened is what was looked at before. Where a file's identity is another one at every
-// look it is enough to be a file.
+// sameFinal fails unless the opened file is the one seen before. If identities
+// change at every look, any regular file passes.
 func sameFinal(fsys FS, name string, before, opened Info) error {
 	if opened.Kind == Regular && opened.ID == before.ID {
 		return nil
@@ -171,7 +195,7 @@ func sameFinal(fsys FS, name string, before, opened Info) error {
 	return reasoned(fsys, "open", name, Changed, errReplaced)
 }
 
-// lstat is FS.Lstat in which nothing there is Kind None and no error.
+// lstat is FS.Lstat, but a name without a file is Kind None and no error.
 func lstat(fsys FS, name string) (Info, error) {
 	info, err := fsys.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -186,7 +210,8 @@ func lstat(fsys FS, name string) (Info, error) {
 	return info, nil
 }
 
-// checkName refuses what is not a plain file name. Which plain names are acceptable is decided where names come from.
+// checkName refuses what is not a plain file name. The caller decides which
+// plain names are acceptable.
 func checkName(fsys FS, name string) error {
 	plain := name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00") &&
 		!strings.ContainsRune(name, os.PathSeparator) && filepath.IsLocal(name)

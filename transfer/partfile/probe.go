@@ -5,30 +5,34 @@ import (
 	"io/fs"
 )
 
-// Scratch names, on which a run tries what its commit will need. Both files are empty all their life: an empty regular
-// file of such a name was left by a run that was killed, and is removed; anything else is somebody's, and stays.
+// Scratch names, on which a run tries what its commit will need. Both files are
+// always empty. An empty regular file of such a name was left by a run that was
+// killed, and is removed. Anything else belongs to somebody, and stays.
 const (
 	probeSuffix = PartSuffix + ".probe"
 	triedSuffix = PartSuffix + ".tried"
 )
 
-// naming is a way in which the finished file gets a name that nothing has.
+// naming is a way to give the finished file a name that nothing has.
 type naming int
 
-// The ways, the best first. The last one is not exclusive: another program's file that appears between the look and
-// the rename is replaced. To create the final name with O_EXCL first and to rename over that would not be either, as
-// whoever opens the name without O_EXCL then writes into a file that goes; and an empty file would have the final
-// name, until the next run if the power fails, and readers would take it for the finished one.
+// The ways, the best first. The last one is not exclusive: it replaces another
+// program's file that appears between the look and the rename. Creating the
+// final name with O_EXCL first, and renaming over it, would not be exclusive
+// either: whoever opens the name without O_EXCL then writes into a file that
+// goes. Readers would also find an empty file under the final name and take it
+// for the finished one, after a power failure until the next run.
 const (
 	byRename naming = iota // a rename that does not replace
-	byLink                 // a second link; the first one goes when the second is durable
+	byLink                 // a second link; the first goes once the second is durable
 	byLook                 // a look, then a rename
 )
 
-// probe finds out how the finished file can get its name, and fails if it cannot. The part file's lock is held.
+// probe finds out how the finished file can get its name, and fails if it
+// cannot. The part file's lock is held.
 func (f *File) probe() error {
 	free, err := clearScratch(f.fs, f.name)
-	if err != nil || !free { // what somebody else has there keeps nobody from fetching
+	if err != nil || !free { // another program's scratch file does not prevent fetching
 		return err
 	}
 	from, to := f.name+probeSuffix, f.name+triedSuffix
@@ -87,7 +91,8 @@ func (f *File) removeScratch(name string) error {
 	return nil
 }
 
-// give gives a file the name to, fs.ErrExist if something has it. It keeps the name from with byLink.
+// give gives a file the name to; fs.ErrExist if something has it. With byLink
+// the name from stays.
 func (n naming) give(fsys FS, from, to string) error {
 	switch n {
 	case byRename:
@@ -105,8 +110,8 @@ func (n naming) give(fsys FS, from, to string) error {
 	return fsys.Rename(from, to)
 }
 
-// clearScratch removes what a run that was killed has left under the scratch names of name. It is false if something
-// else lies there.
+// clearScratch removes what a killed run has left under the scratch names of
+// name. It is false if something else lies there.
 func clearScratch(fsys FS, name string) (free bool, err error) {
 	free = true
 	for _, scratch := range []string{name + probeSuffix, name + triedSuffix} {

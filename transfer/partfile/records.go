@@ -2,16 +2,17 @@ package partfile
 
 import "io"
 
-// Records are what a journal says of the chunks of a download, as a run that
-// resumes it would find it.
+// Records are what a journal says of a download's chunks, as a resuming run
+// would find it.
 type Records struct {
 	Usable bool             // there is a usable journal of this download
-	Whole  bool             // a chunk without a record is missing; else it may be right all the same
+	Whole  bool             // a chunk without a record is missing; else it may still be right
 	XXH3   map[int][16]byte // of the chunks that it claims are good
 }
 
-// ReadRecords reads the journal of name without a lock, and changes nothing: a
-// hint. One of another download than h names, or that is unusable, has no records.
+// ReadRecords reads the journal of name without a lock, and changes nothing:
+// its result is a hint. A journal that is unusable, or of another download than
+// h names, has no records.
 func ReadRecords(fsys FS, name string, h Header) (Records, error) {
 	info, err := lstatJournal(fsys, name)
 	if err != nil || info.Kind == None {

@@ -4,7 +4,8 @@ import "errors"
 
 // obstructed is an FS that can say beforehand that a file cannot be replaced.
 type obstructed interface {
-	// Obstacle is why no new file can take the place of the one that has the name; nil when none is known.
+	// Obstacle says why no new file can take the place of the one under
+	// name; nil: not known.
 	Obstacle(name string) error
 }
 
@@ -14,9 +15,10 @@ var (
 	errSticky    = errors.New("cannot be replaced: it is another user's, in a directory where each may replace only his own")
 )
 
-// CheckReplaceable fails, before anything is fetched, where it is known that the file cannot be replaced: a file system
-// or directory that cannot be written to, a file that is marked as immutable, a mount. Where there is no file it looks
-// at the directory alone. nil promises nothing.
+// CheckReplaceable fails, before anything is fetched, if it is known that the
+// file cannot be replaced: a file system or directory that cannot be written
+// to, a file marked as immutable, a mount. If there is no file it checks only
+// the directory. nil promises nothing.
 func CheckReplaceable(fsys FS, name string) error {
 	if err := checkName(fsys, name); err != nil {
 		return err

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// A chunk that the journal claimed when it was opened is yielded, whatever the journal says when it is read again: what
-// is neither yielded nor missing would be waited for for ever.
+// A chunk that the journal claimed when it was opened is yielded, whatever the
+// journal says when it is read again. A chunk neither yielded nor missing would
+// be waited for for ever.
 func TestEachRecordOfAShorterJournal(t *testing.T) {
 	const chunks = 9
 	o := Options{Name: "x", Size: chunks, ChunkSize: 1, SkipPreallocate: true, Action: Resume}

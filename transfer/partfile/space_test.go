@@ -45,7 +45,8 @@ func TestPreallocationUnsupported(t *testing.T) {
 	fsys.wantPart(t, strings.Repeat("\x00", 10))
 }
 
-// A reservation that fails half-way gives back what it took and keeps what was there.
+// A reservation that fails half-way gives back what it took and keeps what was
+// there.
 func TestPreallocationFails(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -124,7 +125,7 @@ func TestNoSpaceBeforeAnythingIsReserved(t *testing.T) {
 	}
 }
 
-// What the part file occupies already is not asked for again.
+// Space that the part file occupies already is not asked for again.
 func TestSpaceOfThePartCounts(t *testing.T) {
 	const size = 1 << 20
 	fsys := newTestFS(t)
@@ -250,7 +251,8 @@ func TestSpaceIsReservedInSteps(t *testing.T) {
 	}
 }
 
-// Whoever ends a run while space is reserved waits for one step at most, and what was reserved is given back.
+// A run that ends while space is reserved waits for one step at most, and the
+// reserved space is given back.
 func TestReservationEnds(t *testing.T) {
 	const size = 5 * allocateStep
 	for at := range 3 {
@@ -289,7 +291,7 @@ func TestReservationEnds(t *testing.T) {
 	}
 }
 
-// A dryFS does not take the space that is reserved.
+// A dryFS reserves space without taking it.
 type dryFS struct{ *testFS }
 
 func (f dryFS) Create(name string) (Handle, error) {
@@ -320,7 +322,7 @@ func (allocator) NextData(int64) (int64, error)      { panic("next data") }
 func (allocator) Forget() error                      { panic("forget") }
 func (allocator) Sync() error                        { panic("sync") }
 
-// allocatedBy is how many bytes do allocates.
+// allocatedBy returns the bytes that do allocates.
 func allocatedBy(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -329,7 +331,7 @@ func allocatedBy(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// All memory of a file of the most chunks that there can be, many of them marked.
+// All memory of a file with the most possible chunks, many of them marked.
 func TestMemoryPerChunk(t *testing.T) {
 	const chunks, perChunk = maxChunks, 12 // bytes
 	fsys := newTestFS(t)

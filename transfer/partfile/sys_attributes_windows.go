@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// attributesOf knows the read-only attribute alone: a new file has the owner and the access control list that its
-// directory gives it.
+// attributesOf knows only the read-only attribute: a new file has the owner and
+// the access control list that its directory gives it.
 func attributesOf(info fs.FileInfo) Attributes {
 	return Attributes{Mode: modeOf(info), UID: -1, GID: -1}
 }

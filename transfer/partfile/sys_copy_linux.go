@@ -7,11 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyStep is how many bytes one call copies: it cannot be interrupted on the way.
+// copyStep is the number of bytes that one call copies. A call cannot be
+// interrupted.
 const copyStep = 1 << 20
 
-// CopyFrom implements copier with copy_file_range. Every error but that of a full disk counts as one of a system that
-// cannot do it: reading and writing will then say which of the two files is to blame.
+// CopyFrom implements copier with copy_file_range. Every error except that of a
+// full disk means that the system cannot do it: reading and writing then show
+// which of the two files is to blame.
 func (f file) CopyFrom(src *os.File, from, to, n int64) (copied int64, err error) {
 	err = control(f.File, func(out uintptr) error {
 		return control(src, func(in uintptr) error {

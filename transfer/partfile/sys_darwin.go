@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoExtended is the error of an extended attribute that is not there.
+// errNoExtended is the error of a missing extended attribute.
 const errNoExtended = unix.ENOATTR
 
 func renameNoReplace(dirfd uintptr, from, to string) error {
@@ -18,7 +18,8 @@ func renameNoReplace(dirfd uintptr, from, to string) error {
 	})
 }
 
-// allocate leaves the file sparse: APFS reserves nothing that would stay reserved across a truncate.
+// allocate leaves the file sparse: APFS reserves nothing that would survive a
+// truncate.
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
 
 // nextData moves the descriptor's own position, which nothing uses.
@@ -40,7 +41,8 @@ func directoryPath(fd uintptr) (string, error) { return "", errors.ErrUnsupporte
 
 func forget(fd uintptr) error { return errors.ErrUnsupported }
 
-// datasync is F_FULLFSYNC, as os.File.Sync is: fsync alone does not empty the drive's cache.
+// datasync is F_FULLFSYNC, like os.File.Sync: fsync alone does not empty the
+// drive's cache.
 func datasync(f *os.File) error { return f.Sync() }
 
 func freeSpace(dirfd uintptr) (int64, error) {
@@ -57,7 +59,7 @@ func freeSpace(dirfd uintptr) (int64, error) {
 	return int64(st.Bavail * uint64(st.Bsize)), nil
 }
 
-// Obstacle asks the system; what it does not know of is found at the commit.
+// Obstacle asks the system. What that does not know is found at the commit.
 func (d dir) Obstacle(string) (obstacle error) {
 	err := d.withDescriptor(func(fd uintptr) error {
 		obstacle = unix.Faccessat(int(fd), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)

@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoExtended is the error of an extended attribute that is not there.
+// errNoExtended is the error of a missing extended attribute.
 const errNoExtended = unix.ENODATA
 
-// renameNoReplace is ErrUnsupported also for EINVAL: the answer of a file system that does not know the flag.
+// renameNoReplace is ErrUnsupported for EINVAL too: a file system that does not
+// know the flag answers that.
 func renameNoReplace(dirfd uintptr, from, to string) error {
 	err := retryInterrupted(func() error {
 		return unix.Renameat2(int(dirfd), from, int(dirfd), to, unix.RENAME_NOREPLACE)

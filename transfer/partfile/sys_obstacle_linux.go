@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Obstacle asks the system; what it does not know of is found at the commit.
+// Obstacle asks the system. What that does not know is found at the commit.
 func (d dir) Obstacle(name string) (obstacle error) {
 	err := d.withDescriptor(func(fd uintptr) error {
 		obstacle = unix.Faccessat(int(fd), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
@@ -21,7 +21,8 @@ func (d dir) Obstacle(name string) (obstacle error) {
 	return obstacle
 }
 
-// fixed is why a file of a directory that can be written to cannot be replaced.
+// fixed says why a file cannot be replaced though its directory can be written
+// to.
 func fixed(dirfd int, name string) error {
 	var dir, file unix.Statx_t
 	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_STATX_SYNC_AS_STAT

@@ -11,23 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNonblock keeps an open from waiting for the other end of a FIFO that was put in a file's place.
+// openNonblock keeps an open from waiting for the other end of a FIFO that has
+// replaced a file.
 const openNonblock = unix.O_NONBLOCK
 
 var diskErrors = map[DiskFault][]error{
 	Full: {unix.ENOSPC}, Quota: {unix.EDQUOT}, TooLarge: {unix.EFBIG}, ReadOnly: {unix.EROFS}, Failing: {unix.EIO},
 }
 
-// spaceErrors are those of diskErrors that more room would mend.
+// spaceErrors are those of diskErrors that more room would fix.
 var spaceErrors = []error{unix.ENOSPC, unix.EDQUOT}
 
-// noLockErrors say that a file system has no flock: Lustre without its option, NFS without its daemon, ...
+// noLockErrors say that a file system has no flock: Lustre without its option,
+// NFS without its daemon, ...
 var noLockErrors = []error{errors.ErrUnsupported, unix.ENOLCK, unix.EINVAL}
 
-// noDirSyncErrors are the answers of file systems that have no sync for directories.
+// noDirSyncErrors are the answers of file systems that have no sync for
+// directories.
 var noDirSyncErrors = []error{errors.ErrUnsupported, unix.EINVAL}
 
-// statBlock is the unit of st_blocks in bytes, whatever the file system's own block is.
+// statBlock is the unit of st_blocks in bytes, whatever the file system's own
+// block is.
 const statBlock = 512
 
 func lstatIn(root *os.Root, name string) (Info, error) {

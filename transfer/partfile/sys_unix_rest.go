@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// These systems go without an exclusive rename, preallocation, a check of free space, and a look for holes: link and
-// unlink, a sparse file, the error of the write that no longer fits, and reading the holes take their places.
+// These systems lack an exclusive rename, preallocation, a check of free space,
+// and a search for holes. In their places: link and unlink, a sparse file, the
+// error of the write that no longer fits, and reading the holes.
 
 func renameNoReplace(dirfd uintptr, from, to string) error { return errors.ErrUnsupported }
 

@@ -19,7 +19,7 @@ var diskErrors = map[DiskFault][]error{
 	Failing:  {windows.ERROR_IO_DEVICE, windows.ERROR_CRC},
 }
 
-// spaceErrors are those of diskErrors that more room would mend.
+// spaceErrors are those of diskErrors that more room would fix.
 var spaceErrors = []error{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED,
 }
@@ -29,8 +29,8 @@ var noLockErrors = []error{errors.ErrUnsupported, windows.ERROR_INVALID_FUNCTION
 
 var noDirSyncErrors = []error{errors.ErrUnsupported}
 
-// lstatIn opens a regular file for the number of its links, which Lstat does not tell, and makes sure that it opened
-// the one that Lstat saw.
+// lstatIn opens a regular file for its number of links, which Lstat does not
+// tell, and checks that it opened the one that Lstat saw.
 func lstatIn(root *os.Root, name string) (Info, error) {
 	seen, err := root.Lstat(name)
 	if err != nil {
@@ -54,7 +54,8 @@ func lstatIn(root *os.Root, name string) (Info, error) {
 	return infoOfFile(f)
 }
 
-// infoOfFile counts all bytes as allocated: a file that is not marked as sparse has its clusters.
+// infoOfFile counts all bytes as allocated: a file that is not marked as sparse
+// has its clusters.
 func infoOfFile(f *os.File) (Info, error) {
 	st, err := f.Stat()
 	if err != nil {
@@ -76,8 +77,8 @@ func infoOfFile(f *os.File) (Info, error) {
 	return info, err
 }
 
-// flock locks one byte behind the end of any file: locks are mandatory here, and those who only read must not be
-// kept out.
+// flock locks one byte behind the end of any file: locks are mandatory here,
+// and must not keep out readers.
 func flock(fd uintptr) (bool, error) { return flockAs(fd, windows.LOCKFILE_EXCLUSIVE_LOCK) }
 
 func flockShared(fd uintptr) (bool, error) { return flockAs(fd, 0) }
@@ -91,8 +92,8 @@ func flockAs(fd uintptr, how uint32) (bool, error) {
 	return err == nil, err
 }
 
-// renameNoReplace goes by the path that the directory's handle has now, as there is no rename relative to a handle
-// among the documented calls.
+// renameNoReplace uses the path that the directory's handle has now: the
+// documented calls have no rename relative to a handle.
 func renameNoReplace(dir uintptr, from, to string) error {
 	path, err := pathOf(dir)
 	if err != nil {
@@ -109,7 +110,8 @@ func renameNoReplace(dir uintptr, from, to string) error {
 	return windows.MoveFileEx(old, new, windows.MOVEFILE_WRITE_THROUGH)
 }
 
-// pathOf is the path of an open directory, in the form that has no limit of length, without a separator at its end.
+// pathOf is the path of an open directory, in the form without a length limit,
+// without a separator at its end.
 func pathOf(dir uintptr) (string, error) {
 	buf := make([]uint16, windows.MAX_PATH)
 	for {
@@ -126,7 +128,7 @@ func pathOf(dir uintptr) (string, error) {
 
 func directoryPath(dir uintptr) (string, error) { return pathOf(dir) }
 
-// allocate leaves it to the truncate that follows, which reserves the clusters here.
+// allocate does nothing: the truncate that follows reserves the clusters here.
 func allocate(fd uintptr, off, n int64) error { return errors.ErrUnsupported }
 
 func nextData(fd uintptr, off int64) (int64, error) { return 0, errors.ErrUnsupported }
@@ -135,7 +137,8 @@ func forget(fd uintptr) error { return errors.ErrUnsupported }
 
 func datasync(f *os.File) error { return f.Sync() }
 
-// syncDirectory has nothing to do: directories cannot be flushed, and NTFS writes renames to its log in order.
+// syncDirectory has nothing to do: directories cannot be flushed, and NTFS
+// writes renames to its log in order.
 func syncDirectory(f *os.File) error { return nil }
 
 func freeSpace(dir uintptr) (int64, error) {

@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxExtended bounds the value of an extended attribute that is kept, in bytes. Linux has no larger ones.
+// maxExtended bounds the value of an extended attribute that is kept, in bytes.
+// Linux has no larger ones.
 const maxExtended = 64 << 10
 
-// extendedOf reads all extended attributes that this user may see. A file system without any is no error.
+// extendedOf reads all extended attributes that this user may see. A file
+// system without any is no error.
 func extendedOf(f *os.File) (map[string][]byte, error) {
 	list, err := readExtended(f, func(fd int, buf []byte) (int, error) { return unix.Flistxattr(fd, buf) })
 	if errors.Is(err, unix.ENOTSUP) || len(list) == 0 {
@@ -36,7 +38,7 @@ func extendedOf(f *os.File) (map[string][]byte, error) {
 	return all, nil
 }
 
-// readExtended calls read, which says how much room it needs when it has none.
+// readExtended returns what read puts into a buffer of maxExtended bytes.
 func readExtended(f *os.File, read func(fd int, buf []byte) (int, error)) (value []byte, err error) {
 	err = control(f, func(fd uintptr) error {
 		buf := make([]byte, maxExtended)

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// The power fails while several records are appended, and again in the next run, which does not go by those that were
-// lost: none of them comes back to claim what that run has written.
+// The power fails while several records are appended, and again in the next
+// run, which does not use the lost ones. None of them comes back to claim what
+// that run has written.
 func TestCrashAfterTornAppend(t *testing.T) {
 	torn := 0
 	for seed := range uint64(600) {

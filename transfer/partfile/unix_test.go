@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// obstacles puts each kind of thing that is no part file under a name. Where one leads to a file, that is "victim".
+// obstacles puts each kind of file that is no part file under a name. If one
+// leads to a file, that is "victim".
 var obstacles = map[string]func(path string) error{
 	"symlink":       func(path string) error { return os.Symlink("victim", path) },
 	"dangling link": func(path string) error { return os.Symlink("nowhere", path) },
@@ -46,7 +47,8 @@ func TestOpenRefusesWhatIsNoPartFile(t *testing.T) {
 	}
 }
 
-// A journal that is none is refused everywhere, and neither followed nor written to.
+// A file that is not a journal is always refused, and neither followed nor
+// written to.
 func TestRefusesWhatIsNoJournal(t *testing.T) {
 	for name, put := range obstacles {
 		for _, action := range []Action{Resume, StartOver, Fetch} {
@@ -78,7 +80,7 @@ func TestRefusesWhatIsNoJournal(t *testing.T) {
 	}
 }
 
-// The same, put there while it is opened.
+// The same, if it appears while the journal is opened.
 func TestJournalReplacedByWhatIsNone(t *testing.T) {
 	for name, put := range obstacles {
 		fsys := newTestFS(t)
@@ -101,7 +103,7 @@ func TestJournalReplacedByWhatIsNone(t *testing.T) {
 	}
 }
 
-// The same, put there between the look and the open or the lock.
+// The same, if it appears between the look and the open or the lock.
 func TestReplacedByWhatIsNoPartFile(t *testing.T) {
 	for name, put := range obstacles {
 		for _, op := range []string{"openwrite", "lock"} {
@@ -115,7 +117,8 @@ func TestReplacedByWhatIsNoPartFile(t *testing.T) {
 					}
 				})
 				_, err := Open(context.Background(), fsys, Options{Name: "x", Size: 3, ChunkSize: 4, Action: StartOver})
-				// A directory cannot even be opened for writing.
+				// A directory cannot even be opened for
+				// writing.
 				if reason := ReasonOf(err); err == nil || reason != NotRegular && (name != "directory" || op != "openwrite") {
 					t.Errorf("error %v, want one of reason %d", err, NotRegular)
 				}
@@ -177,7 +180,8 @@ func TestModeIsTheUmasks(t *testing.T) {
 	}
 }
 
-// The finished file is replaced only if it is one: a forced download does not rename over a link or a FIFO.
+// Only a regular file is replaced: a forced download does not rename over a
+// link or a FIFO.
 func TestReplaceSparesWhatIsNoFile(t *testing.T) {
 	for name, put := range obstacles {
 		if name == "hard link" {
@@ -196,7 +200,8 @@ func TestReplaceSparesWhatIsNoFile(t *testing.T) {
 	}
 }
 
-// Only one answer means that somebody else has the lock; every other failure is one.
+// Only one answer means that somebody else has the lock; every other failure is
+// an error.
 func TestTryLockFailure(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"malcolm/transfer/partfile/crashfs"
 )
 
-// Two write into one chunk that the journal claims, the second while the first one's void is being recorded. It asks
-// for a void that is not needed any more, and that must not be recorded later, when the chunk is good again.
+// Two write into one chunk that the journal claims, the second while the first
+// one's void is being recorded. The second asks for a void that is no longer
+// needed. It must not be recorded later, when the chunk is good again.
 func TestVoidIsNotRepeated(t *testing.T) {
 	right := rightBytes(2 * testChunk)
 	o := Options{Name: "x", Size: int64(len(right)), ChunkSize: testChunk, Action: Resume}

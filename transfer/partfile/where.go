@@ -8,14 +8,15 @@ import (
 
 // A wanderer is an FS whose directory may be moved while it is open.
 type wanderer interface {
-	// PathNow is the path of the directory: what Path begins with while that leads there, else where it is now.
+	// PathNow is the path of the directory: the one that Path begins with
+	// while it leads there, else where the directory is now.
 	PathNow() (string, error)
 }
 
 var errMoved = errors.New("the output directory was moved meanwhile, and this system does not say to where")
 
-// PathNow is the path at which name lies now, also when the directory was moved since it was opened. Changed means that
-// nobody knows it.
+// PathNow is the path at which name lies now, even if the directory was moved
+// since it was opened. Changed means that nobody knows it.
 func PathNow(fsys FS, name string) (string, error) {
 	w, ok := fsys.(wanderer)
 	if !ok {
@@ -28,7 +29,7 @@ func PathNow(fsys FS, name string) (string, error) {
 	return filepath.Join(dir, name), nil
 }
 
-// findTries is how often a directory is looked for that is being moved all the time.
+// findTries bounds the tries to find a directory that keeps being moved.
 const findTries = 16
 
 func (d dir) PathNow() (path string, err error) {
@@ -40,7 +41,7 @@ func (d dir) PathNow() (path string, err error) {
 	return path, err
 }
 
-// find looks for the directory once. It was moved in the middle of it perhaps.
+// find looks for the directory once. It may be moved during that.
 func (d dir) find() (string, error) {
 	opened, err := d.root.Stat(".")
 	if err != nil {

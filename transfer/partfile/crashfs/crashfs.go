@@ -1,11 +1,15 @@
-// Package crashfs is a simulated directory whose power can fail, for tests: no program imports it.
+// Package crashfs is a simulated directory whose power can fail, for tests: no
+// program imports it.
 //
-// Until a sync says otherwise nothing is durable: a crash keeps any subset of the writes, truncations and directory
-// entries since the last sync, and tears writes into sectors of which any subset is kept. An fsync that fails behaves
-// like Linux's: what was to be written is shown by the cache as before, is not on disk, and is never tried again.
+// Nothing is durable until a sync. A crash keeps any subset of the writes,
+// truncations and directory entries since the last sync, and tears writes into
+// sectors of which any subset is kept. An fsync that fails behaves like
+// Linux's: the cache still shows what was to be written, but it is not on disk,
+// and is never tried again.
 //
-// A [Disk] has the operations of partfile.FS, and a [File] those of partfile.Handle, in types of their own, so that
-// the tests of partfile itself can use them: only Lstat, Stat and what opens files are to be adapted.
+// A [Disk] has the operations of partfile.FS, and a [File] those of
+// partfile.Handle, in types of their own, so that the tests of partfile itself
+// can use them. Only Lstat, Stat and the calls that open files must be adapted.
 package crashfs
 
 import (
@@ -18,29 +22,33 @@ import (
 	"sync"
 )
 
-// ErrPower is what every operation answers once the power has failed.
+// ErrPower is the error of every operation once the power has failed.
 var ErrPower = errors.New("the power has failed")
 
-// blockSize is the unit in bytes in which storage is taken.
+// blockSize is the unit in which storage is taken, in bytes.
 const blockSize = 4096
 
-// Disk is the directory. Any goroutine may call its methods. Its exported fields but Down are set before others use
-// it; CrashAt, Counts and Fail are cleared by Crash and Kill.
+// Disk is the directory. Any goroutine may call its methods. Set its exported
+// fields except Down before others use it. Crash and Kill clear CrashAt, Counts
+// and Fail.
 type Disk struct {
-	// Choose returns a number from 0 to n-1: the fate of what is not durable. It is called by one goroutine at a time.
+	// Choose returns a number from 0 to n-1, which decides what happens to
+	// bytes that are not durable. One goroutine calls it at a time.
 	Choose func(n int) int
-	// Sector is the length in bytes of what is never torn.
+	// Sector is the number of bytes that are never torn.
 	Sector int64
-	// Capacity is how many bytes of storage there are; 0 means no limit.
+	// Capacity is the number of bytes of storage; 0: no limit.
 	Capacity int64
-	// CrashAt is the operation in which the power fails, 1 for the first that Counts since the last boot; 0: in none.
+	// CrashAt is the operation in which the power fails, 1 for the first
+	// that Counts since the last boot; 0: never.
 	CrashAt int
 	// Counts says which operations CrashAt counts; nil: all.
 	Counts func(op, name string) bool
-	// Fail is asked before every operation, and its error is the operation's. It is called by one goroutine at a
-	// time, and must not call the Disk.
+	// Fail is called before every operation, which fails with its error.
+	// One goroutine calls it at a time. It must not call the Disk.
 	Fail func(op, name string) error
-	// After is told every operation that was tried, by the goroutine that did. It may call the Disk.
+	// After is told every operation that was tried, by the goroutine that
+	// tried it. It may call the Disk.
 	After func(Operation)
 
 	mu      sync.Mutex
@@ -62,8 +70,8 @@ type Operation struct {
 	Err  error
 }
 
-// Short is an error for Fail to return: a write stores half of its bytes, and returns how many with Err, which may be
-// nil.
+// Short is an error for Fail to return: a write stores half of its bytes, and
+// returns their number with Err, which may be nil.
 type Short struct{ Err error }
 
 func (s *Short) Error() string { return "short write" }
@@ -85,25 +93,27 @@ type inode struct {
 	holder  *File
 }
 
-// A write is one of data at off; when data is nil, a change of the size to off.
+// A write is one of data at off; if data is nil, a change of the size to off.
 type write struct {
 	off  int64
 	data []byte
 }
 
-// An entry gives inode the name to (none when empty) and takes from from it.
+// An entry takes the name from from inode and gives it the name to. Either may
+// be empty.
 type entry struct {
 	from, to string
 	inode    *inode
 }
 
-// New returns an empty directory, which asks choose for the fate of what is not durable, and tears what is longer than
-// sector bytes.
+// New returns an empty directory. choose decides what happens to bytes that are
+// not durable. Writes longer than sector bytes can be torn.
 func New(sector int64, choose func(n int) int) *Disk {
 	return &Disk{Choose: choose, Sector: sector, visible: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
-// Crash lets the power fail, unless it has, and come back: what is visible then is what was durable.
+// Crash lets the power fail, unless it has, and come back. What was durable is
+// then visible.
 func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,7 +130,8 @@ func (d *Disk) Crash() {
 	d.boot()
 }
 
-// Clone returns a disk that holds the same, for a look at it that changes nothing. It counts, fails and tells nothing.
+// Clone returns a disk with the same content, for a look that changes nothing.
+// It does not count, fail or report.
 func (d *Disk) Clone() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -148,7 +159,8 @@ func (d *Disk) Clone() *Disk {
 	return c
 }
 
-// Kill ends the process: its files are closed, and everything that is cached stays so.
+// Kill ends the process: its files are closed, and everything cached stays
+// cached.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,14 +182,14 @@ func (d *Disk) Down() bool {
 	return d.down
 }
 
-// Counted is how many operations that Counts there were since the last boot.
+// Counted returns the number of operations that Counts, since the last boot.
 func (d *Disk) Counted() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.counted
 }
 
-// inodes are those that have a name, in a fixed order.
+// inodes returns those that have a name, in a fixed order.
 func (d *Disk) inodes() []*inode {
 	all := map[uint64]*inode{}
 	for _, m := range []map[string]*inode{d.durable, d.visible} {
@@ -190,7 +202,7 @@ func (d *Disk) inodes() []*inode {
 	return list
 }
 
-// Content is what reads would show of name; nil when there is no such name.
+// Content returns what reads would show of name; nil without such a name.
 func (d *Disk) Content(name string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -223,7 +235,7 @@ func (d *Disk) Exists(name string) bool {
 	return d.visible[name] != nil
 }
 
-// Put makes name a durable file of that content, whatever it was before.
+// Put makes name a durable file with that content, whatever it was before.
 func (d *Disk) Put(name string, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -234,7 +246,7 @@ func (d *Disk) Put(name string, content []byte) {
 	d.visible[name], d.durable[name] = n, n
 }
 
-// Damage changes bytes of a file on the disk and in the cache, behind everybody's back.
+// Damage changes bytes of a file on the disk and in the cache, unnoticed.
 func (d *Disk) Damage(name string, off int64, b []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,8 +255,9 @@ func (d *Disk) Damage(name string, off int64, b []byte) {
 	n.visible = write{off, b}.apply(n.visible)
 }
 
-// step counts an operation. Without an error it is to be done. If the power fails in it, doubtful is set and it may
-// still be tried: whether that lasts is decided by the crash.
+// step counts an operation. Without an error the caller does it. If the power
+// fails in it, doubtful is set and the caller may still try: the crash decides
+// whether that lasts.
 func (d *Disk) step(op, name string) (doubtful bool, err error) {
 	if d.down {
 		return false, ErrPower
@@ -282,7 +295,7 @@ func (d *Disk) query(op, name string, do func() error) error {
 	return err
 }
 
-// change is a step that changes the directory if do finds nothing against it.
+// change is a step that changes the directory if do allows it.
 func (d *Disk) change(op, name string, do func() (entry, error)) error {
 	err := func() error {
 		d.mu.Lock()
@@ -312,7 +325,7 @@ func (e entry) apply(m map[string]*inode) {
 	}
 }
 
-// Path is how name is shown to people.
+// Path is name as shown to people.
 func (d *Disk) Path(name string) string { return "/simulated/" + name }
 
 // Lstat returns what is known of name.
@@ -394,7 +407,8 @@ func (d *Disk) Remove(name string) error {
 	return d.change("remove", name, func() (entry, error) { return d.entry(name, name, "", true) })
 }
 
-// entry takes the name from from what is called source, and gives it the name to.
+// entry takes the name from from the file called source, and gives it the name
+// to.
 func (d *Disk) entry(source, from, to string, replace bool) (entry, error) {
 	switch n := d.visible[source]; {
 	case n == nil:
@@ -414,7 +428,7 @@ func (d *Disk) SyncDir() error {
 	})
 }
 
-// Free is how many bytes may still be stored.
+// Free returns how many bytes may still be stored.
 func (d *Disk) Free() (free int64, err error) {
 	err = d.query("free", ".", func() error {
 		free = d.free()
@@ -434,7 +448,8 @@ func (d *Disk) free() int64 {
 	return max(free, 0)
 }
 
-// take takes the blocks of n bytes from off on; it returns how many of the bytes, counted from off, have room.
+// take takes the blocks of n bytes from off on. It returns how many of these
+// bytes, counted from off, have room.
 func (d *Disk) take(to *inode, off, n int64) int64 {
 	free := d.free()
 	for b := off / blockSize; b*blockSize < off+n; b++ {

@@ -16,7 +16,7 @@ type File struct {
 	boot  int
 }
 
-// step begins every operation on the file; the lock is held when it returns.
+// step begins every operation on the file. The lock is held when it returns.
 func (f *File) step(op string) (doubtful bool, err error) {
 	f.disk.mu.Lock()
 	if f.boot != f.disk.boots {
@@ -58,7 +58,7 @@ func (f *File) change(w write) {
 	f.inode.pending = append(f.inode.pending, w)
 }
 
-// WriteAt writes as much as there is room for.
+// WriteAt writes the bytes for which there is room.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.writeAt(p, off)
 	f.disk.tell(Operation{Op: "write", Name: f.name, Off: off, N: n, Err: err})
@@ -110,7 +110,7 @@ func (f *File) Allocate(off, n int64) error {
 	})
 }
 
-// ReadAt is as io.ReaderAt says.
+// ReadAt works like io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	err = f.query("read", func() (err error) {
 		n, err = bytes.NewReader(f.inode.visible).ReadAt(p, off)
@@ -153,7 +153,8 @@ func (f *File) Lock() (locked bool, err error) {
 	return locked, err
 }
 
-// LockShared is true unless another File has the lock. It keeps nobody from that.
+// LockShared is true unless another File has the lock. It does not prevent
+// others from locking.
 func (f *File) LockShared() (locked bool, err error) {
 	err = f.query("lock shared", func() error {
 		locked = f.inode.holder == nil || f.inode.holder == f
@@ -212,7 +213,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// apply changes b itself where it can.
+// apply changes b in place if it can.
 func (w write) apply(b []byte) []byte {
 	end := w.off + int64(len(w.data))
 	if w.data == nil && end < int64(len(b)) {
