@@ -37,9 +37,11 @@ cmd/malcolm/spool:
 cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
+cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer transfer/localfile transfer/pace transfer/partfile transfer/vote transport wire
+cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
-cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/vote transport wire
+cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view github.com/alecthomas/kong
+cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/partfile transfer/vote transport
 cmd/bench: certs transfer transfer/localfile transfer/manifest transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `
@@ -79,6 +81,9 @@ func TestRoomsRefuse(t *testing.T) {
 		{"cmd/malcolm/flags", "malcolm/cmd/malcolm/screen"},
 		{"cmd/malcolm/human", "malcolm/transfer"},
 		{"cmd/malcolm/screen", "malcolm/cmd/malcolm/human"},
+		{"cmd/malcolm/view", "malcolm/cmd/malcolm"},
+		{"cmd/malcolm/view", "malcolm/cmd/malcolm/flags"},
+		{"cmd/malcolm", "malcolm/cmd/malcolm/view/schema"},
 		{"certs", "golang.org/x/system"},
 		{"certs/new", "malcolm/wire"},
 	}

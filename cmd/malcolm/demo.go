@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -17,6 +16,7 @@ import (
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
@@ -227,22 +227,13 @@ func (d *demo) bind(n int) ([]net.PacketConn, error) {
 func (d *demo) serve(ctx context.Context, label string, source localfile.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
 	once := sync.OnceFunc(ready)
 	defer once()
-	label = fmt.Sprintf("%-6s |", label)
+	show := view.NewDemoServer(d, label)
 	err := transfer.Serve(ctx, transfer.ServeConfig{
 		Source: source, Name: d.name, Identity: identity, Conns: conns,
 		Events: func(e transfer.ServeEvent) {
-			switch e := e.(type) {
-			case transfer.Listening:
-				d.Say("%s listening on UDP %s", label, portList(e.Addrs))
-			case transfer.Ready:
-				d.Say("%s offers %s, BLAKE3 %s", label, human.Bytes(e.Size), human.HexShort(e.Checksum))
+			show.Event(e)
+			if _, ok := e.(transfer.Ready); ok {
 				once()
-			case transfer.Damaged:
-				d.Say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", label, e.Chunk)
-			case transfer.Stopping:
-				d.Say("%s stopping, %s under way", label, human.Plural(e.Ranges, "request", "requests"))
-			case transfer.Stopped:
-				d.Say("%s stopped", label)
 			}
 		},
 	})
@@ -267,7 +258,7 @@ func (d *demo) compare() error {
 	if err != nil {
 		return demoError("compare", err)
 	}
-	d.emit(comparedEvent{head: is("compared"), Bytes: d.size, Same: same})
+	d.Emit(view.Compared(d.size, same))
 	if !same {
 		return errors.New("the copy differs from the original")
 	}

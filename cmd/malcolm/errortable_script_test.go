@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"malcolm/cmd/malcolm/screen"
+	"malcolm/cmd/malcolm/view/schema"
 )
 
 // overheardVar names the directory that every malcolm of a script leaves a copy
@@ -85,7 +86,7 @@ func (s *script) checkWords(t testing.TB) {
 		t.Error(err)
 		return
 	}
-	schema, err := readSchema()
+	events, err := schema.Read("schema.json")
 	if err != nil {
 		t.Error(err)
 		return
@@ -98,7 +99,7 @@ func (s *script) checkWords(t testing.TB) {
 		}
 		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 		if filepath.Ext(name.Name()) == ".json" {
-			checkEvents(t, schema, lines)
+			checkEvents(t, events, lines)
 			continue
 		}
 		for _, line := range lines {
@@ -110,7 +111,7 @@ func (s *script) checkWords(t testing.TB) {
 }
 
 // checkEvents checks the events of one run behind a line with its arguments.
-func checkEvents(t testing.TB, schema *schemaNode, lines []string) {
+func checkEvents(t testing.TB, events *schema.Node, lines []string) {
 	var args []string
 	if err := json.Unmarshal([]byte(lines[0]), &args); err != nil {
 		t.Error(err)
@@ -121,7 +122,7 @@ func checkEvents(t testing.TB, schema *schemaNode, lines []string) {
 		if line == nobodyRead {
 			return
 		}
-		event, err := schema.checkEvent(line)
+		event, err := events.Check(line)
 		if err != nil {
 			t.Errorf("%q: %v\n%s", args, err, line)
 			continue

@@ -2,9 +2,9 @@ package main
 
 import (
 	"errors"
-	"strings"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 )
 
@@ -75,7 +75,7 @@ func describe(err error) string {
 		if refused, ok := errors.AsType[*certs.TrustError](e.Servers[0].Err); ok {
 			return refused.Problem()
 		}
-		return e.Servers[0].Target.String() + ": " + reason(e.Servers[0].Err)
+		return e.Servers[0].Target.String() + ": " + view.Reason(e.Servers[0].Err)
 	}
 	return err.Error()
 }
@@ -88,13 +88,10 @@ var exitKinds = map[int]string{
 }
 
 // errorOf returns the event that ends a run that went wrong.
-func errorOf(err error, hints []string) errorEvent {
+func errorOf(err error, hints []string) view.Event {
 	code, path := exitCode(err), ""
 	if late, ok := errors.AsType[*lateReceiptError](err); ok {
-		path = jsonText(late.path)
+		path = late.path
 	}
-	return errorEvent{
-		head: is("error"), Exit: code, Kind: exitKinds[code],
-		Message: jsonText(describe(err)), Hint: jsonText(strings.Join(hints, "\n")), Path: path,
-	}
+	return view.Failure{Exit: code, Kind: exitKinds[code], Message: describe(err), Hints: hints, Path: path}.Event()
 }

@@ -9,6 +9,7 @@ import (
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 )
 
@@ -185,6 +186,19 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	return runGet(ctx, t, cfg, resumeCommand(args))
 }
 
+// dryRun says what a run of cfg would do.
+func dryRun(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
+	show := view.NewGet(t.view(), t.runOf(cfg))
+	cfg.Events = show.Event
+	p, err := transfer.DryRun(ctx, cfg)
+	t.ended(show, view.Outcome{Err: err}, "")
+	if err != nil {
+		return err
+	}
+	view.Plan(t, p)
+	return nil
+}
+
 // runGet is the client as get and demo run it: it tells what happens, and
 // writes the path of the finished file to stdout.
 func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
@@ -195,16 +209,16 @@ func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume str
 func watchRun(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string,
 	do func(context.Context, transfer.GetConfig) (*transfer.Result, error),
 ) error {
-	watchers := t.watchGet(cfg, false)
+	show := view.NewGet(t.view(), t.runOf(cfg))
 	tell := cfg.Events
 	cfg.Events = func(e transfer.GetEvent) {
-		watchers.event(e)
+		show.Event(e)
 		if tell != nil {
 			tell(e)
 		}
 	}
 	result, err := do(ctx, cfg)
-	return watchers.ended(t.handIn(outcome{got: result, err: err, resume: resume}))
+	return t.ended(show, view.Outcome{Got: result, Err: err}, resume)
 }
 
 // resumeCommand is the command that continues what args began.

@@ -9,6 +9,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
@@ -215,25 +216,25 @@ func checksums(groups []vote.Group) string {
 	return strings.Join(list, " ")
 }
 
-// resumeHints says how to go on with what a run has left, if anything: with the
-// same command unless that would end as this run has.
-func resumeHints(o outcome) []string {
-	if !isKept(o.got, o.err) || hasOwnWay(o.err) {
+// resumeHints says how to go on with what a run has left, if anything: with command
+// unless that would end as this run has.
+func resumeHints(o view.Outcome, command string) []string {
+	if !o.Kept() || hasOwnWay(o.Err) {
 		return nil
 	}
 	how := "to continue: "
-	if _, ok := errors.AsType[*transfer.NoServerLeftError](o.err); ok {
-		switch transfer.KindOf(o.err) {
+	if _, ok := errors.AsType[*transfer.NoServerLeftError](o.Err); ok {
+		switch transfer.KindOf(o.Err) {
 		case transfer.KindIntegrity:
 			how = "with a server that has the right bytes added, this continues: "
 		case transfer.KindChanged:
 			how = "if a server still has that version, this continues: "
-			if !strings.Contains(o.resume, " --checksum") {
-				o.resume += " --checksum " + human.Hex(o.got.Checksum)
+			if !strings.Contains(command, " --checksum") {
+				command += " --checksum " + human.Hex(o.Got.Checksum)
 			}
 		}
 	}
-	return []string{how + o.resume}
+	return []string{how + command}
 }
 
 // hasOwnWay reports whether the hint of an error itself says how to go on, where

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
@@ -39,8 +40,8 @@ func TestResumeHints(t *testing.T) {
 		{"another SHA-256", &transfer.FinishedError{SHA256: new([32]byte)}, ""},
 		{"refused", &transfer.TargetError{}, ""},
 	} {
-		o := outcome{got: &transfer.Result{Part: "x.part", Checksum: [32]byte{0xab}}, err: test.err, resume: command}
-		if got := strings.Join(resumeHints(o), "\n"); got != test.want {
+		o := view.Outcome{Got: &transfer.Result{Part: "x.part", Checksum: [32]byte{0xab}}, Err: test.err}
+		if got := strings.Join(resumeHints(o, command), "\n"); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"time"
 
-	"malcolm/certs"
-	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 )
 
@@ -25,137 +22,14 @@ func (*infoCmd) Help() string {
 Each file that is offered goes to stdout, with its votes, the IDs of its servers, and each server's round trip. Nothing is fetched, written, or remembered of the servers. The exit code is that of the vote: 0, 4, 5 or 7.`
 }
 
-// An infoEvent is what info has to say.
-type infoEvent struct {
-	head
-	Name     string       `json:"name"`
-	Bytes    int64        `json:"bytes"`
-	Checksum string       `json:"checksum"` // of the majority; empty: there is none
-	Servers  []infoServer `json:"servers"`
-}
-
-type infoServer struct {
-	Address  string  `json:"address"`
-	ID       string  `json:"id"`
-	State    string  `json:"state"`
-	Reason   string  `json:"reason"`
-	Name     string  `json:"name"`
-	Bytes    int64   `json:"bytes"`
-	Modified string  `json:"modified"` // empty: it has offered nothing
-	Checksum string  `json:"checksum"`
-	RTT      float64 `json:"rtt"`
-}
-
 func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	cfg, err := c.config(c.Targets, t)
 	if err != nil {
 		return err
 	}
-	var watchers getWatchers
-	if t.json != nil {
-		watchers = append(watchers, newGetJSON(t.json, cfg))
-	}
-	view := &getView{terminal: t}
-	cfg.Events = func(e transfer.GetEvent) {
-		watchers.event(e)
-		// Of the rest the result says all; that servers are indexing may last.
-		switch e := e.(type) {
-		case transfer.Full:
-			view.event(e)
-		case transfer.Progress:
-			if e.Phase == transfer.PhaseAsking {
-				view.event(e)
-			}
-		}
-	}
+	show := view.NewInfo(t.view(), t.runOf(cfg))
+	cfg.Events = show.Event
 	r, err := transfer.Info(ctx, cfg)
-	watchers.ended(outcome{err: err})
-	if r != nil {
-		t.emit(infoOf(r))
-		for _, line := range infoLines(r) {
-			t.Result(line)
-		}
-	}
+	show.Ended(r, err)
 	return err
-}
-
-// infoOf returns the event of a result.
-func infoOf(r *transfer.InfoResult) infoEvent {
-	e := infoEvent{head: is("info"), Servers: []infoServer{}}
-	if len(r.Vote.Groups) > 0 && r.Vote.Winner >= 0 {
-		won := r.Vote.Groups[r.Vote.Winner]
-		e.Name, e.Bytes, e.Checksum = jsonText(r.Vote.Name), won.Size, human.Hex(won.Checksum)
-	}
-	for _, s := range r.Servers {
-		v := infoServer{
-			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Reason: reasonOf(s.Err), RTT: seconds(s.RTT),
-		}
-		if s.Offered {
-			v.Name, v.Bytes, v.Checksum, v.Modified = jsonText(s.Name), s.Size, human.Hex(s.Checksum), modified(s.ModTime)
-		}
-		e.Servers = append(e.Servers, v)
-	}
-	return e
-}
-
-// modified is a modification time in words that a machine reads, too; years that
-// RFC 3339 has no room for are cut to its bounds.
-func modified(t time.Time) string {
-	t = t.UTC()
-	switch {
-	case t.Year() < 0:
-		t = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
-	case t.Year() > 9999:
-		t = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	}
-	return t.Format(time.RFC3339)
-}
-
-// infoLines is a result in words: each file that is offered, with those who offer
-// it, then the servers that offer nothing.
-func infoLines(r *transfer.InfoResult) (lines []string) {
-	told := make([]bool, len(r.Servers))
-	for i, g := range r.Vote.Groups {
-		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), votesFor(g, r.Vote))
-		if i == r.Vote.Winner {
-			line += ", the majority"
-		}
-		lines = append(lines, line)
-		for _, id := range g.IDs {
-			lines = append(lines, "  server ID "+certs.ServerID(id).String())
-			for j, s := range r.Servers {
-				if s.ID == certs.ServerID(id) && s.Offered && s.Checksum == g.Checksum && s.Size == g.Size {
-					told[j] = true
-					lines = append(lines, "    "+offerLine(s))
-				}
-			}
-		}
-	}
-	for j, s := range r.Servers {
-		switch {
-		case told[j]:
-		case s.Offered: // after the vote
-			lines = append(lines, fmt.Sprintf("late: %s, BLAKE3 %s", human.Bytes(s.Size), human.Hex(s.Checksum)),
-				"  server ID "+s.ID.String(), "    "+offerLine(s))
-		case s.Err != nil:
-			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, reason(s.Err)))
-		default:
-			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, s.State))
-		}
-	}
-	return lines
-}
-
-// offerLine is one server's offer.
-func offerLine(s transfer.InfoServer) string {
-	name := "no name"
-	if s.Name != "" {
-		name = human.Quote(s.Name)
-	}
-	return fmt.Sprintf("%-21s  %s  modified %s  %s", s.Target, formatRTT(s.RTT), modified(s.ModTime), name)
-}
-
-// formatRTT writes a round trip in milliseconds.
-func formatRTT(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 }

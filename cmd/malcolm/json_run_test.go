@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/view/schema"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 	"malcolm/transport"
@@ -101,14 +102,14 @@ func TestJSONOfALiar(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit code %d, want 0; stderr: %s", code, stderr)
 	}
-	schema, err := readSchema()
+	events, err := schema.Read("schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	count := make(map[string]int)
 	var last map[string]any
 	for line := range strings.Lines(stdout) {
-		if last, err = schema.checkEvent(strings.TrimSuffix(line, "\n")); err != nil {
+		if last, err = events.Check(strings.TrimSuffix(line, "\n")); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
 		count[last["event"].(string)]++

@@ -6,8 +6,12 @@ import (
 	"strconv"
 	"strings"
 
+	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
+	"malcolm/transfer/partfile"
 )
 
 // OutputFlags are the flags of every command about what it writes, and how.
@@ -25,7 +29,7 @@ func (f OutputFlags) output() OutputFlags { return f }
 
 // use makes t write as the flags say, in place of what it was told before.
 func (t *terminal) use(f OutputFlags, timed bool) {
-	t.flags, t.least, t.log, t.json = f, levelReport, slog.New(lineHandler{t, timed}), nil
+	t.flags, t.least, t.log = f, levelReport, slog.New(lineHandler{t, timed})
 	switch {
 	case f.Quiet:
 		t.least = slog.LevelError
@@ -35,9 +39,6 @@ func (t *terminal) use(f OutputFlags, timed bool) {
 	if f.LogFormat == "json" {
 		t.On = false
 		t.log = slog.New(newRecordHandler(t)) // which has the time
-	}
-	if f.JSON {
-		t.json = &eventWriter{out: t.stdout, quit: t.quit}
 	}
 	// What libraries log goes the same way.
 	slog.SetLogLoggerLevel(slog.LevelWarn)
@@ -56,13 +57,6 @@ func (f OutputFlags) isTimed(cmd command, sys system) bool {
 		return !screen.IsTerminal(file) && sys.getenv("JOURNAL_STREAM") == "" // systemd.exec(5)
 	}
 	return false
-}
-
-// emit writes an event, with --json.
-func (t *terminal) emit(event any) {
-	if t.json != nil {
-		t.json.write(event)
-	}
 }
 
 // askedFor returns those flags that also matter when the command line turns out
@@ -91,98 +85,53 @@ func (t *terminal) isInteractive() bool {
 	return t.screen != nil && !t.flags.Quiet && !t.flags.JSON && t.flags.LogFormat != "json"
 }
 
-// A getWatcher is told what a run of Get, Repair or Verify does. Both methods
-// are called by one goroutine.
-type getWatcher interface {
-	event(e transfer.GetEvent)
-	// ended is called once, behind the last event.
-	ended(o outcome)
+// view returns what views show on t.
+func (t *terminal) view() view.Terminal {
+	return view.Terminal{Printer: t, Look: t.Look, Drawn: t.isInteractive(), JSON: t.flags.JSON, Debug: t.debug}
 }
 
-// An outcome is how a run of Get, Repair or Verify ended.
-type outcome struct {
-	got      *transfer.Result       // of Get and Repair
-	verified *transfer.VerifyResult // of Verify, when it came so far
-	path     string                 // of the file that was verified
-	err      error
-	late     *lateReceiptError // the file is there, and its receipt is not; nil: it is, or none is asked for
-	resume   string            // the command that continues; empty: none
+// runOf returns what is to be shown of a run of cfg.
+func (t *terminal) runOf(cfg transfer.GetConfig) view.Run {
+	alone := len(cfg.Targets) == 1 && !cfg.AllAddresses
+	return view.Run{Targets: cfg.Targets, Alone: alone, Map: cfg.Map, Interval: cfg.Interval, Advice: serverHints}
 }
 
-// getWatchers are told in their order. What draws on the terminal comes first,
-// so that it is restored before the end is told.
-type getWatchers []getWatcher
-
-// watchGet chooses who watches a run of cfg. local says that what is kept is a
-// local file's and not an earlier run's.
-func (t *terminal) watchGet(cfg transfer.GetConfig, local bool) getWatchers {
-	view := &getView{terminal: t, only: len(cfg.Targets) == 1 && !cfg.AllAddresses, local: local, silent: t.flags.JSON}
-	watchers := getWatchers{view}
-	switch {
-	case t.isInteractive() && cfg.Interval > 0:
-		view.silent, view.bars = true, &getBars{t: t, f: getFrame{local: local}}
-		watchers = getWatchers{view.bars, view}
-	case cfg.Map:
-		watchers = getWatchers{mapPrinter{t}, view}
+// ended shows how a run of Get, Repair or Verify ended, and writes its receipt, if one
+// is asked for; command continues it. The error is for [terminal.finish].
+func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
+	if t.receipt != nil && o.Err == nil && o.Got != nil {
+		if err := t.receipt.Done(o.Got); err != nil { // that does not hide the file
+			t.receipt = nil // no second try for the error
+			o.Late = &lateReceiptError{path: o.Got.Path, err: err}
+		}
 	}
-	if t.json != nil {
-		watchers = append(watchers, newGetJSON(t.json, cfg))
+	o.Unread, o.Hints, o.Resume = isPipe(o.Err), hints(o.Err), resumeHints(o, command)
+	show.Ended(o)
+	if o.Err != nil {
+		return &reportedError{err: o.Err, more: o.Resume}
 	}
-	return watchers
+	return o.Late
 }
 
-func (w getWatchers) event(e transfer.GetEvent) {
-	for _, each := range w {
-		each.event(e)
+// openReceipt finds out whether the receipt can be written; an empty path asks for
+// none.
+func (t *terminal) openReceipt(path flags.Path) (err error) {
+	if path == "" {
+		return nil
 	}
+	if strings.HasSuffix(string(path), partfile.PartSuffix) || strings.HasSuffix(string(path), partfile.JournalSuffix) {
+		return usage("--receipt " + human.Quote(string(path)) + ": that ending is for unfinished files")
+	}
+	t.receipt, err = view.OpenReceipt(string(path))
+	return err
 }
 
-// ended tells how the run ended. What it returns is for [terminal.finish].
-func (w getWatchers) ended(o outcome) error {
-	for _, each := range w {
-		each.ended(o)
-	}
-	switch {
-	case o.err != nil:
-		return &reportedError{err: o.err, more: resumeHints(o)}
-	case o.late != nil:
-		return o.late
-	}
-	return nil
+// A lateReceiptError says that the file is there, and its receipt is not.
+type lateReceiptError struct {
+	path string // of the file
+	err  error
 }
 
-// A serveWatcher is told what Serve does. Both methods are called by one
-// goroutine.
-type serveWatcher interface {
-	event(e transfer.ServeEvent)
-	// ended is called once, behind the last event.
-	ended(err error)
-}
+func (e *lateReceiptError) Error() string { return e.err.Error() }
 
-type serveWatchers []serveWatcher
-
-// watchServe chooses who watches a run of Serve; view is what writes lines.
-func (t *terminal) watchServe(view *serveView) serveWatchers {
-	watchers := serveWatchers{view}
-	if t.isInteractive() && view.interval > 0 {
-		view.silent = true
-		watchers = serveWatchers{&serveTable{t: t}, view}
-	}
-	if t.json != nil {
-		view.silent = true
-		watchers = append(watchers, &serveJSON{out: t.json, file: view.file, host: view.host})
-	}
-	return watchers
-}
-
-func (w serveWatchers) event(e transfer.ServeEvent) {
-	for _, each := range w {
-		each.event(e)
-	}
-}
-
-func (w serveWatchers) ended(err error) {
-	for _, each := range w {
-		each.ended(err)
-	}
-}
+func (e *lateReceiptError) Unwrap() error { return e.err }

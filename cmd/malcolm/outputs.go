@@ -10,6 +10,7 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/spool"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer/localfile"
 )
 
@@ -38,7 +39,7 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	o.stdout = spool.NewWriter(spool.Again(sys.stdout), spool.Options{
 		Wait: sys.wait,
 		Notice: func(g spool.Gap) []byte {
-			return marshalEvent(droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports})
+			return view.Line(view.Dropped(g))
 		},
 		Failed: func(err error) bool {
 			abort(outputError("stdout", err))

@@ -74,6 +74,6 @@ func (t *terminal) leaveBehind(err error, command string, args []string) {
 	for _, h := range advice {
 		t.Hint(h)
 	}
-	t.emit(errorOf(err, advice))
+	t.Emit(errorOf(err, advice))
 	t.flush()
 }

@@ -7,6 +7,7 @@ import (
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 )
 
@@ -52,10 +53,12 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 		}
 		return err
 	}
-	watchers := t.watchGet(cfg, true)
-	cfg.Events = watchers.event
+	run := t.runOf(cfg)
+	run.Local = true
+	show := view.NewGet(t.view(), run)
+	cfg.Events = show.Event
 	result, err := transfer.Repair(ctx, cfg, string(c.File))
-	return watchers.ended(t.handIn(outcome{got: result, err: err, resume: commandLine(args)}))
+	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(args))
 }
 
 // commandLine is how args can be typed again.

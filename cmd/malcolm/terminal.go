@@ -27,20 +27,20 @@ import (
 
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/cmd/malcolm/spool"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transport"
 )
 
 // A terminal writes lines for people. Any goroutine may call its methods.
 type terminal struct {
-	look  // of stderr
-	flags OutputFlags
-	log   *slog.Logger // what stderr gets
-	least slog.Level   // of what is written at all
-	json  *eventWriter // what stdout gets with --json; nil without
-	debug bool         // MALCOLM_DEBUG asks for what only helps to find faults
+	screen.Look // of stderr
+	flags       OutputFlags
+	log         *slog.Logger // what stderr gets
+	least       slog.Level   // of what is written at all
+	debug       bool         // MALCOLM_DEBUG asks for what only helps to find faults
 	outputs
 
-	receipt *receipt        // nil: none is asked for, or it could not be written
+	receipt *view.Receipt   // nil: none is asked for, or it could not be written
 	qlog    *transport.QLog // nil: none is asked for
 	screen  *os.File        // stderr, when it is a terminal that can be drawn on; else nil
 	will    *screen.LastWill
@@ -56,7 +56,7 @@ type sink interface {
 }
 
 func newTerminal(sys system, mode screen.ColorMode) *terminal {
-	t := &terminal{look: look{screen.LookOf(sys.getenv)}, in: sys.stdin, will: sys.will, least: levelReport}
+	t := &terminal{Look: screen.LookOf(sys.getenv), in: sys.stdin, will: sys.will, least: levelReport}
 	t.debug = sys.getenv("MALCOLM_DEBUG") != ""
 	t.outputs = newOutputs(sys, t.leftOut)
 	t.said = t.stderr
@@ -77,7 +77,7 @@ func (t *terminal) color(mode screen.ColorMode, sys system) {
 
 // Result writes a line to stdout, which with --json gets events instead.
 func (t *terminal) Result(line string) {
-	if t.json == nil && !t.mute {
+	if !t.flags.JSON && !t.mute {
 		t.stdout.PutWait([]byte(t.inLocale(line)+"\n"), t.quit)
 	}
 }
@@ -85,6 +85,18 @@ func (t *terminal) Result(line string) {
 // Say writes a line to stderr.
 func (t *terminal) Say(format string, args ...any) {
 	t.tell(slog.LevelInfo, fmt.Sprintf(format, args...))
+}
+
+// Emit writes an event to stdout, with --json.
+func (t *terminal) Emit(e view.Event) {
+	if !t.flags.JSON {
+		return
+	}
+	if class, wait := view.ClassOf(e); wait {
+		t.stdout.PutWait(view.Line(e), t.quit)
+	} else {
+		t.stdout.Put(class, view.Line(e))
+	}
 }
 
 // inLocale writes what malcolm itself says beyond ASCII in the locale's characters.
@@ -149,13 +161,11 @@ func (t *terminal) finish(err error) int {
 		}
 	}
 	if t.receipt != nil {
-		if failed := t.receipt.write(errorOf(err, advice)); failed != nil {
+		if failed := t.receipt.Write(errorOf(err, advice)); failed != nil {
 			t.Warn("%v", failed)
 		}
 	}
-	if t.json != nil {
-		t.json.write(errorOf(err, advice))
-	}
+	t.Emit(errorOf(err, advice))
 	return exitCode(err)
 }
 

@@ -169,3 +169,13 @@ func TestFullLog(t *testing.T) {
 		t.Errorf("the run ends with %v, want an error of writing stdout", ends)
 	}
 }
+
+// TestDebugIsAskedFor: MALCOLM_DEBUG asks views for what helps to find faults.
+func TestDebugIsAskedFor(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "1": true} {
+		getenv := func(name string) string { return map[string]string{"MALCOLM_DEBUG": value}[name] }
+		if got := newTerminal(system{getenv: getenv}, screen.ColorNever).view().Debug; got != want {
+			t.Errorf("MALCOLM_DEBUG=%s: %t, want %t", value, got, want)
+		}
+	}
+}

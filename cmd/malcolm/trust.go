@@ -3,16 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
-	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 )
@@ -69,7 +67,7 @@ func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
 		if f.Trust == certs.StrictTrust || errors.As(err, &damaged) {
 			return trust, err
 		}
-		t.Warn("server IDs are not remembered: %s", reason(err))
+		t.Warn("server IDs are not remembered: %s", view.Reason(err))
 	}
 	return trust, nil
 }
@@ -119,22 +117,6 @@ func checkTickets(pins, tickets certs.Pins) error {
 	return nil
 }
 
-// ticketOf returns the ticket of what is served, empty when the host is not one
-// that others could use. Further hosts are named for as long as there is room.
-func ticketOf(e transfer.Ready, at advertised) string {
-	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
-	for _, a := range e.Addrs {
-		t.Ports = append(t.Ports, uint16(a.(*net.UDPAddr).Port))
-	}
-	for n := len(at.more); n >= 0; n-- {
-		t.Hosts = append([]string{at.host}, at.more[:n]...)
-		if t.Check() == nil {
-			return t.String()
-		}
-	}
-	return ""
-}
-
 type trustCmd struct {
 	List   trustListCmd   `cmd:"" help:"Show the servers that are remembered."`
 	Forget trustForgetCmd `cmd:"" help:"Forget a server, or all servers of a host."`
@@ -158,9 +140,7 @@ func (*trustListCmd) run(_ context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	for _, s := range known.List() {
-		seen := s.FirstSeen.Format(time.RFC3339)
-		t.Result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, seen))
-		t.emit(knownServerEvent{head: is("known_server"), Address: jsonText(s.Address()), ID: idOf(s.ID), FirstSeen: seen})
+		view.Known(t, s)
 	}
 	return nil
 }
@@ -187,9 +167,6 @@ func (c *trustForgetCmd) run(_ context.Context, _ []string, t *terminal) error {
 	}
 	for _, which := range c.Servers {
 		n, err := known.Forget(which)
-		if err == nil {
-			t.emit(forgottenEvent{head: is("forgotten"), Server: jsonText(which), Count: n})
-		}
 		var file *certs.KnownFileError
 		var state *certs.StateError
 		switch {
@@ -197,11 +174,8 @@ func (c *trustForgetCmd) run(_ context.Context, _ []string, t *terminal) error {
 			return err
 		case err != nil:
 			return &usageError{err}
-		case n == 0:
-			t.Warn("%s is not among the known servers", human.Quote(which))
-		default:
-			t.Say("%s: %s forgotten", human.Quote(which), human.Plural(n, "server", "servers"))
 		}
+		view.Forgotten(t, which, n)
 	}
 	return nil
 }

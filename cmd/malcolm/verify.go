@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
-	"time"
 
 	"malcolm/cmd/malcolm/flags"
-	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 )
 
@@ -43,61 +41,28 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	t.Result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", human.ShellQuote(string(c.File)), human.Bytes(r.Size), human.Hex(r.Checksum)))
+	view.Right(t, string(c.File), r.Size, r.Checksum)
 	return nil
 }
 
 // verify checks a file and lists the chunks that differ.
 func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path string) (*transfer.VerifyResult, error) {
-	watchers := t.watchGet(cfg, false)
-	cfg.Events = watchers.event
+	show := view.NewGet(t.view(), t.runOf(cfg))
+	cfg.Events = show.Event
 	r, err := transfer.Verify(ctx, cfg, path)
-	watchers.ended(outcome{verified: r, path: path, err: err})
+	t.ended(show, view.Outcome{Verified: r, Path: path, Err: err}, "")
 	return r, err
 }
 
 // checkOnly compares the file's own checksum with the one that is given.
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
-	stop := t.watchHashing(c.Interval.Duration(), string(c.File), &done)
+	stop := view.Hashing(t.view(), c.Interval.Duration(), string(c.File), &done)
 	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.Sum, &done)
 	stop()
 	_, differs := errors.AsType[*transfer.MismatchError](err)
 	if err == nil || differs {
-		t.emit(verifiedEvent{
-			head: is("verified"), Path: jsonText(string(c.File)), Right: err == nil, Bytes: size, TotalBytes: size,
-			Checksum: human.Hex(c.Checksum.Sum),
-		})
+		view.Hashed(t, string(c.File), size, c.Checksum.Sum, err == nil)
 	}
-	if err != nil {
-		return err
-	}
-	t.Result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", human.ShellQuote(string(c.File)), human.Bytes(size), human.Hex(c.Checksum.Sum)))
-	return nil
-}
-
-// every calls f at each interval until stop is called, which waits for a call
-// under way; 0 is never.
-func every(interval time.Duration, f func()) (stop func()) {
-	if interval == 0 {
-		return func() {}
-	}
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		t := time.NewTicker(interval)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-				f()
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-	}
+	return err
 }

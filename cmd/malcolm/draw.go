@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"malcolm/cmd/malcolm/screen"
+)
+
+// eventTime is the least time between two status events when they are drawn:
+// the eye does not read faster.
+const eventTime = 200 * time.Millisecond
+
+// pace returns the time between two status events: when they are drawn, no more
+// than [eventTime].
+func (t *terminal) pace(interval time.Duration) time.Duration {
+	if t.isInteractive() {
+		return min(interval, eventTime)
+	}
+	return interval
+}
+
+// draw begins to draw what render returns (see [screen.New]) below what is said;
+// stop ends it.
+func (t *terminal) Draw(render func(width, height int) screen.Frame) (stop func()) {
+	drawn := render
+	if !t.Unicode {
+		drawn = func(width, height int) screen.Frame {
+			f := render(width, height)
+			for i := range f.Lines { // one column each, as "…" is
+				f.Lines[i] = strings.ReplaceAll(f.Lines[i], "…", "~")
+			}
+			return f
+		}
+	}
+	s := screen.New(screen.Options{On: t.screen, Out: t.stderr, Notice: t.leftOut, Tab: t.Tab, Will: t.will}, drawn)
+	restore := t.divert(s)
+	return func() {
+		s.Close()
+		restore()
+	}
+}

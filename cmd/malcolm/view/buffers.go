@@ -1,0 +1,32 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+	"malcolm/transport"
+)
+
+// smallBuffers says which of the system's bounds on the buffers of sockets to
+// raise, and how.
+func smallBuffers(e transfer.SmallBuffers) string {
+	var sizes, settings []string
+	for _, b := range e.Small {
+		direction := "sending"
+		if b.Receive {
+			direction = "receiving"
+		}
+		sizes = append(sizes, human.Bytes(int64(b.Size))+" for "+direction)
+		if b.Setting != "" {
+			settings = append(settings, fmt.Sprintf("%s=%d", b.Setting, transport.WantedBuffer))
+		}
+	}
+	text := "the system gives sockets buffers of only " + strings.Join(sizes, " and ") + ", which may cost speed on quick networks"
+	if settings = slices.Compact(settings); len(settings) > 0 {
+		text += "; to raise them: sudo sysctl -w " + strings.Join(settings, " ")
+	}
+	return text
+}

@@ -1,0 +1,35 @@
+package view
+
+import (
+	"fmt"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+// A DemoServer shows what one of the servers of demo does: little, behind a label.
+type DemoServer struct {
+	on    Printer
+	label string
+}
+
+// NewDemoServer returns a view of a server that is about to start.
+func NewDemoServer(on Printer, label string) *DemoServer {
+	return &DemoServer{on, fmt.Sprintf("%-6s |", label)}
+}
+
+// Event shows what happened.
+func (d *DemoServer) Event(e transfer.ServeEvent) {
+	switch e := e.(type) {
+	case transfer.Listening:
+		d.on.Say("%s listening on UDP %s", d.label, portList(e.Addrs))
+	case transfer.Ready:
+		d.on.Say("%s offers %s, BLAKE3 %s", d.label, human.Bytes(e.Size), human.HexShort(e.Checksum))
+	case transfer.Damaged:
+		d.on.Say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", d.label, e.Chunk)
+	case transfer.Stopping:
+		d.on.Say("%s stopping, %s under way", d.label, human.Plural(e.Ranges, "request", "requests"))
+	case transfer.Stopped:
+		d.on.Say("%s stopped", d.label)
+	}
+}

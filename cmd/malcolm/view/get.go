@@ -1,0 +1,79 @@
+package view
+
+import (
+	"errors"
+	"time"
+
+	"malcolm/transfer"
+)
+
+// A Run is what is to be shown of a run of Get, Repair, Verify or Info.
+type Run struct {
+	Targets  []transfer.Target
+	Alone    bool          // they are one server: the error that ends the run tells of it
+	Local    bool          // what is kept is a local file's, not an earlier run's
+	Map      bool          // the file is shown as a map
+	Interval time.Duration // between two reports; 0: there are none
+	// Advice is what to do about a server that is not reached, or full. nil: nothing.
+	Advice func(t transfer.Target, err error) []string
+}
+
+// An Outcome is how a run of Get, Repair or Verify ended.
+type Outcome struct {
+	Got      *transfer.Result       // of Get and Repair; nil: the run was another one
+	Verified *transfer.VerifyResult // of Verify, when it came so far
+	Path     string                 // of the file that was verified
+	Err      error
+	Unread   bool     // nobody reads why it ended
+	Late     error    // the file is there, and this is why its receipt is not; nil: it is, or none is asked for
+	Hints    []string // what to do about Err
+	Resume   []string // how to go on with what is kept
+}
+
+// Kept reports whether a run that failed has left an unfinished file.
+func (o Outcome) Kept() bool {
+	_, refused := errors.AsType[*transfer.TargetError](o.Err)
+	return o.Got != nil && o.Got.Part != "" && !refused
+}
+
+// A Get shows what Get, Repair or Verify does.
+type Get struct{ watchers []getWatcher }
+
+// A getWatcher is one way to show it.
+type getWatcher interface {
+	event(e transfer.GetEvent)
+	// ended is called once, behind the last event.
+	ended(o Outcome)
+}
+
+// NewGet returns a view of a run that is about to start.
+func NewGet(on Terminal, r Run) *Get {
+	text := &getText{Terminal: on, run: r, silent: on.JSON}
+	// What draws comes first, so that the terminal is restored before the end is told.
+	g := &Get{[]getWatcher{text}}
+	switch {
+	case on.Drawn && r.Interval > 0:
+		text.silent, text.bars = true, &getBars{on: on, f: getFrame{local: r.Local}}
+		g.watchers = []getWatcher{text.bars, text}
+	case r.Map:
+		g.watchers = []getWatcher{mapPrinter{on}, text}
+	}
+	if on.JSON {
+		g.watchers = append(g.watchers, newGetJSON(on, r.Targets))
+	}
+	return g
+}
+
+// Event shows what happened.
+func (g *Get) Event(e transfer.GetEvent) {
+	for _, each := range g.watchers {
+		each.event(e)
+	}
+}
+
+// Ended shows how the run ended: all of it, but the event "error".
+func (g *Get) Ended(o Outcome) {
+	for _, each := range g.watchers {
+		each.ended(o)
+	}
+}

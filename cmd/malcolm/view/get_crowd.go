@@ -1,0 +1,113 @@
+package view
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+const (
+	// crowdShown is how many servers of one reason are told of one by one.
+	crowdShown = 3
+	// crowdTime is how long the others wait for more of them.
+	crowdTime = time.Second
+)
+
+// A crowd keeps what many servers share from being said many times. Its zero value
+// is empty.
+type crowd struct {
+	since time.Time // the first one that was counted
+	shown map[string]int
+	more  map[string][]transfer.Target
+}
+
+// admit reports whether a server is to be told of by itself; else it is counted.
+func (c *crowd) admit(reason string, t transfer.Target, now time.Time) bool {
+	if c.shown == nil {
+		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]transfer.Target)
+	}
+	if c.shown[reason] < crowdShown {
+		c.shown[reason]++
+		return true
+	}
+	c.more[reason] = append(c.more[reason], t)
+	return false
+}
+
+// due reports whether it is time for the rest.
+func (c *crowd) due(now time.Time) bool { return c.shown != nil && now.Sub(c.since) >= crowdTime }
+
+// rest returns a line for each reason that others share, and forgets all.
+func (c *crowd) rest() (lines []string) {
+	for _, reason := range slices.Sorted(maps.Keys(c.more)) {
+		more := c.more[reason]
+		lines = append(lines, fmt.Sprintf("%s: %s: %s", human.Plural(len(more), "more server", "more servers"), reason, places(more)))
+	}
+	*c = crowd{}
+	return lines
+}
+
+// sayCrowd tells of the servers that were not told of by themselves, when it is time
+// for that: before the vote and the waiting, at the end (e is nil), and after a while.
+func (v *getText) sayCrowd(e transfer.GetEvent) {
+	switch e.(type) {
+	case nil, transfer.Voted, transfer.Waiting:
+	default:
+		if !v.crowd.due(time.Now()) {
+			return
+		}
+	}
+	for _, line := range v.crowd.rest() {
+		v.Warn("%s", line)
+	}
+}
+
+// advise says what to do about a server, and not again for another port.
+func (v *getText) advise(t transfer.Target, err error) {
+	if v.run.Advice == nil {
+		return
+	}
+	for _, hint := range v.run.Advice(t, err) {
+		v.hintOnce(hint)
+	}
+}
+
+// hintOnce says what to do about servers, but for digits once.
+func (v *getText) hintOnce(hint string) {
+	key := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, hint)
+	if v.hinted == nil {
+		v.hinted = make(map[string]bool)
+	}
+	if !v.hinted[key] {
+		v.hinted[key] = true
+		v.WarnHint(hint)
+	}
+}
+
+// places writes targets briefly: the ports of a host as ranges, three hosts at most.
+func places(targets []transfer.Target) string {
+	const most = 3
+	ports := make(map[string][]int)
+	for _, t := range targets {
+		ports[t.Host] = append(ports[t.Host], int(t.Port))
+	}
+	hosts := slices.Sorted(maps.Keys(ports))
+	var list []string
+	for _, host := range hosts[:min(len(hosts), most)] {
+		list = append(list, strings.TrimSuffix(transfer.Target{Host: host}.String(), "0")+human.Ports(ports[host]))
+	}
+	if more := len(hosts) - most; more > 0 {
+		list = append(list, human.Plural(more, "more host", "more hosts"))
+	}
+	return strings.Join(list, ", ")
+}

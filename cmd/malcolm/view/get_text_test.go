@@ -1,0 +1,378 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/vote"
+	"malcolm/transport"
+)
+
+const giB = 1 << 30
+
+// targetsOn returns servers on different ports of one host each.
+func targetsOn(hosts ...string) []transfer.Target {
+	var targets []transfer.Target
+	for i, h := range hosts {
+		targets = append(targets, transfer.Target{Host: h, Port: uint16(10000 + i)})
+	}
+	return targets
+}
+
+// groupOf is a group of servers, each on a host of its own, that proved so many IDs and have that many
+// votes.
+func groupOf(checksum [32]byte, ids, votes int, servers ...int) vote.Group {
+	g := vote.Group{Size: giB, Checksum: checksum, Servers: servers, IDs: make([]vote.ID, ids), Votes: votes}
+	for _, s := range servers {
+		g.Hosts = append(g.Hosts, string(rune('a'+s)))
+	}
+	return g
+}
+
+func TestVoteLine(t *testing.T) {
+	five := targetsOn("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.7", "10.0.0.8")
+	other := [32]byte{1}
+	tests := []struct {
+		name   string
+		result vote.Result
+		chosen bool
+		want   string
+	}{
+		{"one ID", vote.Result{
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0, 1, 2, 3)}, Total: 1, Answered: []int{0, 1, 2, 3},
+		}, false, "4 of 4 servers agree on 9f86d081… (1.0 GiB); one server ID, so not cross-checked"},
+		{"a minority", vote.Result{
+			Groups:   []vote.Group{groupOf(sum9f, 2, 2, 0, 1, 2), groupOf(other, 1, 1, 3)},
+			Total:    3,
+			Answered: []int{0, 1, 2, 3},
+		}, false, "3 of 4 servers, 2 of 3 votes, agree on 9f86d081… (1.0 GiB); 10.0.0.7:10003 has another file, left out"},
+		{"a minority of two servers", vote.Result{
+			Groups:   []vote.Group{groupOf(sum9f, 2, 2, 0, 1), groupOf(other, 1, 1, 2, 3)},
+			Total:    3,
+			Answered: []int{0, 1, 2, 3},
+		}, false, "2 of 4 servers, 2 of 3 votes, agree on 9f86d081… (1.0 GiB); 10.0.0.3:10002, 10.0.0.7:10003 have another file, left out"},
+		{"a liar under one identity", vote.Result{
+			Groups:   []vote.Group{groupOf(sum9f, 1, 1, 0, 1, 2, 4), groupOf(other, 1, 0, 3)},
+			Total:    1,
+			Answered: []int{0, 1, 2, 3, 4},
+		}, false, "4 of 5 servers agree on 9f86d081… (1.0 GiB); 10.0.0.7:10003 has another file, left out; one server ID, so not cross-checked"},
+		{"all agree", vote.Result{
+			Groups: []vote.Group{groupOf(sum9f, 3, 3, 0, 1, 2)}, Total: 3, Answered: []int{0, 1, 2},
+		}, false, "3 of 3 servers, 3 of 3 votes, agree on 9f86d081… (1.0 GiB)"},
+		{"failed and silent ones count", vote.Result{
+			Groups: []vote.Group{groupOf(sum9f, 2, 2, 0, 1)}, Total: 2,
+			Answered: []int{0, 1}, Failed: []int{2}, Silent: []int{3},
+		}, false, "2 of 4 servers, 2 of 2 votes, agree on 9f86d081… (1.0 GiB)"},
+		{"the only one", vote.Result{
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0)}, Total: 1, Answered: []int{0},
+		}, false, "1 of 1 server says 9f86d081… (1.0 GiB); one host, so not cross-checked"},
+		{"the checksum decides", vote.Result{
+			Groups: []vote.Group{groupOf(other, 2, 2, 0, 1), groupOf(sum9f, 1, 1, 3)},
+			Total:  3, Answered: []int{0, 1, 3}, Winner: 1,
+		}, true, "1 of 3 servers, 1 of 3 votes, have the checksum asked for: 9f86d081… (1.0 GiB); 10.0.0.1:10000, 10.0.0.2:10001 have another file, left out"},
+	}
+	for _, test := range tests {
+		e := transfer.Voted{Targets: five, Result: test.result, Chosen: test.chosen}
+		if got := voteLine(e); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	targets := targetsOn("a", "b", "c", "d", "e")
+	for want, servers := range map[string][]int{
+		"":                                  nil,
+		"b:10001":                           {1},
+		"a:10000, c:10002, e:10004":         {0, 2, 4},
+		"a:10000, b:10001, c:10002, 1 more": {0, 1, 2, 3},
+		"b:10001, c:10002, d:10003, 2 more": {1, 2, 3, 4, 0},
+	} {
+		if got := names(targets, servers); got != want {
+			t.Errorf("%v: got %q, want %q", servers, got, want)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	for _, test := range []struct {
+		bytes, all int64
+		want       string
+	}{{0, 0, "0 %"}, {5, 0, "0 %"}, {0, 7, "0 %"}, {1, 3, "33 %"}, {2, 3, "67 %"}, {7, 7, "100 %"}, {1 << 44, 1 << 44, "100 %"}} {
+		if got := share(test.bytes, test.all); got != test.want {
+			t.Errorf("%d of %d: got %q, want %q", test.bytes, test.all, got, test.want)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	var many []transfer.ServerReport
+	for i := range 10 {
+		many = append(many, transfer.ServerReport{Target: transfer.Target{Host: "h", Port: uint16(i + 1)}, Bytes: 1024})
+	}
+	tests := []struct {
+		servers []transfer.ServerReport
+		want    string
+	}{
+		{nil, "no server"},
+		{[]transfer.ServerReport{{Target: here}}, "no server"},
+		{[]transfer.ServerReport{{Target: here, Bytes: 5}}, "1 server (127.0.0.1:10001 5 B)"},
+		{[]transfer.ServerReport{{Target: here, Bytes: 5}, {Target: transfer.Target{Host: "::1", Port: 9}, Bytes: 1024}, {}},
+			"2 servers ([::1]:9 1.0 KiB, 127.0.0.1:10001 5 B)"},
+		{many, "10 servers (h:1 1.0 KiB, h:2 1.0 KiB, h:3 1.0 KiB, h:4 1.0 KiB, h:5 1.0 KiB, h:6 1.0 KiB, h:7 1.0 KiB, h:8 1.0 KiB, 2 more)"},
+	}
+	for _, test := range tests {
+		if got := sources(test.servers); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestProgressLines: a line for each server whose numbers changed and one for
+// the total; nothing when nothing changes.
+func TestProgressLines(t *testing.T) {
+	term, _, stderr := newTestTerminal()
+	v := &getText{Terminal: term}
+	said := func() string {
+		defer stderr.Reset()
+		return stderr.String()
+	}
+	a := transfer.ServerReport{Target: here, State: transfer.PeerServing, Bytes: 1 << 20, Rate: 1 << 20}
+	b := transfer.ServerReport{Target: transfer.Target{Host: "h", Port: 1}, State: transfer.PeerServing, Bytes: 3 << 20, Rate: 3 << 20}
+	p := transfer.Progress{
+		Phase: transfer.PhaseFetching, Size: 16 << 20, Good: 8 << 20, Resumed: 4 << 20, Rate: 4 << 20, Left: 2 * time.Second,
+		Servers: []transfer.ServerReport{a, b},
+	}
+	v.event(p)
+	want := "127.0.0.1:10001        serving      1.0 MiB/s  25 %    1.0 MiB  0 wrong\n" +
+		"h:1                    serving      3.0 MiB/s  75 %    3.0 MiB  0 wrong\n" +
+		"total  50.0 %  8.0 MiB of 16.0 MiB  4.0 MiB/s  2s left\n"
+	if got := said(); got != want {
+		t.Errorf("the first time:\n%swant\n%s", got, want)
+	}
+	v.event(p)
+	if got := said(); got != "" {
+		t.Errorf("without a change: %q, want nothing", got)
+	}
+	b.Bytes, p.Good, p.Left = 5<<20, 10<<20, -1
+	p.Servers = []transfer.ServerReport{a, b}
+	v.event(p)
+	want = "h:1                    serving      3.0 MiB/s  83 %    5.0 MiB  0 wrong\n" +
+		"total  62.5 %  10.0 MiB of 16.0 MiB  4.0 MiB/s\n"
+	if got := said(); got != want {
+		t.Errorf("one has changed:\n%swant\n%s", got, want)
+	}
+	a.State, a.BadChunks = transfer.PeerWrong, 1
+	p.Servers = []transfer.ServerReport{a, b}
+	v.event(p)
+	if got := said(); !strings.HasPrefix(got, "127.0.0.1:10001 ") || !strings.Contains(got, "  1 wrong\ntotal ") {
+		t.Errorf("a wrong chunk:\n%swant a line for it and the total", got)
+	}
+}
+
+func TestProgressOfIndexing(t *testing.T) {
+	term, _, stderr := newTestTerminal()
+	v := &getText{Terminal: term}
+	p := transfer.Progress{Servers: []transfer.ServerReport{{Target: here, State: transfer.PeerIndexing, Indexing: 0.255}}}
+	v.event(p)
+	v.event(p)
+	if got, want := stderr.String(), "127.0.0.1:10001        indexing, 25.5 %\n"; got != want {
+		t.Errorf("got %q, want %q once", got, want)
+	}
+}
+
+func TestTotalLine(t *testing.T) {
+	tests := []struct {
+		p    transfer.Progress
+		want string
+	}{
+		{transfer.Progress{Phase: transfer.PhaseFinishing}, "total  100 %  making it durable"},
+		{transfer.Progress{Phase: transfer.PhasePreparing}, "asking for the manifest"},
+		{transfer.Progress{Phase: transfer.PhasePreparing, Check: 2048, Checked: 1024}, "checking what is there: 1.0 KiB of 2.0 KiB"},
+		{transfer.Progress{Phase: transfer.PhaseFetching, Size: 2048, Good: 2047, Left: -1}, "total  99.9 %  2.0 KiB of 2.0 KiB  0 B/s"},
+	}
+	for _, test := range tests {
+		if got := totalLine(test.p); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestEventLines: what one event says.
+func TestEventLines(t *testing.T) {
+	hostile := "a\x1b[2J" + strings.Repeat("b", 300)
+	stopping := &transport.PeerError{Kind: transport.PeerClosed, Code: 1}
+	tests := []struct {
+		event transfer.GetEvent
+		want  string // the beginning of the only line; empty: none
+	}{
+		{transfer.Connected{Target: here}, ""},
+		{transfer.NotReached{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
+			"malcolm: warning: 127.0.0.1:10001: connection refused\n"},
+		{transfer.Duplicate{Target: transfer.Target{Host: "localhost", Port: 1}, Of: here}, "malcolm: warning: localhost:1: is the same server as 127.0.0.1:10001, used once\n"},
+		{transfer.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")},
+			"malcolm: warning: a and b are at one address, 10.0.0.1: two hosts have two votes, also on one machine\n"},
+		{transfer.Joined{Target: here}, "127.0.0.1:10001 answered late and has the same file"},
+		{transfer.LeftOut{Target: here, Checksum: sum9f, Size: 5}, "malcolm: warning: 127.0.0.1:10001 answered late and has another file (9f86d081…, 5 B): left out\n"},
+		{transfer.Started{Name: "data", Size: giB, Chunks: 4096}, "getting \"data\": 1.0 GiB in 4,096 chunks\n"},
+		{transfer.Started{Name: hostile, Size: 1, Chunks: 1, Check: 1024}, `getting "a\x1b[2Jbbb`},
+		{transfer.ChunkRefused{Target: here, Chunk: 7, Offset: 7 << 18, Length: 1 << 18},
+			"malcolm: warning: 127.0.0.1:10001 sent wrong bytes: chunk 7 (256.0 KiB at 1.8 MiB) is refused, and the server is out for this run\n"},
+		{transfer.ChunkRefused{Target: here, Chunk: 7, Changed: true}, "malcolm: warning: 127.0.0.1:10001: its file changed: chunk 7 "},
+		{transfer.ListDiffers{Target: here, Chunk: 3}, "malcolm: warning: 127.0.0.1:10001: its list of xxh3 is wrong at chunk 3; "},
+		{transfer.Silent{Lasted: 30 * time.Second, Left: 14*time.Minute + 30*time.Second}, "malcolm: warning: nothing has come for 30.0s: waiting for 14m30s more\n"},
+		{transfer.ChunksUnreadable{Path: "a b", Chunks: 1, Err: errors.New("bad sector")}, "malcolm: warning: 'a b': 1 chunk cannot be read: bad sector; the disk may be failing\n"},
+		{transfer.ManifestRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its manifest is not used: odd\n"},
+		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: 1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping; 1 server left, which takes its work\n"},
+		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},
+		{transfer.Lost{Target: here, State: transfer.PeerChanged, Err: errors.New("its file changed"), Left: 2},
+			"malcolm: warning: 127.0.0.1:10001: left out: its file changed; 2 servers left, which take its work\n"},
+		{transfer.Full{Target: here, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: 15 * time.Minute},
+			"malcolm: warning: 127.0.0.1:10001: the server takes no more connections: trying again for 15m00s\n"},
+		{transfer.ServerSilent{Target: here, Lasted: 30 * time.Second},
+			"malcolm: warning: 127.0.0.1:10001: has sent nothing for 30.0s: others do its work, and it is tried again\n"},
+		{transfer.Lost{Target: here, State: transfer.PeerWrong, Err: errors.New("chunk 7 is wrong"), Left: 0},
+			"malcolm: warning: 127.0.0.1:10001: left out: chunk 7 is wrong; 0 servers left\n"},
+		{transfer.Finishing{}, ""},
+	}
+	for _, test := range tests {
+		term, out, stderr := newTestTerminal()
+		v := &getText{Terminal: term}
+		v.event(test.event)
+		got := stderr.String()
+		if !strings.HasPrefix(got, test.want) || strings.Count(got, "\n") != min(len(test.want), 1) {
+			t.Errorf("%#v: got %q, want one line with %q", test.event, got, test.want)
+		}
+		if strings.Contains(got, "\x1b") || len(got) > 200 || out.Len() > 0 {
+			t.Errorf("%#v: %q, stdout %q, want plain and short text on stderr", test.event, got, out)
+		}
+	}
+}
+
+// TestVotedNamesEachID: each server ID in full, once, with its servers.
+func TestVotedNamesEachID(t *testing.T) {
+	term, _, stderr := newTestTerminal()
+	v := &getText{Terminal: term}
+	targets := targetsOn("a", "b", "c")
+	one, two := certs.ServerID{1}, certs.ServerID{2}
+	v.event(transfer.Connected{Target: targets[0], ID: one})
+	v.event(transfer.Connected{Target: targets[1], ID: two})
+	v.event(transfer.Connected{Target: targets[2], ID: one})
+	v.event(transfer.Voted{Targets: targets, Result: vote.Result{
+		Groups: []vote.Group{groupOf(sum9f, 2, 2, 0, 1, 2)}, Total: 2, Answered: []int{0, 1, 2},
+	}})
+	want := "server ID " + one.String() + ": a:10000 and 1 more\nserver ID " + two.String() + ": b:10001\n" +
+		"3 of 3 servers, 2 of 2 votes, agree on 9f86d081… (1.0 GiB)\n"
+	if got := stderr.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestDoneLines(t *testing.T) {
+	result := transfer.Result{
+		Path: "copy/data", Name: "data", Size: 4 << 20, Checksum: sum9f, Elapsed: 2 * time.Second,
+		Fetched: 3 << 20, Resumed: 1 << 20, Servers: []transfer.ServerReport{{Target: here, Bytes: 3 << 20}},
+	}
+	term, out, stderr := newTestTerminal()
+	(&getText{Terminal: term}).done(&result)
+	want := "4.0 MiB in 2.0s, 1.5 MiB/s, BLAKE3 " + human.Hex(sum9f) + ", from 1 server (127.0.0.1:10001 3.0 MiB), 1.0 MiB kept from an earlier run\n"
+	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
+		t.Errorf("got %q and stdout %q, want %q", got, out, want)
+	}
+
+	result.AlreadyRight = true
+	term, out, stderr = newTestTerminal()
+	(&getText{Terminal: term}).done(&result)
+	want = "\"data\" is there already and right: 4.0 MiB, BLAKE3 " + human.Hex(sum9f) + "\n"
+	if got := stderr.String(); got != want || out.String() != "copy/data\n" {
+		t.Errorf("already right: got %q and stdout %q, want %q", got, out, want)
+	}
+}
+
+// TestFailedLines: the servers behind an error, the error, what to do about it, what
+// is kept, how to go on; in this order.
+func TestFailedLines(t *testing.T) {
+	kept := &transfer.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
+	const keptLine = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\n"
+	const hint, resume = "malcolm: hint: do this\n", "malcolm: hint: to continue: that\n"
+	odd := errors.New("odd")
+	tests := []struct {
+		name string
+		end  Outcome
+		want string
+	}{
+		{"kept", Outcome{Got: kept, Err: odd, Hints: []string{"do this"}, Resume: []string{"to continue: that"}}, "malcolm: error: odd\n" + hint + keptLine + resume},
+		{"no part yet", Outcome{Got: new(transfer.Result), Err: odd}, "malcolm: error: odd\n"},
+		{"nobody reads", Outcome{Got: kept, Err: odd, Unread: true, Hints: []string{"do this"}}, ""},
+		{"refused because of a part", Outcome{Got: kept, Hints: []string{"do this"}, Err: &transfer.TargetError{
+			Path: "my copy/data.part", Part: partfile.PartSame, Hint: partfile.HintResume,
+		}}, "malcolm: error: \"my copy/data.part\" is an unfinished download\n" + hint},
+		{"nobody knows what is good", Outcome{Got: kept, Err: &partfile.Error{Op: "keep", Reason: partfile.Changed, Err: odd}},
+			"malcolm: error: " + (&partfile.Error{Op: "keep", Reason: partfile.Changed, Err: odd}).Error() + "\n"},
+		{"nobody left", Outcome{Got: kept, Err: &transfer.NoServerLeftError{Missing: 5, Servers: []transfer.ServerReport{
+			{Target: here, State: transfer.PeerLost, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
+			{Target: here, State: transfer.PeerLeftOut},
+		}}}, "127.0.0.1:10001        lost: connection refused\nmalcolm: error: no server is left, 5 bytes are missing\n" + keptLine},
+		{"tie", Outcome{Got: new(transfer.Result), Hints: []string{"do this"}, Err: &transfer.UndecidedError{Targets: targetsOn("a", "b"), Result: vote.Result{
+			Reason: vote.NoMajority, Total: 2, Winner: -1,
+			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0), groupOf([32]byte{1}, 1, 1, 1)},
+		}}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + human.Hex(sum9f) + ": a:10000\n    host a\n    server ID " + certs.ServerID{}.String() + "\n" +
+			"1 of 2 votes: 1.0 GiB, BLAKE3 " + human.Hex([32]byte{1}) + ": b:10001\n    host b\n    server ID " + certs.ServerID{}.String() + "\n" +
+			"malcolm: error: no majority: the servers do not agree on one file\n" + hint},
+	}
+	for _, test := range tests {
+		term, out, stderr := newTestTerminal()
+		(&getText{Terminal: term}).ended(test.end)
+		if got := stderr.String(); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%s: stdout %q, want nothing", test.name, out)
+		}
+	}
+}
+
+// TestAdviceIsGivenOnce: what to do about servers is said with the first of them,
+// whatever their ports are.
+func TestAdviceIsGivenOnce(t *testing.T) {
+	term, _, stderr := newTestTerminal()
+	v := &getText{Terminal: term, run: Run{Advice: func(t transfer.Target, _ error) []string {
+		return []string{fmt.Sprintf("try port %d later", t.Port)}
+	}}}
+	for port := range uint16(3) {
+		v.event(transfer.Full{Target: transfer.Target{Host: "h", Port: port}, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: time.Minute})
+	}
+	v.event(transfer.NotReached{Target: here, Err: errors.New("odd")})
+	if got := strings.Count(stderr.String(), "malcolm: hint: "); got != 1 || !strings.Contains(stderr.String(), "\nmalcolm: hint: try port 0 later\n") {
+		t.Errorf("%q has %d hints, want the first one, behind its warning", stderr, got)
+	}
+}
+
+// TestDecisionLines: what -v says of a second way to a server.
+func TestDecisionLines(t *testing.T) {
+	late := &transfer.TimeoutError{After: time.Second, Err: transfer.ErrNoAnswer}
+	for _, test := range []struct {
+		d    transfer.Decision
+		want string
+	}{
+		{transfer.Decision{What: transfer.WayTried}, "a connection brings nothing of what it owes: another one is tried\n"},
+		{transfer.Decision{What: transfer.WayKept}, "the silent connection stays: it sends again\n"},
+		{transfer.Decision{What: transfer.WayKept, Err: late}, "the silent connection stays: the other one failed (no answer in 1s)\n"},
+		{transfer.Decision{What: transfer.WayChanged}, "another connection has taken the place of the silent one\n"},
+	} {
+		term, _, stderr := newTestTerminal()
+		test.d.Target = here
+		(&getText{Terminal: term}).event(test.d)
+		if got, want := stderr.String(), "127.0.0.1:10001: "+test.want; got != want {
+			t.Errorf("%+v: got %q, want %q", test.d, got, want)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package view
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/cmd/malcolm/screen"
+	"malcolm/transfer/pace"
+)
+
+// Hashing shows how far the hashing of the file at path is that counts its bytes in
+// done, until stop is called: as a bar that appears after a second, or as a line
+// each interval. An interval of 0 shows nothing.
+func Hashing(on Terminal, interval time.Duration, path string, done *atomic.Int64) (stop func()) {
+	info, err := os.Stat(path)
+	if err != nil || interval == 0 || !on.Drawn {
+		return every(interval, func() { on.Say("checking: %s", human.Bytes(done.Load())) })
+	}
+	h := &hashing{look: on.look(), done: done, total: info.Size(), begun: time.Now()}
+	h.meter.Start(rateTime, h.begun)
+	return on.Draw(h.frame)
+}
+
+// A hashing is one bar, for which nobody sends events.
+type hashing struct {
+	look
+	done  *atomic.Int64
+	total int64
+	begun time.Time
+
+	// The screen's.
+	meter pace.Meter
+	seen  int64
+}
+
+func (h *hashing) frame(width, _ int) screen.Frame {
+	now, done := time.Now(), h.done.Load()
+	h.meter.Add(done-h.seen, now)
+	h.seen = done
+	if now.Sub(h.begun) < slowTime {
+		return screen.Frame{}
+	}
+	g := gauge{label: "checking", done: done, total: h.total, rate: h.meter.Rate()}
+	if done < h.total {
+		g.after = human.Left(h.total-done, g.rate) + " left"
+	}
+	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, h.total)}
+}
+
+// every calls f at each interval until stop is called, which waits for a call
+// under way; 0 is never.
+func every(interval time.Duration, f func()) (stop func()) {
+	if interval == 0 {
+		return func() {}
+	}
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				f()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}

@@ -1,0 +1,64 @@
+package view
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"malcolm/cmd/malcolm/spool"
+)
+
+// With --json, stdout gets one object a line, an event, and nothing else. The
+// events are the structs of json_events.go and are described by schema.json.
+// Every event has its name and the version of the schema, every field of an
+// event is always there, and the last event of a run that went wrong is "error".
+
+// An Event is one of them. It is a value that does not change.
+type Event interface {
+	name() string
+}
+
+// schemaVersion is the "v" of every event.
+const schemaVersion = 1
+
+// maxJSONText is the most bytes of a text in an event.
+const maxJSONText = 4096
+
+// ClassOf says what becomes of an event when stdout is read slowly. wait means that
+// its writer waits for the reader: a result may have any number of such events.
+func ClassOf(e Event) (class spool.Class, wait bool) {
+	switch e.(type) {
+	case mismatchEvent, knownServerEvent:
+		return spool.Result, true
+	case progressEvent, statusEvent, indexingEvent:
+		return spool.Report, false
+	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, clientEvent, changedEvent, readyEvent:
+		return spool.Event, false
+	}
+	return spool.Result, false
+}
+
+// Line writes an event as one line, with its end.
+func Line(e Event) []byte {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(e); err != nil {
+		panic("malcolm: internal error: an event is no JSON: " + err.Error())
+	}
+	return line.Bytes()
+}
+
+// jsonText makes text fit for an event: valid UTF-8 of a bounded length.
+func jsonText(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxJSONText {
+		return s
+	}
+	s = s[:maxJSONText-len("…")]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s + "…"
+}

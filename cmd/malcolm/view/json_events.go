@@ -1,0 +1,223 @@
+package view
+
+// The events of --json, as schema.json describes them. Their fields are never
+// left out. Sizes and offsets are in bytes, rates in bytes a second, round trips
+// and times that passed in seconds; an ID or checksum that is not known is "".
+
+// A head is what all events begin with.
+type head struct {
+	Event string `json:"event"`
+	V     int    `json:"v"`
+}
+
+func (h head) name() string { return h.Event }
+
+func is(event string) head { return head{event, schemaVersion} }
+
+// The events of get, repair, verify and demo.
+type (
+	startEvent struct {
+		head
+		Time    string   `json:"time"`
+		Servers []string `json:"servers"`
+	}
+	serverEvent struct {
+		head
+		Address string `json:"address"`
+		ID      string `json:"id"`
+		State   string `json:"state"`
+		Reason  string `json:"reason"`
+	}
+	voteEvent struct {
+		head
+		Name     string      `json:"name"`
+		Votes    int         `json:"votes"` // in all
+		Groups   []voteGroup `json:"groups"`
+		Majority string      `json:"majority"` // checksum
+	}
+	voteGroup struct {
+		Checksum string   `json:"checksum"`
+		Size     int64    `json:"size"`
+		Votes    int      `json:"votes"`
+		Hosts    []string `json:"hosts"`
+		IDs      []string `json:"ids"`
+		Servers  []string `json:"servers"`
+	}
+	contradictedEvent struct {
+		head
+		Address   string `json:"address"`
+		ID        string `json:"id"`
+		Recorded  string `json:"recorded_id"`
+		FirstSeen string `json:"first_seen"`
+		Updated   bool   `json:"updated"`
+	}
+	oneAddressEvent struct {
+		head
+		Hosts   []string `json:"hosts"`
+		Address string   `json:"ip"`
+	}
+	progressEvent struct {
+		head
+		Phase      string           `json:"phase"`
+		Bytes      int64            `json:"bytes"`
+		TotalBytes int64            `json:"total_bytes"`
+		Rate       int64            `json:"rate"`
+		Servers    []progressServer `json:"servers"`
+	}
+	progressServer struct {
+		Address     string  `json:"address"`
+		ID          string  `json:"id"`
+		State       string  `json:"state"`
+		Bytes       int64   `json:"bytes"`
+		Rate        int64   `json:"rate"`
+		RTT         float64 `json:"rtt"`
+		Connections int     `json:"connections"`
+		BadChunks   int     `json:"bad_chunks"`
+	}
+	chunkRefusedEvent struct {
+		head
+		Address string `json:"address"`
+		ID      string `json:"id"`
+		Chunk   int    `json:"chunk"`
+		Offset  int64  `json:"offset"`
+		Bytes   int64  `json:"bytes"`
+		Changed bool   `json:"changed"`
+	}
+	serverLostEvent struct {
+		head
+		Address string `json:"address"`
+		ID      string `json:"id"`
+		State   string `json:"state"`
+		Reason  string `json:"reason"`
+		Left    int    `json:"left"` // -1: the vote is not over
+	}
+	serverBackEvent struct {
+		head
+		Address string `json:"address"`
+		ID      string `json:"id"`
+	}
+	doneEvent struct {
+		head
+		Path           string       `json:"path"`
+		Bytes          int64        `json:"bytes"`
+		Seconds        float64      `json:"seconds"`
+		Checksum       string       `json:"checksum"`
+		ResumedBytes   int64        `json:"resumed_bytes"`
+		RefetchedBytes int64        `json:"refetched_bytes"`
+		DuplicateBytes int64        `json:"duplicate_bytes"`
+		Servers        []doneServer `json:"servers"`
+	}
+	doneServer struct {
+		Address   string `json:"address"`
+		ID        string `json:"id"`
+		Bytes     int64  `json:"bytes"`
+		BadChunks int    `json:"bad_chunks"`
+		State     string `json:"state"`
+	}
+	errorEvent struct {
+		head
+		Exit    int    `json:"exit"`
+		Kind    string `json:"kind"`
+		Message string `json:"message"`
+		Hint    string `json:"hint"`
+		Path    string `json:"path"` // of a file that is there all the same
+	}
+)
+
+// A droppedEvent stands where events are missing since stdout was read too slowly.
+type droppedEvent struct {
+	head
+	Events  int `json:"events"`
+	Reports int `json:"reports"` // progress, indexing, status: the next one has taken their place
+}
+
+// What verify, repair --dry-run, demo and trust have to say beyond that.
+type (
+	mismatchEvent struct {
+		head
+		Chunk      int   `json:"chunk"`
+		Offset     int64 `json:"offset"`
+		Bytes      int64 `json:"bytes"`
+		Unreadable bool  `json:"unreadable"`
+	}
+	verifiedEvent struct {
+		head
+		Path       string `json:"path"`
+		Right      bool   `json:"right"`
+		Bytes      int64  `json:"bytes"`       // of the local file
+		TotalBytes int64  `json:"total_bytes"` // of the servers' file
+		Checksum   string `json:"checksum"`
+		BadChunks  int    `json:"bad_chunks"`
+	}
+	comparedEvent struct {
+		head
+		Bytes int64 `json:"bytes"`
+		Same  bool  `json:"same"`
+	}
+	knownServerEvent struct {
+		head
+		Address   string `json:"address"`
+		ID        string `json:"id"`
+		FirstSeen string `json:"first_seen"`
+	}
+	forgottenEvent struct {
+		head
+		Server string `json:"server"`
+		Count  int    `json:"count"`
+	}
+)
+
+// The events of serve.
+type (
+	listeningEvent struct {
+		head
+		Time      string   `json:"time"`
+		ID        string   `json:"id"`
+		Addresses []string `json:"addresses"`
+	}
+	indexingEvent struct {
+		head
+		File       string `json:"file"`
+		Bytes      int64  `json:"bytes"`
+		TotalBytes int64  `json:"total_bytes"`
+	}
+	readyEvent struct {
+		head
+		File      string   `json:"file"`
+		Bytes     int64    `json:"bytes"`
+		Checksum  string   `json:"checksum"`
+		ID        string   `json:"id"`
+		Ticket    string   `json:"ticket"`
+		Addresses []string `json:"addresses"`
+	}
+	statusEvent struct {
+		head
+		Servers []statusServer `json:"servers"`
+	}
+	statusServer struct {
+		Address string `json:"address"`
+		State   string `json:"state"`
+		Clients int    `json:"clients"`
+		Ranges  int    `json:"ranges"`
+		Bytes   int64  `json:"bytes"`
+		Rate    int64  `json:"rate"`
+		Lost    int64  `json:"packets_lost"`
+	}
+	clientEvent struct {
+		head
+		Address     string `json:"address"` // of a host: it may have several connections
+		State       string `json:"state"`   // connected or gone
+		Connections int    `json:"connections"`
+		Ranges      int    `json:"ranges"`
+		Bytes       int64  `json:"bytes"`
+	}
+	changedEvent struct {
+		head
+		File   string `json:"file"`
+		Reason string `json:"reason"`
+	}
+	stoppedEvent struct {
+		head
+		Bytes int64 `json:"bytes"`
+	}
+)

@@ -1,0 +1,215 @@
+package view
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+	"malcolm/transfer/vote"
+)
+
+// A getJSON writes what Get does as events.
+type getJSON struct {
+	out Printer
+	ids map[transfer.Target]certs.ServerID
+	// indexing has the servers that said that they are hashing.
+	indexing map[transfer.Target]bool
+	twice    map[transfer.Target]bool // used under another name
+}
+
+// newGetJSON returns a watcher, and says that a run that asks targets starts.
+func newGetJSON(out Printer, targets []transfer.Target) *getJSON {
+	out.Emit(startEvent{head: is("start"), Time: time.Now().Format(time.RFC3339), Servers: addresses(targets)})
+	return &getJSON{out: out, ids: make(map[transfer.Target]certs.ServerID),
+		indexing: make(map[transfer.Target]bool), twice: make(map[transfer.Target]bool)}
+}
+
+func (g *getJSON) event(e transfer.GetEvent) {
+	switch e := e.(type) {
+	case transfer.Connected:
+		g.ids[e.Target] = e.ID
+		g.server(e.Target, "connected", "")
+	case transfer.NotReached:
+		state := transfer.PeerNotReached
+		if transfer.IsRefused(e.Err) {
+			state = transfer.PeerRefused
+		}
+		g.server(e.Target, stateName(state), reasonOf(e.Err))
+	case transfer.Full:
+		g.server(e.Target, stateName(transfer.PeerFull), reasonOf(e.Err))
+	case transfer.Duplicate:
+		g.twice[e.Target] = true
+		g.server(e.Target, stateName(transfer.PeerDuplicate), "is the same server as "+e.Of.String())
+	case transfer.Contradicted:
+		g.out.Emit(contradictedEvent{
+			head: is("contradicted"), Address: e.Target.String(), ID: idOf(e.ID),
+			Recorded: idOf(e.Record.ID), FirstSeen: e.Record.FirstSeen.Format(time.RFC3339), Updated: e.Updated,
+		})
+	case transfer.OneAddress:
+		g.out.Emit(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
+	case transfer.Voted:
+		g.voted(e.Targets, e.Result)
+	case transfer.Joined:
+		g.server(e.Target, stateName(transfer.PeerServing), "")
+	case transfer.LeftOut:
+		g.server(e.Target, stateName(transfer.PeerLeftOut), "has another file: "+human.Hex(e.Checksum))
+	case transfer.ChunkRefused:
+		g.out.Emit(chunkRefusedEvent{
+			head: is("chunk_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
+			Chunk: e.Chunk, Offset: e.Offset, Bytes: e.Length, Changed: e.Changed,
+		})
+	case transfer.Lost:
+		g.out.Emit(serverLostEvent{
+			head: is("server_lost"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
+			State: stateName(e.State), Reason: reasonOf(e.Err), Left: e.Left,
+		})
+	case transfer.Back:
+		g.out.Emit(serverBackEvent{head: is("server_back"), Address: e.Target.String(), ID: idOf(g.ids[e.Target])})
+	case transfer.Progress:
+		g.progress(e)
+	}
+}
+
+func (g *getJSON) server(t transfer.Target, state, why string) {
+	g.out.Emit(serverEvent{head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why})
+}
+
+// voted tells of a vote, and which servers take part.
+func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
+	g.out.Emit(voteOf(targets, r))
+	for i, group := range r.Groups {
+		state, why := transfer.PeerServing, ""
+		if i != r.Winner {
+			state, why = transfer.PeerLeftOut, "has another file: "+human.Hex(group.Checksum)
+		}
+		for _, s := range group.Servers {
+			if !g.twice[targets[s]] {
+				g.server(targets[s], stateName(state), why)
+			}
+		}
+	}
+}
+
+// voteOf returns the event of a vote, decided or not.
+func voteOf(targets []transfer.Target, r vote.Result) voteEvent {
+	e := voteEvent{head: is("vote"), Votes: r.Total, Groups: []voteGroup{}}
+	if r.Winner >= 0 {
+		e.Name, e.Majority = jsonText(r.Name), human.Hex(r.Groups[r.Winner].Checksum)
+	}
+	for _, group := range r.Groups {
+		v := voteGroup{
+			Checksum: human.Hex(group.Checksum), Size: group.Size, Votes: group.Votes,
+			Hosts: group.Hosts, IDs: []string{}, Servers: []string{},
+		}
+		for _, id := range group.IDs {
+			v.IDs = append(v.IDs, certs.ServerID(id).String())
+		}
+		for _, s := range group.Servers {
+			v.Servers = append(v.Servers, targets[s].String())
+		}
+		e.Groups = append(e.Groups, v)
+	}
+	return e
+}
+
+func (g *getJSON) progress(p transfer.Progress) {
+	e := progressEvent{
+		head: is("progress"), Phase: phaseNames[p.Phase], Bytes: p.Good, TotalBytes: p.Size,
+		Rate: wholeRate(p.Rate), Servers: []progressServer{},
+	}
+	for _, s := range p.Servers {
+		if s.State == transfer.PeerIndexing && !g.indexing[s.Target] {
+			g.indexing[s.Target] = true
+			g.server(s.Target, stateName(s.State), "")
+		}
+		e.Servers = append(e.Servers, progressServer{
+			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Bytes: s.Bytes,
+			Rate: wholeRate(s.Rate), RTT: seconds(s.RTT), Connections: s.Conns, BadChunks: s.BadChunks,
+		})
+	}
+	g.out.Emit(e)
+}
+
+// phaseNames are the phases of a run in events.
+var phaseNames = map[transfer.Phase]string{
+	transfer.PhaseAsking: "asking", transfer.PhasePreparing: "preparing", transfer.PhaseReserving: "reserving", transfer.PhaseFetching: "fetching",
+	transfer.PhaseReadingBack: "reading_back", transfer.PhaseFinishing: "finishing",
+}
+
+// ended tells what came of a run; its error is another event.
+func (g *getJSON) ended(o Outcome) {
+	if e, ok := errors.AsType[*transfer.UndecidedError](o.Err); ok {
+		g.out.Emit(voteOf(e.Targets, e.Result))
+	}
+	switch {
+	case o.Verified != nil:
+		for _, b := range o.Verified.Bad {
+			g.out.Emit(mismatchEvent{head: is("mismatch"), Chunk: b.Chunk, Offset: b.Offset, Bytes: b.Length, Unreadable: b.Unreadable})
+		}
+		g.out.Emit(verifiedEvent{
+			head: is("verified"), Path: jsonText(o.Path), Right: o.Verified.Right(), Bytes: o.Verified.LocalSize,
+			TotalBytes: o.Verified.Size, Checksum: human.Hex(o.Verified.Checksum), BadChunks: len(o.Verified.Bad),
+		})
+	case o.Got != nil && o.Err == nil && o.Late == nil: // else the error ends it, with the path
+		g.out.Emit(doneOf(o.Got))
+	}
+}
+
+// doneOf is the receipt of a run: who supplied what, and who was refused.
+func doneOf(r *transfer.Result) doneEvent {
+	e := doneEvent{
+		head: is("done"), Path: jsonText(r.Path), Bytes: r.Size, Seconds: seconds(r.Elapsed), Checksum: human.Hex(r.Checksum),
+		ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched, DuplicateBytes: r.Duplicate, Servers: []doneServer{},
+	}
+	for _, s := range r.Servers {
+		e.Servers = append(e.Servers, doneServer{
+			Address: s.Target.String(), ID: idOf(s.ID), Bytes: s.Bytes, BadChunks: s.BadChunks, State: stateName(s.State),
+		})
+	}
+	return e
+}
+
+// stateName is a server's state as one word.
+func stateName(s transfer.PeerState) string { return strings.ReplaceAll(s.String(), " ", "_") }
+
+// idOf is a server ID, "" when none has been proved.
+func idOf(id certs.ServerID) string {
+	if id == (certs.ServerID{}) {
+		return ""
+	}
+	return id.String()
+}
+
+// reasonOf is why a server does not take part, in words.
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if refused, ok := errors.AsType[*certs.TrustError](err); ok {
+		return jsonText(refused.Problem())
+	}
+	return jsonText(Reason(err))
+}
+
+func addresses(targets []transfer.Target) []string {
+	list := make([]string, len(targets))
+	for i, t := range targets {
+		list[i] = t.String()
+	}
+	return list
+}
+
+// seconds is a time in seconds, to the microsecond.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
+
+// wholeRate is a rate in whole bytes a second.
+func wholeRate(rate float64) int64 {
+	if !(rate > 0) || rate > math.MaxInt64/2 {
+		return 0
+	}
+	return int64(math.Round(rate))
+}

@@ -1,0 +1,132 @@
+package view
+
+import (
+	"net"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+// A serveJSON writes what Serve does as events.
+type serveJSON struct {
+	out  Printer
+	file string     // as the user named it
+	host advertised // that clients are told
+
+	ready   bool // a version is offered, or was
+	changed bool // and since then the file was said to have changed
+	last    transfer.Status
+	before  time.Time
+}
+
+func (s *serveJSON) event(e transfer.ServeEvent) {
+	switch e := e.(type) {
+	case transfer.Listening:
+		s.before = time.Now()
+		s.out.Emit(listeningEvent{
+			head: is("listening"), Time: s.before.Format(time.RFC3339), ID: idOf(e.ID), Addresses: socketNames(e.Addrs),
+		})
+		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file)})
+	case transfer.Ready:
+		s.offers(e)
+	case transfer.Unsteady:
+		s.change("changed while it was hashed")
+	case transfer.Damaged:
+		s.change(damaged(filepath.Base(s.file), e))
+	case transfer.Unreadable:
+		s.change("cannot be read: " + Reason(e.Err))
+	case transfer.Status:
+		s.status(e, time.Now())
+	case transfer.Stopped:
+		s.out.Emit(stoppedEvent{head: is("stopped"), Bytes: s.sent()})
+	}
+}
+
+// ended has nothing to say: the event "error" is of another.
+func (s *serveJSON) ended() {}
+
+func (s *serveJSON) offers(e transfer.Ready) {
+	if s.ready && !s.changed {
+		s.change("another version is offered from now on")
+	}
+	s.ready, s.changed = true, false
+	ready := readyEvent{
+		head: is("ready"), File: jsonText(s.file), Bytes: e.Size, Checksum: human.Hex(e.Checksum), ID: idOf(e.ID),
+		Ticket: ticketOf(e, s.host), Addresses: []string{},
+	}
+	for _, a := range e.Addrs {
+		ready.Addresses = append(ready.Addresses, net.JoinHostPort(s.host.host, portOf(a)))
+	}
+	s.out.Emit(ready)
+}
+
+func (s *serveJSON) change(why string) {
+	s.changed = true
+	s.out.Emit(changedEvent{head: is("changed"), File: jsonText(s.file), Reason: jsonText(why)})
+}
+
+// status tells of all virtual servers, and how far the hashing is.
+func (s *serveJSON) status(st transfer.Status, now time.Time) {
+	if !st.Indexed && st.Indexing.Done != s.last.Indexing.Done {
+		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total})
+	}
+	e := statusEvent{head: is("status"), Servers: []statusServer{}}
+	for i, v := range st.Servers {
+		var before int64
+		if i < len(s.last.Servers) {
+			before = s.last.Servers[i].Sent
+		}
+		e.Servers = append(e.Servers, statusServer{
+			Address: v.Addr.String(), State: v.State.String(), Clients: v.Clients, Ranges: v.Ranges, Bytes: v.Sent,
+			Rate: wholeRate(float64(v.Sent-before) / now.Sub(s.before).Seconds()), Lost: v.Lost,
+		})
+	}
+	s.out.Emit(e)
+	s.clients(st)
+	s.last, s.before = st, now
+}
+
+// clients tells of each client whose numbers changed, and of those that are gone.
+func (s *serveJSON) clients(st transfer.Status) {
+	for _, c := range st.Clients {
+		if !slices.Contains(s.last.Clients, c) {
+			s.out.Emit(clientEvent{
+				head: is("client"), Address: c.Addr.String(), State: "connected",
+				Connections: c.Conns, Ranges: c.Ranges, Bytes: c.Sent,
+			})
+		}
+	}
+	if st.MoreClients > 0 {
+		return // one that is not among them may be there still
+	}
+	for _, before := range s.last.Clients {
+		is := func(c transfer.ClientStatus) bool { return c.Addr == before.Addr }
+		if !slices.ContainsFunc(st.Clients, is) {
+			s.gone(before)
+		}
+	}
+}
+
+// gone tells of a client that has no connection any more.
+func (s *serveJSON) gone(c transfer.ClientStatus) {
+	s.out.Emit(clientEvent{head: is("client"), Address: c.Addr.String(), State: "gone", Bytes: c.Sent})
+}
+
+// sent is how many bytes of the file went out in all.
+func (s *serveJSON) sent() (n int64) {
+	for _, v := range s.last.Servers {
+		n += v.Sent
+	}
+	return n
+}
+
+func socketNames(addrs []net.Addr) []string {
+	names := make([]string, len(addrs))
+	for i, a := range addrs {
+		names[i] = a.String()
+	}
+	return names
+}

@@ -1,0 +1,71 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+	"malcolm/transfer/partfile"
+)
+
+// A planEvent is what get --dry-run has to say.
+type planEvent struct {
+	head
+	Path          string   `json:"path"`
+	Name          string   `json:"name"`
+	Bytes         int64    `json:"bytes"`
+	Checksum      string   `json:"checksum"`
+	Action        string   `json:"action"`
+	Replace       bool     `json:"replace"` // a file that is there
+	KeptBytes     int64    `json:"kept_bytes"`
+	MissingBytes  int64    `json:"missing_bytes"`
+	MissingChunks int      `json:"missing_chunks"`
+	ChunkBytes    int64    `json:"chunk_bytes"`
+	Servers       []string `json:"servers"`
+}
+
+// actionNames are what can be done about what is there.
+var actionNames = map[partfile.Action]string{
+	partfile.Fetch: "fetch", partfile.Resume: "resume", partfile.StartOver: "start_over", partfile.AlreadyRight: "already_right",
+}
+
+// Plan shows what a run would do.
+func Plan(on Printer, p *transfer.Plan) {
+	from := []string{}
+	for _, s := range p.Servers {
+		if s.State == transfer.PeerServing {
+			from = append(from, s.Target.String())
+		}
+	}
+	on.Emit(planEvent{
+		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Bytes: p.Size, Checksum: human.Hex(p.Checksum),
+		Action: actionNames[p.Action], Replace: p.Replace, KeptBytes: p.Kept, MissingBytes: p.Missing,
+		MissingChunks: p.MissingChunks, ChunkBytes: p.ChunkSize, Servers: from,
+	})
+	on.Result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", human.Quote(p.Name), human.Bytes(p.Size),
+		human.Plural(p.Chunks, "chunk", "chunks"), human.Hex(p.Checksum)))
+	on.Result("to      " + human.ShellQuote(p.Path))
+	on.Result("plan    " + planLine(p))
+	on.Result("from    " + strings.Join(from, " "))
+}
+
+// planLine says in words what would be done.
+func planLine(p *transfer.Plan) string {
+	missing := fmt.Sprintf("fetch %s in %s", human.Bytes(p.Missing), human.Plural(p.MissingChunks, "chunk", "chunks"))
+	var line string
+	switch p.Action {
+	case partfile.AlreadyRight:
+		return "nothing: the file is there and right"
+	case partfile.Resume:
+		line = fmt.Sprintf("keep %s of an earlier run, %s", human.Bytes(p.Kept), missing)
+	case partfile.StartOver:
+		line = "drop the unfinished download that is there, " + missing
+	default:
+		line = missing
+	}
+	if p.Replace {
+		line += ", and replace a file of that name"
+	}
+	return line
+}

@@ -1,0 +1,135 @@
+package view
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"malcolm/transfer"
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/partfile"
+)
+
+// A Receipt is a file that gets the last event of a run, "done" or "error": who
+// supplied what, and who was refused. It is written whole or not at all. It takes
+// the place of an earlier receipt, behind a symbolic link too, and of nothing else.
+type Receipt struct{ path string }
+
+var (
+	errReceiptKind  = errors.New("is not a regular file")
+	errReceiptOther = errors.New("is there and no receipt: it stays as it is")
+	errReceiptOver  = errors.New("it would replace the file itself")
+)
+
+// receiptStart is what every receipt begins with.
+const receiptStart = `{"event":"`
+
+// OpenReceipt finds out, before anything else is done, whether path can be written
+// to. Its errors, as those of all methods, are of type [*localfile.Error].
+func OpenReceipt(path string) (*Receipt, error) {
+	r := &Receipt{path}
+	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
+		return nil, r.failure(errReceiptKind) // to open it may wait, or do something
+	}
+	temp, _, err := r.create()
+	if err != nil {
+		return nil, err
+	}
+	temp.Close()
+	if err := os.Remove(temp.Name()); err != nil {
+		return nil, r.failure(err)
+	}
+	return r, nil
+}
+
+func (r *Receipt) failure(err error) error {
+	return &localfile.Error{Op: "write the receipt", Path: r.path, Err: err}
+}
+
+// create makes a new file beside the receipt, with the rights of an earlier one,
+// and returns the path that it is to get.
+func (r *Receipt) create() (temp *os.File, path string, err error) {
+	path = r.path
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	old, err := os.Open(path)
+	if err == nil {
+		defer old.Close()
+		err = checkReceipt(old)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		old, err = nil, nil
+	}
+	if err != nil {
+		return nil, path, r.failure(err)
+	}
+	name := "." + filepath.Base(path) + "." + strconv.FormatUint(rand.Uint64(), 36)
+	temp, err = os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err == nil && old != nil {
+		if err = partfile.GiveAccessOf(old, temp); err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+		}
+	}
+	if err != nil {
+		return nil, path, r.failure(err)
+	}
+	return temp, path, nil
+}
+
+// checkReceipt fails unless an open file is a receipt, or empty.
+func checkReceipt(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errReceiptKind
+	}
+	start := make([]byte, len(receiptStart))
+	if n, _ := io.ReadFull(f, start); n > 0 && string(start[:n]) != receiptStart {
+		return errReceiptOther
+	}
+	return nil
+}
+
+// Write puts an event in the receipt's place.
+func (r *Receipt) Write(e Event) error {
+	temp, path, err := r.create()
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(Line(e))
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(temp.Name())
+		return r.failure(err)
+	}
+	return nil
+}
+
+// Done writes the receipt of a run that has its file.
+func (r *Receipt) Done(result *transfer.Result) error {
+	if isSameFile(r.path, result.Path) {
+		return r.failure(errReceiptOver)
+	}
+	return r.Write(doneOf(result))
+}
+
+func isSameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}

@@ -1,0 +1,184 @@
+package view
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+// A serveText tells a person what Serve does.
+type serveText struct {
+	Terminal
+	offer Offer
+	name  string // of the file
+	host  advertised
+
+	silent bool // no lines at intervals
+	ready  bool // the greeting has been said
+	last   transfer.Status
+	before time.Time
+}
+
+func (v *serveText) event(e transfer.ServeEvent) {
+	switch e := e.(type) {
+	case transfer.Listening:
+		v.Say("listening on UDP %s; hashing %s", portList(e.Addrs), human.ShellQuote(v.name))
+	case transfer.Ready:
+		v.greet(e)
+	case transfer.Status:
+		if v.offer.Interval > 0 && !v.silent {
+			v.status(e, time.Now())
+		}
+	case transfer.Unsteady:
+		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
+	case transfer.UnstableNumbers:
+		v.Warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", human.ShellQuote(v.name))
+	case transfer.Damaged:
+		v.Warn("%s", damaged(v.name, e))
+	case transfer.Unreadable:
+		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), Reason(e.Err))
+	case transfer.CacheFailed:
+		v.Warn("the index is not kept for the next time: %s", Reason(e.Err))
+	case transfer.SmallBuffers:
+		v.Warn("%s", smallBuffers(e))
+	case transfer.ServerFailed:
+		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), Reason(e.Err))
+	case transfer.ServerReopened:
+		v.Say("%s: listening again", portOf(e.Addr))
+	case transfer.Panicked:
+		v.Warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
+		if v.Debug {
+			v.Say("%q", e.Stack)
+		}
+	case transfer.Stopping:
+		if e.Ranges > 0 {
+			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Ranges, "request", "requests"))
+		}
+	case transfer.Stopped:
+		v.Say("stopped")
+	}
+}
+
+// ended has nothing to say: the error is told by another.
+func (v *serveText) ended() {}
+
+// greet says what is offered and how to get it.
+func (v *serveText) greet(e transfer.Ready) {
+	v.Say("%s: %s, BLAKE3 %s", v.Bold(human.ShellQuote(e.Name)), human.Bytes(e.Size), human.Hex(e.Checksum))
+	if v.ready {
+		v.Say("the file has changed: this version is offered from now on")
+		return
+	}
+	v.ready = true
+	if e.Offered == "" {
+		v.Warn("the name is over 230 bytes or not UTF-8 and is not offered: clients must choose one with --name")
+	}
+	v.Say("server ID %s", e.ID)
+	v.Say("to copy it: %s", v.Green(v.pasteable(e.Addrs)))
+	if ticket := ticketOf(e, v.host); ticket != "" {
+		v.Say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+human.ShellQuote(ticket)))
+	}
+	if v.host.linkLocal {
+		v.Say("%s stands for the network interface of the machine that copies, such as eth0", anyInterface)
+	}
+	if !v.host.reachable {
+		v.Say("that works only on this machine; --advertise HOST names another address")
+	}
+	if !v.offer.Token {
+		v.Say("anyone who can reach these ports can read %s", human.ShellQuote(e.Name))
+	} else {
+		v.Say("only who holds the token can read %s", human.ShellQuote(e.Name))
+	}
+}
+
+// pasteable is the command that gets the file. Its directory is never the one
+// that the file lies in.
+func (v *serveText) pasteable(addrs []net.Addr) string {
+	dir := "copy"
+	if served, err := filepath.Abs(v.offer.File); err == nil {
+		if copied, err := filepath.Abs(dir); err == nil && filepath.Dir(served) == copied {
+			dir = "copy2"
+		}
+	}
+	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, human.ShellQuote(v.host.host), portWords(addrs))
+}
+
+// tokenFlag is what clients have to add for the token, and a space. It never has
+// the token itself: who is to have it gets it by another way.
+func (v *serveText) tokenFlag() string {
+	if !v.offer.Token {
+		return ""
+	}
+	return "--token @FILE "
+}
+
+// portWords writes ports as -p takes them, runs as ranges.
+func portWords(addrs []net.Addr) string {
+	var ports []int
+	for _, a := range addrs {
+		ports = append(ports, a.(*net.UDPAddr).Port)
+	}
+	return strings.Join(human.PortRanges(ports), " ")
+}
+
+func portList(addrs []net.Addr) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = portOf(a)
+	}
+	return strings.Join(words, " ")
+}
+
+func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
+
+// status writes a line for each virtual server whose numbers changed, and one
+// for the total.
+func (v *serveText) status(s transfer.Status, now time.Time) {
+	seconds := now.Sub(v.before).Seconds()
+	var clients, ranges, changed int
+	var sent, sentBefore int64
+	for i, vs := range s.Servers {
+		var last transfer.VirtualStatus
+		if i < len(v.last.Servers) {
+			last = v.last.Servers[i]
+		}
+		clients, ranges, sent, sentBefore = clients+vs.Clients, ranges+vs.Ranges, sent+vs.Sent, sentBefore+last.Sent
+		if last.Addr != nil && vs == last {
+			continue
+		}
+		changed++
+		v.Report("%5s  %-9s  %s  %s  %9s sent  %12s", portOf(vs.Addr), vs.State,
+			countOf(vs.Clients, "client"), countOf(vs.Ranges, "range"), human.Bytes(vs.Sent),
+			human.Rate(float64(vs.Sent-last.Sent)/seconds))
+	}
+	if !s.Indexed && s.Indexing.Done != v.last.Indexing.Done {
+		changed++
+		v.Report("hashing %s of %s, %s", human.Bytes(s.Indexing.Done), human.Bytes(s.Indexing.Total), human.Percent(s.Indexing.Done, s.Indexing.Total))
+	}
+	if changed > 0 {
+		v.Report("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),
+			human.Bytes(sent), human.Rate(float64(sent-sentBefore)/seconds))
+	}
+	v.last, v.before = s, now
+}
+
+// countOf writes a number and what is counted, in a column.
+func countOf(n int, noun string) string {
+	return fmt.Sprintf("%-10s", human.Plural(n, noun, noun+"s"))
+}
+
+// damaged says what a look at the own file has found.
+func damaged(name string, e transfer.Damaged) string {
+	what := "gives other bytes than were hashed, though the file was not changed"
+	if e.Err != nil {
+		what = "cannot be read: " + Reason(e.Err)
+	}
+	return fmt.Sprintf("%s is damaged: chunk %d (%d bytes from byte %d) %s; the disk may be failing, hashing the file again",
+		human.ShellQuote(name), e.Chunk, e.Length, e.Offset, what)
+}
