@@ -20,8 +20,8 @@ func (t *terminal) pace(interval time.Duration) time.Duration {
 	return interval
 }
 
-// draw begins to draw what render returns (see [screen.New]) below what is said;
-// stop ends it.
+// draw begins to draw what render returns (see [screen.New]) below what is
+// said; stop ends it.
 func (t *terminal) Draw(render func(width, height int) screen.Frame) (stop func()) {
 	drawn := render
 	if !t.Unicode {

@@ -61,6 +61,11 @@ func hints(err error) []string {
 		}
 		return nil
 	}
+	return hintsWithin(err)
+}
+
+// hintsWithin says what to do next about errors that others may wrap.
+func hintsWithin(err error) []string {
 	if _, ok := errors.AsType[*lateReceiptError](err); ok {
 		return []string{"the file is there and right; only its receipt is missing"}
 	}
@@ -113,8 +118,8 @@ func targetHints(e *transfer.TargetError) []string {
 	return nil
 }
 
-// insteadOf says what becomes of a file that is not the right one. With -r, --force
-// keeps an unfinished download that lies beside it.
+// insteadOf says what becomes of a file that is not the right one. With -r,
+// --force keeps an unfinished download that lies beside it.
 func insteadOf(path string) string {
 	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
 }
@@ -216,8 +221,8 @@ func checksums(groups []vote.Group) string {
 	return strings.Join(list, " ")
 }
 
-// resumeHints says how to go on with what a run has left, if anything: with command
-// unless that would end as this run has.
+// resumeHints says how to go on with what a run has left, if anything: with
+// command unless that would end as this run has.
 func resumeHints(o view.Outcome, command string) []string {
 	if !o.Kept() || hasOwnWay(o.Err) {
 		return nil
@@ -237,8 +242,8 @@ func resumeHints(o view.Outcome, command string) []string {
 	return []string{how + command}
 }
 
-// hasOwnWay reports whether the hint of an error itself says how to go on, where
-// the same command would end the same way.
+// hasOwnWay reports whether the hint of an error itself says how to go on,
+// where the same command would end the same way.
 func hasOwnWay(err error) bool {
 	if e, ok := errors.AsType[*transfer.FinishedError](err); ok {
 		return e.SHA256 != nil

@@ -16,7 +16,8 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// A hint says how to go on with what was fetched, and not how to end the same way.
+// A hint says how to go on with what was fetched, and not how to end the same
+// way.
 func TestResumeHints(t *testing.T) {
 	left := func(states ...transfer.PeerState) error {
 		e := &transfer.NoServerLeftError{Missing: 1}

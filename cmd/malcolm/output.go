@@ -45,8 +45,9 @@ func (t *terminal) use(f OutputFlags, timed bool) {
 	slog.SetDefault(t.log)
 }
 
-// isTimed reports whether the lines of a command have the time before them. One that
-// is over soon has none by itself; a terminal has a person before it, who sees when.
+// isTimed reports whether the lines of a command have the time before them. One
+// that is over soon has none by itself; a terminal has a person before it, who
+// sees when.
 func (f OutputFlags) isTimed(cmd command, sys system) bool {
 	if f.LogTime != "auto" {
 		return f.LogTime == "always"
@@ -96,8 +97,9 @@ func (t *terminal) runOf(cfg transfer.GetConfig) view.Run {
 	return view.Run{Targets: cfg.Targets, Alone: alone, Map: cfg.Map, Interval: cfg.Interval, Advice: serverHints}
 }
 
-// ended shows how a run of Get, Repair or Verify ended, and writes its receipt, if one
-// is asked for; command continues it. The error is for [terminal.finish].
+// ended shows how a run of Get, Repair or Verify ended, and writes its receipt,
+// if one is asked for; command continues it. The error is for
+// [terminal.finish].
 func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	if t.receipt != nil && o.Err == nil && o.Got != nil {
 		if err := t.receipt.Done(o.Got); err != nil { // that does not hide the file
@@ -113,8 +115,8 @@ func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	return o.Late
 }
 
-// openReceipt finds out whether the receipt can be written; an empty path asks for
-// none.
+// openReceipt finds out whether the receipt can be written; an empty path asks
+// for none.
 func (t *terminal) openReceipt(path flags.Path) (err error) {
 	if path == "" {
 		return nil

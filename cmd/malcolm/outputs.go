@@ -18,8 +18,8 @@ import (
 // reads stdout, and then stderr.
 const lingerTime = 500 * time.Millisecond
 
-// outputs are stdout and stderr. A run never waits for whoever reads them: they may
-// be a pipe that is full, a terminal that is stopped by ^S, a slow disk.
+// outputs are stdout and stderr. A run never waits for whoever reads them: they
+// may be a pipe that is full, a terminal that is stopped by ^S, a slow disk.
 type outputs struct {
 	raw            io.Writer // stdout itself, for a file's bytes
 	stdout, stderr *spool.Writer
@@ -29,7 +29,8 @@ type outputs struct {
 	cause          func() error    // why it has to
 }
 
-// newOutputs returns the outputs of a run. leftOut says on stderr what was left out.
+// newOutputs returns the outputs of a run. leftOut says on stderr what was left
+// out.
 func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	abort := sys.abort
 	if abort == nil {
@@ -60,8 +61,8 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	return o
 }
 
-// flush waits until everything that was written is read, and returns whether it is.
-// It does not wait long when the run has to end.
+// flush waits until everything that was written is read, and returns whether it
+// is. It does not wait long when the run has to end.
 func (o *outputs) flush() bool {
 	out := o.stdout.Flush(o.quit, lingerTime)
 	err := o.stderr.Flush(o.quit, lingerTime)

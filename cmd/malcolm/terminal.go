@@ -3,7 +3,8 @@ package main
 // The rules of the terminal.
 //
 // stdout carries what was asked for and nothing else: the path of the finished
-// file, help, the version. Everything else goes to stderr, through this file.
+// file, help, the version. Everything else goes to stderr, through this file. What
+// happened is put into words by package view, which writes through a terminal too.
 //
 // Text is in lower case and in sentences of one line. An error begins with
 // "malcolm: error: ", advice on what to do next with "malcolm: hint: ", what

@@ -115,8 +115,8 @@ func (l look) getLines(f getFrame, width, height int) []string {
 	return append(lines, total)
 }
 
-// checkGauge is the bar of what is looked at of an earlier run, or copied from a
-// local file.
+// checkGauge is the bar of what is looked at of an earlier run, or copied from
+// a local file.
 func (f getFrame) checkGauge() gauge {
 	label := "checking what is there"
 	if f.local && f.p.Phase >= transfer.PhaseFetching {

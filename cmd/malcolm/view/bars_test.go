@@ -103,8 +103,8 @@ func TestTotalOfEachPhase(t *testing.T) {
 	}
 }
 
-// TestCheckHasItsOwnBar: a resumed part that takes long to check has a bar above
-// the total, and so has what repair copies.
+// TestCheckHasItsOwnBar: a resumed part that takes long to check has a bar
+// above the total, and so has what repair copies.
 func TestCheckHasItsOwnBar(t *testing.T) {
 	p := fetching()
 	p.Servers, p.Check, p.Checked = nil, 100*miB, 50*miB

@@ -178,7 +178,8 @@ func (l look) swatch(server, servers int) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-// mapLegend says what a cell stands for, and what the marks mean that are there.
+// mapLegend says what a cell stands for, and what the marks mean that are
+// there.
 func (l look) mapLegend(cells []mapCell, each, width int) string {
 	var missing, kept, partly, twice, refused bool
 	for _, c := range cells {

@@ -16,8 +16,8 @@ const (
 	markRefused transfer.ChunkMark = 1 << 7
 )
 
-// marks makes a map from letters: A, B, … for servers, "=" for what was kept, "."
-// for what is missing.
+// marks makes a map from letters: A, B, … for servers, "=" for what was kept,
+// "." for what is missing.
 func marks(text string) (m transfer.ChunkMap) {
 	for _, r := range text {
 		switch r {
@@ -71,8 +71,8 @@ func TestMapLines(t *testing.T) {
 	}
 }
 
-// TestMapScales: whatever the size, the map fits, and no cell is wasted: half of
-// the room is used where there are enough chunks.
+// TestMapScales: whatever the size, the map fits, and no cell is wasted: half
+// of the room is used where there are enough chunks.
 func TestMapScales(t *testing.T) {
 	for _, chunks := range []int{1, 7, 79, 80, 632, 633, 763, 4096, 1 << 20} {
 		m := make(transfer.ChunkMap, chunks)

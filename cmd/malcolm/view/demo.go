@@ -7,7 +7,8 @@ import (
 	"malcolm/transfer"
 )
 
-// A DemoServer shows what one of the servers of demo does: little, behind a label.
+// A DemoServer shows what one of the servers of demo does: little, behind a
+// label.
 type DemoServer struct {
 	on    Printer
 	label string

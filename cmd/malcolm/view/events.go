@@ -32,7 +32,8 @@ func Dropped(g spool.Gap) Event {
 	return droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports}
 }
 
-// Compared is the event of demo that says whether the copy of size bytes is the same.
+// Compared is the event of demo that says whether the copy of size bytes is the
+// same.
 func Compared(size int64, same bool) Event {
 	return comparedEvent{head: is("compared"), Bytes: size, Same: same}
 }

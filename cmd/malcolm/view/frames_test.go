@@ -30,8 +30,8 @@ func everySize(f func(width, height int)) {
 	}
 }
 
-// golden fails the test unless lines are those of want, which begins with a line
-// break.
+// golden fails the test unless lines are those of want, which begins with a
+// line break.
 func golden(t *testing.T, name string, lines []string, want string) {
 	t.Helper()
 	got := "\n" + strings.Join(lines, "\n") + "\n"

@@ -14,7 +14,8 @@ type Run struct {
 	Local    bool          // what is kept is a local file's, not an earlier run's
 	Map      bool          // the file is shown as a map
 	Interval time.Duration // between two reports; 0: there are none
-	// Advice is what to do about a server that is not reached, or full. nil: nothing.
+	// Advice is what to do about a server that is not reached, or full. nil:
+	// nothing.
 	Advice func(t transfer.Target, err error) []string
 }
 
@@ -49,7 +50,8 @@ type getWatcher interface {
 // NewGet returns a view of a run that is about to start.
 func NewGet(on Terminal, r Run) *Get {
 	text := &getText{Terminal: on, run: r, silent: on.JSON}
-	// What draws comes first, so that the terminal is restored before the end is told.
+	// What draws comes first, so that the terminal is restored before the end
+	// is told.
 	g := &Get{[]getWatcher{text}}
 	switch {
 	case on.Drawn && r.Interval > 0:

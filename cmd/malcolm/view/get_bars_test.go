@@ -130,7 +130,8 @@ func TestLastFrameOfAFailure(t *testing.T) {
 	}
 }
 
-// TestNoLastFrame: a run that was too short for bars has none at its end either.
+// TestNoLastFrame: a run that was too short for bars has none at its end
+// either.
 func TestNoLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	b.event(fetching())

@@ -18,15 +18,16 @@ const (
 	crowdTime = time.Second
 )
 
-// A crowd keeps what many servers share from being said many times. Its zero value
-// is empty.
+// A crowd keeps what many servers share from being said many times. Its zero
+// value is empty.
 type crowd struct {
 	since time.Time // the first one that was counted
 	shown map[string]int
 	more  map[string][]transfer.Target
 }
 
-// admit reports whether a server is to be told of by itself; else it is counted.
+// admit reports whether a server is to be told of by itself; else it is
+// counted.
 func (c *crowd) admit(reason string, t transfer.Target, now time.Time) bool {
 	if c.shown == nil {
 		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]transfer.Target)
@@ -52,8 +53,9 @@ func (c *crowd) rest() (lines []string) {
 	return lines
 }
 
-// sayCrowd tells of the servers that were not told of by themselves, when it is time
-// for that: before the vote and the waiting, at the end (e is nil), and after a while.
+// sayCrowd tells of the servers that were not told of by themselves, when it is
+// time for that: before the vote and the waiting, at the end (e is nil), and
+// after a while.
 func (v *getText) sayCrowd(e transfer.GetEvent) {
 	switch e.(type) {
 	case nil, transfer.Voted, transfer.Waiting:
@@ -94,7 +96,8 @@ func (v *getText) hintOnce(hint string) {
 	}
 }
 
-// places writes targets briefly: the ports of a host as ranges, three hosts at most.
+// places writes targets briefly: the ports of a host as ranges, three hosts at
+// most.
 func places(targets []transfer.Target) string {
 	const most = 3
 	ports := make(map[string][]int)

@@ -20,8 +20,8 @@ func manyTargets(n int) (targets []transfer.Target) {
 	return targets
 }
 
-// TestManyDeadServers: what is wrong with a thousand ports is a few lines, at the
-// vote, after a while, and at the end.
+// TestManyDeadServers: what is wrong with a thousand ports is a few lines, at
+// the vote, after a while, and at the end.
 func TestManyDeadServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &transport.NetworkError{Kind: transport.PortUnreachable}

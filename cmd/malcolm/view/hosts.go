@@ -12,7 +12,8 @@ import (
 // mostHosts is how many hosts a ticket names.
 const mostHosts = 8
 
-// anyInterface stands where the reader of an address puts an interface of his own.
+// anyInterface stands where the reader of an address puts an interface of his
+// own.
 const anyInterface = "INTERFACE"
 
 // advertised is what the command to paste and the ticket name.
@@ -23,8 +24,8 @@ type advertised struct {
 	linkLocal bool     // host has anyInterface in it
 }
 
-// hostOf returns how others reach what listens on bind, where advertise is what the
-// user says of it; both may be empty.
+// hostOf returns how others reach what listens on bind, where advertise is what
+// the user says of it; both may be empty.
 func hostOf(bind netip.Addr, advertise string) advertised {
 	switch {
 	case advertise != "":
@@ -46,9 +47,9 @@ func hostOf(bind netip.Addr, advertise string) advertised {
 	return advertised{host: "127.0.0.1"}
 }
 
-// ownHosts orders the addresses of this machine that others may reach: first those
-// that packets to anywhere are sent from, IPv4 before IPv6, then of each interface the
-// first of either kind.
+// ownHosts orders the addresses of this machine that others may reach: first
+// those that packets to anywhere are sent from, IPv4 before IPv6, then of each
+// interface the first of either kind.
 func ownHosts(routed []netip.Addr, interfaces [][]netip.Addr, listens func(netip.Addr) bool) []string {
 	var hosts []string
 	for _, addrs := range slices.Insert(slices.Clone(interfaces), 0, routed) {
@@ -65,8 +66,8 @@ func ownHosts(routed []netip.Addr, interfaces [][]netip.Addr, listens func(netip
 	return hosts
 }
 
-// routedAddrs returns the addresses that the system sends packets from, to hosts of
-// the internet: sources of the default routes. Nothing is sent.
+// routedAddrs returns the addresses that the system sends packets from, to
+// hosts of the internet: sources of the default routes. Nothing is sent.
 func routedAddrs() (addrs []netip.Addr) {
 	for network, to := range map[string]string{"udp4": "192.0.2.1:9", "udp6": "[2001:db8::1]:9"} { // RFC 5737, RFC 3849
 		c, err := net.Dial(network, to)
@@ -81,7 +82,8 @@ func routedAddrs() (addrs []netip.Addr) {
 	return addrs
 }
 
-// interfaceAddrs returns the addresses of each interface that is up and connected.
+// interfaceAddrs returns the addresses of each interface that is up and
+// connected.
 func interfaceAddrs() (all [][]netip.Addr) {
 	const works = net.FlagUp | net.FlagRunning
 	interfaces, err := net.Interfaces()

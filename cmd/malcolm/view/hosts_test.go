@@ -44,8 +44,8 @@ func TestAdvertisedHost(t *testing.T) {
 	}
 }
 
-// TestOwnHosts: what the default routes say comes first, then one address of either
-// kind of each other interface.
+// TestOwnHosts: what the default routes say comes first, then one address of
+// either kind of each other interface.
 func TestOwnHosts(t *testing.T) {
 	addrs := func(s string) (a []netip.Addr) {
 		for _, f := range strings.Fields(s) {

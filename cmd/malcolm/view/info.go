@@ -40,8 +40,8 @@ func (i *Info) Event(e transfer.GetEvent) {
 	}
 }
 
-// Ended shows the result of a run, nil if it has none, and its vote when that is why
-// it failed.
+// Ended shows the result of a run, nil if it has none, and its vote when that
+// is why it failed.
 func (i *Info) Ended(r *transfer.InfoResult, err error) {
 	if i.json != nil {
 		i.json.ended(Outcome{Err: err})
@@ -95,8 +95,8 @@ func infoOf(r *transfer.InfoResult) infoEvent {
 	return e
 }
 
-// modified is a modification time in words that a machine reads, too; years that
-// RFC 3339 has no room for are cut to its bounds.
+// modified is a modification time in words that a machine reads, too; years
+// that RFC 3339 has no room for are cut to its bounds.
 func modified(t time.Time) string {
 	t = t.UTC()
 	switch {
@@ -108,8 +108,8 @@ func modified(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// infoLines is a result in words: each file that is offered, with those who offer
-// it, then the servers that offer nothing.
+// infoLines is a result in words: each file that is offered, with those who
+// offer it, then the servers that offer nothing.
 func infoLines(r *transfer.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {

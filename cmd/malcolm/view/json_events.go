@@ -1,8 +1,9 @@
 package view
 
 // The events of --json, as schema.json describes them. Their fields are never
-// left out. Sizes and offsets are in bytes, rates in bytes a second, round trips
-// and times that passed in seconds; an ID or checksum that is not known is "".
+// left out. Sizes and offsets are in bytes, rates in bytes a second, round
+// trips and times that passed in seconds; an ID or checksum that is not known
+// is "".
 
 // A head is what all events begin with.
 type head struct {
@@ -124,7 +125,8 @@ type (
 	}
 )
 
-// A droppedEvent stands where events are missing since stdout was read too slowly.
+// A droppedEvent stands where events are missing since stdout was read too
+// slowly.
 type droppedEvent struct {
 	head
 	Events  int `json:"events"`

@@ -24,8 +24,8 @@ var jsonEvents = map[string]Event{
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }
 
-// TestSchemaHasEveryField: the schema's events have the fields of the program's,
-// all of them required and no others allowed.
+// TestSchemaHasEveryField: the schema's events have the fields of the
+// program's, all of them required and no others allowed.
 func TestSchemaHasEveryField(t *testing.T) {
 	root, err := schema.Read("../schema.json")
 	if err != nil {

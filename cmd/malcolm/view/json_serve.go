@@ -89,7 +89,8 @@ func (s *serveJSON) status(st transfer.Status, now time.Time) {
 	s.last, s.before = st, now
 }
 
-// clients tells of each client whose numbers changed, and of those that are gone.
+// clients tells of each client whose numbers changed, and of those that are
+// gone.
 func (s *serveJSON) clients(st transfer.Status) {
 	for _, c := range st.Clients {
 		if !slices.Contains(s.last.Clients, c) {

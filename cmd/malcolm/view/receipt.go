@@ -15,8 +15,9 @@ import (
 )
 
 // A Receipt is a file that gets the last event of a run, "done" or "error": who
-// supplied what, and who was refused. It is written whole or not at all. It takes
-// the place of an earlier receipt, behind a symbolic link too, and of nothing else.
+// supplied what, and who was refused. It is written whole or not at all. It
+// takes the place of an earlier receipt, behind a symbolic link too, and of
+// nothing else.
 type Receipt struct{ path string }
 
 var (
@@ -28,8 +29,9 @@ var (
 // receiptStart is what every receipt begins with.
 const receiptStart = `{"event":"`
 
-// OpenReceipt finds out, before anything else is done, whether path can be written
-// to. Its errors, as those of all methods, are of type [*localfile.Error].
+// OpenReceipt finds out, before anything else is done, whether path can be
+// written to. Its errors, as those of all methods, are of type
+// [*localfile.Error].
 func OpenReceipt(path string) (*Receipt, error) {
 	r := &Receipt{path}
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
@@ -50,8 +52,8 @@ func (r *Receipt) failure(err error) error {
 	return &localfile.Error{Op: "write the receipt", Path: r.path, Err: err}
 }
 
-// create makes a new file beside the receipt, with the rights of an earlier one,
-// and returns the path that it is to get.
+// create makes a new file beside the receipt, with the rights of an earlier
+// one, and returns the path that it is to get.
 func (r *Receipt) create() (temp *os.File, path string, err error) {
 	path = r.path
 	if target, err := filepath.EvalSymlinks(path); err == nil {

@@ -13,8 +13,8 @@ import (
 	"malcolm/transfer/pace"
 )
 
-// rateTime is the time constant of the rates in the table of serve: about as much
-// as a plain average over three seconds.
+// rateTime is the time constant of the rates in the table of serve: about as
+// much as a plain average over three seconds.
 const rateTime = 1500 * time.Millisecond
 
 // A serveFrame is what the table of serve shows.
@@ -38,8 +38,8 @@ var tableColumns = []screen.Column{
 	{Title: "packets lost", Right: true, Drop: 6},
 }
 
-// clientColumns are those of the clients beneath. The bar comes last, as wide as
-// there is room.
+// clientColumns are those of the clients beneath. The bar comes last, as wide
+// as there is room.
 var clientColumns = []screen.Column{
 	{Title: "client"},
 	{Title: "connections", Right: true, Drop: 5},
@@ -56,8 +56,8 @@ func (l look) serveLines(f serveFrame, width, height int) []string {
 	if width < narrow || height < spareRows {
 		return []string{l.serveTotal(f, width)}
 	}
-	// The servers have the terminal but for spareRows, the titles and the total;
-	// where there are clients, these may have a part of it.
+	// The servers have the terminal but for spareRows, the titles and the
+	// total; where there are clients, these may have a part of it.
 	rows := height - spareRows - 2
 	clients := min(len(f.s.Clients), max(rows/3, rows-len(f.s.Servers)-3))
 	if len(f.s.Clients) > 0 {

@@ -109,8 +109,8 @@ func (v *serveText) pasteable(addrs []net.Addr) string {
 	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, human.ShellQuote(v.host.host), portWords(addrs))
 }
 
-// tokenFlag is what clients have to add for the token, and a space. It never has
-// the token itself: who is to have it gets it by another way.
+// tokenFlag is what clients have to add for the token, and a space. It never
+// has the token itself: who is to have it gets it by another way.
 func (v *serveText) tokenFlag() string {
 	if !v.offer.Token {
 		return ""

@@ -191,7 +191,8 @@ func TestServeStatus(t *testing.T) {
 	}
 }
 
-// TestDebugShowsTheStack: a panic tells where it happened to who looks for faults.
+// TestDebugShowsTheStack: a panic tells where it happened to who looks for
+// faults.
 func TestDebugShowsTheStack(t *testing.T) {
 	for debug, want := range map[bool]int{false: 1, true: 2} {
 		term, _, stderr := newTestTerminal()

@@ -1,10 +1,10 @@
-// Package view shows what happened: as lines of text, bars, a map, events of --json,
-// and receipts. It decides what is said. Its caller writes that, and knows exit codes
-// and hints.
+// Package view shows what happened: as lines of text, bars, a map, events of
+// --json, and receipts. It decides what is said. Its caller writes that, and
+// knows exit codes and hints.
 //
-// A view is made by its New function, told each event, and told the end once. All
-// methods of one view are called by one goroutine at a time. Views have no goroutines
-// of their own but [Hashing]'s.
+// A view is made by its New function, told each event, and told the end once.
+// All methods of one view are called by one goroutine at a time. Views have no
+// goroutines of their own but [Hashing]'s.
 package view
 
 import (
@@ -13,16 +13,17 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// A Printer writes what views say. Its methods may be called by any goroutine, and do
-// not wait for who reads, but where they say so.
+// A Printer writes what views say. Its methods may be called by any goroutine,
+// and do not wait for who reads, but where they say so.
 type Printer interface {
-	// Result writes a line to stdout; with --json, nothing. It waits for the reader.
+	// Result writes a line to stdout; with --json, nothing. It waits for the
+	// reader.
 	Result(line string)
 	// Emit writes an event to stdout, with --json; [ClassOf] says how.
 	Emit(e Event)
 
-	// The others write a line to stderr. Report's says how things stand, until the
-	// next one. Explain's is for -v alone.
+	// The others write a line to stderr. Report's says how things stand, until
+	// the next one. Explain's is for -v alone.
 	Say(format string, args ...any)
 	Report(format string, args ...any)
 	Explain(format string, args ...any)
@@ -33,9 +34,9 @@ type Printer interface {
 	Fail(err error)
 	Hint(text string)
 
-	// Draw draws what render returns below all lines, many times a second, until
-	// stop is called, which draws a last frame that stays. render is called by
-	// another goroutine, with the columns and rows of the terminal.
+	// Draw draws what render returns below all lines, many times a second,
+	// until stop is called, which draws a last frame that stays. render is
+	// called by another goroutine, with the columns and rows of the terminal.
 	Draw(render func(width, height int) screen.Frame) (stop func())
 }
 

@@ -1,4 +1,5 @@
-// Package schema checks the events of --json for what schema.json says, in tests.
+// Package schema checks the events of --json for what schema.json says, in
+// tests.
 package schema
 
 import (

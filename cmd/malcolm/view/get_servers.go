@@ -1,0 +1,184 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+)
+
+// ofServers tells what servers do, and who they are.
+func (v *getText) ofServers(e transfer.GetEvent) {
+	switch e := e.(type) {
+	case transfer.Connected:
+		v.connected(e)
+	case transfer.NotReached:
+		v.notReached(e)
+	case transfer.FirstContact:
+		v.first = append(v.first, e)
+	case transfer.Contradicted:
+		v.contradicted(e)
+	case transfer.NotRemembered:
+		v.Warn("server IDs are not remembered: %s", Reason(e.Err))
+	case transfer.Duplicate:
+		v.Warn("%s: is the same server as %s, used once", e.Target, e.Of)
+	case transfer.OneAddress:
+		v.Warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
+	case transfer.Joined:
+		v.Say("%s answered late and has the same file: it takes part", e.Target)
+	case transfer.LeftOut:
+		v.Warn("%s answered late and has another file (%s, %s): left out", e.Target, human.HexShort(e.Checksum), human.Bytes(e.Size))
+	case transfer.ChunkRefused:
+		v.chunkRefused(e)
+	case transfer.ListDiffers:
+		v.Warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
+	case transfer.ManifestRefused:
+		v.Warn("%s: its manifest is not used: %s", e.Target, Reason(e.Err))
+	case transfer.Lost:
+		v.lost(e)
+	case transfer.Back:
+		v.Say("%s is back", e.Target)
+	case transfer.Full:
+		v.full(e)
+	case transfer.ServerSilent:
+		v.Warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, human.Duration(e.Lasted))
+	case transfer.Decision:
+		v.decided(e)
+	}
+}
+
+// A shownID is a server ID and the servers that proved it.
+type shownID struct {
+	id      certs.ServerID
+	targets []transfer.Target
+}
+
+func (v *getText) connected(e transfer.Connected) {
+	for i := range v.ids {
+		if v.ids[i].id == e.ID {
+			v.ids[i].targets = append(v.ids[i].targets, e.Target)
+			return
+		}
+	}
+	v.ids = append(v.ids, shownID{id: e.ID, targets: []transfer.Target{e.Target}})
+}
+
+func (v *getText) notReached(e transfer.NotReached) {
+	refused, isRefused := errors.AsType[*certs.TrustError](e.Err)
+	switch {
+	case v.run.Alone: // the error that ends the run says so
+		return
+	case isRefused:
+		v.Warn("%s", refused.Problem())
+	default:
+		why := Reason(e.Err)
+		if !v.crowd.admit(why, e.Target, time.Now()) {
+			return
+		}
+		v.Warn("%s: %s", e.Target, why)
+	}
+	v.advise(e.Target, e.Err)
+}
+
+func (v *getText) full(e transfer.Full) {
+	why := Reason(e.Err)
+	if !v.crowd.admit(why, e.Target, time.Now()) {
+		return
+	}
+	v.Warn("%s: %s: trying again for %s", e.Target, why, human.Duration(e.Left))
+	v.advise(e.Target, e.Err)
+}
+
+func (v *getText) contradicted(e transfer.Contradicted) {
+	stays := "the record is now the ID that is pinned"
+	if !e.Updated {
+		stays = "the record stays as it is"
+	}
+	v.Warn("%s has another ID than before: it was %s, known since %s, now it is %s, which is pinned or in the ticket; %s",
+		e.Target, e.Record.ID, e.Record.FirstSeen.UTC().Format(time.DateOnly), e.ID, stays)
+}
+
+func (v *getText) lost(e transfer.Lost) {
+	var left string
+	if e.Left >= 0 {
+		left = fmt.Sprintf("; %s left", human.Plural(e.Left, "server", "servers"))
+		switch e.Left {
+		case 0:
+		case 1:
+			left += ", which takes its work"
+		default:
+			left += ", which take its work"
+		}
+	}
+	why := Reason(e.Err)
+	switch {
+	case e.State == transfer.PeerLost && v.crowd.admit("lost: "+why, e.Target, time.Now()):
+		v.Warn("lost %s: %s%s", e.Target, why, left)
+	case e.State != transfer.PeerLost && v.crowd.admit("left out: "+why, e.Target, time.Now()):
+		v.Warn("%s: left out: %s%s", e.Target, why, left)
+	}
+}
+
+func (v *getText) chunkRefused(e transfer.ChunkRefused) {
+	if e.Changed {
+		v.Warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
+			e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+		return
+	}
+	v.Warn("%s sent wrong bytes: chunk %d (%s at %s) is refused, and the server is out for this run",
+		e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+}
+
+// sayIDs names each server ID with the servers that proved it.
+func (v *getText) sayIDs() {
+	for _, s := range v.ids {
+		line := "server ID " + s.id.String() + ": " + s.targets[0].String()
+		if more := len(s.targets) - 1; more > 0 {
+			line += fmt.Sprintf(" and %d more", more)
+		}
+		v.Say("%s%s", line, v.firstContact(s))
+	}
+}
+
+// firstContact says of a server ID whether it was unknown until now.
+func (v *getText) firstContact(s shownID) string {
+	for _, f := range v.first {
+		if f.ID == s.id && slices.Contains(s.targets, f.Target) {
+			if f.Recorded {
+				return " (first contact: remembered from now on)"
+			}
+			return " (first contact)"
+		}
+	}
+	return ""
+}
+
+// sayFailedServers lists what a person needs to see behind a failed vote or a
+// run without servers.
+func (v *getText) sayFailedServers(err error) {
+	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
+		v.sayIDs()
+		for _, g := range e.Result.Groups {
+			v.Say("%s: %s, BLAKE3 %s: %s", votesFor(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
+			v.Say("    %s", hostsOf(g))
+			for _, id := range g.IDs {
+				v.Say("    server ID %s", certs.ServerID(id))
+			}
+		}
+	}
+	if e, ok := errors.AsType[*transfer.NoServerLeftError](err); ok {
+		var all crowd
+		for _, s := range e.Servers {
+			if s.Err != nil && all.admit(s.State.String()+": "+Reason(s.Err), s.Target, time.Now()) {
+				v.Say("%-21s  %s: %s", s.Target, s.State, Reason(s.Err))
+			}
+		}
+		for _, line := range all.rest() {
+			v.Say("%s", line)
+		}
+	}
+}

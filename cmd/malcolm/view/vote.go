@@ -1,0 +1,82 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer"
+	"malcolm/transfer/vote"
+)
+
+// voteLine says in one line how a decided vote ended.
+func voteLine(e transfer.Voted) string {
+	r := e.Result
+	won := r.Groups[r.Winner]
+	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %s", len(won.Servers), human.Plural(asked, "server", "servers"))
+	if r.Total > 1 {
+		fmt.Fprintf(&b, ", %s,", votesFor(won, r))
+	}
+	verb := " agree on "
+	switch {
+	case e.Chosen:
+		verb = " have the checksum asked for: "
+	case len(won.Servers) == 1:
+		verb = " says "
+	}
+	fmt.Fprintf(&b, "%s%s (%s)", verb, human.HexShort(won.Checksum), human.Bytes(won.Size))
+	for i, g := range r.Groups {
+		if i != r.Winner {
+			fmt.Fprintf(&b, "; %s %s another file, left out", names(e.Targets, g.Servers), has(len(g.Servers)))
+		}
+	}
+	switch {
+	case e.Chosen || won.Votes > 1:
+	case len(won.Hosts) == 1:
+		b.WriteString("; one host, so not cross-checked")
+	default:
+		b.WriteString("; one server ID, so not cross-checked")
+	}
+	return b.String()
+}
+
+// votesFor says how many of all votes a group has.
+func votesFor(g vote.Group, r vote.Result) string {
+	return fmt.Sprintf("%d of %s", g.Votes, human.Plural(r.Total, "vote", "votes"))
+}
+
+func has(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+// hostsOf lists the hosts of a group, at most eight of them.
+func hostsOf(g vote.Group) string {
+	const most = 8
+	list := slices.Clone(g.Hosts[:min(len(g.Hosts), most)])
+	if more := len(g.Hosts) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	if len(g.Hosts) == 1 {
+		return "host " + list[0]
+	}
+	return "hosts " + strings.Join(list, ", ")
+}
+
+// names lists servers, at most three of them.
+func names(targets []transfer.Target, servers []int) string {
+	const most = 3
+	var list []string
+	for _, s := range servers[:min(len(servers), most)] {
+		list = append(list, targets[s].String())
+	}
+	if more := len(servers) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
+}
