@@ -99,13 +99,14 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 			t.Errorf("it moved %d times, and %d packets came from another address", moves, moved)
 		}
 		time.Sleep(time.Second)
-		list, others := s.serving.book.Clients(10)
+		st := s.run.Status()
+		list, others := st.Clients, st.MoreClients
 		if len(list) != 1 || others != 0 || list[0].Conns != 1 || list[0].Addr != hosts[1] || !alive(neighbour) {
 			t.Errorf("clients at the end = %+v, want the neighbour", list)
 		}
 		neighbour.Close(0, "")
 		time.Sleep(time.Second)
-		if n := s.serving.book.Len(); n != 0 {
+		if n := s.run.Status().Load.Conns; n != 0 {
 			t.Errorf("%d places are taken at the end", n)
 		}
 		if got := serveEvents[Panicked](s); len(got) > 0 {
@@ -246,7 +247,7 @@ func TestOfficeOfClients(t *testing.T) {
 			case <-done:
 				waiting = false
 			case <-time.After(5 * time.Millisecond):
-				most = max(most, s.serving.book.Len())
+				most = max(most, s.run.Status().Load.Conns)
 			}
 		}
 		for _, o := range outcomes {
@@ -278,7 +279,7 @@ func TestPlacesMakeRoom(t *testing.T) {
 		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
 		o.has("data.bin", data)
 		wantClosed(t, idle[0], wire.CloseLimit)
-		if alive := s.serving.virtual[0].ranges.Load(); alive != 2 {
+		if alive := s.run.Status().Servers[0].Ranges; alive != 2 {
 			t.Errorf("%d of 2 ranges are under way that a client takes", alive)
 		}
 	})
@@ -342,7 +343,7 @@ func TestUnacknowledgedBytes(t *testing.T) {
 		most := int64(0)
 		watch := func(span time.Duration) {
 			for began := time.Now(); time.Since(began) < span; time.Sleep(5 * time.Millisecond) {
-				most = max(most, s.serving.book.Charged())
+				most = max(most, s.run.Status().Load.Held)
 			}
 		}
 		watch(3 * time.Second)
@@ -353,7 +354,7 @@ func TestUnacknowledgedBytes(t *testing.T) {
 		if most < budget*3/4 || most > budget*3/2 {
 			t.Errorf("%d bytes were held, want about %d", most, budget)
 		}
-		began, stuck := time.Now(), s.serving.active.count()
+		began, stuck := time.Now(), s.run.Status().Requests
 		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
 		o.has("data.bin", data)
 		none[Lost](o)
@@ -362,12 +363,12 @@ func TestUnacknowledgedBytes(t *testing.T) {
 			t.Errorf("the honest client took %v", time.Since(began))
 		}
 		// The attackers do not hear that they were closed: their requests are over.
-		if got := s.serving.active.count(); got >= stuck {
+		if got := s.run.Status().Requests; got >= stuck {
 			t.Errorf("%d requests are left of %d whose bytes do not move", got, stuck)
 		}
 		time.Sleep(20 * time.Second)
 		wg.Wait()
-		if got := s.serving.book.Charged(); got > budget {
+		if got := s.run.Status().Load.Held; got > budget {
 			t.Errorf("%d bytes are held at the end", got)
 		}
 	})

@@ -51,7 +51,7 @@ func TestRecheckIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(3*chunk, 1))[0]
 		synctest.Wait()
-		ix := s.serving.index
+		ix := s.run.index
 		v := readyVersion(t.Context(), ix)
 		defer ix.release(v)
 		before := s.src.sent()

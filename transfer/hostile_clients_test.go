@@ -138,7 +138,7 @@ func TestHostileIdleConnections(t *testing.T) {
 			wantClosed(t, c, wire.CloseLimit)
 		}
 		synctest.Wait()
-		if got := s.serving.virtual[0].clients.Load(); got != 0 {
+		if got := s.run.Status().Servers[0].Clients; got != 0 {
 			t.Errorf("%d clients are left", got)
 		}
 		// What is left of each is its socket, which is the client's.
@@ -172,7 +172,7 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 			t.Errorf("requests were waited for for %v", took)
 		}
 		synctest.Wait()
-		if got := s.serving.active.count(); got != 0 {
+		if got := s.run.Status().Requests; got != 0 {
 			t.Errorf("%d requests are under way", got)
 		}
 	})
@@ -197,15 +197,15 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 		// What requests are charged, what the client's window lets out with the two
 		// packets that are on their way to it, and what is free.
 		const request, window, packet, free = 10 << 10, 64 << 10, 1452, 48 << 10
-		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + connBuffers*admission.LeastBuffer - free))
-		if got := s.serving.book.Charged(); got > most {
+		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + connSlots*admission.LeastBuffer - free))
+		if got := s.run.Status().Load.Held; got > most {
 			t.Errorf("%d bytes are held for replies that nobody reads, want at most %d", got, most)
 		}
 		s.honest(data)
 		// They have their turns, two at a time.
-		time.Sleep((transport.DefaultMaxStreams/connBuffers + 1) * (DefaultStallTimeout + 5*pieceTime))
+		time.Sleep((transport.DefaultMaxStreams/connSlots + 1) * (DefaultStallTimeout + 5*pieceTime))
 		synctest.Wait()
-		if got := s.serving.active.count(); got != 0 {
+		if got := s.run.Status().Requests; got != 0 {
 			t.Fatalf("%d replies are under way", got)
 		}
 		wantReset(t, streams[0], wire.StreamStalled, 0)
@@ -251,11 +251,11 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 			wg.Go(func() { open(t, conn, []byte{1}) })
 		}
 		time.Sleep(time.Second)
-		if got := s.serving.active.count(); got != transport.DefaultMaxStreams {
+		if got := s.run.Status().Requests; got != transport.DefaultMaxStreams {
 			t.Errorf("%d requests are under way, want %d", got, transport.DefaultMaxStreams)
 		}
 		s.honest(data)
-		if got := s.serving.active.count(); got > transport.DefaultMaxStreams {
+		if got := s.run.Status().Requests; got > transport.DefaultMaxStreams {
 			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
 		}
 		// None of them is ever whole.
@@ -305,7 +305,7 @@ func TestHostileStorms(t *testing.T) {
 						break
 					}
 					storm.one(st, ask)
-					if got := s.serving.active.count(); got > transport.DefaultMaxStreams {
+					if got := s.run.Status().Requests; got > transport.DefaultMaxStreams {
 						t.Fatalf("%d requests are under way", got)
 					}
 				}
@@ -570,7 +570,7 @@ func TestHostilePanics(t *testing.T) {
 			t.Errorf("%d are counted", st.Panics)
 		}
 		synctest.Wait()
-		if got := s.serving.active.count(); got != 0 {
+		if got := s.run.Status().Requests; got != 0 {
 			t.Errorf("%d requests are under way behind them", got)
 		}
 	})

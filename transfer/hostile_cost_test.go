@@ -63,10 +63,10 @@ func (b bill) most() bill {
 // counts what they cost.
 type meter struct {
 	net.PacketConn
-	w       *world
-	target  Target
-	src     *source
-	serving *serving
+	w      *world
+	target Target
+	src    *source
+	run    *Server
 
 	mu   sync.Mutex
 	bill bill
@@ -85,14 +85,14 @@ func (w *world) metered(data []byte, cfg ServeConfig) *meter {
 		}
 	}
 	var err error
-	if m.serving, err = newServing(cfg); err != nil {
+	if m.run, err = NewServer(cfg); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		m.serving.run(ctx)
+		m.run.Run(ctx)
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -120,8 +120,8 @@ func (m *meter) WriteTo(p []byte, to net.Addr) (int, error) {
 // count adds what has come and gone, and looks at what is held, which it returns
 // with all that was counted so far.
 func (m *meter) count(more bill) bill {
-	book := m.serving.book
-	now := bill{mostRequests: int64(m.serving.active.count()), mostHeld: book.Charged(), mostPlaces: int64(book.Len())}
+	st := m.run.Status()
+	now := bill{mostRequests: int64(st.Requests), mostHeld: st.Load.Held, mostPlaces: int64(st.Load.Conns)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for kind := range m.bill {
@@ -311,7 +311,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		}},
 		{"replies never read, of new connections", ServeConfig{}, costSpan, func(r *raider) {
 			r.conns(64<<10, func(c conn) {
-				for range connBuffers {
+				for range connSlots {
 					if st, err := c.OpenStream(r.ctx); err == nil {
 						st.Write(whole)
 						st.CloseWrite()

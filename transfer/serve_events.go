@@ -5,11 +5,9 @@ import (
 	"time"
 
 	"malcolm/certs"
-	"malcolm/transfer/admission"
-	"malcolm/wire"
 )
 
-// A ServeEvent is something that [Serve] tells of: [Listening], [Ready],
+// A ServeEvent is something that a [Server] tells of: [Listening], [Ready],
 // [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
 // [SmallBuffers], [Status], [ServerFailed],
 // [ServerReopened], [Panicked], [Stopping] or [Stopped].
@@ -69,11 +67,14 @@ type ServerReopened struct {
 	Addr   net.Addr
 }
 
+// maxPanicValue bounds [Panicked.Value], in characters before quoting.
+const maxPanicValue = 64
+
 // Panicked says that malcolm has a fault, that a client came upon it, and that its
 // connection was closed for it. The others go on.
 type Panicked struct {
 	Server, Client net.Addr
-	Value          string // of the panic, quoted and at most about 64 bytes
+	Value          string // of the panic, quoted, at most its first 64 characters
 	Count          int64  // with this one, since the start
 	Stack          []byte // where it happened
 }
@@ -85,46 +86,51 @@ type Stopping struct{ Ranges int }
 // Stopped is the last event.
 type Stopped struct{}
 
-// ClientStatus is what one client was sent. An IPv6 /64 is one client.
-type ClientStatus = admission.Status
-
-// maxClients is how many clients a [Status] tells of.
-const maxClients = 32
-
-// A State is what a virtual server does.
-type State int
-
-// The states of a virtual server.
-const (
-	StateIndexing  State = iota // answers that it is hashing the file
-	StateListening              // waits for clients
-	StateServing                // sends at least one range
-	StateStopped
-)
-
-var stateNames = [...]string{"indexing", "listening", "serving", "stopped"}
-
-// String returns the state in one word.
-func (s State) String() string { return stateNames[s] }
-
-// Status is the state of all virtual servers at one moment.
-type Status struct {
-	Indexing    wire.Indexing // how far the hashing is, while Indexed is false
-	Indexed     bool
-	Panics      int64 // since the start; see [Panicked]
-	Servers     []VirtualStatus
-	Clients     []ClientStatus // those that were sent the most, at most 32
-	MoreClients int            // that are not among them
+// An eventQueue takes events from any goroutine to the one that tells of them.
+type eventQueue struct {
+	tell  func(ServeEvent) // nil: nobody is told
+	queue chan ServeEvent
+	over  <-chan struct{} // closed when nobody takes from queue any more; set by Run
 }
 
-// VirtualStatus is the state of one virtual server.
-type VirtualStatus struct {
-	Addr    net.Addr
-	State   State
-	Clients int   // connections now
-	Ranges  int   // being sent now
-	Sent    int64 // bytes of the file since the start
-	Lost    int64 // packets since the start; falls when a late one is acknowledged
+func newEventQueue(tell func(ServeEvent)) eventQueue {
+	return eventQueue{tell: tell, queue: make(chan ServeEvent, 16)}
+}
+
+// post hands an event to the goroutine that tells. At the end it may be lost.
+func (q *eventQueue) post(e ServeEvent) {
+	select {
+	case q.queue <- e:
+	case <-q.over:
+	}
+}
+
+// offer is post when that need not wait; else the event is lost.
+func (q *eventQueue) offer(e ServeEvent) {
+	select {
+	case q.queue <- e:
+	default:
+	}
+}
+
+// emit tells of an event. Only the goroutine of Run calls it.
+func (q *eventQueue) emit(e ServeEvent) {
+	if q.tell != nil {
+		q.tell(e)
+	}
+}
+
+// flush tells of what was posted and not told yet. Only the goroutine of Run
+// calls it.
+func (q *eventQueue) flush() {
+	for {
+		select {
+		case e := <-q.queue:
+			q.emit(e)
+		default:
+			return
+		}
+	}
 }
 
 func (Listening) serveEvent()       {}

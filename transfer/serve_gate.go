@@ -28,7 +28,7 @@ func (g gate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 
 // reclaim closes the connections that hold bytes that others need, and tells how many
 // bytes all may take, until done is closed.
-func (s *serving) reclaim(done <-chan struct{}) {
+func (s *Server) reclaim(done <-chan struct{}) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()
 	limits, granted := s.limits.admission(), int64(0)

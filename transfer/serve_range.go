@@ -15,69 +15,73 @@ import (
 )
 
 const (
-	// firstBytes are read at once for a range at first. It is twice as many each time
-	// that its client takes them within quickPiece, and half as many when that takes
-	// more than slowPiece: so a buffer is soon free, and what is read for a client that
-	// gives up is little more than what it has taken. Who was slow must take quickBytes
-	// in a row quickly before more is read.
+	// firstBytes is how many bytes are read at once for a range at first. See
+	// [readSize.adapt].
 	firstBytes = 16 << 10
-	quickBytes = 64 << 10
-	quickPiece = 100 * time.Millisecond
-	slowPiece  = 500 * time.Millisecond
+	// growBytes must be taken within quickTake each, in a row, before more is read
+	// for a client that was slow.
+	growBytes = 64 << 10
+	quickTake = 100 * time.Millisecond
+	slowTake  = 500 * time.Millisecond
 	// pieceTime is how long a buffer is held for a client that does not take it all;
 	// then less is read. The smallest one is held for the time without progress.
 	pieceTime = time.Second
 )
 
-// A rangeSender sends exactly the bytes asked for, or resets the stream.
+// A rangeSender sends exactly the bytes asked for, or resets the stream. It
+// belongs to one goroutine.
 type rangeSender struct {
 	c       *clientConn
 	ctx     context.Context // ends when the client gives up, too
 	st      *transport.Stream
 	v       *version
-	offset  int64         // of the next byte to send
-	end     int64         // behind the last one
-	piece   int           // bytes to read at once: a power of two
-	quick   int           // bytes in a row that were taken quickly
+	offset  int64 // of the next byte to send
+	end     int64 // behind the last one
+	size    readSize
 	paid    int           // bytes that have passed the limiter and were not sent
 	blocked time.Duration // of writing since the last progress
 }
 
+// sendRange answers a request for a range of a version.
 func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wire.RangeRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
 		return err
 	}
-	defer c.s.index.release(v)
+	defer c.srv.index.release(v)
 	if req.Offset+req.Length > v.offer.Size {
 		return c.refuse(st, wire.StatusOutOfRange, fmt.Sprintf("the file has %d bytes", v.offer.Size))
 	}
-	c.server.ranges.Add(1)
-	defer c.server.ranges.Add(-1)
-	c.s.book.Ranges(c.rec, 1)
-	defer c.s.book.Ranges(c.rec, -1)
+	c.countRange(1)
+	defer c.countRange(-1)
 	if err := c.write(st, wire.Header{Status: wire.StatusOK, Length: uint64(req.Length)}.Append(nil)); err != nil {
 		return err
 	}
 	r := &rangeSender{
 		c: c, ctx: ctx, st: st, v: v,
-		offset: req.Offset, end: req.Offset + req.Length, piece: firstBytes, quick: quickBytes,
+		offset: req.Offset, end: req.Offset + req.Length, size: readSize{firstBytes, growBytes},
 	}
-	defer func() { c.s.limit.Refund(r.paid) }()
+	defer func() { c.srv.limit.Refund(r.paid) }()
 	for r.offset < r.end {
-		if err := r.turn(); err != nil {
+		if err := r.useSlot(); err != nil {
 			return err
 		}
 	}
 	return st.CloseWrite()
 }
 
-// turn sends a piece, as one of connBuffers ranges of the connection, and goes on for as
-// long as the client takes its time.
-func (r *rangeSender) turn() error {
+// countRange counts n more ranges that are being sent; n may be negative.
+func (c *clientConn) countRange(n int) {
+	c.virtual.ranges.Add(int64(n))
+	c.srv.book.Ranges(c.rec, n)
+}
+
+// useSlot sends a piece in one of the connection's slots, and goes on for as long
+// as the client is slow.
+func (r *rangeSender) useSlot() error {
 	select {
-	case r.c.turns <- struct{}{}:
-		defer func() { <-r.c.turns }()
+	case r.c.slots <- struct{}{}:
+		defer func() { <-r.c.slots }()
 	case <-r.ctx.Done():
 		return errReset{wire.StreamStopping}
 	}
@@ -85,76 +89,58 @@ func (r *rangeSender) turn() error {
 		if err := r.sendPiece(); err != nil {
 			return err
 		}
-		if r.piece > admission.LeastBuffer || r.offset == r.end {
+		if r.size.bytes > admission.LeastBuffer || r.offset == r.end {
 			return nil
 		}
 	}
 }
 
-// sendPiece reads a piece into a buffer and sends what the client takes of it in a time.
-// What makes it wait on our side comes before it has the buffer.
+// sendPiece reads a piece into a buffer and sends what the client takes of it in a
+// time. What makes the client wait for us comes before it has the buffer.
 func (r *rangeSender) sendPiece() error {
-	n, err := r.c.pay(r.ctx, int(min(int64(r.piece), r.end-r.offset)), r.paid)
+	n, err := r.c.pay(r.ctx, int(min(int64(r.size.bytes), r.end-r.offset)), r.paid)
 	if err != nil {
 		return err
 	}
 	r.paid = max(r.paid, n)
-	size := r.c.s.book.Take(r.c.rec, int64(bufferSize(n)), time.Now())
-	defer func() { r.c.s.book.Give(r.c.rec, size, time.Now()) }()
-	buf := r.c.s.buffers.get(int(size))
-	defer r.c.s.buffers.put(buf)
+	buf, free := r.c.buffer(n)
+	defer free()
 	select {
 	case <-r.st.Done(): // earlier than ctx, which needs a goroutine to run
 		return errReset{wire.StreamCancelled}
 	default:
 	}
-	p := (*buf)[:min(n, len(*buf))]
-	if err := r.c.waits(func() error { return r.read(p) }); err != nil {
+	p := buf[:min(n, len(buf))]
+	if err := r.c.excused(func() error { return r.read(p) }); err != nil {
 		return err
-	}
-	next, grown := r.offset+int64(len(p)), min(2*r.piece, admission.MostBuffer)
-	if f, ok := r.v.file.(localfile.ReadAheader); ok && next < r.end {
-		f.ReadAhead(next, min(int64(grown), r.end-next))
 	}
 	patience := pieceTime
 	if len(p) <= admission.LeastBuffer {
-		patience = r.c.s.limits.StallTimeout
+		patience = r.c.srv.limits.StallTimeout
 	}
 	began := time.Now()
 	sent, err := r.send(p, patience)
 	if err != nil {
 		return err
 	}
-	r.adapt(sent, len(p), time.Since(began))
+	r.size.adapt(sent, len(p), time.Since(began))
 	return nil
 }
 
-// adapt sets what is read at once, after the client took sent of n bytes in a time.
-func (r *rangeSender) adapt(sent, n int, took time.Duration) {
-	if sent == n && took < quickPiece {
-		if r.quick += sent; r.quick >= quickBytes {
-			r.piece = min(2*r.piece, admission.MostBuffer)
-		}
-		return
-	}
-	r.quick = 0
-	switch {
-	case sent < n:
-		r.piece = bufferSize(min(max(sent, 1), r.piece/2))
-	case took > slowPiece:
-		r.piece = max(r.piece/2, admission.LeastBuffer)
-	}
-}
-
-// read fills p with the next bytes of the range. The check behind the read makes
-// sure that the end of a range is never reached with bytes of another version.
+// read fills p with the next bytes of the range, and has the system read ahead for
+// the piece behind. The check behind the read makes sure that the end of a range is
+// never reached with bytes of another version.
 func (r *rangeSender) read(p []byte) error {
 	if _, err := r.v.file.ReadAt(p, r.offset); err != nil && !errors.Is(err, io.EOF) {
 		return errReset{wire.StreamUnreadable}
 	}
 	if !r.v.isIntact() {
-		r.c.s.index.changed(r.v)
+		r.c.srv.index.changed(r.v)
 		return errReset{wire.StreamChanged}
+	}
+	next := r.offset + int64(len(p))
+	if f, ok := r.v.file.(localfile.ReadAheader); ok && next < r.end {
+		f.ReadAhead(next, min(int64(r.size.grown()), r.end-next))
 	}
 	return nil
 }
@@ -162,12 +148,12 @@ func (r *rangeSender) read(p []byte) error {
 // send sends what the client takes of p in a time. It fails when the client has taken
 // nothing in all of StallTimeout.
 func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err error) {
-	began, stall := time.Now(), r.c.s.limits.StallTimeout
+	began, stall := time.Now(), r.c.srv.limits.StallTimeout
 	r.st.SetWriteDeadline(began.Add(min(patience, stall-r.blocked)))
 	sent, err = r.st.Write(p)
 	r.offset += int64(sent)
 	r.paid -= sent
-	r.c.server.sent.Add(int64(sent))
+	r.c.virtual.sent.Add(int64(sent))
 	r.c.moved(sent, true)
 	r.blocked += time.Since(began)
 	if sent > 0 {
@@ -180,4 +166,34 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 		return sent, errReset{wire.StreamStalled}
 	}
 	return sent, nil
+}
+
+// A readSize is how much is read at once for a range. It grows for a client that
+// is quick and shrinks for a slow one: so a buffer is soon free, and what is read
+// for a client that gives up is little more than what it has taken.
+type readSize struct {
+	bytes  int // a power of two
+	streak int // bytes in a row that were taken quickly
+}
+
+// grown returns the next larger size in bytes.
+func (s *readSize) grown() int { return min(2*s.bytes, admission.MostBuffer) }
+
+// adapt sets the size after the client took sent of n bytes in a time. It doubles
+// when growBytes in a row were each taken within quickTake, and halves when a piece
+// took more than slowTake.
+func (s *readSize) adapt(sent, n int, took time.Duration) {
+	if sent == n && took < quickTake {
+		if s.streak += sent; s.streak >= growBytes {
+			s.bytes = s.grown()
+		}
+		return
+	}
+	s.streak = 0
+	switch {
+	case sent < n:
+		s.bytes = bufferSize(min(max(sent, 1), s.bytes/2))
+	case took > slowTake:
+		s.bytes = max(s.bytes/2, admission.LeastBuffer)
+	}
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"malcolm/certs"
@@ -9,39 +10,48 @@ import (
 	"malcolm/wire"
 )
 
-// proofOf reports whether a hello shows the token on this connection, and returns what
-// shows the client that we hold it, too.
-func proofOf(token certs.Token, conn *transport.Conn, hello wire.Hello) (ours *[32]byte, ok bool) {
-	exporter, err := certs.TokenExporter(conn.TLS())
-	if err != nil || !token.Verify(exporter, certs.ClientRole, hello.Proof) {
-		return nil, false
-	}
-	proof := token.Proof(exporter, certs.ServerRole)
-	return &proof, true
+// A tokenGate is what a connection has shown of the token. Any goroutine may call
+// its methods.
+type tokenGate struct {
+	token  certs.Token              // the zero Token: none is needed
+	proof  atomic.Pointer[[32]byte] // that we hold it, once the client has shown it
+	denied atomic.Bool              // the client was asked for it and has not shown it
 }
 
-// admit reports whether a client may be told of the file: it showed the token
-// with this request, or with one before on this connection. If not, it has been
-// refused at once, so that it knows why, and the connection ends: a connection is good
-// for one guess. The pace of handshakes limits the guesses of a client.
-func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
-	token := c.s.cfg.Token
-	if token.IsZero() || c.proof.Load() != nil {
+// isOpen reports whether the client may be told of the file: no token is needed,
+// or the client has shown it, now with req or before.
+func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
+	if g.token.IsZero() || g.proof.Load() != nil {
 		return true
 	}
-	if hello, ok := req.(wire.Hello); ok && !c.denied.Load() {
-		if ours, ok := proofOf(token, c.conn, hello); ok {
-			c.proof.Store(ours)
-			return true
-		}
+	hello, ok := req.(wire.Hello)
+	if !ok || g.denied.Load() {
+		return false
 	}
-	if c.denied.Swap(true) {
+	exporter, err := certs.TokenExporter(conn.TLS())
+	if err != nil || !g.token.Verify(exporter, certs.ClientRole, hello.Proof) {
+		return false
+	}
+	ours := g.token.Proof(exporter, certs.ServerRole)
+	g.proof.Store(&ours)
+	return true
+}
+
+// admit reports whether a client may be told of the file. If not, it has been
+// refused at once, so that it knows why, and the connection ends: a connection is
+// good for one guess. The pace of handshakes limits the guesses of a client.
+func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
+	if c.gate.isOpen(c.conn, req) {
+		return true
+	}
+	if c.gate.denied.Swap(true) {
 		select {
 		case <-c.conn.Done():
 		case <-ctx.Done():
 		}
 		return false
 	}
+	c.srv.denied.Add(1)
 	c.deny(ctx, st)
 	return false
 }
@@ -51,7 +61,7 @@ func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.R
 func (c *clientConn) deny(ctx context.Context, st *transport.Stream) {
 	_ = c.refuse(st, wire.StatusDenied, "this server asks for a token")
 	// The client has read the answer when it hangs up.
-	linger := time.NewTimer(max(lingerRTTs*c.conn.Stats().SmoothedRTT, lingerMin))
+	linger := time.NewTimer(c.linger())
 	defer linger.Stop()
 	select {
 	case <-c.conn.Done():

@@ -151,9 +151,9 @@ type server struct {
 	done    chan struct{} // closed when Serve has returned
 	err     error         // what it returned; of one that was killed, nothing
 
-	mu      sync.Mutex
-	events  []ServeEvent
-	serving *serving // the process that runs
+	mu     sync.Mutex
+	events []ServeEvent
+	run    *Server // the process that runs
 }
 
 // serve starts a process that serves src on n ports under an identity of
@@ -196,15 +196,15 @@ func (s *server) start() {
 	done := make(chan struct{})
 	s.mu.Lock()
 	s.cancel, s.done = cancel, done
-	run, err := newServing(cfg)
+	run, err := NewServer(cfg)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
-	s.serving = run
+	s.run = run
 	s.mu.Unlock()
 	go func() {
 		defer close(done)
-		err := run.run(ctx)
+		err := run.Run(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.done == done {

@@ -153,8 +153,8 @@ func TestTargetString(t *testing.T) {
 // machine.
 func TestResetKey(t *testing.T) {
 	key := func(id int, machine byte) [32]byte {
-		s := &serving{cfg: ServeConfig{Identity: testIDs[id], Machine: [32]byte{machine}}}
-		return s.resetKey()
+		cfg := ServeConfig{Identity: testIDs[id], Machine: [32]byte{machine}}
+		return cfg.resetKey()
 	}
 	if once, again := key(0, 1), key(0, 1); once != again {
 		t.Error("a restart has another key")

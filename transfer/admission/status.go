@@ -16,7 +16,7 @@ type Status struct {
 
 // Counts is what a book has decided since it was made.
 type Counts struct {
-	Retried int64 // first packets whose sender had to prove its address (Retry)
+	Retried int64 // packets whose sender had to prove its address first (Retry)
 	Refused int64 // connections that got no place
 	Evicted int64 // connections that lost their place to others
 	Wasted  int64 // requests that were wasted

@@ -1,0 +1,91 @@
+package transfer
+
+import (
+	"context"
+	"time"
+
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// indexingEvery is the time between two frames that tell a client how far the
+// hashing is.
+const indexingEvery = 500 * time.Millisecond
+
+// hello waits for the index, says so meanwhile, and sends the offer.
+func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.Hello) error {
+	if req.Selector != "" {
+		return c.refuse(st, wire.StatusNotFound, "this server has one file, without a selector")
+	}
+	v, err := c.awaitIndex(ctx, st)
+	if err != nil {
+		return err
+	}
+	defer c.srv.index.release(v)
+	offer := v.offer
+	offer.Proof = c.gate.proof.Load()
+	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
+	if inline {
+		offer.ManifestLen = len(v.manifest.Bytes())
+	}
+	body := offer.Append(nil)
+	reply := wire.Header{Status: wire.StatusOK, Length: uint64(len(body))}.Append(nil)
+	reply = append(reply, body...)
+	if err := c.write(st, reply); err != nil {
+		return err
+	}
+	if inline {
+		if err := c.sendManifest(ctx, st, v.manifest); err != nil {
+			return err
+		}
+	}
+	return st.CloseWrite()
+}
+
+// await says that a hello waits for the index, or that it waits no more; false
+// when another one does.
+func (c *clientConn) await(waits bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if waits && c.awaiting {
+		return false
+	}
+	c.awaiting = waits
+	return true
+}
+
+// awaitIndex returns the current version, acquired. While there is none it
+// tells the client how far the hashing is.
+func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
+	if !c.await(true) {
+		return nil, c.refuse(st, wire.StatusBusy, "another hello waits on this connection")
+	}
+	defer c.await(false)
+	patience := time.NewTimer(c.srv.limits.IndexingTimeout)
+	defer patience.Stop()
+	for {
+		v, ready, err := c.srv.index.acquire(ctx)
+		switch {
+		case v != nil:
+			return v, nil
+		case err != nil:
+			return nil, c.refuse(st, wire.StatusUnreadable, "the file cannot be read")
+		}
+		body := c.srv.index.progress().Append(nil)
+		frame := wire.Header{Status: wire.StatusIndexing, Length: uint64(len(body))}.Append(nil)
+		if err := c.write(st, append(frame, body...)); err != nil {
+			return nil, err
+		}
+		select {
+		case <-ready:
+		case <-time.After(indexingEvery):
+		case <-patience.C:
+			return nil, c.refuse(st, wire.StatusBusy, "the file is still being hashed")
+		case <-ctx.Done():
+			return nil, errReset{wire.StreamStopping}
+		}
+		if c.srv.stopping.Load() {
+			return nil, c.refuse(st, wire.StatusStopping, "")
+		}
+	}
+}

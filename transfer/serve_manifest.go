@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"context"
+
+	"malcolm/transfer/admission"
+	"malcolm/transfer/manifest"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// held returns the version that a client names, acquired, if it is held and the
+// open file is still that. When it is not, a refusal has been sent.
+func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
+	v := c.srv.index.version(checksum)
+	if v == nil {
+		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
+	}
+	if !v.isIntact() {
+		c.srv.index.changed(v)
+		c.srv.index.release(v)
+		return nil, c.refuse(st, wire.StatusChanged, "the file has changed")
+	}
+	return v, nil
+}
+
+// manifest answers a request for the manifest of a version.
+func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wire.ManifestRequest) error {
+	v, err := c.held(st, req.Checksum)
+	if err != nil {
+		return err
+	}
+	defer c.srv.index.release(v)
+	if err := c.sendManifest(ctx, st, v.manifest); err != nil {
+		return err
+	}
+	return st.CloseWrite()
+}
+
+func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m wire.Manifest) error {
+	rest := m.Bytes()
+	head := wire.Header{Status: wire.StatusOK, Length: uint64(len(rest))}.Append(nil)
+	if err := c.write(st, head); err != nil {
+		return err
+	}
+	for len(rest) > 0 {
+		n, err := c.pay(ctx, min(len(rest), admission.MostBuffer), 0)
+		if err != nil {
+			return err
+		}
+		if err := c.write(st, rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// recheck looks at a chunk of which a client got other bytes than its value says.
+func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) error {
+	v, err := c.held(st, req.Checksum)
+	if err != nil {
+		return err
+	}
+	defer c.srv.index.release(v)
+	if req.Chunk >= manifest.Count(v.offer.Size) {
+		return c.refuse(st, wire.StatusOutOfRange, "")
+	}
+	good, err := c.srv.index.examine(v, req.Chunk)
+	switch {
+	case err != nil:
+		return c.refuse(st, wire.StatusBusy, err.Error())
+	case !good:
+		return c.refuse(st, wire.StatusChanged, "the disk does not give what was hashed")
+	}
+	if err := c.write(st, wire.Header{Status: wire.StatusOK}.Append(nil)); err != nil {
+		return err
+	}
+	return st.CloseWrite()
+}

@@ -1,0 +1,108 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"malcolm/transfer/admission"
+	"malcolm/wire"
+)
+
+// A server says what it does before it runs, meanwhile and after that, to whoever
+// asks.
+func TestStatusAtAnyTime(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		src := newSource(file(2*chunk, 1))
+		src.indexing = slowly(time.Second)
+		addr := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), 9001))
+		s, err := NewServer(ServeConfig{Source: src, Name: "x", Identity: testIDs[0], Conns: []net.PacketConn{w.socket(addr)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := func(when string, want State) {
+			t.Helper()
+			synctest.Wait()
+			st := s.Status()
+			if len(st.Servers) != 1 || st.Servers[0].State != want || st.Servers[0].Addr.String() != addr.String() {
+				t.Errorf("%s: servers = %+v, want one that is %v", when, st.Servers, want)
+			}
+		}
+		is("before it runs", StateStopped)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Run(ctx) })
+		for range 4 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					s.Status()
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		is("at first", StateIndexing)
+		time.Sleep(5 * time.Second)
+		is("with its file", StateListening)
+		cancel()
+		wg.Wait()
+		is("at the end", StateStopped)
+	})
+}
+
+// What clients are refused can be asked for.
+func TestStatusCountsRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		s := w.besieged(file(chunk, 1), ServeConfig{Token: tokenOf(t, rightToken), Limits: ServeLimits{HandshakeRate: 1}})
+		for range 3 {
+			io.ReadAll(send(t, w.raid(s.targets[0], 1, 0), request(wire.Hello{})))
+		}
+		time.Sleep(time.Second)
+		st := s.run.Status()
+		if st.Counts.Retried == 0 { // each packet of a first flight counts
+			t.Error("no client had to prove its address")
+		}
+		st.Counts.Retried = 0
+		if want := (admission.Counts{Wasted: 3}); st.Denied != 3 || st.Counts != want {
+			t.Errorf("%d are denied and %+v, want 3 and %+v", st.Denied, st.Counts, want)
+		}
+		if st.Load != (admission.Load{}) || st.Requests != 0 {
+			t.Errorf("load = %+v and %d requests at the end, want none", st.Load, st.Requests)
+		}
+	})
+}
+
+// What is read at once for a client follows what it takes.
+func TestReadSize(t *testing.T) {
+	s := readSize{firstBytes, growBytes}
+	for i, step := range []struct {
+		sent, n int
+		took    time.Duration
+		want    int
+	}{
+		{firstBytes, firstBytes, 0, 2 * firstBytes},
+		{2 * firstBytes, 2 * firstBytes, quickTake - 1, 4 * firstBytes},
+		{4 * firstBytes, 4 * firstBytes, quickTake, 4 * firstBytes}, // neither quick nor slow
+		{4 * firstBytes, 4 * firstBytes, slowTake + 1, 2 * firstBytes},
+		{2 * firstBytes, 2 * firstBytes, 0, 2 * firstBytes}, // it must be quick for growBytes
+		{2 * firstBytes, 2 * firstBytes, 0, 4 * firstBytes},
+		{admission.LeastBuffer + 1, 4 * firstBytes, pieceTime, 2 * admission.LeastBuffer},
+		{0, 2 * admission.LeastBuffer, pieceTime, admission.LeastBuffer},
+		{1, admission.LeastBuffer, pieceTime, admission.LeastBuffer},
+		{growBytes, growBytes, 0, 2 * admission.LeastBuffer},
+	} {
+		if s.adapt(step.sent, step.n, step.took); s.bytes != step.want {
+			t.Fatalf("step %d: %d bytes, want %d", i, s.bytes, step.want)
+		}
+	}
+	for range 20 {
+		s.adapt(s.bytes, s.bytes, 0)
+	}
+	if s.bytes != admission.MostBuffer {
+		t.Errorf("%d bytes for a quick client, want %d", s.bytes, admission.MostBuffer)
+	}
+}

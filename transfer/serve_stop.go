@@ -1,0 +1,89 @@
+package transfer
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// drainTime is how long requests that are under way may go on when a server
+	// stops.
+	drainTime = 5 * time.Second
+	// leaveTime is how long a server waits, behind that, for what still works for
+	// connections that it has closed: a read of a disk that hangs may never end.
+	leaveTime = 2 * time.Second
+)
+
+// drain refuses new requests and waits for those under way.
+func (s *Server) drain() {
+	for _, v := range s.virtual {
+		v.listener.Load().StopAccepting()
+	}
+	s.stopping.Store(true)
+	s.events.emit(Stopping{Ranges: s.active.count()})
+	waitFor(s.active.idle(), drainTime)
+}
+
+// leave waits for what has been told to end.
+func leave(wg *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(ended)
+	}()
+	waitFor(ended, leaveTime)
+}
+
+// waitFor waits until c is closed, for at most a time.
+func waitFor(c <-chan struct{}, most time.Duration) {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-c:
+	case <-t.C:
+	}
+}
+
+// activity counts what is under way and tells when nothing is any more. Any
+// goroutine may call its methods.
+type activity struct {
+	mu      sync.Mutex
+	n       int
+	waiting []chan struct{}
+}
+
+func (a *activity) begin() {
+	a.mu.Lock()
+	a.n++
+	a.mu.Unlock()
+}
+
+func (a *activity) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.n--; a.n == 0 {
+		for _, c := range a.waiting {
+			close(c)
+		}
+		a.waiting = nil
+	}
+}
+
+func (a *activity) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.n
+}
+
+// idle returns a channel that is closed once nothing is under way.
+func (a *activity) idle() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := make(chan struct{})
+	if a.n == 0 {
+		close(c)
+	} else {
+		a.waiting = append(a.waiting, c)
+	}
+	return c
+}
