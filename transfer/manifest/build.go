@@ -18,7 +18,7 @@ import (
 // value is the default.
 type BuildOptions struct {
 	Workers int           // chunks hashed at once; 0 or less: GOMAXPROCS
-	Done    *atomic.Int64 // bytes hashed are added to it as it goes; nil: not reported
+	Done    *atomic.Int64 // gets the bytes hashed added as they are, unless nil
 }
 
 // Build reads a file of size bytes from src and returns its manifest and its
@@ -58,19 +58,19 @@ func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildO
 // value is the default.
 type MatchOptions struct {
 	Workers int                  // chunks hashed at once; 0 or less: GOMAXPROCS
-	Done    *atomic.Int64        // bytes hashed are added to it as it goes; nil: not reported
-	Skip    func(chunk int) bool // chunks that are neither read nor reported; nil: none
+	Done    *atomic.Int64        // gets the bytes hashed added as they are, unless nil
+	Skip    func(chunk int) bool // true: the chunk is neither read nor reported; nil: never
 
-	// Unreadable decides of a chunk that src returned an error for: true makes it
-	// one that is not ok. It must allow concurrent calls. nil: never.
+	// Unreadable decides about a chunk for which src returned an error.
+	// True means that it is not ok, false that Match fails. It must allow
+	// concurrent calls. nil: always false.
 	Unreadable func(chunk int, err error) bool
 }
 
-// Match reads every chunk of m from src and calls report once for each: ok
-// says whether its BLAKE3 value is m's, and then xxh is the xxh3-128 of the
-// bytes that were read. A chunk that src does not hold whole is not ok, and no
-// error; bytes of src behind m's size are not looked at. m should have passed
-// [Check].
+// Match reads every chunk of m from src and calls report once for each. ok says
+// whether its BLAKE3 value is m's; then xxh is the xxh3-128 of the bytes read.
+// A chunk that src does not hold whole is not ok, and no error. Match does not
+// read bytes of src behind m's size. m should have passed [Check].
 //
 // Chunks are taken from the front, several at once: src must allow concurrent
 // ReadAt, and report must allow concurrent calls. All calls have returned when
@@ -99,8 +99,8 @@ func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions
 	return s.run(ctx, o.Workers)
 }
 
-// readLen is how many bytes a worker reads at once: few enough to be in the
-// core's cache still when they are hashed.
+// readLen is the number of bytes that a worker reads at once: few enough to be
+// still in the core's cache when they are hashed.
 const readLen = 256 << 10
 
 // A worker is what one goroutine of a scan needs. Between scans it waits in
@@ -123,16 +123,16 @@ type scan struct {
 	unreadable func(chunk int, err error) bool // may be nil; see MatchOptions
 
 	// each gets every chunk that was read, in no order, from several
-	// goroutines. Unless src ended before the chunk did, or could not be read
-	// there, whole is true and h has its sums; h is the scan's again when each returns. An error ends the
-	// scan.
+	// goroutines. If whole is true h has the chunk's sums, until each
+	// returns. It is false if src ended before the chunk did or could not
+	// be read there. An error ends the scan.
 	each func(chunk int, h *Hasher, whole bool) error
 
 	next atomic.Int64 // the first chunk that no worker has taken
 }
 
-// run scans with n workers, GOMAXPROCS when n is not positive, and returns
-// the first error when all of them have ended.
+// run scans with n workers, GOMAXPROCS if n is not positive. It returns the
+// first error when all of them have ended.
 func (s *scan) run(ctx context.Context, n int) error {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
@@ -166,7 +166,7 @@ func (s *scan) work(ctx context.Context, chunks int) error {
 	}
 }
 
-// hash reads one chunk into w.h. whole is false, without an error, when the
+// hash reads one chunk into w.h. whole is false, without an error, if the
 // source ends before the chunk does.
 func (s *scan) hash(ctx context.Context, w *worker, chunk int) (whole bool, err error) {
 	w.h.reset(s.size, s.chunkSize, chunk)

@@ -51,7 +51,7 @@ func TestBuild(t *testing.T) {
 }
 
 // TestBuildLargestChunks has chunks of many buffers, as files over 1 GiB do.
-// Its source answers the last read with io.EOF, as an io.ReaderAt may.
+// Its source returns io.EOF with the last read, as an io.ReaderAt may.
 func TestBuildLargestChunks(t *testing.T) {
 	data := pattern(goldenLarge.size)
 	var least, most atomic.Int64
@@ -107,9 +107,8 @@ func TestBuildSizeOutOfRange(t *testing.T) {
 	}
 }
 
-// TestSourceError holds for Build and Match that the source's own error comes
-// back, and that a source against io.ReaderAt's rules is not taken for a short
-// one.
+// TestSourceError checks that Build and Match return the source's own error,
+// and do not take a source that breaks io.ReaderAt's rules for a short one.
 func TestSourceError(t *testing.T) {
 	data := pattern(4 * MinChunkSize)
 	m, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
@@ -151,8 +150,8 @@ func TestSourceError(t *testing.T) {
 	}
 }
 
-// TestCancel cancels in the middle of a chunk of 16 buffers and wants no read
-// after the one that was under way.
+// TestCancel cancels in the middle of a chunk of 16 buffers and allows no read
+// after the current one.
 func TestCancel(t *testing.T) {
 	const chunkSize, size = 16 * readLen, 40 * readLen
 	data := pattern(size)
@@ -193,8 +192,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestWorkersReadAtOnce has a source that answers nobody before three reads
-// are under way; with fewer workers the bubble would report a deadlock.
+// TestWorkersReadAtOnce has a source that answers only when three reads are
+// under way. With fewer workers the bubble would report a deadlock.
 func TestWorkersReadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := pattern(5 * MinChunkSize)
@@ -213,8 +212,8 @@ func TestWorkersReadAtOnce(t *testing.T) {
 	})
 }
 
-// matched runs a Match of n chunks and returns the chunks that are right. It
-// fails the test unless each chunk is reported once.
+// matched runs a Match of n chunks and returns the right chunks. It fails the
+// test unless each chunk is reported once.
 func matched(t *testing.T, run func(report func(chunk int, ok bool, xxh [16]byte)) error, n int) []int {
 	t.Helper()
 	var mu sync.Mutex
@@ -248,7 +247,7 @@ func TestMatchFlippedBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		at   int64 // the flipped byte, -1: none
+		at   int64 // the flipped byte, or -1
 		want string
 	}{
 		{-1, "[0 1 2 3]"},

@@ -31,8 +31,8 @@ import (
 //	84+n    32     BLAKE3-256 of all that is before it
 //
 // The size in the key decides n. The entry's name is made of its version and
-// key, so that programs with different versions leave each other's entries
-// alone.
+// key, so that programs with different versions do not touch each other's
+// entries.
 const (
 	entryMagic   = "mlcindex"
 	entryVersion = 1
@@ -43,46 +43,44 @@ const (
 	entryNameLen = 2*16 + len(entrySuffix)
 	tempSuffix   = ".tmp"
 
-	// blockSize is what files are counted in against MaxBytes, in bytes: the
-	// usual block of a file system.
+	// blockSize is the unit in which files count against MaxBytes, in
+	// bytes: the usual block of a file system.
 	blockSize = 4 << 10
 
 	// defaultMaxBytes holds ten of the largest manifests and some 2,500 of
 	// files of 1 to 64 GiB.
 	defaultMaxBytes = 512 << 20
 
-	// staleTemp is the age from which an unfinished entry is taken as left
-	// behind by a process that died.
+	// staleTemp is the age from which an unfinished entry counts as left
+	// behind by a dead process.
 	staleTemp = time.Hour
 )
 
-// errDamaged says that what lies under an entry's name is not that entry.
+// errDamaged says that the file under an entry's name is not that entry.
 var errDamaged = errors.New("damaged entry")
 
-// A Cache keeps the manifests of local files between runs, so that a file that
-// has not changed need not be hashed again. It holds nothing open; several
-// goroutines and processes may use one directory at the same time. Nothing
-// outside the directory is touched, and in it only files that have the names
-// of entries.
+// A Cache keeps the manifests of local files between runs, so that an unchanged
+// file need not be hashed again. It holds nothing open. Several goroutines and
+// processes may use one directory at the same time. It touches nothing outside
+// the directory, and in it only files with names of entries.
 //
-// What the cache says is as good as [Key] and as the directory's owner: on
-// Unix, directory and entries must belong to the user of the process and must
-// not be open to others for writing. A caller stores a manifest only when the
-// file's key was the same before and after it was hashed, and was
-// [Key.Settled] when that began.
+// The cache is as reliable as [Key] and as the directory's owner: on Unix,
+// directory and entries must belong to the user of the process and must not be
+// open to others for writing. Store a manifest only if the file's key was the
+// same before and after it was hashed, and was [Key.Settled] when that began.
 type Cache struct {
 	// Dir is the directory, see [CacheDir]. Store makes it, with mode 0700.
 	Dir string
-	// MaxBytes bounds the entries together, each rounded up to 4 KiB; 0 or
-	// less: 512 MiB. It holds whenever no Store is under way.
+	// MaxBytes bounds the total of the entries, each rounded up to 4 KiB; 0
+	// or less: 512 MiB. It holds whenever no Store is under way.
 	MaxBytes int64
 }
 
 // CacheDir returns the directory for what malcolm can make again:
-// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm, and on Windows and macOS the
-// directory malcolm in the user's cache directory. A relative $XDG_CACHE_HOME
-// is ignored, as the XDG base directory specification demands. The result is
-// absolute; the directory need not exist.
+// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm. On Windows and macOS it is
+// the directory malcolm in the user's cache directory. A relative
+// $XDG_CACHE_HOME is ignored, as the XDG base directory specification demands.
+// The result is absolute; the directory need not exist.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "malcolm"), nil
@@ -105,12 +103,11 @@ func CacheDir() (string, error) {
 	return filepath.Join(base, "malcolm"), nil
 }
 
-// Load returns the manifest that was stored for k and the checksum that its
-// values merge to. Whatever is wrong is a miss: no entry, no directory, either
-// of them not ours alone, no regular file in the entry's place, an entry that
-// cannot be read or is damaged in any bit. What is not the entry under its
-// name is removed, without looking where a link leads. A hit makes the entry
-// the most recently used one.
+// Load returns the manifest that was stored for k, and its checksum. Anything
+// wrong is a miss: no entry, no directory, one that others may write to,
+// something other than a regular file, an entry that cannot be read or has a
+// wrong bit. A file that is not the entry under its name is removed, without
+// following links. A hit makes the entry the most recently used one.
 func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
 	if !validSize(k.Size) {
 		return wire.Manifest{}, [32]byte{}, false
@@ -127,19 +124,19 @@ func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
 	}
 	if err != nil {
 		if errors.Is(err, errDamaged) {
-			// Should another process have put a good entry there since, the
-			// file is hashed once more than needed.
+			// If another process has put a good entry there since,
+			// the file is hashed once more than needed.
 			_ = root.Remove(name)
 		}
 		return wire.Manifest{}, [32]byte{}, false
 	}
-	_ = root.Chtimes(name, time.Time{}, time.Now()) // without it, the entry only goes earlier
+	_ = root.Chtimes(name, time.Time{}, time.Now()) // if that fails, the entry is only evicted earlier
 	return m, checksum, true
 }
 
-// Drop forgets what was stored for k: the file does not hold it any more. That
-// it could not is not told: an entry that cannot be removed cannot be written
-// either, and the next Store takes its place.
+// Drop forgets what was stored for k, as the file no longer holds it. It does
+// not report failure: an entry that cannot be removed cannot be written either,
+// and the next Store replaces it.
 func (c *Cache) Drop(k Key) {
 	root, err := openCache(c.Dir)
 	if err != nil {
@@ -149,14 +146,14 @@ func (c *Cache) Drop(k Key) {
 	_ = root.Remove(entryName(k))
 }
 
-// Store keeps m as the manifest of the file with key k, in place of what was
-// stored for k before, and removes the least recently used entries beyond
-// MaxBytes. An entry appears as a whole or not at all.
+// Store keeps m as the manifest of the file with key k, and replaces the one
+// stored before. It removes the least recently used entries beyond MaxBytes. An
+// entry appears as a whole or not at all.
 //
 // An error says why the next run may have to hash again; nothing else depends
 // on it. It comes from the system, or says that m is no manifest of k.Size
-// bytes, that the entry alone is larger than MaxBytes, or that others may
-// write to the directory.
+// bytes, that the entry alone is larger than MaxBytes, or that others may write
+// to the directory.
 func (c *Cache) Store(k Key, m wire.Manifest) error {
 	if err := c.store(k, m); err != nil {
 		return fmt.Errorf("store index in %q: %w", c.Dir, err)
@@ -196,7 +193,7 @@ func (c *Cache) maxBytes() int64 {
 	return c.MaxBytes
 }
 
-// openCache opens the directory if it is ours alone.
+// openCache opens the directory if nobody else may write to it.
 func openCache(dir string) (*os.Root, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -214,13 +211,13 @@ func openCache(dir string) (*os.Root, error) {
 }
 
 // entryName returns the name of k's entry in the directory. 128 bits of a hash
-// serve, since the entry itself holds the key.
+// suffice, since the entry itself holds the key.
 func entryName(k Key) string {
 	sum := sumOf(entryPrefix(k))
 	return hex.EncodeToString(sum[:16]) + entrySuffix
 }
 
-// isEntryName reports whether entryName can have made name.
+// isEntryName reports whether name may come from entryName.
 func isEntryName(name string) bool {
 	digits, found := strings.CutSuffix(name, entrySuffix)
 	return found && len(name) == entryNameLen && strings.Trim(digits, "0123456789abcdef") == ""
@@ -241,8 +238,8 @@ func entryPrefix(k Key) []byte {
 	return k.append(binary.BigEndian.AppendUint32(b, entryVersion))
 }
 
-// readEntry reads a file of n bytes in root. Errors that are errDamaged say
-// that what has the name is no such file, or not ours.
+// readEntry reads a file of n bytes in root. errDamaged says that the name has
+// no such file, or not ours.
 func readEntry(root *os.Root, name string, n int) ([]byte, error) {
 	// Root.OpenFile follows links and may wait for FIFOs, so Lstat decides
 	// what is opened and Stat confirms that it was.
@@ -291,8 +288,8 @@ func decodeEntry(b []byte, k Key) (m wire.Manifest, checksum [32]byte, err error
 	return m, checksum, nil
 }
 
-// replaceEntry writes the entry beside its place and puts it there when it is
-// on the disk.
+// replaceEntry writes the entry under another name and renames it once it is on
+// the disk.
 func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
 	temp := name + "." + rand.Text() + tempSuffix
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -312,7 +309,7 @@ func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
 	return nil
 }
 
-// writeEntry makes no copy of m, which may have 48 MiB.
+// writeEntry does not copy m, which may have 48 MiB.
 func writeEntry(w io.Writer, k Key, m wire.Manifest) error {
 	checksum := Checksum(m)
 	head := append(entryPrefix(k), checksum[:]...)
@@ -325,12 +322,12 @@ func writeEntry(w io.Writer, k Key, m wire.Manifest) error {
 	return nil
 }
 
-// onDisk returns what a file of n bytes counts.
+// onDisk returns the bytes that a file of n bytes counts for.
 func onDisk(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
 
-// evict removes the least recently used entries until all together have at
-// most limit bytes, but never the one called keep, and what dead processes
-// left unfinished. What others remove meanwhile counts as removed.
+// evict removes what dead processes left unfinished, and the least recently
+// used entries until the total is at most limit bytes. It never removes the one
+// called keep. What others remove meanwhile counts as removed.
 func evict(root *os.Root, keep string, limit int64) error {
 	entries, err := listEntries(root)
 	if err != nil {
@@ -360,8 +357,8 @@ func evict(root *os.Root, keep string, limit int64) error {
 	return failed
 }
 
-// listEntries returns all that has an entry's name, and removes unfinished
-// entries that are too old to be somebody's work.
+// listEntries returns all files with an entry's name. It removes unfinished
+// entries that are too old to be in work.
 func listEntries(root *os.Root) ([]fs.FileInfo, error) {
 	dir, err := root.Open(".")
 	if err != nil {

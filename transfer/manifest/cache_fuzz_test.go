@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// cacheSeeds returns entries that are accepted.
+// cacheSeeds returns valid entries.
 func cacheSeeds(t testing.TB) [][]byte {
 	var seeds [][]byte
 	for _, size := range []int64{0, 5, MinChunkSize + 1} {
@@ -21,8 +21,8 @@ func cacheSeeds(t testing.TB) [][]byte {
 	return seeds
 }
 
-// FuzzCacheEntry takes bytes for an entry as they are, and with a right hash
-// behind them, since nobody guesses one.
+// FuzzCacheEntry takes the input as an entry, once as it is and once with the
+// right hash appended, since nobody guesses one.
 func FuzzCacheEntry(f *testing.F) {
 	for _, b := range cacheSeeds(f) {
 		f.Add(b)
@@ -38,9 +38,9 @@ func FuzzCacheEntry(f *testing.F) {
 	})
 }
 
-// checkEntry reports whether b is accepted as the entry of the key in its
-// head. What is accepted must be a manifest of that key, come back from the
-// encoder, and be no other key's entry.
+// checkEntry reports whether b is accepted as the entry of the key in its head.
+// An accepted entry must be a manifest of that key, come out of the encoder
+// again, and be no other key's entry.
 func checkEntry(t testing.TB, b []byte) (accepted bool) {
 	k := keyIn(b)
 	m, checksum, err := decodeEntry(b, k)
@@ -69,8 +69,9 @@ func checkEntry(t testing.TB, b []byte) (accepted bool) {
 	return true
 }
 
-// TestCacheSeeds proves that the fuzz target has its seeds still where go test
-// looks for them, and that they reach both ends of it, with a right hash too.
+// TestCacheSeeds proves that the fuzz target's seeds are still where go test
+// looks for them, and that some are accepted and some refused, with a right
+// hash too.
 func TestCacheSeeds(t *testing.T) {
 	for i, b := range cacheSeeds(t) {
 		if !checkEntry(t, b) {

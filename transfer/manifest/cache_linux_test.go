@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestCacheNotWritable is about directories that are ours and closed to us.
-// Root may write everywhere, so it makes its thread give that up for a while.
+// TestCacheNotWritable is about directories that are ours and that we may not
+// write to. Root may write everywhere, so its thread gives that up for a while.
 func TestCacheNotWritable(t *testing.T) {
 	k := keyFor(5)
 	dir := func(mode os.FileMode) *Cache {

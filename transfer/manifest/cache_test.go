@@ -103,7 +103,7 @@ func TestCacheRoundTrip(t *testing.T) {
 	}
 }
 
-// TestCacheRealFile goes the way of a server: hash, store; later, load.
+// TestCacheRealFile does what a server does: hash, store; later, load.
 func TestCacheRealFile(t *testing.T) {
 	needKeys(t)
 	c := newCache(t)
@@ -141,7 +141,7 @@ func TestCacheOtherKey(t *testing.T) {
 		other := others[field]
 		change(&other)
 		wantMiss(t, c, other, field)
-		// An entry that came under the other's name is no hit either.
+		// An entry under another key's name is no hit either.
 		content, err := os.ReadFile(c.path(k))
 		must(t, err)
 		must(t, os.WriteFile(c.path(other), content, 0o600))
@@ -208,7 +208,7 @@ func TestCacheDamage(t *testing.T) {
 	try(append(bytes.Clone(good), good...), "twice")
 	try(bytes.Repeat([]byte{0xa5}, len(good)), "garbage")
 
-	// Whole, with a right hash of its own, and yet not the entry.
+	// Whole and with a right hash, but not the entry.
 	body := good[:len(good)-entrySumLen]
 	for _, at := range []int{0, len(entryMagic) + 3, entryHeadLen - 1, entryHeadLen, entryHeadLen + wire.ManifestHeaderLen} {
 		b := bytes.Clone(body)
@@ -219,7 +219,7 @@ func TestCacheDamage(t *testing.T) {
 	wantHit(t, c, k, m, "undamaged")
 }
 
-// sealed appends to body its hash.
+// sealed appends the hash of body to it.
 func sealed(body []byte) []byte {
 	sum := sumOf(body)
 	return append(body, sum[:]...)
@@ -265,7 +265,8 @@ func TestCacheOtherThings(t *testing.T) {
 	}
 }
 
-// TestCacheFullDirectory has in the entry's place what cannot be removed.
+// TestCacheFullDirectory has something in the entry's place that cannot be
+// removed.
 func TestCacheFullDirectory(t *testing.T) {
 	c := newCache(t)
 	k := keyFor(5)
@@ -322,7 +323,7 @@ func TestCacheStoreRefuses(t *testing.T) {
 	}
 }
 
-// use sets when the entry of k was last used, in minutes of a day long ago.
+// use sets when the entry of k was last used, in minutes of an early day.
 func (c *Cache) use(t *testing.T, k Key, minute int) {
 	t.Helper()
 	must(t, os.Chtimes(c.path(k), time.Time{}, time.Unix(1_600_000_000+60*int64(minute), 0)))
@@ -362,7 +363,7 @@ func TestCacheEviction(t *testing.T) {
 	must(t, c.Store(keys[5], madeUp(5, 5)))
 	left(2, 3, 4, 5)
 
-	// A larger one takes the place of several.
+	// A larger one replaces several.
 	for i, minute := range []int{0, 0, 7, 6, 5, 8} {
 		if i >= 2 {
 			c.use(t, keys[i], minute)
@@ -373,7 +374,7 @@ func TestCacheEviction(t *testing.T) {
 	left(2, 5)
 	wantHit(t, c, large, madeUp(large.Size, 1), "the larger one")
 
-	// The one just stored stays, also when the clock was set back.
+	// The one just stored stays, even if the clock was set back.
 	for i, k := range []Key{keys[2], keys[5], large} {
 		c.use(t, k, 50_000_000+i) // in the year 2115
 	}
@@ -529,7 +530,7 @@ func TestDefaultMaxBytes(t *testing.T) {
 	}
 }
 
-// BenchmarkCacheLoad is what a server waits for before it offers a file that
+// BenchmarkCacheLoad measures the wait of a server before it offers a file that
 // it has hashed before.
 func BenchmarkCacheLoad(b *testing.B) {
 	for _, chunks := range []int64{1 << 12, 1 << 16, 1 << 20} {
@@ -556,7 +557,7 @@ func keyIn(b []byte) Key {
 	return Key{field(0), field(1), int64(field(2)), int64(field(3)), int64(field(4))}
 }
 
-// fullDisk takes so many writes and fails from then on.
+// A fullDisk takes that number of writes, then fails.
 type fullDisk int
 
 func (d *fullDisk) Write(p []byte) (int, error) {

@@ -7,13 +7,13 @@ import (
 	"lukechampine.com/blake3/guts"
 )
 
-// blockLen is how many bytes guts compresses at once: a whole subtree, as
-// chunks begin at multiples of it.
+// blockLen is the number of bytes that guts compresses at once: a whole
+// subtree, as chunks begin at multiples of it.
 const blockLen = guts.MaxSIMD * guts.ChunkSize
 
-// A Hasher computes both hashes of one chunk from its bytes in order. It has
-// no constructor: Reset makes a Hasher, the zero one too, ready for a chunk.
-// It holds about 18 KiB and allocates nothing. It must not be copied, and one
+// A Hasher computes both hashes of one chunk from its bytes in order. It has no
+// constructor: Reset makes any Hasher, even the zero one, ready for a chunk. It
+// holds about 18 KiB and allocates nothing. It must not be copied, and only one
 // goroutine at a time may use it.
 type Hasher struct {
 	left    int64  // bytes of the chunk not yet written
@@ -29,9 +29,9 @@ type Hasher struct {
 	buf  [blockLen]byte
 }
 
-// Reset begins a chunk of a file of size bytes and forgets the one before.
-// Both decide the value: the position is part of it, and the only chunk of a
-// file is hashed as the root. Reset panics as [Span] does.
+// Reset begins chunk chunk of a file of size bytes and forgets the one before.
+// Both arguments decide the value: the position is part of it, and the only
+// chunk of a file is hashed as the root. Reset panics as [Span] does.
 func (h *Hasher) Reset(size int64, chunk int) { h.reset(size, ChunkSize(size), chunk) }
 
 func (h *Hasher) reset(size, chunkSize int64, chunk int) {
@@ -48,10 +48,10 @@ func (h *Hasher) begin(length int64, counter uint64, root bool) {
 	h.fill = 0
 }
 
-// Write hashes the next bytes of the chunk; it does not keep p. More bytes
-// than [Hasher.Remaining] are an error, and then none of them is hashed. It is
-// quickest when p begins at a multiple of 16 KiB from the chunk's start: whole
-// 16 KiB are then hashed where they lie, without a copy.
+// Write hashes the next bytes of the chunk; it does not keep p. More bytes than
+// [Hasher.Remaining] are an error, and then none is hashed. It is quickest if p
+// begins at a multiple of 16 KiB from the chunk's start: whole 16 KiB are then
+// hashed in place, without a copy.
 func (h *Hasher) Write(p []byte) (int, error) {
 	if int64(len(p)) > h.left {
 		return 0, fmt.Errorf("hash chunk: %d bytes given, %d remain", len(p), h.left)
@@ -76,8 +76,8 @@ func (h *Hasher) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// block hashes the next n bytes of the chunk, which is whole blocks but for
-// the last one: that where h.left is 0.
+// block hashes the next n bytes of the chunk: a whole block, or the last one,
+// where h.left is 0.
 func (h *Hasher) block(b *[blockLen]byte, n int) {
 	h.xxh.Write(b[:n])
 	node := guts.CompressBuffer(b, n, &guts.IV, h.counter, 0)
@@ -99,9 +99,9 @@ func (h *Hasher) block(b *[blockLen]byte, n int) {
 // Remaining returns how many bytes of the chunk are still to be written.
 func (h *Hasher) Remaining() int64 { return h.left }
 
-// Sum returns the chunk's BLAKE3 value, which is the file's checksum when the
-// file has one chunk, and the xxh3-128 of its bytes in canonical (big-endian)
-// form. It panics while bytes remain to be written, and before any Reset.
+// Sum returns the chunk's BLAKE3 value, and the xxh3-128 of its bytes in
+// canonical (big-endian) form. The value is the file's checksum if the file has
+// one chunk. Sum panics while bytes remain to be written, and before any Reset.
 func (h *Hasher) Sum() (value [32]byte, xxh [16]byte) {
 	if !h.done {
 		panic(fmt.Sprintf("malcolm: internal error: sum of a chunk of which %d bytes remain", h.left))

@@ -21,7 +21,7 @@ func pattern(n int64) []byte {
 	return bytes.Repeat(period, int(n/251)+1)[:n]
 }
 
-// naiveValue is the tree as the BLAKE3 paper defines it, one KiB and one
+// naiveValue computes the tree as the BLAKE3 paper defines it, one KiB and one
 // parent at a time: the left subtree is the largest full one that leaves
 // something for the right.
 func naiveValue(p []byte, counter uint64, root bool) [32]byte {
@@ -72,9 +72,9 @@ func naiveSums(data []byte, chunkSize int64) []chunkSums {
 	return sums
 }
 
-// hashFile hashes all chunks of data with one Hasher, last chunk first, each
-// in pieces of step bytes, compares each with want, and returns the merged
-// values.
+// hashFile hashes all chunks of data with one Hasher, last chunk first, in
+// pieces of step bytes. It compares each with want, and returns what the values
+// merge to.
 func hashFile(t testing.TB, data []byte, chunkSize int64, step int, want []chunkSums) [32]byte {
 	t.Helper()
 	size := int64(len(data))

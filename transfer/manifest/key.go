@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// A Key tells versions of local files apart without reading them: it names the
-// file and the moment of its last change as the file system does. Two keys are
-// of the same version when they are equal. A write, a truncation, a chmod, a
-// new hard link and a rename over the file all make another key (POSIX sets
-// the change time in each of them); reading does not.
+// A Key identifies the version of a local file without reading it: the file,
+// and the moment of its last change, as the file system names them. Equal keys
+// mean the same version. A write, a truncation, a chmod, a new hard link and a
+// rename over the file all make another key (POSIX sets the change time in each
+// of them); reading does not.
 //
-// File systems count time in ticks, of up to 2 s on FAT: a key can be the same
-// before and after a change that came within a tick. [Key.Settled] says when
-// it cannot.
+// File systems count time in ticks, of up to 2 s on FAT. So a change within a
+// tick can leave the key the same. [Key.Settled] says when it cannot.
 type Key struct {
 	Device, Inode       uint64
 	Size                int64 // bytes
@@ -25,15 +24,18 @@ type Key struct {
 // keyLen is the length of an encoded Key in bytes.
 const keyLen = 5 * 8
 
-// settleTime is how long before the hashing the last change must lie: the
+// settleTime is the least time between the last change and the hashing: the
 // coarsest tick of a file system in use, that of FAT.
 const settleTime = 2 * time.Second
 
-// KeyOf returns the key of the file that info describes. It returns false when
-// the system tells too little to know versions apart: on Windows and AIX,
-// always (what Stat returns there has no inode or no change time); elsewhere
-// for what is no regular file, where the file system keeps no change time, and
-// for times that 64 bits of nanoseconds do not hold (before 1678, after 2261).
+// KeyOf returns the key of the file that info describes. It returns false if
+// the system tells too little to know versions apart:
+//
+//   - always on Windows and AIX, where Stat returns no inode or no change time;
+//   - for anything but a regular file;
+//   - if the file system keeps no change time;
+//   - for times that 64 bits of nanoseconds do not hold (before 1678, after
+//     2261).
 func KeyOf(info fs.FileInfo) (Key, bool) {
 	if !info.Mode().IsRegular() || !validSize(info.Size()) {
 		return Key{}, false
@@ -50,9 +52,9 @@ func KeyOf(info fs.FileInfo) (Key, bool) {
 	return Key{Device: st.device, Inode: st.inode, Size: info.Size(), ModTime: modified, ChangeTime: changed}, true
 }
 
-// Settled reports whether no change after hashingBegan can leave the key as it
-// is: both its times are more than 2 s before that, so that a time in the
-// future never settles. A version whose key is not settled must not be cached.
+// Settled reports whether every change after hashingBegan changes the key: both
+// its times are more than 2 s before that. A time in the future never settles.
+// A version whose key is not settled must not be cached.
 func (k Key) Settled(hashingBegan time.Time) bool {
 	latest := time.Unix(0, max(k.ModTime, k.ChangeTime))
 	return latest.Before(hashingBegan.Add(-settleTime))
@@ -77,7 +79,7 @@ type status struct {
 // 1e9 on top of them.
 type timespec struct{ sec, nsec int64 }
 
-// nanoseconds returns false when the time does not fit.
+// nanoseconds returns false if the time does not fit.
 func (t timespec) nanoseconds() (int64, bool) {
 	const most = math.MaxInt64/int64(time.Second) - 1
 	if t.sec < -most || t.sec > most || t.nsec < 0 || t.nsec >= int64(time.Second) {

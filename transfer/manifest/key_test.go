@@ -90,8 +90,8 @@ func keyOf(t *testing.T, path string) Key {
 	return k
 }
 
-// nextTick returns when the file system's clock has moved, so that a change
-// from now on has another time.
+// nextTick returns once the file system's clock has moved, so that a later
+// change has another time.
 func nextTick(t *testing.T, dir string) {
 	t.Helper()
 	path := filepath.Join(dir, "tick")
@@ -164,7 +164,7 @@ func TestKeyOfChanges(t *testing.T) {
 	}
 }
 
-// TestKeyOfOtherInode has two files that differ in nothing else.
+// TestKeyOfOtherInode has two files that differ only in the inode.
 func TestKeyOfOtherInode(t *testing.T) {
 	needKeys(t)
 	dir := t.TempDir()
@@ -180,7 +180,7 @@ func TestKeyOfOtherInode(t *testing.T) {
 	}
 }
 
-// A fileInfo lies about what it is made of.
+// A fileInfo has made-up values.
 type fileInfo struct {
 	fs.FileInfo
 	size int64

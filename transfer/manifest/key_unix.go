@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// openNonblock keeps an open from waiting for the other end of a FIFO that
-// was put in a file's place.
+// openNonblock keeps an open from waiting for the other end of a FIFO that has
+// replaced a file.
 const openNonblock = syscall.O_NONBLOCK
 
 func statusOf(info fs.FileInfo) (status, bool) {
@@ -25,8 +25,8 @@ func statusOf(info fs.FileInfo) (status, bool) {
 	}, true
 }
 
-// ours reports whether a file or directory belongs to the user of this process
-// and nobody else may write to it.
+// ours reports whether a file or directory belongs to this process's user and
+// nobody else may write to it.
 func ours(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0

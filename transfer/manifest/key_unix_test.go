@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestKeyOfWithoutChangeTime changes what the system said, as there is no file
-// system to hand that keeps no change time.
+// TestKeyOfWithoutChangeTime edits what the system said, as no file system
+// without a change time is at hand.
 func TestKeyOfWithoutChangeTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(path, nil, 0o600))

@@ -1,18 +1,18 @@
-// Package manifest cuts a file into chunks, hashes them, and holds a list of
-// their hashes against the file's checksum.
+// Package manifest cuts a file into chunks, hashes them, and compares a list of
+// their hashes with the file's checksum.
 //
 // A chunk is 2^k KiB at a multiple of its own size, so its BLAKE3 chaining
-// value is that of a whole subtree of the file, also when the last chunk is
-// short (BLAKE3 paper, section 2.1: a left subtree is always full). Values are
-// therefore computed in any order, with the chunk's position as counter, and
-// [Merge] makes the file's checksum of them: what b3sum prints. A file of one
-// chunk has no parent; its only value is the checksum, hashed as the root. An
-// empty file has no chunk.
+// value is that of a whole subtree of the file, even if the last chunk is short
+// (BLAKE3 paper, section 2.1: a left subtree is always full). So values can be
+// computed in any order, with the chunk's position as counter. [Merge] makes
+// the file's checksum of them: what b3sum prints. A file of one chunk has no
+// parent; its only value is the checksum, hashed as the root. An empty file has
+// no chunk.
 //
 // The merge proves the values, not the size: a size is proved when the last
 // chunk has arrived and matched.
 //
-// The xxh3-128 beside each value finds accidents on our own disk. It decides
+// The xxh3-128 beside each value finds accidents on our own disk. It proves
 // nothing about bytes that others sent.
 package manifest
 
@@ -24,15 +24,15 @@ import (
 )
 
 const (
-	// MinChunkSize is the smallest chunk size, in bytes: that of all files up
-	// to 1 GiB.
+	// MinChunkSize is the smallest chunk size, in bytes: that of all files
+	// up to 1 GiB.
 	MinChunkSize = 256 << 10
 	// MaxChunkSize is the largest chunk size, in bytes: that of all files
 	// over 32 GiB.
 	MaxChunkSize = 16 << 20
 
-	// aimChunks is the number of chunks from which the chunk size follows
-	// where neither limit holds it.
+	// aimChunks is the number of chunks that the chunk size aims at between
+	// its limits.
 	aimChunks = 4096
 )
 
@@ -55,9 +55,9 @@ func ChunkSize(size int64) int64 {
 // file) to [wire.MaxChunks]. It panics as [ChunkSize] does.
 func Count(size int64) int { return count(size, ChunkSize(size)) }
 
-// Span returns where a chunk of a file of size bytes begins and how long it
-// is, both in bytes. It panics as [ChunkSize] does, and when chunk is not in
-// 0 to Count(size)-1.
+// Span returns the offset and the length of a chunk in a file of size bytes,
+// both in bytes. It panics as [ChunkSize] does, and if chunk is not in 0 to
+// Count(size)-1.
 func Span(size int64, chunk int) (offset, length int64) {
 	return span(size, ChunkSize(size), chunk)
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // A stack merges the chaining values of equal subtrees, given from left to
-// right, as BLAKE3 does: at most one value waits at each level, and the levels
-// that hold one are the set bits of n (BLAKE3 paper, section 5.1.2).
+// right, as BLAKE3 does. At most one value waits at each level; the levels that
+// hold one are the set bits of n (BLAKE3 paper, section 5.1.2).
 type stack struct {
 	n  uint64 // values pushed, below 2^len(cv)
 	cv [32][8]uint32
@@ -29,9 +29,9 @@ func (s *stack) push(cv [8]uint32) {
 	s.n++
 }
 
-// top merges all that was pushed, at least one value, and the last value,
-// whose subtree may be smaller than the others. The node that it returns is
-// not compressed yet, so that it can be made the root.
+// top merges all values pushed, at least one, and the last value, whose subtree
+// may be smaller than the others. The node that it returns is not compressed
+// yet, so that it can be made the root.
 func (s *stack) top(last [8]uint32) guts.Node {
 	node := guts.ParentNode(s.cv[bits.TrailingZeros64(s.n)], last, &guts.IV, 0)
 	for n := s.n & (s.n - 1); n != 0; n &= n - 1 {
@@ -42,9 +42,9 @@ func (s *stack) top(last [8]uint32) guts.Node {
 }
 
 // Merge returns the checksum of a file of n chunks, 0 to [wire.MaxChunks],
-// where value(i) is the value of chunk i; it is called once for each, in
-// order. With one chunk, its value is the checksum; with none, the checksum is
-// that of no bytes. Merge panics when n is out of range.
+// where value(i) is the value of chunk i. It calls value once for each, in
+// order. With one chunk the checksum is its value; with none it is that of no
+// bytes. Merge panics if n is out of range.
 func Merge(n int, value func(i int) [32]byte) [32]byte {
 	switch {
 	case n < 0 || n > wire.MaxChunks:
@@ -69,7 +69,8 @@ func Checksum(m wire.Manifest) [32]byte { return Merge(m.Len(), m.Value) }
 // Digest returns the BLAKE3-256 of m's encoding.
 func Digest(m wire.Manifest) [32]byte { return sumOf(m.Bytes()) }
 
-// sumOf returns the BLAKE3-256 of all parts in a row, at least one byte.
+// sumOf returns the BLAKE3-256 of all parts, one after another; at least one
+// byte.
 func sumOf(parts ...[]byte) [32]byte {
 	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and an
 	// encoding is up to 48 MiB.
@@ -88,8 +89,8 @@ func sumOf(parts ...[]byte) [32]byte {
 	return sum
 }
 
-// A CheckError says why a manifest is not that of the file it was given for.
-// Its text holds nothing that a peer chose, except numbers and hashes.
+// A CheckError says why a manifest is not that of its file. Its text holds
+// nothing that a peer chose except numbers and hashes.
 type CheckError struct {
 	Reason string
 }
@@ -102,8 +103,8 @@ func refused(format string, args ...any) error {
 
 // Check says whether m can be the manifest of a file of size bytes with this
 // checksum: its size is size, its chunk size and number of chunks follow from
-// that, and its values merge to checksum. It proves the values; of the size it
-// says only that m agrees with it. Errors are [*CheckError]; no size makes it
+// that, and its values merge to checksum. This proves the values, but of the
+// size only that m agrees with it. Errors are [*CheckError]; no size makes it
 // panic.
 func Check(m wire.Manifest, size int64, checksum [32]byte) error {
 	if err := checkShape(m, size); err != nil {

@@ -17,17 +17,17 @@ import (
 type Records func(yield func(chunk int, xxh [16]byte) bool) error
 
 // Reread reads each of the records' chunks of a file of size bytes from src and
-// calls report once for each: ok says whether its bytes have the xxh3-128 of
-// the record. It is for bytes that were found good once, and finds accidents:
-// xxh3 proves nothing about bytes that somebody chose. A chunk that src does
-// not hold whole is not ok, and no error.
+// calls report once for each. ok says whether its bytes have the xxh3-128 of
+// the record. Use it for bytes that were found good once: it finds accidents,
+// and proves nothing about bytes that somebody chose. A chunk that src does not
+// hold whole is not ok, and no error.
 //
 // Chunks are taken in the order of the records, several at once: src must allow
 // concurrent ReadAt, and report concurrent calls. All calls have returned when
-// Reread returns. Errors: those of records and, wrapped with the chunk, of src;
-// ctx.Err() within one buffer of its end. workers is how many chunks are read
-// at once, GOMAXPROCS when it is not positive; bytes read are added to done,
-// unless that is nil.
+// Reread returns. It reads workers chunks at once, GOMAXPROCS if that is not
+// positive, and adds the bytes read to done unless that is nil. Errors: those
+// of records and, wrapped with the chunk, of src; ctx.Err() within one buffer
+// of its end.
 func Reread(ctx context.Context, src io.ReaderAt, size int64, records Records, workers int, done *atomic.Int64, report func(chunk int, ok bool)) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -74,7 +74,7 @@ type rereader struct {
 	done *atomic.Int64 // may be nil
 }
 
-// hash reads a piece of the source. whole is false, without an error, when the
+// hash reads a piece of the source. whole is false, without an error, if the
 // source ends before the piece does.
 func (r *rereader) hash(ctx context.Context, offset, length int64) (xxh [16]byte, whole bool, err error) {
 	r.h.Reset()
