@@ -6,15 +6,14 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
 	"malcolm/transport"
 )
 
 // smallBuffers says which of the system's bounds on the buffers of sockets to
 // raise, and how.
-func smallBuffers(e transfer.SmallBuffers) string {
+func smallBuffers(small []transport.SmallBuffer) string {
 	var sizes, settings []string
-	for _, b := range e.Small {
+	for _, b := range small {
 		direction := "sending"
 		if b.Receive {
 			direction = "receiving"

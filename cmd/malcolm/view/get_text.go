@@ -41,7 +41,7 @@ func (v *getText) event(e transfer.GetEvent) {
 	case transfer.Silent:
 		v.Warn("nothing has come for %s: waiting for %s more", human.Duration(e.Lasted), human.Duration(e.Left))
 	case transfer.SmallBuffers:
-		v.Warn("%s", smallBuffers(e))
+		v.Warn("%s", smallBuffers(e.Small))
 	case transfer.ChunksUnreadable:
 		v.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), Reason(e.Err))
 	case transfer.NotKept:

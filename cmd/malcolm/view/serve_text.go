@@ -46,7 +46,7 @@ func (v *serveText) event(e transfer.ServeEvent) {
 	case transfer.CacheFailed:
 		v.Warn("the index is not kept for the next time: %s", Reason(e.Err))
 	case transfer.SmallBuffers:
-		v.Warn("%s", smallBuffers(e))
+		v.Warn("%s", smallBuffers(e.Small))
 	case transfer.ServerFailed:
 		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), Reason(e.Err))
 	case transfer.ServerReopened:
