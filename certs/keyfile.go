@@ -48,33 +48,6 @@ func (e *KeyFileError) Unwrap() error { return e.Err }
 // created by O_EXCL and not written yet.
 var errEmptyKeyFile = errors.New("it is empty")
 
-// StateDir returns the directory for what malcolm keeps between runs:
-// $XDG_STATE_HOME/malcolm, else ~/.local/state/malcolm, and on Windows and
-// macOS the directory malcolm in the user's configuration directory. A
-// relative $XDG_STATE_HOME is ignored, as the XDG base directory specification
-// demands. The result is absolute; the directory need not exist.
-func StateDir() (string, error) {
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "malcolm"), nil
-	}
-	var base string
-	var err error
-	switch runtime.GOOS {
-	case "windows", "darwin", "ios":
-		base, err = os.UserConfigDir()
-	default:
-		base, err = os.UserHomeDir()
-		base = filepath.Join(base, ".local", "state")
-	}
-	if err != nil {
-		return "", fmt.Errorf("find the state directory: $XDG_STATE_HOME is no absolute path, and %w", err)
-	}
-	if !filepath.IsAbs(base) {
-		return "", fmt.Errorf("find the state directory: neither $XDG_STATE_HOME nor the home directory is an absolute path (%q)", base)
-	}
-	return filepath.Join(base, "malcolm"), nil
-}
-
 // LoadOrCreate returns the identity in the file identity.pem of dir, and makes
 // directory (mode 0700) and file (mode 0600) when they do not exist. Calls at
 // the same moment, also from several processes, get the same identity. An

@@ -9,7 +9,9 @@
 //	        part file -> loop <-> one fetcher a stream -> commit
 //
 // Decisions live in the rooms below, pure and without a network: manifest
-// (chunks and hashes), vote, schedule; partfile owns the bytes on the disk.
+// (chunks and hashes), vote, schedule, presence, admission. The disk belongs to
+// partfile (the bytes that are written), localfile (the file that is read) and
+// manifest/cache (hashes of files that have not changed); rates to pace.
 // This package holds the effects: goroutines, connections, time.
 //
 // In [Get] one goroutine, the loop, owns all state: it runs the vote and the

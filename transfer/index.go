@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/wire"
 )
 
@@ -32,9 +32,9 @@ const (
 // before it. One goroutine runs it, any other may ask.
 type index struct {
 	source  localfile.Source
-	name    string          // what is offered
-	cache   *manifest.Cache // nil: none
-	rehash  bool            // nothing is taken from the cache
+	name    string       // what is offered
+	cache   *cache.Cache // nil: none
+	rehash  bool         // nothing is taken from the cache
 	tell    func(ServeEvent)
 	looks   singleflight.Group
 	recheck rechecks
@@ -75,7 +75,7 @@ func (d *doubts) settled() {
 	d.quiet = time.Now().Add(d.pause)
 }
 
-func newIndex(source localfile.Source, name string, cache *manifest.Cache, tell func(ServeEvent)) *index {
+func newIndex(source localfile.Source, name string, cache *cache.Cache, tell func(ServeEvent)) *index {
 	return &index{
 		source: source, name: name, cache: cache, tell: tell,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),

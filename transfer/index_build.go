@@ -9,6 +9,7 @@ import (
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/wire"
 )
 
@@ -90,7 +91,7 @@ func goesOn(f localfile.File, size int64) bool {
 
 // load takes a version's hashes from the cache, if they are there.
 func (ix *index) load(v *version) bool {
-	key, ok := manifest.KeyOf(v.info)
+	key, ok := cache.KeyOf(v.info)
 	if !ok || ix.cache == nil || ix.rehash || key.Size < cacheLeast {
 		return false
 	}
@@ -101,7 +102,7 @@ func (ix *index) load(v *version) bool {
 // store keeps a version's hashes for the next time. That it cannot is told, and
 // no more.
 func (ix *index) store(v *version, began time.Time) {
-	key, ok := manifest.KeyOf(v.info)
+	key, ok := cache.KeyOf(v.info)
 	if !ok || ix.cache == nil || key.Size < cacheLeast || !key.Settled(began) {
 		return
 	}

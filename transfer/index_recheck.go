@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 )
 
 // recheckEvery is the least time between two looks at a chunk that clients ask
@@ -47,7 +48,7 @@ func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	}
 	offset, length := manifest.Span(v.offer.Size, chunk)
 	ix.tell(Damaged{Chunk: chunk, Offset: offset, Length: length, Err: readErr})
-	if key, ok := manifest.KeyOf(v.info); ok && ix.cache != nil {
+	if key, ok := cache.KeyOf(v.info); ok && ix.cache != nil {
 		ix.cache.Drop(key)
 	}
 	ix.changed(v)

@@ -12,6 +12,7 @@ import (
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/transfer/partfile"
 	"malcolm/wire"
 )
@@ -98,15 +99,15 @@ func (l *longFile) part(t *testing.T) *partfile.File {
 // serve starts a server that knows the hashes from its cache.
 func (l *longFile) serve(t *testing.T, w *world) *server {
 	t.Helper()
-	key, ok := manifest.KeyOf(l.info)
+	key, ok := cache.KeyOf(l.info)
 	if !ok {
 		t.Skip("this system does not tell versions of a file apart, so that it would have to be hashed")
 	}
-	cache := &manifest.Cache{Dir: filepath.Join(t.TempDir(), "cache")}
-	if err := cache.Store(key, l.manifest); err != nil {
+	kept := &cache.Cache{Dir: filepath.Join(t.TempDir(), "cache")}
+	if err := kept.Store(key, l.manifest); err != nil {
 		t.Fatal(err)
 	}
-	return w.serve(newSource(nil), 0, 1, ServeConfig{Source: longSource{l}, Name: simName, Cache: cache})
+	return w.serve(newSource(nil), 0, 1, ServeConfig{Source: longSource{l}, Name: simName, Cache: kept})
 }
 
 // A longSource is the server's side of a longFile.

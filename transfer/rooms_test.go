@@ -27,10 +27,11 @@ transfer/presence:
 transfer/admission:
 transfer/pace: transfer/admission
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
+transfer/manifest/cache: transfer/manifest wire
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
 transfer/localfile: transfer/partfile golang.org/x/sys
-transfer: transfer/admission transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
+transfer: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/spool:
@@ -41,8 +42,8 @@ cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs t
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/partfile transfer/vote transport
-cmd/bench: certs transfer transfer/localfile transfer/manifest transfer/partfile transport
+cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/vote transport
+cmd/bench: certs transfer transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `
 
@@ -70,6 +71,7 @@ func TestRoomsRefuse(t *testing.T) {
 		{"wire", "malcolm/certs"},
 		{"wire", "github.com/quic-go/quic-go"},
 		{"transfer/vote", "malcolm/wire"},
+		{"transfer/manifest", "malcolm/transfer/manifest/cache"},
 		{"transfer", "github.com/quic-go/quic-go"},
 		{"transfer", "malcolm/cmd/malcolm"},
 		{"transfer", "malcolm/transfer/partfile/crashfs"},

@@ -11,7 +11,7 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/transfer/pace"
 	"malcolm/transport"
 )
@@ -22,7 +22,7 @@ type ServeConfig struct {
 	Source localfile.Source
 	// Cache keeps the hashes of a large file for the next run; nil: they are not
 	// kept.
-	Cache *manifest.Cache
+	Cache *cache.Cache
 	// Rehash has the file hashed although the cache knows it.
 	Rehash bool
 	// Name is what the file is called. One that the protocol cannot carry (over

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/wire"
 )
 
@@ -56,8 +56,8 @@ func (v *version) compare(now fs.FileInfo) difference {
 	if !sameContent(v.info, now) {
 		return otherContent
 	}
-	hashed, ok1 := manifest.KeyOf(v.info)
-	key, ok2 := manifest.KeyOf(now)
+	hashed, ok1 := cache.KeyOf(v.info)
+	key, ok2 := cache.KeyOf(now)
 	switch {
 	case !ok1 || !ok2 || hashed == key:
 		return sameFile

@@ -15,7 +15,7 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/transport"
 )
 
@@ -38,7 +38,7 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	cache, err := manifest.CacheDir()
+	cacheDir, err := certs.CacheDir()
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 	source := &endless{Source: localfile.Named(c.File), keep: c.Keep, ctx: ctx}
 	var count allocations
 	err = transfer.Serve(ctx, transfer.ServeConfig{
-		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &manifest.Cache{Dir: cache},
+		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &cache.Cache{Dir: cacheDir},
 		Events: func(e transfer.ServeEvent) {
 			if _, ok := e.(transfer.Ready); ok {
 				source.hashed.Store(true)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 )
 
 // The commands of scripts about files that change in their place, and about
@@ -67,7 +67,7 @@ func (s *script) settle(args []string) {
 	s.want(args, 1, "settle FILE")
 	info, err := os.Stat(s.MkAbs(args[0]))
 	s.Check(err)
-	key, ok := manifest.KeyOf(info)
+	key, ok := cache.KeyOf(info)
 	if !ok {
 		s.Fatalf("nothing is known here of when files change")
 	}

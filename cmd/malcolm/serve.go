@@ -18,7 +18,7 @@ import (
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/manifest/cache"
 	"malcolm/transport"
 )
 
@@ -214,12 +214,12 @@ func bindReason(err error) string {
 
 // indexCache is where the hashes of large files are kept; nil where there is no
 // place for it.
-func indexCache() *manifest.Cache {
-	dir, err := manifest.CacheDir()
+func indexCache() *cache.Cache {
+	dir, err := certs.CacheDir()
 	if err != nil {
 		return nil
 	}
-	return &manifest.Cache{Dir: dir}
+	return &cache.Cache{Dir: dir}
 }
 
 // identity returns who serves, and the secret of the machine that lies beside.

@@ -79,7 +79,7 @@ type MatchOptions struct {
 // returned, wrapped with the chunk, unless o.Unreadable takes it; ctx.Err()
 // within one buffer of its end.
 func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
-	if err := checkShape(m, m.Size()); err != nil {
+	if err := CheckShape(m, m.Size()); err != nil {
 		return err
 	}
 	return match(ctx, src, m, o, report)

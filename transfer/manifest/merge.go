@@ -67,11 +67,11 @@ func Merge(n int, value func(i int) [32]byte) [32]byte {
 func Checksum(m wire.Manifest) [32]byte { return Merge(m.Len(), m.Value) }
 
 // Digest returns the BLAKE3-256 of m's encoding.
-func Digest(m wire.Manifest) [32]byte { return sumOf(m.Bytes()) }
+func Digest(m wire.Manifest) [32]byte { return Sum(m.Bytes()) }
 
-// sumOf returns the BLAKE3-256 of all parts, one after another; at least one
-// byte.
-func sumOf(parts ...[]byte) [32]byte {
+// Sum returns the BLAKE3-256 of all parts, one after another; at least one
+// byte. It starts no goroutine and copies no part.
+func Sum(parts ...[]byte) [32]byte {
 	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and an
 	// encoding is up to 48 MiB.
 	var n int64
@@ -107,7 +107,7 @@ func refused(format string, args ...any) error {
 // size only that m agrees with it. Errors are [*CheckError]; no size makes it
 // panic.
 func Check(m wire.Manifest, size int64, checksum [32]byte) error {
-	if err := checkShape(m, size); err != nil {
+	if err := CheckShape(m, size); err != nil {
 		return err
 	}
 	if got := Checksum(m); got != checksum {
@@ -116,8 +116,8 @@ func Check(m wire.Manifest, size int64, checksum [32]byte) error {
 	return nil
 }
 
-// checkShape is the part of Check that computes no hash.
-func checkShape(m wire.Manifest, size int64) error {
+// CheckShape is the part of [Check] that computes no hash.
+func CheckShape(m wire.Manifest, size int64) error {
 	if !validSize(size) {
 		return refused("no file has a size of %d bytes", size)
 	}

@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package manifest
+package cache
 
 import (
 	"os"

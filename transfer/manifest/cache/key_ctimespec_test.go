@@ -1,6 +1,6 @@
 //go:build darwin || freebsd || netbsd
 
-package manifest
+package cache
 
 import "syscall"
 

@@ -1,4 +1,4 @@
-package manifest
+package cache
 
 import (
 	"io/fs"

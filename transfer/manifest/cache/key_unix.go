@@ -1,6 +1,6 @@
 //go:build unix && !aix
 
-package manifest
+package cache
 
 import (
 	"io/fs"

@@ -1,4 +1,4 @@
-package manifest
+package cache
 
 import (
 	"bytes"
@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"malcolm/transfer/manifest"
 )
 
 // cacheSeeds returns valid entries.
 func cacheSeeds(t testing.TB) [][]byte {
 	var seeds [][]byte
-	for _, size := range []int64{0, 5, MinChunkSize + 1} {
+	for _, size := range []int64{0, 5, manifest.MinChunkSize + 1} {
 		var b bytes.Buffer
 		must(t, writeEntry(&b, keyFor(size), madeUp(size, 1)))
 		seeds = append(seeds, b.Bytes())
@@ -50,7 +52,7 @@ func checkEntry(t testing.TB, b []byte) (accepted bool) {
 		}
 		return false
 	}
-	if err := Check(m, k.Size, checksum); err != nil {
+	if err := manifest.Check(m, k.Size, checksum); err != nil {
 		t.Error(err)
 	}
 	var encoded bytes.Buffer

@@ -1,4 +1,11 @@
-package manifest
+// Package cache keeps the manifests of local files on the disk between runs, so
+// that a file that has not changed is not hashed again.
+//
+// A [Cache] is a directory, a [Key] names one version of one file by what the
+// system says of it. Any goroutine, and any process, may use one directory at
+// the same time; the package holds nothing open and starts no goroutine. Its
+// calls wait for the disk: an entry has up to 48 MiB.
+package cache
 
 import (
 	"bytes"
@@ -11,12 +18,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
@@ -69,38 +75,11 @@ var errDamaged = errors.New("damaged entry")
 // open to others for writing. Store a manifest only if the file's key was the
 // same before and after it was hashed, and was [Key.Settled] when that began.
 type Cache struct {
-	// Dir is the directory, see [CacheDir]. Store makes it, with mode 0700.
+	// Dir is the directory, see certs.CacheDir. Store makes it, with mode 0700.
 	Dir string
 	// MaxBytes bounds the total of the entries, each rounded up to 4 KiB; 0
 	// or less: 512 MiB. It holds whenever no Store is under way.
 	MaxBytes int64
-}
-
-// CacheDir returns the directory for what malcolm can make again:
-// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm. On Windows and macOS it is
-// the directory malcolm in the user's cache directory. A relative
-// $XDG_CACHE_HOME is ignored, as the XDG base directory specification demands.
-// The result is absolute; the directory need not exist.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "malcolm"), nil
-	}
-	var base string
-	var err error
-	switch runtime.GOOS {
-	case "windows", "darwin", "ios":
-		base, err = os.UserCacheDir()
-	default:
-		base, err = os.UserHomeDir()
-		base = filepath.Join(base, ".cache")
-	}
-	if err != nil {
-		return "", fmt.Errorf("find the cache directory: $XDG_CACHE_HOME is no absolute path, and %w", err)
-	}
-	if !filepath.IsAbs(base) {
-		return "", fmt.Errorf("find the cache directory: neither $XDG_CACHE_HOME nor the home directory is an absolute path (%q)", base)
-	}
-	return filepath.Join(base, "malcolm"), nil
 }
 
 // Load returns the manifest that was stored for k, and its checksum. Anything
@@ -165,7 +144,7 @@ func (c *Cache) store(k Key, m wire.Manifest) error {
 	if len(m.Bytes()) == 0 {
 		return errors.New("no manifest")
 	}
-	if err := checkShape(m, k.Size); err != nil {
+	if err := manifest.CheckShape(m, k.Size); err != nil {
 		return err
 	}
 	if n := onDisk(int64(entryLen(k.Size))); n > c.maxBytes() {
@@ -213,7 +192,7 @@ func openCache(dir string) (*os.Root, error) {
 // entryName returns the name of k's entry in the directory. 128 bits of a hash
 // suffice, since the entry itself holds the key.
 func entryName(k Key) string {
-	sum := sumOf(entryPrefix(k))
+	sum := manifest.Sum(entryPrefix(k))
 	return hex.EncodeToString(sum[:16]) + entrySuffix
 }
 
@@ -230,7 +209,9 @@ func isTempName(name string) bool {
 }
 
 // entryLen returns the length in bytes of the entry for a file of size bytes.
-func entryLen(size int64) int { return entryHeadLen + wire.ManifestLen(Count(size)) + entrySumLen }
+func entryLen(size int64) int {
+	return entryHeadLen + wire.ManifestLen(manifest.Count(size)) + entrySumLen
+}
 
 // entryPrefix returns the fields of an entry that are known before it is read.
 func entryPrefix(k Key) []byte {
@@ -277,12 +258,12 @@ func decodeEntry(b []byte, k Key) (m wire.Manifest, checksum [32]byte, err error
 		return wire.Manifest{}, [32]byte{}, errDamaged
 	}
 	body, sum := b[:len(b)-entrySumLen], b[len(b)-entrySumLen:]
-	if sumOf(body) != [32]byte(sum) {
+	if manifest.Sum(body) != [32]byte(sum) {
 		return wire.Manifest{}, [32]byte{}, errDamaged
 	}
 	checksum = [32]byte(body[len(prefix):])
 	m, err = wire.ParseManifest(body[entryHeadLen:])
-	if err != nil || Check(m, k.Size, checksum) != nil {
+	if err != nil || manifest.Check(m, k.Size, checksum) != nil {
 		return wire.Manifest{}, [32]byte{}, errDamaged
 	}
 	return m, checksum, nil
@@ -311,9 +292,9 @@ func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
 
 // writeEntry does not copy m, which may have 48 MiB.
 func writeEntry(w io.Writer, k Key, m wire.Manifest) error {
-	checksum := Checksum(m)
+	checksum := manifest.Checksum(m)
 	head := append(entryPrefix(k), checksum[:]...)
-	sum := sumOf(head, m.Bytes())
+	sum := manifest.Sum(head, m.Bytes())
 	for _, part := range [][]byte{head, m.Bytes(), sum[:]} {
 		if _, err := w.Write(part); err != nil {
 			return err

@@ -1,10 +1,12 @@
-package manifest
+package cache
 
 import (
 	"encoding/binary"
 	"io/fs"
 	"math"
 	"time"
+
+	"malcolm/wire"
 )
 
 // A Key identifies the version of a local file without reading it: the file,
@@ -59,6 +61,8 @@ func (k Key) Settled(hashingBegan time.Time) bool {
 	latest := time.Unix(0, max(k.ModTime, k.ChangeTime))
 	return latest.Before(hashingBegan.Add(-settleTime))
 }
+
+func validSize(size int64) bool { return size >= 0 && size <= wire.MaxFileSize }
 
 // append appends the encoding, keyLen bytes.
 func (k Key) append(b []byte) []byte {

@@ -1,4 +1,4 @@
-package manifest
+package cache
 
 import (
 	"bytes"
@@ -17,13 +17,14 @@ import (
 
 	"lukechampine.com/blake3"
 
+	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
 // madeUp returns a manifest of the right shape for a file of size bytes, with
 // values that depend on seed.
 func madeUp(size int64, seed byte) wire.Manifest {
-	m := wire.NewManifest(size, ChunkSize(size), Count(size))
+	m := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
 	for i := range m.Len() {
 		value := blake3.Sum256([]byte{seed, byte(i), byte(i >> 8), byte(i >> 16)})
 		m.SetChunk(i, value, [16]byte(value[:16]))
@@ -52,8 +53,8 @@ func wantMiss(t testing.TB, c *Cache, k Key, what string) {
 func wantHit(t testing.TB, c *Cache, k Key, want wire.Manifest, what string) {
 	t.Helper()
 	m, checksum, ok := c.Load(k)
-	if !ok || !bytes.Equal(m.Bytes(), want.Bytes()) || checksum != Checksum(want) {
-		t.Errorf("%s: Load = %d bytes, %x, %v, want %d bytes, %x", what, len(m.Bytes()), checksum, ok, len(want.Bytes()), Checksum(want))
+	if !ok || !bytes.Equal(m.Bytes(), want.Bytes()) || checksum != manifest.Checksum(want) {
+		t.Errorf("%s: Load = %d bytes, %x, %v, want %d bytes, %x", what, len(m.Bytes()), checksum, ok, len(want.Bytes()), manifest.Checksum(want))
 	}
 }
 
@@ -78,7 +79,7 @@ func wantGone(t testing.TB, path, what string) {
 
 func TestCacheRoundTrip(t *testing.T) {
 	c := newCache(t)
-	sizes := []int64{0, 1, MinChunkSize, MinChunkSize + 1, 1 << 30, 1<<30 + 1}
+	sizes := []int64{0, 1, manifest.MinChunkSize, manifest.MinChunkSize + 1, 1 << 30, 1<<30 + 1}
 	for _, size := range sizes {
 		wantMiss(t, c, keyFor(size), "empty cache")
 		must(t, c.Store(keyFor(size), madeUp(size, 1)))
@@ -108,9 +109,9 @@ func TestCacheRealFile(t *testing.T) {
 	needKeys(t)
 	c := newCache(t)
 	path := filepath.Join(t.TempDir(), "file")
-	data := pattern(3*MinChunkSize + 7)
+	data := bytes.Repeat([]byte("malcolm"), 3*manifest.MinChunkSize/7+1)
 	must(t, os.WriteFile(path, data, 0o600))
-	m, checksum, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
+	m, checksum, err := manifest.Build(t.Context(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
 	must(t, err)
 	k := keyOf(t, path)
 	if k.Settled(time.Unix(0, k.ChangeTime).Add(time.Second)) {
@@ -183,7 +184,7 @@ func TestCacheEntryFrozen(t *testing.T) {
 // TestCacheDamage puts every damaged form of an entry in its place.
 func TestCacheDamage(t *testing.T) {
 	c := newCache(t)
-	k := keyFor(MinChunkSize + 1)
+	k := keyFor(manifest.MinChunkSize + 1)
 	m := madeUp(k.Size, 1)
 	must(t, c.Store(k, m))
 	good, err := os.ReadFile(c.path(k))
@@ -221,7 +222,7 @@ func TestCacheDamage(t *testing.T) {
 
 // sealed appends the hash of body to it.
 func sealed(body []byte) []byte {
-	sum := sumOf(body)
+	sum := manifest.Sum(body)
 	return append(body, sum[:]...)
 }
 
@@ -306,8 +307,8 @@ func TestCacheStoreRefuses(t *testing.T) {
 	for name, m := range map[string]wire.Manifest{
 		"no manifest":        {},
 		"of another size":    madeUp(6, 1),
-		"chunk too many":     wire.NewManifest(5, MinChunkSize, 2),
-		"another chunk size": wire.NewManifest(5, 2*MinChunkSize, 1),
+		"chunk too many":     wire.NewManifest(5, manifest.MinChunkSize, 2),
+		"another chunk size": wire.NewManifest(5, 2*manifest.MinChunkSize, 1),
 	} {
 		if err := c.Store(keyFor(5), m); err == nil {
 			t.Errorf("%s: stored", name)
@@ -433,7 +434,7 @@ func TestCacheEvictionSparesOthers(t *testing.T) {
 func TestCacheConcurrently(t *testing.T) {
 	const goroutines, rounds, room = 8, 12, 5
 	dir := filepath.Join(t.TempDir(), "cache")
-	sizes := []int64{0, 5, MinChunkSize + 1, 30 << 20}
+	sizes := []int64{0, 5, manifest.MinChunkSize + 1, 30 << 20}
 	var hits sync.Map
 	var wg sync.WaitGroup
 	for g := range goroutines {
@@ -481,44 +482,6 @@ func TestCacheConcurrently(t *testing.T) {
 	}
 }
 
-func TestCacheDir(t *testing.T) {
-	root := t.TempDir() // absolute on every system
-	home := filepath.Join(root, "home")
-	homes := []string{"HOME", "USERPROFILE", "LocalAppData"}
-	for _, name := range homes {
-		t.Setenv(name, home)
-	}
-	fallback := filepath.Join(home, ".cache", "malcolm")
-	switch runtime.GOOS {
-	case "windows":
-		fallback = filepath.Join(home, "malcolm")
-	case "darwin", "ios":
-		fallback = filepath.Join(home, "Library", "Caches", "malcolm")
-	}
-	for _, c := range []struct{ xdg, want string }{
-		{filepath.Join(root, "xdg"), filepath.Join(root, "xdg", "malcolm")},
-		{"", fallback},
-		{"relative", fallback},
-		{filepath.Join("..", "xdg"), fallback},
-		{"~/xdg", fallback},
-	} {
-		t.Setenv("XDG_CACHE_HOME", c.xdg)
-		got, err := CacheDir()
-		if err != nil || got != c.want {
-			t.Errorf("XDG_CACHE_HOME=%q: got %q, %v; want %q", c.xdg, got, err, c.want)
-		}
-	}
-	t.Setenv("XDG_CACHE_HOME", "")
-	for _, bad := range []string{"", "relative"} {
-		for _, name := range homes {
-			t.Setenv(name, bad)
-		}
-		if got, err := CacheDir(); err == nil {
-			t.Errorf("home %q: got %q, want an error", bad, got)
-		}
-	}
-}
-
 func TestDefaultMaxBytes(t *testing.T) {
 	for given, want := range map[int64]int64{-1: 512 << 20, 0: 512 << 20, 1: 1, 4096: 4096} {
 		if got := (&Cache{MaxBytes: given}).maxBytes(); got != want {
@@ -536,7 +499,7 @@ func BenchmarkCacheLoad(b *testing.B) {
 	for _, chunks := range []int64{1 << 12, 1 << 16, 1 << 20} {
 		b.Run(fmt.Sprintf("chunks=%d", chunks), func(b *testing.B) {
 			c := newCache(b)
-			k := keyFor(chunks * MaxChunkSize)
+			k := keyFor(chunks * manifest.MaxChunkSize)
 			must(b, c.Store(k, madeUp(k.Size, 1)))
 			b.ReportAllocs()
 			for b.Loop() {
