@@ -6,21 +6,21 @@ import (
 	"syscall"
 )
 
-// WantedBuffer is the size in bytes that a socket's buffers should have: what a
-// link of 1 Gbit/s brings in 50 ms.
+// WantedBuffer is the wanted size of a socket's buffers in bytes: what a link
+// of 1 Gbit/s brings in 50 ms.
 const WantedBuffer = 7 << 20
 
-// A SmallBuffer is a buffer of a socket that the system made smaller than
+// A SmallBuffer is a socket's buffer that the system made smaller than
 // WantedBuffer, so that bursts are lost.
 type SmallBuffer struct {
-	Receive bool   // else it is that for sending
+	Receive bool   // false: the buffer for sending
 	Size    int    // bytes, as the system counts them
-	Setting string // of the system, to be raised to WantedBuffer, as net.core.rmem_max; empty: not known
+	Setting string // system setting to raise to WantedBuffer, as net.core.rmem_max; empty: not known
 }
 
 // SmallBuffers asks for the buffers of a socket that ListenUDP or DialUDP has
-// opened, with force where the process may, and returns those that are too small:
-// none when that cannot be found out. Any goroutine may call it.
+// opened, with force if the process may. It returns the buffers that are too
+// small, or nothing if that cannot be found out. Any goroutine may call it.
 func SmallBuffers(pc net.PacketConn) (small []SmallBuffer) {
 	c, ok := pc.(bufferedConn)
 	if !ok {
@@ -40,7 +40,7 @@ type bufferedConn interface {
 	SetWriteBuffer(bytes int) error
 }
 
-// bufferSetting names what bounds the buffers on a system.
+// bufferSetting names the setting that bounds a buffer on a system.
 func bufferSetting(goos string, receive bool) string {
 	switch {
 	case goos == "linux" && receive:

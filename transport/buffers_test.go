@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// smallConn is a socket that ignores the sizes that are set.
+// smallConn is a socket that ignores the sizes set on it.
 type smallConn struct{ *net.UDPConn }
 
 func (smallConn) SetReadBuffer(int) error               { return nil }
@@ -22,7 +22,7 @@ func TestSmallBuffers(t *testing.T) {
 	}
 	defer pc.Close()
 	for _, small := range SmallBuffers(pc) {
-		// What the system allows is not ours to say.
+		// The system decides whether a buffer is too small.
 		if small.Size <= 0 || small.Size >= WantedBuffer || small.Setting != bufferSetting(runtime.GOOS, small.Receive) {
 			t.Errorf("%+v", small)
 		}

@@ -4,8 +4,8 @@ package transport
 
 import "golang.org/x/sys/unix"
 
-// setBuffer asks for a buffer of WantedBuffer bytes and returns the size that it
-// has then; 0 when that is not known.
+// setBuffer asks for a buffer of WantedBuffer bytes and returns the size that
+// it then has; 0: not known.
 func setBuffer(c bufferedConn, receive bool) (size int) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -22,7 +22,7 @@ func setBuffer(c bufferedConn, receive bool) (size int) {
 	if size >= WantedBuffer {
 		return size
 	}
-	// What came of it is seen below.
+	// The size read below shows what came of it.
 	_ = set(WantedBuffer)
 	if raw.Control(measure) != nil || err != nil {
 		return 0

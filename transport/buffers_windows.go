@@ -1,6 +1,7 @@
 package transport
 
-// setBuffer asks for a buffer of WantedBuffer bytes, which Windows does not bound.
+// setBuffer asks for a buffer of WantedBuffer bytes, which Windows does not
+// bound.
 func setBuffer(c bufferedConn, receive bool) int {
 	if receive {
 		_ = c.SetReadBuffer(WantedBuffer)

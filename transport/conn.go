@@ -9,14 +9,14 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Conn is a QUIC connection whose handshake is complete. All methods may be
-// called from any goroutine.
+// Conn is a QUIC connection whose handshake is complete. Any goroutine may call
+// its methods.
 type Conn struct {
 	qc       *quic.Conn
-	released chan struct{} // closed when what Dial took is given back; nil on a server
+	released chan struct{} // closed when everything that Dial took is given back; nil on a server
 }
 
-// OpenStream opens a stream, and waits while the peer's limit of open streams is
+// OpenStream opens a stream. It waits while the peer's limit of open streams is
 // reached. The peer learns of the stream by its first byte.
 func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	s, err := c.qc.OpenStreamSync(ctx)
@@ -27,7 +27,7 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 }
 
 // AcceptStream returns the next stream that the peer has opened. A client's
-// connection never has one. It must be released when nothing works on it any
+// connection never has one. Release the stream when nothing works on it any
 // more.
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	s, err := c.qc.AcceptStream(ctx)
@@ -37,9 +37,9 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	return &Stream{s}, nil
 }
 
-// Close ends the connection and all its streams, tells the peer code and the first
-// 256 bytes of text, and waits until everything that Dial took is given back. On
-// a connection that has ended it only waits.
+// Close ends the connection and all its streams, tells the peer code and the
+// first 256 bytes of text, and waits until everything that Dial took is given
+// back. If the connection has ended it only waits.
 func (c *Conn) Close(code uint64, text string) {
 	// CloseWithError documents no error and never returns one.
 	_ = c.qc.CloseWithError(quic.ApplicationErrorCode(code), bounded(text))
@@ -58,8 +58,8 @@ func (c *Conn) Err() error { return classify(context.Cause(c.qc.Context())) }
 // TLS returns the state of the handshake.
 func (c *Conn) TLS() tls.ConnectionState { return c.qc.ConnectionState().TLS }
 
-// RemoteAddr returns the peer's address. A client's may change while the connection
-// lives: who counts by it takes it once.
+// RemoteAddr returns the peer's address. A client's address may change while
+// the connection lives: to count by it, take it once.
 func (c *Conn) RemoteAddr() net.Addr { return c.qc.RemoteAddr() }
 
 // GSO reports whether the system cuts packets for us when we send.
@@ -72,8 +72,8 @@ type Stats struct {
 	PacketsSent, BytesSent         uint64        // repetitions included
 	PacketsReceived, BytesReceived uint64        // unusable ones included
 	PacketsLost, BytesLost         uint64        // of those sent; falls when a late one is acknowledged
-	// Window is the congestion window now, in bytes: what is sent and not acknowledged is
-	// kept, up to the largest window that there was.
+	// Window is the congestion window now, in bytes. Unacknowledged bytes
+	// are kept, up to the largest window that there was.
 	Window uint64
 }
 

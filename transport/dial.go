@@ -12,29 +12,30 @@ import (
 
 // DialOptions configures a client connection.
 type DialOptions struct {
-	// TLS must have VerifyConnection, which alone decides who the peer is, and
-	// protocols to offer. It is copied; TLS 1.3 is the least version and sessions
-	// are not resumed, whatever it says.
+	// TLS must have VerifyConnection, which alone decides who the peer is,
+	// and protocols to offer. It is copied. Whatever it says, TLS 1.3 is
+	// the least version and sessions are not resumed.
 	TLS *tls.Config
-	// Windows is what the connection takes its receive window from; nil means a
-	// budget of DefaultWindows for this connection alone.
+	// Windows is the budget of the connection's receive window; nil: one of
+	// DefaultWindows for this connection alone.
 	Windows *WindowBudget
-	// StreamWindow and ConnWindow are the receive windows in bytes to start with;
-	// zero means DefaultStreamWindow and DefaultConnWindow. When less is left in
-	// Windows, the connection starts with that, but at least 64 KiB. Negative
-	// numbers are refused.
+	// StreamWindow and ConnWindow are the first receive windows in bytes;
+	// zero: DefaultStreamWindow and DefaultConnWindow. If less is left in
+	// Windows, the connection starts with that, but at least 64 KiB.
+	// Negative numbers are refused.
 	StreamWindow, ConnWindow int64
-	// QLog gets the connection's events; nil: nobody.
+	// QLog, if not nil, gets the connection's events.
 	QLog *QLog
 }
 
-// Dial connects to the server at remote over pc, which it owns from now on: pc is
+// Dial connects to the server at remote over pc. It owns pc from now on: pc is
 // closed when the connection ends, and when Dial fails. With a socket from
 // [DialUDP], remote is what the socket is connected to, whatever the argument.
 //
 // ctx bounds the handshake and nothing later. The error wraps a *PeerError,
-// *NetworkError or *LocalError; a deadline of ctx that passes is a NetworkError
-// of kind NoAnswer, or SlowAnswer if packets came, a refusal by VerifyConnection a LocalError that wraps it.
+// *NetworkError or *LocalError. If ctx's deadline passes it is a NetworkError
+// of kind NoAnswer, or SlowAnswer if packets came. A refusal by
+// VerifyConnection is a LocalError that wraps it.
 func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
 	d := dialed{pc: pc, watch: newWatch(func() {}, func([]byte) {})}
 	if u, ok := pc.(*udpConn); ok {
@@ -103,12 +104,12 @@ func (d *dialed) dial(ctx context.Context, remote net.Addr, o DialOptions) (*qui
 	return qc, nil
 }
 
-// why says more of err, which ended the handshake, from what the socket saw.
+// why explains err, which ended the handshake, by what the socket saw.
 func (d *dialed) why(err error) error {
 	if e, ok := err.(*NetworkError); ok && e.Kind == NoAnswer && d.watch.arrivals.Load() > 0 {
 		e.Kind = SlowAnswer
 	}
-	// Of the error of a write, quic-go keeps the words alone.
+	// quic-go keeps only the text of a write's error.
 	if e, ok := err.(*LocalError); ok && e.Kind == LocalInternal {
 		if unsent := d.watch.failed(); unsent != nil {
 			return classify(unsent)
@@ -117,7 +118,7 @@ func (d *dialed) why(err error) error {
 	return err
 }
 
-// config returns quic-go's configuration. The share is fresh.
+// config returns quic-go's configuration. d.share is fresh.
 func (d *dialed) config(o DialOptions) *quic.Config {
 	conn := d.share.held
 	stream := min(orDefault(o.StreamWindow, DefaultStreamWindow), conn)
@@ -140,8 +141,8 @@ func (d *dialed) config(o DialOptions) *quic.Config {
 	}
 }
 
-// tls returns a copy of conf that tells the watch when the peer has proved itself
-// and marks a refusal as ours.
+// tls returns a copy of conf that tells the watch when the peer has proved
+// itself and marks a refusal as ours.
 func (d *dialed) tls(conf *tls.Config) *tls.Config {
 	conf = conf.Clone()
 	conf.MinVersion = tls.VersionTLS13

@@ -1,89 +1,93 @@
-// Package transport opens UDP sockets and QUIC connections for malcolm/1 and
-// says of every error whether the peer, the network or we ourselves caused it.
+// Package transport opens UDP sockets and QUIC connections for malcolm/1. It
+// says of every error whether the peer, the network or this side caused it.
 //
-// It is the only package that imports quic-go's root package, and it knows
-// nothing of malcolm's messages: a [Listener] hands out connections, a
-// connection hands out streams, and close and reset codes are numbers that the
-// wire package names.
+// It is the only package that imports quic-go's root package. It does not know
+// malcolm's messages: a [Listener] hands out connections, a connection hands
+// out streams, and close and reset codes are numbers that the wire package
+// names.
 //
 // # Sockets
 //
 // The client opens one connected UDP socket a connection ([DialUDP]). The
 // kernel then reports an ICMP "port unreachable" as ECONNREFUSED, so a closed
-// port fails in a millisecond instead of after a timeout. ICMP can be forged by
-// anyone who knows the two ports, so after the handshake such a report is only a
-// hint: it ends the connection when it comes back again and again for two
-// seconds while no packet arrives, and is otherwise ignored.
+// port fails in a millisecond instead of after a timeout. Anyone who knows the
+// two ports can forge ICMP. So after the handshake such a report is only a
+// hint: it ends the connection if it comes again and again for two seconds
+// while no packet arrives, and is otherwise ignored.
 //
 // The first such hint after a packet makes the client ask the port again, five
-// times within these two seconds, so that a server that is gone is found by them
-// and not by its keep-alives. Reading and writing go on meanwhile.
+// times within these two seconds. So a server that is gone is found by these
+// packets and not by its keep-alives. Reading and writing go on meanwhile.
 //
-// One error of a socket ends nothing, at either end. A read that failed is repeated,
-// with pauses, and the socket counts as broken after some 10 s of nothing else. A
-// packet that could not be sent is lost, which QUIC repairs. Exceptions: what ICMP says
-// while a connection is being made ends it at once, since the user waits; and quic-go
-// is told that a packet was too large.
+// One error of a socket ends nothing, at either end. A failed read is repeated,
+// with pauses; the socket counts as broken after about 10 s of nothing but
+// errors. A packet that could not be sent is lost, which QUIC repairs.
+// Exceptions: ICMP during the handshake ends it at once, since the user waits;
+// and quic-go is told that a packet was too large.
 //
 // # Speed
 //
-// What the client does beyond quic-go:
+// What the client adds to quic-go:
 //
-//   - The kernel joins packets of one connection (UDP_GRO, Linux 5.0) and one call
-//     reads up to 64 KiB of them, which are handed to quic-go one by one (about
-//     12 at a time between two processes; see groReader).
-//   - Reading waits while quic-go is more than 200 packets behind (see pressure):
-//     beyond 256 it drops packets, and the sender takes that for congestion.
-//   - Socket buffers of 7 MiB, with force where the process may.
+//   - The kernel joins packets of one connection (UDP_GRO, Linux 5.0) and one
+//     call reads up to 64 KiB of them, which are handed to quic-go one by one
+//     (about 12 at a time between two processes; see groReader).
+//   - Reading waits while quic-go is more than 200 packets behind (see
+//     pressure): beyond 256 it drops packets, and the sender takes that for
+//     congestion.
+//   - Socket buffers of 7 MiB, with force if the process may.
 //
-// Joined packets and the waiting together carry 1.16 to 1.38 times as much over
-// four connections on two cores, the more the quieter the machine, and 1.1 to 1.8
-// times as much over one (`just bench`, three runs).
+// Joined packets and the waiting together carry 1.16 to 1.38 times the bytes
+// over four connections on two cores, most on a quiet machine, and 1.1 to 1.8
+// times over one (`just bench`, three runs).
 //
-// A copy of 2 GB over four connections keeps both cores busy from end to end: 60 %
-// of the time in the processes, 39 % in the kernel (perf, 500 samples a second).
-// Nothing stands out. quic-go packs and encrypts for 22 %, takes packets apart for
-// 19 % and sends for 13 %; hashing takes 7 %, writing 6 %, reading joined packets
-// 5 %, reserving the file's pages 6 %, the garbage collector 0.2 %. Of it all,
-// copying bytes is 21 % and AES-GCM 10 %. There is an acknowledgement for
-// about 20 packets, and the server reads several of them with one call already.
+// A copy of 2 GB over four connections keeps both cores busy from end to end:
+// 60 % of the time in the processes, 39 % in the kernel (perf, 500 samples a
+// second). Nothing stands out. quic-go packs and encrypts for 22 %, takes
+// packets apart for 19 % and sends for 13 %; hashing takes 7 %, writing 6 %,
+// reading joined packets 5 %, reserving the file's pages 6 %, the garbage
+// collector 0.2 %. Of the total, copying bytes is 21 % and AES-GCM 10 %. There
+// is one acknowledgement for about 20 packets, and the server already reads
+// several of them with one call.
 //
-// What was tried over 2 GB, 5 to 11 rounds in turn, and dropped, because the
-// median of the paired ratios was within the 3 % in which two runs of the same
-// program differ here:
+// These were tried over 2 GB, 5 to 11 rounds in turn, and dropped. The median
+// of the paired ratios was within 3 %, which is the difference between two runs
+// of the same program here:
 //
 //   - GOGC=400; a PGO profile of both ends (2.4 % less CPU, 2.8 % more speed).
-//   - Connection windows held at 256 KiB to 2 MiB, to stay in the cache: 5 to 18 %
-//     slower. Socket buffers of 1 and 2 MiB: the same as 7.
-//   - 64 or 128 packets ahead instead of 200; pieces of 64 or 256 KiB instead of 128
-//     at the client, of 256 KiB to 1 MiB instead of 128 KiB at the server.
-//   - A lock around pwrite, for which the kernel has one of its own: 6 % slower.
-//   - A part file in memory that is left sparse: 2 to 5 % more CPU, 0 to 3 % faster.
-//     Reserving it beside the fetching: 4 to 6 % slower, for writes wait for the
-//     same lock. Chunks of 2 MiB instead of 256 KiB: the same.
+//   - Connection windows held at 256 KiB to 2 MiB, to stay in the cache: 5 to
+//     18 % slower. Socket buffers of 1 and 2 MiB: the same as 7.
+//   - 64 or 128 packets ahead instead of 200; pieces of 64 or 256 KiB instead
+//     of 128 at the client, of 256 KiB to 1 MiB instead of 128 KiB at the
+//     server.
+//   - A lock around pwrite, for which the kernel has one of its own: 6 %
+//     slower.
+//   - A part file in memory that is left sparse: 2 to 5 % more CPU, 0 to 3 %
+//     faster. Reserving it during the fetching: 4 to 6 % slower, for writes
+//     wait for the same lock. Chunks of 2 MiB instead of 256 KiB: the same.
 //
-// One thing was dropped although it pays: with one processor for each end
-// (GOMAXPROCS=1), a copy between two ends that share two cores takes 15 % less CPU
-// and is 13 % quicker, because what a goroutine hands to the next stays in its
-// core's cache. But an end with the machine to itself would have half of it, and one
-// beside other programs a smaller share. Who measures both ends on one machine may
-// set it.
+// One thing was dropped although it pays. With one processor for each end
+// (GOMAXPROCS=1), a copy between two ends that share two cores takes 15 % less
+// CPU and is 13 % quicker: what a goroutine hands to the next stays in its
+// core's cache. But an end with the machine to itself would have half of it,
+// and one beside other programs a smaller share. To measure both ends on one
+// machine you may set it.
 //
 // # A server that was restarted
 //
 // A listener's stateless-reset key outlives the process, so a restarted server
 // answers packets of connections it has forgotten with a stateless reset.
 // quic-go sends one only in reply to a packet of more than 42 bytes (RFC 9000,
-// section 10.3), and the client's acknowledgements and PINGs are shorter. The
-// client therefore sends, next to the third such short packet in a row that
-// nobody has answered, a longer one made of the same first bytes and random
-// ones: a server that still has the connection cannot decrypt it and drops it.
+// section 10.3), and the client's acknowledgements and PINGs are shorter. So
+// next to the third such short packet in a row without an answer, the client
+// sends a longer one, made of the same first bytes and random ones. A server
+// that still has the connection cannot decrypt it and drops it.
 //
 // # Who closes what
 //
-// [Listen] and [Dial] own the socket they are given, also when they fail. A
-// dialed connection has its own quic.Transport; transport, socket and the share
+// [Listen] and [Dial] own the socket they are given, even if they fail. A
+// dialed connection has its own quic.Transport. Transport, socket and the share
 // of the [WindowBudget] are given back when the connection ends, whoever ended
-// it. [Listener.Close] ends everything that the listener still holds without a
-// word to the peers: close the connections with a code first.
+// it. [Listener.Close] ends everything that the listener still holds without
+// telling the peers: close the connections with a code first.
 package transport

@@ -10,8 +10,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// TestNo0RTT: nothing is sent or taken before the handshake is complete, not even
-// from and by those who could resume.
+// TestNo0RTT: nothing is sent or taken before the handshake is complete, even
+// by and from those that could resume.
 func TestNo0RTT(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -30,7 +30,8 @@ func TestNo0RTT(t *testing.T) {
 			c.CloseWithError(0, "")
 			return c.ConnectionState().Used0RTT
 		}
-		// A server of another make, with a ticket of which a client begins early ...
+		// A foreign server, with whose ticket a client sends early data
+		// ...
 		other := &quic.Transport{Conn: n.conn(1, 1)}
 		defer other.Close()
 		if _, err := other.ListenEarly(serverTLS(), &quic.Config{Allow0RTT: true}); err != nil {
@@ -40,14 +41,14 @@ func TestNo0RTT(t *testing.T) {
 		if early(2, to) || !early(3, to) {
 			t.Fatal("the test does not see 0-RTT")
 		}
-		// ... our client never does there ...
+		// ... our client never sends any there ...
 		for host := range byte(2) {
 			c := mustDial(t, n.conn(4+host, 4), to, DialOptions{TLS: resuming})
 			if s := c.qc.ConnectionState(); s.Used0RTT || s.TLS.DidResume {
 				t.Errorf("our client resumed: %t, with 0-RTT: %t", s.TLS.DidResume, s.Used0RTT)
 			}
 		}
-		// ... and ours has no ticket for it.
+		// ... and our server gives no ticket for it.
 		l := serve(t, n.conn(7, 7), ListenOptions{})
 		resuming.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 		if early(8, l.Addr()) || early(9, l.Addr()) {

@@ -12,7 +12,7 @@ var (
 	errnoInUse = []syscall.Errno{windows.WSAEADDRINUSE, windows.WSAEACCES}
 	// Windows reports a closed port as a reset.
 	errnoRefused = []syscall.Errno{windows.WSAECONNRESET, windows.WSAECONNREFUSED}
-	// errnoUnreachable means that packets do not get to the peer's host.
+	// errnoUnreachable means that packets do not reach the peer's host.
 	errnoUnreachable = []syscall.Errno{
 		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN, windows.WSAENETDOWN,
 		windows.WSAENETRESET,
@@ -20,20 +20,21 @@ var (
 	errnoProhibited = []syscall.Errno{windows.WSAEACCES}
 	errnoNoWay      = []syscall.Errno{}
 	errnoNoAddress  = []syscall.Errno{windows.WSAEADDRNOTAVAIL}
-	// errnoICMP is what the system makes of ICMP messages.
+	// errnoICMP are the errors that the system makes of ICMP messages.
 	errnoICMP = []syscall.Errno{
 		windows.WSAECONNRESET, windows.WSAECONNREFUSED, windows.WSAENETRESET,
 		windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAEHOSTDOWN,
 	}
-	// errnoFull is what a write returns when the system has no room for the packet
-	// at this moment.
+	// errnoFull is returned by a write if the system has no room for the
+	// packet right now.
 	errnoFull = []syscall.Errno{windows.WSAENOBUFS, windows.ERROR_NOT_ENOUGH_MEMORY}
-	// errnoTooLarge is what quic-go acts on: a packet larger than the link's MTU.
+	// errnoTooLarge is what quic-go acts on: a packet larger than the
+	// link's MTU.
 	errnoTooLarge = []syscall.Errno{windows.WSAEMSGSIZE}
 )
 
-// enableRefusals makes c report closed ports, which package net turns off. When
-// it cannot, a closed port is found by the timeout of Dial.
+// enableRefusals makes c report closed ports, which package net turns off. If
+// it fails, a closed port is found by the timeout of Dial.
 func enableRefusals(c *net.UDPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {

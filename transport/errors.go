@@ -11,8 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// maxText bounds, in bytes, the text that a peer may give with a close code, and
-// the text that we give.
+// maxText bounds the text with a close code, a peer's and ours, in bytes.
 const maxText = 256
 
 // PeerKind says what the peer did.
@@ -33,10 +32,10 @@ const (
 // PeerError says that the peer ended or refused something.
 type PeerError struct {
 	Kind PeerKind
-	// Code depends on Kind, and is zero where Kind's comment names none.
+	// Code depends on Kind. It is zero if Kind's comment names none.
 	Code uint64
-	// Text is what the peer said, at most 256 bytes. It is hostile: print it only
-	// with %q.
+	// Text is what the peer said, at most 256 bytes. It is hostile: print
+	// it only with %q.
 	Text string
 	Err  error // quic-go's error; it may wrap net.ErrClosed
 }
@@ -75,8 +74,8 @@ func (e *PeerError) Error() string {
 type NetworkKind uint8
 
 const (
-	NoAnswer        NetworkKind = iota + 1 // the handshake was not complete in time
-	IdleTimeout                            // nothing came for too long
+	NoAnswer        NetworkKind = iota + 1 // the handshake was not complete in time; no packet came
+	IdleTimeout                            // nothing came for the idle time
 	PortUnreachable                        // nobody listens on the peer's port
 	HostUnreachable                        // there is no way to the peer's host
 	SocketFailed                           // any other error of the socket
@@ -85,10 +84,10 @@ const (
 	NoLocalAddress                         // no interface has the address to send from
 )
 
-// NetworkError says that a connection failed although neither side wanted it.
+// NetworkError says that a connection failed though neither side ended it.
 type NetworkError struct {
 	Kind NetworkKind
-	Err  error // what quic-go, the system or the context said; may be nil
+	Err  error // from quic-go, the system or the context; may be nil
 }
 
 func (e *NetworkError) Unwrap() error { return e.Err }
@@ -123,7 +122,7 @@ const (
 	LocalRefused                       // VerifyConnection refused the peer; its error is wrapped
 	LocalConfig                        // options that cannot work
 	LocalWindows                       // the WindowBudget is used up
-	LocalInternal                      // none of all these
+	LocalInternal                      // anything else
 )
 
 // LocalError says that we ended something ourselves.
@@ -152,14 +151,15 @@ func (e *LocalError) Error() string {
 	return fmt.Sprintf("quic: %v", e.Err)
 }
 
-// verifyError marks what VerifyConnection returned on its way through crypto/tls
+// verifyError marks the error of VerifyConnection on its way through crypto/tls
 // and quic-go.
 type verifyError struct{ error }
 
 func (e *verifyError) Unwrap() error { return e.error }
 
 // classify turns every error of quic-go, a socket or a context into one of this
-// package's types. It keeps nil, io.EOF and what it has classified before.
+// package's types. It keeps nil, io.EOF and errors that it has classified
+// before.
 func classify(err error) error {
 	if err == nil || err == io.EOF {
 		return err
@@ -197,7 +197,7 @@ func classify(err error) error {
 	return &LocalError{Kind: LocalInternal, Err: err}
 }
 
-// ours returns the error of this package's types that err is or wraps, else nil.
+// ours returns the error of this package's types that err is or wraps, or nil.
 func ours(err error) error {
 	if e, ok := errors.AsType[*PeerError](err); ok {
 		return e
@@ -243,9 +243,9 @@ func classifyQUIC(err error) error {
 	return nil
 }
 
-// classifyTransport classifies QUIC's own error codes (RFC 9000, section 20.1). A
-// code that we sent is the peer's doing too, unless it speaks of ourselves: QUIC
-// and TLS end a connection when what the peer sent is wrong.
+// classifyTransport classifies QUIC's own error codes (RFC 9000, section 20.1).
+// A code that we sent counts as the peer's doing too, unless it is about
+// ourselves: QUIC and TLS end a connection when the peer sent something wrong.
 func classifyTransport(e *quic.TransportError, err error) error {
 	const (
 		firstAlert    = 0x100 // plus the TLS alert
@@ -272,8 +272,8 @@ func classifyTransport(e *quic.TransportError, err error) error {
 	return &PeerError{Kind: PeerProtocol, Code: code, Text: text, Err: err}
 }
 
-// classifyWrite is classify for the sending side of a stream, where a peer's code
-// comes from STOP_SENDING.
+// classifyWrite is classify for the sending side of a stream, where a peer's
+// code comes from STOP_SENDING.
 func classifyWrite(err error) error {
 	err = classify(err)
 	if e, ok := err.(*PeerError); ok && e.Kind == PeerReset {

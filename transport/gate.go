@@ -9,18 +9,19 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// A Gate decides which connections listeners take. Several listeners may share one.
-// Its methods are called from many goroutines, for each first packet, and must not
+// A Gate decides which connections listeners take. Several listeners may share
+// one. Many goroutines call its methods, for each first packet. They must not
 // block.
 type Gate interface {
-	// MustProve reports whether a client that has not shown that its address is its own
-	// must do so first (Retry, RFC 9000, section 8.1.2): that costs it a round trip, and
-	// the server nothing.
+	// MustProve reports whether a client must first show that its address
+	// is its own (Retry, RFC 9000, section 8.1.2). That costs the client a
+	// round trip, and the server nothing.
 	MustProve(from netip.Addr) bool
-	// Enter is asked when the first packet of a connection has come; proved says that
-	// the client has shown that from is its own address. ok is false when the connection
-	// is refused. Else leave is called once, when it has ended or its handshake has
-	// failed, and [Conn.Place] returns place.
+	// Enter is called when the first packet of a connection has come.
+	// proved says that the client has shown that from is its own address.
+	// ok false refuses the connection. Otherwise leave is called once, when
+	// the connection has ended or its handshake has failed, and
+	// [Conn.Place] returns place.
 	Enter(from netip.Addr, proved bool) (place any, leave func(), ok bool)
 }
 
@@ -31,16 +32,16 @@ var errTooMany = errors.New("too many connections")
 // placeKey is the key of [Conn.Place] in a connection's context.
 type placeKey struct{}
 
-// mustProve is called by quic-go for the first packet of a client that has shown
-// no proof of its address.
+// mustProve is called by quic-go for the first packet of a client that has not
+// proved its address.
 func (l *Listener) mustProve(from net.Addr) bool {
 	return l.gate != nil && l.gate.MustProve(hostOf(from))
 }
 
-// admit is called by quic-go for the first packet of a connection. The context
-// that it is given ends when the connection ends or its handshake fails, and only
-// then if admit returns no error: GetConfigForClient comes before and knows no
-// end.
+// admit is called by quic-go for the first packet of a connection. Its context
+// ends when the connection ends or its handshake fails, but only if admit
+// returns no error. GetConfigForClient is called earlier and never learns of
+// the end.
 func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	if l.gate == nil {
 		return ctx, nil
@@ -53,11 +54,11 @@ func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Co
 	return context.WithValue(ctx, placeKey{}, place), nil
 }
 
-// Place returns what the listener's [Gate] gave the connection; nil without a gate, and
-// on a connection that was dialed.
+// Place returns what the listener's [Gate] gave the connection. It is nil
+// without a gate, and on a connection that was dialed.
 func (c *Conn) Place() any { return c.qc.Context().Value(placeKey{}) }
 
-// hostOf returns a's IP address; the zero value for one that has none (no socket of
+// hostOf returns a's IP address; the zero value if it has none (no socket of
 // this package has such a peer).
 func hostOf(a net.Addr) netip.Addr {
 	if u, ok := a.(*net.UDPAddr); ok {

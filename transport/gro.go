@@ -9,25 +9,26 @@ import (
 )
 
 const (
-	// groBufferSize holds the longest run of packets that the kernel joins: it
-	// cuts off, silently, what does not fit.
+	// groBufferSize holds the longest run of packets that the kernel joins.
+	// It cuts off, silently, what does not fit.
 	groBufferSize = 64 << 10
 	// groOOBSize holds the control messages of one run: the size of its
-	// packets, ECN and, on a socket bound to all addresses, PKTINFO. quic-go's own
-	// buffers have 128 bytes.
+	// packets, ECN and, on a socket bound to all addresses, PKTINFO.
+	// quic-go's own buffers have 128 bytes.
 	groOOBSize = 128
 )
 
-// A groReader reads runs of packets that the kernel has joined (UDP_GRO) and hands
-// them out one by one, without an allocation. Only one goroutine may read.
+// A groReader reads runs of packets that the kernel has joined (UDP_GRO) and
+// hands them out one by one, without an allocation. Only one goroutine may
+// read.
 type groReader struct {
 	read    func(b, oob []byte) (n, oobn int, from netip.AddrPort, err error)
 	segment func(oob []byte) (size int, rest []byte)
 
 	buf  []byte // of the last read
 	oob  []byte
-	rest []byte // of buf: not handed out yet
-	size int    // of each packet in rest, but for the last
+	rest []byte // of buf, not handed out yet
+	size int    // of each packet in rest except the last
 	ctrl []byte // of oob: for each packet
 	from netip.AddrPort
 	addr *net.UDPAddr // made of from
@@ -36,8 +37,7 @@ type groReader struct {
 }
 
 // newGROReader returns a reader of a socket for which the kernel joins packets.
-// segment takes the size of the packets out of the control messages; 0 says that
-// there is only one.
+// segment takes the size of the packets from the control messages; 0: only one.
 func newGROReader(read func(b, oob []byte) (int, int, netip.AddrPort, error), segment func([]byte) (int, []byte)) *groReader {
 	return &groReader{
 		read: read, segment: segment,
@@ -45,9 +45,9 @@ func newGROReader(read func(b, oob []byte) (int, int, netip.AddrPort, error), se
 	}
 }
 
-// readBatch has the meaning of ipv4.PacketConn's ReadBatch, but for the flags: it
-// fills ms with one packet or more, or returns an error of the socket. A packet
-// that is longer than the buffer for it is dropped, and counted.
+// readBatch works like ipv4.PacketConn's ReadBatch, without the flags: it fills
+// ms with at least one packet, or returns an error of the socket. A packet
+// longer than its buffer is dropped and counted.
 func (g *groReader) readBatch(ms []ipv4.Message, _ int) (int, error) {
 	for {
 		if n := g.hand(ms); n > 0 {
@@ -69,8 +69,8 @@ func (g *groReader) readBatch(ms []ipv4.Message, _ int) (int, error) {
 	}
 }
 
-// hand fills ms with what is left of the last run and returns how many it has
-// filled.
+// hand fills ms with what is left of the last run, and returns the number of
+// packets.
 func (g *groReader) hand(ms []ipv4.Message) (n int) {
 	for n < len(ms) && len(g.rest) > 0 {
 		p := g.rest[:min(g.size, len(g.rest))]

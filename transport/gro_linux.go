@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newGRO returns a reader that has the kernel join packets of inner; nil when it
-// cannot (before Linux 5.0), or MALCOLM_NO_GRO forbids it.
+// newGRO returns a reader that has the kernel join packets of inner. It returns
+// nil if the kernel cannot (before Linux 5.0), or MALCOLM_NO_GRO forbids it.
 func newGRO(inner *net.UDPConn) *groReader {
 	if off, err := strconv.ParseBool(os.Getenv("MALCOLM_NO_GRO")); err == nil && off {
 		return nil
@@ -32,9 +32,8 @@ func newGRO(inner *net.UDPConn) *groReader {
 	}, groSegment)
 }
 
-// groSegment returns the size of the packets that the kernel has joined, 0 when
-// it says none, and the control messages without the one that says it. It moves
-// them within oob.
+// groSegment returns the size of the packets that the kernel has joined, 0 if
+// it gives none, and the other control messages. It moves them within oob.
 func groSegment(oob []byte) (size int, rest []byte) {
 	rest = oob[:0]
 	for left := oob; len(left) >= unix.SizeofCmsghdr; {

@@ -99,7 +99,8 @@ func TestGROOfTheKernel(t *testing.T) {
 	}
 }
 
-// What quic-go asks the kernel to say of a packet reaches it for each of a run.
+// The control messages that quic-go asks for reach it with each packet of a
+// run.
 func TestGROKeepsECN(t *testing.T) {
 	const ce = 3
 	for _, tt := range []struct {
@@ -192,7 +193,7 @@ func TestGROWaits(t *testing.T) {
 	}
 }
 
-// A connection's packets are joined where the system can, and cut for sending.
+// A connection's packets are joined, and cut for sending, if the system can.
 func TestGROOfAConnection(t *testing.T) {
 	for _, off := range []string{"", "1"} {
 		t.Run("off="+off, func(t *testing.T) {

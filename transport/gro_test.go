@@ -19,8 +19,8 @@ type run struct {
 	from netip.AddrPort
 }
 
-// fakeGRO returns a reader of these runs, and then of an error. The size of the
-// packets is the first byte of the control messages, in hundreds of bytes.
+// fakeGRO returns a reader that returns these runs, then an error. The size of
+// the packets is the first byte of the control messages, in hundreds of bytes.
 func fakeGRO(runs ...run) *groReader {
 	return newGROReader(func(b, oob []byte) (int, int, netip.AddrPort, error) {
 		if len(runs) == 0 {
@@ -43,8 +43,8 @@ func batch(n int) []ipv4.Message {
 	return ms
 }
 
-// packets returns n packets of size bytes and one of rest bytes in one piece, each
-// filled with its number.
+// packets returns n packets of size bytes and one of rest bytes as one slice,
+// each filled with its number.
 func packets(n, size, rest int) (b []byte) {
 	for i := range n {
 		b = append(b, bytes.Repeat([]byte{byte(i)}, size)...)
@@ -107,7 +107,7 @@ func TestGROSplit(t *testing.T) {
 	}
 }
 
-// The kernel may say anything of a packet's size.
+// The kernel may give any size for a packet.
 func TestGROSizes(t *testing.T) {
 	for _, size := range []int{-1, 0, 1 << 30} {
 		g := newGROReader(func(b, _ []byte) (int, int, netip.AddrPort, error) {
@@ -151,7 +151,7 @@ func TestPressure(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		ahead int
-		every time.Duration // between two packets that are processed; 0: none is
+		every time.Duration // between two processed packets; 0: none is processed
 		want  time.Duration
 	}{
 		{"not ahead", maxAhead, 0, 0},

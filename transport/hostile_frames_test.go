@@ -22,9 +22,9 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
 
-// A forger makes packets of a server's, with frames in them that no honest
-// implementation sends. It knows the server's secret.
-type forger struct {
+// A maliciousServer makes packets of a server, with frames in them that no
+// honest implementation sends. It knows the server's secret.
+type maliciousServer struct {
 	*network
 	keys bytes.Buffer // of the server's TLS, in the format of SSLKEYLOGFILE
 
@@ -35,8 +35,8 @@ type forger struct {
 // clientIDLen is the length of a client's connection IDs, in bytes.
 const clientIDLen = 4
 
-func newForger(t *testing.T) (f *forger, client *Conn) {
-	f = &forger{network: newNetwork(t)}
+func newMaliciousServer(t *testing.T) (f *maliciousServer, client *Conn) {
+	f = &maliciousServer{network: newNetwork(t)}
 	conf := serverTLS()
 	conf.KeyLogWriter = &f.keys
 	l := serve(t, f.conn(1, 1), ListenOptions{TLS: conf})
@@ -59,7 +59,7 @@ func newForger(t *testing.T) (f *forger, client *Conn) {
 }
 
 // secret returns the server's first secret for packets with a short header.
-func (f *forger) secret() []byte {
+func (f *maliciousServer) secret() []byte {
 	for line := range strings.Lines(f.keys.String()) {
 		if words := strings.Fields(line); words[0] == "SERVER_TRAFFIC_SECRET_0" {
 			secret, err := hex.DecodeString(words[2])
@@ -74,7 +74,7 @@ func (f *forger) secret() []byte {
 }
 
 // expand is HKDF-Expand-Label of RFC 8446, section 7.1, with an empty context.
-func (f *forger) expand(label string, n int) []byte {
+func (f *maliciousServer) expand(label string, n int) []byte {
 	label = "tls13 " + label
 	info := fmt.Sprintf("%c%c%c%s%c", 0, n, len(label), label, 0)
 	key, err := hkdf.Expand(sha256.New, f.secret(), info, n)
@@ -84,7 +84,7 @@ func (f *forger) expand(label string, n int) []byte {
 	return key
 }
 
-func (f *forger) block(key []byte) cipher.Block {
+func (f *maliciousServer) block(key []byte) cipher.Block {
 	b, err := aes.NewCipher(key)
 	if err != nil {
 		f.t.Fatal(err)
@@ -92,9 +92,9 @@ func (f *forger) block(key []byte) cipher.Block {
 	return b
 }
 
-// forge sends frames to the client in a packet of the server's with a number
-// that the server itself does not come to (RFC 9001, sections 5.3 and 5.4).
-func (f *forger) forge(frames ...[]byte) {
+// send sends frames to the client in a packet of the server, with a number that
+// the server itself never reaches (RFC 9001, sections 5.3 and 5.4).
+func (f *maliciousServer) send(frames ...[]byte) {
 	const number = 1000
 	payload := slices.Concat(frames...)
 	payload = append(payload, make([]byte, 16)...) // PADDING
@@ -136,7 +136,7 @@ func streamFrame(id, offset uint64) []byte {
 	return append(quicvarint.Append(quicvarint.Append([]byte{0x0e}, id), offset), 1, 0)
 }
 
-// A server that does what its client has not allowed is cut off, and nothing
+// A server that sends what its client has not allowed is cut off, and nothing
 // that it sent is kept.
 func TestHostileFrames(t *testing.T) {
 	for _, test := range []struct {
@@ -156,11 +156,11 @@ func TestHostileFrames(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, client := newForger(t)
+				f, client := newMaliciousServer(t)
 				if _, err := client.OpenStream(context.Background()); err != nil { // number 0
 					t.Fatal(err)
 				}
-				f.forge(test.frame)
+				f.send(test.frame)
 				time.Sleep(testRTT)
 				switch err := client.Err(); {
 				case test.code == 0 && err != nil:

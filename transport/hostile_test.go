@@ -17,7 +17,7 @@ import (
 	"malcolm/transfer/admission"
 )
 
-// A bookGate lets in whom a book lets in, as the gate of serve does.
+// A bookGate admits by a book, as the gate of serve does.
 type bookGate struct{ *admission.Book }
 
 func (g bookGate) MustProve(from netip.Addr) bool { return g.Book.MustProve(from, time.Now()) }
@@ -27,28 +27,29 @@ func (g bookGate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 	return c, func() { g.Leave(c, time.Now()) }, ok
 }
 
-// A siege is a network in which the packets between a server and everybody but
-// the honest client are counted.
-type siege struct {
+// An attackedServer is a server in a network that counts the packets between it
+// and everybody but the honest client.
+type attackedServer struct {
 	*network
 	server net.Addr
 	book   *admission.Book
 
-	mu       sync.Mutex
-	deaf     bool           // nothing that the server sends to an attacker arrives
-	flights  map[string]int // packets that each address of an attacker has sent
-	perFlow  int            // packets of each that arrive; 0: all
-	received int            // bytes from attackers that reached the server
-	replied  int            // bytes that the server sent to attackers
-	packets  int            // in which it did
-	most     int            // connections at the same time
+	mu          sync.Mutex
+	repliesLost bool           // packets from the server to attackers are lost
+	flights     map[string]int // packets that each attacker's address has sent
+	perFlow     int            // packets of each address that arrive; 0: all
+	received    int            // bytes from attackers that reached the server
+	replied     int            // bytes that the server sent to attackers
+	packets     int            // that carried them
+	most        int            // connections at the same time
 }
 
 const honestHost = 2
 
-// newSiege returns a network with a server that sends size bytes on each stream.
-func newSiege(t *testing.T, limits admission.Limits, size int) *siege {
-	s := &siege{network: newNetwork(t), book: admission.New(limits), flights: make(map[string]int)}
+// newAttackedServer returns a network with a server that sends size bytes on
+// each stream.
+func newAttackedServer(t *testing.T, limits admission.Limits, size int) *attackedServer {
+	s := &attackedServer{network: newNetwork(t), book: admission.New(limits), flights: make(map[string]int)}
 	l := serve(t, s.conn(1, 1), ListenOptions{Gate: bookGate{s.book}})
 	s.server = l.Addr()
 	drop := s.see
@@ -82,8 +83,8 @@ func newSiege(t *testing.T, limits admission.Limits, size int) *siege {
 	return s
 }
 
-// see counts a packet and says whether it is lost.
-func (s *siege) see(p simnet.Packet) bool {
+// see counts a packet and reports whether it is lost.
+func (s *attackedServer) see(p simnet.Packet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.most = max(s.most, s.book.Len())
@@ -105,11 +106,11 @@ func (s *siege) see(p simnet.Packet) bool {
 	}
 	s.replied += len(p.Data)
 	s.packets++
-	return s.deaf
+	return s.repliesLost
 }
 
 // honest downloads size bytes and logs its rate.
-func (s *siege) honest(t *testing.T, port, size int) {
+func (s *attackedServer) honest(t *testing.T, port, size int) {
 	t.Helper()
 	began := time.Now()
 	c := mustDial(t, s.conn(honestHost, port), s.server, DialOptions{})
@@ -125,8 +126,8 @@ func (s *siege) honest(t *testing.T, port, size int) {
 	c.Close(0, "")
 }
 
-// socketAt returns a socket of an attacker's.
-func (s *siege) socketAt(addr *net.UDPAddr) net.PacketConn {
+// socketAt returns an attacker's socket at addr.
+func (s *attackedServer) socketAt(addr *net.UDPAddr) net.PacketConn {
 	link := &simnet.SimulatedLink{UploadPacket: s, Latency: s.rtt / 2}
 	c := simnet.NewBlockingSimConn(addr, link)
 	link.Start()
@@ -135,8 +136,8 @@ func (s *siege) socketAt(addr *net.UDPAddr) net.PacketConn {
 	return c
 }
 
-// knock sends a client's first flight from addr and leaves.
-func (s *siege) knock(t *testing.T, addr *net.UDPAddr) {
+// beginHandshake sends a client's first flight from addr and leaves.
+func (s *attackedServer) beginHandshake(t *testing.T, addr *net.UDPAddr) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
 	c, err := Dial(ctx, s.socketAt(addr), s.server, DialOptions{TLS: clientTLS()})
@@ -146,18 +147,19 @@ func (s *siege) knock(t *testing.T, addr *net.UDPAddr) {
 	}
 }
 
-// firstFlight is how many packets a client sends before it hears of the server.
+// firstFlight is the number of packets that a client sends before it hears of
+// the server.
 const firstFlight = 2
 
 // counts returns what the attack has cost so far.
-func (s *siege) counts() (received, replied, packets, most int) {
+func (s *attackedServer) counts() (received, replied, packets, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.received, s.replied, s.packets, s.most
 }
 
-// addresses returns from how many addresses attackers have sent so far.
-func (s *siege) addresses() int {
+// addresses returns the number of addresses from which attackers have sent.
+func (s *attackedServer) addresses() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.flights)
@@ -166,17 +168,18 @@ func (s *siege) addresses() int {
 func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, forged = 1 << 20, 1000
-		s := newSiege(t, admission.Limits{}, size)
-		s.deaf, s.perFlow = true, firstFlight
+		s := newAttackedServer(t, admission.Limits{}, size)
+		s.repliesLost, s.perFlow = true, firstFlight
 		for i := range forged {
-			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, byte(i>>8), byte(i)).To4(), Port: 1})
+			s.beginHandshake(t, &net.UDPAddr{IP: net.IPv4(10, 1, byte(i>>8), byte(i)).To4(), Port: 1})
 			if i == forged/2 {
 				s.honest(t, 1, size)
 			}
 		}
 		received, replied, packets, most := s.counts()
 		t.Logf("%d forged flights of %d bytes: %d connections, %d packets and %d bytes in reply", forged, received, most, packets, replied)
-		// Of a burst, and of the time for which a silent client is remembered.
+		// A burst, and the handshakes of the time for which a silent
+		// client is remembered.
 		const rate = admission.DefaultHandshakes
 		limit := rate + int(rate*(DefaultHandshakeTimeout/2).Seconds()) + 1
 		if most > limit {
@@ -200,10 +203,10 @@ func TestHostileHandshakeFloodFromSpoofedAddresses(t *testing.T) {
 func TestHostileSpoofedAddressesLeavePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 10
-		s := newSiege(t, admission.Limits{Places: 32, Handshakes: 1000}, size)
-		s.deaf, s.perFlow = true, firstFlight
+		s := newAttackedServer(t, admission.Limits{Places: 32, Handshakes: 1000}, size)
+		s.repliesLost, s.perFlow = true, firstFlight
 		for i := range 100 {
-			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, byte(i)).To4(), Port: 1})
+			s.beginHandshake(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, byte(i)).To4(), Port: 1})
 		}
 		if _, _, _, most := s.counts(); most != 16 {
 			t.Errorf("%d connections for forged addresses, want half of 32", most)
@@ -212,13 +215,13 @@ func TestHostileSpoofedAddressesLeavePlaces(t *testing.T) {
 	})
 }
 
-// In the name of another client only a few connections are begun.
+// Only a few connections can be begun in the name of another client.
 func TestHostileSpoofedAddressOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSiege(t, admission.Limits{Handshakes: 1000}, 1)
-		s.deaf, s.perFlow = true, firstFlight
+		s := newAttackedServer(t, admission.Limits{Handshakes: 1000}, 1)
+		s.repliesLost, s.perFlow = true, firstFlight
 		for i := range 200 {
-			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
+			s.beginHandshake(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
 		}
 		if _, _, _, most := s.counts(); most != admission.MostUnproved {
 			t.Errorf("%d connections, want %d", most, admission.MostUnproved)
@@ -230,7 +233,7 @@ func TestHostileSpoofedAddressOfAClient(t *testing.T) {
 func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, rate, burst = 1 << 20, 4, 16 * 4
-		s := newSiege(t, admission.Limits{Handshakes: rate}, size)
+		s := newAttackedServer(t, admission.Limits{Handshakes: rate}, size)
 		began := time.Now()
 		done := 0
 		for i := range 400 {
@@ -248,7 +251,8 @@ func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 			}
 		}
 		seconds := time.Since(began).Seconds()
-		// The rate counts once with a proof of the address, and once without.
+		// The rate counts once with a proof of the address, and once
+		// without.
 		limit := burst + rate + int(2*rate*seconds) + 1
 		t.Logf("%d of 400 handshakes in %.1f s", done, seconds)
 		if done > limit || done < burst {
@@ -257,15 +261,15 @@ func TestHostileHandshakeFloodFromOneAddress(t *testing.T) {
 	})
 }
 
-// Handshakes that a client begins and does not go on with cost places for a
-// while, and only its own.
+// Handshakes that a client begins and does not continue take places for a
+// while, but only its own.
 func TestHostileHalfOpenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
-		s := newSiege(t, admission.Limits{}, size)
-		s.deaf, s.perFlow = true, firstFlight
+		s := newAttackedServer(t, admission.Limits{}, size)
+		s.repliesLost, s.perFlow = true, firstFlight
 		for i := range 10 * admission.MostUnproved {
-			s.knock(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
+			s.beginHandshake(t, &net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1 + i})
 		}
 		s.honest(t, 1, size)
 		if _, _, _, most := s.counts(); most > admission.MostUnproved+1 {
@@ -279,13 +283,13 @@ func TestHostileHalfOpenConnections(t *testing.T) {
 	})
 }
 
-// Datagrams that are no handshake make no connection, and are answered with
-// fewer bytes than they have, if at all.
+// Datagrams that are no handshake make no connection. An answer, if any, has
+// fewer bytes than they have.
 func TestHostileGarbageOnThePort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, datagrams = 1 << 20, 4000
-		s := newSiege(t, admission.Limits{}, size)
-		s.deaf = true
+		s := newAttackedServer(t, admission.Limits{}, size)
+		s.repliesLost = true
 		pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: 1})
 		rng := rand.New(rand.NewPCG(1, 2))
 		for i := range datagrams {
@@ -315,8 +319,8 @@ func TestHostileGarbageOnThePort(t *testing.T) {
 	})
 }
 
-// garbage returns random bytes, every other time in the form of some packet of
-// QUIC.
+// garbage returns random bytes, half of the time in the form of some QUIC
+// packet.
 func garbage(rng *rand.Rand, i int) []byte {
 	b := make([]byte, 1+rng.IntN(1400))
 	for j := range b {
@@ -339,8 +343,8 @@ func garbage(rng *rand.Rand, i int) []byte {
 	return b
 }
 
-// A client may not open a stream in the place of one that the server still works
-// on, even when both of its sides have ended.
+// A client cannot open a stream in place of one that the server still works on,
+// even if both of its sides have ended.
 func TestHostileStreamsThatEndEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const streams = 4

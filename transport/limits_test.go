@@ -94,7 +94,7 @@ func TestWindowBudgetProperties(t *testing.T) {
 	})
 }
 
-// download reads size bytes on one stream as fast as they come.
+// download reads size bytes on one stream as they come.
 func download(t *testing.T, client, server *Conn, size int64) {
 	t.Helper()
 	c, s := streams(t, client, server)
@@ -182,7 +182,7 @@ func TestWindowsGivenBackByFailedDial(t *testing.T) {
 	})
 }
 
-// A countedGate takes connections while less than most are there.
+// A countedGate takes connections while there are fewer than most.
 type countedGate struct {
 	mu        sync.Mutex
 	most, now int
@@ -206,8 +206,8 @@ func (g *countedGate) Enter(from netip.Addr, _ bool) (any, func(), bool) {
 	}, true
 }
 
-// A gate that several listeners share is asked for each connection, and is told of its
-// end; what it gave is the connection's.
+// A gate that several listeners share is called for each connection, and learns
+// of its end. The connection keeps what the gate gave it.
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -238,7 +238,8 @@ func TestGate(t *testing.T) {
 		if gate.now != 0 {
 			t.Errorf("%d are there after the end, want 0", gate.now)
 		}
-		// Of a client's first packets each is asked for until one is taken.
+		// The gate is called for each of a client's first packets until
+		// it takes one.
 		for i, from := range slices.Compact(gate.from) {
 			if want := netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i)}); from != want {
 				t.Errorf("connection %d came from %v, want %v", i, from, want)
@@ -247,8 +248,8 @@ func TestGate(t *testing.T) {
 	})
 }
 
-// A handshake that fails gives its place back, and one that is not gone on with has it
-// for as long as a handshake may take.
+// A handshake that fails gives its place back. One that is not continued keeps
+// it for the time that a handshake may take.
 func TestGateAndFailedHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)

@@ -17,40 +17,42 @@ import (
 
 // ListenOptions configures a listener.
 type ListenOptions struct {
-	// TLS must hold a certificate and the protocols to offer. It is copied; TLS
-	// 1.3 is the least version and session tickets are off, whatever it says.
+	// TLS must hold a certificate and the protocols to offer. It is copied.
+	// Whatever it says, TLS 1.3 is the least version and session tickets
+	// are off.
 	TLS *tls.Config
-	// ResetKey is the secret from which stateless-reset tokens are made, mixed
-	// with the local port. With the same key and port a listener that takes the
-	// place of another makes the other's clients notice at once. No other machine
-	// may have the key (RFC 9000, section 21.11).
+	// ResetKey is the secret from which stateless-reset tokens are made,
+	// mixed with the local port. A listener with the same key and port as
+	// an earlier one makes that one's clients notice at once. No other
+	// machine may have the key (RFC 9000, section 21.11).
 	ResetKey [32]byte
-	// Gate decides which connections are taken; nil means all.
+	// Gate decides which connections are taken; nil: all.
 	Gate Gate
-	// MaxStreams is how many streams a client may have open at a time; zero means
-	// DefaultMaxStreams. A negative number is refused.
+	// MaxStreams is the number of streams that a client may have open at a
+	// time; zero: DefaultMaxStreams. A negative number is refused.
 	MaxStreams int64
-	// HandshakeTimeout is how long a handshake may take, and twice as long as it
-	// may go without a packet; zero means DefaultHandshakeTimeout. A negative one
-	// is refused.
+	// HandshakeTimeout is how long a handshake may take, and twice the time
+	// it may go without a packet; zero: DefaultHandshakeTimeout. A negative
+	// one is refused.
 	HandshakeTimeout time.Duration
-	// QLog gets the connections' events; nil: nobody.
+	// QLog, if not nil, gets the connections' events.
 	QLog *QLog
 }
 
 const (
-	// connIDLen is the length of a server's connection IDs, in bytes. A reset
-	// token is the same for the same ID for ever, and anybody may ask for it: so
+	// connIDLen is the length of a server's connection IDs, in bytes. A
+	// reset token stays the same for its ID, and anybody may ask for it. So
 	// nobody may guess an ID or meet one twice (RFC 9000, section 10.3.2).
 	connIDLen = 16
-	// tokenAge is how long a client may use the token of a NEW_TOKEN frame as
-	// proof of its address: not at all. It would let yesterday's guest of an
-	// address speak in its name. Retry tokens have an age of their own.
+	// tokenAge is how long a client may use the token of a NEW_TOKEN frame
+	// as proof of its address: not at all. Otherwise yesterday's guest of
+	// an address could speak in its name. Retry tokens have an age of their
+	// own.
 	tokenAge = time.Nanosecond
 )
 
-// Listener accepts the connections of one virtual server. All methods may be
-// called from any goroutine.
+// Listener accepts the connections of one virtual server. Any goroutine may
+// call its methods.
 type Listener struct {
 	pc     net.PacketConn
 	faults *socketFaults
@@ -62,8 +64,8 @@ type Listener struct {
 	closeErr  error
 }
 
-// Listen serves QUIC on pc, which it owns from now on: also when Listen fails, pc
-// is closed.
+// Listen serves QUIC on pc. It owns pc from now on: if Listen fails, pc is
+// closed.
 func Listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 	l, err := listen(pc, o)
 	if err != nil {
@@ -105,8 +107,8 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 		MaxConnectionReceiveWindow:     serverConnWindow,
 		MaxIncomingStreams:             orDefault(o.MaxStreams, DefaultMaxStreams),
 		MaxIncomingUniStreams:          -1,
-		// Else a client that resets its streams opens new ones while the handlers
-		// of the old ones are still at work.
+		// Without this a client that resets its streams opens new ones
+		// while the handlers of the old ones still work.
 		RequireStreamCreditRelease: true,
 		Tracer:                     o.QLog.tracer(),
 	})
@@ -118,9 +120,9 @@ func listen(pc net.PacketConn, o ListenOptions) (*Listener, error) {
 	return l, nil
 }
 
-// resetKey makes the stateless-reset key of one port. With one key for all ports
-// of a process, anyone who sees a connection ID could have another port compute
-// its token (RFC 9000, section 21.11).
+// resetKey makes the stateless-reset key of one port. With one key for all
+// ports of a process, anyone who sees a connection ID could have another port
+// compute its token (RFC 9000, section 21.11).
 func resetKey(secret [32]byte, local net.Addr) quic.StatelessResetKey {
 	var port int
 	if u, ok := local.(*net.UDPAddr); ok {
@@ -133,8 +135,8 @@ func resetKey(secret [32]byte, local net.Addr) quic.StatelessResetKey {
 
 // Accept returns the next connection whose handshake is complete. After
 // StopAccepting it returns those that are left. The error wraps a *LocalError
-// after StopAccepting, after Close and when ctx ends, and a *NetworkError when the
-// socket failed.
+// after StopAccepting, after Close and when ctx ends, and a *NetworkError if
+// the socket failed.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	qc, err := l.ln.Accept(ctx)
 	if err != nil {
@@ -146,13 +148,13 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 // Addr returns the address that the listener's socket is bound to.
 func (l *Listener) Addr() net.Addr { return l.pc.LocalAddr() }
 
-// StopAccepting refuses handshakes that are not complete and ignores new clients;
-// connections live on. Accept must be called until it fails, so that connections
-// that are waiting can be closed.
+// StopAccepting refuses handshakes that are not complete and ignores new
+// clients; connections live on. Call Accept until it fails, so that waiting
+// connections can be closed.
 func (l *Listener) StopAccepting() { l.ln.Close() }
 
-// Close ends the listener, every connection that is left, silently, and closes
-// the socket. Calls after the first return the first one's error.
+// Close ends the listener and all its connections, silently, and closes the
+// socket. Later calls return the first one's error.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() {
 		l.faults.stop()

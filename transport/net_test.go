@@ -45,7 +45,7 @@ func clientTLS() *tls.Config {
 	}
 }
 
-// network is a simulated one with half of rtt in each direction. drop, when set,
+// network is a simulated one with half of rtt in each direction. drop, if set,
 // sees every packet and decides which are lost.
 type network struct {
 	simnet.PerfectRouter
@@ -65,7 +65,7 @@ func (n *network) SendPacket(p simnet.Packet) error {
 	return n.PerfectRouter.SendPacket(p)
 }
 
-// conn returns a socket at 10.0.0.host:port, in the place of an earlier one.
+// conn returns a socket at 10.0.0.host:port, which replaces an earlier one.
 func (n *network) conn(host byte, port int) net.PacketConn {
 	addr := &net.UDPAddr{IP: net.IPv4(10, 0, 0, host).To4(), Port: port}
 	link := &simnet.SimulatedLink{UploadPacket: n, Latency: n.rtt / 2}

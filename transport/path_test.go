@@ -15,7 +15,7 @@ import (
 	"malcolm/transfer/admission"
 )
 
-// TestNarrowPath: a path that carries 1,200 bytes of payload and no more, as QUIC
+// TestNarrowPath: a path that carries at most 1,200 bytes of payload, as QUIC
 // demands of every path (RFC 9000, section 14), is enough.
 func TestNarrowPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -50,8 +50,8 @@ func TestNarrowPath(t *testing.T) {
 	})
 }
 
-// TestConnectionIDLength: a server's connection IDs are too long to be guessed, or
-// to be met twice, since their reset tokens stay the same.
+// TestConnectionIDLength: a server's connection IDs are too long to be guessed,
+// or to occur twice, since their reset tokens stay the same.
 func TestConnectionIDLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -74,7 +74,7 @@ func TestConnectionIDLength(t *testing.T) {
 	})
 }
 
-// A tokenStore keeps the last token of a NEW_TOKEN frame and shows it for ever.
+// A tokenStore keeps the last token of a NEW_TOKEN frame and always shows it.
 type tokenStore struct {
 	token atomic.Pointer[quic.ClientToken]
 	shown atomic.Int64
@@ -87,12 +87,12 @@ func (s *tokenStore) Pop(string) *quic.ClientToken {
 
 func (s *tokenStore) Put(_ string, t *quic.ClientToken) { s.token.Store(t) }
 
-// TestOldToken: who has once been at an address cannot speak in its name later:
-// the token that it got then proves nothing.
+// TestOldToken: a client that was once at an address cannot speak in its name
+// later. The token that it got then proves nothing.
 func TestOldToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const forged = 4 * admission.MostUnproved
-		s := newSiege(t, admission.Limits{Handshakes: 1000}, 1)
+		s := newAttackedServer(t, admission.Limits{Handshakes: 1000}, 1)
 		var store tokenStore
 		dial := func(ctx context.Context, port int) (*quic.Conn, *quic.Transport, error) {
 			pc := s.socketAt(&net.UDPAddr{IP: net.IPv4(10, 1, 0, 1).To4(), Port: port})
@@ -112,7 +112,7 @@ func TestOldToken(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		s.mu.Lock()
-		s.deaf, s.perFlow, s.most = true, firstFlight, 0
+		s.repliesLost, s.perFlow, s.most = true, firstFlight, 0
 		s.mu.Unlock()
 		for i := range forged {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)

@@ -6,19 +6,21 @@ import (
 )
 
 const (
-	// maxAhead is how many packets quic-go may be behind in processing. It drops
-	// those of a connection beyond 256, which the sender takes for congestion.
+	// maxAhead is the number of packets by which quic-go may be behind in
+	// processing. It drops those of a connection beyond 256, which the
+	// sender takes for congestion.
 	maxAhead = 200
-	// aheadPause is the time between two looks at how far it is, and aheadPatience
-	// how long it may stand still before its count is taken to have missed
-	// packets: those that are for no connection are handed over and never counted.
+	// aheadPause is the time between two looks at quic-go's progress.
+	// aheadPatience is how long that may stand still before its count is
+	// taken to have missed packets: those that are for no connection are
+	// handed over and never counted.
 	aheadPause    = 50 * time.Microsecond
 	aheadPatience = 5 * time.Millisecond
 )
 
 // A pressure holds back the reading of a connection's socket while quic-go has
-// not processed what it was handed, so that the kernel's buffer, which is far
-// larger, takes up the bursts.
+// not processed what it was handed. So the kernel's buffer, which is far
+// larger, takes the bursts.
 type pressure struct {
 	received  atomic.Pointer[func() uint64] // packets that quic-go has processed; nil: not known
 	delivered uint64                        // packets handed over, by the same count; the reader's
@@ -26,15 +28,15 @@ type pressure struct {
 	pause     func(time.Duration) // time.Sleep, except in tests
 }
 
-// follow begins to hold back reading by what received returns, which any
+// follow begins to hold back reading by the result of received, which any
 // goroutine may call.
 func (p *pressure) follow(received func() uint64) { p.received.Store(&received) }
 
 // handed says that n packets were handed over.
 func (p *pressure) handed(n int) { p.delivered += uint64(n) }
 
-// wait returns when quic-go is at most maxAhead packets behind, or does not
-// move. Only the goroutine that reads may call it.
+// wait returns when quic-go is at most maxAhead packets behind, or makes no
+// progress. Only the reading goroutine may call it.
 func (p *pressure) wait() {
 	f := p.received.Load()
 	if f == nil {

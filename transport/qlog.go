@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// qlogTime is how long the end of a process waits for the last of a QLog.
+	// qlogTime is how long the end of a process waits for the last bytes of
+	// a QLog.
 	qlogTime = 2 * time.Second
-	// maxQLogFiles and maxQLogBytes bound what one QLog writes, since strangers
-	// decide how many connections there are.
+	// maxQLogFiles and maxQLogBytes bound what one QLog writes, since
+	// strangers decide how many connections there are.
 	maxQLogFiles = 1024
 	maxQLogBytes = 4 << 30
 )
@@ -32,10 +33,10 @@ var (
 )
 
 // A QLog writes what connections do, packet by packet, into a directory, a file
-// for each: TIME-N_client.sqlog or TIME-N_server.sqlog, where TIME is that of the
-// QLog and N counts its connections, in the format of draft-ietf-quic-qlog-main-schema (JSON text
-// sequences). It costs a good part of the speed. Any goroutine may call its
-// methods; a nil QLog writes nothing.
+// for each: TIME-N_client.sqlog or TIME-N_server.sqlog. TIME is that of the
+// QLog and N counts its connections. The format is
+// draft-ietf-quic-qlog-main-schema (JSON text sequences). It costs a good part
+// of the speed. Any goroutine may call its methods; a nil QLog writes nothing.
 type QLog struct {
 	prefix string // of the files: the directory and the time
 	files  atomic.Int64
@@ -46,7 +47,7 @@ type QLog struct {
 	broken error // the first
 }
 
-// NewQLog makes the directory, if it is not there.
+// NewQLog makes the directory if there is none.
 func NewQLog(dir string) (*QLog, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("qlog: %w", err)
@@ -54,7 +55,7 @@ func NewQLog(dir string) (*QLog, error) {
 	return &QLog{prefix: filepath.Join(dir, time.Now().Format("20060102T150405.000"))}, nil
 }
 
-// tracer returns what quic-go takes; nil for none.
+// tracer returns the function for quic-go; nil if q is.
 func (q *QLog) tracer() func(context.Context, bool, quic.ConnectionID) qlogwriter.Trace {
 	if q == nil {
 		return nil
@@ -72,7 +73,7 @@ func (q *QLog) trace(_ context.Context, isClient bool, id quic.ConnectionID) qlo
 		q.failed(errQLogFiles)
 		return nil
 	}
-	// Never what is there already, and no name that the other side chooses.
+	// Never overwrites a file, and the other side cannot choose a name.
 	f, err := os.OpenFile(fmt.Sprintf("%s-%d_%s.sqlog", q.prefix, n, side), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		q.failed(fmt.Errorf("qlog: %w", err))
@@ -94,8 +95,8 @@ func (q *QLog) failed(err error) {
 	}
 }
 
-// Close waits for the files of connections, which have all ended, but no longer
-// than 2 s, and returns the first thing that went wrong.
+// Close waits, at most 2 s, for the files of connections, which have all ended.
+// It returns the first error.
 func (q *QLog) Close() error {
 	if q == nil {
 		return nil
@@ -115,7 +116,7 @@ func (q *QLog) Close() error {
 }
 
 // A qlogFile is one connection's file. What cannot be written is dropped, and
-// told by [QLog.Close].
+// reported by [QLog.Close].
 type qlogFile struct {
 	q *QLog
 	f *os.File
@@ -131,7 +132,7 @@ func (f *qlogFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close writes what is left.
+// Close writes what is still buffered.
 func (f *qlogFile) Close() error {
 	defer f.q.open.Done()
 	err := errors.Join(f.Flush(), f.f.Close())

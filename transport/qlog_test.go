@@ -14,8 +14,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// TestQLog: each end of a connection leaves a whole file, one JSON record a line,
-// that begins with the schema and has packets in it.
+// TestQLog: each end of a connection leaves a whole file, one JSON record a
+// line, that begins with the schema and has packets in it.
 func TestQLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	q, err := NewQLog(dir)
@@ -60,7 +60,7 @@ func TestQLog(t *testing.T) {
 	}
 }
 
-// TestQLogOfNobody: a nil QLog is none.
+// TestQLogOfNobody: a nil QLog writes nothing.
 func TestQLogOfNobody(t *testing.T) {
 	var q *QLog
 	if q.tracer() != nil || q.Close() != nil {
@@ -68,8 +68,8 @@ func TestQLogOfNobody(t *testing.T) {
 	}
 }
 
-// TestQLogBroken: what cannot be written is told at the end, and the connection
-// does not suffer.
+// TestQLogBroken: a failed write is reported at the end, and the connection
+// goes on.
 func TestQLogBroken(t *testing.T) {
 	q, err := NewQLog(filepath.Join(t.TempDir(), "logs"))
 	if err != nil {
@@ -97,8 +97,8 @@ func TestQLogBroken(t *testing.T) {
 	}
 }
 
-// TestQLogIsBounded: strangers decide neither how much is written nor what a file
-// is called, and nothing that is there is written over.
+// TestQLogIsBounded: strangers decide neither how much is written nor a file's
+// name, and no existing file is overwritten.
 func TestQLogIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	q, err := NewQLog(dir)

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// firstFaultPause is the time before a read that failed is repeated; it
+	// firstFaultPause is the time before a failed read is repeated. It
 	// doubles with each failure in a row up to longestFaultPause.
 	firstFaultPause   = time.Millisecond
 	longestFaultPause = time.Second
-	// maxFaults is how many reads in a row may fail before the socket itself
-	// counts as broken: those of some 10 s.
+	// maxFaults is the number of reads in a row that may fail before the
+	// socket itself counts as broken: about 10 s.
 	maxFaults = 20
 )
 
-// socketFaults tells errors that pass by themselves, such as a want of memory,
-// from a socket that is broken. One goroutine may call read, any other the rest.
+// socketFaults tells errors that pass by themselves, such as a lack of memory,
+// from a broken socket. One goroutine may call read, any other the rest.
 type socketFaults struct {
 	n       int       // reads in a row that failed
-	repeats time.Time // when the last of them was to be repeated
+	repeats time.Time // when the last of them was due for repetition
 
 	once    sync.Once
 	stopped chan struct{}
@@ -36,12 +36,12 @@ func newSocketFaults() *socketFaults { return &socketFaults{stopped: make(chan s
 // stop ends a pause, since nobody reads any more.
 func (f *socketFaults) stop() { f.once.Do(func() { close(f.stopped) }) }
 
-// worked says that a read has brought something.
+// worked says that a read has succeeded.
 func (f *socketFaults) worked() { f.n = 0 }
 
-// read judges the error of a read. It returns nil after a pause when the read is to
-// be repeated, else the error. What is no error of the system's, such as that of a
-// socket that was closed, is always returned.
+// read judges the error of a read. It returns nil, after a pause, if the read
+// is to be repeated, else the error. An error that is not the system's, such as
+// that of a closed socket, is always returned.
 func (f *socketFaults) read(err error) error {
 	if _, ok := errors.AsType[syscall.Errno](err); !ok {
 		return err
@@ -65,16 +65,15 @@ func (f *socketFaults) read(err error) error {
 	}
 }
 
-// lostPacket reports whether the error of a write is to be taken as the loss of the
-// packet, which QUIC repairs: all of the system's but those by which quic-go learns
-// that a packet was too large.
+// lostPacket reports whether the error of a write counts as the loss of the
+// packet, which QUIC repairs. All system errors do, except those that tell
+// quic-go that a packet was too large.
 func lostPacket(err error) bool {
 	_, ok := errors.AsType[syscall.Errno](err)
 	return ok && !isErrno(err, errnoTooLarge)
 }
 
-// listenSocket returns pc with the care for its errors that a listener needs, which
-// f has.
+// listenSocket returns pc wrapped for a listener, with its errors handled by f.
 func listenSocket(pc net.PacketConn, f *socketFaults) net.PacketConn {
 	u, ok := pc.(*net.UDPConn)
 	if !ok {
@@ -88,13 +87,14 @@ func listenSocket(pc net.PacketConn, f *socketFaults) net.PacketConn {
 	}
 }
 
-// A listenUDPConn is a listener's UDP socket. quic-go must see neither a temporary
-// error nor an empty batch: it would hand out packets that it had handed out before.
+// A listenUDPConn is a listener's UDP socket. quic-go must see neither a
+// temporary error nor an empty batch: it would hand out earlier packets again.
 type listenUDPConn struct {
 	*net.UDPConn // buffers, deadlines, SyscallConn
 	faults       *socketFaults
 
-	// The socket's calls; fields so that tests can stand in for the kernel.
+	// The socket's calls. They are fields so that tests can replace the
+	// kernel.
 	readBatch func(ms []ipv4.Message, flags int) (int, error)
 	readFrom  func(p []byte) (int, net.Addr, error)
 	writeMsg  func(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error)
@@ -143,7 +143,8 @@ func (c *listenUDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-// A listenConn is any other packet connection of a listener, as a simulated one.
+// A listenConn is any other packet connection of a listener, such as a
+// simulated one.
 type listenConn struct {
 	plainSocket
 	faults *socketFaults
@@ -175,8 +176,9 @@ func readPatiently(f *socketFaults, read func([]byte) (int, net.Addr, error), p 
 	}
 }
 
-// A plainSocket is a packet connection that need not be the system's. SetReadBuffer
-// and SetWriteBuffer keep quic-go from warning about one without them.
+// A plainSocket is a packet connection that need not be the system's.
+// SetReadBuffer and SetWriteBuffer keep quic-go from warning that they are
+// missing.
 type plainSocket struct{ net.PacketConn }
 
 func (c plainSocket) SetReadBuffer(bytes int) error {

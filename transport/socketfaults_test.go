@@ -14,11 +14,11 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// transientErrnos are errors of a socket that say nothing of the peer, and pass.
+// transientErrnos are errors of a socket that pass and say nothing of the peer.
 var transientErrnos = []syscall.Errno{syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.ENETUNREACH, syscall.EINVAL}
 
-// A faultySocket fails in every every-th read and write, in turn with each of the
-// transient errors.
+// A faultySocket fails in each every-th read and write, in turn with each of
+// the transient errors.
 type faultySocket struct {
 	net.PacketConn
 	every         uint64
@@ -46,8 +46,8 @@ func (s *faultySocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	return s.PacketConn.WriteTo(p, to)
 }
 
-// TestFaultySockets: one error of a socket ends nothing, at either end, also while
-// the handshake is under way.
+// TestFaultySockets: one error of a socket ends nothing, at either end, even
+// during the handshake.
 func TestFaultySockets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -75,7 +75,7 @@ func TestFaultySockets(t *testing.T) {
 	})
 }
 
-// sockets are the socket types of both ends, with the reads of a test's.
+// sockets are the socket types of both ends, with a test's reads.
 func sockets(read func() (int, error)) map[string]struct {
 	read func() (int, error)
 	stop func()
@@ -102,8 +102,8 @@ func sockets(read func() (int, error)) map[string]struct {
 	}
 }
 
-// TestBrokenSocket: errors without end, and nothing else, are the socket's end; ones
-// that come now and then are not.
+// TestBrokenSocket: errors without end break a socket. Errors now and then do
+// not.
 func TestBrokenSocket(t *testing.T) {
 	broken := sysErr("recvmmsg", syscall.ENOMEM)
 	for name := range sockets(nil) {
@@ -138,7 +138,7 @@ func TestBrokenSocket(t *testing.T) {
 	}
 }
 
-// TestStopEndsAPause: a listener or connection that is closed does not wait for the
+// TestStopEndsAPause: a closed listener or connection does not wait for the
 // next try of a read.
 func TestStopEndsAPause(t *testing.T) {
 	for name := range sockets(nil) {
@@ -161,7 +161,7 @@ func TestStopEndsAPause(t *testing.T) {
 	}
 }
 
-// TestListenerWrites: only what quic-go acts on is an error of a write.
+// TestListenerWrites: a write fails only with errors that quic-go acts on.
 func TestListenerWrites(t *testing.T) {
 	var fails error
 	c := &listenUDPConn{writeMsg: func(b, oob []byte, _ *net.UDPAddr) (int, int, error) {

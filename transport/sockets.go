@@ -10,11 +10,11 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// ListenUDP opens the socket of a virtual server on bind and port. An empty bind
-// means all addresses, IPv4 and IPv6 on one socket; an IPv4 or IPv6 address, also
-// the unspecified one, means that address and family only; a host name means its
-// first address. Port 0 lets the system choose. The error wraps the system's; see
-// [InUse].
+// ListenUDP opens the socket of a virtual server on bind and port. bind may be
+// empty, which means all addresses, IPv4 and IPv6 on one socket. An IPv4 or
+// IPv6 address, even the unspecified one, means that address and family only. A
+// host name means its first address. Port 0 lets the system choose. The error
+// wraps the system's; see [InUse].
 func ListenUDP(bind string, port uint16) (net.PacketConn, error) {
 	hostPort := net.JoinHostPort(bind, strconv.Itoa(int(port)))
 	network := "udp"
@@ -35,14 +35,13 @@ func ListenUDP(bind string, port uint16) (net.PacketConn, error) {
 	return pc, nil
 }
 
-// InUse reports whether err says that a port is taken by another socket.
+// InUse reports whether err says that another socket has the port.
 func InUse(err error) bool { return isErrno(err, errnoInUse) }
 
-// DialUDP opens a UDP socket that is connected to remote, from the local
-// address, or, when that is the zero Addr, from the one that the system
-// chooses. It sends nothing; a [*NetworkError] says that there is no way to
-// remote. The result is meant for [Dial] and gives quic-go all that a
-// *net.UDPConn gives it.
+// DialUDP opens a UDP socket that is connected to remote, from the address
+// local; if that is the zero Addr, the system chooses. It sends nothing. A
+// [*NetworkError] says that there is no way to remote. The result is meant for
+// [Dial] and gives quic-go all that a *net.UDPConn gives it.
 func DialUDP(local netip.Addr, remote netip.AddrPort) (net.PacketConn, error) {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	var from *net.UDPAddr

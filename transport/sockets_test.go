@@ -16,7 +16,8 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 
 func portOf(a net.Addr) uint16 { return uint16(a.(*net.UDPAddr).Port) }
 
-// loopbackPair returns a listener on a free port of 127.0.0.1 and a connection to it.
+// loopbackPair returns a listener on a free port of 127.0.0.1 and a connection
+// to it.
 func loopbackPair(t *testing.T) (l *Listener, pc *udpConn, client, server *Conn) {
 	t.Helper()
 	lpc, err := ListenUDP("127.0.0.1", 0)
@@ -170,8 +171,8 @@ func TestNothingIsLeftRunning(t *testing.T) {
 	l, _, client, _ := loopbackPair(t)
 	client.Close(0, "")
 	l.Close()
-	// A goroutine that has closed a channel or called back may need a moment to
-	// return; the test's own limit of time ends the loop.
+	// A goroutine that has closed a channel or called back may need a
+	// moment to return. The test's own time limit ends the loop.
 	var stacks string
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
 		b := make([]byte, 1<<20)

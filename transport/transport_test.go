@@ -211,7 +211,7 @@ func TestNoSessionTickets(t *testing.T) {
 		withCache.ServerName = "server"
 		withCache.ClientSessionCache = &sessions{}
 
-		// A listener gives none to a client of any make ...
+		// A listener gives no ticket to any client ...
 		l := serve(t, n.conn(1, 1), ListenOptions{})
 		tr := &quic.Transport{Conn: n.conn(2, 2)}
 		defer tr.Close()
@@ -222,7 +222,7 @@ func TestNoSessionTickets(t *testing.T) {
 		time.Sleep(time.Second)
 		c.CloseWithError(0, "")
 
-		// ... and our client takes none from a server of any make.
+		// ... and our client takes no ticket from any server.
 		other := &quic.Transport{Conn: n.conn(3, 3)}
 		defer other.Close()
 		if _, err := other.Listen(serverTLS(), nil); err != nil {
@@ -331,8 +331,8 @@ func TestNoAnswer(t *testing.T) {
 	})
 }
 
-// TestSlowAnswer: a server of which packets came, but no whole handshake, is told
-// from one of which nothing did.
+// TestSlowAnswer: a server that sent packets, but completed no handshake, is
+// told from a silent one.
 func TestSlowAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// udpConn is a connected UDP socket as quic-go wants it. Writes carry no address,
-// since the kernel refuses one on a connected socket, and the network's hints
-// about the peer go through watch.
+// udpConn is a connected UDP socket as quic-go wants it. Writes carry no
+// address, since the kernel refuses one on a connected socket. The network's
+// hints about the peer go through watch.
 //
-// quic-go reads with ReadBatch and writes with WriteMsgUDP where it knows control
-// messages (Linux, macOS, FreeBSD), else with ReadFrom and WriteTo. It must see
-// neither a temporary error nor an empty batch: it would hand out packets that it
-// had handed out before.
+// quic-go uses ReadBatch and WriteMsgUDP if it knows the system's control
+// messages (Linux, macOS, FreeBSD), else ReadFrom and WriteTo. It must see
+// neither a temporary error nor an empty batch: it would hand out earlier
+// packets again.
 type udpConn struct {
 	*net.UDPConn // buffers, deadlines, SyscallConn
 	watch        *watch
@@ -22,7 +22,8 @@ type udpConn struct {
 	gro          *groReader // nil: the kernel does not join packets
 	pressure     pressure
 
-	// The socket's calls; fields so that tests can stand in for the kernel.
+	// The socket's calls. They are fields so that tests can replace the
+	// kernel.
 	readBatch func(ms []ipv4.Message, flags int) (int, error)
 	readFrom  func(p []byte) (int, net.Addr, error)
 	writeMsg  func(b, oob []byte) (n, oobn int, err error)
@@ -49,9 +50,9 @@ func (c *udpConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	}
 }
 
-// judge judges the result of a read that did or did not bring a packet. It returns
-// the error that ends the connection, or nil: then, if there was an error, the read is
-// to be repeated.
+// judge judges the result of a read; packet says whether it brought one. It
+// returns the error that ends the connection, or nil. After nil a read that
+// failed is to be repeated.
 func (c *udpConn) judge(packet bool, err error) error {
 	if packet {
 		c.faults.worked()
@@ -100,10 +101,11 @@ func (c *udpConn) WriteTo(p []byte, _ net.Addr) (int, error) {
 	return n, err
 }
 
-// sendProbe sends a packet of the watch's.
+// sendProbe sends a packet for the watch.
 func (c *udpConn) sendProbe(p []byte) {
 	if _, _, err := c.writeMsg(p, nil); err != nil {
-		// What it says of the peer counts; else the packet is lost.
+		// What the error says of the peer counts; otherwise the packet
+		// is lost.
 		_ = c.watch.wrote(err)
 	}
 }
@@ -115,8 +117,8 @@ func (c *udpConn) Close() error {
 	return c.UDPConn.Close()
 }
 
-// plainConn gives any other packet connection, as a simulated one, the part of
-// watch that needs no system errors.
+// plainConn gives any other packet connection, such as a simulated one, the
+// part of watch that needs no system errors.
 type plainConn struct {
 	plainSocket
 	watch  *watch
@@ -145,7 +147,7 @@ func (c *plainConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 		return n, err
 	}
 	if nudge := c.watch.nudge(p); nudge != nil {
-		_, _ = c.PacketConn.WriteTo(nudge, addr) // it is lost, as others are
+		_, _ = c.PacketConn.WriteTo(nudge, addr) // a lost one is like any other
 	}
 	return n, nil
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// kernel stands in for the calls of a udpConn's socket. Reads block until
-// something is queued.
+// kernel replaces the calls of a udpConn's socket. Reads block until something
+// is queued.
 type kernel struct {
 	reads chan any // error, or int: packets in a batch
 
@@ -115,8 +115,8 @@ func TestRefusalBeforeTheHandshake(t *testing.T) {
 	}
 }
 
-// TestUnsentHandshake: a handshake that cannot send says why. A firewall that drops
-// what is sent is an error of the write alone.
+// TestUnsentHandshake: a handshake that cannot send says why. If a firewall
+// drops what is sent, only the write fails.
 func TestUnsentHandshake(t *testing.T) {
 	for errno, want := range map[syscall.Errno]NetworkKind{
 		errnoProhibited[0]: Prohibited, errnoUnreachable[0]: HostUnreachable, syscall.EINVAL: SocketFailed,
@@ -189,7 +189,8 @@ func TestRefusalsEndADeadConnection(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The third refusal within the two seconds, and after them.
+			// The third refusal within the two seconds, and after
+			// them.
 			for _, times := range [][maxRefusals]time.Duration{
 				{0, time.Second, 1500 * time.Millisecond},
 				{0, time.Second, 5 * time.Second},
@@ -351,8 +352,8 @@ func TestPlainConnPassesBuffersOn(t *testing.T) {
 	}
 }
 
-// A refusal makes the watch ask the port again and again, so that a server that
-// is gone is found within refusalPatience even by a client that sends nothing.
+// A refusal makes the watch ask the port again and again. So a dead server is
+// found within refusalPatience even by a client that sends nothing.
 func TestRefusalProbes(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

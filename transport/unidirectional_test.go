@@ -7,8 +7,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// A client's streams go both ways: what it sends on one that nobody accepts would
-// lie there for as long as its connection. Datagrams would, too.
+// A client's streams go both ways. What it sends on a one-way stream that
+// nobody accepts would be kept until its connection ends. So would datagrams.
 func TestHostileUnidirectionalStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)

@@ -8,34 +8,36 @@ import (
 )
 
 const (
-	// maxRefusals and refusalPatience say when a server's port counts as closed
-	// after the handshake: so many refusals, and so long without a packet since
-	// the first of them.
+	// A server's port counts as closed after the handshake if there were
+	// maxRefusals refusals, and no packet for refusalPatience since the
+	// first of them.
 	maxRefusals     = 3
 	refusalPatience = 2 * time.Second
-	// probes is how many packets ask a port at which a refusal hints, one at once
-	// and the others evenly over refusalPatience: who only receives sends little by
-	// itself, and would learn of a dead server a keep-alive at a time.
+	// probes is the number of packets that ask a port after a hint of a
+	// refusal, one at once and the others evenly over refusalPatience. A
+	// client that only receives sends little by itself, and would learn of
+	// a dead server one keep-alive at a time.
 	probes = 5
 
-	// shortPacket is the longest packet, in bytes, to which quic-go replies with
+	// shortPacket is the longest packet, in bytes, to which quic-go sends
 	// no stateless reset (1 + 20 + 4 + 1 + 16).
 	shortPacket = 42
 	// nudgeLen is longer than that, and short enough for any path.
 	nudgeLen = 64
 	// nudgePrefix covers a first byte and the longest connection ID.
 	nudgePrefix = 1 + 20
-	// nudgeAfter is how many short packets in a row without an answer make a
-	// nudge, counting it; nudgeQuiet is how long ago the first of them must be.
+	// nudgeAfter is the number of short packets in a row without an answer
+	// that cause a nudge, the last one included. nudgeQuiet is the least
+	// age of the first of them.
 	nudgeAfter = 3
 	nudgeQuiet = 100 * time.Millisecond
 )
 
-// watch judges what a socket says about the peer behind it. Its methods may be
-// called from any goroutine.
+// watch judges what a socket says about the peer behind it. Any goroutine may
+// call its methods.
 type watch struct {
 	kill     func()        // makes the pending and all later reads return
-	send     func([]byte)  // sends one packet and tells wrote of an error
+	send     func([]byte)  // sends one packet and passes an error to wrote
 	patience time.Duration // refusalPatience, except in tests
 
 	established atomic.Bool   // the handshake is complete
@@ -50,32 +52,32 @@ type watch struct {
 		last  error
 		asked int // probes sent
 	}
-	head  []byte // of the last short packet that was written; nil: none yet
+	head  []byte // of the last short packet written; nil: not yet
 	short struct {
 		n     int
 		first time.Time
 		seen  uint64 // arrivals at the first one
 	}
 	dead   error // why the port counts as closed; nil until then
-	unsent error // of the last write that failed in the handshake; nil: of none
+	unsent error // of the last write that failed in the handshake, or nil
 }
 
-// newWatch returns a watch whose kill wakes a blocked read, and which probes
-// with send.
+// newWatch returns a watch. kill wakes a blocked read, and send sends its
+// probes.
 func newWatch(kill func(), send func([]byte)) *watch {
 	return &watch{kill: kill, send: send, patience: refusalPatience}
 }
 
-// establish says that the peer has proved itself: from now on, what the network
-// reports is a hint only.
+// establish says that the peer has proved itself: from now on, the network's
+// reports are only hints.
 func (w *watch) establish() { w.established.Store(true) }
 
 // arrived counts a packet from the peer.
 func (w *watch) arrived() { w.arrivals.Add(1) }
 
-// read judges the result of a read that did or did not bring a packet. It returns
-// the error that ends the connection, or nil: then, if there was an error, it was
-// a hint and the read is to be repeated.
+// read judges the result of a read; packet says whether it brought one. It
+// returns the error that ends the connection, or nil. After nil a read that
+// failed is to be repeated: the error was a hint.
 func (w *watch) read(packet bool, err error) error {
 	if err == nil {
 		if packet {
@@ -94,8 +96,8 @@ func (w *watch) read(packet bool, err error) error {
 	return w.hint(err)
 }
 
-// wrote judges the error of a write. It returns nil when the packet is to be taken
-// as lost on its way, which QUIC repairs.
+// wrote judges the error of a write. It returns nil if the packet counts as
+// lost, which QUIC repairs.
 func (w *watch) wrote(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,14 +106,14 @@ func (w *watch) wrote(err error) error {
 		return w.dead
 	case !lostPacket(err):
 		return err
-	case !w.established.Load() && !isErrno(err, errnoFull): // whoever dials is to know at once
+	case !w.established.Load() && !isErrno(err, errnoFull): // the dialer must know at once
 		w.unsent = err
 		return err
 	}
 	return w.hint(err)
 }
 
-// failed returns why the handshake could not send; nil: it could.
+// failed returns why the handshake could not send, or nil.
 func (w *watch) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,8 +139,8 @@ func (w *watch) hint(err error) error {
 	return w.judge(now)
 }
 
-// probe is the timer's: it asks the port again while the refusals are in doubt,
-// and judges them when their time is over.
+// probe is called by the timer. It asks the port again while the refusals are
+// in doubt, and judges them when their time is over.
 func (w *watch) probe() {
 	w.mu.Lock()
 	r := &w.refusals
@@ -158,7 +160,7 @@ func (w *watch) probe() {
 	}
 }
 
-// judge sets and returns dead when the refusals suffice. The caller holds mu.
+// judge sets and returns dead if the refusals suffice. The caller holds mu.
 func (w *watch) judge(now time.Time) error {
 	r := &w.refusals
 	if r.n < maxRefusals || now.Sub(r.first) < w.patience || r.seen != w.arrivals.Load() {
@@ -169,8 +171,8 @@ func (w *watch) judge(now time.Time) error {
 	return w.dead
 }
 
-// nudge is to be called after packet was written. It returns a packet to send
-// next to it, or nil; see the package comment.
+// nudge returns a packet to send next to packet, which was just written, or
+// nil; see the package comment.
 func (w *watch) nudge(packet []byte) []byte {
 	const longHeader = 0x80
 	if len(packet) > shortPacket || len(packet) < nudgePrefix || packet[0]&longHeader != 0 ||

@@ -3,19 +3,17 @@ package transport
 import "sync"
 
 // WindowBudget bounds the connection receive windows of all client connections
-// together, and with them the bytes that servers can make the client hold. An
-// eighth of it is kept for the first windows of new connections: connections that
-// have grown cannot keep a redial out. All methods may be called from any
-// goroutine.
+// together, and so the bytes that servers can make the client hold. An eighth
+// of it is kept for the first windows of new connections, so that connections
+// that have grown cannot prevent a redial. Any goroutine may call its methods.
 type WindowBudget struct {
 	total int64 // immutable
 
 	mu   sync.Mutex
-	used int64 // what all open leases hold; never above total
+	used int64 // by all open leases; never above total
 }
 
-// NewWindowBudget returns a budget of total bytes; with total <= 0,
-// DefaultWindows.
+// NewWindowBudget returns a budget of total bytes; total <= 0: DefaultWindows.
 func NewWindowBudget(total int64) *WindowBudget {
 	if total <= 0 {
 		total = DefaultWindows
@@ -39,7 +37,7 @@ type lease struct {
 	ended bool
 }
 
-// open takes want bytes, or as many as are left; nil when fewer than least are.
+// open takes want bytes, or what is left; nil if that is less than least.
 func (b *WindowBudget) open(want, least int64) *lease {
 	b.mu.Lock()
 	defer b.mu.Unlock()
