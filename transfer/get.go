@@ -153,9 +153,7 @@ type Result struct {
 // apart. When ctx ends, it keeps the unfinished file, returns within two
 // seconds, and the error is ctx's cause.
 func Get(ctx context.Context, cfg GetConfig) (*Result, error) {
-	g := newGetting(ctx, cfg)
-	err := g.run(ctx)
-	return g.finish(), err
+	return overSizes(ctx, cfg, func(g *getting) error { return g.run(ctx) })
 }
 
 // finish completes the result of a run that has ended.
@@ -266,6 +264,7 @@ type getting struct {
 	forgetful bool             // a NotRemembered was told
 	partials  map[int]*partial // by chunk: what ranges that ended early had of it
 	fatal     error
+	size      otherSize
 	result    Result
 }
 
@@ -284,13 +283,23 @@ func (g *getting) run(ctx context.Context) error {
 	if err := g.vote(ctx, t); err != nil {
 		return err
 	}
+	if g.size.again {
+		if err := g.obtainManifest(ctx, t); err != nil {
+			return err
+		}
+		if err := g.proveSize(ctx, t); err != nil {
+			return err
+		}
+	}
 	fsys := g.cfg.open(root)
 	decision, err := g.decide(ctx, t, fsys)
 	if err != nil || g.result.AlreadyRight {
 		return err
 	}
-	if err := g.obtainManifest(ctx, t); err != nil {
-		return err
+	if !g.size.again {
+		if err := g.obtainManifest(ctx, t); err != nil {
+			return err
+		}
 	}
 	return g.fill(ctx, t, fsys, decision)
 }
@@ -468,6 +477,7 @@ type peer struct {
 	full      bool          // that it is full was told
 	failed    error         // why it was lost, or a range ended early, the last time
 	doubted   bool          // its manifest was refused before
+	tried     bool          // its size came to nothing in an earlier run; it is not asked again
 	failures  int           // tries to reach it that failed, since it was last heard of
 	sign      presence.Sign // of it, since the last tick
 }

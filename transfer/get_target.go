@@ -47,6 +47,11 @@ func (g *getting) weigh(ctx context.Context, t *clocks, fsys partfile.FS) (partf
 	}
 	part := found.PartState(g.header())
 	d := partfile.Decide(final, part, g.cfg.Resume, g.cfg.Force)
+	if g.takesPart(part, found) {
+		if d = partfile.Decide(final, partfile.PartNone, g.cfg.Resume, g.cfg.Force); d.Action == partfile.Fetch {
+			d.Action = partfile.StartOver
+		}
+	}
 	if d.Action != partfile.Refuse {
 		return d, nil
 	}

@@ -22,6 +22,11 @@ func (g *getting) vote(ctx context.Context, t *clocks) error {
 	g.ballot = vote.New(voters(g.cfg), vote.Options{Checksum: g.cfg.Checksum, Quorum: g.cfg.Quorum})
 	for _, p := range g.peers {
 		p.ctx, p.stop = context.WithCancel(ctx)
+		if p.tried {
+			g.presence.Out(p.index)
+			g.ballot.Fail(p.index, time.Now())
+			continue
+		}
 		g.wg.Go(func() { g.contact(p) })
 	}
 	if err := g.loop(ctx, t, func() bool { return g.ballot.Closed(time.Now()) }); err != nil {

@@ -30,9 +30,13 @@ const (
 // When ctx ends, Stream returns, within two seconds, also if a Write does not:
 // that goroutine is left behind, and out must not be used any more.
 func Stream(ctx context.Context, cfg GetConfig, out io.Writer, window int64) (*Result, error) {
-	g := newGetting(ctx, cfg)
-	err := g.stream(ctx, out, window)
-	return g.finish(), err
+	o := &onward{out: out}
+	return overSizes(ctx, cfg, func(g *getting) error {
+		if !o.rewind() {
+			return errOutHangs
+		}
+		return g.stream(ctx, o, window)
+	})
 }
 
 func (g *getting) stream(ctx context.Context, out io.Writer, window int64) error {

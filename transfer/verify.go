@@ -84,10 +84,28 @@ func Verify(ctx context.Context, cfg GetConfig, path string) (*VerifyResult, err
 		return nil, err
 	}
 	r.LocalSize, r.Servers = file.info.Size, g.reports()
+	if cfg.Checksum != nil && r.Size != r.LocalSize { // the size is only what a server says
+		right, err := obtain(ctx, g, t, func(ctx context.Context) (bool, error) { return file.hasChecksum(ctx, *cfg.Checksum), nil })
+		if err != nil {
+			return nil, err
+		}
+		if right {
+			r.Size, r.Bad = r.LocalSize, nil
+		}
+	}
 	if !r.Right() {
 		return r, &MismatchError{Path: path, Bad: len(r.Bad), Size: r.Size != r.LocalSize}
 	}
 	return r, nil
+}
+
+// hasChecksum reports whether a file could be read and has a checksum.
+func (f *ownFile) hasChecksum(ctx context.Context, want [32]byte) bool {
+	if f.info.Size > wire.MaxFileSize {
+		return false
+	}
+	_, sum, err := manifest.Build(ctx, f, f.info.Size, manifest.BuildOptions{})
+	return err == nil && sum == want && f.unchanged() == nil
 }
 
 // compare reads a local file and returns the chunks that are not what the

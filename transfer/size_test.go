@@ -1,0 +1,198 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/wire"
+)
+
+// lies makes an evil server offer the true checksum with a false size.
+func lies(size int64) func(e *evil) {
+	return func(e *evil) {
+		e.offer.Size, e.offer.ManifestLen = size, 0
+		m := wire.NewManifest(size, chunk, manifest.Count(size))
+		for i := range min(m.Len(), e.manifest.Len()) {
+			m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+		}
+		e.manifest = m
+		e.offer.Digest = manifest.Digest(m)
+		e.data = append(bytes.Clone(e.data), make([]byte, max(0, size-int64(len(e.data))))...)
+	}
+}
+
+// later makes a server answer after those whose links are as they were.
+func later(servers ...*server) {
+	for _, s := range servers {
+		s.links[0].set(func(l *link) { l.delay = 200 * time.Millisecond })
+	}
+}
+
+var falseSizes = []int64{3*chunk - 1, 3*chunk + 1, chunk}
+
+// A false size of the checksum that was asked for costs time, and no file, as long as an honest server is there.
+func TestFalseSizeThenTheTrueOne(t *testing.T) {
+	data := file(3*chunk, 1)
+	want := checksum(data)
+	for _, size := range falseSizes {
+		bubble(t, func(t *testing.T, w *world) {
+			e := w.evil(data, 1, lies(size))
+			honest := w.holders(data)
+			later(honest...)
+			o := w.get(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want})
+			o.has("data.bin", data)
+			if r := o.report(e.target); r.State != PeerWrong {
+				t.Errorf("%d: report = %+v, want wrong", size, r)
+			}
+			if r := o.report(honest[0].targets[0]); r.State != PeerServing || r.Bytes != o.Size {
+				t.Errorf("%d: report = %+v, want all of the file", size, r)
+			}
+		})
+	}
+}
+
+// Several liars, each with a size of its own, are refused one after the other.
+func TestManyFalseSizes(t *testing.T) {
+	data := file(3*chunk, 1)
+	want := checksum(data)
+	bubble(t, func(t *testing.T, w *world) {
+		targets := []Target{}
+		for i, size := range falseSizes {
+			targets = append(targets, w.evil(data, i%2+1, lies(size)).target)
+		}
+		honest := w.holders(data)
+		later(honest...)
+		o := w.get(GetConfig{Targets: append(targets, honest[0].targets...), Checksum: &want})
+		o.has("data.bin", data)
+	})
+}
+
+// A size that is in the way by itself is not believed either while others may still answer.
+func TestFalseSizeThatIsTooLarge(t *testing.T) {
+	data := file(3*chunk, 1)
+	want := checksum(data)
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(data, 1, lies(4*chunk))
+		honest := w.holders(data)
+		later(honest...)
+		o := w.get(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want, MaxSize: 3 * chunk})
+		o.has("data.bin", data)
+	})
+}
+
+// What the honest servers gave before they were lost outlives a liar that is tried after them: its size is proved before
+// anything is done about the part file.
+func TestFalseSizeAfterTheTrueOne(t *testing.T) {
+	data := file(40*chunk, 1)
+	want := checksum(data)
+	bubble(t, func(t *testing.T, w *world) {
+		honest := w.holders(data)[0]
+		slow(1<<20, honest)
+		e := w.evil(data, 1, lies(40*chunk-1))
+		w.link(e.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
+		o := w.get(GetConfig{
+			Targets: []Target{honest.targets[0], e.target}, Checksum: &want, Patience: 20 * time.Second,
+			Events: at(0.5, func() { honest.links[0].set(func(l *link) { l.hole = true }) }),
+		})
+		fails[*NoServerLeftError](o, KindNetwork)
+		if o.Part == "" || o.Fetched < o.Size/3 {
+			t.Fatalf("part %q with %d bytes, want what came before", o.Part, o.Fetched)
+		}
+		again := w.holders(data)[0]
+		o = w.get(GetConfig{Targets: again.targets, Dir: o.dir, Resume: true, Checksum: &want})
+		o.has("data.bin", data)
+		if o.Resumed < o.Size/3 {
+			t.Errorf("%d bytes were resumed, want what came before", o.Resumed)
+		}
+	})
+}
+
+// A stream goes on where the false size ended it.
+func TestFalseSizeOfAStream(t *testing.T) {
+	data := file(3*chunk, 1)
+	want := checksum(data)
+	for _, size := range falseSizes {
+		bubble(t, func(t *testing.T, w *world) {
+			e := w.evil(data, 1, lies(size))
+			honest := w.holders(data)
+			later(honest...)
+			var out bytes.Buffer
+			o := w.stream(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want}, &out, 0)
+			if o.err != nil || !bytes.Equal(out.Bytes(), data) {
+				t.Errorf("%d: error %v, %d bytes, want the file", size, o.err, out.Len())
+			}
+		})
+	}
+}
+
+// A right file is right, whatever size a liar gives for its checksum.
+func TestFalseSizeInVerify(t *testing.T) {
+	data := file(3*chunk, 1)
+	want := checksum(data)
+	for _, size := range []int64{3*chunk - 1, 2*chunk + 1} { // the values do not merge with more chunks
+		bubble(t, func(t *testing.T, w *world) {
+			e := w.evil(data, 1, lies(size))
+			r, err := w.localFile(data).verify(GetConfig{Targets: []Target{e.target}, Checksum: &want})
+			if err != nil || !r.Right() {
+				t.Errorf("%d: %+v, %v, want right", size, r, err)
+			}
+			var differs *MismatchError
+			if _, err := w.localFile(data[:len(data)-1]).verify(GetConfig{Targets: []Target{e.target}, Checksum: &want}); !errors.As(err, &differs) {
+				t.Errorf("%d: %v, want a mismatch", size, err)
+			}
+		})
+	}
+}
+
+// What was written once is not written again, and nobody waits for a reader that hangs.
+func TestOnward(t *testing.T) {
+	var out bytes.Buffer
+	o := &onward{out: &out}
+	for _, run := range []string{"ab", "a", "abcd", "abcdefgh"} {
+		if !o.rewind() {
+			t.Fatal("cannot begin anew")
+		}
+		for i := 0; i < len(run); i += 3 {
+			p := run[i:min(i+3, len(run))]
+			if n, err := o.Write([]byte(p)); n != len(p) || err != nil {
+				t.Errorf("write %q: %d, %v", p, n, err)
+			}
+		}
+	}
+	if out.String() != "abcdefgh" {
+		t.Errorf("wrote %q", out.String())
+	}
+	o.mu.Lock()
+	if o.rewind() {
+		t.Error("begins anew in the middle of a write")
+	}
+}
+
+// The end of the run is told as its end, also in a later size.
+func TestInterruptedInALaterSize(t *testing.T) {
+	data := file(30*chunk, 1)
+	want := checksum(data)
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.evil(data, 1, lies(30*chunk-1))
+		honest := w.holders(data)
+		later(honest...)
+		slow(1<<20, honest...)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		votes := 0
+		o := w.getUnder(ctx, GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want, Events: func(e GetEvent) {
+			if _, ok := e.(Voted); ok {
+				votes++
+			}
+			if p, ok := e.(Progress); ok && votes == 2 && p.Phase == PhaseFetching && p.Good > 0 {
+				cancel(errInterrupted)
+			}
+		}})
+		if o.err != errInterrupted || o.Part == "" {
+			t.Errorf("error %v, part %q, want the interruption and what came", o.err, o.Part)
+		}
+	})
+}
