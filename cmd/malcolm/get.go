@@ -62,7 +62,7 @@ type ServerFlags struct {
 	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
 	Quorum         int             `placeholder:"N" help:"At least N votes must agree: one a host, and one a server ID that is pinned."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
-	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"How long something may be wanted that no server sends: all are lost, silent, indexing or full. Default ${default}."`
+	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
 	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
 	IPv4           bool            `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
 	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
