@@ -68,7 +68,7 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 	if err != nil && !early {
 		return false, fmt.Errorf("hash: %w", err)
 	}
-	beyond := !early && goesOn(v.file, size)
+	beyond := !early && !localfile.EndsAt(v.file, size)
 	switch {
 	case !v.isIntact():
 		return false, nil
@@ -80,13 +80,6 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 	v.manifest, v.offer.Checksum = m, sum
 	ix.store(v, began)
 	return true, nil
-}
-
-// goesOn reports whether a file has a byte behind its end.
-func goesOn(f localfile.File, size int64) bool {
-	var b [1]byte
-	n, _ := f.ReadAt(b[:], size)
-	return n > 0
 }
 
 // load takes a version's hashes from the cache, if they are there.

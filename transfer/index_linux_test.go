@@ -196,7 +196,7 @@ func (n numbered) Sys() any { return n.stat }
 
 // A file whose size is not what the system says is refused in words.
 func TestSizeThatLies(t *testing.T) {
-	for _, path := range []string{"/proc/cpuinfo", "/sys/class/net/lo/mtu"} {
+	for _, path := range []string{"/proc/cpuinfo", "/sys/class/net/lo/mtu", "/proc/self/mem"} {
 		source, err := localfile.Offer(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Logf("%s is not here", path)

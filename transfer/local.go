@@ -22,7 +22,7 @@ type ownFile struct {
 
 var (
 	errNoFile   = errors.New("is a directory, and not a file")
-	errGoesOn   = errors.New("goes on behind the size that the system says")
+	errGoesOn   = errors.New("does not end where the system says")
 	errChanging = errors.New("changed while it was read; run this again when nobody writes to it")
 )
 
@@ -58,17 +58,17 @@ func (f *ownFile) failure(op string, err error) error {
 }
 
 // unchanged fails when the file is not what it was when it was described: what was
-// read of it may be of two versions. It fails too when the file goes on behind the
-// size that the system says.
+// read of it may be of two versions. It fails too when the file does not end where
+// the system says.
 func (f *ownFile) unchanged() error {
-	beyond, _ := f.ReadAt(make([]byte, 1), f.info.Size)
+	ends := localfile.EndsAt(f, f.info.Size)
 	now, err := partfile.Describe(f.system)
 	switch {
 	case err != nil:
 		return f.failure("read", err)
 	case !now.Unchanged(f.info):
 		return f.failure("read", errChanging)
-	case beyond > 0:
+	case !ends:
 		return f.failure("read", errGoesOn)
 	}
 	return nil

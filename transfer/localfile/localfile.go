@@ -36,6 +36,14 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
+// EndsAt reports whether a file ends where the system says, at size bytes: a
+// read behind that finds the end, and neither a byte nor an error. Files that
+// the system makes up as they are read (/proc, /sys) may not.
+func EndsAt(f io.ReaderAt, size int64) bool {
+	n, err := f.ReadAt(make([]byte, 1), size)
+	return n == 0 && errors.Is(err, io.EOF)
+}
+
 // A ReadAheader is a [File] that can be told what is read next.
 type ReadAheader interface {
 	// ReadAhead does not wait and may do nothing.
