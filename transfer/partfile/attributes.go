@@ -251,7 +251,7 @@ func (f *File) finishAttributes() {
 			f.old.lost = append(f.old.lost, Lost{What: "extended attribute " + strconv.Quote(capabilityName), Err: Bare(err)})
 		}
 	}
-	if err := f.handle.Sync(); err != nil && len(f.old.lost) == 0 {
+	if err := f.synced(f.handle.Sync()); err != nil && len(f.old.lost) == 0 {
 		f.old.lost = append(f.old.lost, Lost{What: "mode", Err: Bare(err)})
 	}
 }

@@ -97,7 +97,7 @@ func (f *File) sync(call func() error) error {
 	if f.syncErr != nil {
 		return f.syncErr
 	}
-	if err := call(); err != nil {
+	if err := f.synced(call()); err != nil {
 		f.syncErr = f.lacking(failure(f.fs, "sync", f.part, err))
 	}
 	return f.syncErr

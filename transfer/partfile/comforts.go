@@ -18,6 +18,7 @@ import (
 //	free space       the same                                                   nothing
 //	times            the time at which the file was written                     a warning, once the file has its name
 //	modes, owners    see attributes.go                                          a warning, at once where it is known
+//	file sync        nothing: such a system has nothing better                  a warning, at once
 //	directory sync   nothing: such a system has nothing better                  nothing
 //	file identities  a change of the size by one name shows by the other        nothing
 //
@@ -31,6 +32,7 @@ const (
 	Locks          Comfort = iota // of open files, that end with the process
 	ExclusiveNames                // a name that is given only if nothing has it, in one step
 	Times                         // modification times that can be set
+	Syncs                         // of files: a word that their bytes are on the disk
 )
 
 // comforts is what a File knows of its file system.
@@ -38,6 +40,7 @@ type comforts struct {
 	lacks    func(Lack) // told of what is missing, or nil
 	naming   naming     // how the finished file gets its name
 	unsteady bool       // a file has another identity at every look, see proveSame
+	unsynced bool       // files cannot be synced, which was told
 	leased   bool       // there are no locks, see lease.go
 	holds    bool       // the journal names this run, unless it was taken
 	holder   Holder     // this run
@@ -65,9 +68,22 @@ func lacksNaming(err error) bool {
 // would meet it too.
 func lacksReservation(err error) bool { return !isAny(err, spaceErrors) }
 
+// synced passes on err, of a sync of a file, unless it says that there is no such
+// thing: then the lack is told once.
+func (c *comforts) synced(err error) error {
+	if err == nil || !isAny(err, noSyncErrors) {
+		return err
+	}
+	if !c.unsynced {
+		c.unsynced = true
+		c.lack(Syncs, err)
+	}
+	return nil
+}
+
 // lacksDirectorySync reports whether err, of FS.SyncDir, says that the file
 // system cannot sync directories.
-func lacksDirectorySync(err error) bool { return isAny(err, noDirSyncErrors) }
+func lacksDirectorySync(err error) bool { return isAny(err, noSyncErrors) }
 
 // lack tells the caller of Open that a comfort is missing.
 func (c *comforts) lack(what Comfort, err error) {

@@ -72,6 +72,11 @@ func TestComforts(t *testing.T) {
 		{name: "an unknown free space", denied: map[string]error{"free": syscall.EACCES}},
 		{name: "no times", denied: map[string]error{"times": syscall.EPERM}, want: []Comfort{Times}},
 		{name: "no directory sync", denied: map[string]error{"syncdir": errors.ErrUnsupported}},
+		{
+			name:   "no file sync, as some FUSE",
+			denied: map[string]error{"sync": syscall.EINVAL, "datasync": syscall.EINVAL}, want: []Comfort{Syncs},
+		},
+		{name: "an interrupted reservation", denied: map[string]error{"allocate": syscall.EINTR}, sparse: true},
 		{name: "no holes", denied: map[string]error{"nextdata": errors.ErrUnsupported}},
 		{name: "no stable identities, as FUSE", unsteady: true},
 		{
@@ -79,8 +84,9 @@ func TestComforts(t *testing.T) {
 			denied: map[string]error{
 				"lock": syscall.ENOSYS, "renamenoreplace": errors.ErrUnsupported, "link": syscall.ENOSYS, "allocate": syscall.ENOSYS,
 				"free": syscall.ENOSYS, "times": syscall.ENOSYS, "syncdir": errors.ErrUnsupported, "nextdata": errors.ErrUnsupported,
+				"sync": syscall.ENOSYS, "datasync": syscall.ENOSYS,
 			},
-			want: []Comfort{Locks, ExclusiveNames, Times},
+			want: []Comfort{Locks, Syncs, ExclusiveNames, Times},
 		},
 	} {
 		for _, replace := range []bool{false, true} {

@@ -221,7 +221,7 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 		}
 		return false, reasoned(f.fs, "open", f.name+JournalSuffix, Changed, errReplaced)
 	}
-	if err := distrustCache(f.fs, h, f.name+JournalSuffix); err != nil {
+	if err := f.distrustCache(h, f.name+JournalSuffix); err != nil {
 		return false, err
 	}
 	header, _, ok := readFront(h)
@@ -308,7 +308,7 @@ func (f *File) writeJournal(b []byte, off int64) error {
 }
 
 func (f *File) syncJournal(call func() error) error {
-	if err := call(); err != nil {
+	if err := f.synced(call()); err != nil {
 		return failure(f.fs, "sync", f.name+JournalSuffix, err)
 	}
 	return nil

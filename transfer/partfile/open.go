@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 )
 
@@ -279,18 +280,18 @@ func (f *File) beginJournal(holder Holder) error {
 	if f.surveyed { // a chunk with a record was durable before it
 		return nil
 	}
-	return distrustCache(f.fs, f.handle, f.part)
+	return f.distrustCache(f.handle, f.part)
 }
 
 // distrustCache makes sure that what an earlier run wrote is read from the
 // disk. After a failed fsync the cache can show bytes that are not on disk, and
 // never will be.
-func distrustCache(fsys FS, h Handle, name string) error {
-	if err := h.Sync(); err != nil {
-		return failure(fsys, "sync", name, err)
+func (f *File) distrustCache(h Handle, name string) error {
+	if err := f.synced(h.Sync()); err != nil {
+		return failure(f.fs, "sync", name, err)
 	}
 	if err := h.Forget(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return failure(fsys, "read", name, err)
+		return failure(f.fs, "read", name, err)
 	}
 	return nil
 }
@@ -314,21 +315,31 @@ func (f *File) grow(ctx context.Context, o Options) error {
 	return nil
 }
 
-// reserve checks ctx between its steps.
+// mostInterrupted is how many times in a row a signal may end a call: a file
+// system that answers so each time would keep this process busy for ever.
+const mostInterrupted = 1000
+
+// reserve checks ctx between its steps, and between the tries of one.
 func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
-	for off := int64(0); off < f.size; off += allocateStep {
+	interrupted := 0
+	for off := int64(0); off < f.size; {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		if reserved != nil {
 			reserved(off)
 		}
-		if err := f.handle.Allocate(off, min(allocateStep, f.size-off)); err != nil {
+		err := f.handle.Allocate(off, min(allocateStep, f.size-off))
+		if interrupted++; errors.Is(err, syscall.EINTR) && interrupted < mostInterrupted {
+			continue
+		}
+		if err != nil {
 			return failure(f.fs, "reserve", f.part, err)
 		}
 		if err := f.renewLease(); err != nil {
 			return err
 		}
+		off, interrupted = off+allocateStep, 0
 	}
 	return context.Cause(ctx)
 }

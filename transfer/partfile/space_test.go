@@ -306,6 +306,40 @@ type dryHandle struct{ *testHandle }
 
 func (h dryHandle) Allocate(off, n int64) error { return h.fs.step("allocate", h.name) }
 
+// A reservation that signals end again and again is tried again, until nobody
+// wants it any more.
+func TestInterruptedReservation(t *testing.T) {
+	fsys := newTestFS(t)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := errors.New("ended")
+	tries := 0
+	fsys.before = func(op, _ string) error {
+		if op != "allocate" {
+			return nil
+		}
+		if tries++; tries == 3 {
+			cancel(ended)
+		}
+		return syscall.EINTR
+	}
+	if _, err := Open(ctx, fsys, Options{Name: "x", Size: 10, ChunkSize: 4}); err != ended || tries != 3 {
+		t.Errorf("error %v after %d tries, want %v after 3", err, tries, ended)
+	}
+	fsys.wantNames(t)
+	tries = 10
+	fsys.before = func(op, _ string) error {
+		if tries++; op == "allocate" && tries < 30 {
+			return syscall.EINTR
+		}
+		return nil
+	}
+	f := openTest(t, fsys, Options{Name: "x", Size: 10, ChunkSize: 4})
+	defer f.Close()
+	if f.Sparse() {
+		t.Error("sparse, want the space reserved in the end")
+	}
+}
+
 type allocator func(off, n int64) error
 
 func (a allocator) Allocate(off, n int64) error { return a(off, n) }

@@ -30,9 +30,9 @@ func directoryPath(fd uintptr) (string, error) {
 	return os.Readlink("/proc/self/fd/" + strconv.Itoa(int(fd)))
 }
 
-func allocate(fd uintptr, off, n int64) error {
-	return retryInterrupted(func() error { return unix.Fallocate(int(fd), 0, off, n) })
-}
+// allocate may be interrupted: reserve tries again, and looks whether it is still
+// wanted.
+func allocate(fd uintptr, off, n int64) error { return unix.Fallocate(int(fd), 0, off, n) }
 
 // nextData moves the descriptor's own position, which nothing uses.
 func nextData(fd uintptr, off int64) (next int64, err error) {

@@ -26,9 +26,9 @@ var spaceErrors = []error{unix.ENOSPC, unix.EDQUOT}
 // NFS without its daemon, ...
 var noLockErrors = []error{errors.ErrUnsupported, unix.ENOLCK, unix.EINVAL}
 
-// noDirSyncErrors are the answers of file systems that have no sync for
-// directories.
-var noDirSyncErrors = []error{errors.ErrUnsupported, unix.EINVAL}
+// noSyncErrors are the answers of file systems that have no sync for files or
+// for directories.
+var noSyncErrors = []error{errors.ErrUnsupported, unix.EINVAL}
 
 // statBlock is the unit of st_blocks in bytes, whatever the file system's own
 // block is.
@@ -76,11 +76,13 @@ func flockAs(fd uintptr, how int) (bool, error) {
 
 func syncDirectory(f *os.File) error { return f.Sync() }
 
-// retryInterrupted repeats a call that a signal ended before it did anything.
-func retryInterrupted(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
+// retryInterrupted repeats a call that a signal ended before it did anything, up
+// to mostInterrupted times; the error is EINTR then.
+func retryInterrupted(call func() error) (err error) {
+	for range mostInterrupted {
+		if err = call(); err != unix.EINTR {
+			break
 		}
 	}
+	return err
 }

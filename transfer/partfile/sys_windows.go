@@ -27,7 +27,7 @@ var spaceErrors = []error{
 // noLockErrors say that a file system has no locks: some network shares.
 var noLockErrors = []error{errors.ErrUnsupported, windows.ERROR_INVALID_FUNCTION, windows.ERROR_NOT_SUPPORTED}
 
-var noDirSyncErrors = []error{errors.ErrUnsupported}
+var noSyncErrors = []error{errors.ErrUnsupported}
 
 // lstatIn opens a regular file for its number of links, which Lstat does not
 // tell, and checks that it opened the one that Lstat saw.

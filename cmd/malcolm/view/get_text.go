@@ -107,6 +107,7 @@ func (v *getText) started(e transfer.Started) {
 var lacking = map[partfile.Comfort]string{
 	partfile.Locks:          "this file system has no locks: another malcolm that writes the same file is noticed by its traces, which takes some seconds",
 	partfile.ExclusiveNames: "this file system always replaces: a file that another program makes under the final name at the last moment is lost",
+	partfile.Syncs:          "this file system never says that bytes are on the disk: after a power cut the file may not be whole, which malcolm verify finds",
 	partfile.Times:          "the file is there, but not with the time of its original",
 }
 
