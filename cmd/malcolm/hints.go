@@ -42,11 +42,8 @@ func hints(err error) []string {
 		return nobodyHints(e)
 	case *transfer.UndecidedError:
 		return voteHints(e)
-	case *transfer.MismatchError:
-		if e.Bad > 0 || e.Size {
-			return []string{"malcolm repair mends it from the servers, fetching only what differs"}
-		}
-		return nil
+	case *mendableError:
+		return []string{"this mends it, fetching only what differs: " + e.command}
 	case *transfer.FinishedError:
 		if e.Streamed {
 			return []string{"do not use what was written: it is what most servers hold, and not what was asked for"}

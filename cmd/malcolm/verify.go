@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"malcolm/cmd/malcolm/flags"
@@ -26,7 +27,7 @@ func (*verifyCmd) Help() string {
 The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Without servers, --checksum can only say right or wrong.`
 }
 
-func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
+func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if c.Checksum != nil && c.Checksum.SHA256 {
 		return usage("verify takes a BLAKE3; for a SHA-256 there is sha256sum")
 	}
@@ -38,11 +39,35 @@ func (c *verifyCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	r, err := verify(ctx, t, cfg, string(c.File))
+	if _, differs := errors.AsType[*transfer.MismatchError](err); differs {
+		return &mendableError{err: err, command: repairCommand(args)}
+	}
 	if err != nil {
 		return err
 	}
 	view.Right(t, string(c.File), r.Size, r.Checksum)
 	return nil
+}
+
+// A mendableError says that a file differs from what the servers hold, and which
+// command mends it.
+type mendableError struct {
+	err     error // a [*transfer.MismatchError]
+	command string
+}
+
+func (e *mendableError) Error() string { return e.err.Error() }
+
+func (e *mendableError) Unwrap() error { return e.err }
+
+// repairCommand is the command that mends what args verify. Every flag of verify
+// is one of repair, and means the same.
+func repairCommand(args []string) string {
+	args = slices.Clone(args)
+	if i := slices.Index(args, "verify"); i >= 0 {
+		args[i] = "repair"
+	}
+	return commandLine(args)
 }
 
 // verify checks a file and lists the chunks that differ.

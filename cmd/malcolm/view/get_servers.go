@@ -163,7 +163,7 @@ func (v *getText) sayFailedServers(err error) {
 	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
-			v.Say("%s: %s, BLAKE3 %s: %s", votesFor(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
+			v.Say("%s: %s, BLAKE3 %s: %s", standing(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
 			v.Say("    %s", hostsOf(g))
 			for _, id := range g.IDs {
 				v.Say("    server ID %s", certs.ServerID(id))

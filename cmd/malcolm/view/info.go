@@ -113,7 +113,7 @@ func modified(t time.Time) string {
 func infoLines(r *transfer.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {
-		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), votesFor(g, r.Vote))
+		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), standing(g, r.Vote))
 		if i == r.Vote.Winner {
 			line += ", the majority"
 		}
