@@ -12,11 +12,12 @@ import (
 func TestClients(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 50 * time.Millisecond})
+		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		slow(1<<20, s)
+		stop := s.watch(50 * time.Millisecond)
 		w.get(GetConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
 		time.Sleep(time.Second)
-		all := serveEvents[Status](s)
+		all := stop()
 		most := admission.Status{}
 		var ranges int
 		for _, st := range all {
@@ -47,12 +48,11 @@ func TestClients(t *testing.T) {
 func TestPacketsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(20*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 50 * time.Millisecond})
+		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		s.links[1].set(func(l *link) { l.loss = 0.05 })
 		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
 		time.Sleep(time.Second)
-		all := serveEvents[Status](s)
-		last := all[len(all)-1].Servers
+		last := s.run.Status().Servers
 		if last[0].Lost > 0 || last[1].Lost == 0 {
 			t.Errorf("lost %d and %d packets, want none and some", last[0].Lost, last[1].Lost)
 		}

@@ -76,7 +76,7 @@ func TestAskingIsIdle(t *testing.T) {
 func TestClientMovesToAnotherAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{Interval: 100 * time.Millisecond})
+		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		time.Sleep(time.Second)
 		neighbour := w.raid(s.targets[0], 1, 0)
 		io.ReadAll(send(t, neighbour, request(wire.Hello{})))

@@ -158,7 +158,7 @@ type ServerSilent struct {
 	Lasted time.Duration
 }
 
-// SmallBuffers says once, of [Get] and of [Serve], that the system bounds the
+// SmallBuffers says once that the system bounds the
 // buffers of sockets to less than what quick networks need.
 type SmallBuffers struct{ Small []transport.SmallBuffer }
 

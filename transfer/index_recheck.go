@@ -14,6 +14,9 @@ import (
 // for: a chunk has at most 16 MiB, so the looks cost less than one client does.
 const recheckEvery = time.Second
 
+// recheckPiece is how much of a chunk is read at once, in bytes.
+const recheckPiece = 128 << 10
+
 // errRecheckBusy says that another look was too short a time ago.
 var errRecheckBusy = errors.New("has looked at its file a moment ago")
 
@@ -62,7 +65,7 @@ func matches(v *version, chunk int) error {
 	offset, length := manifest.Span(v.offer.Size, chunk)
 	var h manifest.Hasher
 	h.Reset(v.offer.Size, chunk)
-	buf := make([]byte, min(pieceSize, length))
+	buf := make([]byte, min(recheckPiece, length))
 	for at := int64(0); at < length; {
 		p := buf[:min(int64(len(buf)), length-at)]
 		if n, err := v.file.ReadAt(p, offset+at); n < len(p) {

@@ -15,7 +15,8 @@ func TestIndexingServer(t *testing.T) {
 		data := file(16*chunk, 1)
 		src := newSource(data)
 		src.indexing = slowly(time.Second)
-		s := w.serve(src, 0, 1, ServeConfig{Interval: 500 * time.Millisecond})
+		s := w.serve(src, 0, 1, ServeConfig{})
+		stop := s.watch(500 * time.Millisecond)
 		o := w.get(GetConfig{Targets: s.targets})
 		o.has("data.bin", data)
 		if o.Elapsed < 15*time.Second {
@@ -39,7 +40,7 @@ func TestIndexingServer(t *testing.T) {
 			t.Errorf("saw %d steps of indexing, want at least 10", seen)
 		}
 		var states []State
-		for _, st := range serveEvents[Status](s) {
+		for _, st := range stop() {
 			if n := len(states); n == 0 || states[n-1] != st.Servers[0].State {
 				states = append(states, st.Servers[0].State)
 			}

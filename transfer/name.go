@@ -93,12 +93,3 @@ func hidden(r rune) bool {
 	}
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)
 }
-
-// offerable returns the name that a server offers for its file: name itself,
-// or nothing when the protocol cannot carry it.
-func offerable(name string) string {
-	if len(name) > wire.MaxNameLen || !utf8.ValidString(name) {
-		return ""
-	}
-	return name
-}

@@ -169,18 +169,18 @@ func TestSlowRequest(t *testing.T) {
 func TestClientThatDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{Interval: 500 * time.Millisecond})
+		s := w.serve(newSource(data), 0, 1, ServeConfig{})
 		conn := w.dial(s.targets[0], 64<<10)
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
 		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
 		time.Sleep(DefaultStallTimeout - time.Second)
-		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 1 {
+		if s.run.Status().Servers[0].Ranges != 1 {
 			t.Error("the range was given up too early")
 		}
 		// The first write made some progress, so that a second one has to fail.
 		time.Sleep(DefaultStallTimeout + 2*time.Second)
-		if st := serveEvents[Status](s); st[len(st)-1].Servers[0].Ranges != 0 {
+		if s.run.Status().Servers[0].Ranges != 0 {
 			t.Error("the range is still under way")
 		}
 		wantReset(t, st, wire.StreamStalled, 0)

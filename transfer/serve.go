@@ -6,7 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+	"unicode/utf8"
 
 	"malcolm/certs"
 	"malcolm/transfer/admission"
@@ -14,6 +14,7 @@ import (
 	"malcolm/transfer/manifest/cache"
 	"malcolm/transfer/pace"
 	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // ServeConfig says what a [Server] serves, and where.
@@ -54,8 +55,6 @@ type ServeConfig struct {
 	Granted func(bytes int64)
 	// QLog gets the packets of all connections; nil: nobody.
 	QLog *transport.QLog
-	// Interval is the time between status events; 0 means none.
-	Interval time.Duration
 	// Events is told what happens, one event at a time, by one goroutine. It must
 	// not block for long. Nil means that nobody is told.
 	Events func(ServeEvent)
@@ -113,6 +112,15 @@ func NewServer(cfg ServeConfig) (*Server, error) {
 	return s, nil
 }
 
+// offerable returns the name that a server offers for its file: name itself,
+// or nothing when the protocol cannot carry it.
+func offerable(name string) string {
+	if len(name) > wire.MaxNameLen || !utf8.ValidString(name) {
+		return ""
+	}
+	return name
+}
+
 // tell is the index's: it tells of an event, with what only the server knows.
 func (s *Server) tell(e ServeEvent) {
 	if r, ok := e.(Ready); ok {
@@ -150,18 +158,16 @@ func (s *Server) Run(ctx context.Context) error {
 
 	var wg sync.WaitGroup
 	s.start(&wg, accepting, work, stopAccepting)
-	s.events.emit(Listening{Addrs: s.addrs(), ID: s.cfg.Identity.ID()})
-	if small := transport.SmallBuffers(s.cfg.Conns[0]); len(small) > 0 {
-		s.events.emit(SmallBuffers{small})
-	}
-	s.report(accepting)
+	s.events.emit(Listening{
+		Addrs: s.addrs(), ID: s.cfg.Identity.ID(), SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
+	})
+	s.events.run()
 
 	s.drain()
 	stopWork()
 	leave(&wg)
 	s.events.flush()
 	s.stopped.Store(true)
-	s.events.emit(s.Status())
 	s.events.emit(Stopped{})
 	if err := context.Cause(accepting); ctx.Err() == nil {
 		return err
@@ -188,26 +194,6 @@ func (s *Server) start(wg *sync.WaitGroup, accepting, work context.Context, stop
 		}
 	})
 	wg.Go(func() { s.reclaim(work.Done()) })
-}
-
-// report tells what happens until ctx ends.
-func (s *Server) report(ctx context.Context) {
-	var tick <-chan time.Time
-	if s.cfg.Interval > 0 {
-		t := time.NewTicker(s.cfg.Interval)
-		defer t.Stop()
-		tick = t.C
-	}
-	for {
-		select {
-		case e := <-s.events.queue:
-			s.events.emit(e)
-		case <-tick:
-			s.events.emit(s.Status())
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // readFailure names the file in an error that does not.

@@ -5,18 +5,21 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transport"
 )
 
 // A ServeEvent is something that a [Server] tells of: [Listening], [Ready],
 // [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
-// [SmallBuffers], [Status], [ServerFailed],
-// [ServerReopened], [Panicked], [Stopping] or [Stopped].
+// [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
 // Listening says that the sockets answer, before the file is hashed.
 type Listening struct {
 	Addrs []net.Addr // one for each virtual server
 	ID    certs.ServerID
+	// SmallBuffers are those buffers of the first socket that the system made
+	// smaller than wanted.
+	SmallBuffers []transport.SmallBuffer
 }
 
 // Ready says that a version of the file is hashed and offered; again each time
@@ -120,6 +123,19 @@ func (q *eventQueue) emit(e ServeEvent) {
 	}
 }
 
+// run tells of what is posted until that is over. Only the goroutine of Run calls
+// it.
+func (q *eventQueue) run() {
+	for {
+		select {
+		case e := <-q.queue:
+			q.emit(e)
+		case <-q.over:
+			return
+		}
+	}
+}
+
 // flush tells of what was posted and not told yet. Only the goroutine of Run
 // calls it.
 func (q *eventQueue) flush() {
@@ -140,10 +156,8 @@ func (UnstableNumbers) serveEvent() {}
 func (Damaged) serveEvent()         {}
 func (Unreadable) serveEvent()      {}
 func (CacheFailed) serveEvent()     {}
-func (SmallBuffers) serveEvent()    {}
 func (ServerFailed) serveEvent()    {}
 func (ServerReopened) serveEvent()  {}
 func (Panicked) serveEvent()        {}
 func (Stopping) serveEvent()        {}
 func (Stopped) serveEvent()         {}
-func (Status) serveEvent()          {}

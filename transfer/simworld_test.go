@@ -157,8 +157,8 @@ type server struct {
 }
 
 // serve starts a process that serves src on n ports under an identity of
-// testIDs. Of cfg, Name, Limit, Limits and Interval are used, and a Source that
-// stands in for src.
+// testIDs. Of cfg, Name, Limit and Limits are used, and a Source that stands in
+// for src.
 func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
 	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
@@ -238,11 +238,32 @@ func (w *world) holders(files ...[]byte) (servers []*server) {
 func (s *server) total() (n int64) {
 	s.cancel()
 	<-s.done
-	all := serveEvents[Status](s)
-	for _, v := range all[len(all)-1].Servers {
+	for _, v := range s.run.Status().Servers {
 		n += v.Sent
 	}
 	return n
+}
+
+// watch asks the server how it does at an interval, until stop is called, which
+// returns what it said.
+func (s *server) watch(interval time.Duration) (stop func() []Status) {
+	quit, said := make(chan struct{}), make(chan []Status)
+	go func() {
+		var all []Status
+		for {
+			select {
+			case <-time.After(interval):
+				all = append(all, s.run.Status())
+			case <-quit:
+				said <- all
+				return
+			}
+		}
+	}()
+	return func() []Status {
+		close(quit)
+		return <-said
+	}
 }
 
 func targetsOf(servers ...*server) (targets []Target) {

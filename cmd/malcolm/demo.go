@@ -194,7 +194,7 @@ func (d *demo) show(ctx context.Context) error {
 		Dir:      d.copyDir(),
 		Name:     d.name,
 		Limit:    max(d.size/demoSeconds, demoRate),
-		Interval: d.pace(demoInterval),
+		Interval: d.view().Pace(demoInterval),
 		Map:      d.isInteractive(),
 		Trust:    transfer.Trust{Pins: d.pins},
 		Events: func(e transfer.GetEvent) {

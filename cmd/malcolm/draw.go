@@ -2,23 +2,9 @@ package main
 
 import (
 	"strings"
-	"time"
 
 	"malcolm/cmd/malcolm/screen"
 )
-
-// eventTime is the least time between two status events when they are drawn:
-// the eye does not read faster.
-const eventTime = 200 * time.Millisecond
-
-// pace returns the time between two status events: when they are drawn, no more
-// than [eventTime].
-func (t *terminal) pace(interval time.Duration) time.Duration {
-	if t.isInteractive() {
-		return min(interval, eventTime)
-	}
-	return interval
-}
 
 // draw begins to draw what render returns (see [screen.New]) below what is
 // said; stop ends it.

@@ -97,7 +97,7 @@ func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConf
 	}
 	cfg := transfer.GetConfig{
 		Network: network, AllAddresses: f.AllAddresses,
-		Targets: targets, Quorum: f.Quorum, Interval: t.pace(f.Interval.Duration()),
+		Targets: targets, Quorum: f.Quorum, Interval: t.view().Pace(f.Interval.Duration()),
 		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
 	}
 	if n := f.Connections; n != nil {

@@ -84,7 +84,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: c.Token != nil, Interval: c.Interval.Duration(),
 	})
 	memory, _ := transfer.MemoryLimit()
-	err = transfer.Serve(ctx, transfer.ServeConfig{
+	server, err := transfer.NewServer(transfer.ServeConfig{
 		Source:   source,
 		Cache:    indexCache(),
 		Rehash:   c.Rehash,
@@ -98,9 +98,13 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Limits:   c.limits(memory),
 		Granted:  keepMemory(size),
 		QLog:     qlog,
-		Interval: t.pace(c.Interval.Duration()),
 		Events:   show.Event,
 	})
+	if err != nil {
+		return err
+	}
+	show.Ask(server.Status)
+	err = server.Run(ctx)
 	show.Ended()
 	return err
 }

@@ -48,29 +48,3 @@ func (h *hashing) frame(width, _ int) screen.Frame {
 	}
 	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, h.total)}
 }
-
-// every calls f at each interval until stop is called, which waits for a call
-// under way; 0 is never.
-func every(interval time.Duration, f func()) (stop func()) {
-	if interval == 0 {
-		return func() {}
-	}
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		t := time.NewTicker(interval)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-				f()
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-	}
-}

@@ -38,8 +38,6 @@ func (s *serveJSON) event(e transfer.ServeEvent) {
 		s.change(damaged(filepath.Base(s.file), e))
 	case transfer.Unreadable:
 		s.change("cannot be read: " + Reason(e.Err))
-	case transfer.Status:
-		s.status(e, time.Now())
 	case transfer.Stopped:
 		s.out.Emit(stoppedEvent{head: is("stopped"), Bytes: s.sent()})
 	}

@@ -10,28 +10,36 @@ import (
 
 // An Offer is what is to be shown of a run of Serve.
 type Offer struct {
-	File      string     // as the user named it
-	Bind      netip.Addr // that is listened on; the zero one: all
-	Advertise string     // the host to name to clients; empty: an own address
-	Token     bool       // clients need one
-	Interval  time.Duration
+	File      string        // as the user named it
+	Bind      netip.Addr    // that is listened on; the zero one: all
+	Advertise string        // the host to name to clients; empty: an own address
+	Token     bool          // clients need one
+	Interval  time.Duration // between two reports; 0: there are none
 }
 
-// A Serve shows what Serve does.
-type Serve struct{ watchers []serveWatcher }
+// A Serve shows what a server does.
+type Serve struct {
+	watchers []serveWatcher
+	pace     time.Duration // between two reports; 0: only the last
+	status   func() transfer.Status
+	reports  reports
+}
 
 // A serveWatcher is one way to show it.
 type serveWatcher interface {
 	event(e transfer.ServeEvent)
+	// status is called at an interval, and before the server is said to have
+	// stopped.
+	status(st transfer.Status, now time.Time)
 	// ended is called once, behind the last event.
 	ended()
 }
 
-// NewServe returns a view of a run that is about to start.
+// NewServe returns a view of a server that is about to run.
 func NewServe(on Terminal, o Offer) *Serve {
 	host := hostOf(o.Bind, o.Advertise)
 	text := &serveText{Terminal: on, offer: o, name: filepath.Base(o.File), host: host, silent: on.JSON}
-	s := &Serve{[]serveWatcher{text}}
+	s := &Serve{watchers: []serveWatcher{text}, pace: on.Pace(o.Interval)}
 	if on.Drawn && o.Interval > 0 {
 		text.silent = true
 		s.watchers = []serveWatcher{&serveTable{on: on}, text}
@@ -42,15 +50,39 @@ func NewServe(on Terminal, o Offer) *Serve {
 	return s
 }
 
-// Event shows what happened.
+// Ask says how the status of the server is asked for. It is called before the
+// server runs.
+func (s *Serve) Ask(status func() transfer.Status) { s.status = status }
+
+// Event shows what happened. How things stand is shown at the interval from
+// [transfer.Listening] to [transfer.Stopping], and once at the end.
 func (s *Serve) Event(e transfer.ServeEvent) {
+	switch e.(type) {
+	case transfer.Stopping:
+		s.reports.end()
+	case transfer.Stopped:
+		s.reports.show(s.report)
+	}
+	s.reports.show(func() {
+		for _, each := range s.watchers {
+			each.event(e)
+		}
+	})
+	if _, ok := e.(transfer.Listening); ok {
+		s.reports.begin(s.pace, s.report)
+	}
+}
+
+func (s *Serve) report() {
+	st, now := s.status(), time.Now()
 	for _, each := range s.watchers {
-		each.event(e)
+		each.status(st, now)
 	}
 }
 
 // Ended leaves the terminal as it is to stay.
 func (s *Serve) Ended() {
+	s.reports.end()
 	for _, each := range s.watchers {
 		each.ended()
 	}

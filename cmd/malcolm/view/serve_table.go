@@ -215,12 +215,12 @@ func (s *serveTable) event(e transfer.ServeEvent) {
 		s.stop = s.on.Draw(s.frame)
 	case transfer.Ready:
 		s.f.size = e.Size
-	case transfer.Status:
-		s.status(e, time.Now())
 	}
 }
 
 func (s *serveTable) status(st transfer.Status, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.meters == nil {
 		s.meters, s.sent, s.f.rates = make([]pace.Meter, len(st.Servers)), make([]int64, len(st.Servers)), make([]float64, len(st.Servers))
 		for i := range s.meters {

@@ -19,7 +19,7 @@ type serveText struct {
 	name  string // of the file
 	host  advertised
 
-	silent bool // no lines at intervals
+	silent bool // no lines at the interval
 	ready  bool // the greeting has been said
 	last   transfer.Status
 	before time.Time
@@ -29,12 +29,11 @@ func (v *serveText) event(e transfer.ServeEvent) {
 	switch e := e.(type) {
 	case transfer.Listening:
 		v.Say("listening on UDP %s; hashing %s", portList(e.Addrs), human.ShellQuote(v.name))
+		if len(e.SmallBuffers) > 0 {
+			v.Warn("%s", smallBuffers(e.SmallBuffers))
+		}
 	case transfer.Ready:
 		v.greet(e)
-	case transfer.Status:
-		if v.offer.Interval > 0 && !v.silent {
-			v.status(e, time.Now())
-		}
 	case transfer.Unsteady:
 		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
 	case transfer.UnstableNumbers:
@@ -45,8 +44,6 @@ func (v *serveText) event(e transfer.ServeEvent) {
 		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), Reason(e.Err))
 	case transfer.CacheFailed:
 		v.Warn("the index is not kept for the next time: %s", Reason(e.Err))
-	case transfer.SmallBuffers:
-		v.Warn("%s", smallBuffers(e.Small))
 	case transfer.ServerFailed:
 		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), Reason(e.Err))
 	case transfer.ServerReopened:
@@ -140,6 +137,9 @@ func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
 // status writes a line for each virtual server whose numbers changed, and one
 // for the total.
 func (v *serveText) status(s transfer.Status, now time.Time) {
+	if v.offer.Interval == 0 || v.silent {
+		return
+	}
 	seconds := now.Sub(v.before).Seconds()
 	var clients, ranges, changed int
 	var sent, sentBefore int64

@@ -4,7 +4,7 @@
 //
 // A view is made by its New function, told each event, and told the end once.
 // All methods of one view are called by one goroutine at a time. Views have no
-// goroutines of their own but [Hashing]'s.
+// goroutines of their own but those that ask how things stand at an interval.
 package view
 
 import (

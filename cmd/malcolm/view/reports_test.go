@@ -1,0 +1,66 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"malcolm/transfer"
+)
+
+// TestPace: what is drawn is asked for more often than what is written.
+func TestPace(t *testing.T) {
+	drawn, written := Terminal{Drawn: true}, Terminal{}
+	for _, test := range []struct {
+		on             Terminal
+		interval, want time.Duration
+	}{
+		{written, time.Second, time.Second}, {drawn, time.Second, drawnInterval},
+		{drawn, 50 * time.Millisecond, 50 * time.Millisecond}, {drawn, 0, 0},
+	} {
+		if got := test.on.Pace(test.interval); got != test.want {
+			t.Errorf("%v: %v, want %v", test.interval, got, test.want)
+		}
+	}
+}
+
+// A recorder is a way to show a server that writes down what it is told.
+type recorder struct{ told []string }
+
+func (r *recorder) event(e transfer.ServeEvent) { r.told = append(r.told, fmt.Sprintf("%T", e)) }
+
+func (r *recorder) status(st transfer.Status, _ time.Time) {
+	r.told = append(r.told, fmt.Sprint(st.Panics))
+}
+
+func (r *recorder) ended() { r.told = append(r.told, "ended") }
+
+// TestServeReports: a server is asked at the interval from when it listens until
+// it stops, and once before it is said to have stopped; with no interval only
+// then.
+func TestServeReports(t *testing.T) {
+	for interval, want := range map[time.Duration][]string{
+		time.Second: {"transfer.Listening", "1", "2", "transfer.Ready", "3", "transfer.Stopping", "4", "transfer.Stopped", "ended"},
+		0:           {"transfer.Listening", "transfer.Ready", "transfer.Stopping", "1", "transfer.Stopped", "ended"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &recorder{}
+			s := &Serve{watchers: []serveWatcher{r}, pace: interval}
+			var asked int64
+			s.Ask(func() transfer.Status { asked++; return transfer.Status{Panics: asked} })
+			s.Event(transfer.Listening{})
+			time.Sleep(2500 * time.Millisecond)
+			s.Event(transfer.Ready{})
+			time.Sleep(time.Second)
+			s.Event(transfer.Stopping{})
+			time.Sleep(5 * time.Second)
+			s.Event(transfer.Stopped{})
+			s.Ended()
+			if !slices.Equal(r.told, want) {
+				t.Errorf("interval %v: told %q, want %q", interval, r.told, want)
+			}
+		})
+	}
+}
