@@ -9,8 +9,8 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// A decoder consumes the fields of one message body. The first error sticks;
-// the fields read after it are zero, and done reports it.
+// A decoder consumes the fields of one message body. The first error stays:
+// later fields are zero, and done returns it.
 type decoder struct {
 	message string
 	b       []byte
@@ -59,7 +59,7 @@ func (d *decoder) take(field string, n int) []byte {
 	return p
 }
 
-// bytes reads a length of at most limit and that many bytes.
+// bytes reads a length of at most limit, and that number of bytes.
 func (d *decoder) bytes(field string, limit int) []byte {
 	return d.take(field, int(d.varint(field+" length", uint64(limit))))
 }
@@ -81,7 +81,7 @@ func (d *decoder) proof() *[32]byte {
 	return nil
 }
 
-// done returns the first error; bytes that are left over are one.
+// done returns the first error. Bytes left over are an error too.
 func (d *decoder) done() error {
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("has %d bytes too many", len(d.b))
@@ -100,8 +100,9 @@ func appendProof(b []byte, p *[32]byte) []byte {
 	return appendBytes(b, p[:])
 }
 
-// readVarint reads an integer of at most limit from a stream. An end before
-// the first byte is [io.EOF], a later one [io.ErrUnexpectedEOF].
+// readVarint reads an integer of at most limit from a stream. If the stream
+// ends before the first byte the error is [io.EOF], later
+// [io.ErrUnexpectedEOF].
 func readVarint(r io.Reader, message, field string, limit uint64) (uint64, error) {
 	var b [8]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
@@ -117,14 +118,14 @@ func readVarint(r io.Reader, message, field string, limit uint64) (uint64, error
 }
 
 // readBody reads n bytes. Memory grows with what has arrived, never with what
-// was announced; less than half more than n at the end.
+// was announced; at the end it is less than 1.5 n.
 func readBody(r io.Reader, n int) ([]byte, error) {
 	const step = 64 << 10
 	b := make([]byte, 0, min(n, step))
 	for len(b) < n {
 		if len(b) == cap(b) {
 			size := 2 * cap(b)
-			if 4*cap(b) >= n { // the last copy is of less than a half
+			if 4*cap(b) >= n { // the last copy moves less than half
 				size = n
 			}
 			grown := make([]byte, len(b), size)

@@ -5,8 +5,8 @@ import "strconv"
 // ALPN is the protocol's name in the TLS handshake.
 const ALPN = "malcolm/1"
 
-// A Status begins every frame of a reply. See the package comment for what
-// each one means and what follows it.
+// A Status begins every frame of a reply. The package comment says what each
+// one means and what follows it.
 type Status uint64
 
 // The statuses of malcolm/1. Their numbers are frozen.
@@ -37,7 +37,7 @@ func (s Status) String() string {
 	return "status " + strconv.FormatUint(uint64(s), 10)
 }
 
-// A CloseCode is the application error code that a connection is closed with.
+// A CloseCode is the application error code with which a connection is closed.
 type CloseCode uint64
 
 // The close codes of malcolm/1. Their numbers are frozen.
@@ -51,8 +51,8 @@ const (
 	CloseInternal  CloseCode = 6
 )
 
-// A StreamCode is the application error code that one side of a stream is
-// reset with, or that asks the peer to stop sending.
+// A StreamCode is the application error code of a reset of one side of a
+// stream, or of the request to stop sending.
 type StreamCode uint64
 
 // The stream codes of malcolm/1. Their numbers are frozen.

@@ -1,8 +1,8 @@
 // Package wire is the specification of malcolm/1, the protocol by which a
-// malcolm client copies one file from several servers, and its codec: messages
-// to bytes and back, and the limits of every length. It does no I/O of its own
-// beyond the [io.Reader] it is handed, knows nothing of connections, and holds
-// no state.
+// malcolm client copies one file from several servers. It is also the codec:
+// messages to bytes and back, and the limits of every length. It does no I/O
+// beyond the [io.Reader] it is handed, does not know connections, and holds no
+// state.
 //
 // # Goals
 //
@@ -14,16 +14,16 @@
 //
 // Not goals: directories, writing to a server, compression, proxying, finding
 // servers. QUIC (RFC 9000) brings encryption, streams, flow control and
-// recovery; nothing of it is repeated here.
+// recovery; none of it is repeated here.
 //
 // # Connection
 //
 // QUIC version 1 and TLS 1.3, ALPN "malcolm/1". No 0-RTT, no session tickets,
-// no datagrams, no unidirectional streams. The server's certificate carries
-// the Ed25519 key that is its identity; names, chains and dates in it mean
-// nothing. The client opens every stream, bidirectional; a server never opens
-// one. A stream carries one request and its reply, and ends. Streams are
-// independent of each other and may be answered in any order.
+// no datagrams, no unidirectional streams. The server's certificate carries the
+// Ed25519 key that is its identity; names, chains and dates in it mean nothing.
+// The client opens every stream, bidirectional; a server never opens one. A
+// stream carries one request and its reply, and ends. Streams are independent
+// of each other and may be answered in any order.
 //
 // # Notation
 //
@@ -34,14 +34,14 @@
 //	bytes<=N    varint length, at most N, and that many bytes
 //	proof       bytes<=32 of length 0 (none) or 32, see "Proof"
 //
-// Bytes that are left over behind the last field of a body are malformed: a
-// message has no room for extensions, because a new field is a new request
-// type or a new ALPN, and a peer that skips what it does not understand would
-// answer a question that was not asked.
+// Bytes left over behind the last field of a body are malformed. A message has
+// no room for extensions: a new field is a new request type or a new ALPN. A
+// peer that skips what it does not understand would answer a question that was
+// not asked.
 //
 // # Request
 //
-// The client sends one request and finishes its side of the stream at once: the
+// The client sends one request and finishes its side of the stream at once. The
 // end of the stream is part of the request, and more bytes are malformed. A
 // request that ends before it is whole, or takes too long, is answered by a
 // reset of both sides of the stream.
@@ -67,7 +67,7 @@
 //	                than its value says
 //
 // A server answers an unknown type with the status "unsupported", whatever its
-// body says, as long as the length is within the limit.
+// body says, if the length is within the limit.
 //
 // # Reply
 //
@@ -110,14 +110,19 @@
 //	          answers "changed", or "unreadable"; one that has looked too
 //	          often lately answers "busy"
 //
-// A server may bound whatever a client makes it do. It answers "busy" to a hello
-// that has waited for the index for too long, or while another one of the same
-// connection waits, and closes the connection with the code "limit" when no
-// request was accepted soon, or none comes for too long, when many came to
-// nothing, when little is taken of what it sends, or when the connection is idle
-// and others need its place. A client may come back later.
+// A server may bound whatever a client makes it do. It answers "busy" to a
+// hello that has waited for the index for too long, or while another hello of
+// the same connection waits. It closes the connection with the code "limit" in
+// these cases:
 //
-// When the file changes, or the server stops, while the bytes of a range are
+//   - No request was accepted soon, or none comes for too long.
+//   - Too many requests were wasted.
+//   - The client takes too little of what the server sends.
+//   - The connection is idle and others need its place.
+//
+// A client may come back later.
+//
+// If the file changes, or the server stops, while the bytes of a range are
 // under way, the server resets the stream with a code from the table below.
 //
 // # Offer
@@ -152,21 +157,21 @@
 // The chunk size is a function of the file's size alone: the smallest power of
 // two that is at least size/4096 (a fraction, not rounded), at least 2^18 and
 // at most 2^24. n is size / chunk size, rounded up. So all of the header is
-// redundant; a client refuses a manifest whose header is not what the size
+// redundant. A client refuses a manifest whose header is not what the size
 // demands, and one whose values do not merge to the checksum. An empty file has
 // no chunk; its checksum is the BLAKE3 of no bytes.
 //
 // # Proof
 //
-// An access token is a text of at least 22 characters, without white space around
-// it. Where both sides hold one, each proves it to the other: with HMAC-SHA256,
-// whose key is HKDF-SHA256 (RFC 5869) of the text, without a salt, with the info
-// "malcolm/1 auth", 32 bytes long, over the role ("client" or
-// "server", ASCII) and 32 bytes that TLS exports for this connection (RFC 8446,
-// section 7.5) with the label "EXPORTER-malcolm-auth" and an empty context.
-// Nobody who relays it can use it on another connection. A server that asks for
-// a token answers "denied" to a hello without a valid proof, and to everything
-// that comes before a hello with one.
+// An access token is a text of at least 22 characters, without white space
+// around it. If both sides hold one, each proves it to the other by an
+// HMAC-SHA256. Its key is HKDF-SHA256 (RFC 5869) of the text, without a salt,
+// with the info "malcolm/1 auth"; it has 32 bytes. Its input is the role
+// ("client" or "server", ASCII) and 32 bytes that TLS exports for this
+// connection (RFC 8446, section 7.5) with the label "EXPORTER-malcolm-auth" and
+// an empty context. Nobody who relays a proof can use it on another connection.
+// A server that asks for a token answers "denied" to a hello without a valid
+// proof, and to everything before a hello with one.
 //
 // # Codes
 //

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// The numbers of malcolm/1, in the words of the specification. They never
-// change; another number is another ALPN.
+// The numbers of malcolm/1, with the names of the specification. They never
+// change; another number needs another ALPN.
 var (
 	frozenTypes    = map[string]uint64{"hello": 1, "manifest": 2, "range": 3, "recheck": 4}
 	frozenStatuses = map[string]uint64{
@@ -120,8 +120,7 @@ func TestSpecificationTables(t *testing.T) {
 	}
 }
 
-// TestSpecificationLimits looks for each limit where the package comment says
-// it.
+// TestSpecificationLimits finds each limit in the package comment.
 func TestSpecificationLimits(t *testing.T) {
 	spec := specification(t)
 	log2 := func(n uint64) int {

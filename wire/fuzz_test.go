@@ -16,8 +16,8 @@ import (
 )
 
 // A target is one parser of foreign bytes. Its check parses b and reports
-// whether b was accepted; what is accepted must come back from the encoder
-// byte by byte, since a message has one encoding only.
+// whether b was accepted. The encoder must return an accepted message byte by
+// byte, since a message has only one encoding.
 type target struct {
 	name  string
 	check func(t testing.TB, b []byte) (accepted bool)
@@ -48,8 +48,8 @@ func FuzzParseOffer(f *testing.F)    { fuzz(f) }
 func FuzzParseManifest(f *testing.F) { fuzz(f) }
 
 // fuzz runs the target that has f's name. Its seeds are the valid messages,
-// and each of them cut short, with a byte too many, and with a bit flipped;
-// odd ones are files in testdata.
+// also cut short, with a byte too many, and with a bit flipped. Odd seeds are
+// files in testdata.
 func fuzz(f *testing.F) {
 	i := slices.IndexFunc(targets(), func(t target) bool { return t.name == f.Name() })
 	if i < 0 {
@@ -68,7 +68,7 @@ func fuzz(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { target.check(t, b) })
 }
 
-// same fails unless an accepted message is encoded as what was consumed.
+// same fails unless an accepted message is encoded as the bytes consumed.
 func same(t testing.TB, encoded, consumed []byte) {
 	t.Helper()
 	if !bytes.Equal(encoded, consumed) {
@@ -177,8 +177,9 @@ func checkManifest(t testing.TB, b []byte) bool {
 	return true
 }
 
-// TestSeedCorpora proves that every fuzz target of the package has its seeds
-// still where go test looks for them, and that they reach both ends of it.
+// TestSeedCorpora proves that the seeds of every fuzz target of the package are
+// still where go test looks for them, and that some are accepted and some
+// refused.
 func TestSeedCorpora(t *testing.T) {
 	var names []string
 	for _, target := range targets() {

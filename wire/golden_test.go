@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// A message is one valid message with the bytes that the specification gives
-// it. The bytes are written by hand, not by the code under test.
+// A message is one valid message and its bytes by the specification. The bytes
+// are written by hand, not by the code under test.
 type message struct {
 	name   string
 	hex    string // spaces are for the reader
 	value  any
 	append func(b []byte) []byte
 	read   func(r io.Reader) (any, error) // from a stream
-	parse  func(b []byte) (any, error)    // from memory, without its first head bytes; nil: there is none
+	parse  func(b []byte) (any, error)    // from memory, without its first head bytes; nil: no such parser
 	head   int                            // bytes of type and length before what parse takes
-	framed bool                           // the stream says how long it is; else the caller does
+	framed bool                           // the stream gives its length; else the caller does
 }
 
 func (m message) bytes(t testing.TB) []byte { t.Helper(); return unhex(t, m.hex) }
@@ -36,7 +36,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// filled returns n, n+1, n+2, ...: no two bytes of it can be swapped unseen.
+// filled returns n, n+1, n+2, ...: swapping any two bytes is noticed.
 func filled(n byte) (h [32]byte) {
 	for i := range h {
 		h[i] = n + byte(i)
@@ -264,8 +264,8 @@ func TestGoldenParse(t *testing.T) {
 	}
 }
 
-// TestParsedKeepsNothing proves that a message stays what it is when the
-// buffer it was parsed from is used again. A Manifest is a view by contract.
+// TestParsedKeepsNothing proves that a message does not change if the buffer it
+// was parsed from is used again. A Manifest is a view by contract.
 func TestParsedKeepsNothing(t *testing.T) {
 	for _, m := range messages() {
 		if _, view := m.value.(Manifest); view || m.parse == nil {
@@ -308,8 +308,8 @@ func TestManifestFields(t *testing.T) {
 	}
 }
 
-// TestManifestSetChunkConcurrently is for the race detector: chunks are
-// recorded by the goroutines that hashed them.
+// TestManifestSetChunkConcurrently is for the race detector: the goroutines
+// that hash chunks record them.
 func TestManifestSetChunkConcurrently(t *testing.T) {
 	const n = 8
 	m := NewManifest(n, 1, n)

@@ -18,8 +18,8 @@ const (
 	MaxFileSize = MaxChunks * 16 << 20
 	// MaxChunks bounds the number of chunks in a manifest.
 	MaxChunks = 1 << 20
-	// MaxInlineManifest is the length in bytes up to which a manifest follows
-	// the offer on the same stream when the hello asks for it.
+	// MaxInlineManifest is the largest length in bytes of a manifest that
+	// follows the offer on the same stream, if the hello asks for it.
 	MaxInlineManifest = 64 << 10
 	// ManifestHeaderLen and ManifestChunkLen give a manifest's length.
 	ManifestHeaderLen = 16

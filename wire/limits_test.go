@@ -11,7 +11,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// A field is one field of a body: an int, u64 or long is a varint, a string
+// A field is one field of a body: an int, u64 or long is a varint, a string is
 // its own bytes.
 type field any
 
@@ -47,8 +47,8 @@ var hash = string(bytes.Repeat([]byte{0xaa}, 32))
 
 func text(n int) string { return strings.Repeat("x", n) }
 
-// A bound is a body and what must come of it: no error, or one whose reason
-// contains want. The reason tells the limit that is meant from another.
+// A bound is a body and its result: no error, or one whose reason contains
+// want. The reason shows which limit was met.
 type bound struct {
 	name string
 	body []byte
@@ -130,8 +130,7 @@ func TestAddOverflows(t *testing.T) {
 }
 
 func TestRequestLengthLimit(t *testing.T) {
-	// No valid request is near the limit, so the length is told apart by what
-	// is wrong with its message.
+	// No valid request is near the limit, so the error shows what was read.
 	check(t, func(b []byte) error { _, err := ReadRequest(bytes.NewReader(b)); return err }, []bound{
 		{"4096", body(typeManifest, 4096, text(4096)), "4064 bytes too many"},
 		{"4097", body(typeManifest, 4097, text(4097)), "length is 4097, at most 4096"},
@@ -175,7 +174,7 @@ func TestOfferLimits(t *testing.T) {
 	})
 }
 
-// TestOfferOfOddTime: a file system may hold any time; none may stop a server.
+// TestOfferOfOddTime: a file system may hold any time. None may stop a server.
 func TestOfferOfOddTime(t *testing.T) {
 	for _, tt := range []struct{ seconds, want int64 }{
 		{1<<61 - 1, 1<<61 - 1},
@@ -226,8 +225,8 @@ func TestIndexingLimits(t *testing.T) {
 	}, bounds)
 }
 
-// TestManifestLimits cannot afford a manifest of 2^20 chunks; what is wrong
-// with one that has only the header tells whether the limit let it pass.
+// TestManifestLimits cannot afford a manifest of 2^20 chunks. The error of one
+// with only the header shows whether the limit let it pass.
 func TestManifestLimits(t *testing.T) {
 	head := func(size uint64, n uint32) []byte {
 		return unhexed(fmt.Sprintf("%016x%08x%08x", size, 256<<10, n))

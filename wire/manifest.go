@@ -6,12 +6,12 @@ import (
 )
 
 // A Manifest is the encoded list of chunk values and chunk xxh3-128 of one
-// version of a file. It is a view of its own encoding and holds nothing else,
-// so that it costs [ManifestChunkLen] bytes a chunk in memory as on the wire.
+// version of a file. It is a view of its own encoding and holds nothing else:
+// it costs [ManifestChunkLen] bytes a chunk in memory as on the wire.
 //
-// The zero Manifest is invalid; make one with [NewManifest] or
-// [ParseManifest]. Reading is safe from several goroutines; so are concurrent
-// calls of SetChunk for different chunks, but not together with reading.
+// The zero Manifest is invalid; make one with [NewManifest] or [ParseManifest].
+// Several goroutines may read it. They may also call SetChunk at the same time
+// for different chunks, but not while others read.
 type Manifest struct {
 	b []byte
 	n int
@@ -22,8 +22,8 @@ func ManifestLen(n int) int { return ManifestHeaderLen + n*ManifestChunkLen }
 
 // NewManifest returns a manifest of n chunks (0 to [MaxChunks]) whose values
 // are zero until [Manifest.SetChunk] fills them. size and chunkSize are in
-// bytes; size is at most [MaxFileSize], chunkSize below 2^32. It panics when
-// an argument is outside its range: both come from our own arithmetic.
+// bytes; size is at most [MaxFileSize], chunkSize below 2^32. It panics if an
+// argument is outside its range: both come from our own arithmetic.
 func NewManifest(size, chunkSize int64, n int) Manifest {
 	if size < 0 || size > MaxFileSize || chunkSize < 0 || chunkSize>>32 != 0 || n < 0 || n > MaxChunks {
 		panic("malcolm: internal error: manifest out of range")
@@ -36,9 +36,9 @@ func NewManifest(size, chunkSize int64, n int) Manifest {
 }
 
 // ParseManifest reads a whole encoded manifest and keeps b, which the caller
-// must not change afterwards. It checks the layout only; whether the chunk
-// size follows from the size, and whether the values merge to a checksum, is
-// for the reader to check. Errors are [*MalformedError].
+// must not change afterwards. It checks only the layout. The reader checks
+// whether the chunk size follows from the size, and whether the values merge to
+// a checksum. Errors are [*MalformedError].
 func ParseManifest(b []byte) (Manifest, error) {
 	if len(b) < ManifestHeaderLen {
 		return Manifest{}, malformed("manifest", "shorter than its header")

@@ -10,7 +10,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// maxForSilence is what a peer may make malcolm allocate by an announcement
+// maxForSilence bounds what a peer may make malcolm allocate by an announcement
 // alone, in bytes.
 const maxForSilence = 128 << 10
 
@@ -92,7 +92,7 @@ func (s *silentReader) Read(p []byte) (int, error) {
 }
 
 // TestSilenceHoldsNothing measures while the peer is silent and its stream
-// open, not when it is over.
+// open, not afterwards.
 func TestSilenceHoldsNothing(t *testing.T) {
 	for _, tt := range claims() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,8 +120,8 @@ func TestSilenceHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestMemoryFollowsArrival: what is allocated for a large manifest grows with
-// what came, not with what was announced.
+// TestMemoryFollowsArrival: the memory for a large manifest grows with what
+// came, not with what was announced.
 func TestMemoryFollowsArrival(t *testing.T) {
 	want := ManifestLen(MaxChunks)
 	for _, arrived := range []int{1, 64 << 10, 64<<10 + 1, 1 << 20} {

@@ -9,7 +9,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// The range of a modification time: what a varint holds.
+// The range of a modification time: what a varint can hold.
 const (
 	minSeconds = -1 << 61
 	maxSeconds = 1<<61 - 1
@@ -28,10 +28,10 @@ func (h Header) Append(b []byte) []byte {
 	return quicvarint.Append(b, h.Length)
 }
 
-// ReadHeader reads the head of the next frame. Nothing is allocated for its
-// length, and its length is not checked: the caller knows what it asked for.
-// Errors are [io.EOF] when the reply has ended, [io.ErrUnexpectedEOF] when it
-// ended within a head, [*MalformedError], or r's own.
+// ReadHeader reads the head of the next frame. It allocates nothing for the
+// frame's length and does not check it: the caller knows what it asked for.
+// Errors are [io.EOF] if the reply has ended, [io.ErrUnexpectedEOF] if it ended
+// within a head, [*MalformedError], or r's own.
 func ReadHeader(r io.Reader) (Header, error) {
 	s, err := readVarint(r, "reply", "status", quicvarint.Max)
 	if err != nil {
@@ -67,8 +67,8 @@ func AppendRefusal(b []byte, s Status, text string) []byte {
 }
 
 // ReadRefusal reads the text that belongs to h and returns the refusal as an
-// error. Any other error says that not even that could be read:
-// [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
+// error. Any other error says that it could not be read: [*MalformedError],
+// [io.ErrUnexpectedEOF] or r's own.
 func ReadRefusal(r io.Reader, h Header) error {
 	if h.Length > MaxTextLen {
 		return malformed("reply", fmt.Sprintf("text of %d bytes, at most %d are allowed", h.Length, MaxTextLen))
@@ -80,7 +80,7 @@ func ReadRefusal(r io.Reader, h Header) error {
 	return &Refusal{Status: h.Status, Text: string(text)}
 }
 
-// Indexing says how far the server is with hashing its file.
+// Indexing says how much of its file the server has hashed.
 type Indexing struct {
 	Done, Total int64 // in bytes, 0 to MaxFileSize; Done is at most Total
 }
@@ -124,14 +124,14 @@ type Offer struct {
 	ModTime     time.Time // UTC when parsed; -2^61 to 2^61 - 1 s, more years than its JSON can hold
 	Checksum    [32]byte  // BLAKE3-256 of the file
 	Digest      [32]byte  // BLAKE3-256 of the encoded manifest
-	Name        string    // at most MaxNameLen bytes of UTF-8; empty: none
-	Proof       *[32]byte // proof that the server holds the access token; nil: none
-	ManifestLen int       // bytes of the manifest that follows; 0: none follows
+	Name        string    // at most MaxNameLen bytes of UTF-8; empty: no name
+	Proof       *[32]byte // that the server holds the access token; nil: no proof
+	ManifestLen int       // bytes of the manifest that follows; 0: it does not follow
 }
 
 // Append appends the encoding of o to b. The caller keeps o within the limits
-// that its fields name, but for ModTime, which comes from a file system: a
-// second beyond its limits is sent as the nearest that is within.
+// of its fields. Only ModTime, which comes from a file system, may be beyond
+// its limits: it is sent as the nearest second within them.
 func (o Offer) Append(b []byte) []byte {
 	b = quicvarint.Append(b, uint64(o.Size))
 	b = quicvarint.Append(b, zigzag(min(max(o.ModTime.Unix(), minSeconds), maxSeconds)))
@@ -179,7 +179,7 @@ func ReadOffer(r io.Reader, h Header) (Offer, error) {
 }
 
 // ReadManifest reads a manifest with the head h. want is its length in bytes
-// by the size that was agreed on; any other length is malformed. Errors are
+// for the size agreed on; any other length is malformed. Errors are
 // [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
 func ReadManifest(r io.Reader, h Header, want int) (Manifest, error) {
 	if h.Length != uint64(want) {

@@ -28,7 +28,7 @@ type Request interface {
 type Hello struct {
 	Selector       string    // which file, at most MaxSelectorLen bytes; empty: the only one
 	InlineManifest bool      // send the manifest too if it is at most MaxInlineManifest long
-	Proof          *[32]byte // proof that the client holds the access token; nil: none
+	Proof          *[32]byte // that the client holds the access token; nil: no proof
 }
 
 // ManifestRequest asks for the manifest of one version of the file.
@@ -44,7 +44,7 @@ type RangeRequest struct {
 }
 
 // RecheckRequest asks the server to read a chunk from its disk once more, since
-// the client got other bytes of it than its value says.
+// the client got bytes that do not match the chunk's value.
 type RecheckRequest struct {
 	Checksum [32]byte
 	Chunk    int // 0 to MaxChunks - 1
@@ -79,7 +79,7 @@ func (r RecheckRequest) appendBody(b []byte) []byte {
 }
 
 // AppendRequest appends the encoding of r to b. The caller keeps r within the
-// limits that its fields name.
+// limits of its fields.
 func AppendRequest(b []byte, r Request) []byte {
 	body := r.appendBody(nil)
 	b = quicvarint.Append(b, r.requestType())
@@ -94,11 +94,11 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("unknown request type %d", e.Type)
 }
 
-// ReadRequest reads one request from a stream, and nothing behind it. Errors
-// are [*MalformedError], [*UnsupportedError], [io.EOF] when the stream ended
-// before its first byte, [io.ErrUnexpectedEOF] when it ended within the
-// request, or r's own. At most [MaxRequestLen] bytes of body are read; of a
-// body that is announced as longer, none.
+// ReadRequest reads one request from a stream, and nothing behind it. It reads
+// at most [MaxRequestLen] bytes of body, and none of a body that is announced
+// as longer. Errors are [*MalformedError], [*UnsupportedError], [io.EOF] if the
+// stream ended before its first byte, [io.ErrUnexpectedEOF] if it ended within
+// the request, or r's own.
 func ReadRequest(r io.Reader) (Request, error) {
 	t, err := readVarint(r, "request", "type", quicvarint.Max)
 	if err != nil {

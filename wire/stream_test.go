@@ -51,7 +51,8 @@ func TestPrefixesOfBody(t *testing.T) {
 	}
 }
 
-// TestPrefixesOfAnnouncedBody sends a body cut short with a length that agrees.
+// TestPrefixesOfAnnouncedBody sends a body cut short, announced with its own
+// length.
 func TestPrefixesOfAnnouncedBody(t *testing.T) {
 	for _, m := range requests() {
 		b := m.bytes(t)
@@ -87,7 +88,7 @@ func TestTrailingByte(t *testing.T) {
 	}
 }
 
-// TestSlowReaders reads every message from readers that give their bytes in
+// TestSlowReaders reads every message from readers that return their bytes in
 // the ways that io.Reader allows.
 func TestSlowReaders(t *testing.T) {
 	readers := map[string]func(io.Reader) io.Reader{
@@ -107,7 +108,7 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// An emptyReads returns 0, nil before each read that gives something.
+// An emptyReads returns 0, nil before each read that returns bytes.
 type emptyReads struct {
 	r    io.Reader
 	give bool
@@ -121,8 +122,8 @@ func (e *emptyReads) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// TestReadersOwnError proves that what went wrong with the stream is not taken
-// for a fault of the peer, at whatever byte it happens.
+// TestReadersOwnError proves that an error of the stream is not taken for a
+// fault of the peer, at whatever byte it happens.
 func TestReadersOwnError(t *testing.T) {
 	reset := errors.New("stream was reset")
 	for _, m := range messages() {
@@ -137,7 +138,7 @@ func TestReadersOwnError(t *testing.T) {
 }
 
 // TestUnknownType: the body of an unknown request is consumed, and its stream
-// must end behind it as behind any other.
+// must end after it as after any other.
 func TestUnknownType(t *testing.T) {
 	for _, typ := range []uint64{0, 5, 63, 64, quicvarint.Max} {
 		for _, n := range []int{0, 1, MaxRequestLen} {
@@ -166,7 +167,7 @@ func TestUnknownType(t *testing.T) {
 	}
 }
 
-// TestRefusedBeforeRead: of a body that is too long nothing is read at all.
+// TestRefusedBeforeRead: nothing is read of a body that is too long.
 func TestRefusedBeforeRead(t *testing.T) {
 	body := bytes.Repeat([]byte{0}, MaxRequestLen+1)
 	tooLong := func(limit int) Header { return Header{Length: uint64(limit) + 1} }
