@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 )
 
@@ -110,7 +111,7 @@ func TestDoEndsWithTheRun(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { g.post(func() { g.fail(broken) }) })
 		err := g.do(ctx, c, func(ctx context.Context) error {
 			for range 60 {
-				if err := sleep(ctx, time.Minute); err != nil {
+				if err := pace.Sleep(ctx, time.Minute); err != nil {
 					return fmt.Errorf("a consequence: %w", err)
 				}
 			}

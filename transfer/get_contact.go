@@ -12,6 +12,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/pace"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -105,7 +106,7 @@ func (g *getting) contact(p *peer) {
 		if failed {
 			wait = max(wait, secondTry)
 		}
-		if sleep(p.ctx, wait) != nil {
+		if pace.Sleep(p.ctx, wait) != nil {
 			return
 		}
 	}

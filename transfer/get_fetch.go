@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transport"
@@ -98,7 +99,7 @@ func (g *getting) fetchQueued(ctx context.Context, t *clocks, done func() bool) 
 // checkpoints makes, beside the loop, what was marked durable every so often,
 // and looks whether the part file is still there.
 func (g *getting) checkpoints(ctx context.Context) {
-	for sleep(ctx, checkpointTime) == nil {
+	for pace.Sleep(ctx, checkpointTime) == nil {
 		if err := g.part.Checkpoint(); err != nil {
 			g.post(func() { g.fail(err) })
 			return

@@ -3,6 +3,8 @@ package transfer
 import (
 	"context"
 	"time"
+
+	"malcolm/transfer/pace"
 )
 
 // lastDisk is how long the end of a run waits for calls of the system that are
@@ -24,7 +26,7 @@ type joiner struct {
 func newJoiner(ctx context.Context) *joiner {
 	late, cancel := context.WithCancel(context.Background())
 	stop := context.AfterFunc(ctx, func() {
-		if sleep(late, lastDisk) == nil {
+		if pace.Sleep(late, lastDisk) == nil {
 			cancel()
 		}
 	})

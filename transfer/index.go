@@ -12,6 +12,7 @@ import (
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/transfer/pace"
 	"malcolm/wire"
 )
 
@@ -287,7 +288,7 @@ func (ix *index) run(ctx context.Context) error {
 		default:
 			ix.tell(Unsteady{Pause: pause})
 		}
-		if sleep(ctx, pause) != nil {
+		if pace.Sleep(ctx, pause) != nil {
 			return nil
 		}
 		pause = min(2*pause, longestRebuildPause)
@@ -411,16 +412,4 @@ func (ix *index) close() {
 	ix.mu.Unlock()
 	ix.release(current)
 	ix.release(previous)
-}
-
-// sleep waits for d. The error is that of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/pace"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -189,7 +190,7 @@ func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	stats, limit := c.conn.Stats(), c.srv.limit
 	size, pause := c.srv.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
 	// Slowed as it is, who takes what it is sent moves its charge in time.
-	if pause > 0 && sleep(ctx, pause) != nil {
+	if pause > 0 && pace.Sleep(ctx, pause) != nil {
 		return 0, errReset{wire.StreamStopping}
 	}
 	n = limit.Piece(int(size))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/pace"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -148,7 +149,7 @@ func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 	if reopen == nil {
 		return false
 	}
-	for pause := reopenPause; sleep(accepting, pause) == nil; pause = min(2*pause, longestReopenPause) {
+	for pause := reopenPause; pace.Sleep(accepting, pause) == nil; pause = min(2*pause, longestReopenPause) {
 		pc, err := reopen(v.addr)
 		if err != nil {
 			continue

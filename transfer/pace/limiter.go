@@ -84,15 +84,11 @@ func (l *Limiter) WaitFor(ctx context.Context, conn *admission.Conn, n int) erro
 	if l.book != nil {
 		l.book.Pass(conn, int64(n))
 	}
-	paid := time.NewTimer(l.take(n, time.Now()))
-	defer paid.Stop()
-	select {
-	case <-paid.C:
-		return nil
-	case <-ctx.Done():
+	if err := Sleep(ctx, l.take(n, time.Now())); err != nil {
 		l.Refund(n)
-		return ctx.Err()
+		return err
 	}
+	return nil
 }
 
 // enter waits for the turn of a piece of a connection.
