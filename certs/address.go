@@ -15,11 +15,11 @@ const (
 	maxLabelLen = 63
 )
 
-// maxQuoted bounds how much of a text from elsewhere an error repeats, in
-// bytes before quoting.
+// maxQuoted bounds the bytes of a foreign text that an error repeats, before
+// quoting.
 const maxQuoted = 64
 
-// quoted returns s for an error: quoted, and no more of it than maxQuoted.
+// quoted returns the first maxQuoted bytes of s, quoted for an error.
 func quoted(s string) string {
 	if len(s) <= maxQuoted {
 		return strconv.Quote(s)
@@ -31,15 +31,15 @@ func quoted(s string) string {
 	return strconv.Quote(s[:end]) + "..."
 }
 
-// An address is a host, as parseHost returns it, and a port. Pins have ones
-// without a host or a port.
+// An address is a host, as parseHost returns it, and a port. In a pin either
+// may be missing.
 type address struct {
 	host string
 	port uint16
 }
 
-// String returns host:port with IPv6 addresses in brackets; the host as it is
-// when there is no port.
+// String returns host:port with IPv6 addresses in brackets, or the host alone
+// if there is no port.
 func (a address) String() string {
 	if a.port == 0 {
 		return a.host
@@ -47,8 +47,8 @@ func (a address) String() string {
 	return net.JoinHostPort(a.host, strconv.Itoa(int(a.port)))
 }
 
-// parseAddress reads HOST, HOST:PORT, IPV6, [IPV6] and [IPV6]:PORT. The port
-// is 0 when there is none.
+// parseAddress reads HOST, HOST:PORT, IPV6, [IPV6] and [IPV6]:PORT. Without a
+// port it is 0.
 func parseAddress(s string) (address, error) {
 	if s == "" {
 		return address{}, fmt.Errorf("the address is empty")
@@ -106,8 +106,8 @@ func parsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// parseIPv6 reads an IPv6 address, which may have a zone, and returns it in
-// its shortest form, an IPv4 address that is mapped into IPv6 in its own.
+// parseIPv6 reads an IPv6 address, which may have a zone, and returns its
+// shortest form. A mapped IPv4 address is returned as IPv4.
 func parseIPv6(s string) (string, bool) {
 	addr, err := netip.ParseAddr(s)
 	if err != nil || !addr.Is6() || strings.ContainsFunc(addr.Zone(), notInName) {
@@ -116,14 +116,14 @@ func parseIPv6(s string) (string, bool) {
 	return addr.Unmap().String(), true
 }
 
-// notInName reports whether r stands neither in host names nor in the names of
+// notInName reports whether r occurs neither in host names nor in the names of
 // interfaces.
 func notInName(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
 }
 
-// parseHost reads a host name or an IPv4 address, and returns it in lower
-// case: the form in which addresses are compared.
+// parseHost reads a host name or an IPv4 address, and returns it in lower case:
+// the form in which addresses are compared.
 func parseHost(s string) (string, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
 		return addr.String(), nil
@@ -145,7 +145,7 @@ func parseHost(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// bracketed returns a host as it stands before a colon.
+// bracketed returns a host as written before a colon.
 func bracketed(host string) string {
 	if strings.Contains(host, ":") {
 		return "[" + host + "]"

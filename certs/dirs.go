@@ -8,25 +8,25 @@ import (
 )
 
 // StateDir returns the directory for what malcolm keeps between runs:
-// $XDG_STATE_HOME/malcolm, else ~/.local/state/malcolm, and on Windows and
-// macOS the directory malcolm in the user's configuration directory. A
-// relative $XDG_STATE_HOME is ignored, as the XDG base directory specification
-// demands. The result is absolute; the directory need not exist. Any goroutine
-// may call it.
+// $XDG_STATE_HOME/malcolm, else ~/.local/state/malcolm. On Windows and macOS it
+// is the directory malcolm in the user's configuration directory. A relative
+// $XDG_STATE_HOME is ignored, as the XDG base directory specification demands.
+// The result is absolute; the directory need not exist. Any goroutine may call
+// it.
 func StateDir() (string, error) {
 	return userDir("state", "XDG_STATE_HOME", os.UserConfigDir, ".local", "state")
 }
 
 // CacheDir returns the directory for what malcolm can make again:
-// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm, and on Windows and macOS the
-// directory malcolm in the user's cache directory. All else is as with
+// $XDG_CACHE_HOME/malcolm, else ~/.cache/malcolm. On Windows and macOS it is
+// the directory malcolm in the user's cache directory. The rest is as with
 // [StateDir].
 func CacheDir() (string, error) {
 	return userDir("cache", "XDG_CACHE_HOME", os.UserCacheDir, ".cache")
 }
 
 // userDir finds a directory by its variable, else by the system's call on
-// Windows and macOS and by its place in the home elsewhere. kind names it in
+// Windows and macOS, and by its place in the home elsewhere. kind names it in
 // errors.
 func userDir(kind, variable string, system func() (string, error), inHome ...string) (string, error) {
 	if dir := os.Getenv(variable); filepath.IsAbs(dir) {

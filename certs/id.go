@@ -20,8 +20,8 @@ const (
 	idGroupLen = 7  // characters between dashes
 	idLen      = idDataLen + idDataLen/idBlockLen
 
-	// A block with its check character is two groups, which is how errors
-	// name the place of a mistake.
+	// A block with its check character is two groups. Errors name the place
+	// of a mistake by them.
 	groupsPerBlock = (idBlockLen + 1) / idGroupLen
 
 	// curlPrefix begins the form that curl's --pinnedpubkey takes.
@@ -52,8 +52,8 @@ func (id ServerID) String() string {
 	return b.String()
 }
 
-// Short returns the first group of [ServerID.String], 7 characters. It is for
-// status lines: 35 bits tell servers apart by eye, and prove nothing.
+// Short returns the first group of [ServerID.String], 7 characters, for status
+// lines. Its 35 bits tell servers apart by eye, and prove nothing.
 func (id ServerID) Short() string { return id.String()[:idGroupLen] }
 
 // ParseServerID reads an ID in one of two forms:
@@ -63,9 +63,9 @@ func (id ServerID) Short() string { return id.String()[:idGroupLen] }
 //   - "sha256//" and 44 characters of standard base64, as curl's
 //     --pinnedpubkey takes it and OpenSSL prints it.
 //
-// Everything else is refused: a wrong check character names the groups in
-// which the mistake is, and unused bits must be zero, so that each ID has one
-// spelling. Errors repeat at most 80 bytes of s, quoted.
+// Everything else is refused. A wrong check character names the groups that
+// have the mistake. Unused bits must be zero, so that each ID has one spelling.
+// Errors repeat at most 80 bytes of s, quoted.
 func ParseServerID(s string) (ServerID, error) {
 	if encoded, ok := strings.CutPrefix(s, curlPrefix); ok {
 		return parseCurlID(s, encoded)
@@ -84,7 +84,8 @@ func ParseServerID(s string) (ServerID, error) {
 		}
 		data = append(data, part...)
 	}
-	// 52 characters carry 260 bits. Go's decoder drops the last 4 unseen.
+	// 52 characters carry 260 bits. Go's decoder drops the last 4 without
+	// checking them.
 	if last := strings.IndexByte(idAlphabet, data[idDataLen-1]); last&0x0f != 0 {
 		return ServerID{}, idError(s, "its unused last bits are not zero")
 	}
@@ -95,7 +96,7 @@ func ParseServerID(s string) (ServerID, error) {
 	return id, nil
 }
 
-// idCharacters returns the characters of s that count, as members of
+// idCharacters returns the significant characters of s, as members of
 // idAlphabet: exactly idLen of them.
 func idCharacters(s string) ([]byte, error) {
 	chars := make([]byte, 0, idLen)
@@ -142,7 +143,7 @@ func parseCurlID(s, encoded string) (ServerID, error) {
 	return ServerID(decoded), nil
 }
 
-// idError says what is wrong with s, repeating no more of it than maxEcho.
+// idError says what is wrong with s, of which it repeats at most maxEcho bytes.
 func idError(s, format string, args ...any) error {
 	cut := ""
 	if len(s) > maxEcho {
@@ -154,8 +155,8 @@ func idError(s, format string, args ...any) error {
 // checkCharacter returns the Luhn mod 32 check character of part, whose bytes
 // are members of idAlphabet. Counted from the right, every other character,
 // beginning with the last, is doubled and the two base-32 digits of the result
-// are added; the check character makes the sum a multiple of 32. It finds
-// every single wrong character, and every swap of neighbours but A with 7.
+// are added. The check character makes the sum a multiple of 32. It finds every
+// single wrong character, and every swap of neighbours except A with 7.
 func checkCharacter(part string) byte {
 	const n = len(idAlphabet)
 	sum := 0

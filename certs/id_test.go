@@ -59,9 +59,9 @@ func TestServerIDGolden(t *testing.T) {
 	}
 }
 
-// luhnModN is the textbook algorithm over any alphabet, written for the tests
-// apart from checkCharacter: it multiplies by 2 and 1 from the right and adds
-// up the digits of each product.
+// luhnModN is the textbook algorithm over any alphabet, written independently
+// of checkCharacter: it multiplies by 2 and 1 from the right and adds up the
+// digits of each product.
 func luhnModN(alphabet, payload string) byte {
 	n, factor, sum := len(alphabet), 2, 0
 	for i := len(payload) - 1; i >= 0; i-- {
@@ -79,8 +79,8 @@ func luhnModN(alphabet, payload string) byte {
 }
 
 func TestCheckCharacterAgreesWithSecondImplementation(t *testing.T) {
-	// The second implementation itself is checked on two examples from
-	// outside: a payment card number and the one for Luhn mod 6.
+	// The second implementation itself is checked on two published
+	// examples: a payment card number and the one for Luhn mod 6.
 	if got := luhnModN("0123456789", "7992739871"); got != '3' {
 		t.Fatalf("Luhn mod 10 of 7992739871: got %c, want 3", got)
 	}
@@ -102,7 +102,7 @@ func TestCheckCharacterAgreesWithSecondImplementation(t *testing.T) {
 	})
 }
 
-// TestParseServerIDFindsWrongCharacters changes each character to each other
+// TestParseServerIDFindsWrongCharacters changes each character to every other
 // one of the alphabet, and swaps all neighbours.
 func TestParseServerIDFindsWrongCharacters(t *testing.T) {
 	for _, g := range goldenIDs {
@@ -163,8 +163,7 @@ func TestParseServerIDForms(t *testing.T) {
 func TestParseServerIDRefuses(t *testing.T) {
 	text := goldenIDs[0].text
 	plain := strings.ReplaceAll(text, "-", "")
-	// The block of the last character with an unused bit set and its check
-	// character made right again.
+	// The last block with an unused bit set, and a right check character.
 	bits := plain[:42] + "AAAAAAAAAAAAB" + string(luhnModN(idAlphabet, "AAAAAAAAAAAAB"))
 	good := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, c := range []struct{ in, want string }{
@@ -221,8 +220,8 @@ func TestParseServerIDErrorsAreBounded(t *testing.T) {
 	}
 }
 
-// checkEcho asserts that an error shows no control characters and is short:
-// quoting turns a byte into 4 at most.
+// checkEcho checks that an error shows no control characters and is short:
+// quoting turns a byte into at most 4.
 func checkEcho(t *testing.T, in string, err error) {
 	t.Helper()
 	text := err.Error()
@@ -267,7 +266,7 @@ func FuzzParseServerID(f *testing.F) {
 		if got, err := ParseServerID(whole.String()); err != nil || got != whole {
 			t.Fatalf("ParseServerID(%s): got %x, %v; want %x", whole, got, err, whole)
 		}
-		// Parse, then String: whatever is accepted is a spelling of the
+		// Parse, then String: an accepted text is a spelling of the
 		// canonical form.
 		id, err := ParseServerID(s)
 		if err != nil {

@@ -1,11 +1,10 @@
-// Package certs holds what a server is known by: a private Ed25519 key, kept
-// in a file or made for one run, the self-signed certificate that carries its
-// public half, the server ID that is computed from it, and the TLS
-// configurations under which a server proves its ID and a client checks it.
+// Package certs holds a server's identity: a private Ed25519 key, kept in a
+// file or made for one run, the self-signed certificate with its public half,
+// the server ID computed from it, and the TLS configurations with which a
+// server proves its ID and a client checks it.
 //
-// The key is the identity. Names, chains and dates in certificates are not
-// looked at, so a client never trusts a server for more than holding the key
-// that its ID names.
+// The key is the identity. Names, chains and dates in certificates are ignored:
+// a client only trusts that the server holds the key that its ID names.
 package certs
 
 import (
@@ -22,12 +21,12 @@ import (
 )
 
 // commonName is the only name in a certificate and in a ClientHello. It is the
-// same for everybody and so tells nothing of the user or the host.
+// same for everybody, so it says nothing about the user or the host.
 const commonName = "malcolm"
 
 const (
-	// certBackdate is how far before now a certificate begins, for peers
-	// that look at dates and whose clock is behind.
+	// certBackdate is how long before now a certificate begins, for peers
+	// that check dates and whose clock is behind.
 	certBackdate = 24 * time.Hour
 	certYears    = 10
 )
@@ -37,8 +36,8 @@ const (
 const derivePrefix = "malcolm identity: "
 
 // An Identity is a private Ed25519 key and the server ID that it proves. It
-// does not change; all methods may be called from several goroutines at once.
-// Make one with [LoadOrCreate] or [Generate].
+// does not change; any goroutine may call its methods. Make one with
+// [LoadOrCreate] or [Generate].
 type Identity struct {
 	key ed25519.PrivateKey
 	id  ServerID
@@ -66,18 +65,19 @@ func newIdentity(key ed25519.PrivateKey) (*Identity, error) {
 func (i *Identity) ID() ServerID { return i.id }
 
 // Format implements [fmt.Formatter] for every verb, so that no log line or
-// failed test ever prints the private key.
+// failed test prints the private key.
 func (i Identity) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "identity "+i.id.Short())
 }
 
 // Certificate returns a new self-signed certificate of the identity. It is
 // valid from 24 hours before now for 10 years, has a random serial number, and
-// holds no name but "malcolm".
+// its only name is "malcolm".
 func (i *Identity) Certificate(now time.Time) (tls.Certificate, error) {
 	from := now.Add(-certBackdate).UTC()
 	template := &x509.Certificate{
-		// SerialNumber stays nil: CreateCertificate chooses a random one.
+		// SerialNumber stays nil: CreateCertificate chooses a random
+		// one.
 		Subject:               pkix.Name{CommonName: commonName},
 		DNSNames:              []string{commonName},
 		NotBefore:             from,
@@ -99,11 +99,12 @@ func (i *Identity) Certificate(now time.Time) (tls.Certificate, error) {
 
 // Derive returns a secret subkey for the use that label names, by HKDF-SHA256
 // (RFC 5869) from the private seed. The same identity and label give the same
-// subkey in every run; a subkey tells nothing of the seed or of other subkeys.
+// subkey in every run. A subkey reveals nothing of the seed or of other
+// subkeys.
 func (i *Identity) Derive(label string) [32]byte {
 	key, err := hkdf.Key(sha256.New, i.key.Seed(), nil, derivePrefix+label, sha256.Size)
 	if err != nil {
-		// Only lengths that are wrong can fail, and they are constant.
+		// Only wrong lengths can fail, and they are constant.
 		panic("malcolm: internal error: derive subkey: " + err.Error())
 	}
 	return [32]byte(key)

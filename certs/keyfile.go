@@ -19,52 +19,51 @@ const (
 	keyFileName = "identity.pem"
 	keyPEMType  = "PRIVATE KEY" // PKCS#8, RFC 5208
 
-	// maxKeyFile bounds what is read of a key file, in bytes. Ours have about
-	// 200.
+	// maxKeyFile bounds the bytes read of a key file. Ours have about 200.
 	maxKeyFile = 16 << 10
 
 	// idLine begins the line before the PEM block, which names the key's
-	// server ID. PKCS#8 has no checksum: without this line a damaged key would
-	// silently be another identity.
+	// server ID. PKCS#8 has no checksum: without this line a damaged key
+	// would silently be another identity.
 	idLine = "malcolm server ID "
 
-	// mendKeyFile is what can be done about a key file that cannot be used.
+	// mendKeyFile says what to do about a key file that cannot be used.
 	mendKeyFile = "; restore it, or move it away to begin with a new server ID"
 )
 
-// A KeyFileError says why the identity file cannot be read or made. The file
-// is as it was.
+// A KeyFileError says why the identity file cannot be read or made. The file is
+// unchanged.
 type KeyFileError struct {
 	Path   string // of the identity file
-	Reason string // what is wrong and, where there is a remedy, the remedy
-	Err    error  // the cause; nil when the file's content or mode is the cause
+	Reason string // what is wrong, and the remedy if there is one
+	Err    error  // the cause; nil if it is the file's content or mode
 }
 
 func (e *KeyFileError) Error() string { return fmt.Sprintf("identity file %q: %s", e.Path, e.Reason) }
 
 func (e *KeyFileError) Unwrap() error { return e.Err }
 
-// errEmptyKeyFile is also what a file looks like that another process has
-// created by O_EXCL and not written yet.
+// errEmptyKeyFile may also mean that another process has created the file by
+// O_EXCL and not written it yet.
 var errEmptyKeyFile = errors.New("it is empty")
 
-// LoadOrCreate returns the identity in the file identity.pem of dir, and makes
-// directory (mode 0700) and file (mode 0600) when they do not exist. Calls at
-// the same moment, also from several processes, get the same identity. An
-// existing file is never changed: when it holds anything but one Ed25519 key,
-// or others may read it, that is an error. Errors are [*KeyFileError].
+// LoadOrCreate returns the identity in the file identity.pem of dir. If they do
+// not exist it makes the directory (mode 0700) and the file (mode 0600). Calls
+// at the same moment, even from several processes, get the same identity. An
+// existing file is never changed: if it holds anything but one Ed25519 key, or
+// others may read it, that is an error. Errors are [*KeyFileError].
 func LoadOrCreate(dir string) (*Identity, error) { return loadOrCreate(dir, os.Link) }
 
-// LoadOrCreateFile does the same with a file of any name: for containers, and
-// for machines that share a home but are not to share a vote.
+// LoadOrCreateFile is LoadOrCreate for a file of any name: for containers, and
+// for machines that share a home but not a vote.
 func LoadOrCreateFile(path string) (*Identity, error) { return loadOrCreateFile(path, os.Link) }
 
 func loadOrCreate(dir string, link func(from, to string) error) (*Identity, error) {
 	return loadOrCreateFile(filepath.Join(dir, keyFileName), link)
 }
 
-// loadOrCreateFile takes the call that gives a file its final name without
-// replacing another.
+// loadOrCreateFile is LoadOrCreateFile. link gives a file its final name
+// without replacing another.
 func loadOrCreateFile(path string, link func(from, to string) error) (*Identity, error) {
 	id, err := load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -83,7 +82,7 @@ func loadOrCreateFile(path string, link func(from, to string) error) (*Identity,
 	}
 	err = create(path, content, link)
 	if errors.Is(err, fs.ErrExist) {
-		return load(path) // somebody was quicker: theirs is the identity
+		return load(path) // another process was quicker: its identity counts
 	}
 	if err != nil {
 		return nil, fileError(path, err)
@@ -91,8 +90,8 @@ func loadOrCreateFile(path string, link func(from, to string) error) (*Identity,
 	return id, nil
 }
 
-// create makes the file at path with content, durably, or leaves an existing
-// one alone and returns an error that is [fs.ErrExist].
+// create makes the file at path with content, durably. It leaves an existing
+// file alone and then returns an error that is [fs.ErrExist].
 func create(path string, content []byte, link func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, keyFileName+".*") // mode 0600
@@ -107,8 +106,8 @@ func create(path string, content []byte, link func(from, to string) error) error
 	case errors.Is(err, fs.ErrExist):
 		return err
 	case err != nil:
-		// The file system has no hard links. Whatever else is wrong with it
-		// shows here again.
+		// The file system has no hard links. Anything else that is
+		// wrong with it shows here again.
 		if err := createExclusive(path, content); err != nil {
 			return err
 		}
@@ -116,8 +115,8 @@ func create(path string, content []byte, link func(from, to string) error) error
 	return syncDir(dir)
 }
 
-// createExclusive is create for file systems without hard links: for an
-// instant the file is there and empty, which load waits out.
+// createExclusive is create for file systems without hard links. For an instant
+// the file is empty; load waits until it is not.
 func createExclusive(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -149,8 +148,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// load reads the identity at path. Errors are *KeyFileError; the one for a
-// file that does not exist is [fs.ErrNotExist].
+// load reads the identity at path. Errors are *KeyFileError; if the file does
+// not exist the error is [fs.ErrNotExist].
 func load(path string) (*Identity, error) {
 	const tries, pause = 50, 10 * time.Millisecond
 	for try := 1; ; try++ {
@@ -170,8 +169,8 @@ func load(path string) (*Identity, error) {
 	}
 }
 
-// readKeyFile returns the content of the file at path once it is known to be
-// a regular file of a fitting size that nobody else may read.
+// readKeyFile returns the content of the file at path if it is a regular file
+// of a fitting size that nobody else may read.
 func readKeyFile(path string) ([]byte, error) {
 	content, err := readRegular(path, maxKeyFile+1, func(info fs.FileInfo) error {
 		switch mode := info.Mode().Perm(); {
@@ -211,7 +210,7 @@ func (i *Identity) encode() ([]byte, error) {
 }
 
 // decode reads the content of a key file, or says what is wrong with it. The
-// line with the server ID may be missing, as in a key that OpenSSL made.
+// line with the server ID may be missing, as in a key from OpenSSL.
 func decode(content []byte) (id *Identity, reason string) {
 	block, rest := pem.Decode(content)
 	if block == nil {
@@ -242,8 +241,8 @@ func decode(content []byte) (id *Identity, reason string) {
 	return id, ""
 }
 
-// fileError wraps what the system said of the identity file at path, or of
-// the directories and the temporary file that it needs.
+// fileError wraps the system's error for the identity file at path, or for the
+// directories and the temporary file that it needs.
 func fileError(path string, err error) error {
 	reason := err.Error()
 	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == path {

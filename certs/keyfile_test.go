@@ -37,8 +37,8 @@ func putKeyFile(t *testing.T, content string) (dir, path string) {
 	return dir, path
 }
 
-// wantKeyFileError asserts that err is for path and says reason, and that there
-// is no identity.
+// wantKeyFileError checks that err is for path and says reason, and that id is
+// nil.
 func wantKeyFileError(t *testing.T, id *Identity, err error, path, reason string) {
 	t.Helper()
 	keyErr, ok := errors.AsType[*KeyFileError](err)
@@ -120,8 +120,8 @@ func TestLoadGolden(t *testing.T) {
 	}
 }
 
-// TestLoadOrCreateAtOnce has many first runs at the same moment, with and
-// without a file system that has hard links.
+// TestLoadOrCreateAtOnce has many first runs at the same moment, on file
+// systems with and without hard links.
 func TestLoadOrCreateAtOnce(t *testing.T) {
 	noLinks := func(from, to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: syscall.EPERM}
@@ -192,8 +192,8 @@ func TestCreateLoses(t *testing.T) {
 	}
 }
 
-// TestLoadWaitsForContent loads a file that another process has created
-// without hard links and writes a moment later.
+// TestLoadWaitsForContent loads a file that another process has created without
+// hard links and writes a moment later.
 func TestLoadWaitsForContent(t *testing.T) {
 	dir, path := putKeyFile(t, "")
 	synctest.Test(t, func(t *testing.T) {
@@ -319,7 +319,7 @@ func TestShellQuote(t *testing.T) {
 	}
 }
 
-// The directories here cannot be used even by root.
+// Not even root can use these directories.
 func TestLoadOrCreateWithoutDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A KnownFileError says why the file of known servers is not used. It is as it
-// was: no error makes a known server an unknown one.
+// A KnownFileError says why the file of known servers is not used. The file is
+// unchanged: no error makes a known server an unknown one.
 type KnownFileError struct {
 	Path   string // of the file
-	Line   int    // that is damaged, from 1; 0 when it is not one line
-	Reason string // what is wrong; what it repeats of the file is quoted and short
-	Err    error  // the system's error; nil when the content is the cause
+	Line   int    // the damaged line, from 1; 0: not one line
+	Reason string // what is wrong; quotes the file, briefly
+	Err    error  // the system's error; nil if the content is the cause
 }
 
 func (e *KnownFileError) Error() string {
@@ -28,11 +28,11 @@ func (e *KnownFileError) Error() string {
 
 func (e *KnownFileError) Unwrap() error { return e.Err }
 
-// A StateError says why something could not be written to the state
-// directory. What was there before is as it was, unless Op is "sync": then the
-// new content is there, and a power failure may take it back.
+// A StateError says why something could not be written to the state directory.
+// The old content is still there, unless Op is "sync": then it is the new
+// content, which a power failure may take back.
 type StateError struct {
-	Path string // of the file that was to be written, or the lock of which was to be taken
+	Path string // of the file to be written or locked
 	Op   string // what could not be done: "lock", "write", ...
 	Err  error
 }
@@ -43,29 +43,29 @@ func (e *StateError) Unwrap() error { return e.Err }
 
 // Known is the file of known servers. Several processes may use one file at
 // once: each change is made to the file as it is at that moment, under a lock.
-// All methods may be called from several goroutines at once.
+// Any goroutine may call its methods.
 type Known struct {
 	path string // of the file itself, behind any symbolic links
 
-	writing sync.Mutex // held while the file is changed
-	hurried bool       // owned by writing: the lock was waited for in vain, do not wait again
+	writing  sync.Mutex // held while the file is changed
+	timedOut bool       // owned by writing: the wait for the lock has timed out once, do not wait again
 
 	mu      sync.Mutex              // guards the fields below
 	text    *knownText              // as it was last read or written
-	unsaved map[address]KnownServer // records that could not be written: they hold for this run
-	waiting []*knownChange          // to be made by whoever has writing next
+	unsaved map[address]KnownServer // records that could not be written: kept for this run
+	waiting []*knownChange          // for the next goroutine that has writing
 }
 
-// A knownChange is a change to the file on its way.
+// A knownChange is a change to be made to the file.
 type knownChange struct {
 	apply func(*knownText) (changed bool)
 	done  bool // owned by Known.writing, as err
 	err   error
 }
 
-// OpenKnown reads the file known_servers in dir, which is that of [StateDir].
-// A file that is not there is one without records. A file that cannot be read,
-// is empty, or has a line that is damaged is a [*KnownFileError].
+// OpenKnown reads the file known_servers in dir, which is that of [StateDir]. A
+// missing file has no records. A file that cannot be read, is empty, or has a
+// damaged line is a [*KnownFileError].
 func OpenKnown(dir string) (*Known, error) {
 	path, err := knownPath(dir)
 	if err != nil {
@@ -78,9 +78,10 @@ func OpenKnown(dir string) (*Known, error) {
 	return &Known{path: path, text: text, unsaved: make(map[address]KnownServer)}, nil
 }
 
-// Lookup returns what is recorded of the server at hostport: of records that
-// other processes have made since the file was last read or written, nothing. An
-// error says that hostport is no address: then nothing is known of what is recorded.
+// Lookup returns what is recorded of the server at hostport. It does not see
+// records that other processes made since the file was last read or written. An
+// error says that hostport is no address, so it is not known whether there is a
+// record.
 func (k *Known) Lookup(hostport string) (s KnownServer, ok bool, err error) {
 	at, err := parseServer(hostport)
 	if err != nil {
@@ -101,18 +102,18 @@ func (k *Known) lookup(at address) (KnownServer, bool) {
 	return s.KnownServer, ok
 }
 
-// Record adds a record unless there is one, and returns the one that there is
-// now: with another ID than id when somebody else has recorded that first,
-// which the caller must refuse. Errors are [*StateError] (the record holds for
-// the life of k and no longer), [*KnownFileError] (nothing is recorded), or say
-// that hostport is no address.
+// Record adds a record unless there is one, and returns the one that is there
+// now. If that has another ID than id, somebody recorded it first, and the
+// caller must refuse the server. Errors are [*StateError] (the record lasts
+// only as long as k), [*KnownFileError] (nothing is recorded), or say that
+// hostport is no address.
 func (k *Known) Record(hostport string, id ServerID, now time.Time) (KnownServer, error) {
 	return k.put(hostport, id, now, false)
 }
 
-// Replace sets the record of a server whose ID a pin or a ticket has
-// confirmed. A record with the same ID stays as it is. Result and errors are
-// those of [Known.Record].
+// Replace sets the record of a server whose ID a pin or a ticket has confirmed.
+// A record with the same ID does not change. Result and errors are those of
+// [Known.Record].
 func (k *Known) Replace(hostport string, id ServerID, now time.Time) (KnownServer, error) {
 	return k.put(hostport, id, now, true)
 }
@@ -152,7 +153,7 @@ func (k *Known) put(hostport string, id ServerID, now time.Time, replace bool) (
 }
 
 // Forget removes the record of a server (HOST:PORT) or those of all servers of
-// a host (HOST), and returns how many there were. Errors are [*StateError] and
+// a host (HOST), and returns their number. Errors are [*StateError] and
 // [*KnownFileError] (nothing is removed), or say that which is no address.
 func (k *Known) Forget(which string) (int, error) {
 	at, err := parseAddress(which)
@@ -189,12 +190,12 @@ func (k *Known) List() []KnownServer {
 	})
 }
 
-// Writable makes the directory and takes the lock, as a change would, and changes
-// nothing. Errors are those of [Known.Record].
+// Writable makes the directory and takes the lock, as a change would, but
+// changes nothing. Errors are those of [Known.Record].
 func (k *Known) Writable() error { return k.change(func(*knownText) bool { return false }) }
 
-// change makes one change to the file. Changes that come while another is
-// being written are written together.
+// change makes one change to the file. Changes that come during a write are
+// written together by the next.
 func (k *Known) change(apply func(*knownText) bool) error {
 	c := &knownChange{apply: apply}
 	k.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestKnownIsNeverHalf shows that a change makes another file, and leaves every
-// byte of the one that others are reading as it was.
+// TestKnownIsNeverHalf shows that a change makes another file. The file that
+// others are reading does not change.
 func TestKnownIsNeverHalf(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, knownFileName)

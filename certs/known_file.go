@@ -17,16 +17,16 @@ const (
 	lockSuffix    = ".lock"
 	tempSuffix    = ".tmp"
 
-	// How often, and how long, is tried what another process keeps from us for
-	// a moment: its lock, and on Windows the file itself.
+	// What another process holds for a moment, its lock and on Windows the
+	// file itself, is tried every tryEvery for tryFor.
 	tryEvery = 10 * time.Millisecond
 	tryFor   = 5 * time.Second
 )
 
 var errLocked = errors.New("another process holds the lock")
 
-// knownPath returns where the file in dir really is, so that writing does not
-// replace a symbolic link. A link to nothing is an error.
+// knownPath returns the real path of the file in dir, so that writing does not
+// replace a symbolic link. A dangling link is an error.
 func knownPath(dir string) (string, error) {
 	path := filepath.Join(dir, knownFileName)
 	if _, err := os.Lstat(path); err != nil {
@@ -42,8 +42,8 @@ func knownPath(dir string) (string, error) {
 	return real, nil
 }
 
-// absent reports whether err says that a file is not there, and cannot be:
-// a path that leads through a file, as under a home of /dev/null, has none.
+// absent reports whether err says that a file does not or cannot exist. A path
+// that leads through a file, as under a home of /dev/null, cannot.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
@@ -68,8 +68,8 @@ func readKnown(path string) (*knownText, error) {
 	return text, nil
 }
 
-// readRegular returns the first limit bytes of the regular file at path, if it is
-// safe by what the system says of it.
+// readRegular returns the first limit bytes of the regular file at path, if
+// safe accepts what the system says of it.
 func readRegular(path string, limit int64, safe func(fs.FileInfo) error) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0) // a FIFO has no writer
 	if err != nil {
@@ -91,8 +91,8 @@ func readRegular(path string, limit int64, safe func(fs.FileInfo) error) ([]byte
 
 var errNotRegular = errors.New("it is no regular file")
 
-// othersMayWrite returns an error when somebody else could have put something
-// into a file: trust is planted that way.
+// othersMayWrite returns an error if somebody else could have written the file,
+// and so forged trust.
 func othersMayWrite(path string) func(fs.FileInfo) error {
 	return func(info fs.FileInfo) error {
 		switch mode := info.Mode().Perm(); {
@@ -114,7 +114,7 @@ func knownFileError(path string, err error) error {
 }
 
 // rewrite makes the changes of batch to the file as it is now, under the lock,
-// and returns what it holds then. The caller holds k.writing.
+// and returns its new content. The caller holds k.writing.
 func (k *Known) rewrite(batch []*knownChange) (*knownText, error) {
 	dir := filepath.Dir(k.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -146,9 +146,9 @@ func (k *Known) rewrite(batch []*knownChange) (*knownText, error) {
 	return text, nil
 }
 
-// lock takes the lock, which is on a file of its own since the file itself is
-// replaced by each change. The lock's file stays: to remove it would let two
-// processes hold two locks of one name.
+// lock takes the lock. It is on a file of its own, since each change replaces
+// the known file. The lock's file stays: if it were removed, two processes
+// could hold two locks of one name.
 func (k *Known) lock() (*os.File, error) {
 	path := k.path + lockSuffix
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -156,12 +156,12 @@ func (k *Known) lock() (*os.File, error) {
 		return nil, &StateError{Path: path, Op: "lock", Err: err}
 	}
 	wait := tryFor
-	if k.hurried {
+	if k.timedOut {
 		wait = 0
 	}
 	isLocked := func(err error) bool { return errors.Is(err, errLocked) }
 	err = patiently(isLocked, wait, func() error { return lockFile(f) })
-	k.hurried = isLocked(err)
+	k.timedOut = isLocked(err)
 	if err != nil {
 		f.Close()
 		return nil, &StateError{Path: path, Op: "lock", Err: err}
@@ -182,10 +182,10 @@ func lockFile(f *os.File) error {
 	return result
 }
 
-// replaceFile gives the file at path a new content, durably: at every moment
-// the whole old or the whole new one is there. The caller holds the lock, so
-// that the temporary file, which has always the same name, is its own: what a
-// killed process left there is in nobody's way. Errors are *StateError.
+// replaceFile replaces the content of the file at path, durably: at every
+// moment the whole old or the whole new content is there. The caller holds the
+// lock, so the temporary file, whose name is always the same, is its own. One
+// that a killed process left does no harm. Errors are *StateError.
 func replaceFile(path string, content []byte) error {
 	temp := path + tempSuffix
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -198,15 +198,15 @@ func replaceFile(path string, content []byte) error {
 		return &StateError{Path: path, Op: "rename", Err: errors.Join(err, os.Remove(temp))}
 	}
 	err := syncDir(filepath.Dir(path))
-	// Some file systems have no such call; they have nothing better either.
+	// Some file systems lack this call; they have nothing better.
 	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return &StateError{Path: path, Op: "sync", Err: err}
 	}
 	return nil
 }
 
-// patiently repeats do while its error is one that again names, for at most
-// so long, and returns its last error.
+// patiently repeats do while again is true of its error, for at most atMost,
+// and returns the last error.
 func patiently(again func(error) bool, atMost time.Duration, do func() error) error {
 	for waited := time.Duration(0); ; waited += tryEvery {
 		err := do()

@@ -56,8 +56,8 @@ func TestKnownNoPermission(t *testing.T) {
 	wantKnownError(t, err, path, 0, "open: permission denied")
 }
 
-// TestKnownAtOnce has many records made at the same moment through several
-// Knowns, which have nothing in common but the file.
+// TestKnownAtOnce makes many records at the same moment through several Knowns,
+// which share only the file.
 func TestKnownAtOnce(t *testing.T) {
 	const files, each = 4, 24
 	dir := t.TempDir()
@@ -118,8 +118,8 @@ func TestKnownProcesses(t *testing.T) {
 	}
 }
 
-// TestKnownLockHeld has another process that never gives the lock back: that
-// is waited for once, in virtual time, and not for every record.
+// TestKnownLockHeld has another process that never releases the lock. That is
+// waited for once, in virtual time, and not for every record.
 func TestKnownLockHeld(t *testing.T) {
 	dir := t.TempDir()
 	other, err := openKnown(t, dir).lock()
@@ -163,8 +163,7 @@ func TestKnownAfterKill(t *testing.T) {
 	wantLookup(t, openKnown(t, dir), "a:1", testID(1), true)
 }
 
-// TestKnownReplaceFails leaves the old file when the new one cannot have its
-// name.
+// TestKnownReplaceFails keeps the old file if the new one cannot get its name.
 func TestKnownReplaceFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, knownFileName)
@@ -180,8 +179,8 @@ func TestKnownReplaceFails(t *testing.T) {
 	}
 }
 
-// TestKnownFileOfOthers: what somebody else could have written is not trusted, and
-// the way out is said.
+// TestKnownFileOfOthers: a file that somebody else could have written is not
+// trusted, and the error says what to do.
 func TestKnownFileOfOthers(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("modes say nothing there")

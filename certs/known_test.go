@@ -173,7 +173,7 @@ func TestKnownForget(t *testing.T) {
 	}
 }
 
-// TestKnownForgetsAll asserts that what is left when nothing is left can be
+// TestKnownForgetsAll checks that a file whose records are all removed can be
 // read.
 func TestKnownForgetsAll(t *testing.T) {
 	dir, path := putKnownFile(t, "a:1 "+testID(1).String()+" 2026-01-02T03:04:05Z")
@@ -195,7 +195,7 @@ func TestKnownBadAddresses(t *testing.T) {
 			continue
 		}
 		checkText(t, err, 500)
-		// What cannot be looked up is not unknown.
+		// An address that cannot be looked up is not just unknown.
 		if _, ok, err := k.Lookup(bad); ok || err == nil || !strings.HasPrefix(err.Error(), "look up known server: ") {
 			t.Errorf("%.40q: looked up %t, %v; want an error", bad, ok, err)
 		}
@@ -246,7 +246,7 @@ func TestKnownDamaged(t *testing.T) {
 			}
 			_, err := OpenKnown(dir)
 			wantKnownError(t, err, path, c.line, c.reason)
-			// Also one that is damaged while it is in use.
+			// The same if it is damaged while it is in use.
 			_, err = opened.Record("z:1", testID(1), knownNow)
 			wantKnownError(t, err, path, c.line, c.reason)
 			wantLookup(t, opened, "z:1", ServerID{}, false)
@@ -287,8 +287,7 @@ func wantKnownError(t *testing.T, err error, path string, line int, reason strin
 	checkText(t, err, 900+len(path))
 }
 
-// TestKnownLimits reads and writes at the limits that TestKnownDamaged goes
-// over.
+// TestKnownLimits reads and writes at the limits that TestKnownDamaged exceeds.
 func TestKnownLimits(t *testing.T) {
 	line := "#" + strings.Repeat("x", maxKnownLine-1)
 	shorter := line[:maxKnownLine-1] + "\n"
@@ -307,8 +306,8 @@ func TestKnownLimits(t *testing.T) {
 	openKnown(t, dir)
 }
 
-// TestKnownNoStateDirectory has a state directory that not even root can
-// make: the records hold for the run.
+// TestKnownNoStateDirectory has a state directory that not even root can make:
+// the records last for the run.
 func TestKnownNoStateDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
@@ -368,7 +367,8 @@ func TestKnownUnsavedThenSaved(t *testing.T) {
 	}
 	wantLookup(t, k, "b:1", ServerID{}, false)
 	wantLookup(t, k, "c:1", testID(1), true)
-	// What was written at last is the file's again, where others change it.
+	// A record written late belongs to the file again, where others change
+	// it.
 	if _, err := k.Record("a:1", testID(1), knownNow); err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +381,8 @@ func TestKnownUnsavedThenSaved(t *testing.T) {
 	wantLookup(t, k, "a:1", testID(2), true)
 }
 
-// TestKnownBatch has changes that come while another is being written: all get
-// the outcome of the one write that is for all of them.
+// TestKnownBatch makes changes while another is being written. One write is for
+// all of them, and all get its outcome.
 func TestKnownBatch(t *testing.T) {
 	const changes = 8
 	for _, spoilt := range []bool{false, true} {
@@ -425,7 +425,7 @@ func drawKnown(t *rapid.T) KnownServer {
 	return KnownServer{at.host, at.port, drawID(t, "id"), seen}
 }
 
-// TestKnownModel compares a text with a map through any changes, each read
+// TestKnownModel compares a text with a map through random changes, each read
 // back from its encoding.
 func TestKnownModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

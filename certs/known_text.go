@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The file of known servers is text: on each line the address of a server, its
-// ID, and since when it is known, parted by spaces or tabs. Lines that are
+// The file of known servers is text. Each line has the address of a server, its
+// ID, and since when it is known, separated by spaces or tabs. Lines that are
 // empty or begin with "#" are kept as they are.
 const (
 	maxKnownFile = 16 << 20 // bytes
@@ -37,11 +37,11 @@ func (s KnownServer) line() string {
 
 // A knownText is the content of the file.
 type knownText struct {
-	lines   []string // as they stand, without their ends; or forgotten
+	lines   []string // without their ends; or forgotten
 	servers map[address]knownRecord
 }
 
-// forgotten is in the place of a line that was removed: what no line can be.
+// forgotten replaces a removed line. No line can contain it.
 const forgotten = "\n"
 
 type knownRecord struct {
@@ -53,8 +53,8 @@ func newKnownText() *knownText {
 	return &knownText{lines: []string{knownHeader}, servers: make(map[address]knownRecord)}
 }
 
-// parseKnown reads the content of the file. On an error, line counts from 1,
-// and is 0 when no line is to blame.
+// parseKnown reads the content of the file. On an error, line is the damaged
+// line, from 1; 0 if it is not one line.
 func parseKnown(content string) (text *knownText, line int, err error) {
 	switch {
 	case len(content) == 0:
@@ -108,7 +108,8 @@ func parseKnownServer(words []string) (KnownServer, error) {
 	if err != nil {
 		return KnownServer{}, err
 	}
-	// time.Parse takes fractions of a second that the layout does not have.
+	// time.Parse accepts fractions of a second, which the layout does not
+	// have.
 	seen, err := time.Parse(seenLayout, words[2])
 	if err != nil || seen.Format(seenLayout) != words[2] {
 		return KnownServer{}, fmt.Errorf("%s is no time such as %s", quoted(words[2]), seenLayout)
@@ -116,7 +117,7 @@ func parseKnownServer(words []string) (KnownServer, error) {
 	return KnownServer{Host: at.host, Port: at.port, ID: id, FirstSeen: seen}, nil
 }
 
-// set adds a record, or changes the one of the same server in its place.
+// set adds a record, or replaces that of the same server.
 func (t *knownText) set(s KnownServer) {
 	at := address{s.Host, s.Port}
 	old, ok := t.servers[at]

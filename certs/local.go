@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// localPrefix begins the name of the file with a machine's own secret; what
-	// follows names the machine.
+	// localPrefix begins the name of the file with a machine's own secret.
+	// The rest names the machine.
 	localPrefix = "machine-"
 	// localLen is the length of that secret, in bytes.
 	localLen = 32
 )
 
-// LocalSecret returns a secret that this machine alone has, also where several
-// machines share dir and an identity: for what must be the same after a restart
-// and must not be the same on two machines. It lies in dir, in a file that is
-// named after the machine and made when there is none. Where the file cannot be
-// read or written, the secret is one of this call's own.
+// LocalSecret returns a secret that only this machine has, even if several
+// machines share dir and an identity. Use it for what must be the same after a
+// restart and different on two machines. It lies in dir, in a file named after
+// the machine, which is made if it is missing. If the file cannot be read or
+// written, the secret is new in every call.
 func LocalSecret(dir string) [localLen]byte {
 	path := filepath.Join(dir, localPrefix+machineName())
 	content, err := readKeyFile(path)
@@ -36,7 +36,7 @@ func LocalSecret(dir string) [localLen]byte {
 		if err == nil {
 			return [localLen]byte(fresh)
 		}
-		content, err = readKeyFile(path) // perhaps somebody was quicker
+		content, err = readKeyFile(path) // another process may have been quicker
 	}
 	if err != nil || len(content) != localLen {
 		content = make([]byte, localLen)
@@ -46,7 +46,7 @@ func LocalSecret(dir string) [localLen]byte {
 }
 
 // machineName returns a name that no other machine has, as far as the system
-// tells, and from which its parts cannot be read (see machine-id(5)).
+// tells. Its parts cannot be read from it (see machine-id(5)).
 func machineName() string {
 	mac := hmac.New(sha256.New, []byte("malcolm machine"))
 	for _, path := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLocalSecret: a machine's secret stays, lies in a file that nobody else may
-// read, and is another where that file is.
+// TestLocalSecret: a machine's secret stays the same, lies in a file that
+// nobody else may read, and differs in another directory.
 func TestLocalSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	first := LocalSecret(dir)
@@ -26,8 +26,8 @@ func TestLocalSecret(t *testing.T) {
 	}
 }
 
-// TestLocalSecretDamaged: a file that cannot be the secret is left alone, and
-// what is used in its place is never the same.
+// TestLocalSecretDamaged: a file that cannot be the secret is not changed, and
+// the secret used instead is new each time.
 func TestLocalSecretDamaged(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, localPrefix+machineName())

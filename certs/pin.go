@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A Pin demands a server ID of every server, of those of one host, or of one
-// server. Pins compare with ==; make one with [ParsePin].
+// A Pin demands a server ID of every server, of all servers of one host, or of
+// one server. Pins compare with ==; make one with [ParsePin].
 type Pin struct {
 	Host string // lower-case name or shortest form of an IP address; empty: every host
 	Port uint16 // 0: every port
@@ -15,11 +15,11 @@ type Pin struct {
 }
 
 // ParsePin reads ID, HOST=ID or HOST:PORT=ID. The ID has one of the forms of
-// [ParseServerID]. An IPv6 address with a port stands in brackets, without one
-// it may. Errors repeat at most 80 bytes of s, quoted.
+// [ParseServerID]. An IPv6 address needs brackets if it has a port. Errors
+// repeat at most 80 bytes of s, quoted.
 func ParsePin(s string) (Pin, error) {
 	where, text, found := strings.Cut(s, "=")
-	// The base64 of an ID ends with "=", and no host begins like that.
+	// An ID in base64 ends with "=", but no host begins like that.
 	if !found || strings.HasPrefix(s, curlPrefix) {
 		id, err := ParseServerID(s)
 		if err != nil {
@@ -49,20 +49,20 @@ func (p Pin) String() string {
 	return address{p.Host, p.Port}.String() + "=" + p.ID.String()
 }
 
-// Pins are all the pins of one run. Any goroutine may call the methods while
-// nobody writes to the slice.
+// Pins are all pins of one run. Any goroutine may call the methods while nobody
+// writes to the slice.
 type Pins []Pin
 
-// IDs returns the IDs of which a server must have one, in the order of the pins;
-// without any, no pin speaks of it. See [Pins.Demands].
+// IDs returns the IDs of which a server must have one, in the order of the
+// pins. If there are none, no pin is about the server. See [Pins.Demands].
 func (p Pins) IDs(host string, port uint16) []ServerID { return Common(p.Demands("", host, port)) }
 
-// Demands returns what the pins demand of a server: of each list it must have one
-// ID. Without any list no pin speaks of the server. The server is at addr and port;
-// addr is what the user called its host, or else one address of the host that the
-// user called name, and then the pins of both hold. A pin of a server outweighs
-// those of its host, and pins of every server count where no other does. Hosts are
-// written as for [ParsePin], IPv6 addresses without brackets.
+// Demands returns what the pins demand of the server at addr and port: it must
+// have one ID of each list. Without lists no pin is about it. addr is what the
+// user called the host; or name is, and addr is one of its addresses, and then
+// the pins of both hold. A pin of a server outweighs those of its host. Pins of
+// every server count only if no other pin does. Hosts are written as for
+// [ParsePin], IPv6 addresses without brackets.
 func (p Pins) Demands(name, addr string, port uint16) (lists [][]ServerID) {
 	hosts := []string{addr}
 	if name != "" && name != addr {
@@ -86,7 +86,7 @@ func (p Pins) Demands(name, addr string, port uint16) (lists [][]ServerID) {
 	return lists
 }
 
-// of returns the different IDs of the pins for a place, in their order.
+// of returns the IDs of the pins for a place, each once, in their order.
 func (p Pins) of(place address) (ids []ServerID) {
 	for _, pin := range p {
 		if pin.Host == place.host && pin.Port == place.port && !slices.Contains(ids, pin.ID) {

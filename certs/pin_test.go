@@ -37,9 +37,9 @@ func drawAddress(t *rapid.T) address {
 	return address{hostGen.Draw(t, "host"), rapid.Uint16Min(1).Draw(t, "port")}
 }
 
-// checkText asserts of an error what all of this package's keep: one line, no
-// control or bidirectional character, lower case at the beginning, no full
-// stop, and no more than so many bytes.
+// checkText checks what all errors of this package keep: one line, no control
+// or bidirectional character, lower case at the beginning, no full stop, and at
+// most most bytes.
 func checkText(t *testing.T, err error, most int) {
 	t.Helper()
 	text := err.Error()
@@ -231,7 +231,8 @@ func FuzzParsePin(f *testing.F) {
 	})
 }
 
-// TestSeeds asserts that each fuzz target begins with inputs of both kinds.
+// TestSeeds checks that each fuzz target begins with accepted and refused
+// inputs.
 func TestSeeds(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -257,7 +258,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// The pins of a host hold for its addresses as well as their own; those for every server where there are no others.
+// The pins of a host hold for its addresses too. Pins of every server hold if
+// there are no others.
 func TestPinsDemands(t *testing.T) {
 	a, b, c := testID(1), testID(2), testID(3)
 	host, addr, everywhere := Pin{Host: "n", ID: a}, Pin{Host: "10.0.0.1", ID: b}, Pin{ID: c}

@@ -13,8 +13,8 @@ import (
 // openNonblock keeps an open from waiting for the other end of a FIFO.
 const openNonblock = syscall.O_NONBLOCK
 
-// isOurs reports whether a file belongs to the user of this process, or to the
-// superuser, who can do anything anyway. A superuser takes everybody's.
+// isOurs reports whether a file belongs to this process's user, or to the
+// superuser, who can do anything anyway. For a superuser every file is ours.
 func isOurs(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || os.Geteuid() == 0 || st.Uid == 0 || int(st.Uid) == os.Geteuid()
@@ -34,6 +34,6 @@ func tryLock(fd uintptr) error {
 	}
 }
 
-// passing reports whether err goes away by itself when another process is
-// done with the file: open files are in nobody's way here.
+// passing reports whether err will pass when another process is done with the
+// file. Open files block nobody here.
 func passing(error) bool { return false }

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// openNonblock: to open waits for nobody here.
+// openNonblock is not needed: opening never waits here.
 const openNonblock = 0
 
-// isOurs: what Stat returns here names no owner.
+// isOurs cannot tell: Stat returns no owner here.
 func isOurs(fs.FileInfo) bool { return true }
 
 // tryLock takes the exclusive lock of an open file, or returns errLocked.
@@ -23,8 +23,8 @@ func tryLock(fd uintptr) error {
 	return err
 }
 
-// passing reports whether err goes away by itself when another process is
-// done with the file: while one reads it, another cannot replace it.
+// passing reports whether err will pass when another process is done with the
+// file: while one reads it, another cannot replace it.
 func passing(err error) bool {
 	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
 }

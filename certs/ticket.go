@@ -19,47 +19,48 @@ const (
 )
 
 // A Ticket says all that is needed to fetch one file without a leap of faith:
-// where its servers are, the IDs they prove, and its checksum. It is one line
-// of printable ASCII:
+// the addresses of its servers, the IDs they prove, and its checksum. It is one
+// line of printable ASCII:
 //
-//		malcolm://HOST/NAME?h=HOST,HOST&p=10001-10004,10007&id=ID,ID&c=CHECKSUM
+//	malcolm://HOST/NAME?h=HOST,HOST&p=10001-10004,10007&id=ID,ID&c=CHECKSUM
 //
-//	  - HOST is a name or an IP address without a zone, an IPv6 address in
-//	    brackets. With several hosts the first stands in its usual place, so that
-//	    every parser of URLs takes it, and the others in h (where brackets may be
-//	    left out, and [Ticket.String] does, as they are not allowed in a query).
-//	  - NAME, the file's, is percent-encoded. It may be missing, with its slash.
-//	  - p lists ports and ranges of ports; every host has all of them.
-//	  - id lists server IDs, with or without dashes; each server must prove one.
-//	  - c is the file's BLAKE3 in 64 hex digits. It comes last when malcolm
-//	    writes a ticket, so that one that was cut off anywhere is none.
+// Its parts:
+//
+//   - HOST is a name or an IP address without a zone, an IPv6 address in
+//     brackets. With several hosts the first stands in its usual place, so that
+//     every parser of URLs accepts it. The others are in h, where brackets may
+//     be left out; [Ticket.String] does so, as a query must not have them.
+//   - NAME, the file's, is percent-encoded. It may be missing, with its slash.
+//   - p lists ports and ranges of ports; every host has all of them.
+//   - id lists server IDs, with or without dashes; each server must prove one.
+//   - c is the file's BLAKE3 in 64 hex digits. When malcolm writes a ticket it
+//     comes last, so that a ticket cut off anywhere is invalid.
 //
 // The parameters come in any order, each once, and all but h are needed. Values
-// may be percent-encoded. A shell needs quotes around the ticket because of
-// "?" and "&"; within single or double quotes nothing else in it is special.
+// may be percent-encoded. A shell needs quotes around the ticket because of "?"
+// and "&"; within single or double quotes nothing else in it is special.
 type Ticket struct {
 	Hosts    []string   // at least one; as [ParsePin] reads them, IPv6 without brackets, each once
 	Ports    []uint16   // at least one, each once; at most 1,024 addresses in all
 	IDs      []ServerID // at least one, each once
 	Checksum [32]byte   // BLAKE3 of the whole file
 
-	// Name is what the ticket calls the file: UTF-8 without control characters
-	// and otherwise anything, also "" and "../x": shown quoted, and no name to
-	// write to, which the vote gives.
+	// Name is the ticket's name for the file: any UTF-8 without control
+	// characters, even "" and "../x". Show it quoted, and do not write to
+	// it: the vote gives the name to write to.
 	Name string
 }
 
-// IsTicket reports whether s is meant as a ticket: for [ParseTicket] to read,
-// and not as an address.
+// IsTicket reports whether s is meant as a ticket for [ParseTicket], and not as
+// an address.
 func IsTicket(s string) bool {
 	return len(s) >= len(ticketScheme) && strings.EqualFold(s[:len(ticketScheme)], ticketScheme)
 }
 
-// ParseTicket reads what [Ticket.String] writes. Whatever is not part of a
-// ticket is an error: a user name, a port next to a host, a fragment, a
-// parameter that is unknown or there twice, a list with an empty or a repeated
-// member, more than 4 KiB. The error names the part, and repeats at most
-// 80 bytes of it, quoted.
+// ParseTicket reads what [Ticket.String] writes. Anything else is an error: a
+// user name, a port next to a host, a fragment, an unknown or repeated
+// parameter, a list with an empty or repeated member, more than 4 KiB. The
+// error names the part, and repeats at most 80 bytes of it, quoted.
 func ParseTicket(s string) (Ticket, error) {
 	if len(s) > maxTicketLen {
 		return Ticket{}, fmt.Errorf("ticket: longer than %d bytes", maxTicketLen)
@@ -89,7 +90,7 @@ func ParseTicket(s string) (Ticket, error) {
 	return t, nil
 }
 
-// parseHost reads the first host, which stands where URLs have it.
+// parseHost reads the first host, in its usual place in a URL.
 func (t *Ticket) parseHost(s string) error {
 	switch {
 	case strings.Contains(s, "@"):
@@ -248,7 +249,8 @@ func (t *Ticket) parseChecksum(digits string) error {
 	return nil
 }
 
-// Pins returns the ticket's demands: of each of its servers, any of its IDs.
+// Pins returns the ticket's demands: each of its servers must have any of its
+// IDs.
 func (t Ticket) Pins() Pins {
 	pins := make(Pins, 0, len(t.Hosts)*len(t.Ports)*len(t.IDs))
 	for _, host := range t.Hosts {
@@ -261,8 +263,8 @@ func (t Ticket) Pins() Pins {
 	return pins
 }
 
-// Check says why [ParseTicket] would not read from [Ticket.String] what is in
-// t. Who makes a ticket calls it before handing the ticket out.
+// Check says why [ParseTicket] would not read t from [Ticket.String]. Call it
+// before handing out a ticket.
 func (t Ticket) Check() error {
 	if len(t.Hosts) == 0 {
 		return fmt.Errorf("ticket: host: there is none")
@@ -301,7 +303,8 @@ func (t Ticket) String() string {
 	return b.String()
 }
 
-// portList joins ports in their order, neighbours that count up as a range.
+// portList joins ports in their order, with runs of consecutive ports as
+// ranges.
 func portList(ports []uint16) string {
 	var out []byte
 	for i := 0; i < len(ports); i++ {

@@ -27,7 +27,7 @@ func ticketOf(t *testing.T, hosts []string, ports []uint16, name string) Ticket 
 	return want
 }
 
-// TestTicketGolden freezes what is written, and reads it back.
+// TestTicketGolden freezes the text of a ticket, and reads it back.
 func TestTicketGolden(t *testing.T) {
 	ports := []uint16{10001, 10002, 10003, 10007, 5, 9, 8, 65534, 65535}
 	two := ticketOf(t, []string{"::1"}, []uint16{1}, "x")
@@ -171,8 +171,7 @@ func TestParseTicketRefuses(t *testing.T) {
 	}
 }
 
-// TestParseTicketLimits is at the limits that TestParseTicketRefuses goes
-// over.
+// TestParseTicketLimits is at the limits that TestParseTicketRefuses exceeds.
 func TestParseTicketLimits(t *testing.T) {
 	got, err := ParseTicket("malcolm://a/x?h=b&p=1-511,600" + goodEnd)
 	if err != nil || len(got.Hosts)*len(got.Ports) != maxTicketAddresses {
@@ -252,9 +251,9 @@ func drawTicket(t *rapid.T) Ticket {
 	}
 }
 
-// TestTicketRoundTrip asserts that a ticket comes back, that a URL parser takes
-// it, that it is one word of a shell within quotes, and that it is no ticket
-// any more when its end is missing.
+// TestTicketRoundTrip checks that a ticket comes back, that a URL parser
+// accepts it, that in quotes it is one word of a shell, and that it is invalid
+// if its end is missing.
 func TestTicketRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawTicket(t)
@@ -324,5 +323,6 @@ func FuzzParseTicket(f *testing.F) {
 func ExampleTicket() {
 	k := Ticket{Hosts: []string{"example.com", "2001:db8::1"}, Ports: []uint16{10001, 10002, 10003}, IDs: []ServerID{{}}, Name: "my data"}
 	fmt.Println(k)
-	// Output: malcolm://example.com/my%20data?h=2001:db8::1&p=10001-10003&id=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&c=0000000000000000000000000000000000000000000000000000000000000000
+	// Output:
+	// malcolm://example.com/my%20data?h=2001:db8::1&p=10001-10003&id=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&c=0000000000000000000000000000000000000000000000000000000000000000
 }

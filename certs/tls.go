@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// ServerTLS returns the configuration under which a server proves this
-// identity: TLS 1.3 only, the one protocol alpn (a client that does not ask for
-// it is refused), no session tickets, and a certificate made with
-// [Identity.Certificate] as of now.
+// ServerTLS returns the configuration with which a server proves this identity:
+// TLS 1.3 only, the one protocol alpn, no session tickets, and a certificate
+// made with [Identity.Certificate] as of now. A client that does not ask for
+// alpn is refused.
 func (i *Identity) ServerTLS(now time.Time, alpn string) (*tls.Config, error) {
 	cert, err := i.Certificate(now)
 	if err != nil {
@@ -25,30 +25,32 @@ func (i *Identity) ServerTLS(now time.Time, alpn string) (*tls.Config, error) {
 		NextProtos:             []string{alpn},
 		Certificates:           []tls.Certificate{cert},
 		SessionTicketsDisabled: true,
-		// crypto/tls lets a client without any ALPN pass, except over QUIC.
+		// crypto/tls lets a client without any ALPN pass, except over
+		// QUIC.
 		VerifyConnection: func(cs tls.ConnectionState) error { return requireALPN(cs, alpn) },
 	}, nil
 }
 
-// ClientTLS returns the configuration under which a client demands a server
-// ID: TLS 1.3 only, the one protocol alpn, one certificate with an Ed25519 key,
+// ClientTLS returns the configuration with which a client demands a server ID:
+// TLS 1.3 only, the one protocol alpn, one certificate with an Ed25519 key, and
 // no resumption, so that every handshake is checked in full.
 //
-// check is called once in each handshake with the ID that the server claims; a
-// nil check accepts every ID. Its error stops the handshake and is found in the
+// check is called once in each handshake with the ID that the server claims;
+// nil accepts every ID. Its error stops the handshake and is found in the
 // handshake's error by [errors.Is] and [errors.As]. check runs *before* the
 // server's signature has shown that it holds the key: it may refuse an ID, but
-// must not record one or count it; for that, ask [PeerID] after the handshake.
-// check may be called from several goroutines at once when several connections
-// use the configuration.
+// must not record or count one. For that, ask [PeerID] after the handshake. If
+// several connections use the configuration, check may be called from several
+// goroutines at once.
 //
-// All connections send the same server name, so quic-go's TokenStore, which
-// files tokens under that name, must stay unset.
+// All connections send the same server name. quic-go's TokenStore files tokens
+// under that name, so it must stay unset.
 func ClientTLS(alpn string, check func(ServerID) error) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		NextProtos: []string{alpn},
-		// Without a name quic-go sends the host that the user typed, in clear.
+		// Without a name quic-go sends the host that the user typed, in
+		// clear.
 		ServerName:             commonName,
 		SessionTicketsDisabled: true,
 		// Chain, name and dates mean nothing for a self-signed key;
@@ -70,9 +72,9 @@ func ClientTLS(alpn string, check func(ServerID) error) *tls.Config {
 	}
 }
 
-// PeerID returns the ID that the peer of a finished handshake proved. It is an
-// error when the handshake is not finished, or when the peer did not show
-// exactly one certificate with an Ed25519 key.
+// PeerID returns the ID that the peer of a finished handshake proved. It fails
+// if the handshake is not finished, or if the peer did not show exactly one
+// certificate with an Ed25519 key.
 func PeerID(cs tls.ConnectionState) (ServerID, error) {
 	if !cs.HandshakeComplete {
 		return ServerID{}, errors.New("peer has not proved its key: handshake not complete")
@@ -81,7 +83,7 @@ func PeerID(cs tls.ConnectionState) (ServerID, error) {
 }
 
 // claimedID computes the ID from the peer's certificate. Within
-// VerifyConnection nobody has proved yet to hold its key.
+// VerifyConnection the peer has not proved yet that it holds its key.
 func claimedID(cs tls.ConnectionState) (ServerID, error) {
 	if n := len(cs.PeerCertificates); n != 1 {
 		return ServerID{}, fmt.Errorf("peer sent %d certificates, want 1", n)

@@ -29,7 +29,7 @@ type outcome struct {
 }
 
 // A queuedConn is an end of a net.Pipe whose Write does not wait for the other
-// end: without it, two ends that refuse each other at once would wait forever.
+// end. Without it, two ends that refuse each other at once would wait forever.
 type queuedConn struct {
 	net.Conn
 	queue chan []byte
@@ -49,10 +49,10 @@ func (c queuedConn) send() {
 	}
 }
 
-// connect makes a TLS connection through a pipe; the server sends one byte and
-// the client reads it, and with it whatever the server sent before. A client
-// whose handshake went well but which the server then refused has a clientErr.
-// A deadlock ends the test.
+// connect makes a TLS connection through a pipe. The server sends one byte and
+// the client reads it, and with it whatever the server sent before. If the
+// client's handshake succeeds but the server then refuses it, clientErr says
+// so. A deadlock ends the test.
 func connect(t *testing.T, client, server *tls.Config) (o outcome) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func mustServerTLS(t *testing.T, id *Identity) *tls.Config {
 	return conf
 }
 
-// stock is a TLS configuration of somebody else, that takes part in anything.
+// stock is a foreign TLS configuration that accepts anything.
 func stock(certs ...tls.Certificate) *tls.Config {
 	return &tls.Config{
 		NextProtos:         []string{testALPN},
@@ -265,7 +265,7 @@ func TestEveryHandshakeIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := stock(cert)
-	// First, that this server resumes with a client that wants to.
+	// First check that this server resumes with a client that wants to.
 	eager := stock()
 	eager.ServerName, eager.ClientSessionCache = "x", tls.NewLRUClientSessionCache(1)
 	connect(t, eager, server)

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	minTokenChars = 22 // 128 bits and a little, where they are random base64
+	minTokenChars = 22 // a little over 128 bits if they are random base64
 	maxTokenBytes = 1 << 10
 	newTokenLen   = 32 // bytes
 
@@ -37,9 +37,9 @@ const (
 // token. Whatever prints, logs or encodes one writes "token(redacted)". Tokens
 // do not change; any goroutine may call the methods.
 type Token struct {
-	// key returns the secret, as the proof needs it. It is a function because of structs that keep
-	// their Token in an unexported field: fmt does not ask Format there, and
-	// shows what it finds, also behind pointers.
+	// key returns the secret for the proof. It is a function because of
+	// structs that keep their Token in an unexported field: fmt does not
+	// call Format there, and shows what it finds, even behind pointers.
 	key func() []byte
 }
 
@@ -47,7 +47,7 @@ type Token struct {
 func newToken(text []byte) Token {
 	key, err := hkdf.Key(sha256.New, text, nil, tokenKeyLabel, sha256.Size)
 	if err != nil {
-		// Only lengths that are wrong can fail, and they are constant.
+		// Only wrong lengths can fail, and they are constant.
 		panic("malcolm: internal error: derive the token's key: " + err.Error())
 	}
 	return Token{func() []byte { return key }}
@@ -71,11 +71,11 @@ func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 // IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.key == nil }
 
-// ParseToken takes any text as a token that is long enough: at least 22
-// characters, at most 1,024 bytes of UTF-8 without control characters. White
-// space around it, which nobody sees, does not count, nor do line ends, where
-// programs that print a key break it. Whoever stands between client and server once
-// can try texts at leisure, so it should be random. The error repeats nothing of s.
+// ParseToken makes a token of any text of at least 22 characters and at most
+// 1,024 bytes of UTF-8, without control characters. White space around it does
+// not count, as nobody sees it, nor do line ends, as programs that print a key
+// break it. The text should be random: whoever stands between client and server
+// once can try texts at leisure. The error repeats nothing of s.
 func ParseToken(s string) (Token, error) {
 	s = strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
 	switch n := utf8.RuneCountInString(s); {
@@ -93,7 +93,7 @@ func ParseToken(s string) (Token, error) {
 type TokenError struct {
 	Source string // where the token should have come from: `file "x"`, "standard input", ...
 	Reason string
-	Err    error // the system's error; nil when the source is no source, or holds no token
+	Err    error // the system's error; nil if the source is invalid, or holds no token
 }
 
 func (e *TokenError) Error() string { return e.Source + ": " + e.Reason }
@@ -161,8 +161,9 @@ func parseTokenFrom(source, text string) (Token, error) {
 	return t, nil
 }
 
-// TokenRisk says who else may know the token that spec names, or choose another one,
-// as far as the mode and the owner of its file tell; empty: nobody. See [ReadToken].
+// TokenRisk says who else may know the token that spec names, or choose another
+// one, as far as the mode and the owner of its file tell; empty: nobody. See
+// [ReadToken].
 func TokenRisk(spec string) string {
 	path, ok := strings.CutPrefix(spec, "@")
 	if !ok {
@@ -209,8 +210,8 @@ func tokenFileError(source string, err error) error {
 	return &TokenError{Source: source, Reason: reason, Err: err}
 }
 
-// A Role is the side of a connection that proves that it holds the token. One
-// side's proof is none for the other.
+// A Role is the side of a connection that proves that it holds the token. The
+// proof of one side is invalid for the other.
 type Role string
 
 const (
@@ -218,9 +219,9 @@ const (
 	ServerRole Role = "server"
 )
 
-// TokenExporter returns the 32 bytes that both ends of a finished handshake,
-// and nobody else, compute for [Token.Proof]: RFC 8446, section 7.5, with the
-// label "EXPORTER-malcolm-auth" and an empty context.
+// TokenExporter returns 32 bytes for [Token.Proof] that only the two ends of a
+// finished handshake can compute: RFC 8446, section 7.5, with the label
+// "EXPORTER-malcolm-auth" and an empty context.
 func TokenExporter(cs tls.ConnectionState) ([]byte, error) {
 	if !cs.HandshakeComplete || cs.Version != tls.VersionTLS13 {
 		return nil, errors.New("export for token: no complete TLS 1.3 handshake")
@@ -232,12 +233,11 @@ func TokenExporter(cs tls.ConnectionState) ([]byte, error) {
 	return exporter, nil
 }
 
-// Proof returns what shows the other side of one connection that role holds
-// the token: HMAC-SHA256 over the role's name and what [TokenExporter] returned
-// for that connection, with HKDF of the
-// token's text as the key. It is of no use on
-// another connection or for another role. Without a token there is no proof,
-// and to ask for it is a fault that panics.
+// Proof returns what shows the other side of one connection that role holds the
+// token. It is HMAC-SHA256 over the role's name and the result of
+// [TokenExporter] for that connection, with HKDF of the token's text as the
+// key. It is of no use on another connection or for another role. Proof panics
+// without a token.
 func (t Token) Proof(exporter []byte, role Role) [32]byte {
 	if t.IsZero() || len(exporter) != exporterLen || role != ClientRole && role != ServerRole {
 		panic("malcolm: internal error: proof without token, exporter or role")
@@ -249,8 +249,8 @@ func (t Token) Proof(exporter []byte, role Role) [32]byte {
 }
 
 // Verify reports whether proof is what [Token.Proof] returns, in a time that
-// does not depend on where they differ. Without a proof (nil) or a token it is
-// not.
+// does not depend on where they differ. It is false without a proof (nil) or a
+// token.
 func (t Token) Verify(exporter []byte, role Role, proof *[32]byte) bool {
 	if t.IsZero() || proof == nil {
 		return false

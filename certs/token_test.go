@@ -35,8 +35,8 @@ const (
 	countText = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 )
 
-// TestParseToken: what people have is a token, and one character more or less is
-// another one.
+// TestParseToken: what people have is a token, and one character more or less
+// makes another one.
 func TestParseToken(t *testing.T) {
 	seen := make(map[string]string)
 	for _, in := range []string{
@@ -77,8 +77,8 @@ func TestParseTokenRefuses(t *testing.T) {
 	}
 }
 
-// TestTokenIsRedacted prints a token in every way that there is, also from
-// within other values.
+// TestTokenIsRedacted prints a token in every possible way, also within other
+// values.
 func TestTokenIsRedacted(t *testing.T) {
 	token, err := ParseToken(countHex)
 	if err != nil {
@@ -127,8 +127,8 @@ func TestTokenIsRedacted(t *testing.T) {
 	}
 }
 
-// TestTokenProofGolden has values that a program computed which shares no code
-// with this package.
+// TestTokenProofGolden has values from a program that shares no code with this
+// package.
 func TestTokenProofGolden(t *testing.T) {
 	token, err := ParseToken(countHex)
 	if err != nil {
@@ -200,8 +200,8 @@ func TestTokenProofPanics(t *testing.T) {
 	}
 }
 
-// TestTokenExporter proves a token over real connections, and not over another
-// one.
+// TestTokenExporter proves a token over real connections, and fails to over
+// another one.
 func TestTokenExporter(t *testing.T) {
 	identity := rfc8032Identity(t)
 	server, err := identity.ServerTLS(time.Now(), testALPN)
@@ -223,7 +223,7 @@ func TestTokenExporter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What the specification of the protocol says, in other words.
+		// The same by the words of the protocol's specification.
 		want, err := o.server.ExportKeyingMaterial("EXPORTER-malcolm-auth", []byte{}, 32)
 		if err != nil || !bytes.Equal(client, want) || !bytes.Equal(own, want) {
 			t.Errorf("got %x and %x, want %x, %v", client, own, want, err)
@@ -321,8 +321,8 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-// TestTokenRisk: a token that others may know is told of, and used: it may lie where
-// only programs of its own kind are, as in a container.
+// TestTokenRisk: a token that others may know is reported, but used: it may lie
+// where only programs of its own kind are, as in a container.
 func TestTokenRisk(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("modes say nothing there")
@@ -385,7 +385,8 @@ func TestReadTokenNew(t *testing.T) {
 	if _, err := ReadToken("new:"+filepath.Join(dir, "no", "token"), nil, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want one that is fs.ErrNotExist", err)
 	}
-	// A symbolic link is not followed to where somebody else wants the token.
+	// A symbolic link does not lead the token to where somebody else wants
+	// it.
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(filepath.Join(dir, "target"), link); err != nil {
 		t.Skip("no symbolic links: ", err)

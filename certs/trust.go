@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A TrustPolicy says which servers are trusted that no pin speaks of. The zero
-// value is FirstContact.
+// A TrustPolicy says which servers are trusted if no pin is about them. The
+// zero value is FirstContact.
 type TrustPolicy uint8
 
 const (
 	FirstContact TrustPolicy = iota // known servers, and unknown ones on first contact
 	StrictTrust                     // known servers only
-	PinnedTrust                     // none: every server needs a pin or a ticket
+	PinnedTrust                     // no server without a pin or a ticket
 )
 
 var policyNames = [...]string{FirstContact: "first", StrictTrust: "strict", PinnedTrust: "pinned"}
@@ -40,35 +40,38 @@ func (p *TrustPolicy) UnmarshalText(text []byte) error {
 // A Contact is what is known of a server when it has shown its ID.
 type Contact struct {
 	Address string // host:port that was asked
-	// Name is host:port as the user typed it, when Address is only one address of
-	// that host; else empty. What is known of the name holds for its addresses too.
+	// Name is host:port as the user typed it, if Address is only one
+	// address of that host; else empty. What is known of the name holds for
+	// its addresses too.
 	Name string
 	ID   ServerID // that the server has shown
-	// Pins and Tickets are what the user and the tickets demand: of each list the
-	// server must have one ID.
+	// Pins and Tickets are what the user and the tickets demand: the server
+	// must have one ID of each list.
 	Pins, Tickets [][]ServerID
-	// OfName and OfAddress are what is recorded of Name and of Address; nil: nothing.
+	// OfName and OfAddress are the records of Name and of Address, or nil.
 	OfName, OfAddress *KnownServer
-	// Checked says that nothing is left to be checked: the ID was proved, and so was
-	// the token, and the offer is valid. Before that nothing is recorded or said.
+	// Checked says that all checks are done: the ID was proved, and so was
+	// the token, and the offer is valid. Before that nothing is recorded or
+	// told.
 	Checked bool
 }
 
-// A Decision is what to do with a server that is accepted. The zero Decision does
+// A Decision is what to do with an accepted server. The zero Decision does
 // nothing.
 type Decision struct {
-	Record  []string // the servers (host:port) under which its ID is to be recorded
-	Replace bool     // over another ID that is recorded there
-	First   bool     // nothing was known of the server: say so once
-	// Contradicts is a record with another ID, which a pin or a ticket outweighs: say
-	// so; nil: there is none.
+	Record  []string // the servers (host:port) under which to record its ID
+	Replace bool     // replace another ID that is recorded there
+	First   bool     // nothing was known of the server: tell it once
+	// Contradicts, if not nil, is a record with another ID that a pin or a
+	// ticket outweighs: tell it.
 	Contradicts *KnownServer
 }
 
 // Decide decides whether a server is trusted. Pins and tickets come first, then
-// the records of its name and of its address, then the policy; no policy accepts an
-// ID that contradicts a pin or, without pins, a record. A pin writes over a record
-// that it contradicts, a ticket never does. An error is a [*TrustError].
+// the records of its name and of its address, then the policy. No policy
+// accepts an ID that contradicts a pin or, without pins, a record. A pin
+// replaces a record that it contradicts, a ticket never does. An error is a
+// [*TrustError].
 func (p TrustPolicy) Decide(c Contact) (Decision, error) {
 	if err := c.meets(); err != nil {
 		return Decision{}, err
@@ -90,7 +93,7 @@ func (p TrustPolicy) Decide(c Contact) (Decision, error) {
 		d.Record = []string{c.Address}
 		d.Replace = len(c.Pins) > 0
 	case named:
-	case p != FirstContact && p != StrictTrust: // also one that does not exist
+	case p != FirstContact && p != StrictTrust: // or an unknown policy
 		return Decision{}, c.refuse(NotPinned)
 	case len(others) > 0:
 		other, err := others[0], c.refuse(IDChanged)
@@ -115,7 +118,7 @@ func (c *Contact) refuse(kind TrustKind) *TrustError {
 	return &TrustError{Kind: kind, Address: c.Address, New: c.ID}
 }
 
-// meets refuses an ID that is not one of those demanded.
+// meets refuses an ID unless it is one of those demanded.
 func (c *Contact) meets() error {
 	for _, list := range slices.Concat(c.Pins, c.Tickets) {
 		if !slices.Contains(list, c.ID) {
@@ -145,20 +148,20 @@ type TrustKind uint8
 
 const (
 	IDChanged     TrustKind = iota + 1 // its ID is not the recorded one
-	UnknownServer                      // there is neither pin nor record, and the policy demands one
+	UnknownServer                      // it has neither pin nor record, and the policy demands one
 	PinMismatch                        // its ID is not a pinned one
-	NotPinned                          // there is no pin, and the policy demands one
+	NotPinned                          // it has no pin, and the policy demands one
 )
 
 // A TrustError says that a server is refused for its ID.
 type TrustError struct {
 	Kind      TrustKind
 	Address   string    // host:port
-	Old       ServerID  // recorded, or the first of those pinned; zero when there is none
-	Others    int       // how many IDs besides Old are pinned
+	Old       ServerID  // recorded, or the first pinned ID; zero if there is neither
+	Others    int       // number of pinned IDs besides Old
 	New       ServerID  // that the server has shown
-	FirstSeen time.Time // when Old was recorded; zero when it was not
-	At        string    // host:port that was asked, when Address is the name of its host; else empty
+	FirstSeen time.Time // when Old was recorded; zero if it was not
+	At        string    // host:port that was asked, if Address is the name of its host; else empty
 }
 
 // Error returns [TrustError.Problem] and [TrustError.Hint].
@@ -206,8 +209,7 @@ func (e *TrustError) Hint() string {
 
 func (e *TrustError) forgetCommand() string { return "malcolm trust forget " + shellWord(e.server()) }
 
-// server returns the address for a command line: nothing that is no address
-// gets there.
+// server returns the address for a command line. Only an address can get there.
 func (e *TrustError) server() string {
 	at, err := parseServer(e.Address)
 	if err != nil {
@@ -216,7 +218,7 @@ func (e *TrustError) server() string {
 	return at.String()
 }
 
-// shellWord returns s as one word of a shell, quoted only where it must be.
+// shellWord returns s as one word of a shell, quoted only if it must be.
 func shellWord(s string) string {
 	special := func(r rune) bool { return notInName(r) && r != ':' && r != '=' }
 	if strings.ContainsFunc(s, special) {

@@ -12,7 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDecide goes through every policy with every kind of pin, ticket and record.
+// TestDecide goes through every policy with every kind of pin, ticket and
+// record.
 func TestDecide(t *testing.T) {
 	id, other, third := testID(1), testID(2), testID(3)
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -70,7 +71,8 @@ func TestDecide(t *testing.T) {
 			if !reflect.DeepEqual(got, c.want[i]) {
 				t.Errorf("%s, %s: got %+v, want %+v", policy, c.name, got, c.want[i])
 			}
-			// Before the last check nothing follows, and the same is refused.
+			// Before the last check nothing is recorded or told,
+			// and the same servers are refused.
 			contact.Checked = false
 			early, earlyErr := policy.Decide(contact)
 			if (earlyErr == nil) != (err == nil) || !reflect.DeepEqual(early, nothing) {
@@ -98,7 +100,7 @@ func TestDecideUnknownPolicyRefuses(t *testing.T) {
 	}
 }
 
-// TestDecideNeverAcceptsContradiction asserts for all contacts what no policy
+// TestDecideNeverAcceptsContradiction checks for all contacts what no policy
 // may do.
 func TestDecideNeverAcceptsContradiction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
