@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// newCertificate makes a self-signed certificate on P-256, which every TLS library
-// knows.
+// newCertificate makes a self-signed certificate on P-256, which every TLS
+// library knows.
 func newCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

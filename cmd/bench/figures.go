@@ -21,8 +21,7 @@ type figure struct {
 	Value spread `json:"value"`
 }
 
-// A figureSet is what is measured together. An error says why it was not
-// measured.
+// A figureSet is measured together. An error says why it was not measured.
 type figureSet struct {
 	name, title string
 	measure     func(ctx context.Context, l *lab, c *runCmd) ([]figure, error)
@@ -39,10 +38,10 @@ func allFigures() []figureSet {
 	}
 }
 
-// figureRounds bounds the repetitions of what varies little.
+// figureRounds bounds the repetitions of figures that vary little.
 const figureRounds = 3
 
-// measureIndex times serve from its first word to the greeting, with an empty
+// measureIndex times serve from its first line to the greeting, with an empty
 // cache.
 func measureIndex(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	var speeds []float64
@@ -70,8 +69,8 @@ var (
 	checkedLine  = regexp.MustCompile(` kept from an earlier run`)
 )
 
-// measureResume makes a copy that lacks its last chunk and times get from
-// saying that it checks it to the end, since it fetches while it checks.
+// measureResume makes a copy that lacks its last chunk. It times get from the
+// line that says that it checks to the end, since get fetches while it checks.
 func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	env := l.malcolmEnv("", true)
 	size := l.source.size
@@ -111,7 +110,7 @@ func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	return []figure{{"resume", "check speed of resume", "GB/s", spreadOf(speeds)}}, nil
 }
 
-// interrupt leaves an unfinished copy of the file that lacks its last bytes.
+// interrupt leaves an unfinished copy of the file without its last bytes.
 func (l *lab) interrupt(ctx context.Context, dir string, last int64, env []string) error {
 	servers, targets, err := l.serveOwn(ctx, loopback, 1, env, "--keep", strconv.FormatInt(last, 10))
 	if err != nil {
@@ -143,7 +142,7 @@ func (l *lab) getOwn(dir string, targets, env []string, flags ...string) command
 }
 
 // measureMemory lets eight clients at once copy from four virtual servers, and
-// looks at the server.
+// measures the server.
 func measureMemory(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	const clients, servers = 8, 4
 	const most = 512 << 20
@@ -181,10 +180,10 @@ func measureMemory(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	return []figure{{"memory", title, "MiB", spreadOf([]float64{float64(got.ServerRSS) / mib})}}, nil
 }
 
-// measureSparse compares what a GB costs of a file of four times the size with
-// what it costs of half the size: 8 GB and 1 GB when the size is 2 GB. What the
-// system takes for pages of memory that nobody had for a while is in the copies
-// that are kept; the plain file shows how much that is.
+// measureSparse compares the cost of a GB of a file of four times the size with
+// that of half the size: 8 GB and 1 GB if the size is 2 GB. The cost includes
+// what the system takes for pages of memory that nobody had for a while. The
+// plain file shows how much that is.
 func measureSparse(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	small, large := int64(c.Size)/2, int64(c.Size)*4
 	if reason := l.room(large + large/8); reason != "" {
@@ -265,7 +264,7 @@ func (l *lab) plainFile(ctx context.Context, size int64) (cpu float64, err error
 	return p.computed(), nil
 }
 
-// plainWriteCmd writes a file and nothing else.
+// plainWriteCmd only writes a file.
 type plainWriteCmd struct {
 	Size int64  `required:""`
 	File string `arg:""`

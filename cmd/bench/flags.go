@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// What --quick means.
+// The settings of --quick.
 const (
 	quickSize   = 256e6
 	quickRounds = 3
 	quickFiles  = 100
 )
 
-// leastRounds is below what a median says nothing.
+// leastRounds is the least number of rounds for a median.
 const leastRounds = 1
 
 // runCmd is the command line of a measurement.
@@ -34,7 +34,8 @@ type runCmd struct {
 	SVG    string   `name:"svg" placeholder:"FILE" help:"Write a bar chart."`
 }
 
-// settle fills in what --quick and the system decide and refuses what cannot be.
+// settle fills in what --quick and the system decide, and refuses what is
+// impossible.
 func (c *runCmd) settle() error {
 	if c.Quick {
 		c.Size, c.Rounds, c.Files = quickSize, quickRounds, quickFiles
@@ -56,7 +57,7 @@ func (c *runCmd) settle() error {
 	return nil
 }
 
-// wants reports whether --only and --skip leave name in.
+// wants reports whether --only and --skip keep name.
 func (c *runCmd) wants(name string) bool {
 	for _, f := range c.Skip {
 		if f.MatchString(name) {
@@ -80,8 +81,8 @@ func (f *Filter) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A Size is a number of bytes, typed as 256MB (powers of 1000) or 1GiB (powers of
-// 1024).
+// A Size is a number of bytes, typed as 256MB (powers of 1000) or 1GiB (powers
+// of 1024).
 type Size int64
 
 var units = []struct {

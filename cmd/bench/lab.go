@@ -17,10 +17,10 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// fileName is what every source is called, and so its copies.
+// fileName is the name of every source, and so of its copies.
 const fileName = "data.bin"
 
-// A lab is a directory in memory with everything that is measured.
+// A lab is a directory in memory with everything for the measurements.
 type lab struct {
 	dir    string
 	self   string // this program
@@ -74,7 +74,7 @@ func (l *lab) build(ctx context.Context, binary string) (err error) {
 	return nil
 }
 
-// room says why size bytes do not fit into the directory; empty when they do.
+// room says why size bytes do not fit into the directory; empty if they do.
 func (l *lab) room(size int64) string {
 	root, err := os.OpenRoot(l.dir)
 	if err != nil {
@@ -92,9 +92,9 @@ func (l *lab) room(size int64) string {
 	return ""
 }
 
-// newSource makes a file of size bytes in a directory of its own. Of every stride
-// bytes, the first MiB is random and the rest a hole; a stride of one MiB leaves
-// no hole.
+// newSource makes a file of size bytes in a directory of its own. Of every
+// stride bytes, the first MiB is random and the rest a hole. With a stride of
+// one MiB there is no hole.
 func (l *lab) newSource(ctx context.Context, name string, size, stride int64) (*source, error) {
 	s := &source{path: filepath.Join(l.dir, name, fileName), size: size}
 	if err := os.Mkdir(filepath.Dir(s.path), 0o755); err != nil {
@@ -145,8 +145,8 @@ func (l *lab) output(name string) (string, error) {
 // clearOutput removes all copies.
 func (l *lab) clearOutput() error { return os.RemoveAll(filepath.Join(l.dir, "out")) }
 
-// measure runs clients, all at once, against servers that are ready, and stops
-// the servers.
+// measure runs clients, all at once, against ready servers, and stops the
+// servers.
 func (l *lab) measure(ctx context.Context, k *link, servers []*process, clients []command) (s sample, err error) {
 	stopped := false
 	defer func() {
@@ -193,7 +193,8 @@ func (l *lab) measure(ctx context.Context, k *link, servers []*process, clients 
 	return s, nil
 }
 
-// lostOf prefers what the programs say to what the kernel counted.
+// lostOf returns the losses that the programs report, else what the kernel
+// counted.
 func lostOf(programs []*process, before, after int64) int64 {
 	sum := int64(unknown)
 	for _, p := range programs {
@@ -207,7 +208,7 @@ func lostOf(programs []*process, before, after int64) int64 {
 	return sum
 }
 
-// waitAll waits for all programs and returns what went wrong.
+// waitAll waits for all programs and returns their errors.
 func waitAll(running []*process) error {
 	var errs []error
 	for _, p := range running {
@@ -253,7 +254,7 @@ func sameFile(a, b string) (bool, error) {
 			return false, errB
 		case !bytes.Equal(bufA[:n], bufB[:m]):
 			return false, nil
-		case endA: // and b, which has given as many bytes
+		case endA: // and b too, which gave the same number of bytes
 			return true, nil
 		}
 	}

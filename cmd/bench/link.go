@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A link is a way between servers and clients on this machine.
+// A link connects servers and clients on this machine.
 type link struct {
 	name    string
 	addr    string // of the servers
@@ -24,7 +24,7 @@ const mtu = 1500
 
 var loopback = &link{name: "loopback", addr: "127.0.0.1"}
 
-// at returns c as it runs in a network namespace.
+// at returns c run in a network namespace.
 func at(namespace string, c command) command {
 	if namespace != "" {
 		c.name = c.args[0]
@@ -33,7 +33,7 @@ func at(namespace string, c command) command {
 	return c
 }
 
-// vethMissing says why there cannot be a veth pair; empty when there can.
+// vethMissing says why there cannot be a veth pair; empty if there can.
 func vethMissing() string {
 	switch {
 	case runtime.GOOS != "linux":
@@ -45,7 +45,7 @@ func vethMissing() string {
 }
 
 // newVeth makes two network namespaces with a veth pair between them, and
-// returns what removes them again.
+// returns the function that removes them.
 func newVeth(ctx context.Context) (*link, func() error, error) {
 	name := "malcolm-bench-" + strconv.Itoa(os.Getpid())
 	l := &link{name: "veth", addr: "10.77.7.1", servers: name + "-s", clients: name + "-c"}
@@ -82,8 +82,8 @@ func ip(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// dropped returns how many UDP datagrams the kernel has dropped so far, on both
-// sides of a link.
+// dropped returns the number of UDP datagrams that the kernel has dropped, on
+// both sides of a link.
 func (l *link) dropped(ctx context.Context) int64 {
 	sum := int64(0)
 	sides := []string{l.servers}
@@ -120,7 +120,7 @@ func snmp(ctx context.Context, namespace string) string {
 	return all.String()
 }
 
-// missing says which of programs is not installed; empty when all are.
+// missing says which of programs is not installed; empty if all are.
 func missing(programs ...string) string {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {

@@ -3,52 +3,57 @@
 // # What is measured
 //
 // Every row copies the same random file over the loopback interface, and over a
-// veth pair of MTU 1500 between two network namespaces that it makes and removes
-// (Linux, root and iproute2). The file and its copy lie in memory (--dir, /dev/shm
-// where there is one). A round runs every row once, each round begins with
-// another row, and nothing else is timed meanwhile; a figure is the median of
-// the rounds, and a ratio is the median of the ratios of each round, with the
-// least and the greatest of them.
+// veth pair of MTU 1500 between two network namespaces that it makes and
+// removes (Linux, root and iproute2). The file and its copy lie in memory
+// (--dir, by default /dev/shm if it exists). A round runs every row once. Each
+// round begins with another row, and nothing else is timed meanwhile. A figure
+// is the median of the rounds. A ratio is the median of the ratios of each
+// round, with the least and the greatest of them.
 //
 // malcolm is the real program: `malcolm serve` and `malcolm get`, with all
-// checks on. The servers stand ready before the clock starts, their index is in
-// its cache; the clock runs from the start of the client's process to its end.
-// The first copy of each row is compared with the source byte by byte.
+// checks on. The servers are ready before the clock starts, and their index is
+// in its cache. The clock runs from the start of the client's process to its
+// end. The first copy of each row is compared with the source byte by byte.
 //
 //   - malcolm-N: N virtual servers of one process; malcolm-N-nogro with
 //     MALCOLM_NO_GRO=1.
-//   - quic-N: quic-go as it stands over N connections, each to a port of its own:
-//     four streams a connection, one a range of 16 MiB, no hashing and no file.
-//   - ceiling-N: what this machine carries of AES-128-GCM in UDP payloads of 1,452
-//     bytes with GSO and GRO over N sockets, with a window of credit and nothing
-//     else (Linux).
-//   - curl, aria2, aria2-sha256: from nginx with TLS 1.3 and AES-128-GCM, which is
-//     malcolm's cipher too; aria2 has four URLs of four ports of it, and does not
-//     preallocate.
-//   - scp from an sshd of its own; rsync from its daemon, which does not encrypt.
+//   - quic-N: plain quic-go over N connections, each to a port of its own: four
+//     streams a connection, one a range of 16 MiB, no hashing and no file.
+//   - ceiling-N: what this machine carries of AES-128-GCM in UDP payloads of
+//     1,452 bytes with GSO and GRO over N sockets, with a window of credit and
+//     nothing else (Linux).
+//   - curl, aria2, aria2-sha256: from nginx with TLS 1.3 and AES-128-GCM,
+//     malcolm's cipher. aria2 has four URLs, one for each of its four ports,
+//     and does not preallocate.
+//   - scp from an sshd of its own; rsync from its daemon, which does not
+//     encrypt.
 //
 // # Columns
 //
-// CPU is user and system time of both sides together, in seconds for a GB
-// (10^9 bytes): the client's whole process, and the servers' processes while it
-// ran. Memory is VmHWM, the most that was resident. Packets lost are those that
-// a program itself reports in a line "packets lost: N" (quic-N counts what the
-// sender found lost, ceiling-N the gaps that the receiver saw); for other programs
-// the UDP datagrams that the kernel dropped on both sides, for want of a buffer
-// mostly, which on the loopback interface are those of the whole machine.
+// CPU is user and system time of both sides together, in seconds for a GB (10^9
+// bytes): the client's whole process, and the servers' processes while it ran.
+// Memory is VmHWM, the most that was resident. Packets lost are those that a
+// program itself reports in a line "packets lost: N" (quic-N counts what the
+// sender found lost, ceiling-N the gaps that the receiver saw). For other
+// programs they are the UDP datagrams that the kernel dropped on both sides,
+// mostly for lack of a buffer. On the loopback interface these are those of the
+// whole machine.
 //
-// Outside Linux only seconds and CPU are measured, and only for malcolm and quic-N.
+// Outside Linux only seconds and CPU are measured, and only for malcolm and
+// quic-N.
 //
 // # More figures
 //
-// index: the speed at which serve hashes a file that it does not know. resume: the
-// speed at which get checks an unfinished copy, which is complete but for its last
-// chunk, which it fetches meanwhile. memory: what eight clients of four servers
-// make serve hold. sparse: CPU for a GB of a large file against a small one, which
-// are holes but for a random MiB every 16, as files in memory and to
-// stdout, beside a file of zeros that one program writes. small: files of 1 MiB, one process after another. allocs:
-// what get and serve allocate; since the programs do not count that, this
-// program's own processes call the same code in package transfer.
+//   - index: the speed at which serve hashes a file that it does not know.
+//   - resume: the speed at which get checks an unfinished copy. The copy lacks
+//     only its last chunk, which get fetches meanwhile.
+//   - memory: what eight clients of four servers make serve hold.
+//   - sparse: CPU for a GB of a large file against a small one. The files are
+//     holes with a random MiB every 16. They are copied to files in memory and
+//     to stdout, and compared with a file of zeros that one program writes.
+//   - small: files of 1 MiB, one process after another.
+//   - allocs: what get and serve allocate. The programs do not count that, so
+//     this program's own processes call the same code in package transfer.
 package main
 
 import (
@@ -145,7 +150,7 @@ func parse(args []string, s *streams) (*kong.Context, int) {
 	return command, exitDone
 }
 
-// A usageError says that the command line cannot be carried out.
+// A usageError says that the command line is impossible.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }

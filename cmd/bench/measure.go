@@ -14,12 +14,12 @@ type cell struct {
 	row  row
 
 	samples []sample
-	failed  string // why it is not measured any more
+	failed  string // why it is no longer measured
 }
 
 func (c *cell) name() string { return c.link.name + "/" + c.row.name }
 
-// A plan is what is going to be measured, and what is not and why.
+// A plan is what will be measured, and what will not and why.
 type plan struct {
 	cells   []*cell
 	figures []figureSet
@@ -32,7 +32,7 @@ type skip struct {
 	Reason string `json:"reason"`
 }
 
-// plan chooses what the flags want and this machine can.
+// plan chooses what the flags want and this machine can do.
 func (c *runCmd) plan(links []*link, unlinked []skip) plan {
 	p := plan{}
 	for _, s := range unlinked {
@@ -60,7 +60,7 @@ func (c *runCmd) plan(links []*link, unlinked []skip) plan {
 	return p
 }
 
-// Run measures and tells.
+// Run measures and reports.
 func (c *runCmd) Run(ctx context.Context, s *streams) (err error) {
 	if err := c.settle(); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (c *runCmd) wantsLink(name string) bool {
 	return false
 }
 
-// list writes the names that --only and --skip choose from.
+// list writes the names for --only and --skip.
 func (c *runCmd) list(s *streams) {
 	veth := &link{name: "veth"}
 	var unlinked []skip
@@ -133,7 +133,7 @@ func (c *runCmd) list(s *streams) {
 	}
 }
 
-// writable reports early that a result could not be written.
+// writable reports early if a result cannot be written.
 func writable(name string) error {
 	if name == "" {
 		return nil
@@ -179,8 +179,8 @@ func (c *runCmd) carryOut(ctx context.Context, l *lab, p *plan) (*report, error)
 	return r, nil
 }
 
-// round runs every cell once. Each round begins elsewhere, so that what comes
-// before a row is not always the same.
+// round runs every cell once. Each round begins with another cell, so that a
+// row does not always follow the same one.
 func (l *lab) round(ctx context.Context, cells []*cell, round, rounds int) error {
 	for i := range cells {
 		one := cells[(i+round*len(cells)/rounds)%len(cells)]

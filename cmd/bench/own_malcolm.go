@@ -20,7 +20,7 @@ import (
 )
 
 // malcolmServeCmd is `malcolm serve` for figures that the real one does not
-// give: it counts what it allocates, and can keep the end of the file back.
+// give: it counts its allocations, and can withhold the end of the file.
 type malcolmServeCmd struct {
 	Bind   string `required:""`
 	Number int    `default:"1"`
@@ -68,8 +68,8 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 	return err
 }
 
-// An endless file gives all but its last keep bytes once it has been hashed: who
-// reads those waits until ctx ends.
+// An endless file withholds its last keep bytes once it has been hashed:
+// reading those waits until ctx ends.
 type endless struct {
 	localfile.Source
 	keep   int64
@@ -93,7 +93,7 @@ func (e *endless) Open() (localfile.File, error) {
 type endlessFile struct {
 	localfile.File
 	*endless
-	kept int64 // where the bytes begin that are not given
+	kept int64 // where the withheld bytes begin
 }
 
 // ReadAt implements [io.ReaderAt].
@@ -105,7 +105,7 @@ func (f *endlessFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.File.ReadAt(p, off)
 }
 
-// malcolmGetCmd is `malcolm get` for such figures: it counts what it allocates,
+// malcolmGetCmd is `malcolm get` for such figures: it counts its allocations,
 // and can end early.
 type malcolmGetCmd struct {
 	Output  string   `required:""`
@@ -113,7 +113,7 @@ type malcolmGetCmd struct {
 	Targets []string `arg:""`
 }
 
-// endPoll is how often the progress is looked at.
+// endPoll is the time between two looks at the progress.
 const endPoll = 20 * time.Millisecond
 
 var errUntil = errors.New("stopped early")
@@ -162,7 +162,7 @@ func (a *allocations) end(w io.Writer) {
 	fmt.Fprintf(w, "allocations: %d\n", mallocs()-a.before)
 }
 
-// mallocs returns how many objects were allocated so far.
+// mallocs returns the number of objects allocated so far.
 func mallocs() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

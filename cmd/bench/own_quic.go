@@ -16,22 +16,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A range of the plain copy: its length, and how many are under way on a
-// connection.
+// The plain copy's ranges: their length in bytes, and their number under way on
+// a connection.
 const (
 	quicRange   = 16 << 20
 	quicStreams = 4
 	quicProto   = "bench"
 )
 
-// quicServeCmd is the server of the plain quic-go copy: it answers every stream,
-// which carries a length as 8 bytes, with as many bytes.
+// quicServeCmd is the server of the plain quic-go copy. Every stream carries a
+// length as 8 bytes, and gets that number of bytes back.
 type quicServeCmd struct {
 	Bind   string `required:""`
 	Number int    `default:"1"`
 }
 
-// Run serves until ctx ends and says what was lost.
+// Run serves until ctx ends and reports what was lost.
 func (c *quicServeCmd) Run(ctx context.Context, s *streams) error {
 	cert, err := newCertificate()
 	if err != nil {
@@ -72,7 +72,8 @@ func acceptQUIC(ctx context.Context, ln *quic.Listener, lost *atomic.Uint64) err
 				stream, err := conn.AcceptStream(ctx)
 				if err != nil { // the client has what it wanted
 					lost.Add(conn.ConnectionStats().PacketsLost)
-					// A stream that fails now has been given up by the client.
+					// The client has given up a stream that
+					// fails now.
 					_ = streams.Wait()
 					return nil
 				}

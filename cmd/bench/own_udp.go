@@ -21,11 +21,11 @@ type udpGetCmd struct {
 	Targets []string `arg:""`
 }
 
-// The ceiling is a flow of UDP datagrams of udpPayload bytes: a number of 8 bytes,
-// and what AES-128-GCM makes of the rest. The client answers with how far it
-// has come, and the server keeps no more than udpWindow bytes of a flow on their
-// way, so that nothing but a full buffer elsewhere loses any. When the client
-// has enough, it answers udpEnough.
+// The ceiling is a flow of UDP datagrams of udpPayload bytes: a number of 8
+// bytes, and the rest encrypted by AES-128-GCM. The client answers with the
+// next number that it expects. The server keeps at most udpWindow datagrams of
+// a flow on their way, so that only a full buffer elsewhere loses any. When the
+// client has enough, it answers udpEnough.
 const (
 	udpPayload = 1452                             // bytes, as in QUIC on a path of MTU 1500 over IPv6
 	udpNumber  = 8                                // bytes of the packet number
@@ -38,8 +38,8 @@ const (
 	udpEnough  = ^uint64(0)
 )
 
-// udpCipher returns the cipher of all flows. The key is no secret: this measures
-// what encryption costs.
+// udpCipher returns the cipher of all flows. The key is no secret: this
+// measures what encryption costs.
 func udpCipher() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(make([]byte, 16))
 	if err != nil {
@@ -75,8 +75,8 @@ type udpReceiver struct {
 	answered uint64 // the last next that was answered
 }
 
-// take deciphers what one system call brought: datagrams of segment bytes each,
-// one behind the other.
+// take deciphers the result of one system call: datagrams of segment bytes
+// each, one behind the other.
 func (r *udpReceiver) take(b []byte, segment int) error {
 	if segment <= 0 {
 		segment = len(b)
@@ -103,5 +103,5 @@ func (r *udpReceiver) answer() (uint64, bool) {
 	return r.next, true
 }
 
-// lost is how many numbers never came.
+// lost is the number of datagrams that never came.
 func (r *udpReceiver) lost() uint64 { return r.next - min(r.got, r.next) }

@@ -19,11 +19,11 @@ import (
 
 const ceilingMissing = ""
 
-// udpStall is how long the server waits for an answer before it takes what is
-// under way for lost.
+// udpStall is how long the server waits for an answer before the datagrams
+// under way count as lost.
 const udpStall = 5 * time.Millisecond
 
-// Run sends to whoever asks, until ctx ends.
+// Run sends to any client that asks, until ctx ends.
 func (c *udpServeCmd) Run(ctx context.Context, s *streams) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var ports []string
@@ -60,7 +60,8 @@ func udpOptions(conn *net.UDPConn, option, value int) error {
 	err = raw.Control(func(fd uintptr) {
 		for _, name := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
 			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, name, udpBuffer) != nil {
-				// Without privileges the kernel gives what its limits allow.
+				// Without privileges the kernel gives what its
+				// limits allow.
 				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unprivileged[name], udpBuffer)
 			}
 		}
@@ -79,14 +80,14 @@ func sendFlow(conn *net.UDPConn) error {
 	}
 	var question [udpNumber]byte
 	var client netip.AddrPort
-	for asked := false; !asked; { // what is left of the last client is no question
+	for asked := false; !asked; { // leftovers of the last client are no request
 		var n int
 		if n, client, err = conn.ReadFromUDPAddrPort(question[:]); err != nil {
 			return err
 		}
 		asked = n == len(question) && binary.BigEndian.Uint64(question[:]) == 0
 	}
-	var arrived atomic.Uint64 // what the client said last
+	var arrived atomic.Uint64 // the client's last answer
 	news := make(chan struct{}, 1)
 	answers := make(chan error, 1)
 	go func() { answers <- readAnswers(conn, &arrived, news) }()
@@ -120,7 +121,7 @@ func sendFlow(conn *net.UDPConn) error {
 	}
 }
 
-// readAnswers stores what the client says until it has enough.
+// readAnswers stores the client's answers until it has enough.
 func readAnswers(conn *net.UDPConn, arrived *atomic.Uint64, news chan<- struct{}) error {
 	var b [udpNumber]byte
 	for {
@@ -160,7 +161,7 @@ func (c *udpGetCmd) Run(_ context.Context, s *streams) error {
 	return err
 }
 
-// receiveFlow receives so many datagrams and returns how many were lost.
+// receiveFlow receives packets datagrams and returns the number of lost ones.
 func receiveFlow(target string, packets uint64) (uint64, error) {
 	remote, err := netip.ParseAddrPort(target)
 	if err != nil {
@@ -197,7 +198,7 @@ func receiveFlow(target string, packets uint64) (uint64, error) {
 			}
 		}
 	}
-	// The last word may be lost as any other.
+	// The last answer may be lost like any other, so it is sent twice.
 	return r.lost(), errors.Join(tell(conn, udpEnough), tell(conn, udpEnough))
 }
 
@@ -206,8 +207,8 @@ func tell(conn *net.UDPConn, number uint64) error {
 	return err
 }
 
-// segmentSize returns the size of the datagrams that the kernel has put
-// together (udp(7)), 0 when there is only one.
+// segmentSize returns the size of the datagrams that the kernel has joined
+// (udp(7)); 0 if there is only one.
 func segmentSize(oob []byte) int {
 	for len(oob) >= unix.CmsgSpace(0) {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(oob)

@@ -35,8 +35,8 @@ func TestSegmentSize(t *testing.T) {
 	}
 }
 
-// TestOwnCopies: the program's own servers and clients find each other and carry
-// what was asked for, for two clients one after another.
+// TestOwnCopies: the program's own servers and clients find each other and
+// carry the bytes asked for, for two clients one after another.
 func TestOwnCopies(t *testing.T) {
 	for _, kind := range []string{"udp", "quic"} {
 		t.Run(kind, func(t *testing.T) {

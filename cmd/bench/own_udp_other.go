@@ -8,8 +8,8 @@ const ceilingMissing = "GSO and GRO are measured on Linux only"
 
 var errCeiling = errors.New(ceilingMissing)
 
-// Run has nothing to offer.
+// Run always fails.
 func (*udpServeCmd) Run() error { return errCeiling }
 
-// Run has nothing to offer.
+// Run always fails.
 func (*udpGetCmd) Run() error { return errCeiling }

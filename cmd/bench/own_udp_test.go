@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// TestUDPFlow: what is sealed opens, in pieces of one call, and gaps are counted.
+// TestUDPFlow: sealed datagrams open, in pieces of one call, and gaps are
+// counted.
 func TestUDPFlow(t *testing.T) {
 	aead, err := udpCipher()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// peerPorts is how many ports nginx listens on.
+// peerPorts is the number of ports on which nginx listens.
 const peerPorts = 4
 
 // peerMissing says why other programs cannot be measured here.
@@ -103,7 +103,7 @@ func (l *lab) serveNginx(ctx context.Context, k *link) ([]*process, []string, er
 	return servers, urls, err
 }
 
-// freePorts returns TCP ports that nobody listens on.
+// freePorts returns TCP ports on which nobody listens.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
@@ -167,7 +167,8 @@ func serveRsync(ctx context.Context, l *lab, k *link, dir string) ([]*process, c
 	return servers, client, err
 }
 
-// rsyncOwner keeps the daemon from changing to a user who may not read the file.
+// rsyncOwner keeps the daemon from changing to a user who may not read the
+// file.
 func rsyncOwner() string {
 	if os.Geteuid() == 0 {
 		return "uid = 0\ngid = 0\n"
@@ -189,7 +190,7 @@ func serveSCP(ctx context.Context, l *lab, k *link, dir string) ([]*process, com
 		return nil, command{}, err
 	}
 	port := strconv.Itoa(ports[0])
-	sshd, err := exec.LookPath("sshd") // it wants to be called by its whole path
+	sshd, err := exec.LookPath("sshd") // sshd must be called by its whole path
 	if err != nil {
 		return nil, command{}, err
 	}

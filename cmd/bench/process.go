@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// How long other programs may take.
+// Time limits for other programs.
 const (
 	startTime = 60 * time.Second // until a server is ready
 	stopTime  = 8 * time.Second  // between the request to end and the end
 	memEvery  = 50 * time.Millisecond
 )
 
-// A command is a program to start: its words, and what is added to the
+// A command is a program to start: its arguments, and additions to the
 // environment.
 type command struct {
 	args []string
@@ -51,8 +51,8 @@ func start(ctx context.Context, c command) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr = nil, &p.log
 	p.cmd.WaitDelay = time.Second
 	isolate(p.cmd)
-	// The kernel counts what this process had resident when it forked as the
-	// child's: only what is above is the child's own.
+	// The kernel counts this process's resident memory at the fork as the
+	// child's: only what is above that is the child's own.
 	floor := hwm(os.Getpid())
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
@@ -61,7 +61,7 @@ func start(ctx context.Context, c command) (*process, error) {
 	return p, nil
 }
 
-// watch waits for the end and looks at the memory meanwhile.
+// watch waits for the end and measures the memory meanwhile.
 func (p *process) watch(floor int64) {
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
@@ -83,7 +83,7 @@ func (p *process) watch(floor int64) {
 	}
 }
 
-// wait waits for the end; the error has the last lines that the program wrote.
+// wait waits for the end. The error has the last lines that the program wrote.
 func (p *process) wait() error {
 	<-p.done
 	if p.err != nil {
@@ -105,8 +105,7 @@ func (p *process) stop() {
 	}
 }
 
-// computed returns the seconds of user and system time of a program that has
-// ended.
+// computed returns the seconds of user and system time of an ended program.
 func (p *process) computed() float64 {
 	s := p.cmd.ProcessState
 	return (s.UserTime() + s.SystemTime()).Seconds()
@@ -114,7 +113,7 @@ func (p *process) computed() float64 {
 
 var lostLine = regexp.MustCompile(`\bpackets lost: (\d+)$`)
 
-// lost returns how many packets the program says were lost.
+// lost returns the number of lost packets that the program reports.
 func (p *process) lost() int64 {
 	if m, _ := p.log.find(lostLine); m != nil {
 		if n, err := strconv.ParseInt(m[1], 10, 64); err == nil {
@@ -131,14 +130,14 @@ func stopAll(servers []*process) {
 	}
 }
 
-// A lineLog keeps what a program writes, with the time of each line. All methods
-// may be called from any goroutine.
+// A lineLog keeps what a program writes, with the time of each line. Any
+// goroutine may call its methods.
 type lineLog struct {
 	mu    sync.Mutex
 	lines []logLine
 	rest  []byte
 	ended bool
-	news  chan struct{} // closed and replaced when there is news; nil while nobody waits
+	news  chan struct{} // closed and replaced at a new line; nil while nobody waits
 }
 
 type logLine struct {
@@ -179,7 +178,7 @@ func (l *lineLog) tell() {
 	}
 }
 
-// find returns the first line that matches, and its time; nil without one.
+// find returns the first line that matches, and its time; nil if no line does.
 func (l *lineLog) find(pattern *regexp.Regexp) ([]string, time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

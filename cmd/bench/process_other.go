@@ -11,5 +11,5 @@ func isolate(*exec.Cmd) {}
 
 func kill(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
 
-// maxRSS: systems count it in units of their own.
+// maxRSS is not known: systems count it in different units.
 func maxRSS(*os.ProcessState) int64 { return unknown }

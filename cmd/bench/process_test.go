@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestMain lets a test's process stand for another program.
+// TestMain lets a test's process play another program.
 func TestMain(m *testing.M) {
 	if os.Getenv("BENCH_TEST_CHILD") != "" {
 		os.Stderr.WriteString("hello 17\npackets lost: 5\nlast")
@@ -76,7 +76,7 @@ func TestLineLog(t *testing.T) {
 	}
 }
 
-// TestLostOf: what programs say counts before what the kernel says.
+// TestLostOf: the losses that programs report count before those of the kernel.
 func TestLostOf(t *testing.T) {
 	says := func(text string) *process {
 		p := new(process)
@@ -185,8 +185,8 @@ func TestRoundsBeginElsewhere(t *testing.T) {
 	}
 }
 
-// TestPlan: what is missing is skipped with its reason, what is not wanted is not
-// mentioned.
+// TestPlan: what is missing is skipped with its reason, what is not wanted is
+// not mentioned.
 func TestPlan(t *testing.T) {
 	c := parsed(t, "--only", "curl", "--only", "veth", "--only", "more/index")
 	p := c.plan([]*link{loopback}, []skip{{"veth/", "no root"}})

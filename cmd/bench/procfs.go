@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// unknown is what stands for a number that could not be measured.
+// unknown replaces a number that could not be measured.
 const unknown = -1
 
 // tick is the unit of the times in /proc/PID/stat: USER_HZ, which is 100 on
 // every system that Go runs on.
 const tick = 10 * time.Millisecond
 
-// A procStat is what this program needs of /proc/PID/stat.
+// A procStat is the part of /proc/PID/stat that this program needs.
 type procStat struct {
 	parent int
 	ticks  uint64 // user and system, of the process and of its children that have ended
@@ -63,9 +63,9 @@ func parseHWM(status []byte) int64 {
 	return unknown
 }
 
-// parseDropped adds up the UDP datagrams that were not delivered, of
-// /proc/net/snmp and /proc/net/snmp6 one behind the other: InErrors, which
-// contain RcvbufErrors.
+// parseDropped adds up the UDP datagrams that were not delivered, from
+// /proc/net/snmp followed by /proc/net/snmp6. It counts InErrors, which contain
+// RcvbufErrors.
 func parseDropped(text string) int64 {
 	var names []string
 	sum, found := int64(0), false
@@ -95,7 +95,8 @@ func parseDropped(text string) int64 {
 	return sum
 }
 
-// parseListens reports whether /proc/PID/net/tcp has a listening socket on port.
+// parseListens reports whether /proc/PID/net/tcp has a listening socket on
+// port.
 func parseListens(text string, port int) bool {
 	const listening = "0A"
 	want := fmt.Sprintf(":%04X", port)
@@ -116,11 +117,11 @@ func readProc(pid int, name string) []byte {
 	return text
 }
 
-// hwm returns the most that a process had resident, in bytes.
+// hwm returns the most bytes that a process had resident.
 func hwm(pid int) int64 { return parseHWM(readProc(pid, "status")) }
 
-// descendants returns the processes that come from root, itself included, with
-// their stat; none where there is no /proc.
+// descendants returns root and the processes that come from it, with their
+// stat; empty without /proc.
 func descendants(root int) map[int]procStat {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -139,7 +140,7 @@ func descendants(root int) map[int]procStat {
 	return family(all, root)
 }
 
-// family returns those of all that come from root.
+// family returns the processes of all that come from root.
 func family(all map[int]procStat, root int) map[int]procStat {
 	found := make(map[int]procStat)
 	for pid, s := range all {
@@ -158,8 +159,7 @@ func family(all map[int]procStat, root int) map[int]procStat {
 	return found
 }
 
-// treeCPU returns the seconds that a process and what comes from it have
-// computed.
+// treeCPU returns the CPU seconds of a process and its descendants.
 func treeCPU(root int) float64 {
 	tree := descendants(root)
 	if len(tree) == 0 {
@@ -172,7 +172,7 @@ func treeCPU(root int) float64 {
 	return (time.Duration(ticks) * tick).Seconds()
 }
 
-// treeHWM adds up hwm of a process and of what comes from it.
+// treeHWM adds up hwm of a process and its descendants.
 func treeHWM(root int) int64 {
 	sum := int64(unknown)
 	for pid := range descendants(root) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A report is what one run gave: the --json file is this.
+// A report is the result of one run, and the content of the --json file.
 type report struct {
 	Date    time.Time    `json:"date"`
 	Machine machine      `json:"machine"`
@@ -21,7 +21,7 @@ type report struct {
 	Skipped []skip       `json:"skipped"`
 }
 
-// A machine is where it was measured.
+// A machine describes where it was measured.
 type machine struct {
 	System    string `json:"system"`
 	Kernel    string `json:"kernel,omitempty"`
@@ -89,7 +89,7 @@ func newRowReport(r row, samples []sample, size int64) rowReport {
 	}
 }
 
-// row finds a row; nil when it was not measured.
+// row finds a row; nil if it was not measured.
 func (l *linkReport) row(name string) *rowReport {
 	for i := range l.Rows {
 		if l.Rows[i].Name == name {
@@ -99,7 +99,7 @@ func (l *linkReport) row(name string) *rowReport {
 	return nil
 }
 
-// figure finds a figure; nil when it was not measured.
+// figure finds a figure; nil if it was not measured.
 func (r *report) figure(name string) *figure {
 	for i := range r.Figures {
 		if r.Figures[i].Name == name {
@@ -133,7 +133,7 @@ func processor(text string) string {
 	return ""
 }
 
-// publish writes the table, and the files that were asked for.
+// publish writes the table, and the files asked for.
 func (c *runCmd) publish(s *streams, r *report) error {
 	if _, err := fmt.Fprint(s.out, r.markdown()); err != nil {
 		return err

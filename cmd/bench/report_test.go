@@ -74,7 +74,7 @@ Not measured:
 	}
 }
 
-// TestUnknownIsADash: a number that is not known is never shown as one.
+// TestUnknownIsADash: an unknown number is never shown as a number.
 func TestUnknownIsADash(t *testing.T) {
 	r := testReport()
 	r.Links = r.Links[:1]
@@ -84,8 +84,8 @@ func TestUnknownIsADash(t *testing.T) {
 	}
 }
 
-// TestGetTargetNamesItsSize: a run of another size is not passed off as the one
-// that the target is meant for.
+// TestGetTargetNamesItsSize: a run of another size is not compared with a
+// target for one size.
 func TestGetTargetNamesItsSize(t *testing.T) {
 	r := testReport()
 	r.Size, r.Targets = 256e6, nil
@@ -109,8 +109,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestSVG: the chart is XML, has a bar for each row and link, in proportion, and
-// every text in it is escaped.
+// TestSVG: the chart is XML, has a bar for each row and link, in proportion,
+// and every text in it is escaped.
 func TestSVG(t *testing.T) {
 	chart := testReport().svg()
 	decoder := xml.NewDecoder(strings.NewReader(chart))

@@ -11,12 +11,13 @@ import (
 
 // A row is one way to copy the file.
 type row struct {
-	name  string // as --only and --skip see it, behind the link's
+	name  string // its name for --only and --skip, behind the link's
 	title string
-	// missing says why it cannot be measured here; empty when it can.
+	// missing says why it cannot be measured here; empty if it can.
 	missing string
-	// serve starts servers and returns, once they are ready, what the client is to
-	// run, which writes its copy into dir. Servers are returned with an error too.
+	// serve starts servers. Once they are ready it returns the command for
+	// the client, which writes its copy into dir. It returns servers with
+	// an error too.
 	serve func(ctx context.Context, l *lab, k *link, dir string) (servers []*process, client command, err error)
 	// copies says that the client leaves a copy of the file.
 	copies bool
@@ -53,7 +54,7 @@ func malcolmRows() []row {
 	return rows
 }
 
-// plural writes a number and what is counted.
+// plural writes a number and its noun.
 func plural(n int, noun string) string {
 	if n != 1 {
 		noun += "s"
@@ -61,8 +62,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// malcolmEnv gives malcolm an identity and an index cache in the lab. Another
-// cache than the usual one has a name.
+// malcolmEnv gives malcolm an identity and an index cache in the lab. cache
+// names a cache other than the usual one.
 func (l *lab) malcolmEnv(cache string, gro bool) []string {
 	env := []string{
 		"XDG_STATE_HOME=" + filepath.Join(l.dir, "state"),
@@ -80,8 +81,8 @@ var (
 	readyLine     = regexp.MustCompile(`to copy it:`)
 )
 
-// serveMalcolm starts `malcolm serve` with n virtual servers and waits until the
-// file is hashed.
+// serveMalcolm starts `malcolm serve` with n virtual servers and waits until
+// the file is hashed.
 func (l *lab) serveMalcolm(ctx context.Context, k *link, s *source, n int, env []string) ([]*process, []string, error) {
 	p, err := start(ctx, at(k.servers, command{env: env, args: []string{
 		l.binary, "serve", "-f", s.path, "-n", strconv.Itoa(n), "-i", "0", "--bind", k.addr,
@@ -96,8 +97,8 @@ func (l *lab) serveMalcolm(ctx context.Context, k *link, s *source, n int, env [
 	return serverOrError(p, targets, err)
 }
 
-// targetsOf returns host and port of each UDP port that a server says it
-// listens on.
+// targetsOf returns host and port of each UDP port on which a server says that
+// it listens.
 func targetsOf(ctx context.Context, p *process, k *link) ([]string, error) {
 	m, _, err := p.log.await(ctx, listeningLine)
 	if err != nil {
@@ -110,7 +111,7 @@ func targetsOf(ctx context.Context, p *process, k *link) ([]string, error) {
 	return targets, nil
 }
 
-// serverOrError is a server that is ready, or has been stopped.
+// serverOrError is a ready server; after an error it is stopped.
 func serverOrError(p *process, targets []string, err error) ([]*process, []string, error) {
 	if err != nil {
 		p.stop()

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// A spread says how values lie: their median, the least and the greatest.
+// A spread describes values by their median, the least and the greatest.
 type spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 }
 
-// spreadOf returns the spread of values, all zero without values.
+// spreadOf returns the spread of values; all zero without values.
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{}
@@ -34,7 +34,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// A sample is what one run of one row gave. A negative number is not known.
+// A sample is the result of one run of one row. A negative number is not known.
 type sample struct {
 	Round     int     `json:"round"` // from 0
 	Seconds   float64 `json:"seconds"`
@@ -44,7 +44,7 @@ type sample struct {
 	Lost      int64   `json:"packets_lost"`
 }
 
-// column takes one number of each sample, leaving out what is not known.
+// column takes one number of each sample, without the unknown ones.
 func column(samples []sample, of func(sample) float64) []float64 {
 	var values []float64
 	for _, s := range samples {
@@ -58,7 +58,7 @@ func column(samples []sample, of func(sample) float64) []float64 {
 func seconds(s sample) float64 { return s.Seconds }
 
 // timesAsQuick says how many times as quick a was as b, paired by round: the
-// spread of b's seconds divided by a's. It reports false when they share no
+// spread of b's seconds divided by a's. It reports false if they share no
 // round.
 func timesAsQuick(a, b []sample) (spread, bool) {
 	var ratios []float64

@@ -74,7 +74,8 @@ func TestColumnLeavesOutTheUnknown(t *testing.T) {
 	}
 }
 
-// TestUnknownStaysUnknown: what no sample knows is no zero in the report.
+// TestUnknownStaysUnknown: a number that no sample has is no zero in the
+// report.
 func TestUnknownStaysUnknown(t *testing.T) {
 	got := newRowReport(row{name: "x"}, []sample{{Seconds: 2, CPU: 3, ClientRSS: unknown, ServerRSS: 7, Lost: unknown}}, 1e9)
 	if got.Lost != unknown || got.ClientRSS != unknown || got.ServerRSS != 7 || got.CPUPerGB != 3 {

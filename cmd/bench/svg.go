@@ -19,7 +19,7 @@ const (
 )
 
 // svgStyle makes the chart readable on light and dark pages: the colours follow
-// the reader's preference, the background is the page's.
+// the reader's preference, and the background is the page's.
 const svgStyle = `
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 14px; font-weight: 600 }
@@ -35,8 +35,8 @@ text { fill: #f0f6fc } .note { fill: #9198a1 }
 }
 `
 
-// An svgBars is one row of the chart: a bar for each link that it was measured
-// over.
+// An svgBars is one row of the chart: a bar for each link over which it was
+// measured.
 type svgBars struct {
 	title string
 	name  string
@@ -48,8 +48,8 @@ type svgOne struct {
 	rate, min, max float64 // MB/s
 }
 
-// svg draws the rate of each row: the median as a bar, the least and the greatest
-// as a line.
+// svg draws the rate of each row: the median as a bar, the least and the
+// greatest as a line.
 func (r *report) svg() string {
 	rows := r.svgRows()
 	most := 1.0

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// reference is the row that the others are compared with.
+// reference is the row with which the others are compared.
 const reference = "malcolm-4"
 
 // markdown writes the whole report as tables.

@@ -11,7 +11,7 @@ type verdict struct {
 	Reached  string `json:"reached"` // yes, no, or empty where there is nothing to reach
 }
 
-// quickness is a target for how many times as quick one row is as another.
+// quickness is a target: how many times as quick one row is as another.
 type quickness struct {
 	title   string
 	a, b    string

@@ -60,7 +60,7 @@ func bashScript(all []completion) string {
 	return b.String()
 }
 
-// joinPath is how the script knows a command.
+// joinPath is a command's name in the script.
 func joinPath(words []string) string {
 	if len(words) == 0 {
 		return ""

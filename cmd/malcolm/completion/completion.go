@@ -1,18 +1,18 @@
 // Package completion writes what bash, zsh and fish need to complete malcolm's
-// command lines, from its parser's model: commands, flags, values that are listed,
-// files and directories.
+// command lines, from its parser's model: commands, flags, values that are
+// listed, files and directories.
 //
 // Libraries were tried with the tests of cmd/malcolm's completion, in bash 5.2,
 // zsh 5.9 and fish 3.6. None is used:
 //   - miekg/king v1.0.9 writes scripts, too. Fish cannot read its script when a
-//     help text has an apostrophe, and is told of no files. In bash it completes
-//     neither files nor --flag=value, in zsh neither files nor the flags of a
-//     command. It brings a parser of Markdown.
-//   - willabides/kongplete v0.4.0 and its fork jotaen/kong-completion v0.0.4 find
-//     the right words, but the program itself answers each Tab: a variable makes
-//     any run of it such an answer, which ends with os.Exit. Shells get no help
-//     texts. Both need posener/complete v1, of 2019: five or six modules in all,
-//     and half a megabyte.
+//     help text has an apostrophe, and is told of no files. In bash it
+//     completes neither files nor --flag=value, in zsh neither files nor the
+//     flags of a command. It brings a parser of Markdown.
+//   - willabides/kongplete v0.4.0 and its fork jotaen/kong-completion v0.0.4
+//     find the right words, but the program itself answers each Tab: a variable
+//     makes any run of it such an answer, which ends with os.Exit. Shells get
+//     no help texts. Both need posener/complete v1, of 2019: five or six
+//     modules in all, and half a megabyte.
 package completion
 
 import (
@@ -35,7 +35,7 @@ type completion struct {
 	words    []string // "trust", "list"; none: malcolm alone
 	commands []named
 	flags    []completedFlag
-	values   []string // of the arguments; nil: none are known
+	values   []string // of the arguments; nil: not known
 	files    bool     // an argument is a file
 }
 
@@ -46,7 +46,7 @@ type completedFlag struct {
 	named
 	short  string   // a letter, or empty
 	value  bool     // it takes one
-	values []string // that it may be; nil: none are known
+	values []string // its possible values; nil: not known
 	files  bool     // the value is a file,
 	dirs   bool     // or a directory
 }
@@ -95,7 +95,7 @@ func completionOf(f *kong.Flag) completedFlag {
 
 func isPath(v *kong.Value) bool { return v.Target.Type() == reflect.TypeFor[flags.Path]() }
 
-// firstSentence is what there is room for beside a flag.
+// firstSentence is the part of a help text that fits beside a flag.
 func firstSentence(help string) string {
 	end := len(help)
 	for _, stop := range []string{". ", "; ", ": "} {

@@ -42,8 +42,8 @@ func fishScript(all []completion) string {
 	return b.String()
 }
 
-// fishCondition is true behind the words of a command, and not yet behind those
-// of one beneath it.
+// fishCondition is true after the words of a command, but not after those of a
+// command beneath it.
 func fishCondition(c completion) string {
 	var parts []string
 	for _, w := range c.words {

@@ -41,7 +41,7 @@ func zshScript(all []completion) string {
 	return b.String()
 }
 
-// zshCommands goes on with the commands beneath one.
+// zshCommands completes the commands beneath one.
 func zshCommands(b *strings.Builder, c completion) {
 	b.WriteString("    case $state in\n    command)\n        local -a commands=(\n")
 	for _, w := range c.commands {
@@ -58,7 +58,7 @@ func zshFunction(words []string) string {
 	return "_" + strings.Join(append([]string{"malcolm"}, words...), "_")
 }
 
-// zshFlag is one flag as _arguments takes it.
+// zshFlag is one flag in the form of _arguments.
 func zshFlag(f completedFlag) string {
 	help := strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`).Replace(f.help)
 	spec := "[" + help + "]"

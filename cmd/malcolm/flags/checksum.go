@@ -7,14 +7,14 @@ import (
 	"fmt"
 )
 
-// A Checksum is 64 hex digits of a BLAKE3, or of a SHA-256 behind "sha256:".
+// A Checksum is 64 hex digits of a BLAKE3, or of a SHA-256 after "sha256:".
 type Checksum struct {
 	Sum    [32]byte
 	SHA256 bool
 }
 
-// UnmarshalText reads what b3sum prints, and what sha256sum prints behind its
-// name.
+// UnmarshalText reads what b3sum prints, or "sha256:" and what sha256sum
+// prints.
 func (c *Checksum) UnmarshalText(text []byte) error {
 	digits, isSHA256 := bytes.CutPrefix(text, []byte("sha256:"))
 	c.SHA256 = isSHA256

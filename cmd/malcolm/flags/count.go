@@ -9,11 +9,11 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// maxCount bounds what a [Count] may be: more would be no limit for any machine.
+// maxCount bounds a [Count]: more would be no limit on any machine.
 const maxCount = 1 << 20
 
-// A Count is a limit, 1 to 1,048,576. Its zero value is not a valid one; flags
-// give it a default.
+// A Count is a limit, 1 to 1,048,576. Its zero value is invalid; flags give it
+// a default.
 type Count int
 
 // Decode implements [kong.MapperValue].
@@ -21,8 +21,8 @@ func (c *Count) Decode(ctx *kong.DecodeContext) error {
 	return decode(ctx, c, "a number", ParseCount)
 }
 
-// ParseCount reads a limit. It returns an error in words for anything that is no
-// whole number from 1 to 1,048,576.
+// ParseCount reads a limit. The error says in words why s is not a whole number
+// from 1 to 1,048,576.
 func ParseCount(s string) (Count, error) {
 	n, err := strconv.ParseUint(s, 10, 31)
 	switch {

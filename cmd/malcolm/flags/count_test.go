@@ -9,7 +9,7 @@ func TestParseCount(t *testing.T) {
 	for _, test := range []struct {
 		text string
 		want Count
-		err  string // part of it; empty: none
+		err  string // part of it; empty: no error
 	}{
 		{"1", 1, ""},
 		{"1048576", maxCount, ""},

@@ -25,9 +25,9 @@ const (
 	maxTimeout = 365 * 24 * time.Hour
 )
 
-// An Interval is the time between two status reports: 0 for none at all, else
-// 10 ms to 24 h. It is typed in seconds ("2", "0.5") or as a Go duration
-// ("500ms", "1m").
+// An Interval is the time between two status reports: 0 for no reports, else 10
+// ms to 24 h. It is typed in seconds ("2", "0.5") or as a Go duration ("500ms",
+// "1m").
 type Interval time.Duration
 
 // Decode implements [kong.MapperValue].
@@ -38,16 +38,16 @@ func (i *Interval) Decode(ctx *kong.DecodeContext) error {
 // Duration is the interval in the standard type; 0 means no reports.
 func (i Interval) Duration() time.Duration { return time.Duration(i) }
 
-// ParseInterval reads an interval. It returns an error in words for anything
-// that is no time, negative, or neither 0 nor within 10 ms and 24 h.
+// ParseInterval reads an interval. The error says in words why s is not a time,
+// or not one of 0 and 10 ms to 24 h.
 func ParseInterval(s string) (Interval, error) {
 	const zeroAllowed = true
 	d, err := parseTime(s, minInterval, maxInterval, zeroAllowed)
 	return Interval(d), err
 }
 
-// A Timeout is how long something may take: 1 ms to 365 days, typed as an
-// [Interval] is. Its zero value is not a valid timeout; flags give it a default.
+// A Timeout is how long something may take: 1 ms to 365 days, typed like an
+// [Interval]. Its zero value is invalid; flags give it a default.
 type Timeout time.Duration
 
 // Decode implements [kong.MapperValue].
@@ -58,8 +58,8 @@ func (t *Timeout) Decode(ctx *kong.DecodeContext) error {
 // Duration is the timeout in the standard type, at least 1 ms.
 func (t Timeout) Duration() time.Duration { return time.Duration(t) }
 
-// ParseTimeout reads a timeout. It returns an error in words for anything that
-// is no time, 0, negative, or not within 1 ms and 365 days.
+// ParseTimeout reads a timeout. The error says in words why s is not a time, or
+// not within 1 ms and 365 days.
 func ParseTimeout(s string) (Timeout, error) {
 	const zeroAllowed = false
 	d, err := parseTime(s, minTimeout, maxTimeout, zeroAllowed)
@@ -71,8 +71,8 @@ var (
 	goDuration   = regexp.MustCompile(`^\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`)
 )
 
-// parseTime reads seconds or a Go duration between least and most, or 0 if
-// that is allowed. A time so small that it rounds to 0 is too small, not 0.
+// parseTime reads seconds or a Go duration between least and most, or 0 if that
+// is allowed. A tiny time that rounds to 0 is too small, not 0.
 func parseTime(s string, least, most time.Duration, zeroAllowed bool) (time.Duration, error) {
 	var seconds float64
 	switch {

@@ -2,12 +2,12 @@ package flags
 
 import "github.com/alecthomas/kong"
 
-// A Path is the name of a file as it was typed, byte by byte. kong's own
-// strings take a way through JSON, which replaces what is not UTF-8, and most
-// systems allow any bytes in a name.
+// A Path is the name of a file as it was typed, byte by byte. kong passes its
+// own strings through JSON, which replaces what is not UTF-8, and most systems
+// allow any bytes in a name.
 type Path string
 
-// aPath is what is missing when a path is.
+// aPath names a missing path in errors.
 const aPath = "a path"
 
 // Decode implements [kong.MapperValue].

@@ -11,8 +11,7 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// MaxPorts is the most words that ports may spread to, and the most targets of
-// one run.
+// MaxPorts bounds the ports that words expand to, and the targets of one run.
 const MaxPorts = 1024
 
 // Problems of a port word. Each is read after the word: `70000: is no port`.
@@ -23,15 +22,14 @@ const (
 	problemTwice    = "listed twice"
 )
 
-// PortWords are the words given to --port, as they were typed: single ports,
-// lists with commas, ranges. [ExpandPorts] says what they mean.
+// PortWords are the words given to --port, as typed: single ports, lists with
+// commas, ranges. [ExpandPorts] says what they mean.
 type PortWords []string
 
 // Decode implements [kong.MapperValue]. It takes the first value whatever it
 // is, then every following argument that begins with a digit and is made of
 // digits, "-" and ",". A value with spaces, as from the environment, is several
-// words. A repeated flag appends; kong replaces what came from the environment
-// by what the flags say.
+// words. A repeated flag appends; flags replace what came from the environment.
 func (p *PortWords) Decode(ctx *kong.DecodeContext) error {
 	first, err := popValue(ctx, "a port")
 	if err != nil {
@@ -58,23 +56,24 @@ func isPortList(word string) bool {
 	return word != "" && word[0] >= '0' && word[0] <= '9' && strings.Trim(word, "0123456789-,") == ""
 }
 
-// A PortWord is one port, or one word that is none.
+// A PortWord is one port, or one word that is not a port.
 type PortWord struct {
-	// Word is what was typed; of a good range, the number of one of its ports.
+	// Word is what was typed; for a valid range, the number of one of its
+	// ports.
 	Word string
-	// Port is the port that Word names, 0 if it names none.
+	// Port is the port that Word names, or 0.
 	Port uint16
-	// Problem is empty for a port that may be used. Otherwise it says, after
-	// the word, what is wrong: of the second mention of a port (Port is set),
-	// that it is listed twice; of anything else (Port is 0), why it is no port.
+	// Problem is empty for a usable port. Otherwise it follows the word and
+	// says what is wrong: that a port is listed twice (Port is set), or why
+	// the word is not a port (Port is 0).
 	Problem string
 }
 
-// ExpandPorts spreads commas and ranges and checks each word, in the order
-// given. Empty pieces between commas ("10001, 10002") are passed over; a word
-// without any other piece is no port. A range that is wrong, or has over 1,024
-// ports, is one word with a problem. The error says that there are more than
-// 1,024 words in all.
+// ExpandPorts expands commas and ranges and checks each word, in the order
+// given. Empty pieces between commas ("10001, 10002") are ignored; a word
+// without any other piece is not a port. A range that is wrong, or has over
+// 1,024 ports, is one word with a problem. The error says that there are more
+// than 1,024 words in all.
 func ExpandPorts(words []string) ([]PortWord, error) {
 	var out []PortWord
 	seen := make(map[uint16]bool)
@@ -103,8 +102,8 @@ func ExpandPorts(words []string) ([]PortWord, error) {
 
 var errTooManyPorts = fmt.Errorf("more than %s ports", human.Comma(MaxPorts))
 
-// appendPorts appends what a piece without commas stands for, and adds its
-// ports to seen. Nothing is appended beyond MaxPorts words.
+// appendPorts appends the ports of a piece without commas, and adds them to
+// seen. It appends nothing beyond MaxPorts words.
 func appendPorts(out []PortWord, piece string, seen map[uint16]bool) ([]PortWord, error) {
 	first, last, problem := parsePorts(piece)
 	if len(out)+last-first+1 > MaxPorts {

@@ -9,8 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// grammar has the flags whose values are read in more than one word or in a
-// form of our own, with the tags that the commands give them.
+// grammar has the flags whose values have several words or a form of our own,
+// with the tags that the commands give them.
 type grammar struct {
 	Serve struct {
 		File     string    `short:"f" required:""`

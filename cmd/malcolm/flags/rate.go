@@ -13,8 +13,8 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// Bounds of a rate that is not 0, in bytes a second. A smaller one is a number
-// whose unit was forgotten rather than a wish.
+// Bounds of a rate that is not 0, in bytes a second. With a smaller number
+// somebody probably forgot the unit.
 const (
 	minRate = 1 << 10
 	maxRate = 1 << 50
@@ -40,8 +40,8 @@ func (r Rate) String() string {
 	return human.Rate(float64(r))
 }
 
-// ParseRate reads a rate. It returns an error in words for anything that is no
-// rate, negative, or neither 0 nor within the bounds of a [Rate].
+// ParseRate reads a rate. The error says in words why s is not a rate, or not
+// within the bounds of a [Rate].
 func ParseRate(s string) (Rate, error) {
 	a, err := parseAmount(s, "rate", "give bytes a second, as 500K, 10M or 1.5G")
 	if err != nil {
@@ -63,15 +63,15 @@ func ParseRate(s string) (Rate, error) {
 
 var amountSyntax = regexp.MustCompile(`^\+?([0-9]+\.?[0-9]*|\.[0-9]+) ?([kKmMgGtT]?)(i?B|i?b|i|)(/s|)$`)
 
-// An amount is a number of bytes as it was typed.
+// An amount is a number of bytes as typed.
 type amount struct {
 	number, unit string
 	bits         bool // its suffix has a small b
 	perSecond    bool
 }
 
-// parseAmount reads what is meant as a rate or a size. An error says that it is
-// none, and gives the advice.
+// parseAmount reads a rate or a size, which what names. An error says that s is
+// not one, and gives the advice.
 func parseAmount(s, what, advice string) (amount, error) {
 	m := amountSyntax.FindStringSubmatch(s)
 	switch {
@@ -89,7 +89,7 @@ func noAmount(s, what, advice string) error {
 	return fmt.Errorf("%s is no %s: %s", human.Quote(s), what, advice)
 }
 
-// bytes is +Inf when it is more than a float can hold.
+// bytes is +Inf if it is more than a float can hold.
 func (a amount) bytes() float64 {
 	value, _ := strconv.ParseFloat(a.number, 64) // the only error left is overflow
 	if a.unit != "" {

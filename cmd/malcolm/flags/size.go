@@ -10,8 +10,8 @@ import (
 	"malcolm/wire"
 )
 
-// A Size is a number of bytes, from 1 to what malcolm's largest file has. It is
-// typed as a [Rate], without the "/s".
+// A Size is a number of bytes, from 1 to the size of malcolm's largest file. It
+// is typed like a [Rate], without the "/s".
 type Size int64
 
 // Decode implements [kong.MapperValue].
@@ -19,8 +19,8 @@ func (z *Size) Decode(ctx *kong.DecodeContext) error {
 	return decode(ctx, z, "a size", ParseSize)
 }
 
-// ParseSize reads a size. It returns an error in words for anything that is no
-// size, negative, or not within the bounds of a [Size].
+// ParseSize reads a size. The error says in words why s is not a size, or not
+// within the bounds of a [Size].
 func ParseSize(s string) (Size, error) {
 	const what, advice = "size", "give bytes, as 500M, 10G or 1.5T"
 	a, err := parseAmount(s, what, advice)

@@ -13,16 +13,16 @@ import (
 	"malcolm/transfer"
 )
 
-// Limits of what names a target, in bytes.
+// Limits of the names of targets, in bytes.
 const (
 	maxTargetLen = 8192 // room for 1,024 ports
 	maxHostLen   = 253  // RFC 1035, 2.3.4, without the length bytes
 	maxLabelLen  = 63   // RFC 1035, 2.3.4
 )
 
-// Addresses are the values of --address, one a flag, as they were typed.
-// Unlike kong's own slices it does not cut a value at its commas, which may be
-// between ports, and takes `-a=HOST`.
+// Addresses are the values of --address, one a flag, as typed. Unlike kong's
+// own slices they are not cut at commas, which may be between ports, and
+// `-a=HOST` works.
 type Addresses []string
 
 // Decode implements [kong.MapperValue]. A repeated flag appends.
@@ -47,9 +47,9 @@ type HostPorts struct {
 //	host:10001-10004  host:1,2,5-7  [::1]:10001  [fe80::1%eth0]:9000
 //
 // The host comes back in lower case, an IP address in its shortest form. The
-// port words, nil when there are none, are for [ExpandPorts]; they are made of
-// digits, "-" and "," but may still be no ports. The error says in words what
-// is wrong; it holds at most 80 columns of s.
+// port words, nil if there are none, are for [ExpandPorts]; they are made of
+// digits, "-" and "," but may be invalid. The error says in words what is
+// wrong, and repeats at most 80 columns of s.
 func ParseTarget(s string) (host string, portWords []string, err error) {
 	host, ports, hasPorts, err := splitTarget(s)
 	if err != nil {
@@ -72,7 +72,7 @@ func ParseTarget(s string) (host string, portWords []string, err error) {
 	return host, []string{ports}, nil
 }
 
-// splitTarget takes a target apart and checks its host.
+// splitTarget splits a target and checks its host.
 func splitTarget(s string) (host, ports string, hasPorts bool, err error) {
 	if err := checkTargetText(s); err != nil {
 		return "", "", false, err
@@ -94,7 +94,7 @@ func splitTarget(s string) (host, ports string, hasPorts bool, err error) {
 	return host, ports, hasPorts, err
 }
 
-// checkTargetText refuses what is no target whatever its parts are.
+// checkTargetText refuses text that cannot be a target, whatever its parts are.
 func checkTargetText(s string) error {
 	switch {
 	case s == "":
@@ -120,7 +120,7 @@ func checkTargetText(s string) error {
 	return nil
 }
 
-// splitBracketed takes "[v6]" and "[v6]:ports" apart.
+// splitBracketed splits "[v6]" and "[v6]:ports".
 func splitBracketed(s string) (host, ports string, hasPorts bool, err error) {
 	inside, rest, closed := strings.Cut(s[1:], "]")
 	if !closed {
@@ -140,9 +140,10 @@ func splitBracketed(s string) (host, ports string, hasPorts bool, err error) {
 	return addr, rest[1:], true, nil
 }
 
-// parseIPv6 reads an IPv6 address with or without a zone, and returns it in its
-// shortest form, an IPv4 one in its own. The zone must look like the name or number of an interface:
-// netip takes anything, also "eth0:9000".
+// parseIPv6 reads an IPv6 address with or without a zone, and returns its
+// shortest form. A mapped IPv4 address is returned as IPv4. The zone must look
+// like the name or number of an interface: netip takes anything, even
+// "eth0:9000".
 func parseIPv6(s string) (string, bool) {
 	addr, err := netip.ParseAddr(s)
 	if err != nil || !addr.Is6() {
@@ -154,7 +155,7 @@ func parseIPv6(s string) (string, bool) {
 	return addr.Unmap().String(), true
 }
 
-// isNameRune reports whether r may stand in a host name or the name of an
+// isNameRune reports whether r may occur in a host name or the name of an
 // interface.
 func isNameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
@@ -193,13 +194,13 @@ func checkHost(host string) (string, error) {
 
 // Targets lists the servers to ask, first those of addresses, then those of
 // positional, each host's in the order of its ports. The ports apply to every
-// address that has none of its own. A server named more than once is used once
+// address without ports of its own. A server named more than once is used once
 // and named in a warning.
 //
-// That no address takes the ports is a warning and no error: every address
-// says where to go, and ports that an environment meant for serve provides
-// must not make `get HOST:PORT` useless. A word that is no port, an address
-// without a port, no address at all, and more than 1,024 targets are errors.
+// If no address uses the ports, that is only a warning: every address says
+// where to go, and ports that an environment meant for serve must not make `get
+// HOST:PORT` useless. These are errors: a word that is not a port, an address
+// without a port, no address at all, and more than 1,024 targets.
 func Targets(addresses []string, ports PortWords, positional []string) ([]transfer.Target, []string, error) {
 	shared, err := checkPorts(ports)
 	if err != nil {
@@ -237,8 +238,8 @@ func Targets(addresses []string, ports PortWords, positional []string) ([]transf
 	return list.targets, warnings, nil
 }
 
-// checkPorts spreads words and refuses any that is no port. Words listed twice
-// are kept, to be counted with the targets.
+// checkPorts expands words and refuses any that is not a port. Words listed
+// twice are kept, to be counted with the targets.
 func checkPorts(words []string) ([]PortWord, error) {
 	ports, err := ExpandPorts(words)
 	if err != nil {
@@ -260,7 +261,7 @@ func withPort(host string) string {
 	return human.Quote(host + ":PORT")
 }
 
-// A targetList is a list of different targets, with how often each was given.
+// A targetList is a list of different targets, and how often each was given.
 type targetList struct {
 	targets []transfer.Target
 	given   map[transfer.Target]int

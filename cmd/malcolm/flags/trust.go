@@ -11,11 +11,11 @@ func (p *Pin) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A Token says where a token is. It may be the token itself, by mistake, and is
-// never shown.
+// A Token says where a token is. It may be the token itself, by mistake, so it
+// is never shown.
 type Token struct{ Where string }
 
-// UnmarshalText keeps the words for [certs.ReadToken].
+// UnmarshalText keeps the text for [certs.ReadToken].
 func (t *Token) UnmarshalText(text []byte) error {
 	t.Where = string(text)
 	return nil

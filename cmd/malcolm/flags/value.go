@@ -1,5 +1,5 @@
 // Package flags holds the types of the command line's values: how they are
-// typed, what they may be, and what is said of those that are none.
+// typed, what they may be, and what is said of wrong ones.
 package flags
 
 import (
@@ -13,7 +13,8 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// decode takes a flag's value, which what names ("a rate"), and reads it with parse.
+// decode takes a flag's value and reads it with parse. what names the value ("a
+// rate").
 func decode[T any](ctx *kong.DecodeContext, into *T, what string, parse func(string) (T, error)) error {
 	text, err := popValue(ctx, what)
 	if err != nil {
@@ -28,9 +29,9 @@ func decode[T any](ctx *kong.DecodeContext, into *T, what string, parse func(str
 }
 
 // popValue takes a flag's value: "x" of `-f x`, `-fx`, `-f=x`, `--flag x` and
-// `--flag=x`. A negative number is a value too, so that the caller may say what
-// is wrong with it; any other word with a leading "-" is a flag, and the value
-// ("a port") is missing.
+// `--flag=x`. A negative number is a value too, so that the caller can say what
+// is wrong with it. Any other word with a leading "-" is a flag, and then the
+// value, which what names ("a port"), is missing.
 func popValue(ctx *kong.DecodeContext, what string) (string, error) {
 	t := ctx.Scan.Peek()
 	text := t.String()
@@ -63,14 +64,14 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// isNotFinite reports whether s spells what strconv reads as NaN or infinity.
+// isNotFinite reports whether strconv reads s as NaN or infinity.
 func isNotFinite(s string) bool {
 	f, err := strconv.ParseFloat(s, 64)
 	return err == nil && (math.IsNaN(f) || math.IsInf(f, 0))
 }
 
-// isZero reports whether a well-formed number or duration is exactly 0: has no
-// digit but 0 before its exponent.
+// isZero reports whether a well-formed number or duration is exactly 0: before
+// its exponent all its digits are 0.
 func isZero(s string) bool {
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
 		s = s[:i]

@@ -16,14 +16,14 @@ import (
 // unitNames are powers of 1024.
 var unitNames = [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 
-// Bytes writes a number of bytes with at most four significant digits:
-// "512 B", "1.0 GiB", "1023 KiB". Negative is written as 0.
+// Bytes writes a number of bytes with at most four significant digits: "512 B",
+// "1.0 GiB", "1023 KiB". A negative number is written as 0.
 func Bytes(n int64) string {
 	return scaleBytes(float64(max(n, 0)))
 }
 
-// Rate writes bytes a second: "12.3 MiB/s". What is negative or not
-// finite is written as 0.
+// Rate writes bytes a second: "12.3 MiB/s". A negative or infinite rate is
+// written as 0.
 func Rate(bytesPerSecond float64) string {
 	if !(bytesPerSecond > 0) || math.IsInf(bytesPerSecond, 0) {
 		bytesPerSecond = 0
@@ -45,8 +45,8 @@ func scaleBytes(value float64) string {
 	return strconv.FormatFloat(value, 'f', decimals, 64) + " " + unitNames[unit]
 }
 
-// Duration writes a time that has passed: "4.1s", "3m05s", "2h14m",
-// "3d04h". It is cut, never rounded up; negative is written as 0.
+// Duration writes a time that has passed: "4.1s", "3m05s", "2h14m", "3d04h". It
+// is cut, never rounded up; a negative time is written as 0.
 func Duration(d time.Duration) string {
 	d = max(d, 0)
 	if d < time.Minute {
@@ -70,9 +70,9 @@ func WholeSeconds(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }
 
-// Left writes the time that bytes still to come take at a rate in bytes
-// a second, rounded up to the second, so that it is 0 only when nothing is
-// left. Without a rate it is "unknown", beyond 100 days "over 100 days".
+// Left writes the time that bytes take at rate bytes a second. It is rounded up
+// to the second, so that it is 0 only if nothing is left. Without a rate it is
+// "unknown", beyond 100 days "over 100 days".
 func Left(bytes int64, rate float64) string {
 	const longest = 100 * 24 * time.Hour
 	if bytes <= 0 {
@@ -88,8 +88,8 @@ func Left(bytes int64, rate float64) string {
 	return WholeSeconds(time.Duration(seconds) * time.Second)
 }
 
-// Percent writes done of total, cut to a tenth: it is "100.0 %" only when
-// all is done. Nothing of nothing is all; negative is written as 0.
+// Percent writes done of total, cut to a tenth: it is "100.0 %" only if all is
+// done. Nothing of nothing is all; a negative number is written as 0.
 func Percent(done, total int64) string {
 	done = max(done, 0)
 	if done >= total {
@@ -109,8 +109,7 @@ func Comma(n int64) string {
 	return s
 }
 
-// Plural writes a number and the word that goes with it: "1 server",
-// "1,024 servers".
+// Plural writes a number and the word for it: "1 server", "1,024 servers".
 func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -126,13 +125,13 @@ func HexShort(checksum [32]byte) string {
 	return hex.EncodeToString(checksum[:4]) + "…"
 }
 
-// quoteColumns is the most columns that Quote fills.
+// quoteColumns bounds the columns that Quote fills.
 const quoteColumns = 80
 
-// Quote makes text of unknown origin fit to print: quoted as by %q, at most
-// 80 columns wide with its quotes, and cut with a "…" behind the closing quote.
-// A rune beyond ASCII is taken for two columns, the widest that one can be.
-// Only as much of s is read as is shown.
+// Quote makes text of unknown origin safe to print: quoted as by %q, at most 80
+// columns wide with its quotes, and with a "…" behind the closing quote if it
+// was cut. A rune beyond ASCII counts as two columns, the widest possible.
+// Quote reads no more of s than it shows.
 func Quote(s string) string {
 	const room = quoteColumns - 3 // two quotes and the "…"
 	var out strings.Builder
@@ -159,12 +158,13 @@ func Quote(s string) string {
 	return out.String() + `"`
 }
 
-// ShellQuote writes a word so that a POSIX shell reads it back as it is. Words
-// without a special character stay as they are. Control and invisible
+// ShellQuote writes a word so that a POSIX shell reads back the same word.
+// Words without a special character do not change. Control and invisible
 // characters become escapes in $'…' (bash, zsh, ksh, POSIX.1-2024), so that
 // what is pasted is what is seen.
 func ShellQuote(word string) string {
-	// Before a command, and in zsh at the beginning of a word, "=" is special.
+	// Before a command, and in zsh at the beginning of a word, "=" is
+	// special.
 	safe := word != "" && (word[0] == '-' || !strings.Contains(word, "="))
 	visible := utf8.ValidString(word)
 	for _, r := range word {
@@ -190,8 +190,8 @@ func isShellSafe(r rune) bool {
 		strings.ContainsRune("_@%+=:,./-", r)
 }
 
-// shellEscape writes $'…'. Bytes are escaped as three octal digits, which end
-// by themselves; "!" too, since an interactive shell may look for it there.
+// shellEscape writes $'…'. Bytes are escaped as three octal digits, which need
+// no end mark; "!" too, since an interactive shell may expand it there.
 func shellEscape(word string) string {
 	var out strings.Builder
 	out.WriteString("$'")

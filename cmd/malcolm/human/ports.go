@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// PortRanges writes ports in their order, runs as ranges: "10001-10004", "10007". It
-// sorts ports.
+// PortRanges writes ports in their order, runs as ranges: "10001-10004",
+// "10007". It sorts ports.
 func PortRanges(ports []int) (words []string) {
 	slices.Sort(ports)
 	for i, j := 0, 0; i < len(ports); i = j {
@@ -23,7 +23,8 @@ func PortRanges(ports []int) (words []string) {
 	return words
 }
 
-// Ports writes at most eight ranges of ports: "10001-10004,10007". It sorts ports.
+// Ports writes at most eight ranges of ports: "10001-10004,10007". It sorts
+// ports.
 func Ports(ports []int) string {
 	const most = 8
 	words := PortRanges(ports)

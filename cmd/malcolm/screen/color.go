@@ -16,10 +16,10 @@ const (
 	ColorNever  ColorMode = "never"
 )
 
-// Enabled reports whether colour goes to file. In auto it does when file is a
+// Enabled reports whether colour goes to file. In auto it does if file is a
 // terminal, NO_COLOR is unset or empty (https://no-color.org) and TERM is not
-// "dumb"; an explicit mode is stronger than both. A nil file is no terminal.
-// getenv is [os.Getenv] or a test's stand-in.
+// "dumb". An explicit mode overrides both. A nil file is no terminal. getenv is
+// [os.Getenv] or a test's replacement.
 func (m ColorMode) Enabled(file *os.File, getenv func(string) string) bool {
 	switch m {
 	case ColorAlways:
@@ -36,8 +36,8 @@ func IsTerminal(file *os.File) bool {
 	return file != nil && term.IsTerminal(int(file.Fd()))
 }
 
-// A Palette colours text for a terminal. Its zero value leaves text as it is.
-// Styles nest; text must carry no escape sequences of others.
+// A Palette colours text for a terminal. Its zero value does not change text.
+// Styles nest; text must not contain other escape sequences.
 type Palette struct{ On bool }
 
 func (p Palette) Bold(s string) string   { return p.wrap("1", s, "22") }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// environ is a stand-in for os.Getenv.
+// environ replaces os.Getenv.
 func environ(vars map[string]string) func(string) string {
 	return func(name string) string { return vars[name] }
 }
@@ -58,8 +58,8 @@ func TestColorOnTerminal(t *testing.T) {
 	}
 }
 
-// openTerminal opens a new pseudo-terminal, or skips where there is none to be
-// had by a path. Its controlling side answers as a terminal on Linux.
+// openTerminal opens a new pseudo-terminal, or skips if no path opens one. On
+// Linux its controlling side answers as a terminal.
 func openTerminal(t *testing.T) *os.File {
 	t.Helper()
 	file, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

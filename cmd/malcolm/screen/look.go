@@ -15,7 +15,7 @@ type Look struct {
 	Tab     bool // progress in its tab
 }
 
-// LookOf returns what the terminal can show, but for colour.
+// LookOf returns what the terminal can show, without colour.
 func LookOf(getenv func(string) string) Look {
 	term := getenv("TERM")
 	return Look{
@@ -39,7 +39,7 @@ func isUTF8(getenv func(string) string) bool {
 	return unicodeByDefault
 }
 
-// sizeOf returns the size of a terminal; 80 by 24 when it does not tell.
+// sizeOf returns the size of a terminal; 80 by 24 if it is not known.
 func sizeOf(file *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(file.Fd()))
 	if err != nil || width <= 0 || height <= 0 {

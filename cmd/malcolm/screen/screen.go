@@ -1,5 +1,5 @@
-// Package screen draws on a terminal: frames, tables, bars, colour, progress in the
-// tab. It knows nothing of what is drawn.
+// Package screen draws on a terminal: frames, tables, bars, colour, progress in
+// the tab. It knows nothing of what is drawn.
 package screen
 
 import (
@@ -14,57 +14,57 @@ import (
 // frameTime is the time between two frames.
 const frameTime = 100 * time.Millisecond
 
-// tabTime is the time after which progress in the tab is told again: some
-// terminals take what is not renewed for the leftover of a dead program.
+// tabTime is the time after which progress in the tab is sent again. Some
+// terminals take progress that is not renewed for the leftover of a dead
+// program.
 const tabTime = 5 * time.Second
 
 // A Frame is what is drawn at one moment.
 type Frame struct {
-	Lines []string // none is as wide as the terminal
+	Lines []string // each narrower than the terminal
 	Tab   Tab
 }
 
-// An Output takes what is written to a terminal. It never waits for the terminal,
-// which may be stopped (^S) or slow.
+// An Output takes what is written to a terminal. It never waits for the
+// terminal, which may be stopped (^S) or slow.
 type Output interface {
 	Put(spool.Class, []byte)
 	Busy() bool // it has not written everything yet
 }
 
 // A Screen draws frames at the lower end of a terminal, each over the last one,
-// while what is said scrolls above them. It writes a frame, and what was said
-// meanwhile, in one piece, and only when something is new. It leaves nothing
-// behind that would have to be undone: the cursor is hidden only within one
-// write, and progress in the tab is the business of [LastWill].
+// while messages scroll above them. It writes a frame, and the messages since
+// the last one, in one piece, and only if something is new. It leaves nothing
+// behind that must be undone: the cursor is hidden only within one write, and
+// [LastWill] clears the progress in the tab.
 type Screen struct {
 	out    Output
-	notice func(spool.Gap) []byte // says what was left out of what was said; nil: nothing does
+	notice func(spool.Gap) []byte // says which messages were left out, unless nil
 	size   func() (width, height int)
-	front  func() bool // whether the terminal is ours to draw on
+	front  func() bool // whether we may draw on the terminal
 	tabs   bool        // it shows progress in its tab
 	render func(width, height int) Frame
 	end    func() // stops drawing by itself
 
 	mu    sync.Mutex
 	dead  bool
-	above spool.Queue // what was said
-	drawn []string    // the lines on the terminal; nil: none
+	above spool.Queue // messages
+	drawn []string    // the lines on the terminal, or nil
 	tab   Tab         // what the tab shows
-	told  time.Time   // when that was told last
+	told  time.Time   // when that was last sent
 }
 
-// Options are what a Screen is told.
+// Options are the settings of a Screen.
 type Options struct {
 	On     *os.File               // the terminal
 	Out    Output                 // to the terminal
-	Notice func(spool.Gap) []byte // says what was left out of what was said; nil: nothing does
+	Notice func(spool.Gap) []byte // says which messages were left out, unless nil
 	Tab    bool                   // the terminal shows progress in its tab
 	Will   *LastWill
 }
 
-// New begins to draw on a terminal what render returns. render is called by a
-// goroutine of the screen with the size of the terminal; it must not write to the
-// screen.
+// New begins to draw what render returns. A goroutine of the screen calls
+// render with the size of the terminal. render must not write to the screen.
 func New(o Options, render func(width, height int) Frame) *Screen {
 	on := o.On
 	s := &Screen{
@@ -101,7 +101,7 @@ func (s *Screen) draws(quit <-chan struct{}, done chan<- struct{}) {
 	}
 }
 
-// draw draws a frame. An error of the terminal is of no use to anybody.
+// draw draws a frame. It ignores errors of the terminal: nobody can use them.
 func (s *Screen) draw() {
 	defer func() {
 		if v := recover(); v != nil {
@@ -110,7 +110,7 @@ func (s *Screen) draw() {
 		}
 	}()
 	width, height := s.size()
-	f := s.render(width, height) // not under the lock: whoever waits for render may be in Write
+	f := s.render(width, height) // not under the lock: render may wait for somebody who is in Write
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
@@ -133,14 +133,14 @@ func (s *Screen) draw() {
 	s.write(text)
 }
 
-// write writes what must not be left out: the next frame counts on it.
+// write writes what must not be left out: the next frame relies on it.
 func (s *Screen) write(text []byte) {
 	if len(text) > 0 {
 		s.out.Put(spool.Result, text)
 	}
 }
 
-// said takes what was said since the last frame.
+// said takes the messages since the last frame.
 func (s *Screen) said() (text []byte) {
 	for {
 		_, line, gap, ok := s.above.Take()
@@ -172,7 +172,7 @@ func (s *Screen) Close() {
 	s.die()
 }
 
-// lost says that somebody else has written to the terminal: the next frame is
+// lost says that somebody else has written to the terminal. The next frame is
 // drawn below that.
 func (s *Screen) lost() {
 	s.mu.Lock()
@@ -180,7 +180,7 @@ func (s *Screen) lost() {
 	s.drawn = nil
 }
 
-// die ends the drawing and leaves the terminal as it was found.
+// die ends the drawing and leaves the terminal as it was before.
 func (s *Screen) die() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +195,7 @@ func (s *Screen) die() {
 	s.write(text)
 }
 
-// A LastWill is what is to be done before the process ends, however it ends. Any
+// A LastWill must be done before the process ends, however it ends. Any
 // goroutine may call its methods; a nil LastWill does nothing.
 type LastWill struct {
 	mu sync.Mutex

@@ -46,8 +46,8 @@ func TestDrawing(t *testing.T) {
 	}
 }
 
-// TestRowsOf: lines that were drawn on a wider terminal are wrapped when it
-// becomes narrower, and all of their rows are drawn over.
+// TestRowsOf: lines drawn on a wider terminal are wrapped when it becomes
+// narrower, and all of their rows are drawn over.
 func TestRowsOf(t *testing.T) {
 	lines := []string{"", "1234567890", "\x1b[31m12345678901\x1b[39m", "██████████", "日本語日本語"}
 	for width, want := range map[int]int{80: 5, 12: 5, 11: 6, 10: 7, 5: 1 + 2 + 3 + 2 + 3, 0: 1 + 10 + 11 + 10 + 12} {
@@ -57,7 +57,7 @@ func TestRowsOf(t *testing.T) {
 	}
 }
 
-// A testOutput is a terminal that is busy when it is told to be.
+// A testOutput is a terminal that is busy when the test says so.
 type testOutput struct {
 	bytes.Buffer
 	busy atomic.Bool
@@ -67,7 +67,8 @@ func (o *testOutput) Put(_ spool.Class, text []byte) { o.Write(text) }
 
 func (o *testOutput) Busy() bool { return o.busy.Load() }
 
-// newTestScreen returns a screen that draws what f points to, when it is told to.
+// newTestScreen returns a screen that draws what f points to, when the test
+// says so.
 func newTestScreen(f *Frame, front *bool) (*Screen, *testOutput) {
 	var out testOutput
 	return &Screen{
@@ -105,8 +106,8 @@ func TestScreenIsQuiet(t *testing.T) {
 	}
 }
 
-// TestScreenInTheBackground: behind the shell's prompt nothing is drawn, but
-// what is said is.
+// TestScreenInTheBackground: behind the shell's prompt no frames are drawn, but
+// messages are written.
 func TestScreenInTheBackground(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}, Tab: TabOf(1, 2)}, false
 	s, out := newTestScreen(&f, &front)
@@ -120,8 +121,8 @@ func TestScreenInTheBackground(t *testing.T) {
 	}
 }
 
-// TestScreenDies: the tab is cleared once, nothing that was said is lost,
-// and nothing is drawn any more.
+// TestScreenDies: the tab is cleared once, no message is lost, and nothing is
+// drawn any more.
 func TestScreenDies(t *testing.T) {
 	f, front := Frame{Lines: []string{"a"}, Tab: TabOf(1, 2)}, true
 	s, out := newTestScreen(&f, &front)
@@ -145,8 +146,8 @@ func TestScreenDies(t *testing.T) {
 	}
 }
 
-// TestStoppedTerminal: nothing is drawn on a terminal that takes nothing, and what
-// is said meanwhile has a bound.
+// TestStoppedTerminal: nothing is drawn on a stopped terminal, and the messages
+// meanwhile have a bound.
 func TestStoppedTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, front := Frame{}, true
@@ -218,7 +219,7 @@ func TestIsUTF8(t *testing.T) {
 	}
 }
 
-// envOf is an environment of such settings.
+// envOf is an environment with these settings.
 func envOf(settings ...string) func(string) string {
 	return func(name string) string {
 		i := slices.IndexFunc(settings, func(s string) bool { return strings.HasPrefix(s, name+"=") })

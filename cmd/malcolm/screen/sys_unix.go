@@ -10,12 +10,12 @@ import (
 
 const unicodeByDefault = false
 
-// knowsSequences reports whether a terminal understands the sequences that frames are
-// drawn with: one of which nothing is known does not.
+// knowsSequences reports whether a terminal understands the sequences that draw
+// frames. An unknown one does not.
 func knowsSequences(_ *os.File, getenv func(string) string) bool { return getenv("TERM") != "" }
 
-// onResume calls f whenever the process goes on that was stopped by ^Z, until
-// stop is called.
+// onResume calls f whenever the process continues after ^Z, until stop is
+// called.
 func onResume(f func()) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGCONT)

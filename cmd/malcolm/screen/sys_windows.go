@@ -9,8 +9,8 @@ const unicodeByDefault = true
 
 var setConsoleMode = syscall.NewLazyDLL("kernel32.dll").NewProc("SetConsoleMode")
 
-// knowsSequences makes a console understand the sequences that frames are drawn with;
-// those before Windows 10 cannot.
+// knowsSequences makes a console understand the sequences that draw frames.
+// Those before Windows 10 cannot.
 func knowsSequences(file *os.File, _ func(string) string) bool {
 	const virtualTerminalProcessing = 4
 	var mode uint32

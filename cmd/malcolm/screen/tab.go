@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A TabState is what a terminal's tab, or its place in the task bar, shows of
-// how far a run is, with the numbers of ConEmu's "OSC 9 ; 4".
+// A TabState is the progress that a terminal's tab, or its place in the task
+// bar, shows. The numbers are those of ConEmu's "OSC 9 ; 4".
 type TabState int
 
 // The states. An error is not among them: a run that fails ends, and clears.
@@ -24,7 +24,7 @@ type Tab struct {
 	Percent int // 0 to 100
 }
 
-// TabOf is the state of a run that has done so much of a total.
+// TabOf is the state of a run that has done done of total.
 func TabOf(done, total int64) Tab {
 	if total <= 0 {
 		return Tab{State: TabIndeterminate}
@@ -32,7 +32,7 @@ func TabOf(done, total int64) Tab {
 	return Tab{State: TabPercent, Percent: int(float64(min(max(done, 0), total)) / float64(total) * 100)}
 }
 
-// sequence is what makes a terminal show it
+// sequence makes a terminal show it
 // (https://conemu.github.io/en/AnsiEscapeCodes.html#ConEmu_specific_OSC).
 func (p Tab) sequence() string {
 	if p.State == TabPercent || p.State == TabPaused {
@@ -41,9 +41,9 @@ func (p Tab) sequence() string {
 	return fmt.Sprintf("\x1b]9;4;%d\x1b\\", p.State)
 }
 
-// showsTab reports whether the terminal is one that is known to understand the
-// sequence. Others may take it for a notification to pop up. Within tmux and
-// screen the variables are those of the terminal outside, which does not get it.
+// showsTab reports whether the terminal is known to understand the sequence.
+// Others may take it for a notification to pop up. Within tmux and screen the
+// variables are those of the terminal outside, which does not get it.
 func showsTab(getenv func(string) string) bool {
 	term := getenv("TERM")
 	if getenv("TMUX") != "" || strings.HasPrefix(term, "screen") || strings.HasPrefix(term, "tmux") {
@@ -64,8 +64,8 @@ func isAtLeast(version string, least int) bool {
 	return err == nil && n >= least
 }
 
-// hasFeature reports whether iTerm2's list of features has one: each is a
-// capital letter with small letters and digits behind it
+// hasFeature reports whether iTerm2's list of features has one. Each is a
+// capital letter followed by small letters and digits
 // (https://iterm2.com/feature-reporting/).
 func hasFeature(list, feature string) bool {
 	for list != "" {

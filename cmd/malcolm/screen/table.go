@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// A Column is one of a table. Its numbers say how it gives way on a narrow
+// A Column is one column of a table. Its numbers say how it shrinks on a narrow
 // terminal.
 type Column struct {
 	Title string
 	Right bool // its cells are set to the right
-	Least int  // columns that it is wide at least, so that changing numbers do not move it
+	Least int  // least width in columns, so that changing numbers do not move it
 	Drop  int  // the higher, the sooner it is left out; 0: never
 }
 
-// A Cell is text, and how to colour it; nil: not at all.
+// A Cell is text, and how to colour it; nil: plain.
 type Cell struct {
 	Text  string
 	Paint func(string) string
@@ -24,8 +24,8 @@ type Cell struct {
 // ColumnGap is the space between two columns.
 const ColumnGap = 2
 
-// Table sets rows below the titles, in at most width columns of the
-// terminal. What does not fit is left out, column by column.
+// Table sets rows below the titles, in at most width columns of the terminal.
+// What does not fit is left out, column by column.
 func Table(p Palette, width int, columns []Column, rows [][]Cell) []string {
 	widths := make([]int, len(columns))
 	shown := make([]bool, len(columns))
@@ -100,7 +100,7 @@ func tableLine(columns []Column, widths []int, shown []bool, cells []Cell) strin
 	return b.String()
 }
 
-// cutMiddle shortens text to so many columns; both ends stay, since the port is
+// cutMiddle shortens text to width columns. Both ends stay, since the port is
 // at the end of an address.
 func cutMiddle(text string, width int) string {
 	if Columns(text) <= width {
@@ -118,7 +118,7 @@ func cutMiddle(text string, width int) string {
 	return CutEnd(text, width-1-Columns(text[end:])) + "…" + text[end:]
 }
 
-// CutEnd returns the beginning of text that fits into so many columns.
+// CutEnd returns the beginning of text that fits into width columns.
 func CutEnd(text string, width int) string {
 	for i, r := range text {
 		if width -= Columns(string(r)); width < 0 {
@@ -128,7 +128,7 @@ func CutEnd(text string, width int) string {
 	return text
 }
 
-// Bar draws a bar of width columns; kept is the part of done that was there
+// Bar draws a bar of width columns. kept is the part of done that was there
 // before, and is drawn differently.
 func (l Look) Bar(width int, done, kept, total int64) string {
 	if width <= 0 {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// drawing is what replaces a frame that fills so many rows above the cursor by
-// what was said and another frame (ECMA-48: CUU, ED, EL; DEC's DECTCEM).
+// drawing replaces a frame that fills rows rows above the cursor by messages
+// and another frame (ECMA-48: CUU, ED, EL; DEC's DECTCEM).
 func drawing(rows int, above []byte, lines []string) []byte {
 	var b bytes.Buffer
 	b.WriteString("\x1b[?25l\r")
@@ -26,7 +26,7 @@ func drawing(rows int, above []byte, lines []string) []byte {
 	return b.Bytes()
 }
 
-// rowsOf is how many rows lines fill that were drawn on a wider terminal and
+// rowsOf is the number of rows of lines that were drawn on a wider terminal and
 // are wrapped now.
 func rowsOf(lines []string, width int) (rows int) {
 	width = max(width, 1)
@@ -36,8 +36,9 @@ func rowsOf(lines []string, width int) (rows int) {
 	return rows
 }
 
-// Columns is how many columns text fills, without its colours. Wide characters
-// begin with the radicals of CJK; what is before them is narrow enough.
+// Columns is the number of columns that text fills, not counting its colours.
+// Wide characters begin with the radicals of CJK; those before are narrow
+// enough.
 func Columns(text string) (columns int) {
 	const firstWide = 0x2e80
 	for text != "" {

@@ -10,9 +10,8 @@ import (
 // againTime is the pause before a write is tried again.
 const againTime = 10 * time.Millisecond
 
-// Again returns a writer that waits where w says that it takes nothing now (EAGAIN).
-// Outputs are shared with other programs, and one of them may have made them
-// non-blocking.
+// Again returns a writer that waits while w takes nothing (EAGAIN). Outputs are
+// shared with other programs, and one of them may have made them non-blocking.
 func Again(w io.Writer) io.Writer { return againWriter{w} }
 
 type againWriter struct{ io.Writer }

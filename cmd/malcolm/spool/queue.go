@@ -1,23 +1,23 @@
-// Package spool keeps a program from waiting for whoever reads its output. What
-// is written goes through a queue of bounded size. When the reader is slow, what
-// is worth least is left out, and the reader is told how much.
+// Package spool keeps a program from waiting for the reader of its output. What
+// is written goes through a queue of bounded size. If the reader is slow, the
+// least valuable pieces are left out, and the reader is told their number.
 package spool
 
-// A Class says what may be left out when the reader is slow.
+// A Class says what may be left out if the reader is slow.
 type Class int
 
 // The classes.
 const (
-	Result Class = iota // nothing is left out
-	Event               // something has happened: the oldest are left out beyond 1 MiB
-	Report              // how things stand: the oldest are left out beyond 64 KiB
+	Result Class = iota // never left out
+	Event               // something has happened: beyond 1 MiB the oldest are left out
+	Report              // a status: beyond 64 KiB the oldest are left out
 	classes
 )
 
-// room is how many bytes of a class may wait, [Result] without a bound.
+// room is the number of bytes of a class that may wait; [Result] has no bound.
 var room = [classes]int{Event: 1 << 20, Report: 64 << 10}
 
-// A Gap is how many pieces were left out at one place of the output.
+// A Gap is the number of pieces left out at one place of the output.
 type Gap struct{ Events, Reports int }
 
 // A Queue holds pieces of output in their order. Its zero value is empty.
@@ -33,7 +33,7 @@ type piece struct {
 	text   []byte
 }
 
-// Put adds a piece, and leaves older ones out when their class has no room for
+// Put adds a piece, and leaves out older ones if their class has no room for
 // it. The queue keeps text.
 func (q *Queue) Put(class Class, text []byte) {
 	q.put++
@@ -60,13 +60,13 @@ func (q *Queue) Take() (class Class, text []byte, gap Gap, ok bool) {
 	return oldest, q.remove(oldest), gap, true
 }
 
-// Restore says that what Take told of could not be passed on.
+// Restore says that the gap from Take could not be passed on.
 func (q *Queue) Restore(gap Gap) {
 	q.gap.Events += gap.Events
 	q.gap.Reports += gap.Reports
 }
 
-// Bytes returns how many bytes wait.
+// Bytes returns the number of waiting bytes.
 func (q *Queue) Bytes() (n int) {
 	for _, b := range q.bytes {
 		n += b

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestQueueProperty: pieces come out in their order, each that was put is taken or
-// counted, no result is missing, and what may be left out has a bound.
+// TestQueueProperty: pieces come out in their order, each is taken or counted,
+// no result is missing, and what may be left out has a bound.
 func TestQueueProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q Queue
@@ -62,8 +62,8 @@ func TestQueueProperty(t *testing.T) {
 	})
 }
 
-// TestQueueKeepsTheNewest: of what stands in for each other, the newest is kept,
-// however large it is.
+// TestQueueKeepsTheNewest: of pieces that replace each other the newest is
+// kept, however large it is.
 func TestQueueKeepsTheNewest(t *testing.T) {
 	var q Queue
 	q.Put(Report, []byte("old"))

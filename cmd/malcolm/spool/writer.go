@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// mostWait is how long Put waits at most, so that what a quick reader sees of
-	// several outputs is in order.
+	// mostWait bounds the waits of Put. It waits so that a quick reader
+	// sees several outputs in order.
 	mostWait = 100 * time.Millisecond
-	// waitShare of the time may be spent so: one part of this many.
+	// Put may spend 1/waitShare of the time waiting.
 	waitShare = 10
 )
 
 // A Writer passes what is put into it on to an io.Writer, in order. Its methods
-// do not wait for that, but for Put, a little, and for those that say so. Any
-// goroutine may call them.
+// do not wait for that. Only Put waits a little, and the methods that say so.
+// Any goroutine may call them.
 type Writer struct {
 	out     io.Writer
 	options Options
@@ -26,20 +26,20 @@ type Writer struct {
 	writing bool          // a goroutine does
 	written chan struct{} // closed when a piece was written
 	broken  bool          // nothing is written any more
-	torn    bool          // the last line has no end
-	patient time.Duration // what Put may wait
-	since   time.Time     // when that was counted
+	torn    bool          // the last line has no end yet
+	patient time.Duration // how long Put may wait
+	since   time.Time     // when that was last counted
 }
 
-// Options are what a Writer may be told. The zero value is of use.
+// Options are the settings of a Writer. The zero value is usable.
 type Options struct {
-	// Notice returns what is written in place of what was left out.
-	// Nil: nothing is.
+	// Notice returns what to write in place of left-out pieces. Nil:
+	// nothing.
 	Notice func(Gap) []byte
-	// Failed is called when something cannot be written, which is lost, and
+	// Failed is called if something cannot be written, which is lost, and
 	// returns whether to go on with the rest. Nil: never.
 	Failed func(error) (goOn bool)
-	// Wait is how long Put waits at most. Zero: 100 ms, and a tenth of the time.
+	// Wait bounds the waits of Put. Zero: 100 ms, and a tenth of the time.
 	Wait time.Duration
 }
 
@@ -48,7 +48,7 @@ func NewWriter(out io.Writer, options Options) *Writer {
 	return &Writer{out: out, options: options, written: make(chan struct{}), patient: mostWait, since: time.Now()}
 }
 
-// Put writes a piece. It is kept when the reader is slow, or left out.
+// Put writes a piece. If the reader is slow it is kept, or left out.
 func (w *Writer) Put(class Class, text []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,8 +78,8 @@ func (w *Writer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// PutWait writes a [Result] once the reader is no more than 1 MiB behind. When
-// quit is closed it leaves the piece out instead of waiting.
+// PutWait writes a [Result] once the reader is at most 1 MiB behind. If quit is
+// closed it leaves the piece out instead of waiting.
 func (w *Writer) PutWait(text []byte, quit <-chan struct{}) {
 	w.mu.Lock()
 	for !w.broken && w.queue.Bytes() > room[Event] {
@@ -93,9 +93,9 @@ func (w *Writer) PutWait(text []byte, quit <-chan struct{}) {
 	w.Put(Result, text)
 }
 
-// Flush waits until everything is written, and returns whether it is. It gives up
-// when nothing can be written any more, and when quit is closed and another while
-// has passed.
+// Flush waits until everything is written, and returns whether it is. It gives
+// up if nothing can be written any more, or when the time while has passed
+// after quit was closed.
 func (w *Writer) Flush(quit <-chan struct{}, while time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -113,7 +113,7 @@ func (w *Writer) Busy() bool {
 }
 
 // await waits until everything is written, or one of the channels says to stop,
-// and returns whether everything is. It holds the lock when it returns.
+// and returns whether everything is written. It holds the lock when it returns.
 func (w *Writer) await(late <-chan time.Time, quit <-chan struct{}) bool {
 	for w.writing && !w.broken {
 		if !w.step(late, quit) {
@@ -137,8 +137,8 @@ func (w *Writer) step(late <-chan time.Time, quit <-chan struct{}) bool {
 	return false
 }
 
-// start lets a goroutine write what waits. It ends when nothing does, and stays
-// behind when the reader never reads again: nobody can end a write.
+// start lets a goroutine write what waits. It ends when nothing does. If the
+// reader never reads again it stays: nobody can end a write.
 func (w *Writer) start() {
 	if w.writing {
 		return
@@ -157,8 +157,8 @@ func (w *Writer) start() {
 	}()
 }
 
-// next writes one piece and returns whether there may be another one. It holds
-// the lock, but not while it writes.
+// next writes one piece and returns whether there may be another. It holds the
+// lock except while it writes.
 func (w *Writer) next() bool {
 	class, text, gap, ok := w.queue.Take()
 	if !ok {

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// A reader takes what is written to it when it is let.
+// A reader takes what is written to it when the test lets it.
 type reader struct {
 	let chan struct{} // closed: it takes everything
 
 	mu   sync.Mutex
 	text bytes.Buffer
-	fail error // instead
-	some int   // bytes that are taken before that
+	fail error // returned instead
+	some int   // bytes taken before that
 }
 
 func newReader() *reader { return &reader{let: make(chan struct{})} }
@@ -50,8 +50,7 @@ func (r *reader) String() string {
 
 func notice(g Gap) []byte { return fmt.Appendf(nil, "gap %d %d\n", g.Events, g.Reports) }
 
-// TestPutDoesNotWait: whoever puts loses a tenth of the time at most while nobody
-// reads.
+// TestPutDoesNotWait: Put takes at most a tenth of the time while nobody reads.
 func TestPutDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -80,8 +79,8 @@ func TestPutDoesNotWait(t *testing.T) {
 	})
 }
 
-// TestSlowReaderIsToldWhatIsLeftOut: the results and the newest reports arrive, and
-// before them the number of those that do not.
+// TestSlowReaderIsToldWhatIsLeftOut: the results and the newest reports arrive,
+// and before them the number of those left out.
 func TestSlowReaderIsToldWhatIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -101,7 +100,8 @@ func TestSlowReaderIsToldWhatIsLeftOut(t *testing.T) {
 	})
 }
 
-// TestQuickReaderSeesOrder: what is put into two Writers is written in that order.
+// TestQuickReaderSeesOrder: what is put into two Writers is written in that
+// order.
 func TestQuickReaderSeesOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		both := newReader()
@@ -122,7 +122,8 @@ func TestQuickReaderSeesOrder(t *testing.T) {
 	})
 }
 
-// TestFlushGivesUp: after quit, Flush waits a while for a reader and no longer.
+// TestFlushGivesUp: after quit, Flush waits for a reader only for the given
+// time.
 func TestFlushGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWriter(stuckReader(t), Options{})
@@ -146,7 +147,7 @@ func stuckReader(t *testing.T) *reader {
 	return r
 }
 
-// TestPutWait: results without a bound wait for their reader, and not for ever.
+// TestPutWait: results without a bound wait for their reader, but not for ever.
 func TestPutWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -176,7 +177,7 @@ func TestPutWait(t *testing.T) {
 	})
 }
 
-// TestBrokenReader: the first failure is told once and ends everything.
+// TestBrokenReader: the first failure is reported once and ends everything.
 func TestBrokenReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -197,8 +198,8 @@ func TestBrokenReader(t *testing.T) {
 	})
 }
 
-// TestFullDisk: what could not be written is lost and told of, a torn line is ended,
-// and the rest is written when there is room again.
+// TestFullDisk: what could not be written is lost and reported, a torn line is
+// ended, and the rest is written when there is room again.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
@@ -218,7 +219,8 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// TestAgain: an output that another program has made non-blocking loses nothing.
+// TestAgain: an output that another program has made non-blocking loses
+// nothing.
 func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()

@@ -1,4 +1,4 @@
-// Package emulator is a terminal for tests of what is drawn.
+// Package emulator is a terminal for tests of drawing.
 package emulator
 
 import (
@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Terminal is as much of a terminal as frames need: it wraps at its width,
-// keeps what scrolls out, and knows the sequences of drawing.
+// A Terminal does what frames need: it wraps at its width, keeps what scrolls
+// out, and knows the sequences of drawing.
 type Terminal struct {
 	width, height int
 	rows          [][]rune
@@ -22,7 +22,7 @@ type Terminal struct {
 // New returns an empty terminal.
 func New(width, height int) *Terminal { return &Terminal{width: width, height: height} }
 
-// Write obeys what is written to the terminal.
+// Write does what is written to the terminal.
 func (e *Terminal) Write(p []byte) (int, error) {
 	text := string(p)
 	for text != "" {
@@ -62,7 +62,7 @@ func (e *Terminal) put(r rune) {
 	e.column++
 }
 
-// escape obeys the sequence that text begins with, and returns the rest.
+// escape does the sequence at the beginning of text, and returns the rest.
 func (e *Terminal) escape(text string) (rest string) {
 	if tab, ok := strings.CutPrefix(text, "\x1b]"); ok {
 		tab, rest, _ = strings.Cut(tab, "\x1b\\")
@@ -95,7 +95,7 @@ func (e *Terminal) escape(text string) (rest string) {
 	return body[end+1:]
 }
 
-// Text is everything that can be seen, and what has scrolled out above it.
+// Text is everything visible, and what has scrolled out above it.
 func (e *Terminal) Text() string {
 	var lines []string
 	for _, r := range e.rows {
