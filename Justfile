@@ -1,6 +1,8 @@
 # `just` without a recipe lists them all.
 
 staticcheck := "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
+unclear := '//.*\b((so (many|much|long|often)|as many|in vain)|(that|which|what|who|it) (is|are|was) none)\b'
+unworded := '^(transfer|transfer/(fetch|serve|source)|cmd/malcolm|cmd/malcolm/view)/[^/]*$'
 
 _default:
     @just --list
@@ -26,24 +28,33 @@ test *FLAGS:
     go test -race -timeout 20m {{ FLAGS }} ./...
     go test -run '^TestHostile.*Memory$' ./cmd/malcolm
 
-# format, vet, staticcheck, import directions, builds for Linux, macOS and Windows
+# format, vet, staticcheck, words of comments, import directions, builds for Linux, macOS and Windows
 check:
     test -z "$(gofmt -l . | tee /dev/stderr)"
     go mod tidy -diff
     go mod verify
     go vet ./...
     go run {{ staticcheck }} ./...
+    just words
     go test -run '^TestRooms$' ./transfer
     just guarded
     just _system linux arm64
     just _system darwin arm64
     just _system windows amd64
 
+# refuse "so many" and its like in a comment where an argument has a name; not yet in the rooms that unworded names
+words:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    found=$(git ls-files '*.go' | grep -vE {{ quote(unworded) }} | xargs grep -nE {{ quote(unclear) }} |
+        grep -vE 'so (many|much|long|often) that|times as many' || true)
+    [[ -z $found ]] || { printf '%s\n' "$found" "name the argument instead, and say what is" >&2; exit 1; }
+
 _system os arch:
     CGO_ENABLED=0 GOOS={{ os }} GOARCH={{ arch }} go build ./...
     CGO_ENABLED=0 GOOS={{ os }} GOARCH={{ arch }} go vet ./...
 
-# run every fuzz target for so long, such as `just fuzz 30s`
+# run every fuzz target for TIME, such as `just fuzz 30s`
 fuzz TIME="10s":
     #!/usr/bin/env bash
     set -euo pipefail

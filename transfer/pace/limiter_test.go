@@ -112,8 +112,8 @@ func TestLimiterIdleTime(t *testing.T) {
 	}
 }
 
-// What was booked and did not pass is there for others, also what was waited for
-// in vain.
+// Bytes that were booked and did not pass are there for others, even if the wait
+// for them was given up.
 func TestLimiterGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1000)
