@@ -1,10 +1,7 @@
 package transfer
 
 import (
-	"errors"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"malcolm/transfer/manifest"
 )
@@ -41,35 +38,6 @@ func TestDamagedDisk(t *testing.T) {
 		}
 		if got := serveEvents[Damaged](servers[1]); len(got) != 0 {
 			t.Errorf("the other server told %+v", got)
-		}
-	})
-}
-
-// A server that lies is not helped by being asked to look; an honest one that is
-// asked without reason looks at its disk once a second at most.
-func TestRecheckIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		s := w.holders(file(3*chunk, 1))[0]
-		synctest.Wait()
-		ix := s.run.index
-		v := readyVersion(t.Context(), ix)
-		defer ix.release(v)
-		before := s.src.sent()
-		looks := 0
-		for range 100 {
-			good, err := ix.examine(v, 1)
-			if err == nil && !good {
-				t.Fatal("a good chunk is taken for damaged")
-			}
-			if err == nil {
-				looks++
-			} else if !errors.Is(err, errRecheckBusy) {
-				t.Fatal(err)
-			}
-			time.Sleep(recheckEvery / 10)
-		}
-		if read := s.src.sent() - before; looks > 10 || read > int64(looks)*chunk {
-			t.Errorf("%d looks read %d bytes in 10 s, want at most 10 of a chunk each", looks, read)
 		}
 	})
 }

@@ -193,17 +193,17 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 				streams = append(streams, send(t, conn, ask))
 			}
 		}
-		time.Sleep(5 * pieceTime)
+		time.Sleep(5 * bufferSpan)
 		// What requests are charged, what the client's window lets out with the two
 		// packets that are on their way to it, and what is free.
 		const request, window, packet, free = 10 << 10, 64 << 10, 1452, 48 << 10
-		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + connSlots*admission.LeastBuffer - free))
+		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + rangeSlots*admission.LeastBuffer - free))
 		if got := s.run.Status().Load.Held; got > most {
 			t.Errorf("%d bytes are held for replies that nobody reads, want at most %d", got, most)
 		}
 		s.honest(data)
 		// They have their turns, two at a time.
-		time.Sleep((transport.DefaultMaxStreams/connSlots + 1) * (DefaultStallTimeout + 5*pieceTime))
+		time.Sleep((transport.DefaultMaxStreams/rangeSlots + 1) * (DefaultStallTimeout + 5*bufferSpan))
 		synctest.Wait()
 		if got := s.run.Status().Requests; got != 0 {
 			t.Fatalf("%d replies are under way", got)
@@ -420,7 +420,7 @@ func TestHostileHellosWhileIndexing(t *testing.T) {
 			}
 			busy++
 		}
-		if most := int(time.Minute/indexingEvery) + 1; busy != len(streams) || waited > most {
+		if most := int(time.Minute/frameSpan) + 1; busy != len(streams) || waited > most {
 			t.Errorf("%d busy, and %d words of indexing, want %d and at most %d", busy, waited, len(streams), most)
 		}
 		if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {

@@ -311,7 +311,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		}},
 		{"replies never read, of new connections", ServeConfig{}, costSpan, func(r *raider) {
 			r.conns(64<<10, func(c conn) {
-				for range connSlots {
+				for range rangeSlots {
 					if st, err := c.OpenStream(r.ctx); err == nil {
 						st.Write(whole)
 						st.CloseWrite()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -71,7 +72,7 @@ func tells[E ServeEvent](x *indexed) (n int) {
 func TestChmodOfTheSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "data.bin")
-		data := file(3*chunk, 1)
+		data := filled(3*oneChunk, 1)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +86,7 @@ func TestChmodOfTheSource(t *testing.T) {
 			if err := os.Chmod(path, 0o640); err != nil {
 				t.Fatal(err)
 			}
-			if x.offered() != checksum(data) {
+			if x.offered() != sumOf(data) {
 				t.Error("another file is offered")
 			}
 		}
@@ -94,7 +95,8 @@ func TestChmodOfTheSource(t *testing.T) {
 		}
 		// Bytes that change, with the modification time put back.
 		info, _ := os.Stat(path)
-		next := corrupted(t, data, 5)
+		next := slices.Clone(data)
+		next[5] ^= 0x80
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -106,10 +108,10 @@ func TestChmodOfTheSource(t *testing.T) {
 		}
 		x.offered()
 		time.Sleep(time.Minute)
-		if x.offered() != checksum(next) || tells[Ready](x) != 2 {
+		if x.offered() != sumOf(next) || tells[Ready](x) != 2 {
 			t.Error("a change behind an old modification time is not found")
 		}
-		if x.version(checksum(data)) != nil {
+		if x.version(sumOf(data)) != nil {
 			t.Error("bytes are offered that the file has lost")
 		}
 	})
@@ -119,12 +121,12 @@ func TestChmodOfTheSource(t *testing.T) {
 // time, and hashed beside less and less often.
 func TestDoubtsWithoutAReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		data := file(chunk, 1)
-		src := &unstable{source: newSource(data), ctime: true}
+		data := filled(oneChunk, 1)
+		src := &unstable{memFile: newMemFile(data), ctime: true}
 		x := startIndex(t, src)
 		defer x.stop()
 		for range 1000 {
-			if x.offered() != checksum(data) {
+			if x.offered() != sumOf(data) {
 				t.Error("another file is offered")
 			}
 			time.Sleep(time.Second)
@@ -139,12 +141,12 @@ func TestDoubtsWithoutAReason(t *testing.T) {
 // file from being offered, nor has it hashed for ever.
 func TestUnstableNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		data := file(3*chunk, 1)
-		src := &unstable{source: newSource(data)}
+		data := filled(3*oneChunk, 1)
+		src := &unstable{memFile: newMemFile(data)}
 		x := startIndex(t, src)
 		defer x.stop()
 		for range 20 {
-			if x.offered() != checksum(data) {
+			if x.offered() != sumOf(data) {
 				t.Error("another file is offered")
 			}
 			time.Sleep(time.Minute)
@@ -155,10 +157,10 @@ func TestUnstableNumbers(t *testing.T) {
 		if tells[Ready](x) != 1 || tells[UnstableNumbers](x) != 1 {
 			t.Errorf("told %d times ready, %d times unstable, want once each", tells[Ready](x), tells[UnstableNumbers](x))
 		}
-		src.replace(file(3*chunk, 2))
+		src.replace(filled(3*oneChunk, 2))
 		x.acquire(t.Context())
 		synctest.Wait()
-		if x.offered() != checksum(file(3*chunk, 2)) {
+		if x.offered() != sumOf(filled(3*oneChunk, 2)) {
 			t.Error("a change is not found any more")
 		}
 	})
@@ -166,7 +168,7 @@ func TestUnstableNumbers(t *testing.T) {
 
 // An unstable is a file that has another number at each look.
 type unstable struct {
-	*source
+	*memFile
 	number atomic.Uint64
 	ctime  bool // the change time is another one at each look, too
 	opened atomic.Int64
@@ -178,7 +180,7 @@ func (u *unstable) Open() (localfile.File, error) {
 }
 
 func (u *unstable) Stat() (fs.FileInfo, error) {
-	info, err := u.source.Stat()
+	info, err := u.memFile.Stat()
 	number := u.number.Add(1)
 	changed := syscall.Timespec{Sec: 1e9}
 	if u.ctime {
@@ -217,8 +219,8 @@ func TestNameBecomesALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		path, secret := filepath.Join(dir, "data.bin"), filepath.Join(dir, "secret")
-		data := file(chunk, 1)
-		for name, content := range map[string][]byte{path: data, secret: file(chunk, 2)} {
+		data := filled(oneChunk, 1)
+		for name, content := range map[string][]byte{path: data, secret: filled(oneChunk, 2)} {
 			if err := os.WriteFile(name, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -236,7 +238,7 @@ func TestNameBecomesALink(t *testing.T) {
 			replace()
 		}
 		swap(func() { os.Symlink(secret, path) })
-		if v, _, _ := x.acquire(t.Context()); v != nil || x.version(checksum(data)) != nil {
+		if v, _, _ := x.acquire(t.Context()); v != nil || x.version(sumOf(data)) != nil {
 			t.Error("something is offered although the name is a link now")
 		}
 		time.Sleep(time.Minute)
@@ -245,7 +247,7 @@ func TestNameBecomesALink(t *testing.T) {
 		}
 		swap(func() { os.WriteFile(path, data, 0o600) })
 		time.Sleep(longestRebuildPause)
-		if x.offered() != checksum(data) {
+		if x.offered() != sumOf(data) {
 			t.Error("the file is not offered again")
 		}
 	})

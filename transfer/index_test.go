@@ -1,9 +1,8 @@
 package transfer
 
 import (
-	"context"
+	"errors"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,78 +13,31 @@ import (
 	"malcolm/wire"
 )
 
-// A name is a source under which one file can take the place of another, as by
-// a rename. It counts the files that are open.
-type name struct {
-	mu   sync.Mutex
-	file *source
-	open int
-}
-
-func (n *name) Stat() (fs.FileInfo, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.file.Stat()
-}
-
-func (n *name) Open() (localfile.File, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.open++
-	return &openFile{source: n.file, name: n}, nil
-}
-
-// rename gives the name to another file.
-func (n *name) rename(to *source) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	to.mtime = n.file.mtime.Add(time.Hour)
-	n.file = to
-}
-
-func (n *name) opened() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.open
-}
-
-type openFile struct {
-	*source
-	name *name
-}
-
-func (f *openFile) Close() error {
-	f.name.mu.Lock()
-	defer f.name.mu.Unlock()
-	f.name.open--
-	return nil
-}
-
+// A version whose file was changed is not held any more, and another one is made.
 func TestIndexInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newSource(file(chunk+1, 1))
-		n := &name{file: src}
+		data, next := filled(oneChunk+1, 1), filled(oneChunk+1, 2)
+		src := newMemFile(data)
+		n := &memName{file: src}
 		ready := make(chan Ready, 10)
 		ix := newIndex(n, "x", nil, func(e ServeEvent) { ready <- e.(Ready) })
 		v, made, err := ix.acquire(t.Context()) // nobody runs it yet
 		if v != nil || err != nil || ix.isReady() {
 			t.Fatal("a version before run")
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- ix.run(ctx) }()
+		stop := runIndex(t, ix)
 		<-made
 		first, _, _ := ix.acquire(t.Context())
-		if told := <-ready; first.offer.Checksum != checksum(src.data) || first.offer.Name != "x" ||
-			first.offer.Size != chunk+1 || first.offer.Digest != manifest.Digest(first.manifest) ||
-			told.Checksum != first.offer.Checksum || told.Size != chunk+1 || told.Offered != "x" {
+		if told := <-ready; first.offer.Checksum != sumOf(data) || first.offer.Name != "x" ||
+			first.offer.Size != oneChunk+1 || first.offer.Digest != manifest.Digest(first.manifest) ||
+			told.Checksum != first.offer.Checksum || told.Size != oneChunk+1 || told.Offered != "x" {
 			t.Errorf("first version = %+v, told %+v, want that of the file", first.offer, told)
 		}
 		if again, _, _ := ix.acquire(t.Context()); again != first || !first.isIntact() {
 			t.Error("the first version is not current")
 		}
 		ix.release(first)
-		src.replace(file(chunk+1, 2))
+		src.replace(next)
 		second := readyVersion(t.Context(), ix)
 		if first.isIntact() || ix.version(first.offer.Checksum) != nil {
 			t.Error("the first version is still held, the time has changed")
@@ -94,23 +46,20 @@ func TestIndexInvalidation(t *testing.T) {
 		<-ready
 		ix.changed(first) // and by one that comes late
 		synctest.Wait()
-		if second == first || second.offer.Checksum != checksum(src.data) {
+		if second == first || second.offer.Checksum != sumOf(next) {
 			t.Errorf("second version = %+v, want that of the changed file", second)
 		}
 		if len(ready) != 0 {
 			t.Errorf("%d versions more", len(ready))
 		}
-		if got := ix.progress(); got != (wire.Indexing{Done: chunk + 1, Total: chunk + 1}) {
+		if got := ix.progress(); got != (wire.Indexing{Done: oneChunk + 1, Total: oneChunk + 1}) {
 			t.Errorf("progress = %+v, want all", got)
 		}
 		if got := n.opened(); got != 2 {
 			t.Errorf("%d files are open, want both versions'", got)
 		}
 		ix.release(first)
-		cancel()
-		if err := <-returned; err != nil {
-			t.Errorf("run = %v, want nil", err)
-		}
+		stop()
 		if got := n.opened(); got != 1 {
 			t.Errorf("%d files are open, want that of the version in use", got)
 		}
@@ -121,71 +70,19 @@ func TestIndexInvalidation(t *testing.T) {
 	})
 }
 
-// A file that another one takes the place of is served to the end to those who
-// were offered it; others are offered the new one.
-func TestReplacedSource(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		data, next := file(12*chunk, 1), file(5*chunk, 2)
-		n := &name{file: newSource(data)}
-		s := w.serve(n.file, 0, 1, ServeConfig{Source: n})
-		slow(200<<10, s)
-		var second *outcome
-		done := make(chan struct{})
-		first := w.get(GetConfig{Targets: s.targets, Events: at(0.1, func() {
-			n.rename(newSource(next))
-			go func() {
-				defer close(done)
-				second = w.get(GetConfig{Targets: s.targets})
-			}()
-		})})
-		first.has("data.bin", data)
-		none[Lost](first)
-		<-done
-		second.has("data.bin", next)
-		if got := len(serveEvents[Ready](s)); got != 2 {
-			t.Errorf("ready was told %d times, want 2", got)
-		}
-		if got := n.opened(); got != 2 {
-			t.Errorf("%d files are open, want the new one and the one before it", got)
-		}
-		time.Sleep(forgetTime + time.Second)
-		if got := n.opened(); got != 1 {
-			t.Errorf("%d files are open, want the new one only: nobody has asked for the old one", got)
-		}
-		s.cancel()
-		<-s.done
-		if got := n.opened(); got != 0 {
-			t.Errorf("%d files are open behind the end, want none", got)
-		}
-	})
-}
-
-// readyVersion returns the current version, acquired, once there is one.
-func readyVersion(ctx context.Context, ix *index) *version {
-	for {
-		v, made, _ := ix.acquire(ctx)
-		if v != nil {
-			return v
-		}
-		<-made
-	}
-}
-
 // A version that was replaced is held for as long as somebody asks for it, and
 // the one before it at most once: clients that stay connected keep no more files.
 func TestReplacedVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &name{file: newSource(file(chunk, 1))}
+		n := &memName{file: newMemFile(filled(oneChunk, 1))}
 		ix := newIndex(n, "x", nil, func(ServeEvent) {})
-		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- ix.run(ctx) }()
+		stop := runIndex(t, ix)
 		var sums [][32]byte
 		for i := range 6 {
 			if i > 0 {
-				n.rename(newSource(file(chunk, byte(i+1))))
+				n.rename(newMemFile(filled(oneChunk, byte(i+1))))
 			}
-			v := readyVersion(ctx, ix)
+			v := readyVersion(t.Context(), ix)
 			sums = append(sums, v.offer.Checksum)
 			ix.release(v)
 			if got := n.opened(); got > 2 {
@@ -210,71 +107,89 @@ func TestReplacedVersions(t *testing.T) {
 		if ix.version(sums[4]) != nil || n.opened() != 1 {
 			t.Errorf("the version that nobody asks for is held, %d files are open", n.opened())
 		}
-		cancel()
-		<-returned
+		stop()
 	})
 }
 
 // A name that cannot be looked at, since its file system hangs, holds nobody up.
 func TestNameThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &hangingName{source: newSource(file(chunk, 1)), hang: make(chan struct{})}
+		src := &hangingName{memFile: newMemFile(filled(oneChunk, 1)), hang: make(chan struct{})}
 		ix := newIndex(src, "x", nil, func(ServeEvent) {})
-		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- ix.run(ctx) }()
-		ix.release(readyVersion(ctx, ix))
+		stop := runIndex(t, ix)
+		ix.release(readyVersion(t.Context(), ix))
 		src.hangs.Store(true)
 		for range 3 {
 			began := time.Now()
-			v, _, err := ix.acquire(ctx)
+			v, _, err := ix.acquire(t.Context())
 			if v == nil || err != nil || time.Since(began) != lookTime {
 				t.Errorf("after %v: %v, %v, want the version after %v", time.Since(began), v, err, lookTime)
 			}
 			ix.release(v)
 		}
-		cancel()
-		if err := <-returned; err != nil {
-			t.Error(err)
-		}
+		stop()
 		close(src.hang)
 	})
 }
 
 type hangingName struct {
-	*source
+	*memFile
 	hangs atomic.Bool
 	hang  chan struct{}
 }
 
-func (n *hangingName) Open() (localfile.File, error) { return n.source, nil }
+func (n *hangingName) Open() (localfile.File, error) { return n.memFile, nil }
 
 func (n *hangingName) Stat() (fs.FileInfo, error) {
 	if n.hangs.Load() {
 		<-n.hang
 	}
-	return n.source.Stat()
+	return n.memFile.Stat()
 }
 
 // A file that changes all the time is hashed less and less often.
 func TestFileThatAlwaysChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newSource(file(chunk, 1))
+		data := filled(oneChunk, 1)
+		src := newMemFile(data)
 		var hashed atomic.Int64
-		src.indexing = func() error {
+		src.reading = func() {
 			hashed.Add(1)
-			src.replace(src.data)
-			return nil
+			src.replace(data)
 		}
-		ix := newIndex(src, "x", nil, func(ServeEvent) {})
-		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- ix.run(ctx) }()
+		stop := runIndex(t, newIndex(src, "x", nil, func(ServeEvent) {}))
 		time.Sleep(10 * time.Hour)
 		if n := hashed.Load(); n < 100 || n > 400 {
 			t.Errorf("hashed %d times in 10 h, want about 120, twice a read", n)
 		}
-		cancel()
-		<-returned
+		stop()
+	})
+}
+
+// A server that is asked without reason looks at its disk once a second at most.
+func TestRecheckIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newMemFile(filled(3*oneChunk, 1))
+		ix := newIndex(src, "x", nil, func(ServeEvent) {})
+		stop := runIndex(t, ix)
+		v := readyVersion(t.Context(), ix)
+		before, looks := src.read, 0
+		for range 100 {
+			good, err := ix.examine(v, 1)
+			if err == nil && !good {
+				t.Fatal("a good chunk is taken for damaged")
+			}
+			if err == nil {
+				looks++
+			} else if !errors.Is(err, errRecheckBusy) {
+				t.Fatal(err)
+			}
+			time.Sleep(recheckEvery / 10)
+		}
+		if read := src.read - before; looks == 0 || looks > 10 || read > int64(looks)*oneChunk {
+			t.Errorf("%d looks read %d bytes in 10 s, want at most 10 of a chunk each", looks, read)
+		}
+		ix.release(v)
+		stop()
 	})
 }

@@ -75,8 +75,8 @@ func TestReplies(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				n := &name{file: newSource(data)}
-				s := w.serve(n.file, 0, 1, ServeConfig{Source: n})
+				n := renamableOf(newSource(data))
+				s := w.serve(n.file.Load(), 0, 1, ServeConfig{Source: n})
 				conn := w.dial(s.targets[0], 0)
 				time.Sleep(time.Second) // it is hashed
 				st := send(t, conn, test.ask)
@@ -95,7 +95,7 @@ func TestReplies(t *testing.T) {
 				time.Sleep(time.Second) // the server notices
 				s.cancel()
 				<-s.done
-				if got := n.opened(); got != 0 {
+				if got := n.open.Load(); got != 0 {
 					t.Errorf("%d files are open behind the end", got)
 				}
 			})

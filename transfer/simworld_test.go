@@ -41,6 +41,15 @@ var clientHost = netip.AddrFrom4([4]byte{10, 9, 0, 1})
 
 const firstPort = 20001
 
+// What a server promises, for tests that cannot look into it.
+const (
+	drainSpan  = 5 * time.Second        // that requests under way have when it stops
+	stopSpan   = 7 * time.Second        // in which it stops
+	rangeSlots = 2                      // ranges of a connection that are written at a time
+	bufferSpan = time.Second            // for which a slow client holds a buffer
+	frameSpan  = 500 * time.Millisecond // between two words of how far the hashing is
+)
+
 // A world is a simulated network in virtual time with servers in it. It is the
 // router of the network and the [Network] of the clients.
 type world struct {

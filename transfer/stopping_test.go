@@ -74,8 +74,8 @@ func TestStopIsBounded(t *testing.T) {
 			}
 		}})
 		fails[*NoServerLeftError](o, KindNetwork)
-		if got := (<-stopped).Sub(begun); got < drainTime || got > drainTime+2*time.Second {
-			t.Errorf("serve returned after %v, want %v and the linger", got, drainTime)
+		if got := (<-stopped).Sub(begun); got < drainSpan || got > drainSpan+2*time.Second {
+			t.Errorf("serve returned after %v, want %v and the linger", got, drainSpan)
 		}
 		if s.err != nil {
 			t.Errorf("serve returned %v, want nil", s.err)
@@ -118,8 +118,8 @@ func TestRestartedServer(t *testing.T) {
 		// It is told with the next probe, and probes double their distance (RFC
 		// 9002, section 6.2.1): after a silence of the drain's length, one comes
 		// within as much again.
-		if after := when.Sub(restarted); after < 0 || after > drainTime+2*time.Second {
-			t.Errorf("told %v after the restart, want within %v", after, drainTime)
+		if after := when.Sub(restarted); after < 0 || after > drainSpan+2*time.Second {
+			t.Errorf("told %v after the restart, want within %v", after, drainSpan)
 		}
 	})
 }

@@ -50,38 +50,6 @@ func TestBufferPool(t *testing.T) {
 	})
 }
 
-func TestActivity(t *testing.T) {
-	closed := func(c <-chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		default:
-			return false
-		}
-	}
-	var a activity
-	if !closed(a.idle()) || a.count() != 0 {
-		t.Error("busy at first, want idle")
-	}
-	a.begin()
-	a.begin()
-	first, second := a.idle(), a.idle()
-	a.end()
-	if closed(first) || closed(second) || a.count() != 1 {
-		t.Errorf("idle with %d under way", a.count())
-	}
-	a.end()
-	if !closed(first) || !closed(second) || !closed(a.idle()) {
-		t.Error("busy with nothing under way")
-	}
-	a.begin()
-	third := a.idle()
-	a.end()
-	if !closed(third) {
-		t.Error("busy after a second time")
-	}
-}
-
 func TestKindOf(t *testing.T) {
 	left := func(states ...PeerState) error {
 		e := &NoServerLeftError{}
@@ -126,11 +94,6 @@ func TestStates(t *testing.T) {
 			t.Errorf("peer state %d has no name", s)
 		}
 	}
-	for s := StateIndexing; s <= StateStopped; s++ {
-		if s.String() == "" {
-			t.Errorf("state %d has no name", s)
-		}
-	}
 }
 
 func TestTargetString(t *testing.T) {
@@ -145,26 +108,5 @@ func TestTargetString(t *testing.T) {
 		if got := test.target.String(); got != test.want {
 			t.Errorf("%#v = %q, want %q", test.target, got, test.want)
 		}
-	}
-}
-
-// TestResetKey: a restart on the same machine has the same reset key, another
-// machine with the same identity another one, and so has a run that knows no
-// machine.
-func TestResetKey(t *testing.T) {
-	key := func(id int, machine byte) [32]byte {
-		cfg := ServeConfig{Identity: testIDs[id], Machine: [32]byte{machine}}
-		return cfg.resetKey()
-	}
-	if once, again := key(0, 1), key(0, 1); once != again {
-		t.Error("a restart has another key")
-	}
-	for i, other := range [][32]byte{key(0, 2), key(1, 1), key(0, 0)} {
-		if other == key(0, 1) {
-			t.Errorf("case %d has the same key", i)
-		}
-	}
-	if once, again := key(0, 0), key(0, 0); once == again {
-		t.Error("two runs that know no machine have the same key")
 	}
 }
