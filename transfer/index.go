@@ -17,20 +17,23 @@ import (
 )
 
 const (
-	// rebuildPause is the time between two tries to hash a file that changed
-	// meanwhile, or could not be read; it doubles up to longestRebuildPause.
+	// rebuildPause is the time between two tries to hash a file that
+	// changed meanwhile, or could not be read; it doubles up to
+	// longestRebuildPause.
 	rebuildPause        = time.Second
 	longestRebuildPause = 5 * time.Minute
-	// lookTime is how long a client waits for a look at the file's name: a file
-	// system that hangs must not hold those who ask for what is open already.
+	// lookTime is how long a client waits for a look at the file's name: a
+	// file system that hangs must not hold those who ask for what is open
+	// already.
 	lookTime = time.Second
-	// forgetTime is how long the version before the current one is held after
-	// somebody last asked for it: its file may be large and have no name.
+	// forgetTime is how long the version before the current one is held
+	// after somebody last asked for it: its file may be large and have no
+	// name.
 	forgetTime = 10 * time.Minute
 )
 
-// An index makes the versions of a source, and holds the current one and the one
-// before it. One goroutine runs it, any other may ask.
+// An index makes the versions of a source, and holds the current one and the
+// one before it. One goroutine runs it, any other may ask.
 type index struct {
 	source  localfile.Source
 	name    string       // what is offered
@@ -54,9 +57,9 @@ type index struct {
 // hashing is how far a file is hashed, in bytes.
 type hashing struct{ done, total atomic.Int64 }
 
-// doubts has a version that may have changed hashed anew while it is offered. Each
-// doubt without a reason makes the pause before the next longer: some file systems
-// say something new of a file at each look.
+// doubts says when a version that may have changed is hashed anew; it is
+// offered meanwhile. Each doubt without a reason doubles the pause before the
+// next: some file systems say something new of a file at each look.
 type doubts struct {
 	open    bool
 	quiet   time.Time // until when nothing is hashed
@@ -83,9 +86,9 @@ func newIndex(source localfile.Source, name string, cache *cache.Cache, tell fun
 	}
 }
 
-// acquire returns the current version, to be released, after a look whether it
-// is still what has the name; or nil and a channel that is closed when there is
-// one; or the reason why there is none.
+// acquire looks whether the current version is still what has the name, and
+// returns it, to be released. While there is none, the channel is closed when
+// there is one; the error says why there will be none for now.
 func (ix *index) acquire(ctx context.Context) (*version, <-chan struct{}, error) {
 	looked := ix.looks.DoChan("", func() (any, error) {
 		ix.look()
@@ -225,7 +228,8 @@ func (ix *index) keep(v *version) (drop *version) {
 	return drop
 }
 
-// withdraw stops offering anything, since what has the name is not to be trusted.
+// withdraw stops offering anything, since what has the name is not to be
+// trusted.
 func (ix *index) withdraw(v *version, err error) {
 	ix.mu.Lock()
 	before := ix.previous
@@ -303,7 +307,8 @@ func discard(v *version) {
 }
 
 // publish makes v the current version. Where the one that it takes the place of
-// has the same bytes, nobody is told: the file was touched, or its number changed.
+// has the same bytes, nobody is told: the file was touched, or its number
+// changed.
 func (ix *index) publish(v *version) {
 	ix.mu.Lock()
 	old := ix.current
@@ -361,8 +366,8 @@ func (ix *index) await(ctx context.Context) error {
 	}
 }
 
-// later returns the time until something is to be done that nobody rouses the index
-// for. The caller holds mu.
+// later returns the time until something is to be done that nobody rouses the
+// index for. The caller holds mu.
 func (ix *index) later() time.Duration {
 	d := forgetTime
 	if ix.previous != nil {

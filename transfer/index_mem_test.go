@@ -68,8 +68,8 @@ func (f *memFile) replace(data []byte) {
 	f.data, f.mtime = data, f.mtime.Add(time.Second)
 }
 
-// A memName is a source under which one file can take the place of another, as by
-// a rename. It counts the files that are open.
+// A memName is a source under which one file can take the place of another, as
+// by a rename. It counts the files that are open.
 type memName struct {
 	mu   sync.Mutex
 	file *memFile

@@ -26,9 +26,9 @@ type rechecks struct {
 	last time.Time // when the last one ended
 }
 
-// examine reads a chunk of a version from the disk once more and reports whether
-// it still has its value. One that has not is told, ends the version, and is
-// never taken from the cache again. The error is errRecheckBusy.
+// examine reads a chunk of a version from the disk once more and reports
+// whether it still has its value. One that has not is told, ends the version,
+// and is never taken from the cache again. The error is errRecheckBusy.
 func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	if !ix.recheck.mu.TryLock() {
 		return false, errRecheckBusy

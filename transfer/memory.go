@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// cgroupMemory returns the memory limit in bytes of the control group that a process is
-// in, as the system files below root say; 0 when there is none. A group is bound by those
-// above it, too.
+// cgroupMemory returns the memory limit in bytes of the control group that a
+// process is in, as the system files below root say; 0 when there is none. A
+// group is bound by those above it, too.
 func cgroupMemory(root fs.FS) (limit int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -17,7 +17,8 @@ func cgroupMemory(root fs.FS) (limit int64) {
 	}
 	const v2, v1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
 	for line := range strings.Lines(string(groups)) {
-		// hierarchy:controllers:path; the second version has no controllers.
+		// hierarchy:controllers:path; the second version has no
+		// controllers.
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) != 3 {
 			continue
@@ -32,12 +33,14 @@ func cgroupMemory(root fs.FS) (limit int64) {
 	return limit
 }
 
-// limitAbove returns the least limit of a group and of those above it. In a container
-// the group's own path may be that of the host, and only the top is there.
+// limitAbove returns the least limit of a group and of those above it. In a
+// container the group's own path may be that of the host, and only the top is
+// there.
 func limitAbove(root fs.FS, top, group, name string) (limit int64) {
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 		if b, err := fs.ReadFile(root, path.Join(top, dir, name)); err == nil {
-			// "max", and the largest number of pages, mean that there is none.
+			// "max", and the largest number of pages, mean that
+			// there is none.
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 && n < 1<<60 {
 				limit = least(limit, n)
 			}

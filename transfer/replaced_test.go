@@ -9,8 +9,8 @@ import (
 	"malcolm/transfer/localfile"
 )
 
-// A renamable is a source under which one file can take the place of another, as
-// by a rename. It counts the files that are open.
+// A renamable is a source under which one file can take the place of another,
+// as by a rename. It counts the files that are open.
 type renamable struct {
 	file atomic.Pointer[source]
 	open atomic.Int64

@@ -21,42 +21,43 @@ import (
 type ServeConfig struct {
 	// Source is the file.
 	Source localfile.Source
-	// Cache keeps the hashes of a large file for the next run; nil: they are not
-	// kept.
+	// Cache keeps the hashes of a large file for the next run; nil: they
+	// are not kept.
 	Cache *cache.Cache
 	// Rehash has the file hashed although the cache knows it.
 	Rehash bool
-	// Name is what the file is called. One that the protocol cannot carry (over
-	// 230 bytes, or not UTF-8) is offered as an empty name; see [Ready].
+	// Name is what the file is called. One that the protocol cannot carry
+	// (over 230 bytes, or not UTF-8) is offered as an empty name; see
+	// [Ready].
 	Name string
 	// Identity proves who serves, on all virtual servers.
 	Identity *certs.Identity
-	// Machine is a secret of this machine, the same in every run: with it clients
-	// notice at once that serve was restarted. The zero value: a random one for
-	// this run. See [certs.LocalSecret].
+	// Machine is a secret of this machine, the same in every run: with it
+	// clients notice at once that serve was restarted. The zero value: a
+	// random one for this run. See [certs.LocalSecret].
 	Machine [32]byte
-	// Conns are the sockets, at least one: one for each virtual server. They
-	// belong to the server, which closes them.
+	// Conns are the sockets, at least one: one for each virtual server.
+	// They belong to the server, which closes them.
 	Conns []net.PacketConn
-	// Reopen opens the socket of a virtual server on its address again, when it has
-	// failed; nil: that server is over.
+	// Reopen opens the socket of a virtual server on its address again,
+	// when it has failed; nil: that server is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// Token is what clients have to prove that they hold before they are told
-	// anything of the file; the zero Token: nothing.
+	// Token is what clients have to prove that they hold before they are
+	// told anything of the file; the zero Token: nothing.
 	Token certs.Token
 	// Limit is how many bytes a second all virtual servers together send; 0
 	// means no limit.
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
 	Limits ServeLimits
-	// Granted is told how many bytes of memory clients may take in all, beside
-	// what the server needs without them: at the start, and after each change. It
-	// must not block. Nil means that nobody is told.
+	// Granted is told how many bytes of memory clients may take in all,
+	// beside what the server needs without them: at the start, and after
+	// each change. It must not block. Nil means that nobody is told.
 	Granted func(bytes int64)
 	// QLog gets the packets of all connections; nil: nobody.
 	QLog *transport.QLog
-	// Events is told what happens, one event at a time, by one goroutine. It must
-	// not block for long. Nil means that nobody is told.
+	// Events is told what happens, one event at a time, by one goroutine.
+	// It must not block for long. Nil means that nobody is told.
 	Events func(ServeEvent)
 }
 
@@ -87,9 +88,9 @@ type Server struct {
 	denied   atomic.Int64 // connections without the token
 }
 
-// NewServer prepares a server, which does nothing until [Server.Run]. The sockets
-// belong to it from now on, also when there is an error, which says that a limit
-// is negative.
+// NewServer prepares a server, which does nothing until [Server.Run]. The
+// sockets belong to it from now on, also when there is an error, which says
+// that a limit is negative.
 func NewServer(cfg ServeConfig) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
 	if err != nil {
@@ -138,12 +139,13 @@ func (s *Server) addrs() []net.Addr {
 	return addrs
 }
 
-// Run offers the file until ctx ends. Then it accepts nothing new, lets requests
-// that are under way finish for up to 5 s, closes every connection with a code
-// that clients understand, and returns nil, 2 s later at the latest: it does not
-// wait for a disk that hangs. The error says that the source could not be read
-// when it was hashed for the first time, or that no socket could be used: a
-// [*localfile.Error] or a transport's. Run is called once.
+// Run offers the file until ctx ends. Then it accepts nothing new, lets
+// requests that are under way finish for up to 5 s, closes every connection
+// with a code that clients understand, and returns nil, 2 s later at the
+// latest: it does not wait for a disk that hangs. The error says that the
+// source could not be read when it was hashed for the first time, or that no
+// socket could be used: a [*localfile.Error] or a transport's. Run is called
+// once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err

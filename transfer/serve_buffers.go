@@ -7,13 +7,13 @@ import (
 	"malcolm/transfer/admission"
 )
 
-// bufferPools hold the buffers for what is being sent: one pool for each power of two
-// from [admission.LeastBuffer] to [admission.MostBuffer]. Who may have one is the book's
-// to say. The zero value is ready to use.
+// bufferPools hold the buffers for what is being sent: one pool for each power
+// of two from [admission.LeastBuffer] to [admission.MostBuffer]. Who may have
+// one is the book's to say. The zero value is ready to use.
 type bufferPools [6]sync.Pool // of *[]byte
 
-// bufferSize returns the size of the smallest buffer that holds n bytes, or of the
-// largest one.
+// bufferSize returns the size of the smallest buffer that holds n bytes, or of
+// the largest one.
 func bufferSize(n int) int {
 	if n >= admission.MostBuffer {
 		return admission.MostBuffer

@@ -15,19 +15,20 @@ import (
 )
 
 const (
-	// lingerRTTs and lingerMin are how long a connection is kept open behind
-	// the last byte that was written, so that it arrives: in round trips, and
-	// at least.
+	// lingerRTTs and lingerMin are how long a connection is kept open
+	// behind the last byte that was written, so that it arrives: in round
+	// trips, and at least.
 	lingerRTTs = 3
 	lingerMin  = 100 * time.Millisecond
-	// connSlots is how many ranges of a connection are being written at a time.
+	// connSlots is how many ranges of a connection are being written at a
+	// time.
 	connSlots = 2
 )
 
-// A clientConn is one client's connection to a virtual server. Its state, of which
-// each has one deadline, is its record's, which the book keeps: handshake, shaken
-// (no request was accepted yet), idle, asking, sending. Any goroutine may call its
-// methods.
+// A clientConn is one client's connection to a virtual server. Its state, of
+// which each has one deadline, is its record's, which the book keeps:
+// handshake, shaken (no request was accepted yet), idle, asking, sending. Any
+// goroutine may call its methods.
 type clientConn struct {
 	srv     *Server
 	virtual *virtualServer
@@ -77,8 +78,8 @@ func (v *virtualServer) serve(ctx context.Context, conn *transport.Conn) {
 	}
 }
 
-// waitTurn waits until the connection has its turn, and reports whether it still
-// lives then. It has as long again for its first request.
+// waitTurn waits until the connection has its turn, and reports whether it
+// still lives then. It has as long again for its first request.
 func (c *clientConn) waitTurn(ctx context.Context) bool {
 	wait := c.srv.book.Turn(c.rec, c.srv.limits.HelloTimeout/2, time.Now())
 	if wait == 0 {
@@ -95,8 +96,8 @@ func (c *clientConn) waitTurn(ctx context.Context) bool {
 	return false
 }
 
-// change has the book change the connection's state, and sets the deadline of the
-// new one.
+// change has the book change the connection's state, and sets the deadline of
+// the new one.
 func (c *clientConn) change(do func(now time.Time)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,8 +137,8 @@ func (c *clientConn) linger() time.Duration {
 	return max(lingerRTTs*c.conn.Stats().SmoothedRTT, lingerMin)
 }
 
-// account ends a connection that wastes requests again and again: each costs the
-// server more than the client.
+// account ends a connection that wastes requests again and again: each costs
+// the server more than the client.
 func (c *clientConn) account(u admission.Use) {
 	if c.srv.book.Account(c.rec, u, time.Now()) {
 		c.conn.Close(uint64(wire.CloseLimit), "too many wasted requests")
@@ -184,8 +185,8 @@ func (c *clientConn) write(st *transport.Stream, p []byte) error {
 }
 
 // pay waits until some of n bytes may be sent, of which the first paid ones are
-// paid for, and returns how many. It waits while clients hold more than they may,
-// and for the limit of the rate.
+// paid for, and returns how many. It waits while clients hold more than they
+// may, and for the limit of the rate.
 func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	stats, limit := c.conn.Stats(), c.srv.limit
 	size, pause := c.srv.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
@@ -205,8 +206,8 @@ func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	})
 }
 
-// buffer returns a buffer for n bytes, or a smaller one when bytes are short, and
-// what gives it back.
+// buffer returns a buffer for n bytes, or a smaller one when bytes are short,
+// and what gives it back.
 func (c *clientConn) buffer(n int) (buf []byte, free func()) {
 	size := c.srv.book.Take(c.rec, int64(bufferSize(n)), time.Now())
 	b := c.srv.pools.get(int(size))

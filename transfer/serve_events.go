@@ -17,8 +17,8 @@ type ServeEvent interface{ serveEvent() }
 type Listening struct {
 	Addrs []net.Addr // one for each virtual server
 	ID    certs.ServerID
-	// SmallBuffers are those buffers of the first socket that the system made
-	// smaller than wanted.
+	// SmallBuffers are those buffers of the first socket that the system
+	// made smaller than wanted.
 	SmallBuffers []transport.SmallBuffer
 }
 
@@ -56,8 +56,8 @@ type Damaged struct {
 // CacheFailed says that what hashing gave could not be kept.
 type CacheFailed struct{ Err error }
 
-// ServerFailed says that a virtual server's socket failed. It is opened again, with
-// pauses; the others go on.
+// ServerFailed says that a virtual server's socket failed. It is opened again,
+// with pauses; the others go on.
 type ServerFailed struct {
 	Server int
 	Addr   net.Addr
@@ -73,8 +73,8 @@ type ServerReopened struct {
 // maxPanicValue bounds [Panicked.Value], in characters before quoting.
 const maxPanicValue = 64
 
-// Panicked says that malcolm has a fault, that a client came upon it, and that its
-// connection was closed for it. The others go on.
+// Panicked says that malcolm has a fault, that a client came upon it, and that
+// its connection was closed for it. The others go on.
 type Panicked struct {
 	Server, Client net.Addr
 	Value          string // of the panic, quoted, at most its first 64 characters
@@ -82,9 +82,9 @@ type Panicked struct {
 	Stack          []byte // where it happened
 }
 
-// Stopping says that nothing new is accepted and how many streams are still
-// being answered.
-type Stopping struct{ Ranges int }
+// Stopping says that nothing new is accepted, and how many requests are still
+// under way.
+type Stopping struct{ Requests int }
 
 // Stopped is the last event.
 type Stopped struct{}
@@ -123,8 +123,8 @@ func (q *eventQueue) emit(e ServeEvent) {
 	}
 }
 
-// run tells of what is posted until that is over. Only the goroutine of Run calls
-// it.
+// run tells of what is posted until that is over. Only the goroutine of Run
+// calls it.
 func (q *eventQueue) run() {
 	for {
 		select {

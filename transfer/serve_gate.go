@@ -8,10 +8,12 @@ import (
 	"malcolm/wire"
 )
 
-// reclaimEvery is the time between two looks for connections that hold too much.
+// reclaimEvery is the time between two looks for connections that hold too
+// much.
 const reclaimEvery = time.Second
 
-// A gate lets the connections of all virtual servers in, by the rules of their book.
+// A gate lets the connections of all virtual servers in, by the rules of their
+// book.
 type gate struct{ book *admission.Book }
 
 // MustProve implements [transport.Gate].
@@ -26,8 +28,8 @@ func (g gate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 	return rec, func() { g.book.Leave(rec, time.Now()) }, ok
 }
 
-// reclaim closes the connections that hold bytes that others need, and tells how many
-// bytes all may take, until done is closed.
+// reclaim closes connections that hold bytes which others need, and tells how
+// many bytes all may take. It returns when done is closed.
 func (s *Server) reclaim(done <-chan struct{}) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()

@@ -8,25 +8,28 @@ import (
 	"malcolm/transport"
 )
 
-// ServeLimits bounds what the clients of a [Serve] can cost. A zero field is its
-// default; none can be switched off, and a negative one is refused.
+// ServeLimits bounds what the clients of a [Serve] can cost. A zero field is
+// its default; none can be switched off, and a negative one is refused.
 type ServeLimits struct {
-	// Places bounds the connections of all virtual servers together, half-open ones
-	// included. When they run out, who idles has to go: see [admission].
+	// Places bounds the connections of all virtual servers together,
+	// half-open ones included. When they run out, who idles has to go: see
+	// [admission].
 	Places int
-	// Bytes bounds what clients can make the server hold beyond their places: buffers,
-	// requests, and what is sent and not acknowledged.
+	// Bytes bounds what clients can make the server hold beyond their
+	// places: buffers, requests, and what is sent and not acknowledged.
 	Bytes int64
 	// Streams is how many requests a connection may have under way.
 	Streams int
-	// HandshakeRate is how many handshakes a second may begin without a proof of
-	// the client's address, in all, and with one, from one address.
+	// HandshakeRate is how many handshakes a second may begin without a
+	// proof of the client's address, in all, and with one, from one
+	// address.
 	HandshakeRate int
-	// Wasted bounds wasted requests: malformed, refused or abandoned ones, and
-	// every hello after the first. A connection may waste this many more than it
-	// completed (ranges and manifests sent whole), else it is closed. One address,
-	// over all its connections, has the same budget, which refills in 16 s.
-	// Connections from an address over its budget are delayed.
+	// Wasted bounds wasted requests: malformed, refused or abandoned ones,
+	// and every hello after the first. A connection may waste this many
+	// more than it completed (ranges and manifests sent whole), else it is
+	// closed. One address, over all its connections, has the same budget,
+	// which refills in 16 s. Connections from an address over its budget
+	// are delayed.
 	Wasted int
 
 	HandshakeTimeout time.Duration // for a handshake

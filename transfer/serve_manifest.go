@@ -56,7 +56,8 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 	return nil
 }
 
-// recheck looks at a chunk of which a client got other bytes than its value says.
+// recheck looks at a chunk of which a client got other bytes than its value
+// says.
 func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {

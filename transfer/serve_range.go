@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// firstBytes is how many bytes are read at once for a range at first. See
-	// [readSize.adapt].
+	// firstBytes is how many bytes are read at once for a range at first.
+	// See [readSize.adapt].
 	firstBytes = 16 << 10
-	// growBytes must be taken within quickTake each, in a row, before more is read
-	// for a client that was slow.
+	// growBytes must be taken within quickTake each, in a row, before more
+	// is read for a client that was slow.
 	growBytes = 64 << 10
 	quickTake = 100 * time.Millisecond
 	slowTake  = 500 * time.Millisecond
-	// pieceTime is how long a buffer is held for a client that does not take it all;
-	// then less is read. The smallest one is held for the time without progress.
+	// pieceTime is how long a buffer is held for a client that does not
+	// take it all; then less is read. The smallest one is held for the time
+	// without progress.
 	pieceTime = time.Second
 )
 
@@ -32,7 +33,6 @@ const (
 // belongs to one goroutine.
 type rangeSender struct {
 	c       *clientConn
-	ctx     context.Context // ends when the client gives up, too
 	st      *transport.Stream
 	v       *version
 	offset  int64 // of the next byte to send
@@ -42,7 +42,8 @@ type rangeSender struct {
 	blocked time.Duration // of writing since the last progress
 }
 
-// sendRange answers a request for a range of a version.
+// sendRange answers a request for a range of a version. ctx ends when the
+// client gives up, too.
 func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wire.RangeRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
@@ -58,12 +59,12 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 		return err
 	}
 	r := &rangeSender{
-		c: c, ctx: ctx, st: st, v: v,
+		c: c, st: st, v: v,
 		offset: req.Offset, end: req.Offset + req.Length, size: readSize{firstBytes, growBytes},
 	}
 	defer func() { c.srv.limit.Refund(r.paid) }()
 	for r.offset < r.end {
-		if err := r.useSlot(); err != nil {
+		if err := r.useSlot(ctx); err != nil {
 			return err
 		}
 	}
@@ -76,17 +77,17 @@ func (c *clientConn) countRange(n int) {
 	c.srv.book.Ranges(c.rec, n)
 }
 
-// useSlot sends a piece in one of the connection's slots, and goes on for as long
-// as the client is slow.
-func (r *rangeSender) useSlot() error {
+// useSlot sends a piece in one of the connection's slots, and goes on for as
+// long as the client is slow.
+func (r *rangeSender) useSlot(ctx context.Context) error {
 	select {
 	case r.c.slots <- struct{}{}:
 		defer func() { <-r.c.slots }()
-	case <-r.ctx.Done():
+	case <-ctx.Done():
 		return errReset{wire.StreamStopping}
 	}
 	for {
-		if err := r.sendPiece(); err != nil {
+		if err := r.sendPiece(ctx); err != nil {
 			return err
 		}
 		if r.size.bytes > admission.LeastBuffer || r.offset == r.end {
@@ -95,10 +96,10 @@ func (r *rangeSender) useSlot() error {
 	}
 }
 
-// sendPiece reads a piece into a buffer and sends what the client takes of it in a
-// time. What makes the client wait for us comes before it has the buffer.
-func (r *rangeSender) sendPiece() error {
-	n, err := r.c.pay(r.ctx, int(min(int64(r.size.bytes), r.end-r.offset)), r.paid)
+// sendPiece reads a piece into a buffer and sends what the client takes of it
+// in a time. What makes the client wait for us comes before it has the buffer.
+func (r *rangeSender) sendPiece(ctx context.Context) error {
+	n, err := r.c.pay(ctx, int(min(int64(r.size.bytes), r.end-r.offset)), r.paid)
 	if err != nil {
 		return err
 	}
@@ -127,9 +128,9 @@ func (r *rangeSender) sendPiece() error {
 	return nil
 }
 
-// read fills p with the next bytes of the range, and has the system read ahead for
-// the piece behind. The check behind the read makes sure that the end of a range is
-// never reached with bytes of another version.
+// read fills p with the next bytes of the range, and has the system read ahead
+// for the piece behind. The check behind the read makes sure that the end of a
+// range is never reached with bytes of another version.
 func (r *rangeSender) read(p []byte) error {
 	if _, err := r.v.file.ReadAt(p, r.offset); err != nil && !errors.Is(err, io.EOF) {
 		return errReset{wire.StreamUnreadable}
@@ -145,8 +146,8 @@ func (r *rangeSender) read(p []byte) error {
 	return nil
 }
 
-// send sends what the client takes of p in a time. It fails when the client has taken
-// nothing in all of StallTimeout.
+// send sends what the client takes of p in a time. It fails when the client has
+// taken nothing in all of StallTimeout.
 func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err error) {
 	began, stall := time.Now(), r.c.srv.limits.StallTimeout
 	r.st.SetWriteDeadline(began.Add(min(patience, stall-r.blocked)))
@@ -168,9 +169,9 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	return sent, nil
 }
 
-// A readSize is how much is read at once for a range. It grows for a client that
-// is quick and shrinks for a slow one: so a buffer is soon free, and what is read
-// for a client that gives up is little more than what it has taken.
+// A readSize is how much is read at once for a range. It grows for a client
+// that is quick and shrinks for a slow one: so a buffer is soon free, and what
+// is read for a client that gives up is little more than what it has taken.
 type readSize struct {
 	bytes  int // a power of two
 	streak int // bytes in a row that were taken quickly
@@ -179,9 +180,9 @@ type readSize struct {
 // grown returns the next larger size in bytes.
 func (s *readSize) grown() int { return min(2*s.bytes, admission.MostBuffer) }
 
-// adapt sets the size after the client took sent of n bytes in a time. It doubles
-// when growBytes in a row were each taken within quickTake, and halves when a piece
-// took more than slowTake.
+// adapt sets the size after the client took sent of n bytes in a time. It
+// doubles when growBytes in a row were each taken within quickTake, and halves
+// when a piece took more than slowTake.
 func (s *readSize) adapt(sent, n int, took time.Duration) {
 	if sent == n && took < quickTake {
 		if s.streak += sent; s.streak >= growBytes {

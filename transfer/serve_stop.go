@@ -6,11 +6,12 @@ import (
 )
 
 const (
-	// drainTime is how long requests that are under way may go on when a server
-	// stops.
+	// drainTime is how long requests that are under way may go on when a
+	// server stops.
 	drainTime = 5 * time.Second
-	// leaveTime is how long a server waits, behind that, for what still works for
-	// connections that it has closed: a read of a disk that hangs may never end.
+	// leaveTime is how long a server waits, behind that, for what still
+	// works for connections that it has closed: a read of a disk that hangs
+	// may never end.
 	leaveTime = 2 * time.Second
 )
 
@@ -20,7 +21,7 @@ func (s *Server) drain() {
 		v.listener.Load().StopAccepting()
 	}
 	s.stopping.Store(true)
-	s.events.emit(Stopping{Ranges: s.active.count()})
+	s.events.emit(Stopping{Requests: s.active.count()})
 	waitFor(s.active.idle(), drainTime)
 }
 

@@ -10,16 +10,16 @@ import (
 	"malcolm/wire"
 )
 
-// A tokenGate is what a connection has shown of the token. Any goroutine may call
-// its methods.
+// A tokenGate is what a connection has shown of the token. Any goroutine may
+// call its methods.
 type tokenGate struct {
 	token  certs.Token              // the zero Token: none is needed
 	proof  atomic.Pointer[[32]byte] // that we hold it, once the client has shown it
 	denied atomic.Bool              // the client was asked for it and has not shown it
 }
 
-// isOpen reports whether the client may be told of the file: no token is needed,
-// or the client has shown it, now with req or before.
+// isOpen reports whether the client may be told of the file: no token is
+// needed, or the client has shown it, now with req or before.
 func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
 	if g.token.IsZero() || g.proof.Load() != nil {
 		return true
@@ -38,8 +38,8 @@ func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
 }
 
 // admit reports whether a client may be told of the file. If not, it has been
-// refused at once, so that it knows why, and the connection ends: a connection is
-// good for one guess. The pace of handshakes limits the guesses of a client.
+// refused at once, so that it knows why, and the connection ends: a connection
+// is good for one guess. The pace of handshakes limits the guesses of a client.
 func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
 	if c.gate.isOpen(c.conn, req) {
 		return true
@@ -56,8 +56,8 @@ func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.R
 	return false
 }
 
-// deny says that the token is missing or wrong, and ends the connection once that
-// has been read.
+// deny says that the token is missing or wrong, and ends the connection once
+// that has been read.
 func (c *clientConn) deny(ctx context.Context, st *transport.Stream) {
 	_ = c.refuse(st, wire.StatusDenied, "this server asks for a token")
 	// The client has read the answer when it hangs up.

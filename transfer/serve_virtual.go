@@ -20,13 +20,14 @@ import (
 )
 
 const (
-	// reopenPause is the time before the socket of a virtual server that has failed
-	// is opened again; it doubles with each try up to longestReopenPause.
+	// reopenPause is the time before the socket of a virtual server that
+	// has failed is opened again; it doubles with each try up to
+	// longestReopenPause.
 	reopenPause        = time.Second
 	longestReopenPause = time.Minute
-	// resetLabel names the subkey of the identity from which stateless reset
-	// tokens are made (RFC 9000, section 10.3), so that a restarted server can
-	// tell its former clients at once.
+	// resetLabel names the subkey of the identity from which stateless
+	// reset tokens are made (RFC 9000, section 10.3), so that a restarted
+	// server can tell its former clients at once.
 	resetLabel = "malcolm stateless reset"
 )
 
@@ -86,8 +87,8 @@ func (s *Server) listenOn(pc net.PacketConn) (*transport.Listener, error) {
 	})
 }
 
-// resetKey returns the secret of stateless resets: that of this identity on this
-// machine, since others may have the identity too.
+// resetKey returns the secret of stateless resets: that of this identity on
+// this machine, since others may have the identity too.
 func (cfg *ServeConfig) resetKey() [32]byte {
 	machine := cfg.Machine
 	if machine == ([32]byte{}) {
@@ -169,8 +170,8 @@ func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 	return false
 }
 
-// contain is deferred by each goroutine that works for a connection. A panic ends
-// the connection, and not the process.
+// contain is deferred by each goroutine that works for a connection. A panic
+// ends the connection, and not the process.
 func (v *virtualServer) contain(conn *transport.Conn) {
 	p := recover()
 	if p == nil {

@@ -14,8 +14,8 @@ import (
 	"malcolm/wire"
 )
 
-// A server says what it does before it runs, meanwhile and after that, to whoever
-// asks.
+// A server says what it does before it runs, meanwhile and after that, to
+// whoever asks.
 func TestStatusAtAnyTime(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(2*chunk, 1))

@@ -29,7 +29,7 @@ func TestStoppedServer(t *testing.T) {
 			t.Errorf("serve returned %v, want nil", stopped.err)
 		}
 		stopping := serveEvents[Stopping](stopped)
-		if len(stopping) != 1 || stopping[0].Ranges == 0 {
+		if len(stopping) != 1 || stopping[0].Requests == 0 {
 			t.Fatalf("stopping = %+v, want ranges under way", stopping)
 		}
 		// Whatever it had begun to send arrived whole.

@@ -40,12 +40,13 @@ type difference int
 const (
 	// sameFile: nothing was done to it.
 	sameFile difference = iota
-	// otherNumber: another file by its number, of the same size and times. Some
-	// file systems (FUSE) give a new number to the same file at each look.
+	// otherNumber: another file by its number, of the same size and times.
+	// Some file systems (FUSE) give a new number to the same file at each
+	// look.
 	otherNumber
-	// otherStatus: size and modification time are the same, but something was
-	// done to it: a chmod, a new link, a backup program that puts times back. A
-	// change of its bytes can hide behind that.
+	// otherStatus: size and modification time are the same, but something
+	// was done to it: a chmod, a new link, a backup program that puts times
+	// back. A change of its bytes can hide behind that.
 	otherStatus
 	// otherContent: another size or modification time.
 	otherContent

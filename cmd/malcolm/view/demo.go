@@ -29,7 +29,7 @@ func (d *DemoServer) Event(e transfer.ServeEvent) {
 	case transfer.Damaged:
 		d.on.Say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", d.label, e.Chunk)
 	case transfer.Stopping:
-		d.on.Say("%s stopping, %s under way", d.label, human.Plural(e.Ranges, "request", "requests"))
+		d.on.Say("%s stopping, %s under way", d.label, human.Plural(e.Requests, "request", "requests"))
 	case transfer.Stopped:
 		d.on.Say("%s stopped", d.label)
 	}

@@ -37,9 +37,9 @@ func (r *recorder) status(st transfer.Status, _ time.Time) {
 
 func (r *recorder) ended() { r.told = append(r.told, "ended") }
 
-// TestServeReports: a server is asked at the interval from when it listens until
-// it stops, and once before it is said to have stopped; with no interval only
-// then.
+// TestServeReports: a server is asked at the interval from when it listens
+// until it stops, and once before it is said to have stopped; with no interval
+// only then.
 func TestServeReports(t *testing.T) {
 	for interval, want := range map[time.Duration][]string{
 		time.Second: {"transfer.Listening", "1", "2", "transfer.Ready", "3", "transfer.Stopping", "4", "transfer.Stopped", "ended"},

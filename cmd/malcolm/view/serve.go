@@ -28,8 +28,8 @@ type Serve struct {
 // A serveWatcher is one way to show it.
 type serveWatcher interface {
 	event(e transfer.ServeEvent)
-	// status is called at an interval, and before the server is said to have
-	// stopped.
+	// status is called at an interval, and before the server is said to
+	// have stopped.
 	status(st transfer.Status, now time.Time)
 	// ended is called once, behind the last event.
 	ended()

@@ -54,8 +54,8 @@ func (v *serveText) event(e transfer.ServeEvent) {
 			v.Say("%q", e.Stack)
 		}
 	case transfer.Stopping:
-		if e.Ranges > 0 {
-			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Ranges, "request", "requests"))
+		if e.Requests > 0 {
+			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Requests, "request", "requests"))
 		}
 	case transfer.Stopped:
 		v.Say("stopped")

@@ -117,7 +117,7 @@ func TestServeEvents(t *testing.T) {
 	if got := said(); got != "" {
 		t.Errorf("stopping with nothing under way: got %q, want nothing", got)
 	}
-	v.event(transfer.Stopping{Ranges: 2})
+	v.event(transfer.Stopping{Requests: 2})
 	if got := said(); !strings.HasPrefix(got, "stopping: 2 requests may finish within 5 seconds; ^C again") {
 		t.Errorf("stopping: got %q", got)
 	}
