@@ -2,5 +2,6 @@
 
 package localfile
 
-// ReadAhead does nothing: the kernel sees by itself that a file is read in order.
+// ReadAhead does nothing: the kernel sees by itself that a file is read in
+// order.
 func (*systemFile) ReadAhead(int64, int64) {}

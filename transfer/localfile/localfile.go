@@ -80,8 +80,8 @@ func (path Named) check(info fs.FileInfo) error {
 	return nil
 }
 
-// Open opens what has the path now. It waits for nothing: neither for the writer
-// of a FIFO nor for a device.
+// Open opens what has the path now. It waits for nothing: neither for the
+// writer of a FIFO nor for a device.
 func (path Named) Open() (File, error) {
 	f, err := path.open(0)
 	if err != nil {
@@ -129,8 +129,8 @@ func (path Named) failure(op string, err error) error {
 
 // An Offered is the source of the regular file that has a path, for a server
 // that reads more than those who may change the directory. What gets the name
-// later must not lead elsewhere: a file that was no symbolic link does not become
-// one, and its owner stays. Make one with [Offer].
+// later must not lead elsewhere: a file that was no symbolic link does not
+// become one, and its owner stays. Make one with [Offer].
 type Offered struct {
 	Named
 	linked bool

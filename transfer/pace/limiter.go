@@ -67,9 +67,9 @@ func (l *Limiter) Piece(n int) int {
 	return min(n, max(int(l.rate/limitSteps), minPiece))
 }
 
-// Wait blocks until n bytes may pass, and counts them as passed; [Limiter.Refund]
-// those that did not. When ctx ends first, nothing has passed, and the error is
-// that of ctx.
+// Wait blocks until n bytes may pass, and counts them as passed;
+// [Limiter.Refund] those that did not. When ctx ends first, nothing has passed,
+// and the error is that of ctx.
 func (l *Limiter) Wait(ctx context.Context, n int) error { return l.WaitFor(ctx, nil, n) }
 
 // WaitFor is Wait for bytes of a connection in the limiter's book.

@@ -112,8 +112,8 @@ func TestLimiterIdleTime(t *testing.T) {
 	}
 }
 
-// Bytes that were booked and did not pass are there for others, even if the wait
-// for them was given up.
+// Bytes that were booked and did not pass are there for others, even if the
+// wait for them was given up.
 func TestLimiterGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1000)
