@@ -291,14 +291,14 @@ func streamed[T any](read func(r io.Reader) (T, error)) func([]byte) error {
 // TestErrorsQuoteNothing: the text of an error is safe to print, whatever the
 // peer sent.
 func TestErrorsQuoteNothing(t *testing.T) {
-	const evil = "\x1b[2Jevil"
+	const malicious = "\x1b[2Jmalicious"
 	for name, err := range map[string]error{
-		"selector": func() error { _, err := parseHello(body(0, len(evil)+1, evil)); return err }(),
+		"selector": func() error { _, err := parseHello(body(0, len(malicious)+1, malicious)); return err }(),
 		"name": func() error {
-			_, err := ParseOffer(body(0, 0, 0, hash, hash, len(evil)+1, evil+"\xff", 0, 0))
+			_, err := ParseOffer(body(0, 0, 0, hash, hash, len(malicious)+1, malicious+"\xff", 0, 0))
 			return err
 		}(),
-		"text": ReadRefusal(strings.NewReader(evil), Header{Status: StatusBusy, Length: uint64(len(evil))}),
+		"text": ReadRefusal(strings.NewReader(malicious), Header{Status: StatusBusy, Length: uint64(len(malicious))}),
 	} {
 		if err == nil || strings.Contains(err.Error(), "\x1b") || !isMalformed(err) && name != "text" {
 			t.Errorf("%s: got %q", name, err)

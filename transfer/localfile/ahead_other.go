@@ -2,6 +2,6 @@
 
 package localfile
 
-// ReadAhead does nothing: the kernel sees by itself that a file is read in
+// ReadAhead does nothing: the kernel notices by itself that a file is read in
 // order.
 func (*systemFile) ReadAhead(int64, int64) {}

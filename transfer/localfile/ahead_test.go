@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The hint is taken, also of bytes that are not there and of a closed file, and
-// changes nothing.
+// The hint is accepted, even for bytes that are not there and for a closed
+// file, and changes nothing.
 func TestReadAhead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {

@@ -11,8 +11,8 @@ type readerAt func(p []byte, off int64) (int, error)
 
 func (r readerAt) ReadAt(p []byte, off int64) (int, error) { return r(p, off) }
 
-// A file ends where a read finds its end: not where there is a byte, and not
-// where the read fails, as that of /proc/self/mem does.
+// A file ends where a read finds its end. It does not end at a byte, nor where
+// the read fails, as in /proc/self/mem.
 func TestEndsAt(t *testing.T) {
 	broken := readerAt(func([]byte, int64) (int, error) { return 0, errors.New("input/output error") })
 	for _, test := range []struct {

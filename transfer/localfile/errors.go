@@ -7,10 +7,10 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// An Error says which operation on a local file did not work.
+// An Error says which operation on a local file failed.
 type Error struct {
 	Op   string // "open", "read", "hash"
-	Path string // "": the error is about no one file
+	Path string // "": not about one file
 	Err  error
 }
 
@@ -30,8 +30,8 @@ var (
 	ErrTooLarge   = errors.New("is larger than 16 TiB") // more bytes than the protocol can offer
 )
 
-// A TakeoverError says that something has the name of an [Offered] which must
-// not be offered.
+// A TakeoverError says that the file under the name of an [Offered] must not be
+// offered.
 type TakeoverError struct{ what string }
 
 func (e *TakeoverError) Error() string { return e.what }

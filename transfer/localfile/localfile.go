@@ -127,10 +127,10 @@ func (path Named) failure(op string, err error) error {
 	return &Error{Op: op, Path: string(path), Err: err}
 }
 
-// An Offered is the source of the regular file that has a path, for a server
-// that reads more than those who may change the directory. What gets the name
-// later must not lead elsewhere: a file that was no symbolic link does not
-// become one, and its owner stays. Make one with [Offer].
+// An Offered is the source of the regular file under a path, for a server that
+// may read more than those who may change the directory. A later file under the
+// name must not lead elsewhere: a name that was no symbolic link must not
+// become one, and its owner must stay. Make one with [Offer].
 type Offered struct {
 	Named
 	linked bool

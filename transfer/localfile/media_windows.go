@@ -8,8 +8,8 @@ import (
 )
 
 // IsMediaError reports whether a read failed at one place of a disk, as far as
-// the system says: a checksum that does not match, a sector that is not found,
-// a device that does not give it.
+// the system says: a checksum does not match, a sector is not found, or a
+// device does not deliver it.
 func IsMediaError(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {

@@ -20,16 +20,17 @@ const (
 	// limitBurst is how long a limiter may be idle without losing what it
 	// could have passed: enough for a late wake-up, too little to be seen.
 	limitBurst = 50 * time.Millisecond
-	// limitSteps is how many pieces a second a limited rate is cut into.
+	// limitSteps is the number of pieces a second into which a limited rate
+	// is cut.
 	limitSteps = 100
 	minPiece   = 1 << 10
 )
 
 // A Limiter holds the sum of what passes it to a rate, in bytes a second. Only
 // one piece at a time is paid for. A book of connections decides whose piece is
-// next and shares the rate evenly; without a book, it is the one that has
-// waited longest. A nil Limiter lets everything pass. Any goroutine may call
-// its methods.
+// next and shares the rate evenly. Without a book it is the one that has waited
+// longest. A nil Limiter lets everything pass. Any goroutine may call its
+// methods.
 type Limiter struct {
 	rate float64         // bytes a second
 	book *admission.Book // nil: nobody's connections
@@ -68,7 +69,7 @@ func (l *Limiter) Piece(n int) int {
 }
 
 // Wait blocks until n bytes may pass, and counts them as passed;
-// [Limiter.Refund] those that did not. When ctx ends first, nothing has passed,
+// [Limiter.Refund] those that did not. If ctx ends first, nothing has passed,
 // and the error is that of ctx.
 func (l *Limiter) Wait(ctx context.Context, n int) error { return l.WaitFor(ctx, nil, n) }
 
@@ -149,8 +150,8 @@ func (l *Limiter) take(n int, now time.Time) time.Duration {
 	return l.free.Sub(now)
 }
 
-// Refund takes back n bytes that were counted as passed and did not pass. They
-// go to those who come later: nobody who waits already waits less for it.
+// Refund takes back n bytes that were counted as passed and did not pass.
+// Pieces that come later get them; those that wait already do not.
 func (l *Limiter) Refund(n int) {
 	if l == nil {
 		return

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Sleep waits for d. The error is that of ctx, when it ends first.
+// Sleep waits for d. If ctx ends first, the error is that of ctx.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
