@@ -11,7 +11,7 @@ func TestReadAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 1, ServeConfig{})
-		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		w.get(getConfig{Targets: s.targets}).has("data.bin", data)
 		s.src.mu.Lock()
 		aheads := slices.Clone(s.src.aheads)
 		s.src.mu.Unlock()

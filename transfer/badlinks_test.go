@@ -2,8 +2,11 @@ package transfer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // movedAfter returns how long after a failure one of the chunks that a server
@@ -19,13 +22,12 @@ func movedAfter(t *testing.T, had map[int]bool, other *server, at time.Time) tim
 	return 0
 }
 
-// has returns the chunks of a server's ranges that are not good. It belongs to
-// the loop.
-func (g *getting) has(server int) map[int]bool {
+// chunksOf returns the chunks of a server's ranges that are not good.
+func chunksOf(s fetch.Snapshot, server int) map[int]bool {
 	had := make(map[int]bool)
-	for _, f := range g.fetches {
-		for c := f.First; c < f.First+f.Count; c++ {
-			if f.peer.index == server && !g.part.Marked(c) {
+	for _, r := range s.Ranges {
+		for c := r.First; c < r.First+r.Count; c++ {
+			if r.Server == server && !s.Map[c].Good() {
 				had[c] = true
 			}
 		}
@@ -33,23 +35,18 @@ func (g *getting) has(server int) map[int]bool {
 	return had
 }
 
-// amid reports whether a server is in the middle of the first chunk of a range.
-// It belongs to the loop.
-func (g *getting) amid(server int) bool {
-	for _, f := range g.fetches {
-		if n := f.arrived.Load(); f.peer.index == server && n > chunk/8 && n < chunk/2 {
-			return true
-		}
-	}
-	return false
+// isAmid reports whether a server is in the middle of the first chunk of a range.
+func isAmid(s fetch.Snapshot, server int) bool {
+	return slices.ContainsFunc(s.Ranges, func(r fetch.RangeReport) bool {
+		return r.Server == server && r.Arrived > chunk/8 && r.Arrived < chunk/2
+	})
 }
 
-// owes returns how many bytes of its ranges a server has not sent. It belongs to
-// the loop.
-func (g *getting) owes(server int) (n int64) {
-	for _, f := range g.fetches {
-		if _, length := g.layout.Span(f.Range); f.peer.index == server {
-			n += length - f.arrived.Load()
+// owes returns how many bytes of its ranges a server has not sent.
+func owes(s fetch.Snapshot, server int) (n int64) {
+	for _, r := range s.Ranges {
+		if r.Server == server {
+			n += r.Bytes - r.Arrived
 		}
 	}
 	return n
@@ -72,11 +69,11 @@ func TestOneWayHole(t *testing.T) {
 					var began time.Time
 					var busy time.Duration // the other one, with what it has
 					var had map[int]bool
-					o := w.watch(GetConfig{Targets: targetsOf(servers...)}, func(g *getting, _ Progress) {
-						if began.IsZero() && g.schedule.Queued() == 0 && g.amid(0) {
+					o := w.watch(getConfig{Targets: targetsOf(servers...)}, func(s fetch.Snapshot) {
+						if began.IsZero() && s.Queued == 0 && isAmid(s, 0) {
 							began = time.Now()
-							had = g.has(0)
-							busy = time.Duration(float64(g.owes(1)) / other * float64(time.Second))
+							had = chunksOf(s, 0)
+							busy = time.Duration(float64(owes(s, 1)) / other * float64(time.Second))
 							l.set(func(l *link) { l.ways[dir].hole = true })
 						}
 					})
@@ -84,7 +81,7 @@ func TestOneWayHole(t *testing.T) {
 					if l.way(dir).eaten == 0 || l.way(1-dir).eaten != 0 {
 						t.Fatalf("%d packets swallowed, and %d in the other direction", l.way(dir).eaten, l.way(1-dir).eaten)
 					}
-					none[Lost](o)
+					none[fetch.Lost](o)
 					after := movedAfter(t, had, servers[1], began)
 					if after > max(time.Second, busy)+300*time.Millisecond {
 						t.Errorf("the work moved %v after the failure, want a second, or %v until the other one has nothing to do", after, busy)
@@ -112,7 +109,7 @@ func TestOneWayHoleAlone(t *testing.T) {
 					began = time.Now()
 					l.set(func(l *link) { l.ways[dir].hole = true })
 				})
-				o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+				o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
 					begin(e)
 					switch {
 					case began.IsZero() || !goesOn.IsZero():
@@ -129,7 +126,7 @@ func TestOneWayHoleAlone(t *testing.T) {
 				if l.way(dir).eaten == 0 || l.way(1-dir).eaten != 0 {
 					t.Fatalf("%d packets swallowed, and %d in the other direction", l.way(dir).eaten, l.way(1-dir).eaten)
 				}
-				none[Lost](o)
+				none[fetch.Lost](o)
 				if got := s.total(); got > o.Size+chunk/2 {
 					t.Errorf("%d bytes were sent, want each one once, and what was under way", got)
 				}
@@ -156,7 +153,7 @@ func TestIdleTimeout(t *testing.T) {
 			began = time.Now()
 			l.set(func(l *link) { l.hole = true })
 		})
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
 			begin(e)
 			if !began.IsZero() && ended.IsZero() && time.Since(began) >= length {
 				ended = time.Now()
@@ -167,7 +164,7 @@ func TestIdleTimeout(t *testing.T) {
 		if _, eaten := l.dropped(); eaten == 0 || ended.IsZero() {
 			t.Fatal("the server was never away")
 		}
-		if _, when := only[Lost](o); when.Sub(began) < 10*time.Second || when.Sub(began) > 20*time.Second {
+		if _, when := only[fetch.Lost](o); when.Sub(began) < 10*time.Second || when.Sub(began) > 20*time.Second {
 			t.Errorf("lost %v after it went away, want the idle time of 15 s", when.Sub(began))
 		}
 		var first *read

@@ -2,14 +2,13 @@ package transfer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"malcolm/transfer/pace"
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -32,9 +31,9 @@ func (h slowHandle) ReadAt(p []byte, off int64) (int, error) {
 
 // interruptsCheck interrupts a run while it reads what has the final name, at a moment when the loop is busy telling of
 // it for longer than the read then takes to end.
-func interruptsCheck(cancel context.CancelCauseFunc) func(GetEvent) {
-	return func(e GetEvent) {
-		if p, ok := e.(Progress); ok && p.Phase == PhasePreparing && p.Check > 0 {
+func interruptsCheck(cancel context.CancelCauseFunc) func(fetch.Event) {
+	return func(e fetch.Event) {
+		if p, ok := e.(progress); ok && p.Phase == fetch.PhasePreparing && p.Check > 0 {
 			cancel(errInterrupted)
 			time.Sleep(time.Second)
 		}
@@ -52,7 +51,7 @@ func TestInterruptWhileHashing(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, "data.bin", data)
 			ctx, cancel := context.WithCancelCause(context.Background())
-			o := w.getUnder(ctx, GetConfig{
+			o := w.getUnder(ctx, getConfig{
 				Targets: w.holders(data)[0].targets, Dir: dir, Resume: true, open: openSlowReads, Events: interruptsCheck(cancel),
 			})
 			if o.err != errInterrupted {
@@ -68,10 +67,10 @@ func TestInterruptKeepsOtherPart(t *testing.T) {
 	for range cancelTries {
 		bubble(t, func(t *testing.T, w *world) {
 			data, old := file(8*chunk, 1), file(8*chunk, 2)
-			before := w.interrupted(0.5, GetConfig{Targets: w.holders(old)[0].targets})
+			before := w.interrupted(0.5, getConfig{Targets: w.holders(old)[0].targets})
 			write(t, before.dir, "data.bin", data)
 			ctx, cancel := context.WithCancelCause(context.Background())
-			o := w.getUnder(ctx, GetConfig{
+			o := w.getUnder(ctx, getConfig{
 				Targets: w.holders(data)[0].targets, Dir: before.dir, Resume: true, Force: true, open: openSlowReads,
 				Events: interruptsCheck(cancel),
 			})
@@ -86,7 +85,7 @@ func TestInterruptKeepsOtherPart(t *testing.T) {
 }
 
 // interrupted is a run that is interrupted when a share of the file is there.
-func (w *world) interrupted(share float64, cfg GetConfig) *outcome {
+func (w *world) interrupted(share float64, cfg getConfig) *outcome {
 	w.t.Helper()
 	for _, t := range cfg.Targets {
 		w.link(t).set(func(l *link) { l.rate = 1 << 20 })
@@ -100,56 +99,15 @@ func (w *world) interrupted(share float64, cfg GetConfig) *outcome {
 	return o
 }
 
-// What runs beside the loop ends when the run has failed, and its error is the run's.
-func TestDoEndsWithTheRun(t *testing.T) {
-	broken := errors.New("broken")
-	bubble(t, func(t *testing.T, w *world) {
-		g := newGetting(context.Background(), GetConfig{Targets: w.nextTargets(1), Network: w})
-		ctx, c := g.begin(context.Background())
-		defer g.end(c)
-		begun := time.Now()
-		time.AfterFunc(time.Minute, func() { g.post(func() { g.fail(broken) }) })
-		err := g.do(ctx, c, func(ctx context.Context) error {
-			for range 60 {
-				if err := pace.Sleep(ctx, time.Minute); err != nil {
-					return fmt.Errorf("a consequence: %w", err)
-				}
-			}
-			return nil
-		})
-		if took := time.Since(begun); err != broken || took > 2*time.Minute {
-			t.Errorf("error %v after %v, want that of the run at once", err, took)
-		}
-	})
-}
-
-// What is finished when the run has failed does not count.
-func TestDoAfterTheEnd(t *testing.T) {
-	for range cancelTries {
-		bubble(t, func(t *testing.T, w *world) {
-			g := newGetting(context.Background(), GetConfig{Targets: w.nextTargets(1), Network: w})
-			ctx, cancel := context.WithCancelCause(context.Background())
-			ctx, c := g.begin(ctx)
-			defer g.end(c)
-			time.AfterFunc(time.Second, func() {
-				g.post(func() { cancel(errInterrupted); time.Sleep(time.Second) })
-			})
-			if err := g.do(ctx, c, func(ctx context.Context) error { <-ctx.Done(); return nil }); err != errInterrupted {
-				t.Errorf("error %v, want that of the interrupt", err)
-			}
-		})
-	}
-}
-
 // A journal of which less can be read the second time has chunks fetched again, and does not have them forgotten.
 func TestResumeOfAJournalThatGetsShorter(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		targets := w.holders(data)[0].targets
-		dir := w.interrupted(0.9, GetConfig{Targets: targets}).dir
+		dir := w.interrupted(0.9, getConfig{Targets: targets}).dir
 		path := filepath.Join(dir, "data.bin.part.journal")
-		o := w.get(GetConfig{Targets: targets, Dir: dir, Resume: true, Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: targets, Dir: dir, Resume: true, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				b, err := os.ReadFile(path)
 				if err != nil {
 					t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -167,7 +169,7 @@ func (c *chaos) step(rng *rand.Rand) {
 }
 
 // rests waits, but not behind the end of the world.
-func rests(s *source, d time.Duration) error {
+func rests(s *heldFile, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -181,7 +183,7 @@ func rests(s *source, d time.Duration) error {
 func (c *chaos) streams() {
 	var got bytes.Buffer
 	rests, slow := c.chance(2), c.chance(2)
-	o := c.stream(GetConfig{Targets: targetsOf(c.servers...), Patience: chaosPatience}, writerFunc(func(p []byte) (int, error) {
+	o := c.stream(getConfig{Targets: targetsOf(c.servers...), Patience: chaosPatience}, writerFunc(func(p []byte) (int, error) {
 		switch {
 		case rests && c.chance(15):
 			time.Sleep(chaosPause)
@@ -224,7 +226,7 @@ func (c *chaos) gets() {
 	var reasons []string
 	for try := range chaosTries {
 		ctx, cancel := context.WithCancelCause(context.Background())
-		cfg := GetConfig{Targets: targetsOf(c.servers...), Dir: dir, Resume: true, Map: true, Patience: chaosPatience, open: disk}
+		cfg := getConfig{Targets: targetsOf(c.servers...), Dir: dir, Resume: true, Map: true, Patience: chaosPatience, open: disk}
 		if len(c.servers) > 2 {
 			cfg.Quorum = 2 // a liar that knows its own file by now is not believed when it is alone
 		}
@@ -259,12 +261,12 @@ func (c *chaos) gets() {
 }
 
 // interrupts interrupts a run while one of its events is told, which then takes some time more.
-func (c *chaos) interrupts(cancel context.CancelCauseFunc) func(GetEvent) {
+func (c *chaos) interrupts(cancel context.CancelCauseFunc) func(fetch.Event) {
 	if c.chance(2) {
 		return at(c.rng.Float64(), func() { cancel(errInterrupted) })
 	}
 	after, takes := c.rng.IntN(200), c.within(3*time.Second)
-	return func(GetEvent) {
+	return func(fetch.Event) {
 		if after--; after == 0 {
 			cancel(errInterrupted)
 			time.Sleep(takes)
@@ -280,8 +282,8 @@ func (c *chaos) wantReason(o *outcome) {
 	}
 	last := o.Servers[len(o.Servers)-1]
 	switch {
-	case KindOf(o.err) == KindVote: // who is away has no vote
-	case KindOf(o.err) == KindNetwork && last.State == PeerNotReached:
+	case fetch.KindOf(o.err) == fetch.KindVote: // who is away has no vote
+	case fetch.KindOf(o.err) == fetch.KindNetwork && last.State == fetch.StateNotReached:
 	default:
 		c.t.Errorf("error = %T %v; servers: %+v", o.err, o.err, o.Servers)
 	}
@@ -294,7 +296,7 @@ func (c *chaos) wantBlame(o *outcome) {
 		return
 	}
 	for i, r := range o.Servers {
-		if i > 0 && (r.State == PeerWrong || r.State == PeerChanged || r.BadChunks > 0) {
+		if i > 0 && (r.State == fetch.StateWrong || r.State == fetch.StateChanged || r.BadChunks > 0) {
 			c.t.Errorf("an honest server is blamed: %+v", r)
 		}
 	}

@@ -15,7 +15,7 @@ func TestClients(t *testing.T) {
 		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		slow(1<<20, s)
 		stop := s.watch(50 * time.Millisecond)
-		w.get(GetConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
+		w.get(getConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
 		time.Sleep(time.Second)
 		all := stop()
 		most := admission.Status{}
@@ -50,7 +50,7 @@ func TestPacketsLost(t *testing.T) {
 		data := file(20*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		s.links[1].set(func(l *link) { l.loss = 0.05 })
-		w.get(GetConfig{Targets: s.targets}).has("data.bin", data)
+		w.get(getConfig{Targets: s.targets}).has("data.bin", data)
 		time.Sleep(time.Second)
 		last := s.run.Status().Servers
 		if last[0].Lost > 0 || last[1].Lost == 0 {

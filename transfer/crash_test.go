@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 )
@@ -63,7 +65,7 @@ type crasher struct {
 	data   []byte
 	old    []byte
 	local  string // a real file with what the simulated disk has under the final name, to be repaired
-	cfg    GetConfig
+	cfg    getConfig
 	header partfile.Header
 
 	crashes int
@@ -192,7 +194,7 @@ func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 		// So slow that there are some checkpoints.
 		slow(float64(max(c.plan.size/16, 40<<10))/float64(c.plan.servers), s)
 	}
-	c.cfg = GetConfig{
+	c.cfg = getConfig{
 		Targets: targetsOf(servers...), SkipPreallocate: c.plan.sparse, Recheck: c.plan.recheck, Force: c.plan.replace,
 		Interval: maxVirtual,
 	}
@@ -261,8 +263,8 @@ func (c *crasher) crash(d *simDisk, kept map[int]bool, counts func(op, name stri
 	switch {
 	case !down && o.err != nil:
 		c.t.Fatalf("error %v without a crash", o.err)
-	case o.err != nil && KindOf(o.err) != KindLocal:
-		c.t.Errorf("operation %d, a %q: error %v of kind %d, want a local one", n, d.cut, o.err, KindOf(o.err))
+	case o.err != nil && fetch.KindOf(o.err) != fetch.KindLocal:
+		c.t.Errorf("operation %d, a %q: error %v of kind %d, want a local one", n, d.cut, o.err, fetch.KindOf(o.err))
 	case down:
 		c.crashes++
 		c.hit[d.cut]++
@@ -367,7 +369,7 @@ func (c *crasher) get(d *simDisk, resume bool) *outcome {
 		return c.w.get(cfg)
 	}
 	write(c.t, filepath.Dir(c.local), simName, d.Content(simName))
-	return c.w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
+	return c.w.run(context.Background(), cfg, func(ctx context.Context, cfg getConfig) (*fetch.Result, error) {
 		return Repair(ctx, cfg, c.local)
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/admission"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -84,17 +86,17 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 			netip.AddrFrom4([4]byte{10, 77, 0, 1}), netip.AddrFrom4([4]byte{10, 66, 0, 1}), clientHost,
 		}
 		moves := 0
-		var react []func(GetEvent)
+		var react []func(fetch.Event)
 		for i, host := range hosts {
 			react = append(react, at(0.2*float64(i+1), func() { moves++; w.rebindTo(host) }))
 		}
-		o := w.get(GetConfig{Targets: s.targets, Connections: 1, Events: func(e GetEvent) {
+		o := w.get(getConfig{Targets: s.targets, Connections: 1, Events: func(e fetch.Event) {
 			for _, f := range react {
 				f(e)
 			}
 		}})
 		o.has("data.bin", data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 		if moved := s.links[0].way(toServer).renamed; moves != len(hosts) || moved == 0 {
 			t.Errorf("it moved %d times, and %d packets came from another address", moves, moved)
 		}
@@ -209,9 +211,9 @@ func TestOfficeOfConnections(t *testing.T) {
 				t.Cleanup(func() { conn.Close(0, "") })
 			}
 		}
-		o := w.get(GetConfig{Targets: s.targets})
+		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
-		none[NotReached](o)
+		none[fetch.NotReached](o)
 	})
 }
 
@@ -233,7 +235,7 @@ func TestOfficeOfClients(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range clients {
 			wg.Go(func() {
-				outcomes[i] = w.get(GetConfig{Targets: s.targets, Connections: 1, Dir: dirs[i], Interval: time.Minute, ConnectTimeout: time.Minute})
+				outcomes[i] = w.get(getConfig{Targets: s.targets, Connections: 1, Dir: dirs[i], Interval: time.Minute, ConnectTimeout: time.Minute})
 			})
 		}
 		most := 0
@@ -276,7 +278,7 @@ func TestPlacesMakeRoom(t *testing.T) {
 			idle = append(idle, conn)
 		}
 		time.Sleep(2 * time.Minute)
-		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+		o := w.get(getConfig{Targets: s.targets, Connections: 1})
 		o.has("data.bin", data)
 		wantClosed(t, idle[0], wire.CloseLimit)
 		if alive := s.run.Status().Servers[0].Ranges; alive != 2 {
@@ -355,9 +357,9 @@ func TestUnacknowledgedBytes(t *testing.T) {
 			t.Errorf("%d bytes were held, want about %d", most, budget)
 		}
 		began, stuck := time.Now(), s.run.Status().Requests
-		o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+		o := w.get(getConfig{Targets: s.targets, Connections: 1})
 		o.has("data.bin", data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 		t.Logf("%d bytes were held; the honest client took %v", most, time.Since(began))
 		if time.Since(began) > 20*time.Second {
 			t.Errorf("the honest client took %v", time.Since(began))

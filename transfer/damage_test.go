@@ -3,6 +3,8 @@ package transfer
 import (
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/manifest"
 )
 
@@ -14,8 +16,8 @@ func TestDamagedDisk(t *testing.T) {
 		servers := w.holders(data, data)
 		slow(200<<10, servers...)
 		rotten := servers[0]
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				rotten.src.mu.Lock()
 				rotten.src.data = corrupted(t, data, 0)
 				for c := range manifest.Count(int64(len(data))) {
@@ -25,7 +27,7 @@ func TestDamagedDisk(t *testing.T) {
 			}
 		}})
 		o.has("data.bin", data)
-		refused, _ := only[ChunkRefused](o)
+		refused, _ := only[fetch.ChunkRefused](o)
 		if refused.Changed || refused.Target != rotten.targets[0] {
 			t.Errorf("refused = %+v, want a wrong chunk of the first server", refused)
 		}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/partfile/crashfs"
 )
@@ -100,7 +102,7 @@ func testDiskError(t *testing.T, w *world, fail func(op, name string) error, fai
 		return
 	}
 	var disk *partfile.Error
-	if !errors.As(o.err, &disk) || KindOf(o.err) != KindLocal || !strings.HasPrefix(disk.Name, "/simulated") {
+	if !errors.As(o.err, &disk) || fetch.KindOf(o.err) != fetch.KindLocal || !strings.HasPrefix(disk.Name, "/simulated") {
 		t.Errorf("error = %v, want one of the disk with its path", o.err)
 	}
 	if o.Path != "" && o.Part != "" {
@@ -143,9 +145,9 @@ func TestFullDisk(t *testing.T) {
 			}
 			refused = refused || errors.Is(o.Err, syscall.ENOSPC)
 		}
-		cfg := GetConfig{Targets: targetsOf(s...), SkipPreallocate: true, SkipSpaceCheck: true, Dir: d.dir, open: d.open}
+		cfg := getConfig{Targets: targetsOf(s...), SkipPreallocate: true, SkipSpaceCheck: true, Dir: d.dir, open: d.open}
 		o := w.get(cfg)
-		disk := fails[*partfile.Error](o, KindLocal)
+		disk := fails[*partfile.Error](o, fetch.KindLocal)
 		part := d.Path(simPart)
 		if disk.Reason != partfile.NoSpace || disk.Name != part || !errors.Is(disk, syscall.ENOSPC) || o.Part != part {
 			t.Errorf("error = %+v of %q, want no space in %q", disk, disk.Name, part)
@@ -176,8 +178,8 @@ func TestTooFullDisk(t *testing.T) {
 			s := w.holders(data)[0]
 			d := newSimDisk(t, data, nil, rand.New(rand.NewPCG(1, 1)).IntN)
 			d.Capacity = 2 * chunk
-			o := w.get(GetConfig{Targets: s.targets, Dir: d.dir, open: d.open, SkipSpaceCheck: skip})
-			disk := fails[*partfile.Error](o, KindLocal)
+			o := w.get(getConfig{Targets: s.targets, Dir: d.dir, open: d.open, SkipSpaceCheck: skip})
+			disk := fails[*partfile.Error](o, fetch.KindLocal)
 			if disk.Reason != partfile.NoSpace || disk.Need < chunk || disk.Have > 2*chunk || disk.Have >= disk.Need {
 				t.Errorf("error = %+v, want what is missing", disk)
 			}

@@ -8,13 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
 )
 
 // dry runs [DryRun] in a directory and fails the test if it changes anything
 // there, or in the home of the known servers.
-func (w *world) dry(cfg GetConfig) (p *Plan, o *outcome) {
+func (w *world) dry(cfg getConfig) (p *fetch.Plan, o *outcome) {
 	w.t.Helper()
 	home := w.t.TempDir()
 	known, err := certs.OpenKnown(home)
@@ -26,10 +29,10 @@ func (w *world) dry(cfg GetConfig) (p *Plan, o *outcome) {
 		cfg.Dir = w.t.TempDir()
 	}
 	before := contents(w.t, cfg.Dir)
-	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
+	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg getConfig) (*fetch.Result, error) {
 		plan, err := DryRun(ctx, cfg)
 		p = plan
-		return &Result{}, err
+		return &fetch.Result{}, err
 	})
 	if after := contents(w.t, cfg.Dir); !maps.Equal(before, after) {
 		w.t.Errorf("the directory had %d files, and has %d others, or of other contents", len(before), len(after))
@@ -110,7 +113,7 @@ func TestDryRun(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				servers := w.holders(data, data)
 				slow(200<<10, servers...)
-				cfg := GetConfig{Targets: targetsOf(servers...), Resume: true, Force: test.force}
+				cfg := getConfig{Targets: targetsOf(servers...), Resume: true, Force: test.force}
 				if test.there != nil {
 					o := interrupt(t, w, 0.5, servers...)
 					test.there(t, o)
@@ -155,15 +158,15 @@ func TestDryRunErrors(t *testing.T) {
 	data, other := file(3*chunk, 1), file(3*chunk, 2)
 	bubble(t, func(t *testing.T, w *world) {
 		servers := w.holders(data, other)
-		_, o := w.dry(GetConfig{Targets: targetsOf(servers...)})
-		fails[*UndecidedError](o, KindVote)
-		_, o = w.dry(GetConfig{Targets: []Target{{Host: "nowhere", Port: 1}}})
-		fails[*NobodyAnsweredError](o, KindNetwork)
+		_, o := w.dry(getConfig{Targets: targetsOf(servers...)})
+		fails[*fetch.UndecidedError](o, fetch.KindVote)
+		_, o = w.dry(getConfig{Targets: []source.Target{{Host: "nowhere", Port: 1}}})
+		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "data.bin"), []byte("other"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, o = w.dry(GetConfig{Targets: servers[0].targets, Dir: dir})
-		fails[*TargetError](o, KindLocal)
+		_, o = w.dry(getConfig{Targets: servers[0].targets, Dir: dir})
+		fails[*fetch.TargetError](o, fetch.KindLocal)
 	})
 }

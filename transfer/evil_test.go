@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/source"
+
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -20,7 +22,7 @@ import (
 // to the goroutine of its stream. A reply ends when the hook returns, unless
 // it says that the stream is to be left as it is.
 type evil struct {
-	target   Target
+	target   source.Target
 	data     []byte
 	offer    wire.Offer
 	manifest wire.Manifest
@@ -169,7 +171,7 @@ func TestEvilIsHonestWithoutHooks(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk+5, 1)
 		e := w.evil(data, 0, nil)
-		o := w.get(GetConfig{Targets: []Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{e.target}})
 		o.has("data.bin", data)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -25,7 +27,7 @@ func TestVanishedServer(t *testing.T) {
 		slow(50<<10, servers...)
 		gone, others := servers[0], servers[1:]
 		var vanished time.Time
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.4, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.4, func() {
 			vanished = time.Now()
 			gone.links[0].set(func(l *link) { l.hole = true })
 		})})
@@ -33,13 +35,13 @@ func TestVanishedServer(t *testing.T) {
 		if _, eaten := gone.links[0].dropped(); vanished.IsZero() || eaten == 0 {
 			t.Fatal("the server did not vanish")
 		}
-		lost, _ := only[Lost](o)
+		lost, _ := only[fetch.Lost](o)
 		var network *transport.NetworkError
-		if lost.Target != gone.targets[0] || lost.State != PeerLost || lost.Left != 2 ||
+		if lost.Target != gone.targets[0] || lost.State != fetch.StateLost || lost.Left != 2 ||
 			!errors.As(lost.Err, &network) || network.Kind != transport.IdleTimeout {
 			t.Errorf("lost = %+v, want the server that vanished, by its idle time", lost)
 		}
-		if got := o.report(gone.targets[0]); got.State != PeerLost || got.Err == nil || got.Rate != 0 {
+		if got := o.report(gone.targets[0]); got.State != fetch.StateLost || got.Err == nil || got.Rate != 0 {
 			t.Errorf("its report = %+v, want lost", got)
 		}
 		wantMoved(t, gone, others, vanished)
@@ -79,7 +81,7 @@ func TestStalledServer(t *testing.T) {
 		stalled := servers[1]
 		var when time.Time
 		blocked := make(chan struct{}, 100)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
 			when = time.Now()
 			stalled.src.onRange(func([]byte, int64) error {
 				blocked <- struct{}{}
@@ -91,8 +93,8 @@ func TestStalledServer(t *testing.T) {
 		if len(blocked) == 0 {
 			t.Fatal("no read blocked")
 		}
-		none[Lost](o)
-		if got := o.report(stalled.targets[0]); got.State != PeerServing || got.Bytes == 0 {
+		none[fetch.Lost](o)
+		if got := o.report(stalled.targets[0]); got.State != fetch.StateServing || got.Bytes == 0 {
 			t.Errorf("report = %+v, want one that still takes part and has sent something", got)
 		}
 		wantMoved(t, stalled, []*server{servers[0], servers[2]}, when)
@@ -106,9 +108,9 @@ func TestLoss(t *testing.T) {
 		for _, s := range servers {
 			s.links[0].set(func(l *link) { l.loss = 0.02 })
 		}
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 		for i, s := range servers {
 			if lost, _ := s.links[0].dropped(); lost == 0 {
 				t.Errorf("the link of server %d lost nothing", i)
@@ -128,7 +130,7 @@ func TestStreamThatCannotBeOpened(t *testing.T) {
 			e.streams = 1
 			e.onRange = func(*transport.Stream, wire.RangeRequest) { e.wait() }
 		})
-		o := w.get(GetConfig{Targets: append(targetsOf(honest), e.target)})
+		o := w.get(getConfig{Targets: append(targetsOf(honest), e.target)})
 		o.has("data.bin", data)
 		if got := e.ranges.Load(); got == 0 {
 			t.Error("nothing was asked of the server that stalls")
@@ -143,8 +145,8 @@ func TestUnreadableSource(t *testing.T) {
 		data := file(4*chunk, 1)
 		servers := w.holders(append([][]byte{data}, honest...)...)
 		failed := make(chan struct{}, 1000)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				servers[0].src.onRange(func([]byte, int64) error {
 					failed <- struct{}{}
 					return errors.New("input/output error")
@@ -166,9 +168,9 @@ func TestUnreadableSource(t *testing.T) {
 	t.Run("the only one", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			o := unreadable(t, w)
-			fails[*NoServerLeftError](o, KindNetwork)
-			lost, _ := only[Lost](o)
-			if lost.State != PeerLost || streamCode(lost.Err) == 0 {
+			fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
+			lost, _ := only[fetch.Lost](o)
+			if lost.State != fetch.StateLost || streamCode(lost.Err) == 0 {
 				t.Errorf("lost = %+v, want that the range was reset", lost)
 			}
 		})

@@ -1,9 +1,11 @@
 package transfer
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 
 	"malcolm/transport"
 	"malcolm/wire"
@@ -62,17 +64,17 @@ func TestFullServer(t *testing.T) {
 					prepare, refuse := test.is()
 					until := refusesFor(lasts, refuse)
 					e := w.evil(data, 0, func(e *evil) { prepare(e); until(e) })
-					o := w.get(GetConfig{Targets: []Target{e.target}, Patience: patience})
-					if said, _ := only[Full](o); said.Target != e.target || !IsFull(said.Err) || said.Left != patience {
+					o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: patience})
+					if said, _ := only[fetch.Full](o); said.Target != e.target || !source.IsFull(said.Err) || said.Left != patience {
 						t.Errorf("%+v, want that it is full", said)
 					}
 					if lasts < patience {
 						o.has("data.bin", data)
-						none[NotReached](o)
+						none[fetch.NotReached](o)
 						return
 					}
-					nobody := fails[*NobodyAnsweredError](o, KindNetwork)
-					if !IsFull(nobody.Servers[0].Err) || o.Elapsed < patience || o.Elapsed > patience+5*time.Second {
+					nobody := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+					if !source.IsFull(nobody.Servers[0].Err) || o.Elapsed < patience || o.Elapsed > patience+5*time.Second {
 						t.Errorf("after %v: %v, want that it is full when patience is over", o.Elapsed, nobody.Servers[0].Err)
 					}
 				})
@@ -90,30 +92,10 @@ func TestFullServerJoins(t *testing.T) {
 		e := w.evil(data, 3, refusesFor(10*time.Second, func(_ *evil, st *transport.Stream) {
 			st.Write(wire.AppendRefusal(nil, wire.StatusBusy, ""))
 		}))
-		o := w.get(GetConfig{Targets: append(targetsOf(servers...), e.target)})
+		o := w.get(getConfig{Targets: append(targetsOf(servers...), e.target)})
 		o.has("data.bin", data)
-		if _, at := only[Joined](o); at.Sub(o.events[0].at) < 9*time.Second {
+		if _, at := only[fetch.Joined](o); at.Sub(o.events[0].at) < 9*time.Second {
 			t.Error("it joined before it had room")
 		}
 	})
-}
-
-func TestIsFull(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want bool
-	}{
-		{&transport.PeerError{Kind: transport.PeerRefused}, true},
-		{&transport.PeerError{Kind: transport.PeerClosed, Code: uint64(wire.CloseLimit)}, true},
-		{&transport.PeerError{Kind: transport.PeerClosed, Code: uint64(wire.CloseDone)}, false},
-		{&transport.PeerError{Kind: transport.PeerReset, Code: uint64(wire.CloseLimit)}, false},
-		{&wire.Refusal{Status: wire.StatusBusy}, true},
-		{&wire.Refusal{Status: wire.StatusUnreadable}, false},
-		{&transport.NetworkError{Kind: transport.PortUnreachable}, false},
-		{errors.New("other"), false},
-	} {
-		if got := IsFull(test.err); got != test.want {
-			t.Errorf("%v: %t, want %t", test.err, got, test.want)
-		}
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // The finished file has the time that most servers name, ties to the first, and
@@ -35,7 +37,7 @@ func TestRemoteTime(t *testing.T) {
 					src.mtime = at
 					targets = append(targets, w.serve(src, i%3, 1, ServeConfig{}).targets...)
 				}
-				o := w.get(GetConfig{Targets: targets, RemoteTime: true})
+				o := w.get(getConfig{Targets: targets, RemoteTime: true})
 				o.has("data.bin", data)
 				info, err := os.Stat(filepath.Join(o.dir, "data.bin"))
 				if err != nil {
@@ -43,14 +45,14 @@ func TestRemoteTime(t *testing.T) {
 				}
 				switch {
 				case test.want.IsZero():
-					only[NoModTime](o)
+					only[fetch.NoModTime](o)
 					if since := time.Since(info.ModTime()); since < -100*365*24*time.Hour {
 						t.Errorf("time %v", info.ModTime())
 					}
 				case !info.ModTime().Equal(test.want):
 					t.Errorf("time %v, want %v", info.ModTime(), test.want)
 				default:
-					none[NoModTime](o)
+					none[fetch.NoModTime](o)
 				}
 			})
 		})
@@ -71,19 +73,19 @@ func TestRemoteTimeOnlyOfWhatIsWritten(t *testing.T) {
 			}
 			return info.ModTime()
 		}
-		plain := w.get(GetConfig{Targets: targetsOf(servers...)})
+		plain := w.get(getConfig{Targets: targetsOf(servers...)})
 		plain.has("data.bin", data)
 		before := stat(plain)
 		if before.Equal(want) {
 			t.Fatal("the time is the server's without the flag")
 		}
-		again := w.get(GetConfig{Targets: targetsOf(servers...), Dir: plain.dir, Resume: true, RemoteTime: true})
+		again := w.get(getConfig{Targets: targetsOf(servers...), Dir: plain.dir, Resume: true, RemoteTime: true})
 		if again.err != nil || !again.AlreadyRight || !stat(again).Equal(before) {
 			t.Errorf("%v, time %v, want that of a file that is there already: %v", again.err, stat(again), before)
 		}
 		slow(100<<10, servers...)
 		part := interrupt(t, w, 0.4, servers...)
-		rest := w.get(GetConfig{Targets: targetsOf(servers...), Dir: part.dir, Resume: true, RemoteTime: true})
+		rest := w.get(getConfig{Targets: targetsOf(servers...), Dir: part.dir, Resume: true, RemoteTime: true})
 		rest.has("data.bin", data)
 		if rest.Resumed == 0 || !stat(rest).Equal(want) {
 			t.Errorf("%d bytes resumed, time %v, want %v", rest.Resumed, stat(rest), want)

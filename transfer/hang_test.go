@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -92,7 +94,7 @@ func TestInterruptWhileTheDiskHangs(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(context.Background())
 				var fsys *hangingFS
 				var interrupted time.Time
-				o := w.getUnder(ctx, GetConfig{Targets: s.targets, open: func(root *os.Root) partfile.FS {
+				o := w.getUnder(ctx, getConfig{Targets: s.targets, open: func(root *os.Root) partfile.FS {
 					fsys = newHangingFS(root, op)
 					go func() {
 						<-fsys.hangs
@@ -122,11 +124,11 @@ func TestReservingIsTold(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		ctx, cancel := context.WithCancelCause(context.Background())
-		o := w.getUnder(ctx, GetConfig{
+		o := w.getUnder(ctx, getConfig{
 			Targets: w.holders(data)[0].targets,
 			open:    func(root *os.Root) partfile.FS { return slowReserving{partfile.Dir(root)} },
-			Events: func(e GetEvent) {
-				if p, ok := e.(Progress); ok && p.Phase == PhaseReserving {
+			Events: func(e fetch.Event) {
+				if p, ok := e.(progress); ok && p.Phase == fetch.PhaseReserving {
 					cancel(errInterrupted)
 				}
 			},

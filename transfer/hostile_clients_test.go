@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/source"
+
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"malcolm/certs"
@@ -24,13 +26,13 @@ import (
 )
 
 // raid connects to a server from an attacker's address, 10.66.0.host.
-func (w *world) raid(t Target, host byte, window int64) *transport.Conn {
+func (w *world) raid(t source.Target, host byte, window int64) *transport.Conn {
 	w.t.Helper()
 	return w.raidOver(t, host, window, func(pc net.PacketConn) net.PacketConn { return pc })
 }
 
 // raidOver is raid over a socket that wrap has changed.
-func (w *world) raidOver(t Target, host byte, window int64, wrap func(net.PacketConn) net.PacketConn) *transport.Conn {
+func (w *world) raidOver(t source.Target, host byte, window int64, wrap func(net.PacketConn) net.PacketConn) *transport.Conn {
 	w.t.Helper()
 	w.mu.Lock()
 	w.port++
@@ -56,7 +58,7 @@ var calmRates = map[int]float64{2: 3.29, 8: 5.58, 16: 6.47}
 func (s *server) honest(data []byte) *outcome {
 	s.w.t.Helper()
 	began := time.Now()
-	o := s.w.get(GetConfig{Targets: s.targets})
+	o := s.w.get(getConfig{Targets: s.targets})
 	o.has("data.bin", data)
 	rate, calm := float64(o.Size)/(1<<20)/time.Since(began).Seconds(), calmRates[(len(data)+chunk-1)/chunk]
 	s.w.t.Logf("the honest client: %.2f MiB/s, without the attack %.2f", rate, calm)
@@ -323,7 +325,7 @@ func TestHostileStorms(t *testing.T) {
 
 // heldUp is a source on a disk that does not answer.
 type heldUp struct {
-	*source
+	*heldFile
 	ready   chan struct{} // closed when the file is hashed
 	waiting chan struct{} // receives for each call that is held up
 }
@@ -337,7 +339,7 @@ func (h *heldUp) Stat() (fs.FileInfo, error) {
 		<-h.released
 	default:
 	}
-	return h.source.Stat()
+	return h.heldFile.Stat()
 }
 
 // While the work for a stream goes on, its client gets no other for it, even when
@@ -345,7 +347,7 @@ func (h *heldUp) Stat() (fs.FileInfo, error) {
 func TestHostileStormsOnAStalledDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
-		h := &heldUp{source: newSource(data), ready: make(chan struct{}), waiting: make(chan struct{}, 1000)}
+		h := &heldUp{heldFile: newSource(data), ready: make(chan struct{}), waiting: make(chan struct{}, 1000)}
 		s := w.besieged(data, ServeConfig{Source: h})
 		defer h.release()
 		close(h.ready)
@@ -601,7 +603,7 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 				}
 				time.Sleep(time.Second) // they are under way
 				begun := time.Now()
-				o := w.get(GetConfig{Targets: s.targets, Connections: 1})
+				o := w.get(getConfig{Targets: s.targets, Connections: 1})
 				o.has("data.bin", data)
 				share := float64(o.Size) / time.Since(begun).Seconds() / rate
 				want := 1 / float64(1+test.addresses)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/source"
+
 	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -64,8 +66,8 @@ func (b bill) most() bill {
 type meter struct {
 	net.PacketConn
 	w      *world
-	target Target
-	src    *source
+	target source.Target
+	src    *heldFile
 	run    *Server
 
 	mu   sync.Mutex

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"golang.org/x/sys/unix"
 
 	"malcolm/transfer/partfile"
@@ -82,8 +84,8 @@ func TestHostileDirectoryBecomesALink(t *testing.T) {
 	for i := range runs {
 		bubble(t, func(t *testing.T, w *world) {
 			servers := w.holders(data, data)
-			o := w.get(GetConfig{Targets: targetsOf(servers...), Dir: dir, Events: func(e GetEvent) {
-				if _, ok := e.(Voted); ok { // the directory is open by now
+			o := w.get(getConfig{Targets: targetsOf(servers...), Dir: dir, Events: func(e fetch.Event) {
+				if _, ok := e.(fetch.Voted); ok { // the directory is open by now
 					m.on.Store(true)
 				}
 			}})
@@ -169,14 +171,14 @@ func TestHostileNamesBecomeLinks(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name string
-		cfg  GetConfig
+		cfg  getConfig
 		lay  func(dir string) error // what is there before
 	}{
-		{"new", GetConfig{}, func(string) error { return nil }},
-		{"resumed", GetConfig{Resume: true}, func(dir string) error {
+		{"new", getConfig{}, func(string) error { return nil }},
+		{"resumed", getConfig{Resume: true}, func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "data.bin.part"), data[:chunk], 0o644)
 		}},
-		{"replaced", GetConfig{Force: true}, func(dir string) error {
+		{"replaced", getConfig{Force: true}, func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "data.bin"), []byte("old"), 0o644)
 		}},
 	} {
@@ -192,7 +194,7 @@ func TestHostileNamesBecomeLinks(t *testing.T) {
 					cfg.Targets, cfg.Dir = targetsOf(w.holders(data)...), dir
 					cfg.open = func(r *os.Root) partfile.FS { return trapFS{partfile.Dir(r), forbidden, &left} }
 					o := w.get(cfg)
-					if o.err != nil && KindOf(o.err) != KindLocal {
+					if o.err != nil && fetch.KindOf(o.err) != fetch.KindLocal {
 						t.Errorf("operation %d: %v, want an error of the local file, or none", n, o.err)
 					}
 				})

@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"malcolm/transfer/manifest"
@@ -39,7 +42,7 @@ const (
 
 // suffer is get against hostile servers. Nothing of Get may run when it has
 // returned, and memory must not grow by more than maxGrown meanwhile.
-func (w *world) suffer(cfg GetConfig) *outcome {
+func (w *world) suffer(cfg getConfig) *outcome {
 	w.t.Helper()
 	var before, now runtime.MemStats
 	defer debug.SetGCPercent(debug.SetGCPercent(25))
@@ -47,7 +50,7 @@ func (w *world) suffer(cfg GetConfig) *outcome {
 	runtime.ReadMemStats(&before)
 	var most uint64
 	react := cfg.Events
-	cfg.Events = func(e GetEvent) {
+	cfg.Events = func(e fetch.Event) {
 		runtime.ReadMemStats(&now)
 		most = max(most, now.HeapAlloc)
 		if react != nil {
@@ -72,22 +75,22 @@ func (e *evil) sent(w *world) int64 { return w.link(e.target).way(fromServer).ca
 
 // named fails the test unless it was told which server is hostile, and nothing
 // of the others but that they serve.
-func named(t *testing.T, o *outcome, evil *evil, state PeerState) {
+func named(t *testing.T, o *outcome, evil *evil, state fetch.State) {
 	t.Helper()
 	for _, r := range o.Servers {
 		switch {
 		case r.Target == evil.target && (r.State != state || r.Err == nil):
 			t.Errorf("report of the hostile server = %+v, want %s and why", r, state)
-		case r.Target != evil.target && (r.State != PeerServing || r.Err != nil):
+		case r.Target != evil.target && (r.State != fetch.StateServing || r.Err != nil):
 			t.Errorf("report of %s = %+v, want serving", r.Target, r)
 		}
 	}
 	told := false
 	for _, e := range o.events {
-		switch e := e.GetEvent.(type) {
-		case NotReached:
+		switch e := e.Event.(type) {
+		case fetch.NotReached:
 			told = told || e.Target == evil.target
-		case Lost:
+		case fetch.Lost:
 			told = told || e.Target == evil.target
 		}
 	}
@@ -114,38 +117,38 @@ func TestHostileLengths(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name  string
-		state PeerState
+		state fetch.State
 		lie   func(e *evil, n uint64)
 	}{
-		{"offer", PeerNotReached, func(e *evil, n uint64) {
+		{"offer", fetch.StateNotReached, func(e *evil, n uint64) {
 			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusOK, n)) }
 		}},
-		{"name", PeerNotReached, func(e *evil, n uint64) {
+		{"name", fetch.StateNotReached, func(e *evil, n uint64) {
 			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 64), quicvarint.Append(nil, n))
 			e.onHello = func(st *transport.Stream, _ int) {
 				silent(e, st, append(bareHeader(wire.StatusOK, uint64(len(b))), b...))
 			}
 		}},
-		{"indexing", PeerNotReached, func(e *evil, n uint64) {
+		{"indexing", fetch.StateNotReached, func(e *evil, n uint64) {
 			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusIndexing, n)) }
 		}},
-		{"text", PeerNotReached, func(e *evil, n uint64) {
+		{"text", fetch.StateNotReached, func(e *evil, n uint64) {
 			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusBusy, n)) }
 		}},
-		{"manifest with the offer", PeerNotReached, func(e *evil, n uint64) {
+		{"manifest with the offer", fetch.StateNotReached, func(e *evil, n uint64) {
 			e.onHello = func(st *transport.Stream, _ int) {
 				frame(st, wire.StatusOK, e.offer.Append(nil))
 				silent(e, st, bareHeader(wire.StatusOK, n))
 			}
 		}},
-		{"manifest", PeerWrong, func(e *evil, n uint64) {
+		{"manifest", fetch.StateWrong, func(e *evil, n uint64) {
 			withoutInline(e)
 			e.onManifest = func(st *transport.Stream) { silent(e, st, bareHeader(wire.StatusOK, n)) }
 		}},
-		{"range", PeerWrong, func(e *evil, n uint64) {
+		{"range", fetch.StateWrong, func(e *evil, n uint64) {
 			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { silent(e, st, bareHeader(wire.StatusOK, n)) }
 		}},
-		{"text of a range", PeerWrong, func(e *evil, n uint64) {
+		{"text of a range", fetch.StateWrong, func(e *evil, n uint64) {
 			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { silent(e, st, bareHeader(wire.StatusBusy, n)) }
 		}},
 	} {
@@ -157,7 +160,7 @@ func TestHostileLengths(t *testing.T) {
 					w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
 					var before, after runtime.MemStats
 					runtime.ReadMemStats(&before)
-					o := w.suffer(GetConfig{Targets: []Target{e.target, other.target}})
+					o := w.suffer(getConfig{Targets: []source.Target{e.target, other.target}})
 					runtime.ReadMemStats(&after)
 					o.has("data.bin", data)
 					named(t, o, e, test.state)
@@ -189,9 +192,9 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 				})
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				o := w.suffer(GetConfig{Targets: []Target{e.target}, Patience: time.Second})
+				o := w.suffer(getConfig{Targets: []source.Target{e.target}, Patience: time.Second})
 				runtime.ReadMemStats(&after)
-				fails[*SilentError](o, KindNetwork)
+				fails[*fetch.SilentError](o, fetch.KindNetwork)
 				o.lists()
 				if got := after.TotalAlloc - before.TotalAlloc; got > maxGrown {
 					t.Errorf("%d bytes were allocated in all, want at most %d", got, maxGrown)
@@ -253,10 +256,10 @@ func TestHostileSizeBeyondTheDisk(t *testing.T) {
 			e.onRange = func(*transport.Stream, wire.RangeRequest) {}
 		})
 		var reserved atomic.Int64
-		o := w.suffer(GetConfig{Targets: []Target{e.target}, open: func(r *os.Root) partfile.FS {
+		o := w.suffer(getConfig{Targets: []source.Target{e.target}, open: func(r *os.Root) partfile.FS {
 			return fullFS{partfile.Dir(r), &reserved}
 		}})
-		if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.NoSpace || err.Have != 1<<30 {
+		if err := fails[*partfile.Error](o, fetch.KindLocal); err.Reason != partfile.NoSpace || err.Have != 1<<30 {
 			t.Errorf("error = %+v, want that there is no space", err)
 		}
 		if n := reserved.Load(); n != 0 {
@@ -275,12 +278,12 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 	}{{1, false}, {3*chunk - 1, false}, {3 * chunk, true}, {0, true}, {-1, true}, {math.MaxInt64, true}} {
 		bubble(t, func(t *testing.T, w *world) {
 			e := w.evil(data, 0, withoutInline)
-			o := w.suffer(GetConfig{Targets: []Target{e.target}, MaxSize: test.max})
+			o := w.suffer(getConfig{Targets: []source.Target{e.target}, MaxSize: test.max})
 			if test.fits {
 				o.has("data.bin", data)
 				return
 			}
-			if err := fails[*TooLargeError](o, KindLocal); err.Size != 3*chunk || err.Max != test.max {
+			if err := fails[*fetch.TooLargeError](o, fetch.KindLocal); err.Size != 3*chunk || err.Max != test.max {
 				t.Errorf("error = %+v, want the size and what is allowed", err)
 			}
 			o.lists()
@@ -333,11 +336,11 @@ func TestHostileLayouts(t *testing.T) {
 					})
 					other := w.evil(data, 1, withoutInline)
 					w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-					o := w.suffer(GetConfig{Targets: []Target{e.target, other.target}})
+					o := w.suffer(getConfig{Targets: []source.Target{e.target, other.target}})
 					o.has("data.bin", data)
-					state := PeerWrong
+					state := fetch.StateWrong
 					if inline {
-						state = PeerNotReached
+						state = fetch.StateNotReached
 					}
 					named(t, o, e, state)
 				})
@@ -419,8 +422,8 @@ func TestHostileLiars(t *testing.T) {
 		}
 		check := func(t *testing.T, w *world, o *outcome, e *evil, asked int64) {
 			t.Helper()
-			named(t, o, e, PeerWrong)
-			refused := events[ChunkRefused](o)
+			named(t, o, e, fetch.StateWrong)
+			refused := events[fetch.ChunkRefused](o)
 			if test.refused && (len(refused) != 1 || refused[0].Target != e.target || refused[0].Changed) || !test.refused && len(refused) > 0 {
 				t.Errorf("refused = %+v, want a chunk: %t", refused, test.refused)
 			}
@@ -432,7 +435,7 @@ func TestHostileLiars(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e, asked := start(w)
 				honest := w.holders(data, data)
-				o := w.suffer(GetConfig{Targets: append(targetsOf(honest...), e.target)})
+				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), e.target)})
 				o.has("data.bin", data)
 				check(t, w, o, e, asked.Load())
 			})
@@ -440,8 +443,8 @@ func TestHostileLiars(t *testing.T) {
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e, asked := start(w)
-				o := w.suffer(GetConfig{Targets: []Target{e.target}})
-				err := fails[*NoServerLeftError](o, KindIntegrity)
+				o := w.suffer(getConfig{Targets: []source.Target{e.target}})
+				err := fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 				if err.Missing+o.Fetched != o.Size {
 					t.Errorf("%d bytes are missing, %d were fetched, want %d", err.Missing, o.Fetched, o.Size)
 				}

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/transport"
@@ -165,7 +168,7 @@ func realEvil(t *testing.T, e *evil) {
 		t.Fatal(err)
 	}
 	at := pc.LocalAddr().(*net.UDPAddr)
-	e.target = Target{Host: "127.0.0.1", Port: uint16(at.Port)}
+	e.target = source.Target{Host: "127.0.0.1", Port: uint16(at.Port)}
 	tls, err := testIDs[0].ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
 		t.Fatal(err)
@@ -236,18 +239,18 @@ func TestHugeFile(t *testing.T) {
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	var started Started
+	var started fetch.Started
 	three, allChecked := false, false
 	o := &outcome{t: t}
-	o.Result, o.err = Get(ctx, GetConfig{
-		Targets: []Target{e.target}, Dir: root.Name(), Resume: true, SkipSpaceCheck: true, Interval: 20 * time.Millisecond,
+	o.Result, o.err = Get(ctx, getConfig{
+		Targets: []source.Target{e.target}, Dir: root.Name(), Resume: true, SkipSpaceCheck: true, Interval: 20 * time.Millisecond,
 		open: func(*os.Root) partfile.FS { return fsys },
-		Events: func(event GetEvent) {
+		Events: func(event fetch.Event) {
 			switch event := event.(type) {
-			case Started:
+			case fetch.Started:
 				started = event
 				mem.look()
-			case Progress:
+			case progress:
 				if !three && event.Good == int64(len(hugeMissing))*hugeChunk {
 					three = true
 					mem.look()

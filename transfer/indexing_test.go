@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
+
 	"malcolm/transfer/localfile"
 )
 
@@ -17,18 +21,18 @@ func TestIndexingServer(t *testing.T) {
 		src.indexing = slowly(time.Second)
 		s := w.serve(src, 0, 1, ServeConfig{})
 		stop := s.watch(500 * time.Millisecond)
-		o := w.get(GetConfig{Targets: s.targets})
+		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
 		if o.Elapsed < 15*time.Second {
 			t.Fatalf("took %v, so there was no indexing", o.Elapsed)
 		}
 		seen, last := 0, 0.0
-		for _, p := range events[Progress](o) {
+		for _, p := range events[progress](o) {
 			r := p.Servers[0]
-			if r.State != PeerIndexing {
+			if r.State != fetch.StateIndexing {
 				continue
 			}
-			if p.Phase != PhaseAsking || r.Indexing < last || r.Indexing > 1 {
+			if p.Phase != fetch.PhaseAsking || r.Indexing < last || r.Indexing > 1 {
 				t.Fatalf("progress = %+v after %v, want that it rises", p, last)
 			}
 			if r.Indexing > last {
@@ -60,10 +64,9 @@ func TestPatience(t *testing.T) {
 			src := newSource(file(chunk, 1))
 			src.indexing = func() error { src.block(); return nil }
 			s := w.serve(src, 0, 1, ServeConfig{})
-			o := w.get(GetConfig{Targets: s.targets, Patience: patience})
-			err := fails[*NobodyAnsweredError](o, KindNetwork)
-			var late *TimeoutError
-			if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != patience || !errors.Is(late, ErrStillIndexing) {
+			o := w.get(getConfig{Targets: s.targets, Patience: patience})
+			err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+			if r := err.Servers[0]; !isLate(r.Err, source.Indexing, patience) {
 				t.Errorf("report = %+v, want that it is still indexing in %v", r, patience)
 			}
 			if o.Elapsed < patience || o.Elapsed > patience+time.Second {
@@ -79,14 +82,13 @@ func TestSilentWhileIndexing(t *testing.T) {
 		src := newSource(file(chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
 		s := w.serve(src, 0, 1, ServeConfig{})
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			if p, ok := e.(Progress); ok && p.Servers[0].State == PeerIndexing {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			if p, ok := e.(progress); ok && p.Servers[0].State == fetch.StateIndexing {
 				s.links[0].set(func(l *link) { l.hole = true })
 			}
 		}})
-		err := fails[*NobodyAnsweredError](o, KindNetwork)
-		var late *TimeoutError
-		if r := err.Servers[0]; !errors.As(r.Err, &late) || late.After != DefaultConnectTimeout {
+		err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+		if r := err.Servers[0]; !isLate(r.Err, source.SlowAnswer, malcolm.DefaultConnectTimeout) {
 			t.Errorf("report = %+v, want no answer", r)
 		}
 		if _, eaten := s.links[0].dropped(); eaten == 0 || o.Elapsed > 7*time.Second {
@@ -100,13 +102,13 @@ func TestStopWhileIndexing(t *testing.T) {
 		src := newSource(file(chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
 		s := w.serve(src, 0, 1, ServeConfig{})
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			if p, ok := e.(Progress); ok && p.Servers[0].State == PeerIndexing {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			if p, ok := e.(progress); ok && p.Servers[0].State == fetch.StateIndexing {
 				s.cancel()
 			}
 		}})
-		fails[*NobodyAnsweredError](o, KindNetwork)
-		if o.Elapsed > DefaultConnectTimeout+time.Second { // it is tried once more, and nobody is there
+		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+		if o.Elapsed > malcolm.DefaultConnectTimeout+time.Second { // it is tried once more, and nobody is there
 			t.Errorf("gave up after %v, want behind a second try", o.Elapsed)
 		}
 		src.release()
@@ -124,7 +126,7 @@ func TestSourceThatCannotBeRead(t *testing.T) {
 		s := w.serve(src, 0, 2, ServeConfig{})
 		<-s.done
 		var file *localfile.Error
-		if !errors.As(s.err, &file) || KindOf(s.err) != KindLocal {
+		if !errors.As(s.err, &file) || fetch.KindOf(s.err) != fetch.KindLocal {
 			t.Errorf("serve returned %v, want a file error", s.err)
 		}
 		if len(serveEvents[Stopped](s)) != 1 {
@@ -146,7 +148,7 @@ func TestSourceThatIsWritten(t *testing.T) {
 			return nil
 		}
 		s := w.serve(src, 0, 1, ServeConfig{})
-		o := w.get(GetConfig{Targets: s.targets})
+		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
 		if len(serveEvents[Unsteady](s)) == 0 {
 			t.Error("nobody was told that the file changed")
@@ -163,19 +165,19 @@ func TestChangedSource(t *testing.T) {
 			s := w.holders(file(8*chunk, 1))[0]
 			slow(200<<10, s)
 			next := file(size, 2)
-			o := w.get(GetConfig{Targets: s.targets, Events: at(0.2, func() { s.src.replace(next) })})
-			err := fails[*NoServerLeftError](o, KindChanged)
+			o := w.get(getConfig{Targets: s.targets, Events: at(0.2, func() { s.src.replace(next) })})
+			err := fails[*fetch.NoServerLeftError](o, fetch.KindChanged)
 			if o.Fetched == 0 || err.Missing != 8*chunk-o.Fetched {
 				t.Errorf("fetched %d, missing %d, want a part of the old file", o.Fetched, err.Missing)
 			}
-			lost, _ := only[Lost](o)
-			if lost.State != PeerChanged || lost.Left != 0 || o.report(s.targets[0]).State != PeerChanged {
+			lost, _ := only[fetch.Lost](o)
+			if lost.State != fetch.StateChanged || lost.Left != 0 || o.report(s.targets[0]).State != fetch.StateChanged {
 				t.Errorf("lost = %+v, want changed", lost)
 			}
 			o.lists("data.bin.part", "data.bin.part.journal")
-			none[ChunkRefused](o)
+			none[fetch.ChunkRefused](o)
 			// The server offers what it has now.
-			o = w.get(GetConfig{Targets: s.targets})
+			o = w.get(getConfig{Targets: s.targets})
 			o.has("data.bin", next)
 			if got := len(serveEvents[Ready](s)); got != 2 {
 				t.Errorf("ready was told %d times, want 2", got)
@@ -190,8 +192,8 @@ func TestChangedWhileItIsRead(t *testing.T) {
 		s := w.holders(file(3*chunk, 1))[0]
 		next := file(3*chunk, 2)
 		var changed atomic.Bool
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				s.src.onRange(func(p []byte, off int64) error {
 					s.src.replace(next)
 					copy(p, next[off:])
@@ -203,8 +205,8 @@ func TestChangedWhileItIsRead(t *testing.T) {
 		if !changed.Load() {
 			t.Fatal("the file did not change")
 		}
-		fails[*NoServerLeftError](o, KindChanged)
-		none[ChunkRefused](o)
+		fails[*fetch.NoServerLeftError](o, fetch.KindChanged)
+		none[fetch.ChunkRefused](o)
 		if o.Fetched != 0 {
 			t.Errorf("fetched %d bytes, want none", o.Fetched)
 		}
@@ -218,18 +220,18 @@ func TestChangedSourceOfOne(t *testing.T) {
 		slow(200<<10, servers...)
 		changed := servers[0]
 		var when time.Time
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
 			when = time.Now()
 			changed.src.replace(file(12*chunk, 2))
 		})})
 		o.has("data.bin", data)
-		lost, told := only[Lost](o)
-		if when.IsZero() || lost.Target != changed.targets[0] || lost.State != PeerChanged || lost.Left != 1 {
+		lost, told := only[fetch.Lost](o)
+		if when.IsZero() || lost.Target != changed.targets[0] || lost.State != fetch.StateChanged || lost.Left != 1 {
 			t.Errorf("lost = %+v, want the changed one", lost)
 		}
 		if told.Before(when) {
 			t.Errorf("told at %v, before it changed", told)
 		}
-		none[ChunkRefused](o)
+		none[fetch.ChunkRefused](o)
 	})
 }

@@ -7,12 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/certs"
 	"malcolm/transfer/vote"
 )
 
 // ask runs [Info], and fails the test if anything is recorded.
-func (w *world) info(cfg GetConfig) (r *InfoResult, o *outcome) {
+func (w *world) info(cfg getConfig) (r *fetch.InfoResult, o *outcome) {
 	w.t.Helper()
 	home := w.t.TempDir()
 	known, err := certs.OpenKnown(home)
@@ -20,10 +23,10 @@ func (w *world) info(cfg GetConfig) (r *InfoResult, o *outcome) {
 		w.t.Fatal(err)
 	}
 	cfg.Trust.Known = known
-	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
+	o = w.run(context.Background(), cfg, func(ctx context.Context, cfg getConfig) (*fetch.Result, error) {
 		found, err := Info(ctx, cfg)
 		r = found
-		return &Result{}, err
+		return &fetch.Result{}, err
 	})
 	if entries, _ := os.ReadDir(home); len(entries) > 0 {
 		w.t.Errorf("%v were written of known servers", entries)
@@ -38,9 +41,9 @@ func TestInfo(t *testing.T) {
 		late.links[0].set(func(l *link) { l.delay = time.Second })
 		servers := append(w.holders(data, data, other), late)
 		// Nothing is at this one, and it is found out after the vote is over.
-		gone := Target{Host: "10.0.9.9", Port: 9}
+		gone := source.Target{Host: "10.0.9.9", Port: 9}
 		w.link(gone)
-		r, o := w.info(GetConfig{Targets: append(targetsOf(servers...), gone)})
+		r, o := w.info(getConfig{Targets: append(targetsOf(servers...), gone)})
 		if o.err != nil {
 			t.Fatal(o.err)
 		}
@@ -49,12 +52,12 @@ func TestInfo(t *testing.T) {
 		}
 		for i, want := range []struct {
 			data  []byte
-			state PeerState
+			state fetch.State
 			name  string
 			rtt   time.Duration
 		}{
-			{data, PeerServing, "data.bin", 20 * time.Millisecond}, {data, PeerServing, "data.bin", 20 * time.Millisecond},
-			{other, PeerLeftOut, "data.bin", 20 * time.Millisecond}, {data, PeerServing, "late.bin", 2 * time.Second},
+			{data, fetch.StateServing, "data.bin", 20 * time.Millisecond}, {data, fetch.StateServing, "data.bin", 20 * time.Millisecond},
+			{other, fetch.StateLeftOut, "data.bin", 20 * time.Millisecond}, {data, fetch.StateServing, "late.bin", 2 * time.Second},
 		} {
 			s := r.Servers[i]
 			if !s.Offered || s.State != want.state || s.Checksum != checksum(want.data) || s.Size != int64(len(want.data)) ||
@@ -65,7 +68,7 @@ func TestInfo(t *testing.T) {
 				t.Errorf("server %d: round trip %v, want about %v", i, s.RTT, want.rtt)
 			}
 		}
-		if s := r.Servers[4]; s.Offered || s.State != PeerNotReached || s.Err == nil || s.RTT != 0 {
+		if s := r.Servers[4]; s.Offered || s.State != fetch.StateNotReached || s.Err == nil || s.RTT != 0 {
 			t.Errorf("a server that does not answer = %+v", s)
 		}
 		for _, s := range servers {
@@ -80,16 +83,16 @@ func TestInfo(t *testing.T) {
 func TestInfoWithoutMajority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, b := file(3*chunk, 1), file(3*chunk, 2)
-		r, o := w.info(GetConfig{Targets: targetsOf(w.holders(a, b)...)})
-		var undecided *UndecidedError
-		if !errors.As(o.err, &undecided) || KindOf(o.err) != KindVote {
+		r, o := w.info(getConfig{Targets: targetsOf(w.holders(a, b)...)})
+		var undecided *fetch.UndecidedError
+		if !errors.As(o.err, &undecided) || fetch.KindOf(o.err) != fetch.KindVote {
 			t.Fatalf("error %v, want no majority", o.err)
 		}
 		if r == nil || len(r.Servers) != 2 || !r.Servers[0].Offered || len(r.Vote.Groups) != 2 || r.Vote.Reason != vote.NoMajority {
 			t.Errorf("result = %+v, want both offers", r)
 		}
-		r, o = w.info(GetConfig{Targets: []Target{{Host: "nowhere", Port: 1}}})
-		if KindOf(o.err) != KindNetwork || r == nil || len(r.Servers) != 1 || r.Servers[0].Err == nil {
+		r, o = w.info(getConfig{Targets: []source.Target{{Host: "nowhere", Port: 1}}})
+		if fetch.KindOf(o.err) != fetch.KindNetwork || r == nil || len(r.Servers) != 1 || r.Servers[0].Err == nil {
 			t.Errorf("%v, result = %+v, want why nobody answered", o.err, r)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -45,7 +47,7 @@ func TestPoorFileSystem(t *testing.T) {
 		data := file(8*chunk, 1)
 		s := w.holders(data)[0]
 		slow(300<<10, s)
-		cfg := GetConfig{
+		cfg := getConfig{
 			Targets: s.targets, Dir: t.TempDir(), Resume: true, RemoteTime: true,
 			open: func(root *os.Root) partfile.FS { return poorFS{partfile.Dir(root)} },
 		}
@@ -64,10 +66,10 @@ func TestPoorFileSystem(t *testing.T) {
 		var got []partfile.Comfort
 		started := false
 		for _, e := range o.events {
-			switch e := e.GetEvent.(type) {
-			case Started:
+			switch e := e.Event.(type) {
+			case fetch.Started:
 				started = true
-			case Lacks:
+			case fetch.Lacks:
 				got = append(got, e.Comfort)
 				if late := e.Comfort == partfile.Times; late != started {
 					t.Errorf("told of %d, started: %t", e.Comfort, started)

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -36,7 +39,7 @@ func TestHostileLiar(t *testing.T) {
 		servers := w.holders(data, data, data)
 		liar := servers[1]
 		lied := lie(liar)
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
 		wantRefused(t, o, liar, lied())
 	})
@@ -48,17 +51,17 @@ func wantRefused(t *testing.T, o *outcome, liar *server, chunkNumber int) {
 	if chunkNumber < 0 {
 		t.Fatal("the liar did not lie")
 	}
-	got, _ := only[ChunkRefused](o)
+	got, _ := only[fetch.ChunkRefused](o)
 	length := min(chunk, o.Size-int64(chunkNumber)*chunk)
-	want := ChunkRefused{Target: liar.targets[0], Chunk: chunkNumber, Offset: int64(chunkNumber) * chunk, Length: length}
+	want := fetch.ChunkRefused{Target: liar.targets[0], Chunk: chunkNumber, Offset: int64(chunkNumber) * chunk, Length: length}
 	if got != want {
 		t.Errorf("refused = %+v, want %+v", got, want)
 	}
-	lost, _ := only[Lost](o)
-	if lost.Target != liar.targets[0] || lost.State != PeerWrong {
+	lost, _ := only[fetch.Lost](o)
+	if lost.Target != liar.targets[0] || lost.State != fetch.StateWrong {
 		t.Errorf("lost = %+v, want the liar, for wrong bytes", lost)
 	}
-	if r := o.report(liar.targets[0]); r.State != PeerWrong || r.BadChunks != 1 || r.Err == nil {
+	if r := o.report(liar.targets[0]); r.State != fetch.StateWrong || r.BadChunks != 1 || r.Err == nil {
 		t.Errorf("its report = %+v, want wrong bytes", r)
 	}
 }
@@ -73,7 +76,7 @@ func TestSlowLiarAtTheEnd(t *testing.T) {
 		liar.links[0].set(func(l *link) { l.delay = 300 * time.Millisecond })
 		servers[1].links[0].set(func(l *link) { l.delay = time.Millisecond })
 		lied := lie(liar)
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
 		if lied() < 0 {
 			t.Fatal("the liar was not asked for anything")
@@ -81,7 +84,7 @@ func TestSlowLiarAtTheEnd(t *testing.T) {
 		if got := o.report(servers[1].targets[0]).Bytes; got != o.Size {
 			t.Errorf("%d bytes from the other one, want all", got)
 		}
-		none[ChunkRefused](o)
+		none[fetch.ChunkRefused](o)
 	})
 }
 
@@ -91,11 +94,11 @@ func TestOnlyLiar(t *testing.T) {
 		liar := w.holders(data)[0]
 		slow(200<<10, liar)
 		lied := make(chan int, 1)
-		o := w.get(GetConfig{Targets: liar.targets, Events: at(0.4, func() { lied <- 0; liar.src.flips() })})
+		o := w.get(getConfig{Targets: liar.targets, Events: at(0.4, func() { lied <- 0; liar.src.flips() })})
 		if len(lied) == 0 {
 			t.Fatal("the liar did not lie")
 		}
-		err := fails[*NoServerLeftError](o, KindIntegrity)
+		err := fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 		if o.Fetched == 0 || err.Missing != o.Size-o.Fetched {
 			t.Errorf("missing %d, fetched %d of %d", err.Missing, o.Fetched, o.Size)
 		}
@@ -103,13 +106,13 @@ func TestOnlyLiar(t *testing.T) {
 		if o.Part == "" {
 			t.Error("the part file is not named")
 		}
-		if r := o.report(liar.targets[0]); r.State != PeerWrong || r.Bytes != o.Fetched {
+		if r := o.report(liar.targets[0]); r.State != fetch.StateWrong || r.Bytes != o.Fetched {
 			t.Errorf("report = %+v, want wrong bytes and %d good ones", r, o.Fetched)
 		}
 		// What was right is kept, and nothing else.
 		kept := o.Fetched
 		honest := w.holders(data)[0]
-		o = w.get(GetConfig{Targets: honest.targets, Dir: o.dir, Resume: true})
+		o = w.get(getConfig{Targets: honest.targets, Dir: o.dir, Resume: true})
 		o.has("data.bin", data)
 		if o.Resumed != kept || o.Fetched != o.Size-kept || honest.src.sent() != o.Fetched {
 			t.Errorf("resumed %d, fetched %d, served %d, want %d of %d resumed",
@@ -149,12 +152,12 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 						}
 					}
 				})
-				o := w.get(GetConfig{Targets: []Target{e.target}})
-				fails[*NoServerLeftError](o, KindChanged)
-				if refused, _ := only[ChunkRefused](o); !refused.Changed || refused.Target != e.target {
+				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				fails[*fetch.NoServerLeftError](o, fetch.KindChanged)
+				if refused, _ := only[fetch.ChunkRefused](o); !refused.Changed || refused.Target != e.target {
 					t.Errorf("refused = %+v, want that the file changed", refused)
 				}
-				if r := o.report(e.target); r.State != PeerChanged {
+				if r := o.report(e.target); r.State != fetch.StateChanged {
 					t.Errorf("report = %+v, want changed", r)
 				}
 				if got := e.hellos.Load(); got != 2 {
@@ -182,8 +185,8 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 				return true
 			}
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}})
-		fails[*NoServerLeftError](o, KindIntegrity)
-		only[ChunkRefused](o)
+		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
+		only[fetch.ChunkRefused](o)
 	})
 }

@@ -3,16 +3,15 @@ package transfer
 import (
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // received returns how many bytes of the file have been taken from the network
-// so far, whatever became of them. It belongs to the loop.
-func (g *getting) received() (n int64) {
-	for _, p := range g.peers {
-		n += p.arrived
-	}
-	for _, f := range g.fetches {
-		n += f.arrived.Load() - f.sampled
+// so far, whatever became of them.
+func received(s fetch.Snapshot) (n int64) {
+	for _, r := range s.Servers {
+		n += r.Arrived
 	}
 	return n
 }
@@ -28,12 +27,15 @@ type look struct {
 
 // looks runs Get, and looks at it every 100 ms while it fetches. At each look
 // react is told how long it has been fetching.
-func (w *world) looks(cfg GetConfig, react func(past time.Duration)) (o *outcome, looks []look) {
+func (w *world) looks(cfg getConfig, react func(past time.Duration)) (o *outcome, looks []look) {
 	w.t.Helper()
-	cfg.Interval = 100 * time.Millisecond
-	o = w.watch(cfg, func(g *getting, _ Progress) {
-		l := look{at: time.Now(), taken: g.received(), fetches: len(g.fetches)}
-		for _, f := range g.fetches {
+	cfg.Interval = tickTime / 2
+	o = w.watch(cfg, func(p fetch.Snapshot) {
+		if len(looks) > 0 && looks[len(looks)-1].at.Equal(p.Taken) {
+			return
+		}
+		l := look{at: p.Taken, taken: received(p), fetches: len(p.Ranges)}
+		for _, f := range p.Ranges {
 			if f.Second {
 				l.seconds++
 			}
@@ -103,14 +105,14 @@ func TestLimitIsExact(t *testing.T) {
 				for range test.servers {
 					servers = append(servers, w.holders(data)...)
 				}
-				cfg := GetConfig{Targets: targetsOf(servers...), Limit: test.rate, Connections: test.connections}
+				cfg := getConfig{Targets: targetsOf(servers...), Limit: test.rate, Connections: test.connections}
 				o, looks := w.looks(cfg, func(past time.Duration) {
 					for _, disturb := range test.troubles {
 						disturb(w, past)
 					}
 				})
 				o.has("data.bin", data)
-				got := counts{killed: len(w.ended), lost: len(events[Lost](o))}
+				got := counts{killed: len(w.ended), lost: len(events[fetch.Lost](o))}
 				_, got.eaten = servers[0].links[0].dropped()
 				for _, l := range looks {
 					got.fetches, got.seconds = max(got.fetches, l.fetches), max(got.seconds, l.seconds)

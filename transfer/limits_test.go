@@ -3,6 +3,8 @@ package transfer
 import (
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // wantDuration fails the test unless size bytes took the time of a rate.
@@ -17,8 +19,8 @@ func wantDuration(t *testing.T, got time.Duration, size, rate int64) {
 
 // fetchingTime returns how long the fetching of a run took.
 func fetchingTime(o *outcome) time.Duration {
-	_, from := only[Started](o)
-	_, to := only[Finishing](o)
+	_, from := only[fetch.Started](o)
+	_, to := only[fetch.Finishing](o)
 	return to.Sub(from)
 }
 
@@ -28,7 +30,7 @@ func TestClientLimit(t *testing.T) {
 			const rate = 300 << 10
 			data := file(8*chunk, 1)
 			s := w.serve(newSource(data), 0, servers, ServeConfig{})
-			o := w.get(GetConfig{Targets: s.targets, Limit: rate})
+			o := w.get(getConfig{Targets: s.targets, Limit: rate})
 			o.has("data.bin", data)
 			wantDuration(t, fetchingTime(o), o.Size+o.Duplicate, rate) // what comes twice is paid for twice
 		})
@@ -41,7 +43,7 @@ func TestServerLimit(t *testing.T) {
 		data := file(8*chunk, 1)
 		// One limit for all that the process sends: two ports are no quicker.
 		s := w.serve(newSource(data), 0, 2, ServeConfig{Limit: rate})
-		o := w.get(GetConfig{Targets: s.targets})
+		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
 		wantDuration(t, fetchingTime(o), o.Size, rate)
 	})
@@ -53,9 +55,9 @@ func TestVeryLowLimit(t *testing.T) {
 		const rate = 2 << 10
 		data := file(2*chunk, 1)
 		servers := w.holders(data, data)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Limit: rate, Interval: time.Second})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Limit: rate, Interval: time.Second})
 		o.has("data.bin", data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 		wantDuration(t, fetchingTime(o), o.Size, rate)
 		if got := servers[0].total() + servers[1].total(); got != o.Size {
 			t.Errorf("%d bytes were served, want each one once", got)

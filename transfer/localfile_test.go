@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
@@ -33,17 +35,16 @@ func (w *world) localFile(content []byte) *localFile {
 
 // repair runs Repair. seize, unless nil, is called when the part file is open
 // and nothing was copied yet.
-func (l *localFile) repair(ctx context.Context, cfg GetConfig, seize func(g *getting)) *outcome {
+func (l *localFile) repair(ctx context.Context, cfg getConfig, seize func()) *outcome {
 	l.w.t.Helper()
 	o := &outcome{t: l.w.t, dir: l.dir}
 	cfg.Network = l.w
 	react := cfg.Events
 	cfg.Dir, cfg.Name = l.dir, localName
-	var g *getting
-	cfg.Events = func(e GetEvent) {
-		o.events = append(o.events, timedEvent{GetEvent: e})
-		if _, ok := e.(Started); ok && seize != nil {
-			seize(g)
+	cfg.Events = func(e fetch.Event) {
+		o.events = append(o.events, timedEvent{Event: e})
+		if _, ok := e.(fetch.Started); ok && seize != nil {
+			seize()
 		}
 		if react != nil {
 			react(e)
@@ -51,14 +52,12 @@ func (l *localFile) repair(ctx context.Context, cfg GetConfig, seize func(g *get
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxVirtual, errForever)
 	defer cancel()
-	g = newGetting(ctx, cfg)
-	o.err = g.repair(ctx, l.path)
-	o.Result = g.finish()
+	o.Result, o.err = Repair(ctx, cfg, l.path)
 	return o
 }
 
 // verify runs Verify and fails the test if the file was touched.
-func (l *localFile) verify(cfg GetConfig) (*VerifyResult, error) {
+func (l *localFile) verify(cfg getConfig) (*fetch.VerifyResult, error) {
 	l.w.t.Helper()
 	before := l.read()
 	cfg.Network = l.w
@@ -143,11 +142,11 @@ var ways = []struct {
 }
 
 // eachWay runs a test in both.
-func eachWay(t *testing.T, f func(t *testing.T, w *world, cfg GetConfig)) {
+func eachWay(t *testing.T, f func(t *testing.T, w *world, cfg getConfig)) {
 	t.Helper()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) { f(t, w, GetConfig{open: way.open}) })
+			bubble(t, func(t *testing.T, w *world) { f(t, w, getConfig{open: way.open}) })
 		})
 	}
 }

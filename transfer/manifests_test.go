@@ -1,9 +1,11 @@
 package transfer
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
@@ -18,7 +20,7 @@ func TestManifestIsAskedFor(t *testing.T) {
 		data := file(3*chunk, 1)
 		quick, other := w.evil(data, 0, withoutInline), w.evil(data, 1, withoutInline)
 		w.link(other.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
-		o := w.get(GetConfig{Targets: []Target{quick.target, other.target}})
+		o := w.get(getConfig{Targets: []source.Target{quick.target, other.target}})
 		o.has("data.bin", data)
 		if q, n := quick.manifests.Load(), other.manifests.Load(); q != 1 || n != 0 {
 			t.Errorf("the quicker one was asked %d times, the other %d times, want 1 and 0", q, n)
@@ -31,7 +33,7 @@ func TestManifestOfAnother(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		e := w.evil(data, 0, withoutInline)
-		o := w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+		o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
 		o.has("data.bin", data)
 		if got := e.manifests.Load(); got != 0 {
 			t.Errorf("the manifest was asked for %d times, want none", got)
@@ -60,18 +62,18 @@ func TestManifestIsHedged(t *testing.T) {
 				})
 				other := w.evil(data, 1, withoutInline)
 				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond })
-				o := w.get(GetConfig{Targets: []Target{stalls.target, other.target}})
+				o := w.get(getConfig{Targets: []source.Target{stalls.target, other.target}})
 				o.has("data.bin", data)
 				if s, n := stalls.manifests.Load(), other.manifests.Load(); s != 1 || n != 1 {
 					t.Errorf("asked %d and %d times, want once each", s, n)
 				}
-				_, voted := only[Voted](o)
-				_, started := only[Started](o)
+				_, voted := only[fetch.Voted](o)
+				_, started := only[fetch.Started](o)
 				if took := started.Sub(voted); took < hedgeTime || took > hedgeTime+time.Second {
 					t.Errorf("the manifest took %v, want a second server asked after %v", took, hedgeTime)
 				}
-				none[ManifestRefused](o) // slow is no fault
-				if r := o.report(stalls.target); r.State != PeerServing {
+				none[fetch.ManifestRefused](o) // slow is no fault
+				if r := o.report(stalls.target); r.State != fetch.StateServing {
 					t.Errorf("report = %+v, want serving", r)
 				}
 			})
@@ -88,11 +90,10 @@ func TestHostileManifestNeverComes(t *testing.T) {
 			e.onManifest = func(*transport.Stream) { e.wait() }
 		})
 		const patience = 3 * manifestTime
-		o := w.get(GetConfig{Targets: []Target{e.target}, Patience: patience})
-		fails[*NoServerLeftError](o, KindNetwork)
-		refused, _ := only[ManifestRefused](o)
-		var late *TimeoutError
-		if !errors.As(refused.Err, &late) || late.After != manifestTime {
+		o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: patience})
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
+		refused, _ := only[fetch.ManifestRefused](o)
+		if !isLate(refused.Err, source.NoAnswer, manifestTime) {
 			t.Errorf("refused = %+v, want no answer in %v", refused, manifestTime)
 		}
 		if o.Elapsed < patience || o.Elapsed > patience+time.Second {
@@ -125,37 +126,37 @@ func replies(reply func(e *evil, st *transport.Stream)) func(e *evil) {
 var badManifests = []struct {
 	name  string
 	bad   func(e *evil)
-	state PeerState
-	kind  Kind
+	state fetch.State
+	kind  fetch.Kind
 }{
-	{"does not merge", sends(-1, -1, -1), PeerWrong, KindIntegrity},
-	{"two values swapped", sends(1, 0, 2), PeerWrong, KindIntegrity},
+	{"does not merge", sends(-1, -1, -1), fetch.StateWrong, fetch.KindIntegrity},
+	{"two values swapped", sends(1, 0, 2), fetch.StateWrong, fetch.KindIntegrity},
 	{"too short", replies(func(e *evil, st *transport.Stream) {
 		frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
-	}), PeerWrong, KindIntegrity},
+	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"too long", replies(func(e *evil, st *transport.Stream) {
 		frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
-	}), PeerWrong, KindIntegrity},
+	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"far too long", replies(func(_ *evil, st *transport.Stream) {
 		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
-	}), PeerWrong, KindIntegrity},
+	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"cut off", replies(func(e *evil, st *transport.Stream) {
 		st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
 		st.Write(e.manifest.Bytes()[:50])
-	}), PeerWrong, KindIntegrity},
+	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"another digest", replies(func(e *evil, st *transport.Stream) {
 		m := wire.NewManifest(e.offer.Size, chunk, 3)
 		for i := range 3 {
 			m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
 		}
 		frame(st, wire.StatusOK, m.Bytes())
-	}), PeerWrong, KindIntegrity},
+	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", replies(func(_ *evil, st *transport.Stream) {
 		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
-	}), PeerChanged, KindChanged},
+	}), fetch.StateChanged, fetch.KindChanged},
 	{"reset", replies(func(_ *evil, st *transport.Stream) {
 		st.CancelWrite(uint64(wire.StreamInternal))
-	}), PeerLost, KindNetwork},
+	}), fetch.StateLost, fetch.KindNetwork},
 }
 
 func TestHostileManifests(t *testing.T) {
@@ -169,12 +170,12 @@ func TestHostileManifests(t *testing.T) {
 		}
 		check := func(t *testing.T, o *outcome, e *evil) {
 			t.Helper()
-			if refused, _ := only[ManifestRefused](o); refused.Target != e.target || refused.Err == nil {
+			if refused, _ := only[fetch.ManifestRefused](o); refused.Target != e.target || refused.Err == nil {
 				t.Errorf("refused = %+v, want the evil one", refused)
 			}
 			r := o.report(e.target)
-			if test.state == PeerLost && o.err == nil {
-				if r.State != PeerServing { // it came back, and what it sends is good
+			if test.state == fetch.StateLost && o.err == nil {
+				if r.State != fetch.StateServing { // it came back, and what it sends is good
 					t.Errorf("report = %+v, want it back", r)
 				}
 			} else if r.State != test.state || r.Err == nil || r.Bytes != 0 {
@@ -186,7 +187,7 @@ func TestHostileManifests(t *testing.T) {
 				e := start(w)
 				other := w.evil(data, 0, withoutInline)
 				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-				o := w.get(GetConfig{Targets: []Target{other.target, e.target}})
+				o := w.get(getConfig{Targets: []source.Target{other.target, e.target}})
 				o.has("data.bin", data)
 				check(t, o, e)
 			})
@@ -194,8 +195,8 @@ func TestHostileManifests(t *testing.T) {
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e := start(w)
-				o := w.get(GetConfig{Targets: []Target{e.target}})
-				fails[*NoServerLeftError](o, test.kind)
+				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				fails[*fetch.NoServerLeftError](o, test.kind)
 				check(t, o, e)
 				o.lists()
 			})
@@ -213,9 +214,9 @@ func TestHostileList(t *testing.T) {
 			}
 			e.offer.Digest = manifest.Digest(e.manifest)
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{e.target}})
 		o.has("data.bin", data)
-		if differs, _ := only[ListDiffers](o); differs.Target != e.target || differs.Chunk < 0 || differs.Chunk > 2 {
+		if differs, _ := only[fetch.ListDiffers](o); differs.Target != e.target || differs.Chunk < 0 || differs.Chunk > 2 {
 			t.Errorf("differs = %+v, want the server", differs)
 		}
 	})

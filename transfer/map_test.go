@@ -5,37 +5,6 @@ import (
 	"time"
 )
 
-// TestChunkMark: what is added to a mark leaves the rest of it as it is.
-func TestChunkMark(t *testing.T) {
-	m := make(ChunkMap, 4)
-	m.flag(0, markRefused)
-	m.delivered(0, 3)
-	m.flag(1, markTwice)
-	m.delivered(1, MapServers-1)
-	m.delivered(2, MapServers+40)
-	m.kept(3)
-	tests := []struct {
-		server               int
-		kept, twice, refused bool
-	}{{3, false, false, true}, {MapServers - 1, false, true, false}, {MapServers, false, false, false}, {-1, true, false, false}}
-	for chunk, want := range tests {
-		got := m[chunk]
-		if !got.Good() || got.Server() != want.server || got.Kept() != want.kept || got.Twice() != want.twice || got.Refused() != want.refused {
-			t.Errorf("chunk %d: good %v, server %d, kept %v, twice %v, refused %v, want good and %+v",
-				chunk, got.Good(), got.Server(), got.Kept(), got.Twice(), got.Refused(), want)
-		}
-	}
-	for _, none := range []ChunkMark{0, markTwice, markRefused} {
-		if none.Good() || none.Kept() || none.Server() >= 0 {
-			t.Errorf("the mark %#x is of a chunk that is there, want none", none)
-		}
-	}
-	var off ChunkMap
-	off.kept(0)
-	off.delivered(0, 1)
-	off.flag(0, markTwice)
-}
-
 // TestMapOfALie: the map names who delivered each chunk, as often as the
 // reports do, and the chunk that was refused.
 func TestMapOfALie(t *testing.T) {
@@ -43,7 +12,7 @@ func TestMapOfALie(t *testing.T) {
 		data := file(10*chunk+5, 1)
 		servers := w.holders(data, data, data)
 		lied := lie(servers[1])
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Map: true})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Map: true})
 		o.has("data.bin", data)
 		if got, want := len(o.Map), 11; got != want {
 			t.Fatalf("the map has %d chunks, want %d", got, want)
@@ -62,7 +31,7 @@ func TestMapOfALie(t *testing.T) {
 				t.Errorf("by the map %s delivered %d bytes, by its report %d", s.Target, bytes[i], s.Bytes)
 			}
 		}
-		if maps := events[Progress](o); len(maps[len(maps)-1].Map) != len(o.Map) {
+		if maps := events[progress](o); len(maps[len(maps)-1].Map) != len(o.Map) {
 			t.Error("the last progress has no map")
 		}
 	})
@@ -72,8 +41,10 @@ func TestMapOfALie(t *testing.T) {
 func TestMapOfAResume(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
-		o := interrupt(t, w, 0.5, w.holders(data, data)...)
-		o = w.get(GetConfig{Targets: targetsOf(w.holders(data, data)...), Dir: o.dir, Resume: true, Map: true})
+		servers := w.holders(data, data)
+		slow(2<<20, servers...)
+		o := interrupt(t, w, 0.5, servers...)
+		o = w.get(getConfig{Targets: targetsOf(w.holders(data, data)...), Dir: o.dir, Resume: true, Map: true})
 		o.has("data.bin", data)
 		var kept int64
 		for _, m := range o.Map {
@@ -94,7 +65,7 @@ func TestMapOfASecondCopy(t *testing.T) {
 		servers := w.holders(data, data)
 		servers[0].links[0].set(func(l *link) { l.delay = 300 * time.Millisecond })
 		servers[1].links[0].set(func(l *link) { l.delay = time.Millisecond })
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Map: true})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Map: true})
 		o.has("data.bin", data)
 		var twice int
 		for _, m := range o.Map {
@@ -115,7 +86,7 @@ func TestMapOfASecondCopy(t *testing.T) {
 func TestNoMap(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
-		o := w.get(GetConfig{Targets: targetsOf(w.holders(data)...)})
+		o := w.get(getConfig{Targets: targetsOf(w.holders(data)...)})
 		o.has("data.bin", data)
 		if o.Map != nil {
 			t.Errorf("there is a map of %d chunks, want none", len(o.Map))

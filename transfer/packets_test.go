@@ -3,6 +3,8 @@ package transfer
 import (
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // Packets that are lost in one direction only, that overtake each other, that
@@ -27,10 +29,10 @@ func TestBadPackets(t *testing.T) {
 					for _, s := range servers {
 						s.links[0].set(func(l *link) { test.set(&l.ways[dir]) })
 					}
-					o := w.get(GetConfig{Targets: targetsOf(servers...)})
+					o := w.get(getConfig{Targets: targetsOf(servers...)})
 					o.has("data.bin", data)
-					none[Lost](o)
-					none[ChunkRefused](o)
+					none[fetch.Lost](o)
+					none[fetch.ChunkRefused](o)
 					for i, s := range servers {
 						const least = 10
 						if n, other := test.count(s.links[0].way(dir)), test.count(s.links[0].way(1-dir)); n < least || other != 0 {
@@ -64,7 +66,7 @@ func TestPortRebinding(t *testing.T) {
 				rebound = time.Now()
 				w.rebind()
 			})
-			o := w.get(GetConfig{Targets: s.targets, Connections: connections, Events: func(e GetEvent) {
+			o := w.get(getConfig{Targets: s.targets, Connections: connections, Events: func(e fetch.Event) {
 				rebind(e)
 				if followed.IsZero() && l.way(fromServer).renamed > 100 {
 					followed = time.Now()
@@ -75,7 +77,7 @@ func TestPortRebinding(t *testing.T) {
 			if rebound.IsZero() || there.renamed == 0 || back.renamed == 0 || back.stale == 0 {
 				t.Fatalf("%d and %d packets under the new address, %d to the old one, want some", there.renamed, back.renamed, back.stale)
 			}
-			none[Lost](o)
+			none[fetch.Lost](o)
 			// Nothing comes until the client speaks, which it does after a second
 			// of silence at the latest.
 			if took := followed.Sub(rebound); took > 3*time.Second {

@@ -2,10 +2,14 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/source"
 
 	"malcolm/transfer/admission"
 	"malcolm/transport"
@@ -37,10 +41,10 @@ func TestStreamPauses(t *testing.T) {
 					}
 					return nil
 				}
-				o := w.stream(GetConfig{Targets: s.targets, Patience: test.patience}, out, 2*chunk)
+				o := w.stream(getConfig{Targets: s.targets, Patience: test.patience}, out, 2*chunk)
 				streamed(t, o, out, data)
-				none[Lost](o)
-				none[Waiting](o)
+				none[fetch.Lost](o)
+				none[fetch.Waiting](o)
 			})
 		})
 	}
@@ -56,20 +60,20 @@ func TestResumeChecksForHours(t *testing.T) {
 			var dir string
 			if whole {
 				ctx, cancel := context.WithCancelCause(context.Background())
-				dir = w.getUnder(ctx, GetConfig{Targets: targets, Recheck: true, Events: func(e GetEvent) {
-					if _, ok := e.(ReadingBack); ok {
+				dir = w.getUnder(ctx, getConfig{Targets: targets, Recheck: true, Events: func(e fetch.Event) {
+					if _, ok := e.(fetch.ReadingBack); ok {
 						cancel(errInterrupted)
 					}
 				}}).dir
 			} else {
-				dir = w.interrupted(0.9, GetConfig{Targets: targets}).dir
+				dir = w.interrupted(0.9, getConfig{Targets: targets}).dir
 			}
-			o := w.get(GetConfig{
+			o := w.get(getConfig{
 				Targets: targets, Dir: dir, Resume: true,
 				open: plainDir(func([]byte, int64) error { time.Sleep(45 * time.Second); return nil }),
 			})
 			o.has("data.bin", data)
-			none[Lost](o)
+			none[fetch.Lost](o)
 			if o.Resumed == 0 || whole != (o.Fetched == 0) || o.Elapsed < admission.DefaultIdleTime {
 				t.Errorf("kept %d bytes, fetched %d in %v, want a check longer than %v", o.Resumed, o.Fetched, o.Elapsed, admission.DefaultIdleTime)
 			}
@@ -82,32 +86,26 @@ func TestRepairComparesForHours(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		s := w.holders(data)[0]
-		own, err := openOwn(w.localFile(data).path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer own.Close()
-		own.File = brokenFile{own.File, func(p []byte, off int64) (int, error) {
-			time.Sleep(2 * time.Minute)
-			return own.system.ReadAt(p, off)
-		}}
-		g := newGetting(context.Background(), GetConfig{Targets: s.targets, Network: w})
-		ctx, c := g.begin(context.Background())
-		defer g.end(c)
-		if err := errors.Join(g.vote(ctx, c), g.obtainManifest(ctx, c)); err != nil {
-			t.Fatal(err)
-		}
+		l := w.localFile(corrupted(t, data, 7))
 		begun := time.Now()
-		bad, err := g.compare(ctx, c, own)
-		if len(bad) > 0 || err != nil {
-			t.Errorf("%d chunks differ, error %v after %v", len(bad), err, time.Since(begun))
-		}
-		if took := time.Since(begun); took < admission.DefaultIdleTime {
-			t.Errorf("took %v, want longer than %v", took, admission.DefaultIdleTime)
-		}
-		if err := g.loop(ctx, c, func() bool { return g.presence.Serving() == 1 }); err != nil {
-			t.Errorf("the server is not there afterwards: %v", err)
-		}
+		var compared atomic.Bool
+		o := l.repair(context.Background(), getConfig{
+			Targets: s.targets,
+			read: func(f localfile.File) localfile.File {
+				return brokenFile{f, func(p []byte, off int64) (int, error) {
+					if !compared.Load() {
+						time.Sleep(2 * time.Minute)
+					}
+					return f.ReadAt(p, off)
+				}}
+			},
+		}, func() {
+			compared.Store(true)
+			if took := time.Since(begun); took < admission.DefaultIdleTime {
+				t.Errorf("the comparison took %v, want longer than %v", took, admission.DefaultIdleTime)
+			}
+		})
+		o.has(localName, data)
 	})
 }
 
@@ -119,9 +117,9 @@ func TestChunkThatTakesLongerThanPatience(t *testing.T) {
 		slow(16<<10, s)
 		time.AfterFunc(30*time.Second, s.kill)
 		// With a second connection, which may just be opened, it need not be lost.
-		o := w.get(GetConfig{Targets: s.targets, Patience: 15 * time.Second, Connections: 1})
+		o := w.get(getConfig{Targets: s.targets, Patience: 15 * time.Second, Connections: 1})
 		o.has("data.bin", data)
-		only[Lost](o)
+		only[fetch.Lost](o)
 	})
 }
 
@@ -129,17 +127,17 @@ func TestChunkThatTakesLongerThanPatience(t *testing.T) {
 func TestEmptyFileWithoutManifest(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		e := w.evil(nil, 0, withoutInline)
-		targets := []Target{e.target}
-		if r, err := w.localFile(nil).verify(GetConfig{Targets: targets}); err != nil || !r.Right() {
+		targets := []source.Target{e.target}
+		if r, err := w.localFile(nil).verify(getConfig{Targets: targets}); err != nil || !r.Right() {
 			t.Errorf("verify: %+v, %v", r, err)
 		}
-		if o := w.localFile(file(5, 1)).repair(context.Background(), GetConfig{Targets: targets}, nil); o.err != nil {
+		if o := w.localFile(file(5, 1)).repair(context.Background(), getConfig{Targets: targets}, nil); o.err != nil {
 			t.Errorf("repair: %v", o.err)
 		}
-		w.get(GetConfig{Targets: targets, Recheck: true}).has("data.bin", nil)
+		w.get(getConfig{Targets: targets, Recheck: true}).has("data.bin", nil)
 		dir := t.TempDir()
 		write(t, dir, "data.bin.part", []byte("x"))
-		if _, err := DryRun(context.Background(), GetConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
+		if _, err := DryRun(context.Background(), getConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
 			t.Errorf("dry run: %v", err)
 		}
 		if n := e.manifests.Load(); n > 0 {
@@ -185,11 +183,11 @@ func TestManifestHasAnEnd(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e := w.evil(file(100*chunk, 1), 0, test.bad)
-				o := w.get(GetConfig{Targets: []Target{e.target}, Patience: 2 * time.Minute})
-				if KindOf(o.err) != KindNetwork || o.Elapsed < test.min || o.Elapsed > test.max {
+				o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: 2 * time.Minute})
+				if fetch.KindOf(o.err) != fetch.KindNetwork || o.Elapsed < test.min || o.Elapsed > test.max {
 					t.Errorf("error %v after %v, want the end of patience between %v and %v", o.err, o.Elapsed, test.min, test.max)
 				}
-				if len(events[Silent](o))+len(events[Waiting](o)) == 0 {
+				if len(events[fetch.Silent](o))+len(events[fetch.Waiting](o)) == 0 {
 					t.Error("nothing was said meanwhile")
 				}
 			})
@@ -218,9 +216,9 @@ func TestLostForGood(t *testing.T) {
 				}
 			}
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}, Patience: 10 * time.Minute})
-		fails[*NoServerLeftError](o, KindIntegrity)
-		named(t, o, e, PeerWrong)
+		o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: 10 * time.Minute})
+		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
+		named(t, o, e, fetch.StateWrong)
 		if o.Elapsed > 10*time.Second || e.hellos.Load() != 2 {
 			t.Errorf("waited %v, %d hellos, want no waiting for whom nobody tries", o.Elapsed, e.hellos.Load())
 		}
@@ -252,7 +250,7 @@ func TestFlappingConnections(t *testing.T) {
 			}
 		})
 		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
-		o := w.get(GetConfig{Targets: []Target{e.target}, Connections: 2})
+		o := w.get(getConfig{Targets: []source.Target{e.target}, Connections: 2})
 		o.has("data.bin", data)
 		if n := e.hellos.Load(); n < 2 || n > 6 {
 			t.Errorf("%d hellos in %v, want pauses that double", n, o.Elapsed)
@@ -268,15 +266,15 @@ func TestBlameOfOneServer(t *testing.T) {
 		bad := w.serve(newSource(data), 0, 1, ServeConfig{})
 		good := w.serve(newSource(data), 0, 1, ServeConfig{})
 		slow(60<<10, bad, good)
-		o := w.get(GetConfig{Targets: targetsOf(bad, good), Patience: 2 * time.Minute, Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: targetsOf(bad, good), Patience: 2 * time.Minute, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				bad.src.flips()
 				time.AfterFunc(2500*time.Millisecond, func() { bad.links[0].set(func(l *link) { l.hole = true }) })
 			}
 		}})
 		o.has("data.bin", data)
-		none[ChunkRefused](o)
-		if r := o.report(good.targets[0]); r.State != PeerServing || r.BadChunks > 0 {
+		none[fetch.ChunkRefused](o)
+		if r := o.report(good.targets[0]); r.State != fetch.StateServing || r.BadChunks > 0 {
 			t.Errorf("report of the good one = %+v", r)
 		}
 		if _, eaten := bad.links[0].dropped(); eaten == 0 {
@@ -303,7 +301,7 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 			}
 		})
 		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
-		o := w.get(GetConfig{Targets: []Target{e.target}, Connections: 2})
+		o := w.get(getConfig{Targets: []source.Target{e.target}, Connections: 2})
 		o.has("data.bin", data)
 		if h, m := e.hellos.Load(), e.inlines.Load(); h != 3 || m != 1 {
 			t.Errorf("%d hellos, %d of them for the manifest, want 3 and 1", h, m)
@@ -316,11 +314,11 @@ func TestLowestLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
 		servers := w.holders(data, data, data, data)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Limit: 1 << 10})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Limit: 1 << 10})
 		o.has("data.bin", data)
-		none[Lost](o)
-		for _, d := range events[Decision](o) {
-			if d.What == Retried {
+		none[fetch.Lost](o)
+		for _, d := range events[fetch.Decision](o) {
+			if d.What == fetch.Retried {
 				t.Errorf("%+v", d)
 			}
 		}

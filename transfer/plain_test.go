@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+
+	"malcolm/transfer/fetch"
 )
 
 func TestPlain(t *testing.T) {
@@ -19,7 +21,7 @@ func TestPlain(t *testing.T) {
 func testPlain(t *testing.T, w *world, size, servers int) {
 	data := file(size, 1)
 	s := w.serve(newSource(data), 0, servers, ServeConfig{})
-	o := w.get(GetConfig{Targets: s.targets})
+	o := w.get(getConfig{Targets: s.targets})
 	o.has("data.bin", data)
 	var want []string
 	for range servers {
@@ -28,16 +30,16 @@ func testPlain(t *testing.T, w *world, size, servers int) {
 	want = append(want, "Voted", "Started", "Finishing")
 	var got []string
 	for _, e := range o.events {
-		switch e.GetEvent.(type) {
-		case Progress, Decision:
+		switch e.Event.(type) {
+		case progress, fetch.Decision:
 		default:
-			got = append(got, reflect.TypeOf(e.GetEvent).Name())
+			got = append(got, reflect.TypeOf(e.Event).Name())
 		}
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("events = %v, want %v", got, want)
 	}
-	started, _ := only[Started](o)
+	started, _ := only[fetch.Started](o)
 	if started.Name != "data.bin" || started.Size != int64(size) || started.Chunks != (size+chunk-1)/chunk || started.Check != 0 {
 		t.Errorf("started = %+v, want the file", started)
 	}
@@ -53,7 +55,7 @@ func testPlain(t *testing.T, w *world, size, servers int) {
 	var sum int64
 	for i, r := range o.Servers {
 		sum += r.Bytes
-		if r.State != PeerServing || r.Err != nil || r.ID != testIDs[0].ID() || r.Target != s.targets[i] {
+		if r.State != fetch.StateServing || r.Err != nil || r.ID != testIDs[0].ID() || r.Target != s.targets[i] {
 			t.Errorf("report of server %d = %+v, want serving", i, r)
 		}
 		if size > servers*chunk && r.Bytes == 0 {

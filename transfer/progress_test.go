@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/manifest/cache"
@@ -183,14 +185,14 @@ func TestProgressOnBadLink(t *testing.T) {
 		var began, ended time.Time
 		var before, carried int64
 		silences, kills := 0, 0
-		o := w.getUnder(ctx, GetConfig{
+		o := w.getUnder(ctx, getConfig{
 			Targets: s.targets, Dir: root.Name(), Resume: true, SkipSpaceCheck: true, Interval: 100 * time.Millisecond,
 			open: func(*os.Root) partfile.FS { return long },
-			Events: func(e GetEvent) {
+			Events: func(e fetch.Event) {
 				switch e := e.(type) {
-				case Started:
+				case fetch.Started:
 					began, before = time.Now(), l.way(fromServer).carried
-				case Progress:
+				case progress:
 					if began.IsZero() || !ended.IsZero() {
 						return
 					}

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -80,14 +83,14 @@ func TestHostileOffers(t *testing.T) {
 				e := w.evil(data, 1, func(e *evil) {
 					e.onHello = func(st *transport.Stream, _ int) { test.hello(e, st) }
 				})
-				o := w.get(GetConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
 				o.has("data.bin", data)
-				out, _ := only[NotReached](o)
+				out, _ := only[fetch.NotReached](o)
 				if isRefusal := as[*wire.Refusal](out.Err); out.Target != e.target || isRefusal != test.refusal ||
-					isRefusal == as[*ProtocolError](out.Err) {
+					isRefusal == (source.WhatOf(out.Err) == source.Wrong) {
 					t.Errorf("not reached = %+v %T, want the evil one, refusal: %t", out, out.Err, test.refusal)
 				}
-				if r := o.report(e.target); r.State != PeerNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
+				if r := o.report(e.target); r.State != fetch.StateNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
 					t.Errorf("report = %+v, want not reached", r)
 				}
 			})
@@ -101,12 +104,12 @@ func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			e := w.evil(file(chunk, 1), 0, func(e *evil) { e.offer.Size, e.offer.ManifestLen = 0, 0 })
-			cfg := GetConfig{Targets: []Target{e.target}}
+			cfg := getConfig{Targets: []source.Target{e.target}}
 			if asked {
 				cfg.Checksum = &e.offer.Checksum
 			}
 			o := w.get(cfg)
-			fails[*NobodyAnsweredError](o, KindNetwork)
+			fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 			o.lists()
 		})
 	}
@@ -129,12 +132,12 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 				e.data = append(slices.Clone(data), 0)
 			})
 			want := checksum(data)
-			o := w.get(GetConfig{Targets: []Target{e.target}, Checksum: &want})
-			fails[*NoServerLeftError](o, KindIntegrity)
-			if r := o.report(e.target); r.State != PeerWrong {
+			o := w.get(getConfig{Targets: []source.Target{e.target}, Checksum: &want})
+			fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
+			if r := o.report(e.target); r.State != fetch.StateWrong {
 				t.Errorf("report = %+v, want wrong", r)
 			}
-			if voted, _ := only[Voted](o); voted.Result.Groups[0].Size != size {
+			if voted, _ := only[fetch.Voted](o); voted.Result.Groups[0].Size != size {
 				t.Errorf("voted = %+v, want the false size", voted)
 			}
 		})
@@ -148,10 +151,10 @@ func TestHostileTexts(t *testing.T) {
 		e := w.evil(file(chunk, 1), 0, func(e *evil) {
 			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}})
-		fails[*NobodyAnsweredError](o, KindNetwork)
+		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 		var refusal *wire.Refusal
-		if out, _ := only[NotReached](o); !errors.As(out.Err, &refusal) || refusal.Text != text {
+		if out, _ := only[fetch.NotReached](o); !errors.As(out.Err, &refusal) || refusal.Text != text {
 			t.Errorf("not reached = %+v, want the refusal", out)
 		}
 		if got := o.err.Error(); strings.ContainsFunc(got, hidden) || !strings.Contains(got, `\x1b[2J`) {
@@ -171,46 +174,46 @@ func refusesRange(s wire.Status) rangeReply {
 var badRanges = []struct {
 	name  string
 	reply rangeReply
-	state PeerState
-	kind  Kind // when it is the only server
+	state fetch.State
+	kind  fetch.Kind // when it is the only server
 }{
 	{"fewer bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(e.data[r.Offset : r.Offset+r.Length-1])
-	}, PeerWrong, KindIntegrity},
+	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"more bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
-	}, PeerWrong, KindIntegrity},
+	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"a shorter length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 		frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length-1])
-	}, PeerWrong, KindIntegrity},
+	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"a longer length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 		frame(st, wire.StatusOK, append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
-	}, PeerWrong, KindIntegrity},
-	{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, PeerWrong, KindIntegrity},
-	{"no varint", func(e *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(e, st) }, PeerWrong, KindIntegrity},
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
+	{"no varint", func(e *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(e, st) }, fetch.StateWrong, fetch.KindIntegrity},
 	{"indexing", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
 		frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
-	}, PeerWrong, KindIntegrity},
-	{"malformed", refusesRange(wire.StatusMalformed), PeerWrong, KindIntegrity},
-	{"out of range", refusesRange(wire.StatusOutOfRange), PeerWrong, KindIntegrity},
-	{"unsupported", refusesRange(wire.StatusUnsupported), PeerWrong, KindIntegrity},
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"malformed", refusesRange(wire.StatusMalformed), fetch.StateWrong, fetch.KindIntegrity},
+	{"out of range", refusesRange(wire.StatusOutOfRange), fetch.StateWrong, fetch.KindIntegrity},
+	{"unsupported", refusesRange(wire.StatusUnsupported), fetch.StateWrong, fetch.KindIntegrity},
 	{"text without end", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
 		st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
-	}, PeerWrong, KindIntegrity},
-	{"changed", refusesRange(wire.StatusChanged), PeerChanged, KindChanged},
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"changed", refusesRange(wire.StatusChanged), fetch.StateChanged, fetch.KindChanged},
 	{"reset: changed", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
 		st.CancelWrite(uint64(wire.StreamChanged))
-	}, PeerChanged, KindChanged},
-	{"unknown status", refusesRange(99), PeerLost, KindNetwork},
-	{"busy", refusesRange(wire.StatusBusy), PeerLost, KindNetwork},
+	}, fetch.StateChanged, fetch.KindChanged},
+	{"unknown status", refusesRange(99), fetch.StateLost, fetch.KindNetwork},
+	{"busy", refusesRange(wire.StatusBusy), fetch.StateLost, fetch.KindNetwork},
 	{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(e.data[r.Offset : r.Offset+r.Length/2])
 		time.Sleep(100 * time.Millisecond) // so that they arrive
 		st.CancelWrite(uint64(wire.StreamInternal))
-	}, PeerLost, KindNetwork},
+	}, fetch.StateLost, fetch.KindNetwork},
 }
 
 // What a server may not reply to a request for a range puts it out; the others
@@ -227,15 +230,15 @@ func TestHostileRanges(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e := start(w)
 				honest := w.holders(data)[0]
-				o := w.get(GetConfig{Targets: append(targetsOf(honest), e.target)})
+				o := w.get(getConfig{Targets: append(targetsOf(honest), e.target)})
 				o.has("data.bin", data)
 				if e.ranges.Load() == 0 {
 					t.Error("nothing was asked of the evil server")
 				}
-				if r := o.report(e.target); test.state != PeerLost && r.State != test.state {
+				if r := o.report(e.target); test.state != fetch.StateLost && r.State != test.state {
 					t.Errorf("report = %+v, want %s", r, test.state)
 				}
-				if r := o.report(honest.targets[0]); r.State != PeerServing {
+				if r := o.report(honest.targets[0]); r.State != fetch.StateServing {
 					t.Errorf("report of the honest one = %+v, want serving", r)
 				}
 			})
@@ -243,12 +246,12 @@ func TestHostileRanges(t *testing.T) {
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				e := start(w)
-				o := w.get(GetConfig{Targets: []Target{e.target}})
-				fails[*NoServerLeftError](o, test.kind)
-				if lost, _ := only[Lost](o); lost.State != test.state || lost.Err == nil || lost.Left != 0 {
+				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				fails[*fetch.NoServerLeftError](o, test.kind)
+				if lost, _ := only[fetch.Lost](o); lost.State != test.state || lost.Err == nil || lost.Left != 0 {
 					t.Errorf("lost = %+v, want %s", lost, test.state)
 				}
-				none[ChunkRefused](o)
+				none[fetch.ChunkRefused](o)
 				if strings.HasSuffix(test.name, "length") && o.Fetched != 0 {
 					t.Errorf("%d bytes were taken, want a refusal at the header", o.Fetched)
 				}
@@ -266,10 +269,10 @@ func TestServerCloses(t *testing.T) {
 				time.Sleep(time.Second) // the stream does not end before the connection
 			}
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}})
-		fails[*NoServerLeftError](o, KindNetwork)
+		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		var peer *transport.PeerError
-		if lost, _ := only[Lost](o); !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerClosed {
+		if lost, _ := only[fetch.Lost](o); !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerClosed {
 			t.Errorf("lost = %+v, want that the server closed the connection", lost)
 		}
 	})

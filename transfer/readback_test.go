@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -18,7 +20,7 @@ func TestReadBack(t *testing.T) {
 			data := file(size, 1)
 			sum := sha256.Sum256(data)
 			var read atomic.Int64
-			o := w.get(GetConfig{
+			o := w.get(getConfig{
 				Targets: w.holders(data)[0].targets, Recheck: true, SHA256: &sum,
 				open: plainDir(func(p []byte, _ int64) error {
 					read.Add(int64(len(p)))
@@ -26,7 +28,7 @@ func TestReadBack(t *testing.T) {
 				}),
 			})
 			o.has(localName, data)
-			if e, _ := only[ReadingBack](o); e.Size != int64(size) {
+			if e, _ := only[fetch.ReadingBack](o); e.Size != int64(size) {
 				t.Errorf("event = %+v, want all %d bytes", e, size)
 			}
 			if got, want := read.Load(), int64(2*size); got != want {
@@ -39,11 +41,11 @@ func TestReadBack(t *testing.T) {
 func TestNoReadBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
-		o := w.get(GetConfig{Targets: w.holders(data)[0].targets, open: plainDir(func([]byte, int64) error {
+		o := w.get(getConfig{Targets: w.holders(data)[0].targets, open: plainDir(func([]byte, int64) error {
 			return errors.New("nobody asked for that")
 		})})
 		o.has(localName, data)
-		none[ReadingBack](o)
+		none[fetch.ReadingBack](o)
 	})
 }
 
@@ -53,18 +55,18 @@ func TestRecheckFindsDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(5*chunk, 1)
 		s := w.holders(data)[0]
-		o := w.get(GetConfig{Targets: s.targets, Recheck: true, open: plainDir(func(p []byte, off int64) error {
+		o := w.get(getConfig{Targets: s.targets, Recheck: true, open: plainDir(func(p []byte, off int64) error {
 			if c := off / chunk; c == 1 || c == 4 {
 				p[0] ^= 1
 			}
 			return nil
 		})})
-		if e := fails[*FinishedError](o, KindIntegrity); e.Bad != 2 || e.SHA256 != nil {
+		if e := fails[*fetch.FinishedError](o, fetch.KindIntegrity); e.Bad != 2 || e.SHA256 != nil {
 			t.Errorf("error = %+v, want two chunks", e)
 		}
 		o.lists(localName+partfile.PartSuffix, localName+partfile.JournalSuffix)
-		none[Finishing](o)
-		o = w.get(GetConfig{Targets: s.targets, Dir: o.dir, Resume: true, Recheck: true})
+		none[fetch.Finishing](o)
+		o = w.get(getConfig{Targets: s.targets, Dir: o.dir, Resume: true, Recheck: true})
 		o.has(localName, data)
 		if o.Resumed != o.Size {
 			t.Errorf("kept %d, want all of it: the disk is well again", o.Resumed)
@@ -75,8 +77,8 @@ func TestRecheckFindsDisk(t *testing.T) {
 func TestWrongSHA256(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		o := w.get(GetConfig{Targets: w.holders(data)[0].targets, SHA256: new([32]byte)})
-		e := fails[*FinishedError](o, KindIntegrity)
+		o := w.get(getConfig{Targets: w.holders(data)[0].targets, SHA256: new([32]byte)})
+		e := fails[*fetch.FinishedError](o, fetch.KindIntegrity)
 		if e.SHA256 == nil || *e.SHA256 != sha256.Sum256(data) {
 			t.Errorf("error = %+v, want the file's own SHA-256", e)
 		}
@@ -89,7 +91,7 @@ func TestWrongSHA256(t *testing.T) {
 
 func TestReadBackErrors(t *testing.T) {
 	sum := sha256.Sum256(file(3*chunk, 1))
-	for name, cfg := range map[string]GetConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
+	for name, cfg := range map[string]getConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				cfg.Targets = w.holders(file(3*chunk, 1))[0].targets
@@ -100,7 +102,7 @@ func TestReadBackErrors(t *testing.T) {
 					return nil
 				})
 				o := w.get(cfg)
-				e := fails[*partfile.Error](o, KindLocal)
+				e := fails[*partfile.Error](o, fetch.KindLocal)
 				if e.Op != "read" || e.Name != o.Part || !errors.Is(e, syscall.EIO) {
 					t.Errorf("error = %v, want that of reading %q", e, o.Part)
 				}
@@ -111,14 +113,14 @@ func TestReadBackErrors(t *testing.T) {
 
 func TestReadBackInterrupted(t *testing.T) {
 	sum := sha256.Sum256(file(6*chunk, 1))
-	for name, cfg := range map[string]GetConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
+	for name, cfg := range map[string]getConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(6*chunk, 1)
 				ctx, cancel := context.WithCancelCause(context.Background())
 				cfg.Targets = w.holders(data)[0].targets
-				cfg.Events = func(e GetEvent) {
-					if _, ok := e.(ReadingBack); ok {
+				cfg.Events = func(e fetch.Event) {
+					if _, ok := e.(fetch.ReadingBack); ok {
 						cancel(errInterrupted)
 					}
 				}
@@ -134,12 +136,12 @@ func TestReadBackInterrupted(t *testing.T) {
 func TestFinishedWords(t *testing.T) {
 	sum := [32]byte{0xab}
 	for _, test := range []struct {
-		err  FinishedError
+		err  fetch.FinishedError
 		want string
 	}{
-		{FinishedError{Bad: 1}, "1 chunk is read back from the disk differently than it was written"},
-		{FinishedError{Bad: 2}, "2 chunks are read back from the disk differently than they were written"},
-		{FinishedError{SHA256: &sum}, "the file that the servers agree on has another SHA-256: ab00000000000000000000000000000000000000000000000000000000000000"},
+		{fetch.FinishedError{Bad: 1}, "1 chunk is read back from the disk differently than it was written"},
+		{fetch.FinishedError{Bad: 2}, "2 chunks are read back from the disk differently than they were written"},
+		{fetch.FinishedError{SHA256: &sum}, "the file that the servers agree on has another SHA-256: ab00000000000000000000000000000000000000000000000000000000000000"},
 	} {
 		if got := test.err.Error(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
@@ -23,7 +25,7 @@ func TestSmallestFiles(t *testing.T) {
 			t.Run(fmt.Sprintf("%d bytes, want %d", len(local), len(right)), func(t *testing.T) {
 				bubble(t, func(t *testing.T, w *world) {
 					l := w.localFile(local)
-					cfg := GetConfig{Targets: w.holders(right)[0].targets}
+					cfg := getConfig{Targets: w.holders(right)[0].targets}
 					r, err := l.verify(cfg)
 					same := string(local) == string(right)
 					if r == nil || r.Right() != same || (err == nil) != same || r.LocalSize != int64(len(local)) {
@@ -50,11 +52,11 @@ func TestRepairNoFile(t *testing.T) {
 	before := tree(t, dir)
 	for _, path := range []string{fifo, folder, folder + "/", missing, "/dev/null"} {
 		for name, do := range map[string]func() error{
-			"verify":          func() error { _, err := Verify(t.Context(), GetConfig{}, path); return err },
-			"verify checksum": func() error { _, err := VerifyChecksum(t.Context(), path, [32]byte{}, nil); return err },
-			"repair":          func() error { _, err := Repair(t.Context(), GetConfig{}, path); return err },
+			"verify":          func() error { _, err := Verify(t.Context(), getConfig{}, path); return err },
+			"verify checksum": func() error { _, err := fetch.VerifyChecksum(t.Context(), path, [32]byte{}, nil); return err },
+			"repair":          func() error { _, err := Repair(t.Context(), getConfig{}, path); return err },
 		} {
-			if e, ok := errors.AsType[*localfile.Error](do()); !ok || e.Path != path || KindOf(e) != KindLocal || e.Op == "serve" {
+			if e, ok := errors.AsType[*localfile.Error](do()); !ok || e.Path != path || fetch.KindOf(e) != fetch.KindLocal || e.Op == "serve" {
 				t.Errorf("%s %q: error = %v, want one of the file", name, path, e)
 			}
 		}
@@ -77,14 +79,14 @@ func TestRepairNotReplaceable(t *testing.T) {
 			l := w.localFile(local)
 			before := tree(t, l.dir)
 			s := w.holders(data)[0]
-			o := l.repair(context.Background(), GetConfig{Targets: s.targets, open: func(root *os.Root) partfile.FS {
+			o := l.repair(context.Background(), getConfig{Targets: s.targets, open: func(root *os.Root) partfile.FS {
 				return readOnlyFS{partfile.Dir(root)}
 			}}, nil)
 			if right {
 				if o.err != nil || !o.AlreadyRight {
 					t.Errorf("error %v of a file that is right", o.err)
 				}
-			} else if e := fails[*partfile.Error](o, KindLocal); !errors.Is(e, syscall.EROFS) {
+			} else if e := fails[*partfile.Error](o, fetch.KindLocal); !errors.Is(e, syscall.EROFS) {
 				t.Errorf("error = %v, want that of the file system", e)
 			}
 			if s.src.sent() != 0 {

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"malcolm/transfer/fetch"
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
@@ -31,7 +34,7 @@ func TestRepair(t *testing.T) {
 		{"another file", file(len(data), 2), int64(len(data))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+			eachWay(t, func(t *testing.T, w *world, cfg getConfig) {
 				s := w.holders(data)[0]
 				cfg.Targets = s.targets
 				o := w.localFile(test.local).repair(context.Background(), cfg, nil)
@@ -49,7 +52,7 @@ func TestRepairRight(t *testing.T) {
 		data := file(2*chunk, 1)
 		l := w.localFile(data)
 		before := tree(t, l.dir)
-		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, nil)
+		o := l.repair(context.Background(), getConfig{Targets: w.holders(data)[0].targets}, nil)
 		o.has(localName, data)
 		if !o.AlreadyRight || o.Fetched != 0 {
 			t.Errorf("result = %+v, want it left alone", o.Result)
@@ -70,7 +73,7 @@ func TestRepairKeepsMode(t *testing.T) {
 			l := w.localFile(corrupted(t, data, 7))
 			setMode(t, l.path, mode)
 			var during os.FileMode
-			o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(*getting) {
+			o := l.repair(context.Background(), getConfig{Targets: w.holders(data)[0].targets}, func() {
 				during = modeOf(t, l.path+partfile.PartSuffix)
 			})
 			if got := modeOf(t, l.path); got != mode {
@@ -101,12 +104,12 @@ func TestRepairSeedChanges(t *testing.T) {
 		{"emptied", func(b []byte) []byte { return nil }, 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+			eachWay(t, func(t *testing.T, w *world, cfg getConfig) {
 				l := w.localFile(corrupted(t, data, 0))
 				cfg.Targets = w.holders(data)[0].targets
 				theirs := test.change(l.read())
-				o := l.repair(context.Background(), cfg, func(*getting) { write(t, l.dir, localName, theirs) })
-				if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.Changed {
+				o := l.repair(context.Background(), cfg, func() { write(t, l.dir, localName, theirs) })
+				if e := fails[*partfile.Error](o, fetch.KindLocal); e.Reason != partfile.Changed {
 					t.Errorf("error = %v, want that the file changed", e)
 				}
 				o.holds(localName, theirs)
@@ -130,13 +133,13 @@ func TestRepairReplacedMeanwhile(t *testing.T) {
 		data := file(4*chunk, 1)
 		l := w.localFile(corrupted(t, data, 0))
 		theirs := []byte("theirs")
-		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(*getting) {
+		o := l.repair(context.Background(), getConfig{Targets: w.holders(data)[0].targets}, func() {
 			write(t, l.dir, "new", theirs)
 			if err := os.Rename(filepath.Join(l.dir, "new"), l.path); err != nil {
 				t.Fatal(err)
 			}
 		})
-		if e := fails[*partfile.Error](o, KindLocal); e.Reason != partfile.Changed {
+		if e := fails[*partfile.Error](o, fetch.KindLocal); e.Reason != partfile.Changed {
 			t.Errorf("error = %v, want that the file changed", e)
 		}
 		o.holds(localName, theirs)
@@ -172,8 +175,8 @@ func TestRepairForeignPart(t *testing.T) {
 				}
 				before := tree(t, l.dir)
 				s := w.holders(data)[0]
-				o := l.repair(context.Background(), GetConfig{Targets: s.targets}, nil)
-				if o.err == nil || KindOf(o.err) != KindLocal || !strings.Contains(o.err.Error(), l.path+test.path) {
+				o := l.repair(context.Background(), getConfig{Targets: s.targets}, nil)
+				if o.err == nil || fetch.KindOf(o.err) != fetch.KindLocal || !strings.Contains(o.err.Error(), l.path+test.path) {
 					t.Errorf("error = %v, want one of %s", o.err, test.path)
 				}
 				if after := tree(t, l.dir); !maps.Equal(after, before) {
@@ -198,7 +201,7 @@ func TestRepairRightBesideForeignPart(t *testing.T) {
 			t.Skip(err)
 		}
 		before := tree(t, l.dir)
-		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, nil)
+		o := l.repair(context.Background(), getConfig{Targets: w.holders(data)[0].targets}, nil)
 		if o.err != nil {
 			t.Fatal(o.err)
 		}
@@ -219,9 +222,9 @@ func TestRepairLinks(t *testing.T) {
 			t.Skip(err)
 		}
 		s := w.holders(data)[0]
-		cfg := GetConfig{Targets: s.targets}
+		cfg := getConfig{Targets: s.targets}
 		o := l.repair(context.Background(), cfg, nil)
-		if e := fails[*LinksError](o, KindLocal); e.Path != l.path || e.Links != 2 {
+		if e := fails[*fetch.LinksError](o, fetch.KindLocal); e.Path != l.path || e.Links != 2 {
 			t.Errorf("error = %+v, want two links", e)
 		}
 		if s.src.sent() != 0 {
@@ -242,7 +245,7 @@ func TestRepairCopyIsReadBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
 		l := w.localFile(corrupted(t, data, 0))
-		cfg := GetConfig{Targets: w.holders(data)[0].targets, open: func(root *os.Root) partfile.FS {
+		cfg := getConfig{Targets: w.holders(data)[0].targets, open: func(root *os.Root) partfile.FS {
 			return lyingFS{plainFS{FS: partfile.Dir(root)}}
 		}}
 		o := l.repair(context.Background(), cfg, nil)
@@ -274,10 +277,12 @@ func TestRepairSeedUnreadable(t *testing.T) {
 		data := file(6*chunk, 1)
 		local := corrupted(t, data, 0)
 		l := w.localFile(local)
-		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(g *getting) {
-			broken := unreadableAt(local, mediaError, func(c int64) bool { return c == 3 })
-			g.seed.file = brokenFile{g.seed.file, broken.readAt}
-		})
+		var breaks atomic.Bool
+		broken := unreadableAt(local, mediaError, func(c int64) bool { return c == 3 && breaks.Load() })
+		o := l.repair(context.Background(), getConfig{
+			Targets: w.holders(data)[0].targets,
+			read:    func(f localfile.File) localfile.File { return brokenFile{f, broken.readAt} },
+		}, func() { breaks.Store(true) })
 		o.has(localName, data)
 		if o.Fetched != 2*chunk {
 			t.Errorf("fetched %d bytes, want two chunks", o.Fetched)
@@ -290,12 +295,14 @@ func TestRepairSeedReadError(t *testing.T) {
 		data := file(6*chunk, 1)
 		local := corrupted(t, data, 0)
 		l := w.localFile(local)
-		o := l.repair(context.Background(), GetConfig{Targets: w.holders(data)[0].targets}, func(g *getting) {
-			broken := unreadableAt(local, syscall.ESTALE, func(c int64) bool { return c == 3 })
-			g.seed.file = brokenFile{g.seed.file, broken.readAt}
-		})
+		var breaks atomic.Bool
+		broken := unreadableAt(local, syscall.ESTALE, func(c int64) bool { return c == 3 && breaks.Load() })
+		o := l.repair(context.Background(), getConfig{
+			Targets: w.holders(data)[0].targets,
+			read:    func(f localfile.File) localfile.File { return brokenFile{f, broken.readAt} },
+		}, func() { breaks.Store(true) })
 		e, ok := errors.AsType[*localfile.Error](o.err)
-		if !ok || e.Path != l.path || !errors.Is(e, syscall.ESTALE) || KindOf(o.err) != KindLocal {
+		if !ok || e.Path != l.path || !errors.Is(e, syscall.ESTALE) || fetch.KindOf(o.err) != fetch.KindLocal {
 			t.Errorf("error = %v, want that of reading %q", o.err, l.path)
 		}
 		if !bytes.Equal(l.read(), local) {
@@ -305,7 +312,7 @@ func TestRepairSeedReadError(t *testing.T) {
 }
 
 func TestRepairInterrupted(t *testing.T) {
-	eachWay(t, func(t *testing.T, w *world, cfg GetConfig) {
+	eachWay(t, func(t *testing.T, w *world, cfg getConfig) {
 		data := file(12*chunk, 1)
 		local := append(slices.Clone(data[:3*chunk]), file(9*chunk, 2)...)
 		l := w.localFile(local)
@@ -337,21 +344,21 @@ func TestRepairOtherPart(t *testing.T) {
 		old := file(12*chunk, 1)
 		l := w.localFile(file(12*chunk, 2))
 		ctx, cancel := context.WithCancelCause(context.Background())
-		o := l.repair(ctx, GetConfig{
+		o := l.repair(ctx, getConfig{
 			Targets: w.holders(old)[0].targets, Interval: tickTime / 2, Events: at(0.5, func() { cancel(errInterrupted) }),
 		}, nil)
 		if o.Part == "" {
 			t.Fatal("no part file")
 		}
 		before := tree(t, l.dir)
-		o = l.repair(context.Background(), GetConfig{Targets: w.holders(file(12*chunk, 3))[0].targets}, nil)
-		if e := fails[*TargetError](o, KindLocal); e.Part != partfile.PartOtherChecksum || e.Hint != partfile.HintMoveAway {
+		o = l.repair(context.Background(), getConfig{Targets: w.holders(file(12*chunk, 3))[0].targets}, nil)
+		if e := fails[*fetch.TargetError](o, fetch.KindLocal); e.Part != partfile.PartOtherChecksum || e.Hint != partfile.HintMoveAway {
 			t.Errorf("error = %v, want one of the part file", e)
 		}
 		if after := tree(t, l.dir); !maps.Equal(after, before) {
 			t.Errorf("the directory was %v and is %v", before, after)
 		}
-		o = l.repair(context.Background(), GetConfig{Targets: w.servers[0].targets}, nil)
+		o = l.repair(context.Background(), getConfig{Targets: w.servers[0].targets}, nil)
 		o.has(localName, old)
 	})
 }
@@ -365,8 +372,8 @@ func TestRepairLink(t *testing.T) {
 			t.Skipf("no links here: %v", err)
 		}
 		s := w.holders(data)[0]
-		_, err := Repair(context.Background(), GetConfig{Targets: s.targets, Network: w}, link)
-		if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != link || KindOf(err) != KindLocal {
+		_, err := Repair(context.Background(), getConfig{Targets: s.targets, Network: w}, link)
+		if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != link || fetch.KindOf(err) != fetch.KindLocal {
 			t.Errorf("error = %v, want one of the link", err)
 		}
 		if s.src.sent() != 0 {
@@ -377,7 +384,7 @@ func TestRepairLink(t *testing.T) {
 
 func TestRepairMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing")
-	_, err := Repair(t.Context(), GetConfig{}, path)
+	_, err := Repair(t.Context(), getConfig{}, path)
 	if e, ok := errors.AsType[*localfile.Error](err); !ok || e.Path != path {
 		t.Errorf("error = %v, want one of the file", err)
 	}

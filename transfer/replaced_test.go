@@ -6,24 +6,26 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/localfile"
 )
 
 // A renamable is a source under which one file can take the place of another,
 // as by a rename. It counts the files that are open.
 type renamable struct {
-	file atomic.Pointer[source]
+	file atomic.Pointer[heldFile]
 	open atomic.Int64
 }
 
-func renamableOf(first *source) *renamable {
+func renamableOf(first *heldFile) *renamable {
 	n := &renamable{}
 	n.file.Store(first)
 	return n
 }
 
 // rename gives the name to another file.
-func (n *renamable) rename(to *source) {
+func (n *renamable) rename(to *heldFile) {
 	to.mtime = n.file.Load().mtime.Add(time.Hour)
 	n.file.Store(to)
 }
@@ -37,7 +39,7 @@ func (n *renamable) Open() (localfile.File, error) {
 
 // A renamed is an open file that had the name when it was opened.
 type renamed struct {
-	*source
+	*heldFile
 	name *renamable
 }
 
@@ -57,15 +59,15 @@ func TestReplacedSource(t *testing.T) {
 		slow(200<<10, s)
 		var second *outcome
 		done := make(chan struct{})
-		first := w.get(GetConfig{Targets: s.targets, Events: at(0.1, func() {
+		first := w.get(getConfig{Targets: s.targets, Events: at(0.1, func() {
 			n.rename(newSource(next))
 			go func() {
 				defer close(done)
-				second = w.get(GetConfig{Targets: s.targets})
+				second = w.get(getConfig{Targets: s.targets})
 			}()
 		})})
 		first.has("data.bin", data)
-		none[Lost](first)
+		none[fetch.Lost](first)
 		<-done
 		second.has("data.bin", next)
 		if got := len(serveEvents[Ready](s)); got != 2 {

@@ -9,13 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/source"
+
 	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
 // dial connects to a server by hand.
-func (w *world) dial(t Target, window int64) *transport.Conn {
+func (w *world) dial(t source.Target, window int64) *transport.Conn {
 	w.t.Helper()
 	pc, err := w.Open(netip.AddrPort{})
 	if err != nil {

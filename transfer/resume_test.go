@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 var errInterrupted = errors.New("interrupted")
@@ -18,8 +20,9 @@ func interrupt(t *testing.T, w *world, part float64, servers ...*server) *outcom
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	slow(2<<20, servers...) // else it is over before anybody has looked
 	var when time.Time
-	o := w.getUnder(ctx, GetConfig{Targets: targetsOf(servers...), Events: at(part, func() {
+	o := w.getUnder(ctx, getConfig{Targets: targetsOf(servers...), Events: at(part, func() {
 		when = time.Now()
 		cancel(errInterrupted)
 	})})
@@ -43,7 +46,7 @@ func TestInterruptAndResume(t *testing.T) {
 		o := interrupt(t, w, 0.5, servers...)
 		kept := o.Fetched
 		second := w.holders(data, data)
-		o = w.get(GetConfig{Targets: targetsOf(second...), Dir: o.dir, Resume: true})
+		o = w.get(getConfig{Targets: targetsOf(second...), Dir: o.dir, Resume: true})
 		o.has("data.bin", data)
 		if o.Resumed < kept || o.Fetched != o.Size-o.Resumed {
 			t.Errorf("resumed %d, fetched %d, want at least %d resumed", o.Resumed, o.Fetched, kept)
@@ -51,7 +54,7 @@ func TestInterruptAndResume(t *testing.T) {
 		if got := second[0].src.sent() + second[1].src.sent(); got != o.Fetched {
 			t.Errorf("%d bytes were served, want only the %d that were missing", got, o.Fetched)
 		}
-		started, _ := only[Started](o)
+		started, _ := only[fetch.Started](o)
 		if started.Check != kept { // the journal knows what is missing
 			t.Errorf("started = %+v, want the %d bytes checked that the journal claims", started, kept)
 		}
@@ -82,7 +85,7 @@ func TestResumeFindsCorruption(t *testing.T) {
 		part[wrong*chunk+chunk/3] ^= 1
 		write(t, o.dir, "data.bin.part", part)
 		s := w.holders(data)[0]
-		o = w.get(GetConfig{Targets: s.targets, Dir: o.dir, Resume: true})
+		o = w.get(getConfig{Targets: s.targets, Dir: o.dir, Resume: true})
 		o.has("data.bin", data)
 		if want := int64(len(good)-1) * chunk; o.Resumed != want || o.Fetched != o.Size-want {
 			t.Errorf("resumed %d, fetched %d, want %d resumed", o.Resumed, o.Fetched, want)
@@ -134,12 +137,12 @@ func TestResumeOtherSizes(t *testing.T) {
 				slow(500<<10, s)
 				dir := t.TempDir()
 				write(t, dir, "data.bin.part", test.part)
-				o := w.get(GetConfig{Targets: s.targets, Dir: dir, Resume: true})
+				o := w.get(getConfig{Targets: s.targets, Dir: dir, Resume: true})
 				o.has("data.bin", data)
 				if o.Resumed != test.resumed || o.Fetched != o.Size-test.resumed || s.src.sent() != o.Fetched {
 					t.Errorf("resumed %d, fetched %d, served %d, want %d resumed", o.Resumed, o.Fetched, s.src.sent(), test.resumed)
 				}
-				for _, p := range events[Progress](o) {
+				for _, p := range events[progress](o) {
 					if p.Checked > p.Check || p.Good > p.Size || p.Resumed > p.Check {
 						t.Fatalf("progress = %+v, want no more than all", p)
 					}
@@ -156,7 +159,7 @@ func TestInterruptBeforeTheVote(t *testing.T) {
 		s.links[0].set(func(l *link) { l.hole = true })
 		ctx, cancel := context.WithCancelCause(context.Background())
 		time.AfterFunc(time.Second, func() { cancel(errInterrupted) })
-		o := w.getUnder(ctx, GetConfig{Targets: s.targets})
+		o := w.getUnder(ctx, getConfig{Targets: s.targets})
 		if o.err != errInterrupted || o.Elapsed != time.Second {
 			t.Errorf("error %v after %v, want the cause at once", o.err, o.Elapsed)
 		}
@@ -169,8 +172,8 @@ func TestInterruptAtTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		ctx, cancel := context.WithCancelCause(context.Background())
-		o := w.getUnder(ctx, GetConfig{Targets: w.holders(data)[0].targets, Events: func(e GetEvent) {
-			if _, ok := e.(Finishing); ok {
+		o := w.getUnder(ctx, getConfig{Targets: w.holders(data)[0].targets, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Finishing); ok {
 				cancel(errInterrupted)
 			}
 		}})

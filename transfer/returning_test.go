@@ -1,9 +1,10 @@
 package transfer
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // A connection that dies does not end the run: its server is dialled again,
@@ -15,8 +16,8 @@ func TestServerComesBack(t *testing.T) {
 		slow(40<<10, s)
 		l := s.links[0]
 		var away time.Time
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			p, ok := e.(Progress)
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			p, ok := e.(progress)
 			switch {
 			case ok && away.IsZero() && p.Good > 2*chunk:
 				away = time.Now()
@@ -29,14 +30,14 @@ func TestServerComesBack(t *testing.T) {
 		if _, eaten := l.dropped(); eaten == 0 {
 			t.Fatal("the server was never away")
 		}
-		lost, _ := only[Lost](o)
-		if lost.State != PeerLost || lost.Left != 0 {
+		lost, _ := only[fetch.Lost](o)
+		if lost.State != fetch.StateLost || lost.Left != 0 {
 			t.Errorf("lost = %+v, want the only server", lost)
 		}
-		if back, when := only[Back](o); back.Target != s.targets[0] || when.Before(away) {
+		if back, when := only[fetch.Back](o); back.Target != s.targets[0] || when.Before(away) {
 			t.Errorf("back = %+v at %v, want the server", back, when)
 		}
-		if len(events[Waiting](o)) == 0 {
+		if len(events[fetch.Waiting](o)) == 0 {
 			t.Error("nothing said that no server is left")
 		}
 		inside := 0
@@ -48,7 +49,7 @@ func TestServerComesBack(t *testing.T) {
 		if inside == 0 {
 			t.Error("no range began inside a chunk")
 		}
-		if r := o.report(s.targets[0]); r.State != PeerServing || r.Bytes != int64(len(data)) {
+		if r := o.report(s.targets[0]); r.State != fetch.StateServing || r.Bytes != int64(len(data)) {
 			t.Errorf("report = %+v, want all from it", r)
 		}
 	})
@@ -62,11 +63,11 @@ func TestPatienceWithoutServers(t *testing.T) {
 		s := w.holders(data)[0]
 		slow(100<<10, s)
 		var gone time.Time
-		o := w.get(GetConfig{Targets: s.targets, Patience: 2 * time.Minute, Events: at(0.4, func() {
+		o := w.get(getConfig{Targets: s.targets, Patience: 2 * time.Minute, Events: at(0.4, func() {
 			gone = time.Now()
 			s.links[0].set(func(l *link) { l.hole = true })
 		})})
-		fails[*NoServerLeftError](o, KindNetwork)
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		if _, eaten := s.links[0].dropped(); eaten == 0 {
 			t.Fatal("the server did not vanish")
 		}
@@ -74,7 +75,7 @@ func TestPatienceWithoutServers(t *testing.T) {
 		if waited := ended.Sub(gone); waited < 2*time.Minute-10*time.Second || waited > 2*time.Minute+10*time.Second {
 			t.Errorf("gave up %v after it vanished, want 2 minutes after the last chunk", waited)
 		}
-		if n := len(events[Waiting](o)); n < 3 || n > 5 {
+		if n := len(events[fetch.Waiting](o)); n < 3 || n > 5 {
 			t.Errorf("said %d times that it waits, want every 30 seconds", n)
 		}
 		if o.Part == "" || o.Fetched == 0 {
@@ -102,22 +103,22 @@ func TestHostileReturn(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(s *server)
-		want   error
+		want   string
 	}{
-		{"another ID", func(s *server) { s.cfg.Identity = testIDs[2] }, errOtherID},
-		{"another file", func(s *server) { s.src.replace(file(12*chunk, 2)) }, errOtherOffer},
+		{"another ID", func(s *server) { s.cfg.Identity = testIDs[2] }, "came back with another server ID"},
+		{"another file", func(s *server) { s.src.replace(file(12*chunk, 2)) }, "came back with another file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				servers := w.holders(data, data)
 				slow(40<<10, servers...)
-				o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() { restart(servers[0], test.change) })})
+				o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.2, func() { restart(servers[0], test.change) })})
 				o.has("data.bin", data)
 				r := o.report(servers[0].targets[0])
-				if r.State != PeerChanged || !errors.Is(r.Err, test.want) {
+				if r.State != fetch.StateChanged || r.Err == nil || r.Err.Error() != test.want {
 					t.Errorf("report = %+v, want %v", r, test.want)
 				}
-				if n := len(events[Back](o)); n != 0 {
+				if n := len(events[fetch.Back](o)); n != 0 {
 					t.Errorf("told %d times that it is back", n)
 				}
 			})
@@ -133,28 +134,18 @@ func TestServerJoinsLate(t *testing.T) {
 		slow(40<<10, servers...)
 		late := servers[1].links[0]
 		late.set(func(l *link) { l.hole = true })
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.3, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.3, func() {
 			late.set(func(l *link) { l.hole = false })
 		})})
 		o.has("data.bin", data)
-		if failed, _ := only[NotReached](o); failed.Target != servers[1].targets[0] {
+		if failed, _ := only[fetch.NotReached](o); failed.Target != servers[1].targets[0] {
 			t.Errorf("not reached = %+v, want the late one", failed)
 		}
-		if joined, _ := only[Joined](o); joined.Target != servers[1].targets[0] {
+		if joined, _ := only[fetch.Joined](o); joined.Target != servers[1].targets[0] {
 			t.Errorf("joined = %+v, want the late one", joined)
 		}
-		if r := o.report(servers[1].targets[0]); r.State != PeerServing || r.Bytes == 0 {
+		if r := o.report(servers[1].targets[0]); r.State != fetch.StateServing || r.Bytes == 0 {
 			t.Errorf("report = %+v, want bytes from it", r)
 		}
 	})
-}
-
-func TestBackOff(t *testing.T) {
-	var b backOff
-	for i, want := range []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second} {
-		got := b.next()
-		if got < want-want/4 || got > want+want/4 {
-			t.Errorf("pause %d is %v, want about %v", i, got, want)
-		}
-	}
 }

@@ -31,19 +31,24 @@ transfer/manifest/cache: transfer/manifest wire
 transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
 transfer/localfile: transfer/partfile golang.org/x/sys
-transfer: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/vote
+transfer/source: certs transport wire
+transfer/source/malcolm: certs transfer/manifest transfer/source transport wire
+transfer/source/sourcetest: certs transfer/manifest transfer/source wire
+transfer/fetch: transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
+transfer/fetch: certs wire golang.org/x/sync golang.org/x/sys
+transfer: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace
 transfer: certs transport wire golang.org/x/sync golang.org/x/sys
 cmd/malcolm/human:
 cmd/malcolm/spool:
 cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
-cmd/malcolm/flags: cmd/malcolm/human certs transfer wire github.com/alecthomas/kong
-cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer transfer/localfile transfer/pace transfer/partfile transfer/vote transport wire
+cmd/malcolm/flags: cmd/malcolm/human certs transfer/source wire github.com/alecthomas/kong
+cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer transfer/fetch transfer/localfile transfer/pace transfer/partfile transfer/source transfer/vote transport
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/vote transport
-cmd/bench: certs transfer transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transport
+cmd/malcolm: certs transfer transfer/admission transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/source transfer/source/malcolm transfer/vote transport
+cmd/bench: certs transfer transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/source transfer/source/malcolm transport
 cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `
 

@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -11,7 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"malcolm/transfer/partfile"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/transfer/partfile/crashfs"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -70,7 +70,7 @@ func (c *contest) wrote(o crashfs.Operation) {
 
 // get runs against both servers.
 func (c *contest) get(w *world) *outcome {
-	return w.get(GetConfig{Targets: []Target{c.first.target, c.second.target}, Dir: c.disk.dir, open: c.disk.open})
+	return w.get(getConfig{Targets: []source.Target{c.first.target, c.second.target}, Dir: c.disk.dir, open: c.disk.open})
 }
 
 // isSecond reports whether a range is the second copy of the chunk; the first
@@ -146,16 +146,16 @@ func TestHostileSecondCopy(t *testing.T) {
 		default:
 			t.Fatal("there was no second")
 		}
-		if refused, _ := only[ChunkRefused](o); refused.Target != c.second.target || int64(refused.Chunk) != c.chunk.Load() {
+		if refused, _ := only[fetch.ChunkRefused](o); refused.Target != c.second.target || int64(refused.Chunk) != c.chunk.Load() {
 			t.Errorf("refused = %+v, want the second copy of chunk %d", refused, c.chunk.Load())
 		}
 		if c.onDisk == 0 || c.garbage > 0 || c.whole {
 			t.Errorf("%d writes into the chunk, %d of wrong bytes, second copy written: %t", c.onDisk, c.garbage, c.whole)
 		}
-		if r := o.report(c.second.target); r.State != PeerWrong || r.BadChunks != 1 {
+		if r := o.report(c.second.target); r.State != fetch.StateWrong || r.BadChunks != 1 {
 			t.Errorf("the liar's report = %+v, want one wrong chunk", r)
 		}
-		if r := o.report(c.first.target); r.State != PeerServing || r.Bytes < chunk {
+		if r := o.report(c.first.target); r.State != fetch.StateServing || r.Bytes < chunk {
 			t.Errorf("the first one's report = %+v, want at least the chunk", r)
 		}
 	})
@@ -246,7 +246,7 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 		t.Errorf("%s, %d writes after it", said, c.late)
 	}
 	first, second := o.report(c.first.target), o.report(c.second.target)
-	if second.State != PeerServing || !lies && first.State != PeerServing {
+	if second.State != fetch.StateServing || !lies && first.State != fetch.StateServing {
 		t.Errorf("%s, the servers are %v and %v, want nobody blamed", said, first.State, second.State)
 	}
 	if !lies && c.garbage > 0 || lies && c.garbage == 0 {
@@ -263,40 +263,4 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 		return first.BadChunks > 0
 	}
 	return !c.whole
-}
-
-// What was received of a chunk that somebody else has finished came for
-// nothing, and is counted as such.
-func TestRestOfAGoodChunk(t *testing.T) {
-	data := file(2*chunk, 1)
-	d := newSimDisk(t, data, nil, func(int) int { return 0 })
-	part, err := partfile.Open(context.Background(), d.open(nil), partfile.Options{Name: simName, Size: int64(len(data)), ChunkSize: chunk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer part.Close()
-	g := &getting{part: part, store: partStore{part}, partials: make(map[int]*partial)}
-	for c, marked := range []bool{true, false} {
-		first, _ := part.Claim(c)
-		if err := first.WriteAt(data[:100], 0); err != nil {
-			t.Fatal(err)
-		}
-		if marked {
-			second, _ := part.TakeOver(c)
-			if err := errors.Join(second.WriteAt(data[:chunk], 0), second.Mark([16]byte{})); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f := &fetch{peer: &peer{state: PeerServing}, rest: &partial{chunk: c, at: 100, claim: first}}
-		g.keepPartial(f)
-		if kept := g.partials[c] != nil; kept == marked {
-			t.Errorf("chunk %d marked: %t, what there is of it kept: %t", c, marked, kept)
-		}
-	}
-	if got := g.result.Duplicate; got != 100 {
-		t.Errorf("%d duplicate bytes, want those of the marked chunk", got)
-	}
-	if got := g.finish().Duplicate; got != 200 {
-		t.Errorf("%d duplicate bytes at the end, want all of both", got)
-	}
 }

@@ -13,6 +13,10 @@ import (
 // [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
 type ServeEvent interface{ serveEvent() }
 
+// SmallBuffers says once that the system bounds the buffers of sockets to less
+// than what quick networks need.
+type SmallBuffers struct{ Small []transport.SmallBuffer }
+
 // Listening says that the sockets answer, before the file is hashed.
 type Listening struct {
 	Addrs []net.Addr // one for each virtual server

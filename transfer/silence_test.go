@@ -4,11 +4,13 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // stallsAt is a server that has a share of the file to send, and then none until
 // it is released.
-func stallsAt(w *world, data []byte, share float64) (s *server, stall func(GetEvent)) {
+func stallsAt(w *world, data []byte, share float64) (s *server, stall func(fetch.Event)) {
 	s = w.holders(data)[0]
 	slow(100<<10, s)
 	return s, at(share, func() {
@@ -26,13 +28,13 @@ func TestPatienceWithASilentServer(t *testing.T) {
 		data := file(32*chunk, 1)
 		const patience = 3 * time.Minute
 		s, stall := stallsAt(w, data, 0.4)
-		o := w.get(GetConfig{Targets: s.targets, Patience: patience, Events: stall})
-		var silent *SilentError
-		if !errors.As(o.err, &silent) || silent.After != patience || silent.Servers != 1 || silent.Missing <= 0 || KindOf(o.err) != KindNetwork {
+		o := w.get(getConfig{Targets: s.targets, Patience: patience, Events: stall})
+		var silent *fetch.SilentError
+		if !errors.As(o.err, &silent) || silent.After != patience || silent.Servers != 1 || silent.Missing <= 0 || fetch.KindOf(o.err) != fetch.KindNetwork {
 			t.Fatalf("error = %v, want that the server is silent", o.err)
 		}
-		none[Lost](o)
-		said := events[Silent](o)
+		none[fetch.Lost](o)
+		said := events[fetch.Silent](o)
 		for i, e := range said {
 			if e.Lasted+e.Left != patience || i > 0 && e.Lasted <= said[i-1].Lasted {
 				t.Errorf("said %+v, want each time the silence and what is left of the patience", said)
@@ -52,14 +54,14 @@ func TestSilenceThatEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		s, stall := stallsAt(w, data, 0.4)
-		o := w.get(GetConfig{Targets: s.targets, Patience: 3 * time.Minute, Events: func(e GetEvent) {
-			if said, ok := e.(Silent); ok && said.Lasted > 2*time.Minute {
+		o := w.get(getConfig{Targets: s.targets, Patience: 3 * time.Minute, Events: func(e fetch.Event) {
+			if said, ok := e.(fetch.Silent); ok && said.Lasted > 2*time.Minute {
 				s.src.release()
 			}
 			stall(e)
 		}})
 		o.has("data.bin", data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 	})
 }
 
@@ -69,11 +71,11 @@ func TestSilenceOfAFullWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		s := w.holders(data)[0]
-		o := w.stream(GetConfig{Targets: s.targets, Patience: time.Minute}, pausing(4*time.Minute), 4*chunk)
+		o := w.stream(getConfig{Targets: s.targets, Patience: time.Minute}, pausing(4*time.Minute), 4*chunk)
 		if o.err != nil {
 			t.Fatal(o.err)
 		}
-		none[Silent](o)
+		none[fetch.Silent](o)
 	})
 }
 

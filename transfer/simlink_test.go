@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"malcolm/transfer/source"
+
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
 
@@ -63,7 +65,7 @@ const (
 )
 
 // link returns the link of the server at an address.
-func (w *world) link(t Target) *link {
+func (w *world) link(t source.Target) *link {
 	at := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -50,8 +50,8 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// A source is a file in memory that can do what files should not.
-type source struct {
+// A heldFile is a file in memory that can do what files should not.
+type heldFile struct {
 	indexing func() error  // called before each read while there is no index; set before serving
 	released chan struct{} // closed at the end of the world
 	once     sync.Once
@@ -71,11 +71,11 @@ type read struct {
 	at  time.Time
 }
 
-func newSource(data []byte) *source {
-	return &source{data: data, mtime: time.Unix(1e9, 0), released: make(chan struct{})}
+func newSource(data []byte) *heldFile {
+	return &heldFile{data: data, mtime: time.Unix(1e9, 0), released: make(chan struct{})}
 }
 
-func (s *source) ReadAt(p []byte, off int64) (int, error) {
+func (s *heldFile) ReadAt(p []byte, off int64) (int, error) {
 	s.mu.Lock()
 	data, hook, ready := s.data, s.hook, s.ready
 	if ready {
@@ -96,45 +96,45 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-func (s *source) ReadAhead(off, n int64) {
+func (s *heldFile) ReadAhead(off, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.aheads = append(s.aheads, read{off, int(n), time.Now()})
 }
 
-func (s *source) Open() (localfile.File, error) { return s, nil }
+func (s *heldFile) Open() (localfile.File, error) { return s, nil }
 
-func (s *source) Close() error { return nil }
+func (s *heldFile) Close() error { return nil }
 
-func (s *source) Stat() (fs.FileInfo, error) {
+func (s *heldFile) Stat() (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return fileInfo{size: int64(len(s.data)), mtime: s.mtime}, nil
 }
 
 // served says that what is read from now on is for clients.
-func (s *source) served() {
+func (s *heldFile) served() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ready = true
 }
 
 // replace changes the file, as an editor that writes it anew.
-func (s *source) replace(data []byte) {
+func (s *heldFile) replace(data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data, s.mtime, s.ready = data, s.mtime.Add(time.Second), false
 }
 
 // onRange sets the hook.
-func (s *source) onRange(hook func(p []byte, off int64) error) {
+func (s *heldFile) onRange(hook func(p []byte, off int64) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = hook
 }
 
 // flips makes all that ranges read wrong, one bit in each read.
-func (s *source) flips() {
+func (s *heldFile) flips() {
 	s.onRange(func(p []byte, _ int64) error {
 		p[len(p)/2] ^= 1
 		return nil
@@ -142,19 +142,19 @@ func (s *source) flips() {
 }
 
 // block waits for the end of the world.
-func (s *source) block() { <-s.released }
+func (s *heldFile) block() { <-s.released }
 
-func (s *source) release() { s.once.Do(func() { close(s.released) }) }
+func (s *heldFile) release() { s.once.Do(func() { close(s.released) }) }
 
 // log returns the reads of ranges so far.
-func (s *source) log() []read {
+func (s *heldFile) log() []read {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.reads)
 }
 
 // sent returns how many bytes were read for ranges.
-func (s *source) sent() (n int64) {
+func (s *heldFile) sent() (n int64) {
 	for _, r := range s.log() {
 		n += int64(r.n)
 	}

@@ -15,6 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"github.com/quic-go/quic-go/testutils/simnet"
 
 	"malcolm/certs"
@@ -140,10 +143,10 @@ func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
 }
 
 // nextTargets returns n addresses of a new host.
-func (w *world) nextTargets(n int) (targets []Target) {
+func (w *world) nextTargets(n int) (targets []source.Target) {
 	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.evils) + 1)}).String()
 	for i := range n {
-		targets = append(targets, Target{Host: host, Port: uint16(9001 + i)})
+		targets = append(targets, source.Target{Host: host, Port: uint16(9001 + i)})
 	}
 	return targets
 }
@@ -151,9 +154,9 @@ func (w *world) nextTargets(n int) (targets []Target) {
 // A server is one run of [Serve].
 type server struct {
 	w       *world
-	src     *source
+	src     *heldFile
 	cfg     ServeConfig
-	targets []Target
+	targets []source.Target
 	links   []*link
 	conns   []net.PacketConn // of the process that runs
 	cancel  context.CancelFunc
@@ -168,7 +171,7 @@ type server struct {
 // serve starts a process that serves src on n ports under an identity of
 // testIDs. Of cfg, Name, Limit and Limits are used, and a Source that stands in
 // for src.
-func (w *world) serve(src *source, id, n int, cfg ServeConfig) *server {
+func (w *world) serve(src *heldFile, id, n int, cfg ServeConfig) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
 	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
 	if s.cfg.Source == nil {
@@ -275,7 +278,7 @@ func (s *server) watch(interval time.Duration) (stop func() []Status) {
 	}
 }
 
-func targetsOf(servers ...*server) (targets []Target) {
+func targetsOf(servers ...*server) (targets []source.Target) {
 	for _, s := range servers {
 		targets = append(targets, s.targets...)
 	}
@@ -295,7 +298,7 @@ func serveEvents[E ServeEvent](s *server) (found []E) {
 
 // An outcome is one run of [Get].
 type outcome struct {
-	*Result
+	*fetch.Result
 	t      *testing.T
 	err    error
 	dir    string
@@ -303,7 +306,7 @@ type outcome struct {
 }
 
 type timedEvent struct {
-	GetEvent
+	fetch.Event
 	at time.Time
 }
 
@@ -314,34 +317,31 @@ const maxVirtual = time.Hour
 var errForever = errors.New("get would have gone on for ever")
 
 // get runs [Get] into a directory: a new one, unless cfg says which.
-func (w *world) get(cfg GetConfig) *outcome { return w.getUnder(context.Background(), cfg) }
+func (w *world) get(cfg getConfig) *outcome { return w.getUnder(context.Background(), cfg) }
 
-func (w *world) getUnder(ctx context.Context, cfg GetConfig) *outcome {
+func (w *world) getUnder(ctx context.Context, cfg getConfig) *outcome {
 	w.t.Helper()
 	return w.run(ctx, cfg, Get)
 }
 
-// watch runs [Get], and calls look with each progress of the fetching, in the
-// goroutine to which the loop's part of g belongs.
-func (w *world) watch(cfg GetConfig, look func(g *getting, p Progress)) *outcome {
+// watch runs [Get], and calls look with each progress of the fetching.
+func (w *world) watch(cfg getConfig, look func(s fetch.Snapshot)) *outcome {
 	w.t.Helper()
-	return w.run(context.Background(), cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) {
-		var g *getting
-		tell := cfg.Events
-		cfg.Events = func(e GetEvent) {
+	tell := cfg.Events
+	cfg.Map = true
+	cfg.Events = func(e fetch.Event) {
+		if tell != nil {
 			tell(e)
-			if p, ok := e.(Progress); ok && p.Phase == PhaseFetching && g.schedule != nil {
-				look(g, p)
-			}
 		}
-		g = newGetting(ctx, cfg)
-		err := g.run(ctx)
-		return g.finish(), err
-	})
+		if p, ok := e.(progress); ok && p.Phase == fetch.PhaseFetching {
+			look(p.Snapshot)
+		}
+	}
+	return w.get(cfg)
 }
 
 // run runs do as a Get of this world.
-func (w *world) run(ctx context.Context, cfg GetConfig, do func(context.Context, GetConfig) (*Result, error)) *outcome {
+func (w *world) run(ctx context.Context, cfg getConfig, do func(context.Context, getConfig) (*fetch.Result, error)) *outcome {
 	w.t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = w.t.TempDir()
@@ -354,7 +354,7 @@ func (w *world) run(ctx context.Context, cfg GetConfig, do func(context.Context,
 	if cfg.Network == nil {
 		cfg.Network = w
 	}
-	cfg.Events = func(e GetEvent) {
+	cfg.Events = func(e fetch.Event) {
 		o.events = append(o.events, timedEvent{e, time.Now()})
 		if react != nil {
 			react(e)
@@ -370,19 +370,19 @@ func (w *world) run(ctx context.Context, cfg GetConfig, do func(context.Context,
 }
 
 // at calls f once, when a part of the file is good: 0.4 is 40 %.
-func at(part float64, f func()) func(GetEvent) {
+func at(part float64, f func()) func(fetch.Event) {
 	done := false
-	return func(e GetEvent) {
-		if p, ok := e.(Progress); ok && !done && p.Phase == PhaseFetching && float64(p.Good) >= part*float64(p.Size) {
+	return func(e fetch.Event) {
+		if p, ok := e.(progress); ok && !done && p.Phase == fetch.PhaseFetching && float64(p.Good) >= part*float64(p.Size) {
 			done = true
 			f()
 		}
 	}
 }
 
-func events[E GetEvent](o *outcome) (found []E) {
+func events[E fetch.Event](o *outcome) (found []E) {
 	for _, e := range o.events {
-		if e, ok := e.GetEvent.(E); ok {
+		if e, ok := e.Event.(E); ok {
 			found = append(found, e)
 		}
 	}
@@ -390,11 +390,11 @@ func events[E GetEvent](o *outcome) (found []E) {
 }
 
 // only returns the single event of a type, and when it was told.
-func only[E GetEvent](o *outcome) (E, time.Time) {
+func only[E fetch.Event](o *outcome) (E, time.Time) {
 	o.t.Helper()
 	var when time.Time
 	for _, e := range o.events {
-		if _, ok := e.GetEvent.(E); ok {
+		if _, ok := e.Event.(E); ok {
 			when = e.at
 		}
 	}
@@ -407,7 +407,7 @@ func only[E GetEvent](o *outcome) (E, time.Time) {
 }
 
 // none fails the test if an event of a type was told.
-func none[E GetEvent](o *outcome) {
+func none[E fetch.Event](o *outcome) {
 	o.t.Helper()
 	for _, e := range events[E](o) {
 		o.t.Errorf("event %T %+v, want none of this type", e, e)
@@ -437,12 +437,12 @@ func (o *outcome) has(name string, data []byte) {
 
 // fails fails the test unless the run ended with an error of type E and of a
 // kind, and nothing lies under the final name. It returns the error.
-func fails[E error](o *outcome, kind Kind) (target E) {
+func fails[E error](o *outcome, kind fetch.Kind) (target E) {
 	o.t.Helper()
 	if !errors.As(o.err, &target) {
 		o.t.Fatalf("error = %T %v, want a %T", o.err, o.err, target)
 	}
-	if got := KindOf(o.err); got != kind {
+	if got := fetch.KindOf(o.err); got != kind {
 		o.t.Errorf("kind of %v = %d, want %d", o.err, got, kind)
 	}
 	if o.Path != "" {
@@ -477,7 +477,7 @@ func (o *outcome) read(name string) []byte {
 }
 
 // report returns what the result says of a target.
-func (o *outcome) report(t Target) ServerReport {
+func (o *outcome) report(t source.Target) fetch.ServerReport {
 	o.t.Helper()
 	for _, r := range o.Servers {
 		if r.Target == t {
@@ -485,5 +485,5 @@ func (o *outcome) report(t Target) ServerReport {
 		}
 	}
 	o.t.Fatalf("no report of %s", t)
-	return ServerReport{}
+	return fetch.ServerReport{}
 }

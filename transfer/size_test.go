@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
@@ -43,12 +46,12 @@ func TestFalseSizeThenTheTrueOne(t *testing.T) {
 			e := w.evil(data, 1, lies(size))
 			honest := w.holders(data)
 			later(honest...)
-			o := w.get(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want})
+			o := w.get(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want})
 			o.has("data.bin", data)
-			if r := o.report(e.target); r.State != PeerWrong {
+			if r := o.report(e.target); r.State != fetch.StateWrong {
 				t.Errorf("%d: report = %+v, want wrong", size, r)
 			}
-			if r := o.report(honest[0].targets[0]); r.State != PeerServing || r.Bytes != o.Size {
+			if r := o.report(honest[0].targets[0]); r.State != fetch.StateServing || r.Bytes != o.Size {
 				t.Errorf("%d: report = %+v, want all of the file", size, r)
 			}
 		})
@@ -60,13 +63,13 @@ func TestManyFalseSizes(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
 	bubble(t, func(t *testing.T, w *world) {
-		targets := []Target{}
+		targets := []source.Target{}
 		for i, size := range falseSizes {
 			targets = append(targets, w.evil(data, i%2+1, lies(size)).target)
 		}
 		honest := w.holders(data)
 		later(honest...)
-		o := w.get(GetConfig{Targets: append(targets, honest[0].targets...), Checksum: &want})
+		o := w.get(getConfig{Targets: append(targets, honest[0].targets...), Checksum: &want})
 		o.has("data.bin", data)
 	})
 }
@@ -79,7 +82,7 @@ func TestFalseSizeThatIsTooLarge(t *testing.T) {
 		e := w.evil(data, 1, lies(4*chunk))
 		honest := w.holders(data)
 		later(honest...)
-		o := w.get(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want, MaxSize: 3 * chunk})
+		o := w.get(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want, MaxSize: 3 * chunk})
 		o.has("data.bin", data)
 	})
 }
@@ -94,16 +97,16 @@ func TestFalseSizeAfterTheTrueOne(t *testing.T) {
 		slow(1<<20, honest)
 		e := w.evil(data, 1, lies(40*chunk-1))
 		w.link(e.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
-		o := w.get(GetConfig{
-			Targets: []Target{honest.targets[0], e.target}, Checksum: &want, Patience: 20 * time.Second,
+		o := w.get(getConfig{
+			Targets: []source.Target{honest.targets[0], e.target}, Checksum: &want, Patience: 20 * time.Second,
 			Events: at(0.5, func() { honest.links[0].set(func(l *link) { l.hole = true }) }),
 		})
-		fails[*NoServerLeftError](o, KindNetwork)
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		if o.Part == "" || o.Fetched < o.Size/3 {
 			t.Fatalf("part %q with %d bytes, want what came before", o.Part, o.Fetched)
 		}
 		again := w.holders(data)[0]
-		o = w.get(GetConfig{Targets: again.targets, Dir: o.dir, Resume: true, Checksum: &want})
+		o = w.get(getConfig{Targets: again.targets, Dir: o.dir, Resume: true, Checksum: &want})
 		o.has("data.bin", data)
 		if o.Resumed < o.Size/3 {
 			t.Errorf("%d bytes were resumed, want what came before", o.Resumed)
@@ -121,7 +124,7 @@ func TestFalseSizeOfAStream(t *testing.T) {
 			honest := w.holders(data)
 			later(honest...)
 			var out bytes.Buffer
-			o := w.stream(GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want}, &out, 0)
+			o := w.stream(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want}, &out, 0)
 			if o.err != nil || !bytes.Equal(out.Bytes(), data) {
 				t.Errorf("%d: error %v, %d bytes, want the file", size, o.err, out.Len())
 			}
@@ -136,39 +139,15 @@ func TestFalseSizeInVerify(t *testing.T) {
 	for _, size := range []int64{3*chunk - 1, 2*chunk + 1} { // the values do not merge with more chunks
 		bubble(t, func(t *testing.T, w *world) {
 			e := w.evil(data, 1, lies(size))
-			r, err := w.localFile(data).verify(GetConfig{Targets: []Target{e.target}, Checksum: &want})
+			r, err := w.localFile(data).verify(getConfig{Targets: []source.Target{e.target}, Checksum: &want})
 			if err != nil || !r.Right() {
 				t.Errorf("%d: %+v, %v, want right", size, r, err)
 			}
-			var differs *MismatchError
-			if _, err := w.localFile(data[:len(data)-1]).verify(GetConfig{Targets: []Target{e.target}, Checksum: &want}); !errors.As(err, &differs) {
+			var differs *fetch.MismatchError
+			if _, err := w.localFile(data[:len(data)-1]).verify(getConfig{Targets: []source.Target{e.target}, Checksum: &want}); !errors.As(err, &differs) {
 				t.Errorf("%d: %v, want a mismatch", size, err)
 			}
 		})
-	}
-}
-
-// What was written once is not written again, and nobody waits for a reader that hangs.
-func TestOnward(t *testing.T) {
-	var out bytes.Buffer
-	o := &onward{out: &out}
-	for _, run := range []string{"ab", "a", "abcd", "abcdefgh"} {
-		if !o.rewind() {
-			t.Fatal("cannot begin anew")
-		}
-		for i := 0; i < len(run); i += 3 {
-			p := run[i:min(i+3, len(run))]
-			if n, err := o.Write([]byte(p)); n != len(p) || err != nil {
-				t.Errorf("write %q: %d, %v", p, n, err)
-			}
-		}
-	}
-	if out.String() != "abcdefgh" {
-		t.Errorf("wrote %q", out.String())
-	}
-	o.mu.Lock()
-	if o.rewind() {
-		t.Error("begins anew in the middle of a write")
 	}
 }
 
@@ -183,11 +162,11 @@ func TestInterruptedInALaterSize(t *testing.T) {
 		slow(1<<20, honest...)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		votes := 0
-		o := w.getUnder(ctx, GetConfig{Targets: []Target{e.target, honest[0].targets[0]}, Checksum: &want, Events: func(e GetEvent) {
-			if _, ok := e.(Voted); ok {
+		o := w.getUnder(ctx, getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Voted); ok {
 				votes++
 			}
-			if p, ok := e.(Progress); ok && votes == 2 && p.Phase == PhaseFetching && p.Good > 0 {
+			if p, ok := e.(progress); ok && votes == 2 && p.Phase == fetch.PhaseFetching && p.Good > 0 {
 				cancel(errInterrupted)
 			}
 		}})

@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
 )
 
 // A socket that has really failed is opened again, and clients come back to it.
@@ -20,14 +22,14 @@ func TestSocketThatFailed(t *testing.T) {
 			return w.socket(a.(*net.UDPAddr)), nil
 		}})
 		slow(400<<10, s)
-		o := w.get(GetConfig{Targets: s.targets, Events: at(0.2, func() { s.conns[0].Close() })})
+		o := w.get(getConfig{Targets: s.targets, Events: at(0.2, func() { s.conns[0].Close() })})
 		o.has("data.bin", data)
 		failed, back := serveEvents[ServerFailed](s), serveEvents[ServerReopened](s)
 		if len(failed) != 1 || len(back) != 1 || failed[0].Addr.String() != s.conns[0].LocalAddr().String() || back[0].Addr != failed[0].Addr || tries != 3 {
 			t.Errorf("failed %+v, back %+v after %d tries, want the first socket once, at the third try", failed, back, tries)
 		}
 		// The server that was away takes clients again.
-		w.get(GetConfig{Targets: s.targets[:1]}).has("data.bin", data)
+		w.get(getConfig{Targets: s.targets[:1]}).has("data.bin", data)
 	})
 }
 
@@ -40,8 +42,8 @@ func TestStopWithADiskThatHangs(t *testing.T) {
 			return nil
 		})
 		took := make(chan time.Duration, 1)
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			if _, ok := e.(Started); ok {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Started); ok {
 				go func() {
 					time.Sleep(time.Second)
 					begun := time.Now()
@@ -51,14 +53,14 @@ func TestStopWithADiskThatHangs(t *testing.T) {
 				}()
 			}
 		}})
-		fails[*NoServerLeftError](o, KindNetwork)
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		if d := <-took; d > stopSpan {
 			t.Errorf("serve ended %v after it was told to, want at most %v", d, stopSpan)
 		}
 		if s.err != nil || len(serveEvents[Stopped](s)) != 1 {
 			t.Errorf("serve returned %v, and said %d times that it has stopped", s.err, len(serveEvents[Stopped](s)))
 		}
-		if lost, _ := only[Lost](o); lost.State != PeerLost {
+		if lost, _ := only[fetch.Lost](o); lost.State != fetch.StateLost {
 			t.Errorf("lost = %+v, want the server that said it is stopping", lost)
 		}
 		s.src.release()

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -16,11 +18,11 @@ func TestStoppedServer(t *testing.T) {
 		// A chunk takes less than the time that ranges have to finish.
 		slow(200<<10, servers...)
 		stopped := servers[0]
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.25, stopped.cancel)})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.25, stopped.cancel)})
 		o.has("data.bin", data)
-		lost, _ := only[Lost](o)
+		lost, _ := only[fetch.Lost](o)
 		var peer *transport.PeerError
-		if lost.Target != stopped.targets[0] || lost.State != PeerLost || lost.Left != 1 || !errors.As(lost.Err, &peer) ||
+		if lost.Target != stopped.targets[0] || lost.State != fetch.StateLost || lost.Left != 1 || !errors.As(lost.Err, &peer) ||
 			peer.Kind != transport.PeerClosed || wire.CloseCode(peer.Code) != wire.CloseStopping {
 			t.Errorf("lost = %+v, want the server that said it is stopping", lost)
 		}
@@ -62,9 +64,9 @@ func TestStopIsBounded(t *testing.T) {
 		slow(10<<10, s)
 		var begun time.Time
 		stopped := make(chan time.Time, 1)
-		o := w.get(GetConfig{Targets: s.targets, Events: func(e GetEvent) {
-			p, ok := e.(Progress)
-			if ok && begun.IsZero() && p.Phase == PhaseFetching && p.Servers[0].Rate > 0 {
+		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
+			p, ok := e.(progress)
+			if ok && begun.IsZero() && p.Phase == fetch.PhaseFetching && p.Servers[0].Rate > 0 {
 				begun = time.Now()
 				s.cancel()
 				go func() {
@@ -73,7 +75,7 @@ func TestStopIsBounded(t *testing.T) {
 				}()
 			}
 		}})
-		fails[*NoServerLeftError](o, KindNetwork)
+		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		if got := (<-stopped).Sub(begun); got < drainSpan || got > drainSpan+2*time.Second {
 			t.Errorf("serve returned after %v, want %v and the linger", got, drainSpan)
 		}
@@ -93,7 +95,7 @@ func TestRestartedServer(t *testing.T) {
 		slow(100<<10, servers...)
 		killed, l := servers[0], servers[0].links[0]
 		var restarted time.Time
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.2, func() {
 			l.set(func(l *link) { l.hole = true }) // nothing that it says any more gets out
 			killed.cancel()
 			done := killed.done
@@ -110,9 +112,9 @@ func TestRestartedServer(t *testing.T) {
 		if _, eaten := l.dropped(); eaten == 0 || restarted.IsZero() {
 			t.Fatalf("restarted at %v, %d packets swallowed", restarted, eaten)
 		}
-		lost, when := only[Lost](o)
+		lost, when := only[fetch.Lost](o)
 		var peer *transport.PeerError
-		if !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerRestarted || lost.State != PeerLost {
+		if !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerRestarted || lost.State != fetch.StateLost {
 			t.Errorf("lost = %+v, want that it was restarted", lost)
 		}
 		// It is told with the next probe, and probes double their distance (RFC

@@ -6,14 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
-	"malcolm/transfer/partfile"
+	"malcolm/transfer/fetch"
 )
 
 // A sink is what a stream is written to.
@@ -34,14 +31,14 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 // stream runs [Stream] in a directory that nothing is written into.
-func (w *world) stream(cfg GetConfig, out io.Writer, window int64) *outcome {
+func (w *world) stream(cfg getConfig, out io.Writer, window int64) *outcome {
 	w.t.Helper()
 	return w.streamUnder(context.Background(), cfg, out, window)
 }
 
-func (w *world) streamUnder(ctx context.Context, cfg GetConfig, out io.Writer, window int64) *outcome {
+func (w *world) streamUnder(ctx context.Context, cfg getConfig, out io.Writer, window int64) *outcome {
 	w.t.Helper()
-	o := w.run(ctx, cfg, func(ctx context.Context, cfg GetConfig) (*Result, error) { return Stream(ctx, cfg, out, window) })
+	o := w.run(ctx, cfg, func(ctx context.Context, cfg getConfig) (*fetch.Result, error) { return Stream(ctx, cfg, out, window) })
 	o.lists()
 	if o.Path != "" || o.Part != "" {
 		w.t.Errorf("path %q, part %q, want none", o.Path, o.Part)
@@ -70,9 +67,9 @@ func TestStream(t *testing.T) {
 				data := file(size, 1)
 				sum := sha256.Sum256(data)
 				out := &sink{}
-				o := w.stream(GetConfig{Targets: targetsOf(w.holders(data, data)...), SHA256: &sum}, out, window)
+				o := w.stream(getConfig{Targets: targetsOf(w.holders(data, data)...), SHA256: &sum}, out, window)
 				streamed(t, o, out, data)
-				if started, _ := only[Started](o); started.Size != int64(size) || started.Check != 0 || started.Sparse {
+				if started, _ := only[fetch.Started](o); started.Size != int64(size) || started.Check != 0 || started.Sparse {
 					t.Errorf("started = %+v", started)
 				}
 			})
@@ -85,7 +82,7 @@ func TestStreamOfAnyName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(2*chunk, 1), &sink{}
 		s := w.serve(newSource(data), 0, 1, ServeConfig{Name: "../../x"})
-		streamed(t, w.stream(GetConfig{Targets: s.targets}, out, 0), out, data)
+		streamed(t, w.stream(getConfig{Targets: s.targets}, out, 0), out, data)
 	})
 }
 
@@ -113,9 +110,9 @@ func TestStreamToASlowReader(t *testing.T) {
 			}
 			return nil
 		}
-		o := w.stream(GetConfig{Targets: targetsOf(servers...), Patience: time.Minute}, out, window*chunk)
+		o := w.stream(getConfig{Targets: targetsOf(servers...), Patience: time.Minute}, out, window*chunk)
 		streamed(t, o, out, data)
-		none[Lost](o)
+		none[fetch.Lost](o)
 		if o.Duplicate != 0 {
 			t.Errorf("%d bytes were fetched twice for a reader who does not wait", o.Duplicate)
 		}
@@ -138,7 +135,7 @@ func TestStreamPatience(t *testing.T) {
 			}
 			return nil
 		}
-		o := w.stream(GetConfig{Targets: s.targets, Patience: time.Minute}, out, 2*chunk)
+		o := w.stream(getConfig{Targets: s.targets, Patience: time.Minute}, out, 2*chunk)
 		streamed(t, o, out, data)
 	})
 }
@@ -158,7 +155,7 @@ func TestStreamWithASlowServer(t *testing.T) {
 					fall()
 				}
 				out := &sink{}
-				o := w.stream(GetConfig{Targets: targetsOf(servers...), Events: at(after, fall)}, out, 16*chunk)
+				o := w.stream(getConfig{Targets: targetsOf(servers...), Events: at(after, fall)}, out, 16*chunk)
 				streamed(t, o, out, data)
 				if o.Elapsed > alone*11/10+3*time.Second {
 					t.Errorf("took %v, the quick one alone takes %v", o.Elapsed, alone)
@@ -180,7 +177,7 @@ func TestStreamWithADyingServer(t *testing.T) {
 		slow(1<<20, servers...)
 		var died time.Time
 		out := &sink{}
-		o := w.stream(GetConfig{Targets: targetsOf(servers...), Events: at(0.3, func() {
+		o := w.stream(getConfig{Targets: targetsOf(servers...), Events: at(0.3, func() {
 			died = time.Now()
 			servers[0].links[0].set(func(l *link) { l.hole = true })
 		})}, out, 8*chunk)
@@ -204,12 +201,12 @@ func TestStreamWithALiar(t *testing.T) {
 		data, out := file(40*chunk, 1), &sink{}
 		servers := w.holders(data, data, data)
 		servers[1].src.flips()
-		o := w.stream(GetConfig{Targets: targetsOf(servers...)}, out, 8*chunk)
+		o := w.stream(getConfig{Targets: targetsOf(servers...)}, out, 8*chunk)
 		streamed(t, o, out, data)
-		if r := o.report(servers[1].targets[0]); r.State != PeerWrong || r.BadChunks == 0 || r.Bytes != 0 {
+		if r := o.report(servers[1].targets[0]); r.State != fetch.StateWrong || r.BadChunks == 0 || r.Bytes != 0 {
 			t.Errorf("report of the liar = %+v", r)
 		}
-		only[ChunkRefused](o)
+		only[fetch.ChunkRefused](o)
 	})
 }
 
@@ -224,8 +221,8 @@ func TestStreamOfLies(t *testing.T) {
 			}
 			return nil
 		})
-		o := w.stream(GetConfig{Targets: s.targets}, out, 4*chunk)
-		fails[*NoServerLeftError](o, KindIntegrity)
+		o := w.stream(getConfig{Targets: s.targets}, out, 4*chunk)
+		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 		if got := out.Bytes(); !bytes.Equal(got, data[:min(len(got), 10*chunk)]) {
 			t.Errorf("%d bytes were written, not all of them the file's", len(got))
 		}
@@ -235,8 +232,8 @@ func TestStreamOfLies(t *testing.T) {
 func TestStreamWithAnotherSHA256(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(3*chunk, 1), &sink{}
-		o := w.stream(GetConfig{Targets: targetsOf(w.holders(data)...), SHA256: new([32]byte)}, out, 0)
-		e := fails[*FinishedError](o, KindIntegrity)
+		o := w.stream(getConfig{Targets: targetsOf(w.holders(data)...), SHA256: new([32]byte)}, out, 0)
+		e := fails[*fetch.FinishedError](o, fetch.KindIntegrity)
 		if e.SHA256 == nil || *e.SHA256 != sha256.Sum256(data) || !e.Streamed {
 			t.Errorf("error = %+v, want the SHA-256 that the file has", e)
 		}
@@ -257,7 +254,7 @@ func TestStreamIsClosed(t *testing.T) {
 			when = time.Now()
 			return closed
 		}
-		o := w.stream(GetConfig{Targets: targetsOf(w.holders(data, data)...)}, out, 4*chunk)
+		o := w.stream(getConfig{Targets: targetsOf(w.holders(data, data)...)}, out, 4*chunk)
 		if !errors.Is(o.err, closed) || time.Since(when) > time.Second {
 			t.Errorf("error %v after %v, want the stream's at once", o.err, time.Since(when))
 		}
@@ -292,110 +289,11 @@ func TestStreamEndsWithItsContext(t *testing.T) {
 					}
 					return nil
 				}
-				o := w.streamUnder(ctx, GetConfig{Targets: targetsOf(servers...)}, out, 4*chunk)
+				o := w.streamUnder(ctx, getConfig{Targets: targetsOf(servers...)}, out, 4*chunk)
 				if took := time.Since(*when.Load()); !errors.Is(o.err, stop) || took > 2*time.Second {
 					t.Errorf("error %v after %v, want the context's within 2 s", o.err, took)
 				}
 			})
 		})
 	}
-}
-
-// The window has the rules of ownership of the part file: whatever fetches do,
-// what is written is what the owner has written and marked.
-func TestStreamWindowProperty(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		const size = 5*chunk + 7
-		slots := rapid.IntRange(2, 6).Draw(t, "slots")
-		w := newStreamWindow(size, slots)
-		front := 0
-		type holder struct {
-			chunkClaim
-			chunk int
-			wrote int64
-			fill  byte
-		}
-		var all []*holder
-		owner := make(map[int]*holder)
-		marked := make(map[int]*holder)
-		length := func(c int) int64 { return min(chunk, size-int64(c)*chunk) }
-		aChunk := func(t *rapid.T) int { return rapid.IntRange(0, 5).Draw(t, "chunk") }
-		aHolder := func(t *rapid.T) *holder {
-			if len(all) == 0 {
-				t.Skip("no claims")
-			}
-			return all[rapid.IntRange(0, len(all)-1).Draw(t, "claim")]
-		}
-		claim := func(t *rapid.T, how func(int) (chunkClaim, bool), want bool, c int) {
-			got, ok := how(c)
-			if ok != want || ok != (got != nil) {
-				t.Fatalf("claim of %d: %v, want %v", c, ok, want)
-			}
-			if ok {
-				h := &holder{chunkClaim: got, chunk: c, fill: byte(rand.Uint32())}
-				all = append(all, h)
-				owner[c] = h
-			}
-		}
-		in := func(c int) bool { return c >= front && c < front+slots && marked[c] == nil }
-		t.Repeat(map[string]func(*rapid.T){
-			"claim": func(t *rapid.T) { c := aChunk(t); claim(t, w.Claim, in(c) && owner[c] == nil, c) },
-			"take":  func(t *rapid.T) { c := aChunk(t); claim(t, w.TakeOver, in(c), c) },
-			"write": func(t *rapid.T) {
-				h := aHolder(t)
-				n := rapid.Int64Range(0, length(h.chunk)-h.wrote).Draw(t, "bytes")
-				err := h.WriteAt(bytes.Repeat([]byte{h.fill}, int(n)), h.wrote)
-				if owns := owner[h.chunk] == h; owns != (err == nil) || !owns && !errors.Is(err, partfile.ErrNotOwner) {
-					t.Fatalf("write: %v, owner: %v", err, owns)
-				}
-				if err == nil {
-					h.wrote += n
-				}
-			},
-			"whole": func(t *rapid.T) {
-				h := aHolder(t)
-				if owner[h.chunk] == h && h.WriteAt(bytes.Repeat([]byte{h.fill}, int(length(h.chunk)-h.wrote)), h.wrote) == nil {
-					h.wrote = length(h.chunk)
-				}
-			},
-			"mark": func(t *rapid.T) {
-				h := aHolder(t)
-				err := h.Mark([16]byte{})
-				want := owner[h.chunk] == h && h.wrote == length(h.chunk)
-				if want != (err == nil) {
-					t.Fatalf("mark: %v, want it: %v", err, want)
-				}
-				if want {
-					marked[h.chunk] = h
-					delete(owner, h.chunk)
-				}
-			},
-			"release": func(t *rapid.T) {
-				h := aHolder(t)
-				h.Release()
-				if owner[h.chunk] == h {
-					delete(owner, h.chunk)
-				}
-			},
-			"next": func(t *rapid.T) {
-				h := marked[front]
-				if h == nil {
-					t.Skip("the front has not come")
-				}
-				got, err := w.wait(context.Background(), front)
-				if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{h.fill}, int(length(front)))) {
-					t.Fatalf("chunk %d is not what its owner wrote: %v", front, err)
-				}
-				w.release(front)
-				front++
-			},
-			"": func(t *rapid.T) {
-				for c := range 6 {
-					if got := w.Marked(c); got != (marked[c] != nil) {
-						t.Fatalf("marked(%d) = %v", c, got)
-					}
-				}
-			},
-		})
-	})
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"malcolm/transfer/fetch"
+
 	"malcolm/transfer/partfile"
 )
 
@@ -48,7 +50,7 @@ func TestTargetTable(t *testing.T) {
 					lay(t, dir, row.final, row.part, data)
 					before := tree(t, dir)
 					s := w.holders(data)[0]
-					o := w.get(GetConfig{Targets: s.targets, Dir: dir, Resume: resume, Force: force})
+					o := w.get(getConfig{Targets: s.targets, Dir: dir, Resume: resume, Force: force})
 					wantAction(t, o, s, want, data, before, row.part == "some")
 				})
 			})
@@ -78,7 +80,7 @@ func wantAction(t *testing.T, o *outcome, s *server, want action, data []byte, b
 	size := int64(len(data))
 	switch want {
 	case refuses:
-		err := fails[*TargetError](o, KindLocal)
+		err := fails[*fetch.TargetError](o, fetch.KindLocal)
 		if err.Path == "" || err.Hint == partfile.HintNone || err.Error() == "" {
 			t.Errorf("error = %+v, want a path and a hint", err)
 		}
@@ -94,7 +96,7 @@ func wantAction(t *testing.T, o *outcome, s *server, want action, data []byte, b
 			t.Errorf("result = %+v, %v, want that the file is there", o.Result, o.err)
 		}
 		wantTree(t, o.dir, before)
-		none[Started](o)
+		none[fetch.Started](o)
 	default:
 		o.has("data.bin", data)
 		resumed := int64(0)
@@ -131,8 +133,8 @@ func TestTargetsThatAreNoFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					before := tree(t, dir)
-					o := w.get(GetConfig{Targets: w.holders(data)[0].targets, Dir: dir, Resume: flags&1 != 0, Force: flags&2 != 0})
-					err := fails[*TargetError](o, KindLocal)
+					o := w.get(getConfig{Targets: w.holders(data)[0].targets, Dir: dir, Resume: flags&1 != 0, Force: flags&2 != 0})
+					err := fails[*fetch.TargetError](o, fetch.KindLocal)
 					if err.Path != filepath.Join(dir, test.at) || err.Hint != partfile.HintElsewhere {
 						t.Errorf("error = %+v, want what is in the way", err)
 					}
@@ -149,10 +151,10 @@ func TestOutputDirectory(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, "file", nil)
 		o := &outcome{t: t}
-		o.Result, o.err = Get(t.Context(), GetConfig{Targets: s.targets, Dir: filepath.Join(dir, "missing"), Network: w})
-		fails[*NotDirectoryError](o, KindLocal)
-		o.Result, o.err = Get(t.Context(), GetConfig{Targets: s.targets, Dir: filepath.Join(dir, "file"), Network: w})
-		fails[*NotDirectoryError](o, KindLocal)
+		o.Result, o.err = Get(t.Context(), getConfig{Targets: s.targets, Dir: filepath.Join(dir, "missing"), Network: w})
+		fails[*fetch.NotDirectoryError](o, fetch.KindLocal)
+		o.Result, o.err = Get(t.Context(), getConfig{Targets: s.targets, Dir: filepath.Join(dir, "file"), Network: w})
+		fails[*fetch.NotDirectoryError](o, fetch.KindLocal)
 	})
 }
 
@@ -165,15 +167,15 @@ func TestTwoRunsAtOnce(t *testing.T) {
 		dir := t.TempDir()
 		var second *outcome
 		done := make(chan struct{})
-		o := w.get(GetConfig{Targets: s.targets, Dir: dir, Events: at(0.2, func() {
+		o := w.get(getConfig{Targets: s.targets, Dir: dir, Events: at(0.2, func() {
 			go func() {
 				defer close(done)
-				second = w.get(GetConfig{Targets: s.targets, Dir: dir, Resume: true})
+				second = w.get(getConfig{Targets: s.targets, Dir: dir, Resume: true})
 			}()
 		})})
 		<-done
 		o.has("data.bin", data)
-		err := fails[*partfile.Error](second, KindLocal)
+		err := fails[*partfile.Error](second, fetch.KindLocal)
 		if err.Reason != partfile.Locked {
 			t.Errorf("error of the second = %v, want that the part is locked", err)
 		}
@@ -189,12 +191,12 @@ func TestTargetThatAppears(t *testing.T) {
 			s := w.holders(data)[0]
 			slow(500<<10, s)
 			dir := t.TempDir()
-			o := w.get(GetConfig{Targets: s.targets, Dir: dir, Force: force, Events: at(0.2, func() { write(t, dir, "data.bin", theirs) })})
+			o := w.get(getConfig{Targets: s.targets, Dir: dir, Force: force, Events: at(0.2, func() { write(t, dir, "data.bin", theirs) })})
 			if force {
 				o.has("data.bin", data)
 				return
 			}
-			if err := fails[*partfile.Error](o, KindLocal); err.Reason != partfile.Exists {
+			if err := fails[*partfile.Error](o, fetch.KindLocal); err.Reason != partfile.Exists {
 				t.Errorf("error = %v, want that it exists", err)
 			}
 			o.lists("data.bin", "data.bin.part", "data.bin.part.journal")

@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source/malcolm"
+
 	"malcolm/certs"
 	"malcolm/transfer/admission"
 	"malcolm/transport"
@@ -33,20 +36,20 @@ func TestToken(t *testing.T) {
 		name         string
 		client       string
 		server       string
-		want         *DeniedError // nil: the file arrives
+		want         *malcolm.DeniedError // nil: the file arrives
 		servesAnyway bool
 	}{
 		{"none", "", "", nil, false},
 		{"both", rightToken, rightToken, nil, false},
-		{"wrong", wrongToken, rightToken, &DeniedError{Ours: true, Had: true, Text: "this server asks for a token"}, false},
-		{"missing", "", rightToken, &DeniedError{Ours: true, Text: "this server asks for a token"}, false},
-		{"server without", rightToken, "", &DeniedError{Had: true}, false},
+		{"wrong", wrongToken, rightToken, &malcolm.DeniedError{Ours: true, Had: true, Text: "this server asks for a token"}, false},
+		{"missing", "", rightToken, &malcolm.DeniedError{Ours: true, Text: "this server asks for a token"}, false},
+		{"server without", rightToken, "", &malcolm.DeniedError{Had: true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
 				var serve ServeConfig
-				cfg := GetConfig{}
+				cfg := getConfig{}
 				if tt.server != "" {
 					serve.Token = tokenOf(t, tt.server)
 				}
@@ -60,9 +63,9 @@ func TestToken(t *testing.T) {
 					o.has("data.bin", data)
 					return
 				}
-				var denied *DeniedError
+				var denied *malcolm.DeniedError
 				r := o.report(s.targets[0])
-				if KindOf(o.err) != KindIdentity || r.State != PeerRefused || !errors.As(r.Err, &denied) || *denied != *tt.want {
+				if fetch.KindOf(o.err) != fetch.KindIdentity || r.State != fetch.StateRefused || !errors.As(r.Err, &denied) || *denied != *tt.want {
 					t.Errorf("ended with %v, the server as %+v (%v), want %v", o.err, r, r.Err, tt.want)
 				}
 				if n := s.src.sent(); n > 0 {
@@ -75,14 +78,24 @@ func TestToken(t *testing.T) {
 
 // Before a hello with the token nothing is answered, whatever is asked, and a
 // proof is of no use on another connection.
+// proof is what shows the server of a connection that we hold a token.
+func proof(c *transport.Conn, token certs.Token) (*[32]byte, error) {
+	exporter, err := certs.TokenExporter(c.TLS())
+	if err != nil {
+		return nil, err
+	}
+	p := token.Proof(exporter, certs.ClientRole)
+	return &p, nil
+}
+
 func TestTokenComesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.serve(newSource(data), 0, 1, ServeConfig{Token: tokenOf(t, rightToken)})
-		trust := Trust{Token: tokenOf(t, rightToken)}
+		proofOf := func(c *transport.Conn) (*[32]byte, error) { return proof(c, tokenOf(t, rightToken)) }
 		ctx := context.Background()
 		first := w.dial(s.targets[0], 0)
-		stolen, _, err := trust.hold(first)
+		stolen, err := proofOf(first)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +109,7 @@ func TestTokenComesFirst(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := ask(st, req, time.Now().Add(askTime)); err != nil {
+			if err := ask(st, req); err != nil {
 				t.Fatal(err)
 			}
 			h, err := wire.ReadHeader(st)
@@ -121,8 +134,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 			conn := w.raid(s.targets[0], 1, 0)
 			send(t, conn, wrong)
 			synctest.Wait()
-			trust := Trust{Token: tokenOf(t, rightToken)}
-			right, _, err := trust.hold(conn)
+			right, err := proof(conn, tokenOf(t, rightToken))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +160,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 			}
 			conns = append(conns, conn)
 		}
-		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Token: tokenOf(t, rightToken)}})
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Token: tokenOf(t, rightToken)}})
 		o.has("data.bin", data)
 		for _, conn := range conns {
 			<-conn.Done()

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
+
 	"malcolm/certs"
 	"malcolm/transport"
 )
@@ -27,9 +31,9 @@ func TestFirstContact(t *testing.T) {
 		data := file(3*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, ServeConfig{})
 		known, dir := knownServers(t)
-		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known}})
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known}})
 		o.has("data.bin", data)
-		if n := len(events[FirstContact](o)); n != 2 {
+		if n := len(events[fetch.FirstContact](o)); n != 2 {
 			t.Errorf("%d first contacts, want one of each server", n)
 		}
 		again, err := certs.OpenKnown(dir)
@@ -42,9 +46,9 @@ func TestFirstContact(t *testing.T) {
 			}
 		}
 		for _, policy := range []certs.TrustPolicy{certs.FirstContact, certs.StrictTrust} {
-			o = w.get(GetConfig{Targets: s.targets, Force: true, Trust: Trust{Known: again, Policy: policy}})
+			o = w.get(getConfig{Targets: s.targets, Force: true, Trust: malcolm.Trust{Known: again, Policy: policy}})
 			o.has("data.bin", data)
-			if n := len(events[FirstContact](o)); n != 0 {
+			if n := len(events[fetch.FirstContact](o)); n != 0 {
 				t.Errorf("%d first contacts with %v the second time", n, policy)
 			}
 		}
@@ -57,21 +61,21 @@ func TestRefusedID(t *testing.T) {
 	pin := func(i int) certs.Pins { return certs.Pins{{ID: testIDs[i].ID()}} }
 	for _, tt := range []struct {
 		name  string
-		trust Trust
+		trust malcolm.Trust
 		known int // recorded for the only server: by index of testIDs; -1: nothing
 		kind  certs.TrustKind
 		// after
 		record int
 	}{
-		{"known", Trust{}, 0, 0, 0},
-		{"changed", Trust{}, 1, certs.IDChanged, 1},
-		{"changed, strict", Trust{Policy: certs.StrictTrust}, 1, certs.IDChanged, 1},
-		{"unknown, strict", Trust{Policy: certs.StrictTrust}, -1, certs.UnknownServer, -1},
-		{"not pinned", Trust{Policy: certs.PinnedTrust}, 0, certs.NotPinned, 0},
-		{"pinned", Trust{Policy: certs.PinnedTrust, Pins: pin(0)}, -1, 0, 0},
-		{"pinned, changed", Trust{Pins: pin(0)}, 1, 0, 0},
-		{"pinned otherwise", Trust{Pins: pin(1)}, 0, certs.PinMismatch, 0},
-		{"pinned otherwise, unknown", Trust{Pins: pin(1)}, -1, certs.PinMismatch, -1},
+		{"known", malcolm.Trust{}, 0, 0, 0},
+		{"changed", malcolm.Trust{}, 1, certs.IDChanged, 1},
+		{"changed, strict", malcolm.Trust{Policy: certs.StrictTrust}, 1, certs.IDChanged, 1},
+		{"unknown, strict", malcolm.Trust{Policy: certs.StrictTrust}, -1, certs.UnknownServer, -1},
+		{"not pinned", malcolm.Trust{Policy: certs.PinnedTrust}, 0, certs.NotPinned, 0},
+		{"pinned", malcolm.Trust{Policy: certs.PinnedTrust, Pins: pin(0)}, -1, 0, 0},
+		{"pinned, changed", malcolm.Trust{Pins: pin(0)}, 1, 0, 0},
+		{"pinned otherwise", malcolm.Trust{Pins: pin(1)}, 0, certs.PinMismatch, 0},
+		{"pinned otherwise, unknown", malcolm.Trust{Pins: pin(1)}, -1, certs.PinMismatch, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
@@ -85,13 +89,13 @@ func TestRefusedID(t *testing.T) {
 					}
 				}
 				tt.trust.Known = known
-				o := w.get(GetConfig{Targets: s.targets, Trust: tt.trust})
+				o := w.get(getConfig{Targets: s.targets, Trust: tt.trust})
 				var refused *certs.TrustError
 				r := o.report(s.targets[0])
 				switch {
 				case tt.kind == 0:
 					o.has("data.bin", data)
-				case KindOf(o.err) != KindIdentity || r.State != PeerRefused || !errors.As(r.Err, &refused) || refused.Kind != tt.kind:
+				case fetch.KindOf(o.err) != fetch.KindIdentity || r.State != fetch.StateRefused || !errors.As(r.Err, &refused) || refused.Kind != tt.kind:
 					t.Errorf("ended with %v, the server as %+v; want it refused, kind %d", o.err, r, tt.kind)
 				}
 				wantRecord(t, known, name, tt.record)
@@ -110,9 +114,9 @@ func TestRefusedMinority(t *testing.T) {
 		if _, err := known.Record(target.String(), testIDs[3].ID(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Trust: Trust{Known: known}})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Trust: malcolm.Trust{Known: known}})
 		o.has("data.bin", data)
-		if r := o.report(target); r.State != PeerRefused || r.Bytes != 0 {
+		if r := o.report(target); r.State != fetch.StateRefused || r.Bytes != 0 {
 			t.Errorf("report = %+v, want it refused", r)
 		}
 		if servers[1].src.sent() != 0 {
@@ -129,8 +133,8 @@ func TestRefusedAndUndecided(t *testing.T) {
 		if _, err := known.Record(servers[2].targets[0].String(), testIDs[3].ID(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Trust: Trust{Known: known}})
-		if KindOf(o.err) != KindIdentity {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Trust: malcolm.Trust{Known: known}})
+		if fetch.KindOf(o.err) != fetch.KindIdentity {
 			t.Errorf("ended with %v, want the kind of a refused identity", o.err)
 		}
 	})
@@ -143,13 +147,13 @@ func TestRefusedReturn(t *testing.T) {
 		servers := w.holders(data, data)
 		slow(40<<10, servers...)
 		known, _ := knownServers(t)
-		o := w.get(GetConfig{
-			Targets: targetsOf(servers...), Trust: Trust{Known: known},
+		o := w.get(getConfig{
+			Targets: targetsOf(servers...), Trust: malcolm.Trust{Known: known},
 			Events: at(0.2, func() { restart(servers[0], func(s *server) { s.cfg.Identity = testIDs[3] }) }),
 		})
 		o.has("data.bin", data)
 		var refused *certs.TrustError
-		if r := o.report(servers[0].targets[0]); r.State != PeerChanged || !errors.As(r.Err, &refused) {
+		if r := o.report(servers[0].targets[0]); r.State != fetch.StateChanged || !errors.As(r.Err, &refused) {
 			t.Errorf("report = %+v, want its ID refused", r)
 		}
 	})
@@ -170,26 +174,26 @@ func TestNotRemembered(t *testing.T) {
 			if err := os.WriteFile(dir, nil, 0o600); err != nil { // no directory can be made there
 				t.Fatal(err)
 			}
-			trust := Trust{Known: known, Pins: certs.Pins{{ID: testIDs[0].ID()}}}
+			trust := malcolm.Trust{Known: known, Pins: certs.Pins{{ID: testIDs[0].ID()}}}
 			if strict {
 				trust.Policy = certs.StrictTrust
 			}
-			o := w.get(GetConfig{Targets: s.targets, Trust: trust})
+			o := w.get(getConfig{Targets: s.targets, Trust: trust})
 			if strict {
-				if KindOf(o.err) != KindLocal {
+				if fetch.KindOf(o.err) != fetch.KindLocal {
 					t.Errorf("ended with %v, want that nothing could be written", o.err)
 				}
 				if n := s.src.sent(); n != 0 {
 					t.Errorf("%d bytes were fetched", n)
 				}
-				unknown := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.StrictTrust}})
-				if KindOf(unknown.err) != KindLocal {
+				unknown := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known, Policy: certs.StrictTrust}})
+				if fetch.KindOf(unknown.err) != fetch.KindLocal {
 					t.Errorf("with an unknown server it ended with %v, want that nothing could be written", unknown.err)
 				}
 				return
 			}
 			o.has("data.bin", data)
-			if n := len(events[NotRemembered](o)); n != 1 {
+			if n := len(events[fetch.NotRemembered](o)); n != 1 {
 				t.Errorf("told %d times that nothing is remembered, want once", n)
 			}
 		})
@@ -220,9 +224,9 @@ func TestPinsOfAllAddresses(t *testing.T) {
 				if s.targets[0].Host != "10.0.0.1" {
 					t.Fatalf("the server is %v, want the address of twin", s.targets[0])
 				}
-				o := w.get(GetConfig{
-					Targets: []Target{{Host: "twin", Port: s.targets[0].Port}}, AllAddresses: true,
-					Trust: Trust{Policy: certs.PinnedTrust, Pins: tt.pins},
+				o := w.get(getConfig{
+					Targets: []source.Target{{Host: "twin", Port: s.targets[0].Port}}, AllAddresses: true,
+					Trust: malcolm.Trust{Policy: certs.PinnedTrust, Pins: tt.pins},
 				})
 				if tt.kind == 0 {
 					o.has("data.bin", data)
@@ -250,13 +254,13 @@ func TestRecordedMeanwhile(t *testing.T) {
 		if _, err := another.Record(s.targets[0].String(), testIDs[3].ID(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known}})
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known}})
 		var refused *certs.TrustError
 		r := o.report(s.targets[0])
-		if KindOf(o.err) != KindIdentity || !errors.As(r.Err, &refused) || refused.Kind != certs.IDChanged || refused.Old != testIDs[3].ID() {
+		if fetch.KindOf(o.err) != fetch.KindIdentity || !errors.As(r.Err, &refused) || refused.Kind != certs.IDChanged || refused.Old != testIDs[3].ID() {
 			t.Errorf("ended with %v, the server as %+v; want its ID refused", o.err, r)
 		}
-		if n := len(events[FirstContact](o)); n != 0 {
+		if n := len(events[fetch.FirstContact](o)); n != 0 {
 			t.Errorf("%d first contacts, want none", n)
 		}
 	})
@@ -279,21 +283,21 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 		s := w.serve(newSource(data), 0, 1, ServeConfig{}) // it does not hold the token
 		where := s.targets[0].String()
 		known, _ := knownServers(t)
-		withToken := Trust{Known: known, Token: tokenOf(t, rightToken)}
-		o := w.get(GetConfig{Targets: s.targets, Trust: withToken})
-		if KindOf(o.err) != KindIdentity {
+		withToken := malcolm.Trust{Known: known, Token: tokenOf(t, rightToken)}
+		o := w.get(getConfig{Targets: s.targets, Trust: withToken})
+		if fetch.KindOf(o.err) != fetch.KindIdentity {
 			t.Errorf("ended with %v, want the token refused", o.err)
 		}
 		wantRecord(t, known, where, -1)
-		none[FirstContact](o)
-		o = w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.StrictTrust}})
-		if KindOf(o.err) != KindIdentity {
+		none[fetch.FirstContact](o)
+		o = w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known, Policy: certs.StrictTrust}})
+		if fetch.KindOf(o.err) != fetch.KindIdentity {
 			t.Errorf("without the token it ended with %v, want an unknown server refused", o.err)
 		}
 		restart(s, func(s *server) { s.cfg.Identity, s.cfg.Token = testIDs[1], tokenOf(t, rightToken) })
-		o = w.get(GetConfig{Targets: s.targets, Trust: withToken})
+		o = w.get(getConfig{Targets: s.targets, Trust: withToken})
 		o.has("data.bin", data)
-		only[FirstContact](o)
+		only[fetch.FirstContact](o)
 		wantRecord(t, known, where, 1)
 	})
 }
@@ -305,11 +309,11 @@ func TestInvalidOfferIsNotRemembered(t *testing.T) {
 			e.onHello = func(st *transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
 		})
 		known, _ := knownServers(t)
-		o := w.get(GetConfig{Targets: []Target{e.target}, Trust: Trust{Known: known}})
+		o := w.get(getConfig{Targets: []source.Target{e.target}, Trust: malcolm.Trust{Known: known}})
 		if o.err == nil {
 			t.Error("the offer was believed")
 		}
-		none[FirstContact](o)
+		none[fetch.FirstContact](o)
 		if got := known.List(); len(got) > 0 {
 			t.Errorf("recorded is %v, want nothing", got)
 		}
@@ -335,7 +339,7 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
 				s := w.serve(newSource(data), 0, 1, ServeConfig{})
-				twin := Target{Host: "twin", Port: s.targets[0].Port}
+				twin := source.Target{Host: "twin", Port: s.targets[0].Port}
 				known, _ := knownServers(t)
 				for name, id := range map[string]int{twin.String(): tt.ofName, s.targets[0].String(): tt.of} {
 					if id >= 0 {
@@ -344,17 +348,17 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 						}
 					}
 				}
-				o := w.get(GetConfig{Targets: []Target{twin}, AllAddresses: true, Trust: Trust{Known: known}})
+				o := w.get(getConfig{Targets: []source.Target{twin}, AllAddresses: true, Trust: malcolm.Trust{Known: known}})
 				if tt.accepted {
 					o.has("data.bin", data)
-				} else if KindOf(o.err) != KindIdentity {
+				} else if fetch.KindOf(o.err) != fetch.KindIdentity {
 					t.Errorf("ended with %v, want the ID refused", o.err)
 				}
 				wantRecord(t, known, twin.String(), tt.ofName)
 				if want := tt.of; tt.name != "nothing" {
 					wantRecord(t, known, s.targets[0].String(), want)
 				} else {
-					only[FirstContact](o)
+					only[fetch.FirstContact](o)
 					wantRecord(t, known, s.targets[0].String(), 0)
 				}
 			})
@@ -367,14 +371,14 @@ func TestContradictedRecord(t *testing.T) {
 	pins := certs.Pins{{ID: testIDs[0].ID()}}
 	for _, tt := range []struct {
 		name    string
-		trust   Trust
+		trust   malcolm.Trust
 		record  int // after
 		updated bool
 	}{
-		{"pin", Trust{Pins: pins}, 0, true},
-		{"ticket", Trust{Tickets: pins}, 3, false},
-		{"pin and ticket", Trust{Pins: pins, Tickets: pins}, 0, true},
-		{"pin, read only", Trust{Pins: pins, ReadOnly: true}, 3, false},
+		{"pin", malcolm.Trust{Pins: pins}, 0, true},
+		{"ticket", malcolm.Trust{Tickets: pins}, 3, false},
+		{"pin and ticket", malcolm.Trust{Pins: pins, Tickets: pins}, 0, true},
+		{"pin, read only", malcolm.Trust{Pins: pins, ReadOnly: true}, 3, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
@@ -386,13 +390,13 @@ func TestContradictedRecord(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.trust.Known = known
-				o := w.get(GetConfig{Targets: s.targets, Trust: tt.trust})
+				o := w.get(getConfig{Targets: s.targets, Trust: tt.trust})
 				o.has("data.bin", data)
 				wantRecord(t, known, s.targets[0].String(), tt.record)
-				if c, _ := only[Contradicted](o); c.Record != old || c.ID != testIDs[0].ID() || c.Updated != tt.updated {
+				if c, _ := only[fetch.Contradicted](o); c.Record != old || c.ID != testIDs[0].ID() || c.Updated != tt.updated {
 					t.Errorf("told %+v, want the old record, and updated: %t", c, tt.updated)
 				}
-				none[FirstContact](o)
+				none[fetch.FirstContact](o)
 			})
 		})
 	}
@@ -403,10 +407,10 @@ func TestTicketOfUnknownServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
 		known, _ := knownServers(t)
-		o := w.get(GetConfig{Targets: s.targets, Trust: Trust{Known: known, Policy: certs.PinnedTrust, Tickets: certs.Pins{{ID: testIDs[0].ID()}}}})
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known, Policy: certs.PinnedTrust, Tickets: certs.Pins{{ID: testIDs[0].ID()}}}})
 		o.has("data.bin", s.src.data)
 		wantRecord(t, known, s.targets[0].String(), 0)
-		none[Contradicted](o)
+		none[fetch.Contradicted](o)
 	})
 }
 
@@ -414,7 +418,7 @@ func TestTicketOfUnknownServer(t *testing.T) {
 func TestPinOfNoServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
-		twin := Target{Host: "twin", Port: s.targets[0].Port}
+		twin := source.Target{Host: "twin", Port: s.targets[0].Port}
 		id := testIDs[0].ID()
 		for _, tt := range []struct {
 			pin  certs.Pin
@@ -430,13 +434,13 @@ func TestPinOfNoServer(t *testing.T) {
 			{certs.Pin{Host: "twin.", ID: id}, true, "twin."},
 			{certs.Pin{Host: "::1", Port: 9, ID: id}, true, "[::1]:9"},
 		} {
-			o := w.get(GetConfig{Targets: []Target{twin}, AllAddresses: tt.all, Trust: Trust{Pins: certs.Pins{tt.pin}}})
-			var idle *PinError
+			o := w.get(getConfig{Targets: []source.Target{twin}, AllAddresses: tt.all, Trust: malcolm.Trust{Pins: certs.Pins{tt.pin}}})
+			var idle *malcolm.PinError
 			if got := errors.As(o.err, &idle); got != (tt.want != "") || got && idle.Place != tt.want {
 				t.Errorf("%v, all addresses %t: %v, want the place %q", tt.pin, tt.all, o.err, tt.want)
 			}
 			if tt.want != "" {
-				none[Connected](o)
+				none[fetch.Connected](o)
 			}
 		}
 	})
@@ -446,8 +450,8 @@ func TestPinOfNoServer(t *testing.T) {
 func TestUnreadableTargetIsNotUnknown(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		known, _ := knownServers(t)
-		o := w.get(GetConfig{Targets: []Target{{Host: "no host", Port: 1}}, Trust: Trust{Known: known}})
-		if o.err == nil || len(events[NotReached](o)) > 0 {
+		o := w.get(getConfig{Targets: []source.Target{{Host: "no host", Port: 1}}, Trust: malcolm.Trust{Known: known}})
+		if o.err == nil || len(events[fetch.NotReached](o)) > 0 {
 			t.Errorf("ended with %v, want it refused before anybody is asked", o.err)
 		}
 	})

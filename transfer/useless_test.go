@@ -1,10 +1,12 @@
 package transfer
 
 import (
-	"errors"
 	"slices"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 )
 
 // A path that becomes narrower in the middle of a run costs its server the time until that is noticed, and no more: small
@@ -15,10 +17,10 @@ func TestPathBecomesNarrower(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			s := w.holders(data)[0]
 			slow(1<<20, s)
-			o := w.get(GetConfig{Targets: s.targets, Events: at(0.3, s.links[0].narrows)})
+			o := w.get(getConfig{Targets: s.targets, Events: at(0.3, s.links[0].narrows)})
 			o.has("data.bin", data)
-			none[Lost](o)
-			if got := waysTold(o); !slices.Equal(got, []DecisionKind{WayTried, WayChanged}) {
+			none[fetch.Lost](o)
+			if got := waysTold(o); !slices.Equal(got, []fetch.DecisionKind{fetch.WayTried, fetch.WayChanged}) {
 				t.Errorf("told of other ways: %v, want one that is tried and stays", got)
 			}
 			if s.links[0].way(fromServer).tooBig == 0 {
@@ -39,9 +41,9 @@ func TestPathBecomesNarrower(t *testing.T) {
 			slow(1<<20, servers...)
 			var narrowed, again time.Time
 			var before int64
-			o := w.get(GetConfig{Targets: targetsOf(servers...), Events: func(e GetEvent) {
-				p, ok := e.(Progress)
-				if !ok || p.Phase != PhaseFetching {
+			o := w.get(getConfig{Targets: targetsOf(servers...), Events: func(e fetch.Event) {
+				p, ok := e.(progress)
+				if !ok || p.Phase != fetch.PhaseFetching {
 					return
 				}
 				switch r := p.Servers[1]; {
@@ -53,7 +55,7 @@ func TestPathBecomesNarrower(t *testing.T) {
 				}
 			}})
 			o.has("data.bin", data)
-			none[Lost](o)
+			none[fetch.Lost](o)
 			if again.IsZero() || again.Sub(narrowed) > 20*time.Second {
 				t.Errorf("the server was of use again after %v, want within 20 s", again.Sub(narrowed))
 			}
@@ -67,14 +69,14 @@ func TestServerIsCalledSilent(t *testing.T) {
 		data := file(100*chunk, 1)
 		servers := w.holders(data, data)
 		slow(200<<10, servers...)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Events: at(0.1, func() {
+		o := w.get(getConfig{Targets: targetsOf(servers...), Events: at(0.1, func() {
 			servers[1].src.onRange(func([]byte, int64) error {
 				servers[1].src.block()
 				return nil
 			})
 		})})
 		o.has("data.bin", data)
-		if e, _ := only[ServerSilent](o); e.Target != servers[1].targets[0] {
+		if e, _ := only[fetch.ServerSilent](o); e.Target != servers[1].targets[0] {
 			t.Errorf("%+v, want the one that sends nothing", e)
 		}
 		// Another way is tried after 10 s, and then less and less often.
@@ -85,9 +87,9 @@ func TestServerIsCalledSilent(t *testing.T) {
 }
 
 // waysTold returns what was told of further ways to servers, in order.
-func waysTold(o *outcome) (kinds []DecisionKind) {
-	for _, d := range events[Decision](o) {
-		if d.What >= WayTried {
+func waysTold(o *outcome) (kinds []fetch.DecisionKind) {
+	for _, d := range events[fetch.Decision](o) {
+		if d.What >= fetch.WayTried {
 			kinds = append(kinds, d.What)
 		}
 	}
@@ -103,7 +105,7 @@ func TestSilentWayStays(t *testing.T) {
 			slow(1<<20, s)
 			s.links[0].set(func(l *link) { l.delay = time.Second })
 			var until time.Time
-			o := w.get(GetConfig{Targets: s.targets, Connections: 1, Events: at(0.3, func() {
+			o := w.get(getConfig{Targets: s.targets, Connections: 1, Events: at(0.3, func() {
 				until = time.Now().Add(12 * time.Second)
 				s.src.onRange(func([]byte, int64) error {
 					time.Sleep(time.Until(until))
@@ -111,7 +113,7 @@ func TestSilentWayStays(t *testing.T) {
 				})
 			})})
 			o.has("data.bin", data)
-			if got := waysTold(o); !slices.Equal(got, []DecisionKind{WayTried, WayKept}) {
+			if got := waysTold(o); !slices.Equal(got, []fetch.DecisionKind{fetch.WayTried, fetch.WayKept}) {
 				t.Errorf("told of other ways: %v, want one that is tried and does not stay", got)
 			}
 		})
@@ -120,14 +122,13 @@ func TestSilentWayStays(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			s := w.holders(data)[0]
 			slow(1<<20, s)
-			o := w.get(GetConfig{Targets: s.targets, ConnectTimeout: time.Second, Events: at(0.3, func() {
+			o := w.get(getConfig{Targets: s.targets, ConnectTimeout: time.Second, Events: at(0.3, func() {
 				s.links[0].set(func(l *link) { l.hole = true })
 				time.AfterFunc(4*time.Second, func() { s.links[0].set(func(l *link) { l.hole = false }) })
 			})})
 			o.has("data.bin", data)
-			var late *TimeoutError
-			for _, d := range events[Decision](o) {
-				if d.What == WayKept && errors.As(d.Err, &late) {
+			for _, d := range events[fetch.Decision](o) {
+				if d.What == fetch.WayKept && isLate(d.Err, source.NoAnswer, time.Second) {
 					return
 				}
 			}

@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
+
 	"malcolm/certs"
-	"malcolm/transfer/presence"
 	"malcolm/transfer/vote"
 )
 
@@ -27,12 +30,12 @@ func TestAnswerBehindAFailureCounts(t *testing.T) {
 		honest.links[0].set(func(l *link) { l.hole = true })
 		time.AfterFunc(6*time.Second, func() { honest.links[0].set(func(l *link) { l.hole = false }) })
 		time.AfterFunc(30*time.Second, func() { third.links[0].set(func(l *link) { l.hole = true }) })
-		o := w.get(GetConfig{Targets: targetsOf(honest, liar, third)})
-		err := fails[*UndecidedError](o, KindVote)
+		o := w.get(getConfig{Targets: targetsOf(honest, liar, third)})
+		err := fails[*fetch.UndecidedError](o, fetch.KindVote)
 		if err.Result.Reason != vote.NoMajority || !slices.Equal(err.Result.Answered, []int{0, 1}) || !slices.Equal(err.Result.Failed, []int{2}) {
 			t.Errorf("vote = %+v, want one against one", err.Result)
 		}
-		if _, eaten := honest.links[0].dropped(); eaten == 0 || len(events[NotReached](o)) == 0 {
+		if _, eaten := honest.links[0].dropped(); eaten == 0 || len(events[fetch.NotReached](o)) == 0 {
 			t.Error("the first try has not failed")
 		}
 	})
@@ -49,7 +52,7 @@ func TestAnswerBehindAFailureIsEnough(t *testing.T) {
 		a.links[0].set(func(l *link) { l.hole = true })
 		time.AfterFunc(6*time.Second, func() { a.links[0].set(func(l *link) { l.hole = false }) })
 		time.AfterFunc(30*time.Second, func() { b.links[0].set(func(l *link) { l.hole = true }) })
-		w.get(GetConfig{Targets: targetsOf(a, b)}).has("data.bin", data)
+		w.get(getConfig{Targets: targetsOf(a, b)}).has("data.bin", data)
 	})
 }
 
@@ -80,13 +83,13 @@ func TestSecondTryBeforeTheVote(t *testing.T) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
 		servers := w.holders(data, lie, data)
 		begun := time.Now()
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[0], 1)})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[0], 1)})
 		o.has("data.bin", data)
-		voted, when := only[Voted](o)
+		voted, when := only[fetch.Voted](o)
 		if len(voted.Result.Answered) != 3 || when.Sub(begun) > 250*time.Millisecond {
 			t.Errorf("vote = %+v after %v, want all three heard soon", voted.Result, when.Sub(begun))
 		}
-		none[NotReached](o)
+		none[fetch.NotReached](o)
 	})
 }
 
@@ -96,12 +99,12 @@ func TestDownServerDelaysNothing(t *testing.T) {
 		data := file(3*chunk, 1)
 		servers := w.holders(data, data)
 		begun := time.Now()
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[1], 1000)})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Network: refusing(w, servers[1], 1000)})
 		o.has("data.bin", data)
-		if _, when := only[Voted](o); when.Sub(begun) > 250*time.Millisecond {
+		if _, when := only[fetch.Voted](o); when.Sub(begun) > 250*time.Millisecond {
 			t.Errorf("the vote took %v, want a second try and no more", when.Sub(begun))
 		}
-		only[NotReached](o)
+		only[fetch.NotReached](o)
 	})
 }
 
@@ -116,9 +119,9 @@ func TestPortsDoNotCloseTheVote(t *testing.T) {
 			src.indexing = slowly(time.Second) // 3 s in all
 			honest = append(honest, w.serve(src, i+1, 1, ServeConfig{}))
 		}
-		o := w.get(GetConfig{Targets: append(targetsOf(liar), targetsOf(honest...)...)})
+		o := w.get(getConfig{Targets: append(targetsOf(liar), targetsOf(honest...)...)})
 		o.has("data.bin", data)
-		voted, _ := only[Voted](o)
+		voted, _ := only[fetch.Voted](o)
 		if r := voted.Result; r.Groups[r.Winner].Votes != 2 || r.Total != 3 || len(r.Silent) > 1 {
 			t.Errorf("vote = %+v, want two hosts against one", r)
 		}
@@ -129,16 +132,16 @@ func TestPortsDoNotCloseTheVote(t *testing.T) {
 func TestKeysAreNoVotes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
-		var targets []Target
+		var targets []source.Target
 		for i := range 3 {
 			targets = append(targets, w.serve(newSource(good), i, 4, ServeConfig{}).targets...)
 		}
 		targets = append(targets, w.manyKeys(newSource(bad), 4)...)
 		for quorum, ok := range map[int]bool{0: true, 3: true, 4: false} {
-			o := w.get(GetConfig{Targets: targets, Quorum: quorum})
+			o := w.get(getConfig{Targets: targets, Quorum: quorum})
 			if ok {
 				o.has("data.bin", good)
-			} else if err := fails[*UndecidedError](o, KindVote); err.Result.Reason != vote.TooFewVotes {
+			} else if err := fails[*fetch.UndecidedError](o, fetch.KindVote); err.Result.Reason != vote.TooFewVotes {
 				t.Errorf("quorum %d: %+v", quorum, err.Result)
 			}
 		}
@@ -146,14 +149,14 @@ func TestKeysAreNoVotes(t *testing.T) {
 }
 
 // manyKeys starts n processes on n ports of one new host, each under a key of its own.
-func (w *world) manyKeys(src *source, n int) (targets []Target) {
+func (w *world) manyKeys(src *heldFile, n int) (targets []source.Target) {
 	targets = w.nextTargets(n)
 	for _, target := range targets {
 		id, err := certs.Generate()
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: id, Name: "data.bin"}}
+		s := &server{w: w, src: src, targets: []source.Target{target}, cfg: ServeConfig{Source: src, Identity: id, Name: "data.bin"}}
 		s.links = append(s.links, w.link(target))
 		w.servers = append(w.servers, s)
 		s.start()
@@ -169,22 +172,22 @@ func TestPinnedIDsVote(t *testing.T) {
 		var pins certs.Pins
 		for i, target := range targets {
 			src := newSource([][]byte{bad, good, good}[i])
-			s := &server{w: w, src: src, targets: []Target{target}, cfg: ServeConfig{Source: src, Identity: testIDs[i], Name: "data.bin"}}
+			s := &server{w: w, src: src, targets: []source.Target{target}, cfg: ServeConfig{Source: src, Identity: testIDs[i], Name: "data.bin"}}
 			s.links = append(s.links, w.link(target))
 			w.servers = append(w.servers, s)
 			s.start()
 			pins = append(pins, certs.Pin{ID: testIDs[i].ID()})
 		}
-		cfg := GetConfig{Targets: targets, Quorum: 2, Trust: Trust{Pins: pins}}
-		if got := MostVotes(cfg); got != 3 {
+		cfg := getConfig{Targets: targets, Quorum: 2, Trust: malcolm.Trust{Pins: pins}}
+		if got := mostVotes(cfg); got != 3 {
 			t.Errorf("at most %d votes, want 3", got)
 		}
 		o := w.get(cfg)
 		o.has("data.bin", good)
-		if voted, _ := only[Voted](o); voted.Result.Total != 3 {
+		if voted, _ := only[fetch.Voted](o); voted.Result.Total != 3 {
 			t.Errorf("vote = %+v, want three votes", voted.Result)
 		}
-		if got := MostVotes(GetConfig{Targets: targets}); got != 1 {
+		if got := mostVotes(getConfig{Targets: targets}); got != 1 {
 			t.Errorf("at most %d votes without pins, want 1", got)
 		}
 	})
@@ -198,6 +201,7 @@ type names struct {
 
 func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, err error) {
 	if n.of[host] == nil {
+		time.Sleep(time.Millisecond) // its own names are first at their servers
 		return n.world.Resolve(ctx, host)
 	}
 	for _, a := range n.of[host] {
@@ -214,17 +218,17 @@ func TestNamesTakeNoVotes(t *testing.T) {
 		liar := w.manyKeys(newSource(bad), 3)
 		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
 		evil := names{w, map[string][]string{"evil": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
-		targets := []Target{{Host: "evil", Port: 9001}, {Host: "evil", Port: 9002}, {Host: "evil", Port: 9003}}
+		targets := []source.Target{{Host: "evil", Port: 9001}, {Host: "evil", Port: 9002}, {Host: "evil", Port: 9003}}
 		for _, s := range honest {
 			targets = append(targets, s.targets...)
 			s.links[0].set(func(l *link) { l.delay = 5 * time.Millisecond })
 		}
-		o := w.get(GetConfig{Targets: targets, Network: evil})
+		o := w.get(getConfig{Targets: targets, Network: evil})
 		o.has("data.bin", good)
-		if voted, _ := only[Voted](o); voted.Result.Groups[0].Votes != 2 || voted.Result.Total != 3 {
+		if voted, _ := only[fetch.Voted](o); voted.Result.Groups[0].Votes != 2 || voted.Result.Total != 3 {
 			t.Errorf("vote = %+v, want both honest hosts heard", voted.Result)
 		}
-		only[Duplicate](o)
+		only[fetch.Duplicate](o)
 	})
 }
 
@@ -238,12 +242,12 @@ func TestRefusedUnderOneName(t *testing.T) {
 			t.Fatal(err)
 		}
 		network := names{w, map[string][]string{"old": {s.targets[0].Host}, "new": {s.targets[0].Host}}}
-		o := w.get(GetConfig{Targets: []Target{{Host: "old", Port: 9001}, {Host: "new", Port: 9001}}, Network: network, Trust: Trust{Known: known}})
+		o := w.get(getConfig{Targets: []source.Target{{Host: "old", Port: 9001}, {Host: "new", Port: 9001}}, Network: network, Trust: malcolm.Trust{Known: known}})
 		o.has("data.bin", data)
-		if r := o.Servers[0]; r.State != PeerRefused {
+		if r := o.Servers[0]; r.State != fetch.StateRefused {
 			t.Errorf("report = %+v, want the old name refused", r)
 		}
-		none[Duplicate](o)
+		none[fetch.Duplicate](o)
 	})
 }
 
@@ -255,47 +259,10 @@ func TestRefusedAtSecondAddress(t *testing.T) {
 		servers := w.holders(data, data)
 		servers[0].links[0].set(func(l *link) { l.hole = true })
 		network := names{w, map[string][]string{"both": {servers[0].targets[0].Host, servers[1].targets[0].Host}}}
-		o := w.get(GetConfig{Targets: []Target{{Host: "both", Port: 9001}}, Network: network, Trust: Trust{Pins: certs.Pins{{ID: testIDs[3].ID()}}}})
+		o := w.get(getConfig{Targets: []source.Target{{Host: "both", Port: 9001}}, Network: network, Trust: malcolm.Trust{Pins: certs.Pins{{ID: testIDs[3].ID()}}}})
 		var refused *certs.TrustError
-		if err := fails[*NobodyAnsweredError](o, KindIdentity); !errors.As(err.Servers[0].Err, &refused) || err.Servers[0].State != PeerRefused {
+		if err := fails[*fetch.NobodyAnsweredError](o, fetch.KindIdentity); !errors.As(err.Servers[0].Err, &refused) || err.Servers[0].State != fetch.StateRefused {
 			t.Errorf("report = %+v, want the identity refused", err.Servers[0])
 		}
 	})
-}
-
-// A DNS answer without end makes a bounded number of servers.
-func TestSpreadIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		many := make([]string, 5000)
-		for i := range many {
-			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String()
-		}
-		network := names{w, map[string][]string{"many": many, "few": {"10.2.0.1", "10.2.0.2"}}}
-		got := spread(t.Context(), network, []Target{{Host: "many", Port: 1}, {Host: "few", Port: 1}}, time.Second)
-		if len(got) > mostServers || len(got) < mostServers/2 || got[len(got)-1].Host != "10.2.0.2" {
-			t.Errorf("%d servers, the last %v; want at most %d, and those of both names", len(got), got[len(got)-1], mostServers)
-		}
-	})
-}
-
-// Whoever has another file and no part in the vote is named when it is over; of the others the vote itself says it.
-func TestLeftOutAtTheClose(t *testing.T) {
-	var told []GetEvent
-	g := &getting{presence: presence.New(6, time.Minute), cfg: GetConfig{Events: func(e GetEvent) { told = append(told, e) }}, voted: &vote.Group{Size: 5, Checksum: [32]byte{'A'}}}
-	for i, content := range "AABBAB" {
-		p := &peer{index: i, target: Target{Host: "h", Port: uint16(i + 1)}, state: PeerAnswered, down: make(chan struct{}, 1), stop: func() {}}
-		p.offer.Size, p.offer.Checksum = 5, [32]byte{byte(content)}
-		g.peers = append(g.peers, p)
-	}
-	g.peers[4].state, g.peers[5].state = PeerLost, PeerLost
-	g.admitAll(vote.Result{Answered: []int{0, 2, 4, 5}})
-	want := []GetEvent{Joined{Target: g.peers[1].target}, LeftOut{Target: g.peers[3].target, Checksum: [32]byte{'B'}, Size: 5}}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %+v, want %+v", told, want)
-	}
-	for i, state := range []PeerState{PeerServing, PeerServing, PeerLeftOut, PeerLeftOut, PeerLost, PeerLeftOut} {
-		if got := g.peers[i].state; got != state {
-			t.Errorf("server %d is %v, want %v", i, got, state)
-		}
-	}
 }

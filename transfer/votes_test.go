@@ -1,10 +1,14 @@
 package transfer
 
 import (
-	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 
 	"malcolm/transfer/vote"
 	"malcolm/transport"
@@ -14,9 +18,9 @@ func TestMinority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(3*chunk, 2)
 		servers := w.holders(other, data, data)
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
-		voted, _ := only[Voted](o)
+		voted, _ := only[fetch.Voted](o)
 		r := voted.Result
 		if r.Reason != vote.Decided || len(r.Groups) != 2 || !slices.Equal(r.Groups[r.Winner].Servers, []int{1, 2}) {
 			t.Errorf("vote = %+v, want servers 1 and 2", r)
@@ -24,8 +28,8 @@ func TestMinority(t *testing.T) {
 		if voted.Chosen || r.Groups[r.Winner].Votes != 2 || r.Total != 3 {
 			t.Errorf("chosen %t, vote = %+v, want 2 of 3 votes", voted.Chosen, r)
 		}
-		none[LeftOut](o) // the vote says it
-		if r := o.report(servers[0].targets[0]); r.State != PeerLeftOut || r.Bytes != 0 {
+		none[fetch.LeftOut](o) // the vote says it
+		if r := o.report(servers[0].targets[0]); r.State != fetch.StateLeftOut || r.Bytes != 0 {
 			t.Errorf("report = %+v, want left out", r)
 		}
 		if got := servers[0].src.sent(); got != 0 {
@@ -40,29 +44,29 @@ func TestUndecided(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		serve  func(w *world) []*server
-		cfg    GetConfig
+		cfg    getConfig
 		reason vote.Reason
 		groups int
 	}{
-		{"tie", func(w *world) []*server { return w.holders(a, b) }, GetConfig{}, vote.NoMajority, 2},
+		{"tie", func(w *world) []*server { return w.holders(a, b) }, getConfig{}, vote.NoMajority, 2},
 		{"tie of one ID", func(w *world) []*server {
 			return []*server{w.serve(newSource(a), 0, 1, ServeConfig{}), w.serve(newSource(b), 0, 1, ServeConfig{})}
-		}, GetConfig{}, vote.NoMajority, 2},
+		}, getConfig{}, vote.NoMajority, 2},
 		{"ports are no votes", func(w *world) []*server {
 			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{}), w.serve(newSource(b), 1, 1, ServeConfig{})}
-		}, GetConfig{}, vote.NoMajority, 2},
+		}, getConfig{}, vote.NoMajority, 2},
 		{"quorum", func(w *world) []*server {
 			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{})}
-		}, GetConfig{Quorum: 2}, vote.TooFewVotes, 1},
+		}, getConfig{Quorum: 2}, vote.TooFewVotes, 1},
 		{"checksum", func(w *world) []*server { return w.holders(a, a, b) },
-			GetConfig{Checksum: &nobodys}, vote.ChecksumNotOffered, 2},
+			getConfig{Checksum: &nobodys}, vote.ChecksumNotOffered, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				servers := test.serve(w)
 				test.cfg.Targets = targetsOf(servers...)
 				o := w.get(test.cfg)
-				err := fails[*UndecidedError](o, KindVote)
+				err := fails[*fetch.UndecidedError](o, fetch.KindVote)
 				if err.Result.Reason != test.reason || len(err.Result.Groups) != test.groups || err.Result.Winner != -1 {
 					t.Errorf("result = %+v, want %d groups and reason %d", err.Result, test.groups, test.reason)
 				}
@@ -73,8 +77,8 @@ func TestUndecided(t *testing.T) {
 				if o.Part != "" || o.Name != "" {
 					t.Errorf("part %q, name %q, want none", o.Part, o.Name)
 				}
-				none[Voted](o)
-				none[Started](o)
+				none[fetch.Voted](o)
+				none[fetch.Started](o)
 			})
 		})
 	}
@@ -83,7 +87,7 @@ func TestUndecided(t *testing.T) {
 func TestQuorumMet(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
-		o := w.get(GetConfig{Targets: targetsOf(w.holders(data, data)...), Quorum: 2})
+		o := w.get(getConfig{Targets: targetsOf(w.holders(data, data)...), Quorum: 2})
 		o.has("data.bin", data)
 	})
 }
@@ -95,14 +99,14 @@ func TestChecksumAgainstMajority(t *testing.T) {
 		// The others answer first, so that there is a majority to decide against.
 		servers[2].links[0].set(func(l *link) { l.delay = 100 * time.Millisecond })
 		want := checksum(data)
-		o := w.get(GetConfig{Targets: targetsOf(servers...), Checksum: &want})
+		o := w.get(getConfig{Targets: targetsOf(servers...), Checksum: &want})
 		o.has("data.bin", data)
-		voted, _ := only[Voted](o)
+		voted, _ := only[fetch.Voted](o)
 		if !voted.Chosen || len(voted.Result.Answered) != 3 {
 			t.Errorf("voted = %+v, want all three heard, and the checksum to decide", voted)
 		}
 		for _, s := range servers[:2] {
-			if r := o.report(s.targets[0]); r.State != PeerLeftOut {
+			if r := o.report(s.targets[0]); r.State != fetch.StateLeftOut {
 				t.Errorf("report = %+v, want left out", r)
 			}
 		}
@@ -114,18 +118,18 @@ func TestDuplicates(t *testing.T) {
 		data := file(3*chunk, 1)
 		s := w.holders(data)[0]
 		same := s.targets[0]
-		o := w.get(GetConfig{Targets: []Target{same, same, {Host: "twin", Port: same.Port}}})
+		o := w.get(getConfig{Targets: []source.Target{same, same, {Host: "twin", Port: same.Port}}})
 		o.has("data.bin", data)
-		if got := events[Duplicate](o); len(got) != 2 || got[0].Target == got[0].Of && got[1].Target == got[1].Of {
+		if got := events[fetch.Duplicate](o); len(got) != 2 || got[0].Target == got[0].Of && got[1].Target == got[1].Of {
 			t.Errorf("duplicates are %+v, want two, one of another name", got)
 		}
-		if met, _ := only[OneAddress](o); met.Addr.String() != same.Host {
+		if met, _ := only[fetch.OneAddress](o); met.Addr.String() != same.Host {
 			t.Errorf("told %+v, want the address of both names", met)
 		}
-		none[NotReached](o)
+		none[fetch.NotReached](o)
 		duplicates := 0
 		for _, r := range o.Servers {
-			if r.State == PeerDuplicate {
+			if r.State == fetch.StateDuplicate {
 				duplicates++
 			}
 		}
@@ -142,11 +146,11 @@ func TestNobodyAnswers(t *testing.T) {
 			for _, s := range servers {
 				s.links[0].set(func(l *link) { l.hole = true })
 			}
-			o := w.get(GetConfig{Targets: targetsOf(servers...), ConnectTimeout: timeout})
-			err := fails[*NobodyAnsweredError](o, KindNetwork)
+			o := w.get(getConfig{Targets: targetsOf(servers...), ConnectTimeout: timeout})
+			err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 			want := timeout
 			if want == 0 {
-				want = DefaultConnectTimeout
+				want = malcolm.DefaultConnectTimeout
 			}
 			if o.Elapsed != want {
 				t.Errorf("gave up after %v, want %v", o.Elapsed, want)
@@ -155,12 +159,11 @@ func TestNobodyAnswers(t *testing.T) {
 				if _, eaten := s.links[0].dropped(); eaten == 0 {
 					t.Errorf("nothing was sent to server %d", i)
 				}
-				var late *TimeoutError
-				if r := err.Servers[i]; r.State != PeerNotReached || !errors.As(r.Err, &late) || late.After != want || late.Err != ErrNoAnswer {
+				if r := err.Servers[i]; r.State != fetch.StateNotReached || !isLate(r.Err, source.NoAnswer, want) {
 					t.Errorf("report = %+v, want no answer in %v", r, want)
 				}
 			}
-			if got := len(events[NotReached](o)); got != 2 {
+			if got := len(events[fetch.NotReached](o)); got != 2 {
 				t.Errorf("%d events NotReached, want 2", got)
 			}
 			o.lists()
@@ -174,10 +177,9 @@ func TestSlowAnswer(t *testing.T) {
 		e := w.evil(file(chunk, 1), 0, func(e *evil) {
 			e.onHello = func(st *transport.Stream, _ int) { time.Sleep(time.Minute) }
 		})
-		o := w.get(GetConfig{Targets: []Target{e.target}, ConnectTimeout: 3 * time.Second})
-		err := fails[*NobodyAnsweredError](o, KindNetwork)
-		var late *TimeoutError
-		if r := err.Servers[0]; !errors.As(r.Err, &late) || late.Err != ErrSlowAnswer || late.Error() != "no complete answer in 3s" {
+		o := w.get(getConfig{Targets: []source.Target{e.target}, ConnectTimeout: 3 * time.Second})
+		err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+		if r := err.Servers[0]; !isLate(r.Err, source.SlowAnswer, 3*time.Second) || r.Err.Error() != "no complete answer in 3s" {
 			t.Errorf("report = %+v, want no complete answer", r)
 		}
 	})
@@ -185,10 +187,9 @@ func TestSlowAnswer(t *testing.T) {
 
 func TestUnknownHost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		o := w.get(GetConfig{Targets: []Target{{Host: "nowhere.invalid", Port: 1}}})
-		err := fails[*NobodyAnsweredError](o, KindNetwork)
-		var resolve *ResolveError
-		if !errors.As(err.Servers[0].Err, &resolve) || resolve.Host != "nowhere.invalid" {
+		o := w.get(getConfig{Targets: []source.Target{{Host: "nowhere.invalid", Port: 1}}})
+		err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
+		if e := err.Servers[0].Err; source.WhatOf(e) != source.NoHost || !strings.Contains(e.Error(), "nowhere.invalid") {
 			t.Errorf("report = %+v, want a host without an address", err.Servers[0])
 		}
 		if o.Elapsed > 250*time.Millisecond {
@@ -204,13 +205,13 @@ func TestOneOfFourReachable(t *testing.T) {
 		for _, s := range servers[1:] {
 			s.links[0].set(func(l *link) { l.hole = true })
 		}
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
-		if got := len(events[NotReached](o)); got != 3 {
+		if got := len(events[fetch.NotReached](o)); got != 3 {
 			t.Errorf("%d events NotReached, want 3", got)
 		}
 		// One of four is no majority of those asked before the others have failed.
-		if voted, when := only[Voted](o); len(voted.Result.Failed) != 3 || when.Sub(o.events[0].at) < 4*time.Second {
+		if voted, when := only[fetch.Voted](o); len(voted.Result.Failed) != 3 || when.Sub(o.events[0].at) < 4*time.Second {
 			t.Errorf("vote = %+v, want three failed", voted.Result)
 		}
 	})
@@ -231,9 +232,9 @@ func TestLateServer(t *testing.T) {
 		src.indexing = slowly(250 * time.Millisecond) // 3 s in all
 		servers = append(servers, w.serve(src, 2, 1, ServeConfig{}))
 		begun := time.Now()
-		o := w.get(GetConfig{Targets: targetsOf(servers...)})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
-		voted, when := only[Voted](o)
+		voted, when := only[fetch.Voted](o)
 		if took := when.Sub(begun); took < time.Second || took > 1500*time.Millisecond {
 			t.Errorf("the vote took %v, want one second after two answers", took)
 		}
@@ -245,9 +246,9 @@ func TestLateServer(t *testing.T) {
 	t.Run("same file", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			o, servers := late(t, w, true)
-			joined, _ := only[Joined](o)
-			none[LeftOut](o)
-			if r := o.report(servers[2].targets[0]); joined.Target != r.Target || r.State != PeerServing || r.Bytes == 0 {
+			joined, _ := only[fetch.Joined](o)
+			none[fetch.LeftOut](o)
+			if r := o.report(servers[2].targets[0]); joined.Target != r.Target || r.State != fetch.StateServing || r.Bytes == 0 {
 				t.Errorf("joined = %+v, report = %+v, want a server that helped", joined, r)
 			}
 		})
@@ -255,12 +256,12 @@ func TestLateServer(t *testing.T) {
 	t.Run("another file", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			o, servers := late(t, w, false)
-			left, _ := only[LeftOut](o)
-			none[Joined](o)
+			left, _ := only[fetch.LeftOut](o)
+			none[fetch.Joined](o)
 			if left.Target != servers[2].targets[0] || left.Checksum != checksum(servers[2].src.data) || left.Size != 12*chunk {
 				t.Errorf("left out = %+v, want the late server and its file", left)
 			}
-			if r := o.report(left.Target); r.State != PeerLeftOut || r.Bytes != 0 {
+			if r := o.report(left.Target); r.State != fetch.StateLeftOut || r.Bytes != 0 {
 				t.Errorf("report = %+v, want left out", r)
 			}
 		})
@@ -277,19 +278,19 @@ func TestMajorityIsGone(t *testing.T) {
 		silent := w.serve(src, 2, 1, ServeConfig{})
 		answered := 0
 		// Both stop between their answer and the close of the vote.
-		o := w.get(GetConfig{Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e GetEvent) {
-			if _, ok := e.(Connected); !ok {
+		o := w.get(getConfig{Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e fetch.Event) {
+			if _, ok := e.(fetch.Connected); !ok {
 				return
 			}
 			if answered++; answered == 3 {
 				time.AfterFunc(500*time.Millisecond, func() { servers[0].cancel(); servers[1].cancel() })
 			}
 		}})
-		err := fails[*NoServerLeftError](o, KindNetwork)
-		if got := events[Lost](o); len(got) != 2 || got[0].Left != -1 || got[1].Left != -1 {
+		err := fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
+		if got := events[fetch.Lost](o); len(got) != 2 || got[0].Left != -1 || got[1].Left != -1 {
 			t.Errorf("lost = %+v, want both, before the vote was over", got)
 		}
-		only[Voted](o)
+		only[fetch.Voted](o)
 		if err.Missing != 3*chunk {
 			t.Errorf("missing %d, want all", err.Missing)
 		}

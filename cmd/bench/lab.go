@@ -25,14 +25,14 @@ type lab struct {
 	dir    string
 	self   string // this program
 	binary string // malcolm
-	source *source
+	source *sourceFile
 	key    string // PEM files for TLS; made when first needed
 	cert   string
 	say    func(format string, args ...any)
 }
 
-// A source is a file to be copied.
-type source struct {
+// A sourceFile is a file to be copied.
+type sourceFile struct {
 	path   string
 	size   int64
 	sha256 string // hex; empty when nothing needs it
@@ -95,8 +95,8 @@ func (l *lab) room(size int64) string {
 // newSource makes a file of size bytes in a directory of its own. Of every
 // stride bytes, the first MiB is random and the rest a hole. With a stride of
 // one MiB there is no hole.
-func (l *lab) newSource(ctx context.Context, name string, size, stride int64) (*source, error) {
-	s := &source{path: filepath.Join(l.dir, name, fileName), size: size}
+func (l *lab) newSource(ctx context.Context, name string, size, stride int64) (*sourceFile, error) {
+	s := &sourceFile{path: filepath.Join(l.dir, name, fileName), size: size}
 	if err := os.Mkdir(filepath.Dir(s.path), 0o755); err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (l *lab) newSource(ctx context.Context, name string, size, stride int64) (*
 const mib = 1 << 20
 
 // remove removes a source, to make room.
-func (l *lab) remove(s *source) error { return os.RemoveAll(filepath.Dir(s.path)) }
+func (l *lab) remove(s *sourceFile) error { return os.RemoveAll(filepath.Dir(s.path)) }
 
 // output makes an empty directory for a copy.
 func (l *lab) output(name string) (string, error) {

@@ -14,8 +14,11 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
 )
 
@@ -120,7 +123,7 @@ var errUntil = errors.New("stopped early")
 
 // Run copies the file, or the beginning of it.
 func (c *malcolmGetCmd) Run(ctx context.Context, s *streams) error {
-	cfg := transfer.GetConfig{Dir: c.Output, Interval: endPoll}
+	var targets []source.Target
 	for _, target := range c.Targets {
 		host, digits, err := net.SplitHostPort(target)
 		if err != nil {
@@ -130,22 +133,27 @@ func (c *malcolmGetCmd) Run(ctx context.Context, s *streams) error {
 		if err != nil {
 			return err
 		}
-		cfg.Targets = append(cfg.Targets, transfer.Target{Host: host, Port: uint16(port)})
+		targets = append(targets, source.Target{Host: host, Port: uint16(port)})
+	}
+	sources, err := malcolm.Sources(ctx, malcolm.Config{}, targets, false)
+	if err != nil {
+		return err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	session := fetch.Open(ctx, fetch.Servers{Sources: sources}, fetch.Watch{})
+	defer session.Close()
 	if c.Until > 0 {
-		cfg.Events = func(e transfer.GetEvent) {
-			if p, ok := e.(transfer.Progress); ok && p.Good >= c.Until {
-				stop(errUntil)
+		go func() {
+			for session.Snapshot().Good < c.Until && ctx.Err() == nil {
+				time.Sleep(endPoll)
 			}
-		}
-	} else {
-		cfg.Interval = 0
+			stop(errUntil)
+		}()
 	}
 	var count allocations
 	count.begin()
-	_, err := transfer.Get(ctx, cfg)
+	_, err = session.Get(fetch.Ballot{}, fetch.Output{Dir: c.Output})
 	count.end(s.err)
 	if errors.Is(err, errUntil) {
 		return nil

@@ -151,7 +151,7 @@ func TestSources(t *testing.T) {
 // TestRoundsBeginElsewhere: each round runs every cell once; one that fails is
 // left out from then on, and the rest goes on.
 func TestRoundsBeginElsewhere(t *testing.T) {
-	l := &lab{dir: t.TempDir(), source: &source{size: 1}, say: t.Logf}
+	l := &lab{dir: t.TempDir(), source: &sourceFile{size: 1}, say: t.Logf}
 	var order string
 	failure := errors.New("planted")
 	var cells []*cell

@@ -83,7 +83,7 @@ var (
 
 // serveMalcolm starts `malcolm serve` with n virtual servers and waits until
 // the file is hashed.
-func (l *lab) serveMalcolm(ctx context.Context, k *link, s *source, n int, env []string) ([]*process, []string, error) {
+func (l *lab) serveMalcolm(ctx context.Context, k *link, s *sourceFile, n int, env []string) ([]*process, []string, error) {
 	p, err := start(ctx, at(k.servers, command{env: env, args: []string{
 		l.binary, "serve", "-f", s.path, "-n", strconv.Itoa(n), "-i", "0", "--bind", k.addr,
 	}}))

@@ -18,8 +18,11 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
 )
 
@@ -88,7 +91,7 @@ type demo struct {
 	name    string // of the file and its copy
 	path    string // of the file
 	size    int64
-	targets []transfer.Target
+	targets []source.Target
 	pins    certs.Pins // the IDs of its processes, which have a vote each for that
 }
 
@@ -103,7 +106,7 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 		}
 	} else {
 		d.path = path
-		if base := filepath.Base(path); transfer.CheckName(base) == nil {
+		if base := filepath.Base(path); fetch.CheckName(base) == nil {
 			d.name = base
 		}
 	}
@@ -189,20 +192,19 @@ func (d *demo) show(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	err := runGet(ctx, d.terminal, transfer.GetConfig{
-		Targets:  d.targets,
-		Dir:      d.copyDir(),
-		Name:     d.name,
-		Limit:    max(d.size/demoSeconds, demoRate),
-		Interval: d.view().Pace(demoInterval),
-		Map:      d.isInteractive(),
-		Trust:    transfer.Trust{Pins: d.pins},
-		Events: func(e transfer.GetEvent) {
-			if p, ok := e.(transfer.Progress); ok && p.Good*100 >= p.Size*demoStop {
+	q := query{
+		targets:  d.targets,
+		interval: demoInterval,
+		showMap:  d.isInteractive(),
+		reach:    malcolm.Config{Trust: malcolm.Trust{Pins: d.pins}},
+		progress: func(now fetch.Snapshot) {
+			if now.Good*100 >= now.Size*demoStop {
 				stopVictim()
 			}
 		},
-	}, "malcolm demo")
+	}
+	q.limit(flags.Rate(max(d.size/demoSeconds, demoRate)))
+	err := runGet(ctx, d.terminal, q, fetch.Output{Dir: d.copyDir(), Name: d.name}, "malcolm demo")
 	if err != nil {
 		return err
 	}
@@ -217,7 +219,7 @@ func (d *demo) bind(n int) ([]net.PacketConn, error) {
 			return nil, &listenError{ports: n}
 		}
 		conns = append(conns, pc)
-		d.targets = append(d.targets, transfer.Target{Host: "127.0.0.1", Port: uint16(pc.LocalAddr().(*net.UDPAddr).Port)})
+		d.targets = append(d.targets, source.Target{Host: "127.0.0.1", Port: uint16(pc.LocalAddr().(*net.UDPAddr).Port)})
 	}
 	return conns, nil
 }

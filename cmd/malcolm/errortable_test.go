@@ -173,12 +173,12 @@ var style = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func stripStyle(s string) string { return style.ReplaceAllString(s, "") }
 
 // errorPackages are those whose errors reach people.
-var errorPackages = []string{"transfer", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote"}
+var errorPackages = []string{"transfer/fetch", "transfer/source", "transfer/source/malcolm", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote"}
 
 // kindTypes are the types whose values tell errors apart.
 var kindTypes = []string{
 	"transport.PeerKind", "transport.NetworkKind", "transport.LocalKind", "partfile.Reason", "certs.TrustKind",
-	"vote.Reason", "transfer.Kind", "wire.Status", "wire.CloseCode", "wire.StreamCode",
+	"vote.Reason", "fetch.Kind", "source.What", "wire.Status", "wire.CloseCode", "wire.StreamCode",
 }
 
 // noErrors are values of such types that never are one.

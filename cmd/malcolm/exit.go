@@ -5,7 +5,8 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source/malcolm"
 )
 
 // The exit codes.
@@ -36,24 +37,24 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
-	if e, ok := errors.AsType[*transfer.NameError](err); ok && e.Chosen {
+	if e, ok := errors.AsType[*fetch.NameError](err); ok && e.Chosen {
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*transfer.PinError](err); ok {
+	if _, ok := errors.AsType[*malcolm.PinError](err); ok {
 		return exitUsage
 	}
-	switch transfer.KindOf(err) {
-	case transfer.KindIntegrity:
+	switch fetch.KindOf(err) {
+	case fetch.KindIntegrity:
 		return exitIntegrity
-	case transfer.KindVote:
+	case fetch.KindVote:
 		return exitVote
-	case transfer.KindIdentity:
+	case fetch.KindIdentity:
 		return exitIdentity
-	case transfer.KindLocal:
+	case fetch.KindLocal:
 		return exitLocal
-	case transfer.KindNetwork:
+	case fetch.KindNetwork:
 		return exitNetwork
-	case transfer.KindChanged:
+	case fetch.KindChanged:
 		return exitChanged
 	}
 	if _, ok := errors.AsType[*listenError](err); ok {
@@ -71,11 +72,11 @@ func describe(err error) string {
 	if e, ok := errors.AsType[*certs.TrustError](err); ok {
 		return e.Problem()
 	}
-	if e, ok := errors.AsType[*transfer.NobodyAnsweredError](err); ok && len(e.Servers) == 1 {
+	if e, ok := errors.AsType[*fetch.NobodyAnsweredError](err); ok && len(e.Servers) == 1 {
 		if refused, ok := errors.AsType[*certs.TrustError](e.Servers[0].Err); ok {
 			return refused.Problem()
 		}
-		return e.Servers[0].Target.String() + ": " + view.Reason(e.Servers[0].Err)
+		return e.Servers[0].Target.String() + ": " + e.Servers[0].Err.Error()
 	}
 	return err.Error()
 }

@@ -8,16 +8,18 @@ import (
 	"testing"
 
 	"malcolm/certs"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
 )
 
-func left(states ...transfer.PeerState) *transfer.NoServerLeftError {
-	e := &transfer.NoServerLeftError{Missing: 5}
+func left(states ...fetch.State) *fetch.NoServerLeftError {
+	e := &fetch.NoServerLeftError{Missing: 5}
 	for _, s := range states {
-		e.Servers = append(e.Servers, transfer.ServerReport{State: s})
+		e.Servers = append(e.Servers, fetch.ServerReport{State: s})
 	}
 	return e
 }
@@ -30,23 +32,23 @@ func TestExitCode(t *testing.T) {
 		{nil, 0},
 		{errors.New("odd"), 1},
 		{usage("wrong word"), 2},
-		{&transfer.NameError{Chosen: true}, 2},
-		{&transfer.PinError{Place: "h"}, 2},
-		{left(transfer.PeerWrong, transfer.PeerWrong), 3},
-		{&transfer.UndecidedError{}, 4},
-		{&transfer.NameError{}, 6},
-		{&transfer.TargetError{}, 6},
-		{&transfer.TooLargeError{}, 6},
-		{&transfer.NotDirectoryError{}, 6},
+		{&fetch.NameError{Chosen: true}, 2},
+		{&malcolm.PinError{Place: "h"}, 2},
+		{left(fetch.StateWrong, fetch.StateWrong), 3},
+		{&fetch.UndecidedError{}, 4},
+		{&fetch.NameError{}, 6},
+		{&fetch.TargetError{}, 6},
+		{&fetch.TooLargeError{}, 6},
+		{&fetch.NotDirectoryError{}, 6},
 		{&localfile.Error{Err: fs.ErrNotExist}, 6},
 		{&partfile.Error{Err: syscall.ENOSPC}, 6},
 		{&certs.KeyFileError{}, 6},
-		{&transfer.NobodyAnsweredError{}, 7},
-		{&transfer.SilentError{}, 7},
+		{&fetch.NobodyAnsweredError{}, 7},
+		{&fetch.SilentError{}, 7},
 		{&listenError{ports: 3}, 7},
-		{left(transfer.PeerLost), 7},
-		{left(transfer.PeerWrong, transfer.PeerChanged, transfer.PeerLost), 7},
-		{left(transfer.PeerWrong, transfer.PeerChanged), 8},
+		{left(fetch.StateLost), 7},
+		{left(fetch.StateWrong, fetch.StateChanged, fetch.StateLost), 7},
+		{left(fetch.StateWrong, fetch.StateChanged), 8},
 		{&signalError{signal: syscall.SIGHUP}, 129},
 		{&signalError{signal: syscall.SIGINT}, 130},
 		{&signalError{signal: syscall.SIGTERM}, 143},
@@ -64,17 +66,17 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-var here = transfer.Target{Host: "127.0.0.1", Port: 10001}
+var here = source.Target{Host: "127.0.0.1", Port: 10001}
 
 func TestDescribe(t *testing.T) {
-	refused := transfer.ServerReport{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable, Err: syscall.ECONNREFUSED}}
+	refused := fetch.ServerReport{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable, Err: syscall.ECONNREFUSED}}
 	tests := []struct {
 		err  error
 		want string
 	}{
 		{errors.New("odd"), "odd"},
-		{&transfer.NobodyAnsweredError{Servers: []transfer.ServerReport{refused}}, "127.0.0.1:10001: connection refused"},
-		{&transfer.NobodyAnsweredError{Servers: []transfer.ServerReport{refused, refused}}, "none of 2 servers answered"},
+		{&fetch.NobodyAnsweredError{Servers: []fetch.ServerReport{refused}}, "127.0.0.1:10001: connection refused"},
+		{&fetch.NobodyAnsweredError{Servers: []fetch.ServerReport{refused, refused}}, "none of 2 servers answered"},
 		{&listenError{ports: 3}, "no port to listen on: none of 3 could be bound"},
 	}
 	for _, test := range tests {

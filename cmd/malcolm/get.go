@@ -10,7 +10,8 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source/malcolm"
 )
 
 type getCmd struct {
@@ -48,11 +49,12 @@ type WriteFlags struct {
 	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
-func (f *WriteFlags) apply(cfg *transfer.GetConfig) {
-	cfg.SkipPreallocate = f.Preallocate == "none"
-	cfg.SkipSpaceCheck = f.NoSpaceCheck
-	cfg.Recheck = f.Recheck
-	cfg.MaxSize = int64(f.MaxSize)
+// disk returns how the file of a query is written, and bounds its size.
+func (f *WriteFlags) disk(q *query) fetch.Disk {
+	q.ballot.MaxSize = int64(f.MaxSize)
+	return fetch.Disk{
+		SkipPreallocate: f.Preallocate == "none", SkipSpaceCheck: f.NoSpaceCheck, Recheck: f.Recheck, SHA256: q.sha256,
+	}
 }
 
 // ServerFlags are the flags of every command that asks servers.
@@ -74,71 +76,69 @@ type ServerFlags struct {
 	OutputFlags
 }
 
-// config returns what the flags and the positional targets say, and warns of
+// query returns what the flags and the positional targets say, and warns of
 // what in them is not used.
-func (f *ServerFlags) config(positional []string, t *terminal) (transfer.GetConfig, error) {
+func (f *ServerFlags) query(positional []string, t *terminal) (q query, err error) {
 	positional, pins, sum, err := takeTickets(positional)
 	if err != nil {
-		return transfer.GetConfig{}, err
+		return q, err
 	}
 	targets, warnings, err := flags.Targets(f.Addresses, f.Ports, positional)
 	if err != nil {
-		return transfer.GetConfig{}, &usageError{err}
+		return q, &usageError{err}
 	}
 	for _, w := range warnings {
 		t.Warn("%s", w)
 	}
-	network := transfer.SystemNetwork{Local: f.Interface}
+	network := malcolm.SystemNetwork{Local: f.Interface}
 	switch {
 	case f.IPv4:
 		network.Family = 4
 	case f.IPv6:
 		network.Family = 6
 	}
-	cfg := transfer.GetConfig{
-		Network: network, AllAddresses: f.AllAddresses,
-		Targets: targets, Quorum: f.Quorum, Interval: t.view().Pace(f.Interval.Duration()),
-		ConnectTimeout: f.ConnectTimeout.Duration(), Patience: f.Patience.Duration(),
-	}
+	q.targets, q.all, q.interval = targets, f.AllAddresses, f.Interval.Duration()
+	q.reach = malcolm.Config{Network: network, ConnectTimeout: f.ConnectTimeout.Duration()}
+	q.servers.Patience, q.ballot.Quorum = f.Patience.Duration(), f.Quorum
 	if n := f.Connections; n != nil {
 		if *n < 1 || *n > 64 {
-			return transfer.GetConfig{}, usage(fmt.Sprintf("--connections %d: from 1 to 64 are possible", *n))
+			return q, usage(fmt.Sprintf("--connections %d: from 1 to 64 are possible", *n))
 		}
-		cfg.Connections = *n
+		q.servers.Connections = *n
 	}
 	if f.Checksum != nil && f.Checksum.SHA256 {
-		cfg.SHA256 = &f.Checksum.Sum
+		q.sha256 = &f.Checksum.Sum
 	} else if f.Checksum != nil {
-		cfg.Checksum = &f.Checksum.Sum
+		q.ballot.Checksum = &f.Checksum.Sum
 	}
 	if sum != nil {
-		if cfg.Checksum != nil && *cfg.Checksum != *sum {
-			return transfer.GetConfig{}, usage("--checksum and the ticket name different files")
+		if q.ballot.Checksum != nil && *q.ballot.Checksum != *sum {
+			return q, usage("--checksum and the ticket name different files")
 		}
-		cfg.Checksum = sum
+		q.ballot.Checksum = sum
 	}
-	if cfg.QLog, err = t.openQLog(f.QLogFlags); err != nil {
-		return transfer.GetConfig{}, err
+	if q.reach.QLog, err = t.openQLog(f.QLogFlags); err != nil {
+		return q, err
 	}
-	if cfg.Trust, err = f.trust(t); err != nil {
-		return transfer.GetConfig{}, err
+	if q.reach.Trust, err = f.trust(t); err != nil {
+		return q, err
 	}
-	cfg.Trust.Tickets = pins
-	if err := checkTickets(cfg.Trust.Pins, pins); err != nil {
-		return transfer.GetConfig{}, err
+	q.reach.Trust.Tickets = pins
+	if err := checkTickets(q.reach.Trust.Pins, pins); err != nil {
+		return q, err
 	}
-	return cfg, checkQuorum(cfg)
+	return q, checkQuorum(q)
 }
 
 // checkQuorum refuses a quorum that no vote can reach.
-func checkQuorum(cfg transfer.GetConfig) error {
-	most := transfer.MostVotes(cfg)
+func checkQuorum(q query) error {
+	most := fetch.MostVotes(malcolm.Voters(q.reach.Trust, q.targets, q.all))
 	switch {
-	case cfg.Quorum < 0:
-		return usage(fmt.Sprintf("--quorum %d: a number of votes is 1 or more", cfg.Quorum))
-	case cfg.Quorum > most:
+	case q.ballot.Quorum < 0:
+		return usage(fmt.Sprintf("--quorum %d: a number of votes is 1 or more", q.ballot.Quorum))
+	case q.ballot.Quorum > most:
 		return usage(fmt.Sprintf("--quorum %d: these servers have %s at most: one a host, and one a server ID that --pin names",
-			cfg.Quorum, human.Plural(most, "vote", "votes")))
+			q.ballot.Quorum, human.Plural(most, "vote", "votes")))
 	}
 	return nil
 }
@@ -165,32 +165,33 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
-	cfg, err := c.config(c.Targets, t)
+	q, err := c.query(c.Targets, t)
 	if err != nil {
 		return err
 	}
-	cfg.Dir, cfg.Name, cfg.Resume, cfg.Force, cfg.Limit = string(c.Output), string(c.Name), c.Resume, c.Force, int64(c.Limit)
-	cfg.Map, cfg.RemoteTime = c.Map, c.RemoteTime
-	c.apply(&cfg)
+	q.showMap = c.Map
+	q.limit(c.Limit)
+	out := fetch.Output{Dir: string(c.Output), Name: string(c.Name), Resume: c.Resume, Force: c.Force, Disk: c.disk(&q)}
+	out.RemoteTime = c.RemoteTime
 	if c.Name != "" {
-		if err := transfer.CheckName(string(c.Name)); err != nil {
+		if err := fetch.CheckName(string(c.Name)); err != nil {
 			return err
 		}
 	}
 	if c.Output == stdoutName {
-		return c.stream(ctx, t, cfg)
+		return c.stream(ctx, t, q)
 	}
 	if c.DryRun {
-		return dryRun(ctx, t, cfg)
+		return plan(ctx, t, q, out)
 	}
-	return runGet(ctx, t, cfg, resumeCommand(args))
+	return runGet(ctx, t, q, out, resumeCommand(args))
 }
 
-// dryRun says what a run of cfg would do.
-func dryRun(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
-	show := view.NewGet(t.view(), t.runOf(cfg))
-	cfg.Events = show.Event
-	p, err := transfer.DryRun(ctx, cfg)
+// plan says what a run of get would do.
+func plan(ctx context.Context, t *terminal, q query, out fetch.Output) error {
+	q.reach.Trust.ReadOnly = true
+	show := view.NewGet(t.view(), q.run())
+	p, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.Plan, error) { return s.Plan(q.ballot, out) })
 	t.ended(show, view.Outcome{Err: err}, "")
 	if err != nil {
 		return err
@@ -201,23 +202,17 @@ func dryRun(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
 
 // runGet is the client as get and demo run it: it tells what happens, and
 // writes the path of the finished file to stdout.
-func runGet(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string) error {
-	return watchRun(ctx, t, cfg, resume, transfer.Get)
+func runGet(ctx context.Context, t *terminal, q query, out fetch.Output, resume string) error {
+	return watchRun(ctx, t, q, resume, func(s *fetch.Session) (*fetch.Result, error) { return s.Get(q.ballot, out) })
 }
 
-// watchRun lets do run, and tells what happens.
-func watchRun(ctx context.Context, t *terminal, cfg transfer.GetConfig, resume string,
-	do func(context.Context, transfer.GetConfig) (*transfer.Result, error),
-) error {
-	show := view.NewGet(t.view(), t.runOf(cfg))
-	tell := cfg.Events
-	cfg.Events = func(e transfer.GetEvent) {
-		show.Event(e)
-		if tell != nil {
-			tell(e)
-		}
+// watchRun lets do copy a file, and tells what happens.
+func watchRun(ctx context.Context, t *terminal, q query, resume string, do func(*fetch.Session) (*fetch.Result, error)) error {
+	show := view.NewGet(t.view(), q.run())
+	result, err := session(ctx, q, show, do)
+	if result == nil { // there was no session
+		result = new(fetch.Result)
 	}
-	result, err := do(ctx, cfg)
 	return t.ended(show, view.Outcome{Got: result, Err: err}, resume)
 }
 

@@ -8,8 +8,9 @@ import (
 
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
 )
 
 func TestResumeCommand(t *testing.T) {
@@ -47,8 +48,8 @@ func TestQuorumBounds(t *testing.T) {
 func TestEachAddressIsNamed(t *testing.T) {
 	for all, want := range map[bool]string{false: "", true: "malcolm: warning: 127.0.0.1:10001: odd\n"} {
 		term, _, stderr := newTestTerminal(screen.ColorAuto)
-		show := view.NewGet(term.view(), term.runOf(transfer.GetConfig{Targets: []transfer.Target{{Host: "h", Port: 10001}}, AllAddresses: all}))
-		show.Event(transfer.NotReached{Target: here, Err: errors.New("odd")})
+		show := view.NewGet(term.view(), query{targets: []source.Target{{Host: "h", Port: 10001}}, all: all}.run())
+		show.Event(fetch.NotReached{Target: here, Err: errors.New("odd")})
 		if got := stderr.String(); got != want {
 			t.Errorf("all addresses %t: got %q, want %q", all, got, want)
 		}
@@ -58,7 +59,7 @@ func TestEachAddressIsNamed(t *testing.T) {
 // TestEndOfARun: an error has its hint, then comes what is kept, then the command that
 // continues. A signal is no error, and a pipe that nobody reads gets nothing.
 func TestEndOfARun(t *testing.T) {
-	kept := &transfer.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
+	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
 	const keptLines = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\nmalcolm: hint: to continue: malcolm get -r h:1\n"
 	full := &partfile.Error{Op: "write", Name: "x", Err: syscall.ENOSPC}
 	tests := []struct {
@@ -69,13 +70,13 @@ func TestEndOfARun(t *testing.T) {
 	}{
 		{"interrupted", &signalError{signal: syscall.SIGINT}, "interrupted\n" + keptLines, 1},
 		{"full", full, "malcolm: error: " + full.Error() + "\nmalcolm: hint: " + diskHints[partfile.Full] + "\n" + keptLines, 1},
-		{"refused", &transfer.TargetError{Path: "x", Part: partfile.PartSame, Hint: partfile.HintResume},
+		{"refused", &fetch.TargetError{Path: "x", Part: partfile.PartSame, Hint: partfile.HintResume},
 			"malcolm: error: \"x\" is an unfinished download\nmalcolm: hint: -r continues it; --force drops it and starts over\n", 0},
 		{"unread", &pipeError{"stdout"}, "", 1},
 	}
 	for _, test := range tests {
 		term, _, stderr := newTestTerminal(screen.ColorAuto)
-		show := view.NewGet(term.view(), term.runOf(transfer.GetConfig{}))
+		show := view.NewGet(term.view(), query{}.run())
 		err := term.ended(show, view.Outcome{Got: kept, Err: test.err}, "malcolm get -r h:1")
 		if got := stderr.String(); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)

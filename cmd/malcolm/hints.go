@@ -10,41 +10,42 @@ import (
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 	"malcolm/transfer/vote"
-	"malcolm/transport"
 )
 
 // hints says what to do next.
 func hints(err error) []string {
 	switch e := err.(type) {
-	case *transfer.TargetError:
+	case *fetch.TargetError:
 		return targetHints(e)
-	case *transfer.LinksError:
+	case *fetch.LinksError:
 		return []string{"--split-links repairs this name alone"}
-	case *transfer.TooLargeError:
+	case *fetch.TooLargeError:
 		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
-	case *transfer.NotDirectoryError:
+	case *fetch.NotDirectoryError:
 		if e.Missing {
 			return []string{"make it: mkdir -p " + human.ShellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
 		}
 		return []string{"-o takes a directory; the file's name goes into --name: -o DIR --name FILE"}
-	case *transfer.NameError:
+	case *fetch.NameError:
 		if e.Chosen {
 			return nil
 		}
 		return []string{"--name NAME chooses another one"}
-	case *transfer.PinError:
+	case *malcolm.PinError:
 		return []string{"a pin's host is written as the server's is; without a host it is for every server"}
-	case *transfer.NobodyAnsweredError:
+	case *fetch.NobodyAnsweredError:
 		return nobodyHints(e)
-	case *transfer.UndecidedError:
+	case *fetch.UndecidedError:
 		return voteHints(e)
 	case *mendableError:
 		return []string{"this mends it, fetching only what differs: " + e.command}
-	case *transfer.FinishedError:
+	case *fetch.FinishedError:
 		if e.Streamed {
 			return []string{"do not use what was written: it is what most servers hold, and not what was asked for"}
 		}
@@ -89,7 +90,7 @@ func hintsWithin(err error) []string {
 
 const identityHint = "serve --identity FILE keeps the key elsewhere"
 
-func targetHints(e *transfer.TargetError) []string {
+func targetHints(e *fetch.TargetError) []string {
 	switch e.Hint {
 	case partfile.HintResume:
 		return []string{"-r continues it; --force drops it and starts over"}
@@ -163,34 +164,34 @@ var diskHints = map[partfile.DiskFault]string{
 	partfile.Failing:  "the disk fails, and the system's log may say why: write elsewhere with -o DIR",
 }
 
-func nobodyHints(e *transfer.NobodyAnsweredError) []string {
+func nobodyHints(e *fetch.NobodyAnsweredError) []string {
 	if len(e.Servers) == 1 {
 		if advice := serverHints(e.Servers[0].Target, e.Servers[0].Err); len(advice) > 0 {
 			return advice
 		}
 	}
 	for _, s := range e.Servers { // each was told of, with what to do
-		if d, ok := errors.AsType[*transfer.DeniedError](s.Err); ok {
+		if d, ok := errors.AsType[*malcolm.DeniedError](s.Err); ok {
 			return deniedHints(d)
 		}
 	}
 	for _, s := range e.Servers {
 		switch {
-		case s.State == transfer.PeerRefused:
+		case s.State == fetch.StateRefused:
 			return nil
-		case transfer.IsFull(s.Err):
+		case source.IsFull(s.Err):
 			return []string{fullHint}
 		}
 	}
 	for _, s := range e.Servers {
-		if _, ok := errors.AsType[*transfer.ResolveError](s.Err); !ok {
+		if what := source.WhatOf(s.Err); what != source.NoHost && what != source.NoFamily {
 			return []string{"is malcolm serve running there, and do firewalls let UDP through to its ports?"}
 		}
 	}
 	return []string{"check the spelling of the hosts, or give their IP addresses"}
 }
 
-func voteHints(e *transfer.UndecidedError) []string {
+func voteHints(e *fetch.UndecidedError) []string {
 	switch e.Result.Reason {
 	case vote.TooFewVotes:
 		return []string{"a host has one vote, and so has a server ID: ask other hosts as well, pin the IDs of these with --pin, or lower --quorum"}
@@ -200,7 +201,7 @@ func voteHints(e *transfer.UndecidedError) []string {
 	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
 }
 
-func deniedHints(e *transfer.DeniedError) []string {
+func deniedHints(e *malcolm.DeniedError) []string {
 	switch {
 	case !e.Ours:
 		return []string{"somebody else may answer in its place; was it started with --token?"}
@@ -225,11 +226,11 @@ func resumeHints(o view.Outcome, command string) []string {
 		return nil
 	}
 	how := "to continue: "
-	if _, ok := errors.AsType[*transfer.NoServerLeftError](o.Err); ok {
-		switch transfer.KindOf(o.Err) {
-		case transfer.KindIntegrity:
+	if _, ok := errors.AsType[*fetch.NoServerLeftError](o.Err); ok {
+		switch fetch.KindOf(o.Err) {
+		case fetch.KindIntegrity:
 			how = "with a server that has the right bytes added, this continues: "
-		case transfer.KindChanged:
+		case fetch.KindChanged:
 			how = "if a server still has that version, this continues: "
 			if !strings.Contains(command, " --checksum") {
 				command += " --checksum " + human.Hex(o.Got.Checksum)
@@ -242,7 +243,7 @@ func resumeHints(o view.Outcome, command string) []string {
 // hasOwnWay reports whether the hint of an error itself says how to go on,
 // where the same command would end the same way.
 func hasOwnWay(err error) bool {
-	if e, ok := errors.AsType[*transfer.FinishedError](err); ok {
+	if e, ok := errors.AsType[*fetch.FinishedError](err); ok {
 		return e.SHA256 != nil
 	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
@@ -255,46 +256,33 @@ func hasOwnWay(err error) bool {
 }
 
 // serverHints says what to do about a server that is not reached.
-func serverHints(t transfer.Target, err error) []string {
+func serverHints(t source.Target, err error) []string {
 	if e, ok := errors.AsType[*certs.TrustError](err); ok {
 		return []string{e.Hint()}
 	}
-	if e, ok := errors.AsType[*transfer.DeniedError](err); ok {
+	if e, ok := errors.AsType[*malcolm.DeniedError](err); ok {
 		return deniedHints(e)
 	}
-	if e, ok := errors.AsType[*transfer.ResolveError](err); ok {
-		if _, ok := errors.AsType[*transfer.FamilyError](e.Err); ok {
-			return []string{"-4, -6 and --interface leave the other addresses out"}
-		}
-		return []string{"check the spelling of the host, or give its IP address"}
-	}
-	if transfer.IsFull(err) {
-		return []string{fullHint}
-	}
-	switch {
-	case errors.Is(err, transfer.ErrNoAnswer):
+	if source.WhatOf(err) == source.NoAnswer {
 		return []string{fmt.Sprintf("is UDP %d open? nothing came back: a firewall, another port, or no malcolm serve", t.Port)}
-	case errors.Is(err, transfer.ErrSlowAnswer):
-		return []string{"packets came back: the network or the server is slow (--connect-timeout 30 waits longer), or it is no malcolm serve"}
-	case errors.Is(err, transfer.ErrStillIndexing):
-		return []string{"it hashes its file before it offers it: try later, or wait longer with --patience"}
 	}
-	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
-		if hint := networkHints[e.Kind]; hint != "" {
-			return []string{hint}
-		}
-	}
-	if e, ok := errors.AsType[*transport.PeerError](err); ok && (e.Kind == transport.PeerNoALPN || e.Kind == transport.PeerVersion) {
-		return []string{"is that the port that malcolm serve printed?"}
+	if hint := faultHints[source.WhatOf(err)]; hint != "" {
+		return []string{hint}
 	}
 	return nil
 }
 
 const fullHint = "it is full, or being started again: try later; its malcolm serve takes more with --max-clients"
 
-var networkHints = map[transport.NetworkKind]string{
-	transport.PortUnreachable: "is malcolm serve running there, and is that its port?",
-	transport.HostUnreachable: "is that machine up, and this one in its network? a router or this system knows no way",
-	transport.Prohibited:      "look at the routes and the firewall of this machine, and at --interface",
-	transport.NoLocalAddress:  "--interface takes an address of this machine",
+var faultHints = map[source.What]string{
+	source.SlowAnswer:  "packets came back: the network or the server is slow (--connect-timeout 30 waits longer), or it is no malcolm serve",
+	source.Indexing:    "it hashes its file before it offers it: try later, or wait longer with --patience",
+	source.Full:        fullHint,
+	source.NoHost:      "check the spelling of the host, or give its IP address",
+	source.NoFamily:    "-4, -6 and --interface leave the other addresses out",
+	source.NoPort:      "is malcolm serve running there, and is that its port?",
+	source.NoRoute:     "is that machine up, and this one in its network? a router or this system knows no way",
+	source.Prohibited:  "look at the routes and the firewall of this machine, and at --interface",
+	source.NoInterface: "--interface takes an address of this machine",
+	source.Foreign:     "is that the port that malcolm serve printed?",
 }

@@ -10,19 +10,21 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
 	"malcolm/transfer/vote"
 )
 
 // A hint says how to go on with what was fetched, and not how to end the same
 // way.
 func TestResumeHints(t *testing.T) {
-	left := func(states ...transfer.PeerState) error {
-		e := &transfer.NoServerLeftError{Missing: 1}
+	left := func(states ...fetch.State) error {
+		e := &fetch.NoServerLeftError{Missing: 1}
 		for _, s := range states {
-			e.Servers = append(e.Servers, transfer.ServerReport{State: s})
+			e.Servers = append(e.Servers, fetch.ServerReport{State: s})
 		}
 		return e
 	}
@@ -33,15 +35,15 @@ func TestResumeHints(t *testing.T) {
 		want string // empty: no hint
 	}{
 		{"interrupted", &signalError{}, "to continue: " + command},
-		{"lost", left(transfer.PeerLost, transfer.PeerWrong), "to continue: " + command},
-		{"wrong bytes", left(transfer.PeerWrong), "with a server that has the right bytes added, this continues: " + command},
-		{"changed", left(transfer.PeerChanged), "if a server still has that version, this continues: " + command + " --checksum ab" + strings.Repeat("0", 62)},
+		{"lost", left(fetch.StateLost, fetch.StateWrong), "to continue: " + command},
+		{"wrong bytes", left(fetch.StateWrong), "with a server that has the right bytes added, this continues: " + command},
+		{"changed", left(fetch.StateChanged), "if a server still has that version, this continues: " + command + " --checksum ab" + strings.Repeat("0", 62)},
 		{"a file appeared", &partfile.Error{Reason: partfile.Exists, Err: fs.ErrExist}, ""},
 		{"not ours", &partfile.Error{Reason: partfile.Foreign, Err: fs.ErrExist}, ""},
-		{"another SHA-256", &transfer.FinishedError{SHA256: new([32]byte)}, ""},
-		{"refused", &transfer.TargetError{}, ""},
+		{"another SHA-256", &fetch.FinishedError{SHA256: new([32]byte)}, ""},
+		{"refused", &fetch.TargetError{}, ""},
 	} {
-		o := view.Outcome{Got: &transfer.Result{Part: "x.part", Checksum: [32]byte{0xab}}, Err: test.err}
+		o := view.Outcome{Got: &fetch.Result{Part: "x.part", Checksum: [32]byte{0xab}}, Err: test.err}
 		if got := strings.Join(resumeHints(o, command), "\n"); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
@@ -52,7 +54,7 @@ func TestResumeHints(t *testing.T) {
 func TestHintsLoseNothing(t *testing.T) {
 	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway} {
 		for _, final := range []partfile.FinalState{partfile.FinalNone, partfile.FinalUnread, partfile.FinalWrong} {
-			list := hints(&transfer.TargetError{Hint: hint, Final: final, Part: partfile.PartOtherChecksum, Unfinished: partfile.Header{Size: 1}})
+			list := hints(&fetch.TargetError{Hint: hint, Final: final, Part: partfile.PartOtherChecksum, Unfinished: partfile.Header{Size: 1}})
 			if strings.HasPrefix(list[0], "--force") {
 				t.Errorf("hint %d, final %d: %q", hint, final, list)
 			}
@@ -67,19 +69,19 @@ func TestHintsLoseNothing(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	target := func(hint partfile.Hint, final partfile.FinalState) error {
-		return &transfer.TargetError{Hint: hint, Final: final}
+		return &fetch.TargetError{Hint: hint, Final: final}
 	}
 	nobody := func(errs ...error) error {
-		e := new(transfer.NobodyAnsweredError)
+		e := new(fetch.NobodyAnsweredError)
 		for _, err := range errs {
-			e.Servers = append(e.Servers, transfer.ServerReport{Err: err})
+			e.Servers = append(e.Servers, fetch.ServerReport{Err: err})
 		}
 		return e
 	}
 	undecided := func(r vote.Reason) error {
-		return &transfer.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}}}}}
+		return &fetch.UndecidedError{Result: vote.Result{Reason: r, Groups: []vote.Group{{Checksum: [32]byte{0xab}}}}}
 	}
-	unresolved := &transfer.ResolveError{Host: "x", Err: errors.New("no such host")}
+	unresolved := &source.Fault{What: source.NoHost, Words: "host \"x\": no such host"}
 	tests := []struct {
 		name string
 		err  error
@@ -90,14 +92,14 @@ func TestHints(t *testing.T) {
 		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force drops it and starts over"},
 		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "malcolm repair '' HOST:PORT keeps what is right of it; -r --force replaces it"},
 		{"repair, not ours", target(partfile.HintMoveAway, partfile.FinalNone), "move it away"},
-		{"more names", &transfer.LinksError{Path: "x", Links: 2}, "--split-links"},
+		{"more names", &fetch.LinksError{Path: "x", Links: 2}, "--split-links"},
 		{"elsewhere", target(partfile.HintElsewhere, partfile.FinalOther), "-o DIR or --name NAME"},
 		{"no hint", target(partfile.HintNone, partfile.FinalNone), ""},
-		{"output is a file", &transfer.NotDirectoryError{Path: "x"}, "-o DIR --name FILE"},
-		{"output is missing", &transfer.NotDirectoryError{Path: "my dir", Missing: true}, "mkdir -p 'my dir'; to choose the file's name: -o DIR --name FILE"},
-		{"offered name", &transfer.NameError{}, "--name NAME"},
-		{"chosen name", &transfer.NameError{Chosen: true}, ""},
-		{"pin of no server", &transfer.PinError{Place: "h"}, "without a host it is for every server"},
+		{"output is a file", &fetch.NotDirectoryError{Path: "x"}, "-o DIR --name FILE"},
+		{"output is missing", &fetch.NotDirectoryError{Path: "my dir", Missing: true}, "mkdir -p 'my dir'; to choose the file's name: -o DIR --name FILE"},
+		{"offered name", &fetch.NameError{}, "--name NAME"},
+		{"chosen name", &fetch.NameError{Chosen: true}, ""},
+		{"pin of no server", &malcolm.PinError{Place: "h"}, "without a host it is for every server"},
 		{"nobody", nobody(errors.New("refused")), "is malcolm serve running there"},
 		{"nobody, some unresolved", nobody(unresolved, errors.New("refused")), "is malcolm serve running there"},
 		{"nobody resolved", nobody(unresolved, unresolved), "check the spelling of the host"},

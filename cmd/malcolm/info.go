@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 type infoCmd struct {
@@ -23,13 +23,13 @@ Each file that is offered goes to stdout, with its votes, the IDs of its servers
 }
 
 func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
-	cfg, err := c.config(c.Targets, t)
+	q, err := c.query(c.Targets, t)
 	if err != nil {
 		return err
 	}
-	show := view.NewInfo(t.view(), t.runOf(cfg))
-	cfg.Events = show.Event
-	r, err := transfer.Info(ctx, cfg)
+	q.reach.Trust.ReadOnly = true
+	show := view.NewInfo(t.view(), q.run())
+	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.InfoResult, error) { return s.Info(q.ballot) })
 	show.Ended(r, err)
 	return err
 }

@@ -10,7 +10,6 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
 	"malcolm/transfer/partfile"
 )
 
@@ -89,12 +88,6 @@ func (t *terminal) isInteractive() bool {
 // view returns what views show on t.
 func (t *terminal) view() view.Terminal {
 	return view.Terminal{Printer: t, Look: t.Look, Drawn: t.isInteractive(), JSON: t.flags.JSON, Debug: t.debug}
-}
-
-// runOf returns what is to be shown of a run of cfg.
-func (t *terminal) runOf(cfg transfer.GetConfig) view.Run {
-	alone := len(cfg.Targets) == 1 && !cfg.AllAddresses
-	return view.Run{Targets: cfg.Targets, Alone: alone, Map: cfg.Map, Interval: cfg.Interval, Advice: serverHints}
 }
 
 // ended shows how a run of Get, Repair or Verify ended, and writes its receipt,

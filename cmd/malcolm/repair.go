@@ -8,7 +8,7 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 type repairCmd struct {
@@ -40,24 +40,28 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
-	cfg, err := c.config(c.Targets, t)
+	q, err := c.query(c.Targets, t)
 	if err != nil {
 		return err
 	}
-	cfg.Limit, cfg.Map, cfg.SplitLinks = int64(c.Limit), c.Map, c.SplitLinks
-	c.apply(&cfg)
+	q.showMap = c.Map
+	q.limit(c.Limit)
+	how := fetch.Mend{SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
+	local := fetch.Local{Path: string(c.File)}
 	if c.DryRun {
-		_, err := verify(ctx, t, cfg, string(c.File))
-		if _, differs := errors.AsType[*transfer.MismatchError](err); differs {
+		_, err := verify(ctx, t, q, local.Path)
+		if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
 			return nil
 		}
 		return err
 	}
-	run := t.runOf(cfg)
+	run := q.run()
 	run.Local = true
 	show := view.NewGet(t.view(), run)
-	cfg.Events = show.Event
-	result, err := transfer.Repair(ctx, cfg, string(c.File))
+	result, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.Result, error) { return s.Repair(q.ballot, local, how) })
+	if result == nil { // there was no session
+		result = new(fetch.Result)
+	}
 	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(args))
 }
 

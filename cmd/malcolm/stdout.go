@@ -8,7 +8,7 @@ import (
 
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/cmd/malcolm/spool"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // stdoutName is the output that means stdout.
@@ -66,12 +66,12 @@ func (c *getCmd) checkStdout(t *terminal) error {
 }
 
 // stream writes the file to stdout, and nothing else.
-func (c *getCmd) stream(ctx context.Context, t *terminal, cfg transfer.GetConfig) error {
+func (c *getCmd) stream(ctx context.Context, t *terminal, q query) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
 	out := stdoutWriter{Writer: spool.Again(t.raw), raw: t.raw}
 	t.mute = true // there is no path
-	return watchRun(ctx, t, cfg, "", func(ctx context.Context, cfg transfer.GetConfig) (*transfer.Result, error) {
-		result, err := transfer.Stream(ctx, cfg, out, int64(c.Window))
+	return watchRun(ctx, t, q, "", func(s *fetch.Session) (*fetch.Result, error) {
+		result, err := s.Stream(q.ballot, fetch.Stream{Out: out, Window: int64(c.Window), SHA256: q.sha256})
 		if err == nil {
 			err = out.close(ctx)
 		}

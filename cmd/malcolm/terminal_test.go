@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // newTestTerminal returns a terminal and what is written to it.
@@ -71,7 +71,7 @@ func TestTerminalColors(t *testing.T) {
 }
 
 func TestFinish(t *testing.T) {
-	name := &transfer.NameError{Name: ".x", Problem: "begins with a dot"}
+	name := &fetch.NameError{Name: ".x", Problem: "begins with a dot"}
 	tests := []struct {
 		err    error
 		code   int

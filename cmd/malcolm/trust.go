@@ -11,8 +11,8 @@ import (
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/source/malcolm"
 )
 
 // TrustFlags are the flags about who a server has to be.
@@ -50,8 +50,8 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 }
 
 // trust returns what the flags say, and what is remembered of servers.
-func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
-	trust := transfer.Trust{Policy: f.Trust}
+func (f *TrustFlags) trust(t *terminal) (malcolm.Trust, error) {
+	trust := malcolm.Trust{Policy: f.Trust}
 	for _, p := range f.Pins {
 		trust.Pins = append(trust.Pins, p.Pin)
 	}
@@ -67,7 +67,7 @@ func (f *TrustFlags) trust(t *terminal) (transfer.Trust, error) {
 		if f.Trust == certs.StrictTrust || errors.As(err, &damaged) {
 			return trust, err
 		}
-		t.Warn("server IDs are not remembered: %s", view.Reason(err))
+		t.Warn("server IDs are not remembered: %s", err.Error())
 	}
 	return trust, nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 type verifyCmd struct {
@@ -34,12 +34,12 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
 		return c.checkOnly(ctx, t)
 	}
-	cfg, err := c.config(c.Targets, t)
+	q, err := c.query(c.Targets, t)
 	if err != nil {
 		return err
 	}
-	r, err := verify(ctx, t, cfg, string(c.File))
-	if _, differs := errors.AsType[*transfer.MismatchError](err); differs {
+	r, err := verify(ctx, t, q, string(c.File))
+	if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
 		return &mendableError{err: err, command: repairCommand(args)}
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 // A mendableError says that a file differs from what the servers hold, and which
 // command mends it.
 type mendableError struct {
-	err     error // a [*transfer.MismatchError]
+	err     error // a [*fetch.MismatchError]
 	command string
 }
 
@@ -71,10 +71,11 @@ func repairCommand(args []string) string {
 }
 
 // verify checks a file and lists the chunks that differ.
-func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path string) (*transfer.VerifyResult, error) {
-	show := view.NewGet(t.view(), t.runOf(cfg))
-	cfg.Events = show.Event
-	r, err := transfer.Verify(ctx, cfg, path)
+func verify(ctx context.Context, t *terminal, q query, path string) (*fetch.VerifyResult, error) {
+	show := view.NewGet(t.view(), q.run())
+	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.VerifyResult, error) {
+		return s.Verify(q.ballot, fetch.Local{Path: path})
+	})
 	t.ended(show, view.Outcome{Verified: r, Path: path, Err: err}, "")
 	return r, err
 }
@@ -83,9 +84,9 @@ func verify(ctx context.Context, t *terminal, cfg transfer.GetConfig, path strin
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
 	stop := view.Hashing(t.view(), c.Interval.Duration(), string(c.File), &done)
-	size, err := transfer.VerifyChecksum(ctx, string(c.File), c.Checksum.Sum, &done)
+	size, err := fetch.VerifyChecksum(ctx, string(c.File), c.Checksum.Sum, &done)
 	stop()
-	_, differs := errors.AsType[*transfer.MismatchError](err)
+	_, differs := errors.AsType[*fetch.MismatchError](err)
 	if err == nil || differs {
 		view.Hashed(t, string(c.File), size, c.Checksum.Sum, err == nil)
 	}

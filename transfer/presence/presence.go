@@ -106,6 +106,13 @@ func New(n int, patience time.Duration) *Presence {
 // between.
 func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
 
+// Begin says that another file is wanted: the time in which nothing came before
+// does not count for it.
+func (p *Presence) Begin() { p.unserved, p.said = 0, 0 }
+
+// Tries says that a server is being tried anew: it is asked for another file.
+func (p *Presence) Tries(s int) { p.servers[s].state, p.servers[s].missed = Trying, false }
+
 // Out says that a server is given up.
 func (p *Presence) Out(s int) { p.servers[s].state, p.servers[s].missed = Out, false }
 

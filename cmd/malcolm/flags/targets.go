@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/source"
 )
 
 // Limits of the names of targets, in bytes.
@@ -201,7 +201,7 @@ func checkHost(host string) (string, error) {
 // where to go, and ports that an environment meant for serve must not make `get
 // HOST:PORT` useless. These are errors: a word that is not a port, an address
 // without a port, no address at all, and more than 1,024 targets.
-func Targets(addresses []string, ports PortWords, positional []string) ([]transfer.Target, []string, error) {
+func Targets(addresses []string, ports PortWords, positional []string) ([]source.Target, []string, error) {
 	shared, err := checkPorts(ports)
 	if err != nil {
 		return nil, nil, err
@@ -263,16 +263,16 @@ func withPort(host string) string {
 
 // A targetList is a list of different targets, and how often each was given.
 type targetList struct {
-	targets []transfer.Target
-	given   map[transfer.Target]int
+	targets []source.Target
+	given   map[source.Target]int
 }
 
 func (l *targetList) add(host string, ports []PortWord) error {
 	if l.given == nil {
-		l.given = make(map[transfer.Target]int)
+		l.given = make(map[source.Target]int)
 	}
 	for _, w := range ports {
-		t := transfer.Target{Host: host, Port: w.Port}
+		t := source.Target{Host: host, Port: w.Port}
 		l.given[t]++
 		if l.given[t] > 1 {
 			continue

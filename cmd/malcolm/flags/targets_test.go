@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"malcolm/transfer"
+	"malcolm/transfer/source"
 )
 
 func TestParseTarget(t *testing.T) {
@@ -158,13 +158,13 @@ func FuzzParseTarget(f *testing.F) {
 
 func TestTargetString(t *testing.T) {
 	tests := []struct {
-		target transfer.Target
+		target source.Target
 		want   string
 	}{
-		{transfer.Target{Host: "127.0.0.1", Port: 1}, "127.0.0.1:1"},
-		{transfer.Target{Host: "host", Port: 65535}, "host:65535"},
-		{transfer.Target{Host: "::1", Port: 9}, "[::1]:9"},
-		{transfer.Target{Host: "fe80::1%eth0", Port: 9}, "[fe80::1%eth0]:9"},
+		{source.Target{Host: "127.0.0.1", Port: 1}, "127.0.0.1:1"},
+		{source.Target{Host: "host", Port: 65535}, "host:65535"},
+		{source.Target{Host: "::1", Port: 9}, "[::1]:9"},
+		{source.Target{Host: "fe80::1%eth0", Port: 9}, "[fe80::1%eth0]:9"},
 	}
 	for _, test := range tests {
 		if got := test.target.String(); got != test.want {

@@ -8,7 +8,7 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 const (
@@ -83,12 +83,12 @@ func (l look) line(width int, g gauge) string {
 
 // A getFrame is what the bars of a run of Get show.
 type getFrame struct {
-	p       transfer.Progress // without its map
-	cells   transfer.ChunkMap // nil: no map is shown
-	local   bool              // what is kept is a local file's
-	check   bool              // the check of what is there has a bar of its own
-	waiting time.Duration     // no server is left, and so long it is tried again; 0: one is
-	took    time.Duration     // the whole run, when it has ended well; else 0
+	p       fetch.Snapshot // without its map
+	cells   fetch.ChunkMap // nil: no map is shown
+	local   bool           // what is kept is a local file's
+	check   bool           // the check of what is there has a bar of its own
+	waiting time.Duration  // no server is left, and so long it is tried again; 0: one is
+	took    time.Duration  // the whole run, when it has ended well; else 0
 }
 
 // getLines draws a frame: the map, the servers, the total at the bottom.
@@ -119,7 +119,7 @@ func (l look) getLines(f getFrame, width, height int) []string {
 // a local file.
 func (f getFrame) checkGauge() gauge {
 	label := "checking what is there"
-	if f.local && f.p.Phase >= transfer.PhaseFetching {
+	if f.local && f.p.Phase >= fetch.PhaseFetching {
 		label = "copying what is right"
 	}
 	return gauge{label: label, done: f.p.Checked, total: f.p.Check, rate: -1}
@@ -130,17 +130,17 @@ func (l look) totalLine(f getFrame, width int) string {
 	switch {
 	case f.took > 0:
 		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, after: "in " + human.Duration(f.took)})
-	case p.Phase == transfer.PhaseAsking:
+	case p.Phase == fetch.PhaseAsking:
 		return screen.CutEnd(askingLine(p), width)
-	case p.Phase == transfer.PhasePreparing && p.Check > 0:
+	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return l.line(width, f.checkGauge())
-	case p.Phase == transfer.PhasePreparing:
+	case p.Phase == fetch.PhasePreparing:
 		return screen.CutEnd("asking for the list of chunks", width)
-	case p.Phase == transfer.PhaseReserving:
+	case p.Phase == fetch.PhaseReserving:
 		return l.line(width, gauge{label: "reserving space", done: p.Reserved, total: p.Size, rate: -1})
-	case p.Phase == transfer.PhaseReadingBack:
+	case p.Phase == fetch.PhaseReadingBack:
 		return l.line(width, gauge{label: "reading back", done: p.Checked, total: p.Check, rate: -1})
-	case p.Phase == transfer.PhaseFinishing:
+	case p.Phase == fetch.PhaseFinishing:
 		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: -1, after: "making it durable"})
 	}
 	g := gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate}
@@ -154,15 +154,15 @@ func (l look) totalLine(f getFrame, width int) string {
 }
 
 // askingLine says how far the vote is.
-func askingLine(p transfer.Progress) string {
+func askingLine(p fetch.Snapshot) string {
 	answered, indexing, full := 0, 0, 0
 	for _, s := range p.Servers {
 		switch s.State {
-		case transfer.PeerAnswered, transfer.PeerServing:
+		case fetch.StateAnswered, fetch.StateServing:
 			answered++
-		case transfer.PeerIndexing:
+		case fetch.StateIndexing:
 			indexing++
-		case transfer.PeerFull:
+		case fetch.StateFull:
 			full++
 		}
 	}
@@ -228,15 +228,15 @@ func (l look) serverLines(f getFrame, width, most int) []string {
 }
 
 // rank orders servers by whether they are of use.
-func rank(s transfer.PeerState) int {
+func rank(s fetch.State) int {
 	switch s {
-	case transfer.PeerServing, transfer.PeerAnswered, transfer.PeerIndexing, transfer.PeerFull, transfer.PeerConnecting:
+	case fetch.StateServing, fetch.StateAnswered, fetch.StateIndexing, fetch.StateFull, fetch.StateConnecting:
 		return 0
 	}
 	return 1
 }
 
-func (l look) serverRow(name string, state screen.Cell, s transfer.ServerReport, fetched int64) []screen.Cell {
+func (l look) serverRow(name string, state screen.Cell, s fetch.ServerReport, fetched int64) []screen.Cell {
 	wrong := screen.Cell{Text: fmt.Sprint(s.BadChunks)}
 	if s.BadChunks > 0 {
 		wrong.Paint = l.Red
@@ -245,7 +245,7 @@ func (l look) serverRow(name string, state screen.Cell, s transfer.ServerReport,
 		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: human.Bytes(s.Bytes)},
 		{}, {}, {}, wrong,
 	}
-	if s.State == transfer.PeerServing || s.Conns > 0 {
+	if s.State == fetch.StateServing || s.Conns > 0 {
 		row[4].Text = human.Rate(s.Rate)
 		row[6].Text = fmt.Sprint(s.Conns)
 	}
@@ -267,22 +267,22 @@ func formatTrip(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", ms/1000)
 }
 
-func stateCell(p screen.Palette, s transfer.ServerReport) screen.Cell {
+func stateCell(p screen.Palette, s fetch.ServerReport) screen.Cell {
 	switch s.State {
-	case transfer.PeerServing:
+	case fetch.StateServing:
 		return screen.Cell{Text: s.State.String(), Paint: p.Green}
-	case transfer.PeerIndexing:
+	case fetch.StateIndexing:
 		return screen.Cell{Text: fmt.Sprintf("hashing %.0f %%", s.Indexing*100), Paint: p.Yellow}
-	case transfer.PeerConnecting, transfer.PeerAnswered, transfer.PeerDuplicate:
+	case fetch.StateConnecting, fetch.StateAnswered, fetch.StateDuplicate:
 		return screen.Cell{Text: s.State.String(), Paint: p.Dim}
-	case transfer.PeerWrong, transfer.PeerRefused:
+	case fetch.StateWrong, fetch.StateRefused:
 		return screen.Cell{Text: s.State.String(), Paint: p.Red}
 	}
 	return screen.Cell{Text: s.State.String(), Paint: p.Yellow}
 }
 
 // sumOf sums servers up, and says how many of them serve.
-func sumOf(servers []transfer.ServerReport, which []int) (sum transfer.ServerReport, state screen.Cell) {
+func sumOf(servers []fetch.ServerReport, which []int) (sum fetch.ServerReport, state screen.Cell) {
 	serving := 0
 	for _, i := range which {
 		s := servers[i]
@@ -290,12 +290,12 @@ func sumOf(servers []transfer.ServerReport, which []int) (sum transfer.ServerRep
 		sum.BadChunks += s.BadChunks
 		sum.Rate += s.Rate
 		sum.Conns += s.Conns
-		if s.State == transfer.PeerServing {
+		if s.State == fetch.StateServing {
 			serving++
 		}
 	}
 	if serving > 0 {
-		sum.State = transfer.PeerServing
+		sum.State = fetch.StateServing
 	}
 	return sum, screen.Cell{Text: fmt.Sprintf("%d serving", serving)}
 }

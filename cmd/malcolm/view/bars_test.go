@@ -6,36 +6,37 @@ import (
 	"testing"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 )
 
 const miB = 1 << 20
 
 // fetching is a run with servers in every state that matters.
-func fetching() transfer.Progress {
+func fetching() fetch.Snapshot {
 	targets := targetsOn("10.0.0.5", "10.0.0.5", "10.0.0.7", "backup.example")
-	return transfer.Progress{
-		Phase: transfer.PhaseFetching, Size: 200 * miB, Good: 90 * miB, Resumed: 10 * miB, Rate: 20 * miB, Left: 5500 * time.Millisecond,
-		Servers: []transfer.ServerReport{
-			{Target: targets[0], State: transfer.PeerServing, Bytes: 40 * miB, Rate: 12.5 * miB, RTT: 400 * time.Microsecond, Conns: 1},
-			{Target: targets[1], State: transfer.PeerServing, Bytes: 30 * miB, Rate: 7.5 * miB, RTT: 87 * time.Millisecond, Conns: 4},
-			{Target: targets[2], State: transfer.PeerWrong, Bytes: 10 * miB, BadChunks: 1},
-			{Target: targets[3], State: transfer.PeerIndexing, Indexing: 0.45},
+	return fetch.Snapshot{
+		Phase: fetch.PhaseFetching, Size: 200 * miB, Good: 90 * miB, Resumed: 10 * miB, Rate: 20 * miB, Left: 5500 * time.Millisecond,
+		Servers: []fetch.ServerReport{
+			{Target: targets[0], State: fetch.StateServing, Bytes: 40 * miB, Rate: 12.5 * miB, RTT: 400 * time.Microsecond, Conns: 1},
+			{Target: targets[1], State: fetch.StateServing, Bytes: 30 * miB, Rate: 7.5 * miB, RTT: 87 * time.Millisecond, Conns: 4},
+			{Target: targets[2], State: fetch.StateWrong, Bytes: 10 * miB, BadChunks: 1},
+			{Target: targets[3], State: fetch.StateIndexing, Indexing: 0.45},
 		},
 	}
 }
 
 // many is a run with 50 servers, of which the first is lost.
-func many() transfer.Progress {
+func many() fetch.Snapshot {
 	p := fetching()
 	p.Servers = nil
 	for i := range 50 {
-		p.Servers = append(p.Servers, transfer.ServerReport{
-			Target: transfer.Target{Host: "10.0.0.5", Port: uint16(10001 + i)}, State: transfer.PeerServing,
+		p.Servers = append(p.Servers, fetch.ServerReport{
+			Target: source.Target{Host: "10.0.0.5", Port: uint16(10001 + i)}, State: fetch.StateServing,
 			Bytes: 80 * miB / 50, Rate: 0.4 * miB, RTT: time.Millisecond, Conns: 1,
 		})
 	}
-	p.Servers[0].State, p.Servers[0].Conns, p.Servers[0].RTT = transfer.PeerLost, 0, 0
+	p.Servers[0].State, p.Servers[0].Conns, p.Servers[0].RTT = fetch.StateLost, 0, 0
 	return p
 }
 
@@ -73,13 +74,13 @@ and 45 more     44 serving    90 %   18.0 MiB/s                 44      0
 
 // TestTotalOfEachPhase: each phase has a line of its own.
 func TestTotalOfEachPhase(t *testing.T) {
-	asking := transfer.Progress{Servers: fetching().Servers}
+	asking := fetch.Snapshot{Servers: fetching().Servers}
 	preparing, reading, finishing := fetching(), fetching(), fetching()
-	preparing.Phase, preparing.Check, preparing.Checked = transfer.PhasePreparing, 100*miB, 25*miB
-	reading.Phase, reading.Check, reading.Checked = transfer.PhaseReadingBack, 200*miB, 50*miB
-	finishing.Phase, finishing.Good = transfer.PhaseFinishing, 200*miB
+	preparing.Phase, preparing.Check, preparing.Checked = fetch.PhasePreparing, 100*miB, 25*miB
+	reading.Phase, reading.Check, reading.Checked = fetch.PhaseReadingBack, 200*miB, 50*miB
+	finishing.Phase, finishing.Good = fetch.PhaseFinishing, 200*miB
 	done := finishing
-	done.Phase = transfer.PhaseFetching
+	done.Phase = fetch.PhaseFetching
 	list := preparing
 	list.Check = 0
 	tests := []struct {
@@ -119,8 +120,8 @@ func TestCheckHasItsOwnBar(t *testing.T) {
 }
 
 func TestGetLinesFit(t *testing.T) {
-	cells := make(transfer.ChunkMap, 800)
-	asking := transfer.Progress{Servers: many().Servers}
+	cells := make(fetch.ChunkMap, 800)
+	asking := fetch.Snapshot{Servers: many().Servers}
 	frames := map[string]getFrame{
 		"four": {p: fetching()}, "fifty": {p: many()}, "fifty with a map": {p: many(), cells: cells},
 		"four with a map": {p: fetching(), cells: cells}, "asking": {p: asking}, "nothing": {},

@@ -6,7 +6,7 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 const (
@@ -35,10 +35,10 @@ type mapCell struct {
 }
 
 // mapCells sums up every so many chunks.
-func mapCells(m transfer.ChunkMap, each int) []mapCell {
+func mapCells(m fetch.ChunkMap, each int) []mapCell {
 	cells := make([]mapCell, 0, (len(m)+each-1)/each)
 	for begin := 0; begin < len(m); begin += each {
-		var from [transfer.MapServers + 2]int // the last one counts what was kept
+		var from [fetch.MapServers + 2]int // the last one counts what was kept
 		kept := len(from) - 1
 		c := mapCell{server: -1}
 		for _, mark := range m[begin:min(begin+each, len(m))] {
@@ -71,7 +71,7 @@ func mapCells(m transfer.ChunkMap, each int) []mapCell {
 
 // mapLines draws a map in at most rows rows of cells, with a line below that
 // says what the cells mean.
-func (l look) mapLines(m transfer.ChunkMap, servers, width, rows int) []string {
+func (l look) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
 	if len(m) == 0 || width <= 0 || rows <= 0 {
 		return nil
 	}
@@ -170,7 +170,7 @@ func letterOf(server int) string {
 
 // swatch is what a server's cells look like.
 func (l look) swatch(server, servers int) string {
-	server = min(server, transfer.MapServers)
+	server = min(server, fetch.MapServers)
 	text, style := l.drawCell(mapCell{server: server, good: 1, chunks: 1}, servers)
 	if style == "" {
 		return text
@@ -206,7 +206,7 @@ func (l look) mapLegend(cells []mapCell, each, width int) string {
 }
 
 // mapText is a map to be printed once, with the servers named below it.
-func (l look) mapText(m transfer.ChunkMap, servers []transfer.ServerReport, width int) []string {
+func (l look) mapText(m fetch.ChunkMap, servers []fetch.ServerReport, width int) []string {
 	lines := l.mapLines(m, len(servers), width, mapRows)
 	if lines == nil {
 		return nil

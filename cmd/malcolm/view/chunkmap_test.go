@@ -5,20 +5,20 @@ import (
 	"testing"
 
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // Marks as transfer makes them: see ChunkMark.
 const (
-	markKept    transfer.ChunkMark = 1
-	markFirst   transfer.ChunkMark = 2 // of the server that is the first
-	markTwice   transfer.ChunkMark = 1 << 6
-	markRefused transfer.ChunkMark = 1 << 7
+	markKept    fetch.ChunkMark = 1
+	markFirst   fetch.ChunkMark = 2 // of the server that is the first
+	markTwice   fetch.ChunkMark = 1 << 6
+	markRefused fetch.ChunkMark = 1 << 7
 )
 
 // marks makes a map from letters: A, B, … for servers, "=" for what was kept,
 // "." for what is missing.
-func marks(text string) (m transfer.ChunkMap) {
+func marks(text string) (m fetch.ChunkMap) {
 	for _, r := range text {
 		switch r {
 		case '=':
@@ -26,7 +26,7 @@ func marks(text string) (m transfer.ChunkMap) {
 		case '.':
 			m = append(m, 0)
 		default:
-			m = append(m, markFirst+transfer.ChunkMark(r-'A'))
+			m = append(m, markFirst+fetch.ChunkMark(r-'A'))
 		}
 	}
 	return m
@@ -47,7 +47,7 @@ func TestMapLines(t *testing.T) {
 	special[8] |= markRefused // nobody has sent it right yet
 	tests := []struct {
 		name        string
-		m           transfer.ChunkMap
+		m           fetch.ChunkMap
 		width, rows int
 		want        string
 	}{
@@ -75,7 +75,7 @@ func TestMapLines(t *testing.T) {
 // of the room is used where there are enough chunks.
 func TestMapScales(t *testing.T) {
 	for _, chunks := range []int{1, 7, 79, 80, 632, 633, 763, 4096, 1 << 20} {
-		m := make(transfer.ChunkMap, chunks)
+		m := make(fetch.ChunkMap, chunks)
 		lines := shows.mapLines(m, 4, 79, mapRows)
 		cells := 0
 		for _, line := range lines[:len(lines)-1] {
@@ -109,7 +109,7 @@ func TestMapColors(t *testing.T) {
 
 func TestMapText(t *testing.T) {
 	targets := targetsOn("a", "b", "c")
-	servers := []transfer.ServerReport{{Target: targets[0], Bytes: 2048}, {Target: targets[1], BadChunks: 1}, {Target: targets[2]}}
+	servers := []fetch.ServerReport{{Target: targets[0], Bytes: 2048}, {Target: targets[1], BadChunks: 1}, {Target: targets[2]}}
 	golden(t, "text", (look{}).mapText(marks("AA."), servers, 80), `
 AA.
 a cell is 1 chunk  . missing

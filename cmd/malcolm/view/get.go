@@ -4,26 +4,27 @@ import (
 	"errors"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 )
 
 // A Run is what is to be shown of a run of Get, Repair, Verify or Info.
 type Run struct {
-	Targets  []transfer.Target
+	Targets  []source.Target
 	Alone    bool          // they are one server: the error that ends the run tells of it
 	Local    bool          // what is kept is a local file's, not an earlier run's
 	Map      bool          // the file is shown as a map
 	Interval time.Duration // between two reports; 0: there are none
 	// Advice is what to do about a server that is not reached, or full. nil:
 	// nothing.
-	Advice func(t transfer.Target, err error) []string
+	Advice func(t source.Target, err error) []string
 }
 
 // An Outcome is how a run of Get, Repair or Verify ended.
 type Outcome struct {
-	Got      *transfer.Result       // of Get and Repair; nil: the run was another one
-	Verified *transfer.VerifyResult // of Verify, when it came so far
-	Path     string                 // of the file that was verified
+	Got      *fetch.Result       // of Get and Repair; nil: the run was another one
+	Verified *fetch.VerifyResult // of Verify, when it came so far
+	Path     string              // of the file that was verified
 	Err      error
 	Unread   bool     // nobody reads why it ended
 	Late     error    // the file is there, and this is why its receipt is not; nil: it is, or none is asked for
@@ -33,16 +34,21 @@ type Outcome struct {
 
 // Kept reports whether a run that failed has left an unfinished file.
 func (o Outcome) Kept() bool {
-	_, refused := errors.AsType[*transfer.TargetError](o.Err)
+	_, refused := errors.AsType[*fetch.TargetError](o.Err)
 	return o.Got != nil && o.Got.Part != "" && !refused
 }
 
 // A Get shows what Get, Repair or Verify does.
-type Get struct{ watchers []getWatcher }
+type Get struct {
+	watchers []getWatcher
+	pace     time.Duration // between two reports; 0: there are none
+	reports  reports
+}
 
 // A getWatcher is one way to show it.
 type getWatcher interface {
-	event(e transfer.GetEvent)
+	event(e fetch.Event)
+	progress(now fetch.Snapshot)
 	// ended is called once, behind the last event.
 	ended(o Outcome)
 }
@@ -52,7 +58,7 @@ func NewGet(on Terminal, r Run) *Get {
 	text := &getText{Terminal: on, run: r, silent: on.JSON}
 	// What draws comes first, so that the terminal is restored before the end
 	// is told.
-	g := &Get{[]getWatcher{text}}
+	g := &Get{watchers: []getWatcher{text}, pace: on.Pace(r.Interval)}
 	switch {
 	case on.Drawn && r.Interval > 0:
 		text.silent, text.bars = true, &getBars{on: on, f: getFrame{local: r.Local}}
@@ -66,15 +72,29 @@ func NewGet(on Terminal, r Run) *Get {
 	return g
 }
 
-// Event shows what happened.
-func (g *Get) Event(e transfer.GetEvent) {
-	for _, each := range g.watchers {
-		each.event(e)
-	}
+// Ask begins to ask how things stand, at the run's interval.
+func (g *Get) Ask(status func() fetch.Snapshot) {
+	g.reports.begin(g.pace, func() {
+		now := status()
+		for _, each := range g.watchers {
+			each.progress(now)
+		}
+	})
 }
 
-// Ended shows how the run ended: all of it, but the event "error".
+// Event shows what happened.
+func (g *Get) Event(e fetch.Event) {
+	g.reports.show(func() {
+		for _, each := range g.watchers {
+			each.event(e)
+		}
+	})
+}
+
+// Ended shows how the run ended: all of it, but the event "error". Nothing is
+// asked any more.
 func (g *Get) Ended(o Outcome) {
+	g.reports.end()
 	for _, each := range g.watchers {
 		each.ended(o)
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // A getBars draws what Get, Repair or Verify does.
@@ -24,25 +24,36 @@ type getBars struct {
 	checked time.Time // when the check of what is there began
 }
 
-func (b *getBars) event(e transfer.GetEvent) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
+// begin begins to draw, unless that was done.
+func (b *getBars) begin(now time.Time) {
 	if b.stop == nil {
 		b.begun, b.phase = now, now
 		b.stop = b.on.Draw(b.frame)
 	}
+}
+
+func (b *getBars) event(e fetch.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.begin(now)
 	switch e := e.(type) {
-	case transfer.Waiting:
+	case fetch.Waiting:
 		b.giveUp = now.Add(e.Left)
-	case transfer.Back, transfer.Joined:
+	case fetch.Back, fetch.Joined:
 		b.giveUp = time.Time{}
-	case transfer.Progress:
-		b.progress(e, now)
 	}
 }
 
-func (b *getBars) progress(p transfer.Progress, now time.Time) {
+func (b *getBars) progress(p fetch.Snapshot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.begin(now)
+	b.progressAt(p, now)
+}
+
+func (b *getBars) progressAt(p fetch.Snapshot, now time.Time) {
 	if p.Phase != b.f.p.Phase {
 		b.phase = now
 	}
@@ -52,7 +63,7 @@ func (b *getBars) progress(p transfer.Progress, now time.Time) {
 		b.checked = now
 	}
 	for _, s := range p.Servers {
-		if s.State == transfer.PeerServing {
+		if s.State == fetch.StateServing {
 			b.giveUp = time.Time{}
 		}
 	}
@@ -69,9 +80,9 @@ func (b *getBars) frame(width, height int) screen.Frame {
 	defer b.mu.Unlock()
 	now := time.Now()
 	f, p := b.f, b.f.p
-	f.check = p.Phase == transfer.PhaseFetching && !b.checked.IsZero() && now.Sub(b.checked) > slowTime
+	f.check = p.Phase == fetch.PhaseFetching && !b.checked.IsZero() && now.Sub(b.checked) > slowTime
 	f.waiting = max(b.giveUp.Sub(now), 0)
-	slow := p.Phase == transfer.PhaseAsking || p.Phase == transfer.PhasePreparing
+	slow := p.Phase == fetch.PhaseAsking || p.Phase == fetch.PhasePreparing
 	if !b.has || slow && !b.drawn && now.Sub(b.begun) < slowTime {
 		return screen.Frame{}
 	}
@@ -82,7 +93,7 @@ func (b *getBars) frame(width, height int) screen.Frame {
 		tab = screen.Tab{}
 	case f.waiting > 0:
 		tab.State = screen.TabPaused
-	case p.Phase == transfer.PhaseReadingBack, p.Phase == transfer.PhasePreparing && p.Check > 0:
+	case p.Phase == fetch.PhaseReadingBack, p.Phase == fetch.PhasePreparing && p.Check > 0:
 		tab = screen.TabOf(p.Checked, p.Check)
 	case slow:
 		tab = screen.Tab{State: screen.TabIndeterminate}
@@ -116,7 +127,7 @@ func (b *getBars) last(o Outcome) {
 	p.Servers = slices.Clone(r.Servers)
 	for i := range p.Servers {
 		s := &p.Servers[i]
-		if s.State == transfer.PeerServing && i < len(before) {
+		if s.State == fetch.StateServing && i < len(before) {
 			s.RTT, s.Conns = before[i].RTT, before[i].Conns
 		}
 		s.Rate = float64(s.Bytes) / max(r.Elapsed.Seconds(), 0.001)
@@ -125,16 +136,18 @@ func (b *getBars) last(o Outcome) {
 		b.f.cells = append(b.f.cells[:0], r.Map...)
 	}
 	if o.Err == nil {
-		p.Phase, b.f.took = transfer.PhaseFetching, r.Elapsed
-	} else if p.Phase > transfer.PhaseFetching {
-		p.Phase = transfer.PhaseFetching
+		p.Phase, b.f.took = fetch.PhaseFetching, r.Elapsed
+	} else if p.Phase > fetch.PhaseFetching {
+		p.Phase = fetch.PhaseFetching
 	}
 }
 
 // A mapPrinter prints the map once, behind the end, where nothing is drawn.
 type mapPrinter struct{ on Terminal }
 
-func (mapPrinter) event(transfer.GetEvent) {}
+func (mapPrinter) event(fetch.Event) {}
+
+func (mapPrinter) progress(fetch.Snapshot) {}
 
 func (m mapPrinter) ended(o Outcome) {
 	if o.Got == nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // newTestBars returns bars that are never drawn by themselves.
@@ -20,13 +20,13 @@ func newTestBars(begun time.Duration) *getBars {
 // TestBarsAppear: what is over within a second gets no bar, the copying one at
 // once.
 func TestBarsAppear(t *testing.T) {
-	asking := transfer.Progress{Servers: fetching().Servers}
+	asking := fetch.Snapshot{Servers: fetching().Servers}
 	preparing := fetching()
-	preparing.Phase, preparing.Check, preparing.Checked = transfer.PhasePreparing, 100, 25
+	preparing.Phase, preparing.Check, preparing.Checked = fetch.PhasePreparing, 100, 25
 	tests := []struct {
 		name  string
 		begun time.Duration
-		p     transfer.Progress
+		p     fetch.Snapshot
 		drawn bool
 		tab   screen.Tab
 	}{
@@ -38,7 +38,7 @@ func TestBarsAppear(t *testing.T) {
 	}
 	for _, test := range tests {
 		b := newTestBars(test.begun)
-		b.event(test.p)
+		b.progress(test.p)
 		f := b.frame(80, 24)
 		if got := len(f.Lines) > 0; got != test.drawn || f.Tab != test.tab {
 			t.Errorf("%s: drawn %v, tab %+v, want %v and %+v", test.name, got, f.Tab, test.drawn, test.tab)
@@ -53,7 +53,7 @@ func TestBarsOfTheCheck(t *testing.T) {
 	p := fetching()
 	p.Check, p.Checked = 100*miB, 10*miB
 	has := func() bool {
-		b.event(p)
+		b.progress(p)
 		return slices.ContainsFunc(b.frame(80, 24).Lines, func(line string) bool { return strings.HasPrefix(line, "checking") })
 	}
 	if has() {
@@ -74,14 +74,14 @@ func TestBarsOfTheCheck(t *testing.T) {
 func TestBarsWait(t *testing.T) {
 	b := newTestBars(0)
 	p := fetching()
-	p.Servers[0].State, p.Servers[1].State = transfer.PeerLost, transfer.PeerLost
-	b.event(p)
-	b.event(transfer.Waiting{Left: time.Minute})
+	p.Servers[0].State, p.Servers[1].State = fetch.StateLost, fetch.StateLost
+	b.progress(p)
+	b.event(fetch.Waiting{Left: time.Minute})
 	f := b.frame(120, 24)
 	if last := f.Lines[len(f.Lines)-1]; !strings.Contains(last, "no server, giving up in 5") || f.Tab.State != screen.TabPaused {
 		t.Errorf("last line %q, tab %+v", last, f.Tab)
 	}
-	b.event(transfer.Back{})
+	b.event(fetch.Back{})
 	f = b.frame(120, 24)
 	if last := f.Lines[len(f.Lines)-1]; strings.Contains(last, "no server") || f.Tab.State != screen.TabPercent {
 		t.Errorf("when it is back: last line %q, tab %+v", last, f.Tab)
@@ -93,14 +93,14 @@ func TestLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	p := fetching()
 	p.Map = marks("AB..")
-	b.event(p)
+	b.progress(p)
 	p.Map[3] = markFirst // belongs to the run, which goes on
 	if got, want := b.frame(80, 24).Lines[0], "AB··"; got != want {
 		t.Errorf("the map is %q, want %q", got, want)
 	}
 	servers := fetching().Servers[:2]
 	servers[0].Conns, servers[0].RTT = 0, 0 // its connections are closed
-	r := &transfer.Result{Size: 200 * miB, Fetched: 190 * miB, Resumed: 10 * miB, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
+	r := &fetch.Result{Size: 200 * miB, Fetched: 190 * miB, Resumed: 10 * miB, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
 	b.last(Outcome{Got: r})
 	golden(t, "the last frame", b.on.look().getLines(b.f, 80, 24), `
 ABAB
@@ -121,9 +121,9 @@ B 10.0.0.5:10001  serving       16 %    3.0 MiB/s       87 ms      4      0
 // TestLastFrameOfAFailure has neither a time left nor one that it took.
 func TestLastFrameOfAFailure(t *testing.T) {
 	b := newTestBars(0)
-	b.event(fetching())
+	b.progress(fetching())
 	b.frame(80, 24)
-	b.last(Outcome{Got: &transfer.Result{Size: 200 * miB, Fetched: 90 * miB, Elapsed: 9 * time.Second}, Err: errors.New("odd")})
+	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Fetched: 90 * miB, Elapsed: 9 * time.Second}, Err: errors.New("odd")})
 	f := b.frame(80, 24)
 	if last := f.Lines[len(f.Lines)-1]; strings.Contains(last, "left") || strings.Contains(last, " in ") || !strings.Contains(last, "45.0 %") {
 		t.Errorf("the last line is %q", last)
@@ -134,8 +134,8 @@ func TestLastFrameOfAFailure(t *testing.T) {
 // either.
 func TestNoLastFrame(t *testing.T) {
 	b := newTestBars(0)
-	b.event(fetching())
-	b.last(Outcome{Got: &transfer.Result{Size: 200 * miB, Fetched: 200 * miB, Elapsed: time.Second}})
+	b.progress(fetching())
+	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Fetched: 200 * miB, Elapsed: time.Second}})
 	if f := b.frame(80, 24); len(f.Lines) > 0 {
 		t.Errorf("the last frame is %q, want none", f.Lines)
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 )
 
 const (
@@ -23,14 +24,14 @@ const (
 type crowd struct {
 	since time.Time // the first one that was counted
 	shown map[string]int
-	more  map[string][]transfer.Target
+	more  map[string][]source.Target
 }
 
 // admit reports whether a server is to be told of by itself; else it is
 // counted.
-func (c *crowd) admit(reason string, t transfer.Target, now time.Time) bool {
+func (c *crowd) admit(reason string, t source.Target, now time.Time) bool {
 	if c.shown == nil {
-		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]transfer.Target)
+		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]source.Target)
 	}
 	if c.shown[reason] < crowdShown {
 		c.shown[reason]++
@@ -56,21 +57,26 @@ func (c *crowd) rest() (lines []string) {
 // sayCrowd tells of the servers that were not told of by themselves, when it is
 // time for that: before the vote and the waiting, at the end (e is nil), and
 // after a while.
-func (v *getText) sayCrowd(e transfer.GetEvent) {
+func (v *getText) sayCrowd(e fetch.Event) {
 	switch e.(type) {
-	case nil, transfer.Voted, transfer.Waiting:
+	case nil, fetch.Voted, fetch.Waiting:
 	default:
 		if !v.crowd.due(time.Now()) {
 			return
 		}
 	}
+	v.sayRest()
+}
+
+// sayRest says what of a crowd was not said.
+func (v *getText) sayRest() {
 	for _, line := range v.crowd.rest() {
 		v.Warn("%s", line)
 	}
 }
 
 // advise says what to do about a server, and not again for another port.
-func (v *getText) advise(t transfer.Target, err error) {
+func (v *getText) advise(t source.Target, err error) {
 	if v.run.Advice == nil {
 		return
 	}
@@ -98,7 +104,7 @@ func (v *getText) hintOnce(hint string) {
 
 // places writes targets briefly: the ports of a host as ranges, three hosts at
 // most.
-func places(targets []transfer.Target) string {
+func places(targets []source.Target) string {
 	const most = 3
 	ports := make(map[string][]int)
 	for _, t := range targets {
@@ -107,7 +113,7 @@ func places(targets []transfer.Target) string {
 	hosts := slices.Sorted(maps.Keys(ports))
 	var list []string
 	for _, host := range hosts[:min(len(hosts), most)] {
-		list = append(list, strings.TrimSuffix(transfer.Target{Host: host}.String(), "0")+human.Ports(ports[host]))
+		list = append(list, strings.TrimSuffix(source.Target{Host: host}.String(), "0")+human.Ports(ports[host]))
 	}
 	if more := len(hosts) - most; more > 0 {
 		list = append(list, human.Plural(more, "more host", "more hosts"))

@@ -7,15 +7,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
-	"malcolm/transport"
 )
 
 // manyTargets are ports of one host.
-func manyTargets(n int) (targets []transfer.Target) {
+func manyTargets(n int) (targets []source.Target) {
 	for i := range n {
-		targets = append(targets, transfer.Target{Host: "10.0.0.5", Port: uint16(10001 + i)})
+		targets = append(targets, source.Target{Host: "10.0.0.5", Port: uint16(10001 + i)})
 	}
 	return targets
 }
@@ -24,9 +24,9 @@ func manyTargets(n int) (targets []transfer.Target) {
 // the vote, after a while, and at the end.
 func TestManyDeadServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused := &transport.NetworkError{Kind: transport.PortUnreachable}
+		refused := &source.Fault{What: source.NoPort, Words: "connection refused"}
 		term, _, stderr := newTestTerminal()
-		v := &getText{Terminal: term, silent: true, run: Run{Advice: func(_ transfer.Target, err error) []string {
+		v := &getText{Terminal: term, silent: true, run: Run{Advice: func(_ source.Target, err error) []string {
 			if err == refused {
 				return []string{"is it running there?"}
 			}
@@ -37,9 +37,9 @@ func TestManyDeadServers(t *testing.T) {
 			if i == 500 {
 				err = errors.New("odd")
 			}
-			v.event(transfer.NotReached{Target: target, Err: err})
+			v.event(fetch.NotReached{Target: target, Err: err})
 		}
-		v.event(transfer.Voted{Result: vote.Result{Groups: []vote.Group{{Servers: []int{0}}}}})
+		v.event(fetch.Voted{Result: vote.Result{Groups: []vote.Group{{Servers: []int{0}}}}})
 		want := "malcolm: warning: 10.0.0.5:10001: connection refused\n" +
 			"malcolm: hint: is it running there?\n" +
 			"malcolm: warning: 10.0.0.5:10002: connection refused\n" +
@@ -53,16 +53,16 @@ func TestManyDeadServers(t *testing.T) {
 		stderr.Reset()
 		lost := func(n int) {
 			for _, target := range manyTargets(n) {
-				v.event(transfer.Lost{Target: target, State: transfer.PeerLost, Err: refused, Left: n})
+				v.event(fetch.Lost{Target: target, State: fetch.StateLost, Err: refused, Left: n})
 			}
 		}
 		lost(5)
-		v.event(transfer.Progress{})
+		v.progress(fetch.Snapshot{})
 		if n := strings.Count(stderr.String(), "\n"); n != 3 {
 			t.Errorf("at once: %d lines, want 3:\n%s", n, stderr)
 		}
 		time.Sleep(crowdTime)
-		v.event(transfer.Progress{})
+		v.progress(fetch.Snapshot{})
 		if want := "2 more servers: lost: connection refused: 10.0.0.5:10004-10005\n"; !strings.HasSuffix(stderr.String(), want) {
 			t.Errorf("after a while: %q, want %q", stderr, want)
 		}
@@ -75,7 +75,7 @@ func TestManyDeadServers(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	targets := []transfer.Target{
+	targets := []source.Target{
 		{Host: "b", Port: 2}, {Host: "b", Port: 1}, {Host: "::1", Port: 7}, {Host: "b", Port: 9}, {Host: "c", Port: 1}, {Host: "d", Port: 1}, {Host: "e", Port: 1},
 	}
 	if got, want := places(targets), "[::1]:7, b:1-2,9, c:1, 2 more hosts"; got != want {

@@ -8,45 +8,46 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 )
 
 // ofServers tells what servers do, and who they are.
-func (v *getText) ofServers(e transfer.GetEvent) {
+func (v *getText) ofServers(e fetch.Event) {
 	switch e := e.(type) {
-	case transfer.Connected:
+	case fetch.Connected:
 		v.connected(e)
-	case transfer.NotReached:
+	case fetch.NotReached:
 		v.notReached(e)
-	case transfer.FirstContact:
+	case fetch.FirstContact:
 		v.first = append(v.first, e)
-	case transfer.Contradicted:
+	case fetch.Contradicted:
 		v.contradicted(e)
-	case transfer.NotRemembered:
-		v.Warn("server IDs are not remembered: %s", Reason(e.Err))
-	case transfer.Duplicate:
+	case fetch.NotRemembered:
+		v.Warn("server IDs are not remembered: %s", e.Err.Error())
+	case fetch.Duplicate:
 		v.Warn("%s: is the same server as %s, used once", e.Target, e.Of)
-	case transfer.OneAddress:
+	case fetch.OneAddress:
 		v.Warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
-	case transfer.Joined:
+	case fetch.Joined:
 		v.Say("%s answered late and has the same file: it takes part", e.Target)
-	case transfer.LeftOut:
+	case fetch.LeftOut:
 		v.Warn("%s answered late and has another file (%s, %s): left out", e.Target, human.HexShort(e.Checksum), human.Bytes(e.Size))
-	case transfer.ChunkRefused:
+	case fetch.ChunkRefused:
 		v.chunkRefused(e)
-	case transfer.ListDiffers:
+	case fetch.ListDiffers:
 		v.Warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
-	case transfer.ManifestRefused:
-		v.Warn("%s: its manifest is not used: %s", e.Target, Reason(e.Err))
-	case transfer.Lost:
+	case fetch.ManifestRefused:
+		v.Warn("%s: its manifest is not used: %s", e.Target, e.Err.Error())
+	case fetch.Lost:
 		v.lost(e)
-	case transfer.Back:
+	case fetch.Back:
 		v.Say("%s is back", e.Target)
-	case transfer.Full:
+	case fetch.Full:
 		v.full(e)
-	case transfer.ServerSilent:
+	case fetch.ServerSilent:
 		v.Warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, human.Duration(e.Lasted))
-	case transfer.Decision:
+	case fetch.Decision:
 		v.decided(e)
 	}
 }
@@ -54,20 +55,20 @@ func (v *getText) ofServers(e transfer.GetEvent) {
 // A shownID is a server ID and the servers that proved it.
 type shownID struct {
 	id      certs.ServerID
-	targets []transfer.Target
+	targets []source.Target
 }
 
-func (v *getText) connected(e transfer.Connected) {
+func (v *getText) connected(e fetch.Connected) {
 	for i := range v.ids {
 		if v.ids[i].id == e.ID {
 			v.ids[i].targets = append(v.ids[i].targets, e.Target)
 			return
 		}
 	}
-	v.ids = append(v.ids, shownID{id: e.ID, targets: []transfer.Target{e.Target}})
+	v.ids = append(v.ids, shownID{id: e.ID, targets: []source.Target{e.Target}})
 }
 
-func (v *getText) notReached(e transfer.NotReached) {
+func (v *getText) notReached(e fetch.NotReached) {
 	refused, isRefused := errors.AsType[*certs.TrustError](e.Err)
 	switch {
 	case v.run.Alone: // the error that ends the run says so
@@ -75,7 +76,7 @@ func (v *getText) notReached(e transfer.NotReached) {
 	case isRefused:
 		v.Warn("%s", refused.Problem())
 	default:
-		why := Reason(e.Err)
+		why := e.Err.Error()
 		if !v.crowd.admit(why, e.Target, time.Now()) {
 			return
 		}
@@ -84,8 +85,8 @@ func (v *getText) notReached(e transfer.NotReached) {
 	v.advise(e.Target, e.Err)
 }
 
-func (v *getText) full(e transfer.Full) {
-	why := Reason(e.Err)
+func (v *getText) full(e fetch.Full) {
+	why := e.Err.Error()
 	if !v.crowd.admit(why, e.Target, time.Now()) {
 		return
 	}
@@ -93,7 +94,7 @@ func (v *getText) full(e transfer.Full) {
 	v.advise(e.Target, e.Err)
 }
 
-func (v *getText) contradicted(e transfer.Contradicted) {
+func (v *getText) contradicted(e fetch.Contradicted) {
 	stays := "the record is now the ID that is pinned"
 	if !e.Updated {
 		stays = "the record stays as it is"
@@ -102,7 +103,7 @@ func (v *getText) contradicted(e transfer.Contradicted) {
 		e.Target, e.Record.ID, e.Record.FirstSeen.UTC().Format(time.DateOnly), e.ID, stays)
 }
 
-func (v *getText) lost(e transfer.Lost) {
+func (v *getText) lost(e fetch.Lost) {
 	var left string
 	if e.Left >= 0 {
 		left = fmt.Sprintf("; %s left", human.Plural(e.Left, "server", "servers"))
@@ -114,16 +115,16 @@ func (v *getText) lost(e transfer.Lost) {
 			left += ", which take its work"
 		}
 	}
-	why := Reason(e.Err)
+	why := e.Err.Error()
 	switch {
-	case e.State == transfer.PeerLost && v.crowd.admit("lost: "+why, e.Target, time.Now()):
+	case e.State == fetch.StateLost && v.crowd.admit("lost: "+why, e.Target, time.Now()):
 		v.Warn("lost %s: %s%s", e.Target, why, left)
-	case e.State != transfer.PeerLost && v.crowd.admit("left out: "+why, e.Target, time.Now()):
+	case e.State != fetch.StateLost && v.crowd.admit("left out: "+why, e.Target, time.Now()):
 		v.Warn("%s: left out: %s%s", e.Target, why, left)
 	}
 }
 
-func (v *getText) chunkRefused(e transfer.ChunkRefused) {
+func (v *getText) chunkRefused(e fetch.ChunkRefused) {
 	if e.Changed {
 		v.Warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
 			e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
@@ -160,7 +161,7 @@ func (v *getText) firstContact(s shownID) string {
 // sayFailedServers lists what a person needs to see behind a failed vote or a
 // run without servers.
 func (v *getText) sayFailedServers(err error) {
-	if e, ok := errors.AsType[*transfer.UndecidedError](err); ok {
+	if e, ok := errors.AsType[*fetch.UndecidedError](err); ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
 			v.Say("%s: %s, BLAKE3 %s: %s", standing(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
@@ -170,11 +171,11 @@ func (v *getText) sayFailedServers(err error) {
 			}
 		}
 	}
-	if e, ok := errors.AsType[*transfer.NoServerLeftError](err); ok {
+	if e, ok := errors.AsType[*fetch.NoServerLeftError](err); ok {
 		var all crowd
 		for _, s := range e.Servers {
-			if s.Err != nil && all.admit(s.State.String()+": "+Reason(s.Err), s.Target, time.Now()) {
-				v.Say("%-21s  %s: %s", s.Target, s.State, Reason(s.Err))
+			if s.Err != nil && all.admit(s.State.String()+": "+s.Err.Error(), s.Target, time.Now()) {
+				v.Say("%-21s  %s: %s", s.Target, s.State, s.Err.Error())
 			}
 		}
 		for _, line := range all.rest() {

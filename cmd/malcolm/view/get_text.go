@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/partfile"
 )
 
@@ -16,42 +17,38 @@ type getText struct {
 	run    Run
 	silent bool     // no lines at intervals
 	bars   *getBars // draw the same; nil: nothing is drawn
-	last   transfer.Progress
+	last   fetch.Snapshot
 	ids    []shownID
 	hinted map[string]bool // what was said of what to do about servers, but for digits
 	crowd  crowd
-	first  []transfer.FirstContact
+	first  []fetch.FirstContact
 }
 
-func (v *getText) event(e transfer.GetEvent) {
+func (v *getText) event(e fetch.Event) {
 	v.sayCrowd(e)
 	switch e := e.(type) {
-	case transfer.Voted:
+	case fetch.Voted:
 		v.voted(e)
-	case transfer.Started:
+	case fetch.Started:
 		v.started(e)
-	case transfer.NoModTime:
+	case fetch.NoModTime:
 		v.Warn("no server names a modification time that fits: the file keeps the time at which it was written")
-	case transfer.OutputMoved:
+	case fetch.OutputMoved:
 		v.Warn("the output directory was moved during the run: the file is %s", human.ShellQuote(e.Path))
-	case transfer.Lacks:
-		v.Warn("%s: %s", lacking[e.Comfort], Reason(e.Err))
-	case transfer.Waiting:
+	case fetch.Lacks:
+		v.Warn("%s: %s", lacking[e.Comfort], e.Err.Error())
+	case fetch.Waiting:
 		v.Warn("no server is left: trying to reach them again for %s", human.Duration(e.Left))
-	case transfer.Silent:
+	case fetch.Silent:
 		v.Warn("nothing has come for %s: waiting for %s more", human.Duration(e.Lasted), human.Duration(e.Left))
-	case transfer.SmallBuffers:
+	case fetch.SmallBuffers:
 		v.Warn("%s", smallBuffers(e.Small))
-	case transfer.ChunksUnreadable:
-		v.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), Reason(e.Err))
-	case transfer.NotKept:
-		v.Warn("%s: its %s cannot be kept: %s", human.ShellQuote(e.Path), e.What, Reason(e.Err))
-	case transfer.ReadingBack:
+	case fetch.ChunksUnreadable:
+		v.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), e.Err.Error())
+	case fetch.NotKept:
+		v.Warn("%s: its %s cannot be kept: %s", human.ShellQuote(e.Path), e.What, e.Err.Error())
+	case fetch.ReadingBack:
 		v.Say("reading %s back", human.Bytes(e.Size))
-	case transfer.Progress:
-		if !v.silent {
-			v.progress(e)
-		}
 	default:
 		v.ofServers(e)
 	}
@@ -87,12 +84,12 @@ func (v *getText) verified(o Outcome) {
 }
 
 // voted says who answered and how the vote ended.
-func (v *getText) voted(e transfer.Voted) {
+func (v *getText) voted(e fetch.Voted) {
 	v.sayIDs()
 	v.Say("%s", v.Bold(voteLine(e)))
 }
 
-func (v *getText) started(e transfer.Started) {
+func (v *getText) started(e fetch.Started) {
 	what := fmt.Sprintf("getting %s: %s in %s", human.Quote(e.Name), human.Bytes(e.Size), human.Plural(e.Chunks, "chunk", "chunks"))
 	if e.Check > 0 {
 		what += fmt.Sprintf("; checking %s of %s", human.Bytes(e.Check), v.origin())
@@ -121,40 +118,46 @@ func (v *getText) origin() string {
 
 // progress writes a line for each server whose numbers changed and one for the
 // total.
-func (v *getText) progress(p transfer.Progress) {
+func (v *getText) progress(p fetch.Snapshot) {
+	if v.crowd.due(time.Now()) {
+		v.sayRest()
+	}
+	if v.silent {
+		return
+	}
 	changed := p.Good != v.last.Good || p.Checked != v.last.Checked || p.Reserved != v.last.Reserved || p.Phase != v.last.Phase
 	for i, s := range p.Servers {
-		var last transfer.ServerReport
+		var last fetch.ServerReport
 		if i < len(v.last.Servers) {
 			last = v.last.Servers[i]
 		}
 		switch {
-		case s.State == transfer.PeerIndexing && s.Indexing != last.Indexing:
+		case s.State == fetch.StateIndexing && s.Indexing != last.Indexing:
 			v.Report("%-21s  indexing, %s", s.Target, human.Percent(int64(s.Indexing*1000), 1000))
-		case s.State == transfer.PeerServing && s.Bytes != last.Bytes,
+		case s.State == fetch.StateServing && s.Bytes != last.Bytes,
 			s.BadChunks != last.BadChunks:
 			v.Report("%-21s  %-8s  %12s  %4s  %9s  %d wrong", s.Target, s.State, human.Rate(s.Rate),
 				share(s.Bytes, p.Good-p.Resumed), human.Bytes(s.Bytes), s.BadChunks)
 			changed = true
 		}
 	}
-	if changed && p.Phase != transfer.PhaseAsking {
+	if changed && p.Phase != fetch.PhaseAsking {
 		v.Report("%s", totalLine(p))
 	}
 	v.last = p
 }
 
-func totalLine(p transfer.Progress) string {
+func totalLine(p fetch.Snapshot) string {
 	switch {
-	case p.Phase == transfer.PhaseFinishing:
+	case p.Phase == fetch.PhaseFinishing:
 		return "total  100 %  making it durable"
-	case p.Phase == transfer.PhaseReadingBack:
+	case p.Phase == fetch.PhaseReadingBack:
 		return fmt.Sprintf("total  100 %%  reading back: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
-	case p.Phase == transfer.PhaseReserving:
+	case p.Phase == fetch.PhaseReserving:
 		return fmt.Sprintf("reserving space: %s of %s", human.Bytes(p.Reserved), human.Bytes(p.Size))
-	case p.Phase == transfer.PhasePreparing && p.Check > 0:
+	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return fmt.Sprintf("checking what is there: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
-	case p.Phase == transfer.PhasePreparing:
+	case p.Phase == fetch.PhasePreparing:
 		return "asking for the manifest"
 	}
 	line := fmt.Sprintf("total  %s  %s of %s  %s", human.Percent(p.Good, p.Size), human.Bytes(p.Good), human.Bytes(p.Size), human.Rate(p.Rate))
@@ -173,7 +176,7 @@ func share(bytes, all int64) string {
 }
 
 // done ends a run that has its file.
-func (v *getText) done(r *transfer.Result) {
+func (v *getText) done(r *fetch.Result) {
 	if r.AlreadyRight {
 		v.Say("%s is there already and right: %s, BLAKE3 %s", human.Quote(r.Name), human.Bytes(r.Size), human.Hex(r.Checksum))
 		v.Result(r.Path)
@@ -196,8 +199,8 @@ func (v *getText) done(r *transfer.Result) {
 }
 
 // sources says how much each server gave, the most first.
-func sources(servers []transfer.ServerReport) string {
-	var used []transfer.ServerReport
+func sources(servers []fetch.ServerReport) string {
+	var used []fetch.ServerReport
 	for _, s := range servers {
 		if s.Bytes > 0 {
 			used = append(used, s)

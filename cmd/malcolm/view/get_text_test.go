@@ -10,19 +10,19 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
-	"malcolm/transport"
 )
 
 const giB = 1 << 30
 
 // targetsOn returns servers on different ports of one host each.
-func targetsOn(hosts ...string) []transfer.Target {
-	var targets []transfer.Target
+func targetsOn(hosts ...string) []source.Target {
+	var targets []source.Target
 	for i, h := range hosts {
-		targets = append(targets, transfer.Target{Host: h, Port: uint16(10000 + i)})
+		targets = append(targets, source.Target{Host: h, Port: uint16(10000 + i)})
 	}
 	return targets
 }
@@ -39,18 +39,18 @@ func TestShare(t *testing.T) {
 }
 
 func TestSources(t *testing.T) {
-	var many []transfer.ServerReport
+	var many []fetch.ServerReport
 	for i := range 10 {
-		many = append(many, transfer.ServerReport{Target: transfer.Target{Host: "h", Port: uint16(i + 1)}, Bytes: 1024})
+		many = append(many, fetch.ServerReport{Target: source.Target{Host: "h", Port: uint16(i + 1)}, Bytes: 1024})
 	}
 	tests := []struct {
-		servers []transfer.ServerReport
+		servers []fetch.ServerReport
 		want    string
 	}{
 		{nil, "no server"},
-		{[]transfer.ServerReport{{Target: here}}, "no server"},
-		{[]transfer.ServerReport{{Target: here, Bytes: 5}}, "1 server (127.0.0.1:10001 5 B)"},
-		{[]transfer.ServerReport{{Target: here, Bytes: 5}, {Target: transfer.Target{Host: "::1", Port: 9}, Bytes: 1024}, {}},
+		{[]fetch.ServerReport{{Target: here}}, "no server"},
+		{[]fetch.ServerReport{{Target: here, Bytes: 5}}, "1 server (127.0.0.1:10001 5 B)"},
+		{[]fetch.ServerReport{{Target: here, Bytes: 5}, {Target: source.Target{Host: "::1", Port: 9}, Bytes: 1024}, {}},
 			"2 servers ([::1]:9 1.0 KiB, 127.0.0.1:10001 5 B)"},
 		{many, "10 servers (h:1 1.0 KiB, h:2 1.0 KiB, h:3 1.0 KiB, h:4 1.0 KiB, h:5 1.0 KiB, h:6 1.0 KiB, h:7 1.0 KiB, h:8 1.0 KiB, 2 more)"},
 	}
@@ -70,34 +70,34 @@ func TestProgressLines(t *testing.T) {
 		defer stderr.Reset()
 		return stderr.String()
 	}
-	a := transfer.ServerReport{Target: here, State: transfer.PeerServing, Bytes: 1 << 20, Rate: 1 << 20}
-	b := transfer.ServerReport{Target: transfer.Target{Host: "h", Port: 1}, State: transfer.PeerServing, Bytes: 3 << 20, Rate: 3 << 20}
-	p := transfer.Progress{
-		Phase: transfer.PhaseFetching, Size: 16 << 20, Good: 8 << 20, Resumed: 4 << 20, Rate: 4 << 20, Left: 2 * time.Second,
-		Servers: []transfer.ServerReport{a, b},
+	a := fetch.ServerReport{Target: here, State: fetch.StateServing, Bytes: 1 << 20, Rate: 1 << 20}
+	b := fetch.ServerReport{Target: source.Target{Host: "h", Port: 1}, State: fetch.StateServing, Bytes: 3 << 20, Rate: 3 << 20}
+	p := fetch.Snapshot{
+		Phase: fetch.PhaseFetching, Size: 16 << 20, Good: 8 << 20, Resumed: 4 << 20, Rate: 4 << 20, Left: 2 * time.Second,
+		Servers: []fetch.ServerReport{a, b},
 	}
-	v.event(p)
+	v.progress(p)
 	want := "127.0.0.1:10001        serving      1.0 MiB/s  25 %    1.0 MiB  0 wrong\n" +
 		"h:1                    serving      3.0 MiB/s  75 %    3.0 MiB  0 wrong\n" +
 		"total  50.0 %  8.0 MiB of 16.0 MiB  4.0 MiB/s  2s left\n"
 	if got := said(); got != want {
 		t.Errorf("the first time:\n%swant\n%s", got, want)
 	}
-	v.event(p)
+	v.progress(p)
 	if got := said(); got != "" {
 		t.Errorf("without a change: %q, want nothing", got)
 	}
 	b.Bytes, p.Good, p.Left = 5<<20, 10<<20, -1
-	p.Servers = []transfer.ServerReport{a, b}
-	v.event(p)
+	p.Servers = []fetch.ServerReport{a, b}
+	v.progress(p)
 	want = "h:1                    serving      3.0 MiB/s  83 %    5.0 MiB  0 wrong\n" +
 		"total  62.5 %  10.0 MiB of 16.0 MiB  4.0 MiB/s\n"
 	if got := said(); got != want {
 		t.Errorf("one has changed:\n%swant\n%s", got, want)
 	}
-	a.State, a.BadChunks = transfer.PeerWrong, 1
-	p.Servers = []transfer.ServerReport{a, b}
-	v.event(p)
+	a.State, a.BadChunks = fetch.StateWrong, 1
+	p.Servers = []fetch.ServerReport{a, b}
+	v.progress(p)
 	if got := said(); !strings.HasPrefix(got, "127.0.0.1:10001 ") || !strings.Contains(got, "  1 wrong\ntotal ") {
 		t.Errorf("a wrong chunk:\n%swant a line for it and the total", got)
 	}
@@ -106,9 +106,9 @@ func TestProgressLines(t *testing.T) {
 func TestProgressOfIndexing(t *testing.T) {
 	term, _, stderr := newTestTerminal()
 	v := &getText{Terminal: term}
-	p := transfer.Progress{Servers: []transfer.ServerReport{{Target: here, State: transfer.PeerIndexing, Indexing: 0.255}}}
-	v.event(p)
-	v.event(p)
+	p := fetch.Snapshot{Servers: []fetch.ServerReport{{Target: here, State: fetch.StateIndexing, Indexing: 0.255}}}
+	v.progress(p)
+	v.progress(p)
 	if got, want := stderr.String(), "127.0.0.1:10001        indexing, 25.5 %\n"; got != want {
 		t.Errorf("got %q, want %q once", got, want)
 	}
@@ -116,13 +116,13 @@ func TestProgressOfIndexing(t *testing.T) {
 
 func TestTotalLine(t *testing.T) {
 	tests := []struct {
-		p    transfer.Progress
+		p    fetch.Snapshot
 		want string
 	}{
-		{transfer.Progress{Phase: transfer.PhaseFinishing}, "total  100 %  making it durable"},
-		{transfer.Progress{Phase: transfer.PhasePreparing}, "asking for the manifest"},
-		{transfer.Progress{Phase: transfer.PhasePreparing, Check: 2048, Checked: 1024}, "checking what is there: 1.0 KiB of 2.0 KiB"},
-		{transfer.Progress{Phase: transfer.PhaseFetching, Size: 2048, Good: 2047, Left: -1}, "total  99.9 %  2.0 KiB of 2.0 KiB  0 B/s"},
+		{fetch.Snapshot{Phase: fetch.PhaseFinishing}, "total  100 %  making it durable"},
+		{fetch.Snapshot{Phase: fetch.PhasePreparing}, "asking for the manifest"},
+		{fetch.Snapshot{Phase: fetch.PhasePreparing, Check: 2048, Checked: 1024}, "checking what is there: 1.0 KiB of 2.0 KiB"},
+		{fetch.Snapshot{Phase: fetch.PhaseFetching, Size: 2048, Good: 2047, Left: -1}, "total  99.9 %  2.0 KiB of 2.0 KiB  0 B/s"},
 	}
 	for _, test := range tests {
 		if got := totalLine(test.p); got != test.want {
@@ -134,39 +134,39 @@ func TestTotalLine(t *testing.T) {
 // TestEventLines: what one event says.
 func TestEventLines(t *testing.T) {
 	hostile := "a\x1b[2J" + strings.Repeat("b", 300)
-	stopping := &transport.PeerError{Kind: transport.PeerClosed, Code: 1}
+	stopping := &source.Fault{What: source.Full, Words: "the server is stopping"}
 	tests := []struct {
-		event transfer.GetEvent
+		event fetch.Event
 		want  string // the beginning of the only line; empty: none
 	}{
-		{transfer.Connected{Target: here}, ""},
-		{transfer.NotReached{Target: here, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
+		{fetch.Connected{Target: here}, ""},
+		{fetch.NotReached{Target: here, Err: &source.Fault{What: source.NoPort, Words: "connection refused"}},
 			"malcolm: warning: 127.0.0.1:10001: connection refused\n"},
-		{transfer.Duplicate{Target: transfer.Target{Host: "localhost", Port: 1}, Of: here}, "malcolm: warning: localhost:1: is the same server as 127.0.0.1:10001, used once\n"},
-		{transfer.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")},
+		{fetch.Duplicate{Target: source.Target{Host: "localhost", Port: 1}, Of: here}, "malcolm: warning: localhost:1: is the same server as 127.0.0.1:10001, used once\n"},
+		{fetch.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")},
 			"malcolm: warning: a and b are at one address, 10.0.0.1: two hosts have two votes, also on one machine\n"},
-		{transfer.Joined{Target: here}, "127.0.0.1:10001 answered late and has the same file"},
-		{transfer.LeftOut{Target: here, Checksum: sum9f, Size: 5}, "malcolm: warning: 127.0.0.1:10001 answered late and has another file (9f86d081…, 5 B): left out\n"},
-		{transfer.Started{Name: "data", Size: giB, Chunks: 4096}, "getting \"data\": 1.0 GiB in 4,096 chunks\n"},
-		{transfer.Started{Name: hostile, Size: 1, Chunks: 1, Check: 1024}, `getting "a\x1b[2Jbbb`},
-		{transfer.ChunkRefused{Target: here, Chunk: 7, Offset: 7 << 18, Length: 1 << 18},
+		{fetch.Joined{Target: here}, "127.0.0.1:10001 answered late and has the same file"},
+		{fetch.LeftOut{Target: here, Checksum: sum9f, Size: 5}, "malcolm: warning: 127.0.0.1:10001 answered late and has another file (9f86d081…, 5 B): left out\n"},
+		{fetch.Started{Name: "data", Size: giB, Chunks: 4096}, "getting \"data\": 1.0 GiB in 4,096 chunks\n"},
+		{fetch.Started{Name: hostile, Size: 1, Chunks: 1, Check: 1024}, `getting "a\x1b[2Jbbb`},
+		{fetch.ChunkRefused{Target: here, Chunk: 7, Offset: 7 << 18, Length: 1 << 18},
 			"malcolm: warning: 127.0.0.1:10001 sent wrong bytes: chunk 7 (256.0 KiB at 1.8 MiB) is refused, and the server is out for this run\n"},
-		{transfer.ChunkRefused{Target: here, Chunk: 7, Changed: true}, "malcolm: warning: 127.0.0.1:10001: its file changed: chunk 7 "},
-		{transfer.ListDiffers{Target: here, Chunk: 3}, "malcolm: warning: 127.0.0.1:10001: its list of xxh3 is wrong at chunk 3; "},
-		{transfer.Silent{Lasted: 30 * time.Second, Left: 14*time.Minute + 30*time.Second}, "malcolm: warning: nothing has come for 30.0s: waiting for 14m30s more\n"},
-		{transfer.ChunksUnreadable{Path: "a b", Chunks: 1, Err: errors.New("bad sector")}, "malcolm: warning: 'a b': 1 chunk cannot be read: bad sector; the disk may be failing\n"},
-		{transfer.ManifestRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its manifest is not used: odd\n"},
-		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: 1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping; 1 server left, which takes its work\n"},
-		{transfer.Lost{Target: here, State: transfer.PeerLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},
-		{transfer.Lost{Target: here, State: transfer.PeerChanged, Err: errors.New("its file changed"), Left: 2},
+		{fetch.ChunkRefused{Target: here, Chunk: 7, Changed: true}, "malcolm: warning: 127.0.0.1:10001: its file changed: chunk 7 "},
+		{fetch.ListDiffers{Target: here, Chunk: 3}, "malcolm: warning: 127.0.0.1:10001: its list of xxh3 is wrong at chunk 3; "},
+		{fetch.Silent{Lasted: 30 * time.Second, Left: 14*time.Minute + 30*time.Second}, "malcolm: warning: nothing has come for 30.0s: waiting for 14m30s more\n"},
+		{fetch.ChunksUnreadable{Path: "a b", Chunks: 1, Err: errors.New("bad sector")}, "malcolm: warning: 'a b': 1 chunk cannot be read: bad sector; the disk may be failing\n"},
+		{fetch.ManifestRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its manifest is not used: odd\n"},
+		{fetch.Lost{Target: here, State: fetch.StateLost, Err: stopping, Left: 1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping; 1 server left, which takes its work\n"},
+		{fetch.Lost{Target: here, State: fetch.StateLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},
+		{fetch.Lost{Target: here, State: fetch.StateChanged, Err: errors.New("its file changed"), Left: 2},
 			"malcolm: warning: 127.0.0.1:10001: left out: its file changed; 2 servers left, which take its work\n"},
-		{transfer.Full{Target: here, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: 15 * time.Minute},
+		{fetch.Full{Target: here, Err: &source.Fault{What: source.Full, Words: "the server takes no more connections"}, Left: 15 * time.Minute},
 			"malcolm: warning: 127.0.0.1:10001: the server takes no more connections: trying again for 15m00s\n"},
-		{transfer.ServerSilent{Target: here, Lasted: 30 * time.Second},
+		{fetch.ServerSilent{Target: here, Lasted: 30 * time.Second},
 			"malcolm: warning: 127.0.0.1:10001: has sent nothing for 30.0s: others do its work, and it is tried again\n"},
-		{transfer.Lost{Target: here, State: transfer.PeerWrong, Err: errors.New("chunk 7 is wrong"), Left: 0},
+		{fetch.Lost{Target: here, State: fetch.StateWrong, Err: errors.New("chunk 7 is wrong"), Left: 0},
 			"malcolm: warning: 127.0.0.1:10001: left out: chunk 7 is wrong; 0 servers left\n"},
-		{transfer.Finishing{}, ""},
+		{fetch.Finishing{}, ""},
 	}
 	for _, test := range tests {
 		term, out, stderr := newTestTerminal()
@@ -188,10 +188,10 @@ func TestVotedNamesEachID(t *testing.T) {
 	v := &getText{Terminal: term}
 	targets := targetsOn("a", "b", "c")
 	one, two := certs.ServerID{1}, certs.ServerID{2}
-	v.event(transfer.Connected{Target: targets[0], ID: one})
-	v.event(transfer.Connected{Target: targets[1], ID: two})
-	v.event(transfer.Connected{Target: targets[2], ID: one})
-	v.event(transfer.Voted{Targets: targets, Result: vote.Result{
+	v.event(fetch.Connected{Target: targets[0], ID: one})
+	v.event(fetch.Connected{Target: targets[1], ID: two})
+	v.event(fetch.Connected{Target: targets[2], ID: one})
+	v.event(fetch.Voted{Targets: targets, Result: vote.Result{
 		Groups: []vote.Group{groupOf(sum9f, 2, 2, 0, 1, 2)}, Total: 2, Answered: []int{0, 1, 2},
 	}})
 	want := "server ID " + one.String() + ": a:10000 and 1 more\nserver ID " + two.String() + ": b:10001\n" +
@@ -202,9 +202,9 @@ func TestVotedNamesEachID(t *testing.T) {
 }
 
 func TestDoneLines(t *testing.T) {
-	result := transfer.Result{
+	result := fetch.Result{
 		Path: "copy/data", Name: "data", Size: 4 << 20, Checksum: sum9f, Elapsed: 2 * time.Second,
-		Fetched: 3 << 20, Resumed: 1 << 20, Servers: []transfer.ServerReport{{Target: here, Bytes: 3 << 20}},
+		Fetched: 3 << 20, Resumed: 1 << 20, Servers: []fetch.ServerReport{{Target: here, Bytes: 3 << 20}},
 	}
 	term, out, stderr := newTestTerminal()
 	(&getText{Terminal: term}).done(&result)
@@ -225,7 +225,7 @@ func TestDoneLines(t *testing.T) {
 // TestFailedLines: the servers behind an error, the error, what to do about it,
 // what is kept, how to go on; in this order.
 func TestFailedLines(t *testing.T) {
-	kept := &transfer.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
+	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
 	const keptLine = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\n"
 	const hint, resume = "malcolm: hint: do this\n", "malcolm: hint: to continue: that\n"
 	odd := errors.New("odd")
@@ -235,18 +235,18 @@ func TestFailedLines(t *testing.T) {
 		want string
 	}{
 		{"kept", Outcome{Got: kept, Err: odd, Hints: []string{"do this"}, Resume: []string{"to continue: that"}}, "malcolm: error: odd\n" + hint + keptLine + resume},
-		{"no part yet", Outcome{Got: new(transfer.Result), Err: odd}, "malcolm: error: odd\n"},
+		{"no part yet", Outcome{Got: new(fetch.Result), Err: odd}, "malcolm: error: odd\n"},
 		{"nobody reads", Outcome{Got: kept, Err: odd, Unread: true, Hints: []string{"do this"}}, ""},
-		{"refused because of a part", Outcome{Got: kept, Hints: []string{"do this"}, Err: &transfer.TargetError{
+		{"refused because of a part", Outcome{Got: kept, Hints: []string{"do this"}, Err: &fetch.TargetError{
 			Path: "my copy/data.part", Part: partfile.PartSame, Hint: partfile.HintResume,
 		}}, "malcolm: error: \"my copy/data.part\" is an unfinished download\n" + hint},
 		{"nobody knows what is good", Outcome{Got: kept, Err: &partfile.Error{Op: "keep", Reason: partfile.Changed, Err: odd}},
 			"malcolm: error: " + (&partfile.Error{Op: "keep", Reason: partfile.Changed, Err: odd}).Error() + "\n"},
-		{"nobody left", Outcome{Got: kept, Err: &transfer.NoServerLeftError{Missing: 5, Servers: []transfer.ServerReport{
-			{Target: here, State: transfer.PeerLost, Err: &transport.NetworkError{Kind: transport.PortUnreachable}},
-			{Target: here, State: transfer.PeerLeftOut},
+		{"nobody left", Outcome{Got: kept, Err: &fetch.NoServerLeftError{Missing: 5, Servers: []fetch.ServerReport{
+			{Target: here, State: fetch.StateLost, Err: &source.Fault{What: source.NoPort, Words: "connection refused"}},
+			{Target: here, State: fetch.StateLeftOut},
 		}}}, "127.0.0.1:10001        lost: connection refused\nmalcolm: error: no server is left, 5 bytes are missing\n" + keptLine},
-		{"tie", Outcome{Got: new(transfer.Result), Hints: []string{"do this"}, Err: &transfer.UndecidedError{Targets: targetsOn("a", "b"), Result: vote.Result{
+		{"tie", Outcome{Got: new(fetch.Result), Hints: []string{"do this"}, Err: &fetch.UndecidedError{Targets: targetsOn("a", "b"), Result: vote.Result{
 			Reason: vote.NoMajority, Total: 2, Winner: -1,
 			Groups: []vote.Group{groupOf(sum9f, 1, 1, 0), groupOf([32]byte{1}, 1, 1, 1)},
 		}}}, "1 of 2 votes: 1.0 GiB, BLAKE3 " + human.Hex(sum9f) + ": a:10000\n    host a\n    server ID " + certs.ServerID{}.String() + "\n" +
@@ -269,13 +269,13 @@ func TestFailedLines(t *testing.T) {
 // them, whatever their ports are.
 func TestAdviceIsGivenOnce(t *testing.T) {
 	term, _, stderr := newTestTerminal()
-	v := &getText{Terminal: term, run: Run{Advice: func(t transfer.Target, _ error) []string {
+	v := &getText{Terminal: term, run: Run{Advice: func(t source.Target, _ error) []string {
 		return []string{fmt.Sprintf("try port %d later", t.Port)}
 	}}}
 	for port := range uint16(3) {
-		v.event(transfer.Full{Target: transfer.Target{Host: "h", Port: port}, Err: &transport.PeerError{Kind: transport.PeerRefused}, Left: time.Minute})
+		v.event(fetch.Full{Target: source.Target{Host: "h", Port: port}, Err: &source.Fault{What: source.Full, Words: "the server takes no more connections"}, Left: time.Minute})
 	}
-	v.event(transfer.NotReached{Target: here, Err: errors.New("odd")})
+	v.event(fetch.NotReached{Target: here, Err: errors.New("odd")})
 	if got := strings.Count(stderr.String(), "malcolm: hint: "); got != 1 || !strings.Contains(stderr.String(), "\nmalcolm: hint: try port 0 later\n") {
 		t.Errorf("%q has %d hints, want the first one, behind its warning", stderr, got)
 	}
@@ -283,15 +283,15 @@ func TestAdviceIsGivenOnce(t *testing.T) {
 
 // TestDecisionLines: what -v says of a second way to a server.
 func TestDecisionLines(t *testing.T) {
-	late := &transfer.TimeoutError{After: time.Second, Err: transfer.ErrNoAnswer}
+	late := &source.Fault{What: source.NoAnswer, Words: "no answer in 1s"}
 	for _, test := range []struct {
-		d    transfer.Decision
+		d    fetch.Decision
 		want string
 	}{
-		{transfer.Decision{What: transfer.WayTried}, "a connection brings nothing of what it owes: another one is tried\n"},
-		{transfer.Decision{What: transfer.WayKept}, "the silent connection stays: it sends again\n"},
-		{transfer.Decision{What: transfer.WayKept, Err: late}, "the silent connection stays: the other one failed (no answer in 1s)\n"},
-		{transfer.Decision{What: transfer.WayChanged}, "another connection has taken the place of the silent one\n"},
+		{fetch.Decision{What: fetch.WayTried}, "a connection brings nothing of what it owes: another one is tried\n"},
+		{fetch.Decision{What: fetch.WayKept}, "the silent connection stays: it sends again\n"},
+		{fetch.Decision{What: fetch.WayKept, Err: late}, "the silent connection stays: the other one failed (no answer in 1s)\n"},
+		{fetch.Decision{What: fetch.WayChanged}, "another connection has taken the place of the silent one\n"},
 	} {
 		term, _, stderr := newTestTerminal()
 		test.d.Target = here

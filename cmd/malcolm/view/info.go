@@ -6,43 +6,56 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // An Info shows what Info does, and what it finds.
 type Info struct {
-	text *getText
-	json *getJSON // nil: no events are written
+	text    *getText
+	json    *getJSON // nil: no events are written
+	pace    time.Duration
+	reports reports
 }
 
 // NewInfo returns a view of a run that is about to start.
 func NewInfo(on Terminal, r Run) *Info {
-	i := &Info{text: &getText{Terminal: on, run: r}}
+	i := &Info{text: &getText{Terminal: on, run: r}, pace: on.Pace(r.Interval)}
 	if on.JSON {
 		i.json = newGetJSON(on, r.Targets)
 	}
 	return i
 }
 
-// Event shows what happened.
-func (i *Info) Event(e transfer.GetEvent) {
-	if i.json != nil {
-		i.json.event(e)
-	}
-	// Of the rest the result says all; that servers are indexing may last.
-	switch e := e.(type) {
-	case transfer.Full:
-		i.text.event(e)
-	case transfer.Progress:
-		if e.Phase == transfer.PhaseAsking {
-			i.text.event(e)
+// Ask begins to ask how things stand, at the run's interval: that servers are
+// indexing may last.
+func (i *Info) Ask(status func() fetch.Snapshot) {
+	i.reports.begin(i.pace, func() {
+		now := status()
+		if i.json != nil {
+			i.json.progress(now)
 		}
-	}
+		if now.Phase == fetch.PhaseAsking {
+			i.text.progress(now)
+		}
+	})
+}
+
+// Event shows what happened.
+func (i *Info) Event(e fetch.Event) {
+	i.reports.show(func() {
+		if i.json != nil {
+			i.json.event(e)
+		}
+		if full, ok := e.(fetch.Full); ok { // of the rest the result says all
+			i.text.event(full)
+		}
+	})
 }
 
 // Ended shows the result of a run, nil if it has none, and its vote when that
-// is why it failed.
-func (i *Info) Ended(r *transfer.InfoResult, err error) {
+// is why it failed. Nothing is asked any more.
+func (i *Info) Ended(r *fetch.InfoResult, err error) {
+	i.reports.end()
 	if i.json != nil {
 		i.json.ended(Outcome{Err: err})
 	}
@@ -77,7 +90,7 @@ type infoServer struct {
 }
 
 // infoOf returns the event of a result.
-func infoOf(r *transfer.InfoResult) infoEvent {
+func infoOf(r *fetch.InfoResult) infoEvent {
 	e := infoEvent{head: is("info"), Servers: []infoServer{}}
 	if len(r.Vote.Groups) > 0 && r.Vote.Winner >= 0 {
 		won := r.Vote.Groups[r.Vote.Winner]
@@ -110,7 +123,7 @@ func modified(t time.Time) string {
 
 // infoLines is a result in words: each file that is offered, with those who
 // offer it, then the servers that offer nothing.
-func infoLines(r *transfer.InfoResult) (lines []string) {
+func infoLines(r *fetch.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {
 		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), standing(g, r.Vote))
@@ -135,7 +148,7 @@ func infoLines(r *transfer.InfoResult) (lines []string) {
 			lines = append(lines, fmt.Sprintf("late: %s, BLAKE3 %s", human.Bytes(s.Size), human.Hex(s.Checksum)),
 				"  server ID "+s.ID.String(), "    "+offerLine(s))
 		case s.Err != nil:
-			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, Reason(s.Err)))
+			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, s.Err.Error()))
 		default:
 			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, s.State))
 		}
@@ -144,7 +157,7 @@ func infoLines(r *transfer.InfoResult) (lines []string) {
 }
 
 // offerLine is one server's offer.
-func offerLine(s transfer.InfoServer) string {
+func offerLine(s fetch.InfoServer) string {
 	name := "no name"
 	if s.Name != "" {
 		name = human.Quote(s.Name)

@@ -8,83 +8,82 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
 )
 
 // A getJSON writes what Get does as events.
 type getJSON struct {
 	out Printer
-	ids map[transfer.Target]certs.ServerID
+	ids map[source.Target]certs.ServerID
 	// indexing has the servers that said that they are hashing.
-	indexing map[transfer.Target]bool
-	twice    map[transfer.Target]bool // used under another name
+	indexing map[source.Target]bool
+	twice    map[source.Target]bool // used under another name
 }
 
 // newGetJSON returns a watcher, and says that a run that asks targets starts.
-func newGetJSON(out Printer, targets []transfer.Target) *getJSON {
+func newGetJSON(out Printer, targets []source.Target) *getJSON {
 	out.Emit(startEvent{head: is("start"), Time: time.Now().Format(time.RFC3339), Servers: addresses(targets)})
-	return &getJSON{out: out, ids: make(map[transfer.Target]certs.ServerID),
-		indexing: make(map[transfer.Target]bool), twice: make(map[transfer.Target]bool)}
+	return &getJSON{out: out, ids: make(map[source.Target]certs.ServerID),
+		indexing: make(map[source.Target]bool), twice: make(map[source.Target]bool)}
 }
 
-func (g *getJSON) event(e transfer.GetEvent) {
+func (g *getJSON) event(e fetch.Event) {
 	switch e := e.(type) {
-	case transfer.Connected:
+	case fetch.Connected:
 		g.ids[e.Target] = e.ID
 		g.server(e.Target, "connected", "")
-	case transfer.NotReached:
-		state := transfer.PeerNotReached
-		if transfer.IsRefused(e.Err) {
-			state = transfer.PeerRefused
+	case fetch.NotReached:
+		state := fetch.StateNotReached
+		if source.IsRefused(e.Err) {
+			state = fetch.StateRefused
 		}
 		g.server(e.Target, stateName(state), reasonOf(e.Err))
-	case transfer.Full:
-		g.server(e.Target, stateName(transfer.PeerFull), reasonOf(e.Err))
-	case transfer.Duplicate:
+	case fetch.Full:
+		g.server(e.Target, stateName(fetch.StateFull), reasonOf(e.Err))
+	case fetch.Duplicate:
 		g.twice[e.Target] = true
-		g.server(e.Target, stateName(transfer.PeerDuplicate), "is the same server as "+e.Of.String())
-	case transfer.Contradicted:
+		g.server(e.Target, stateName(fetch.StateDuplicate), "is the same server as "+e.Of.String())
+	case fetch.Contradicted:
 		g.out.Emit(contradictedEvent{
 			head: is("contradicted"), Address: e.Target.String(), ID: idOf(e.ID),
 			Recorded: idOf(e.Record.ID), FirstSeen: e.Record.FirstSeen.Format(time.RFC3339), Updated: e.Updated,
 		})
-	case transfer.OneAddress:
+	case fetch.OneAddress:
 		g.out.Emit(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
-	case transfer.Voted:
+	case fetch.Voted:
 		g.voted(e.Targets, e.Result)
-	case transfer.Joined:
-		g.server(e.Target, stateName(transfer.PeerServing), "")
-	case transfer.LeftOut:
-		g.server(e.Target, stateName(transfer.PeerLeftOut), "has another file: "+human.Hex(e.Checksum))
-	case transfer.ChunkRefused:
+	case fetch.Joined:
+		g.server(e.Target, stateName(fetch.StateServing), "")
+	case fetch.LeftOut:
+		g.server(e.Target, stateName(fetch.StateLeftOut), "has another file: "+human.Hex(e.Checksum))
+	case fetch.ChunkRefused:
 		g.out.Emit(chunkRefusedEvent{
 			head: is("chunk_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
 			Chunk: e.Chunk, Offset: e.Offset, Bytes: e.Length, Changed: e.Changed,
 		})
-	case transfer.Lost:
+	case fetch.Lost:
 		g.out.Emit(serverLostEvent{
 			head: is("server_lost"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
 			State: stateName(e.State), Reason: reasonOf(e.Err), Left: e.Left,
 		})
-	case transfer.Back:
+	case fetch.Back:
 		g.out.Emit(serverBackEvent{head: is("server_back"), Address: e.Target.String(), ID: idOf(g.ids[e.Target])})
-	case transfer.Progress:
-		g.progress(e)
 	}
 }
 
-func (g *getJSON) server(t transfer.Target, state, why string) {
+func (g *getJSON) server(t source.Target, state, why string) {
 	g.out.Emit(serverEvent{head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why})
 }
 
 // voted tells of a vote, and which servers take part.
-func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
+func (g *getJSON) voted(targets []source.Target, r vote.Result) {
 	g.out.Emit(voteOf(targets, r))
 	for i, group := range r.Groups {
-		state, why := transfer.PeerServing, ""
+		state, why := fetch.StateServing, ""
 		if i != r.Winner {
-			state, why = transfer.PeerLeftOut, "has another file: "+human.Hex(group.Checksum)
+			state, why = fetch.StateLeftOut, "has another file: "+human.Hex(group.Checksum)
 		}
 		for _, s := range group.Servers {
 			if !g.twice[targets[s]] {
@@ -95,7 +94,7 @@ func (g *getJSON) voted(targets []transfer.Target, r vote.Result) {
 }
 
 // voteOf returns the event of a vote, decided or not.
-func voteOf(targets []transfer.Target, r vote.Result) voteEvent {
+func voteOf(targets []source.Target, r vote.Result) voteEvent {
 	e := voteEvent{head: is("vote"), Votes: r.Total, Groups: []voteGroup{}}
 	if r.Winner >= 0 {
 		e.Name, e.Majority = jsonText(r.Name), human.Hex(r.Groups[r.Winner].Checksum)
@@ -116,13 +115,13 @@ func voteOf(targets []transfer.Target, r vote.Result) voteEvent {
 	return e
 }
 
-func (g *getJSON) progress(p transfer.Progress) {
+func (g *getJSON) progress(p fetch.Snapshot) {
 	e := progressEvent{
 		head: is("progress"), Phase: phaseNames[p.Phase], Bytes: p.Good, TotalBytes: p.Size,
 		Rate: wholeRate(p.Rate), Servers: []progressServer{},
 	}
 	for _, s := range p.Servers {
-		if s.State == transfer.PeerIndexing && !g.indexing[s.Target] {
+		if s.State == fetch.StateIndexing && !g.indexing[s.Target] {
 			g.indexing[s.Target] = true
 			g.server(s.Target, stateName(s.State), "")
 		}
@@ -135,14 +134,14 @@ func (g *getJSON) progress(p transfer.Progress) {
 }
 
 // phaseNames are the phases of a run in events.
-var phaseNames = map[transfer.Phase]string{
-	transfer.PhaseAsking: "asking", transfer.PhasePreparing: "preparing", transfer.PhaseReserving: "reserving", transfer.PhaseFetching: "fetching",
-	transfer.PhaseReadingBack: "reading_back", transfer.PhaseFinishing: "finishing",
+var phaseNames = map[fetch.Phase]string{
+	fetch.PhaseAsking: "asking", fetch.PhasePreparing: "preparing", fetch.PhaseReserving: "reserving", fetch.PhaseFetching: "fetching",
+	fetch.PhaseReadingBack: "reading_back", fetch.PhaseFinishing: "finishing",
 }
 
 // ended tells what came of a run; its error is another event.
 func (g *getJSON) ended(o Outcome) {
-	if e, ok := errors.AsType[*transfer.UndecidedError](o.Err); ok {
+	if e, ok := errors.AsType[*fetch.UndecidedError](o.Err); ok {
 		g.out.Emit(voteOf(e.Targets, e.Result))
 	}
 	switch {
@@ -160,7 +159,7 @@ func (g *getJSON) ended(o Outcome) {
 }
 
 // doneOf is the receipt of a run: who supplied what, and who was refused.
-func doneOf(r *transfer.Result) doneEvent {
+func doneOf(r *fetch.Result) doneEvent {
 	e := doneEvent{
 		head: is("done"), Path: jsonText(r.Path), Bytes: r.Size, Seconds: seconds(r.Elapsed), Checksum: human.Hex(r.Checksum),
 		ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched, DuplicateBytes: r.Duplicate, Servers: []doneServer{},
@@ -174,7 +173,7 @@ func doneOf(r *transfer.Result) doneEvent {
 }
 
 // stateName is a server's state as one word.
-func stateName(s transfer.PeerState) string { return strings.ReplaceAll(s.String(), " ", "_") }
+func stateName(s fetch.State) string { return strings.ReplaceAll(s.String(), " ", "_") }
 
 // idOf is a server ID, "" when none has been proved.
 func idOf(id certs.ServerID) string {
@@ -192,10 +191,10 @@ func reasonOf(err error) string {
 	if refused, ok := errors.AsType[*certs.TrustError](err); ok {
 		return jsonText(refused.Problem())
 	}
-	return jsonText(Reason(err))
+	return jsonText(err.Error())
 }
 
-func addresses(targets []transfer.Target) []string {
+func addresses(targets []source.Target) []string {
 	list := make([]string, len(targets))
 	for i, t := range targets {
 		list[i] = t.String()

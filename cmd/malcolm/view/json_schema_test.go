@@ -11,7 +11,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/view/schema"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 )
 
 // jsonEvents are all events.
@@ -135,8 +135,8 @@ func TestJSONOfTrust(t *testing.T) {
 	g := &getJSON{out: term}
 	id, before := certs.ServerID{1}, certs.ServerID{2}
 	seen := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	g.event(transfer.Contradicted{Target: here, ID: id, Record: certs.KnownServer{ID: before, FirstSeen: seen}, Updated: true})
-	g.event(transfer.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")})
+	g.event(fetch.Contradicted{Target: here, ID: id, Record: certs.KnownServer{ID: before, FirstSeen: seen}, Updated: true})
+	g.event(fetch.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")})
 	want := `{"event":"contradicted","v":1,"address":"127.0.0.1:10001","id":"` + id.String() + `","recorded_id":"` + before.String() +
 		`","first_seen":"2026-01-02T03:04:05Z","updated":true}` + "\n" + `{"event":"one_address","v":1,"hosts":["a","b"],"ip":"10.0.0.1"}` + "\n"
 	if got := out.String(); got != want {

@@ -37,7 +37,7 @@ func (s *serveJSON) event(e transfer.ServeEvent) {
 	case transfer.Damaged:
 		s.change(damaged(filepath.Base(s.file), e))
 	case transfer.Unreadable:
-		s.change("cannot be read: " + Reason(e.Err))
+		s.change("cannot be read: " + e.Err.Error())
 	case transfer.Stopped:
 		s.out.Emit(stoppedEvent{head: is("stopped"), Bytes: s.sent()})
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/partfile"
 )
 
@@ -31,10 +31,10 @@ var actionNames = map[partfile.Action]string{
 }
 
 // Plan shows what a run would do.
-func Plan(on Printer, p *transfer.Plan) {
+func Plan(on Printer, p *fetch.Plan) {
 	from := []string{}
 	for _, s := range p.Servers {
-		if s.State == transfer.PeerServing {
+		if s.State == fetch.StateServing {
 			from = append(from, s.Target.String())
 		}
 	}
@@ -51,7 +51,7 @@ func Plan(on Printer, p *transfer.Plan) {
 }
 
 // planLine says in words what would be done.
-func planLine(p *transfer.Plan) string {
+func planLine(p *fetch.Plan) string {
 	missing := fmt.Sprintf("fetch %s in %s", human.Bytes(p.Missing), human.Plural(p.MissingChunks, "chunk", "chunks"))
 	var line string
 	switch p.Action {

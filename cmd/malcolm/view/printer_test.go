@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
+	"malcolm/transfer/source"
 )
 
 // A transcript is a Printer that writes as the program does, without colour.
@@ -32,7 +32,7 @@ func newTestTerminal() (on Terminal, out, err *bytes.Buffer) {
 
 // Servers and a checksum for tests.
 var (
-	here  = transfer.Target{Host: "127.0.0.1", Port: 10001}
+	here  = source.Target{Host: "127.0.0.1", Port: 10001}
 	sum9f = [32]byte{0x9f, 0x86, 0xd0, 0x81}
 )
 

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
@@ -123,7 +123,7 @@ func (r *Receipt) Write(e Event) error {
 }
 
 // Done writes the receipt of a run that has its file.
-func (r *Receipt) Done(result *transfer.Result) error {
+func (r *Receipt) Done(result *fetch.Result) error {
 	if isSameFile(r.path, result.Path) {
 		return r.failure(errReceiptOver)
 	}

@@ -41,11 +41,11 @@ func (v *serveText) event(e transfer.ServeEvent) {
 	case transfer.Damaged:
 		v.Warn("%s", damaged(v.name, e))
 	case transfer.Unreadable:
-		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), Reason(e.Err))
+		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), e.Err.Error())
 	case transfer.CacheFailed:
-		v.Warn("the index is not kept for the next time: %s", Reason(e.Err))
+		v.Warn("the index is not kept for the next time: %s", e.Err.Error())
 	case transfer.ServerFailed:
-		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), Reason(e.Err))
+		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), e.Err.Error())
 	case transfer.ServerReopened:
 		v.Say("%s: listening again", portOf(e.Addr))
 	case transfer.Panicked:
@@ -177,7 +177,7 @@ func countOf(n int, noun string) string {
 func damaged(name string, e transfer.Damaged) string {
 	what := "gives other bytes than were hashed, though the file was not changed"
 	if e.Err != nil {
-		what = "cannot be read: " + Reason(e.Err)
+		what = "cannot be read: " + e.Err.Error()
 	}
 	return fmt.Sprintf("%s is damaged: chunk %d (%d bytes from byte %d) %s; the disk may be failing, hashing the file again",
 		human.ShellQuote(name), e.Chunk, e.Length, e.Offset, what)

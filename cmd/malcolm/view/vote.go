@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
 )
 
 // voteLine says in one line how a decided vote ended.
-func voteLine(e transfer.Voted) string {
+func voteLine(e fetch.Voted) string {
 	r := e.Result
 	won := r.Groups[r.Winner]
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
@@ -78,7 +79,7 @@ func hostsOf(g vote.Group) string {
 }
 
 // names lists servers, at most three of them.
-func names(targets []transfer.Target, servers []int) string {
+func names(targets []source.Target, servers []int) string {
 	const most = 3
 	var list []string
 	for _, s := range servers[:min(len(servers), most)] {

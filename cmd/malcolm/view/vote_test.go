@@ -3,7 +3,7 @@ package view
 import (
 	"testing"
 
-	"malcolm/transfer"
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/vote"
 )
 
@@ -60,7 +60,7 @@ func TestVoteLine(t *testing.T) {
 		}, true, "1 of 3 servers, 1 of 3 votes, have the checksum asked for: 9f86d081… (1.0 GiB); 10.0.0.1:10000, 10.0.0.2:10001 have another file, left out"},
 	}
 	for _, test := range tests {
-		e := transfer.Voted{Targets: five, Result: test.result, Chosen: test.chosen}
+		e := fetch.Voted{Targets: five, Result: test.result, Chosen: test.chosen}
 		if got := voteLine(e); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
 		}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"malcolm/cmd/malcolm/flags"
+	"malcolm/cmd/malcolm/view"
+	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
+	"malcolm/transfer/source/malcolm"
+)
+
+// A query is what the flags of a command say of the servers and of the file.
+type query struct {
+	targets  []source.Target
+	all      bool // each address of a host is a server
+	reach    malcolm.Config
+	servers  fetch.Servers // but for its sources
+	ballot   fetch.Ballot
+	sha256   *[32]byte // that the file must have as well; nil: not asked
+	showMap  bool
+	interval time.Duration // between two reports; 0: there are none
+	// progress is told how things stand, besides the view; nil: nobody is.
+	progress func(fetch.Snapshot)
+}
+
+// limit bounds the bytes of the file a second, over all servers.
+func (q *query) limit(rate flags.Rate) { q.servers.Limit, q.reach.Limit = int64(rate), int64(rate) }
+
+// A shower shows what happens in a session.
+type shower interface {
+	Event(fetch.Event)
+	// Ask says how to ask how things stand, until the end is shown.
+	Ask(status func() fetch.Snapshot)
+}
+
+// run is what is to be shown of a session.
+func (q query) run() view.Run {
+	alone := len(q.targets) == 1 && !q.all
+	return view.Run{Targets: q.targets, Alone: alone, Map: q.showMap, Interval: q.interval, Advice: serverHints}
+}
+
+// session lets do use a session of its own, and shows what happens in it.
+func session[T any](ctx context.Context, q query, show shower, do func(*fetch.Session) (T, error)) (none T, err error) {
+	q.servers.Sources, err = malcolm.Sources(ctx, q.reach, q.targets, q.all)
+	if err != nil {
+		return none, err
+	}
+	s := fetch.Open(ctx, q.servers, fetch.Watch{Map: q.showMap, Events: show.Event})
+	defer s.Close()
+	show.Ask(func() fetch.Snapshot {
+		now := s.Snapshot()
+		if q.progress != nil {
+			q.progress(now)
+		}
+		return now
+	})
+	return do(s)
+}

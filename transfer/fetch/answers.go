@@ -1,0 +1,308 @@
+package fetch
+
+import (
+	"fmt"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/source"
+	"malcolm/transfer/vote"
+)
+
+// votes reports whether what a server offers counts.
+func (v *server) votes() bool {
+	_, votes := v.source.Voter()
+	return votes
+}
+
+// connected runs in the loop, as do all that follow.
+func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
+	if len(t.SmallBuffers) > 0 && !s.notices.buffers {
+		s.notices.buffers = true
+		s.emit(SmallBuffers{t.SmallBuffers})
+	}
+	if v.id == (certs.ServerID{}) && p.ID != (certs.ServerID{}) {
+		v.id = p.ID
+		s.emit(Connected{Target: v.target, ID: p.ID})
+	}
+}
+
+func (s *Session) indexing(v *server, done, total int64) {
+	if v.state != StateLost { // else it was in the vote already; what it makes now is another version, or it was restarted
+		s.waitFor(v, StateIndexing)
+	}
+	v.trouble.indexed = 1
+	if total > 0 {
+		v.trouble.indexed = float64(done) / float64(total)
+	}
+}
+
+// waitFor waits for a server that says that it will serve later.
+func (s *Session) waitFor(v *server, state State) {
+	if v.state.isAwaited() || v.state == StateNotReached {
+		if v.contact.ctx.Err() != nil {
+			return // it was waited for long enough
+		}
+		v.state = state
+		s.presence.Waits(v.index)
+	}
+	v.trouble.failures = 0
+	if s.poll != nil && v.votes() {
+		s.poll.ballot.Indexing(v.index, time.Now())
+	}
+}
+
+// full says that a server has no room just now. It is told of once.
+func (s *Session) full(v *server, err error) {
+	s.waitFor(v, StateFull)
+	if v.err = err; !v.trouble.full {
+		v.trouble.full = true
+		s.emit(Full{Target: v.target, Err: err, Left: s.servers.Patience})
+	}
+}
+
+// notReached says that a try to reach a server failed, and whether it is the last
+// one. A failure that another try may change counts when the second one has failed
+// too, and is told of once; whether a later try works decides when it does.
+func (s *Session) notReached(v *server, err error, final bool) {
+	v.trouble.failures++
+	awaited := v.state.isAwaited()
+	switch {
+	case source.WhatOf(err) == source.Here:
+		s.outOfVote(v, err)
+		s.loop.fail(unwrapFault(err))
+	case source.IsFull(err) && (awaited || v.state == StateNotReached):
+		s.full(v, err)
+	case awaited:
+		if v.trouble.failures > 1 || !source.IsQuick(err) {
+			s.outOfVote(v, err)
+		}
+	case v.state == StateLost && final:
+		s.cameBackAs(v, err)
+	}
+}
+
+// outOfVote takes a server for one that does not answer, unless it does later.
+func (s *Session) outOfVote(v *server, err error) {
+	v.state, v.err = StateNotReached, err
+	s.presence.Out(v.index)
+	if source.IsRefused(err) {
+		v.state = StateRefused
+	}
+	s.emit(NotReached{Target: v.target, Err: err})
+	if s.poll != nil && v.votes() {
+		s.poll.ballot.Fail(v.index, time.Now())
+	}
+}
+
+// answered takes a server's offer: into the vote, or, when that is over,
+// straight to the servers that take part or are left out. A server that was
+// lost and is back must be what it was.
+func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
+	s.accepted(v, way.Peer(), o.Accepted)
+	l := v.conns.of(way)
+	if l == nil {
+		l = &connection{way: way, opened: time.Now()}
+	}
+	if v.state == StateLost {
+		s.returned(v, l, o)
+		return
+	}
+	v.id = way.Peer().ID
+	v.conns.list, v.rtt = []*connection{l}, way.Stats().SmoothedRTT
+	v.state, v.err, v.offer, v.trouble.failures = StateAnswered, nil, o, 0
+	v.rank = s.roster.answers
+	s.roster.answers++
+	if s.poll != nil && v.votes() {
+		s.poll.ballot.Answer(v.index, vote.Offer{ID: vote.ID(v.id), Size: o.Size, Checksum: o.Checksum, Name: o.Name}, time.Now())
+	}
+	if s.isDuplicate(v, way.Peer()) {
+		return
+	}
+	if s.download.isAgreed() && s.poll == nil {
+		s.admitLate(v)
+	}
+}
+
+// accepted tells once of each server what its acceptance meant.
+func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
+	if a.NotRecorded != nil && !s.notices.notRecorded {
+		s.notices.notRecorded = true
+		s.emit(NotRemembered{Err: a.NotRecorded})
+	}
+	if v.trouble.accepted || a == (source.Accepted{}) {
+		return
+	}
+	v.trouble.accepted = true
+	if a.First {
+		s.emit(FirstContact{Target: v.target, ID: p.ID, Recorded: a.Recorded})
+	}
+	if a.Contradicts != nil {
+		s.emit(Contradicted{Target: v.target, ID: p.ID, Record: *a.Contradicts, Updated: a.Recorded})
+	}
+}
+
+// isDuplicate tells of servers that were given under several names. All of them
+// vote, for what a name leads to is not the doing of whoever has the other one; one
+// of them is used.
+func (s *Session) isDuplicate(v *server, p source.Peer) bool {
+	if voter, votes := v.source.Voter(); votes && len(voter.IDs) == 0 { // else the ID is its host
+		if other := s.roster.met.other(voter.Host, p.Addr.Addr()); other != "" {
+			s.emit(OneAddress{Hosts: [2]string{other, voter.Host}, Addr: p.Addr.Addr()})
+		}
+	}
+	other := s.roster.met.used(v, p.Addr)
+	if other == nil {
+		return false
+	}
+	v.state = StateDuplicate
+	s.dismiss(v)
+	s.emit(Duplicate{Target: v.target, Of: other.target})
+	return true
+}
+
+// dismiss ends all contact with a server that is of no use.
+func (s *Session) dismiss(v *server) {
+	s.presence.Out(v.index)
+	v.hangUp()
+	v.contact.stop()
+}
+
+// errOtherFile is why a server is out that came back with another file.
+var errOtherFile = &source.Fault{What: source.Changed, Words: "came back with another file"}
+
+// errOtherID is why a server is out that came back as another one.
+var errOtherID = &source.Fault{What: source.Changed, Words: "came back with another server ID"}
+
+// returned takes back a server that was lost.
+func (s *Session) returned(v *server, l *connection, o source.Offer) {
+	switch {
+	case l.way.Peer().ID != v.id:
+		s.cameBackAs(v, errOtherID)
+		return
+	case !o.SameFile(v.offer):
+		s.cameBackAs(v, errOtherFile)
+		return
+	}
+	v.conns.list, v.state, v.err = []*connection{l}, StateAnswered, nil
+	if s.download.isAgreed() {
+		s.admit(v)
+	}
+}
+
+// cameBackAs gives up a server that was lost and is not what it was any more, or
+// not worth another try.
+func (s *Session) cameBackAs(v *server, err error) {
+	switch state := blame(err); {
+	case state != StateLost:
+		v.state = state
+	case source.IsRefused(err):
+		v.state = StateChanged
+	}
+	v.err = err
+	v.contact.stop()
+	s.presence.Out(v.index)
+	s.emitLost(v)
+}
+
+// blame returns the state of a server whose request ended with err.
+func blame(err error) State {
+	switch source.WhatOf(err) {
+	case source.Wrong:
+		return StateWrong
+	case source.Changed:
+		return StateChanged
+	}
+	return StateLost
+}
+
+func (s *Session) emitLost(v *server) {
+	left := -1
+	if s.download.isAgreed() {
+		left = s.presence.Serving()
+	}
+	s.emit(Lost{Target: v.target, State: v.state, Err: v.err, Left: left})
+}
+
+// admit lets a server take part if it offers what was voted for.
+func (s *Session) admit(v *server) {
+	if !s.offersVoted(v) {
+		s.leaveOut(v)
+		return
+	}
+	v.state = StateServing
+	s.presence.Serves(v.index)
+	if s.download.schedule != nil {
+		s.join(v, time.Now())
+		s.dispatch(time.Now())
+	}
+}
+
+// offersVoted reports whether a server offers what was voted for. What a source
+// that never votes has is known by its size and its bytes alone.
+func (s *Session) offersVoted(v *server) bool {
+	if !v.votes() {
+		return v.offer.Size == s.download.offer.Size
+	}
+	return v.offer.SameFile(s.download.offer)
+}
+
+func (s *Session) leaveOut(v *server) {
+	v.state = StateLeftOut
+	s.dismiss(v)
+}
+
+// admitLate is admit for a server that has no part in the vote, and tells of it.
+func (s *Session) admitLate(v *server) {
+	s.admit(v)
+	if v.state == StateServing {
+		s.emit(Joined{Target: v.target})
+	} else {
+		s.emit(LeftOut{Target: v.target, Checksum: v.offer.Checksum, Size: v.offer.Size})
+	}
+}
+
+// leave takes a server out of the run: it was lost, and may come back, or it
+// changed, or it lied.
+func (s *Session) leave(v *server, state State, err error) {
+	switch {
+	case v.state == StateAnswered: // before the vote is over: its answer stands
+		v.state, v.err = state, err
+		v.hangUp()
+		if s.presence.Lost(v.index, true) {
+			s.emitLost(v)
+		}
+		return
+	case v.state != StateServing:
+		return
+	case v.trouble.judging && state == StateLost: // what it sent is judged without it
+		return
+	}
+	v.state, v.err = state, err
+	s.part(v)
+	v.hangUp()
+	tell := true
+	if state == StateLost {
+		v.trouble.failed = err
+		tell = s.presence.Lost(v.index, false)
+	} else {
+		s.presence.Out(v.index)
+		v.contact.stop()
+	}
+	if tell {
+		s.emitLost(v)
+	}
+}
+
+// lateIndexing says that a server is still indexing when patience is over.
+func lateIndexing(after time.Duration) *source.Fault {
+	return &source.Fault{What: source.Indexing, Words: fmt.Sprintf("is still indexing after %v", after)}
+}
+
+// unwrapFault returns what a fault is about.
+func unwrapFault(err error) error {
+	if f, ok := err.(*source.Fault); ok && f.Err != nil {
+		return f.Err
+	}
+	return err
+}

@@ -1,0 +1,450 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/pace"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
+	"malcolm/transfer/source"
+	"malcolm/transfer/vote"
+	"malcolm/wire"
+)
+
+// meterTime is the time constant of the average rate that is told, and that the
+// time left is told by: it weighs about as much of the past as a plain average
+// over twice the time.
+const meterTime = 1500 * time.Millisecond
+
+// A download is one file that a session copies. It belongs to the loop.
+type download struct {
+	*scope                      // what runs for it beside the loop
+	offer    source.Offer       // that was voted for; zero before the vote
+	layout   schedule.Config    // of its chunks; zero before the vote
+	manifest wire.Manifest      // empty before it was obtained
+	lister   *server            // whose manifest that is; nil: it is known without
+	asking   *asking            // for the manifest; nil: not now
+	schedule *schedule.Schedule // nil before chunks are wanted
+	job      *job               // nil before chunks are wanted
+	fetches  map[int]*fetch     // by range ID
+	partials map[int]*partial   // by chunk: what ranges that ended early had of it
+	flow     flow
+	checks   checks
+	space    reservation
+	result   Result
+	tally    tally
+}
+
+// A tally is what happened to a download.
+type tally struct {
+	Counts
+	differs bool // that a list differs was told
+	streams bool // it goes into a stream, and not into a file
+}
+
+// A flow is the bytes that come.
+type flow struct {
+	meter   pace.Meter
+	arrived int64 // since the last sample
+}
+
+// Checks are how far bytes that are here already were looked at.
+type checks struct {
+	checked int64         // bytes
+	toCheck int64         // bytes
+	hashed  *atomic.Int64 // counts checked beside the loop; nil: not now
+}
+
+// A job is what the goroutines of a download are handed. It does not change.
+type job struct {
+	*means
+	checksum [32]byte
+	layout   schedule.Config
+	manifest wire.Manifest
+	store    chunkStore
+	good     func(server, chunk int, xxh [16]byte) // tells the loop
+}
+
+// newDownload returns the download of the file of a group; nil: it is not agreed
+// on yet.
+func newDownload(s *Session, g *vote.Group) *download {
+	d := &download{scope: s.loop.inner(), fetches: make(map[int]*fetch), partials: make(map[int]*partial)}
+	if g == nil {
+		return d
+	}
+	d.offer.Size, d.offer.Checksum = g.Size, g.Checksum
+	d.layout = schedule.Config{
+		Size: g.Size, ChunkSize: manifest.ChunkSize(g.Size), Chunks: manifest.Count(g.Size), Limit: s.servers.Limit,
+	}
+	d.result.Size, d.result.Checksum = g.Size, g.Checksum
+	return d
+}
+
+// isAgreed reports whether the vote has decided which file it is.
+func (d *download) isAgreed() bool { return d.layout.ChunkSize > 0 }
+
+// good returns how many bytes are known to be good, missing how many are not.
+func (d *download) good() int64    { return d.result.Fetched + d.result.Resumed }
+func (d *download) missing() int64 { return d.layout.Size - d.good() }
+
+// complete reports whether every chunk is good.
+func (d *download) complete() bool { return d.schedule != nil && d.schedule.Done() }
+
+// wanted reports whether bytes are wanted that no server has sent yet.
+func (d *download) wanted() bool {
+	switch {
+	case d.asking != nil:
+		return true
+	case d.schedule == nil, d.schedule.Done():
+		return false
+	}
+	// Chunks that are still being checked, or for which a stream has no room, are not wanted yet.
+	return d.schedule.Queued() > 0 || len(d.fetches) > 0
+}
+
+// finish completes the result of a run that has ended.
+func (s *Session) finish() *Result {
+	d := s.download
+	for _, f := range d.fetches { // joined, but not heard of by the loop any more
+		if s.loop.ending.left {
+			break
+		}
+		d.tally.Duplicate += f.useless()
+		if f.rest != nil {
+			d.tally.Duplicate += f.rest.at
+		}
+		f.conn.fetches--
+	}
+	for _, rest := range d.partials {
+		d.tally.Duplicate += rest.at
+	}
+	d.fetches, d.partials = make(map[int]*fetch), make(map[int]*partial)
+	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
+	d.result.Elapsed = time.Since(s.begun)
+	d.result.Servers = s.reports()
+	s.publish()
+	return &d.result
+}
+
+// begin makes a schedule of which nothing is known yet, whose chunks go into a
+// store.
+func (s *Session) begin(store chunkStore) {
+	d := s.download
+	d.schedule = schedule.New(d.layout)
+	d.job = &job{
+		means: s.means, checksum: d.offer.Checksum, layout: d.layout, manifest: d.manifest, store: store,
+		good: func(server, chunk int, xxh [16]byte) {
+			d.post(func() { s.gotChunk(s.roster.servers[server], chunk, xxh) })
+		},
+	}
+	if s.watch.Map {
+		d.result.Map = make(ChunkMap, d.layout.Chunks)
+	}
+}
+
+// fetchQueued fetches what is in the schedule's queue, and what comes into it,
+// until done holds.
+func (s *Session) fetchQueued(done func() bool) error {
+	now := time.Now()
+	s.download.flow.meter.Start(meterTime, now)
+	s.growth = schedule.NewGrowth(schedule.GrowthConfig{Fixed: s.servers.Connections})
+	for _, v := range s.roster.byRank() {
+		s.join(v, now)
+	}
+	s.dispatch(now)
+	return s.loop.until(done)
+}
+
+// join lets the schedule have a server.
+func (s *Session) join(v *server, now time.Time) {
+	s.download.schedule.Join(v.index, v.conns.minRTT(), now)
+	s.growth.Join(v.index, now)
+	s.connsChanged(v)
+}
+
+// part takes a server and its ranges out of the schedule.
+func (s *Session) part(v *server) {
+	d := s.download
+	if d.schedule == nil {
+		return
+	}
+	d.schedule.Leave(v.index)
+	s.growth.Leave(v.index)
+	d.cancelAll(v)
+}
+
+// cancelAll ends the ranges of a server.
+func (d *download) cancelAll(v *server) {
+	for _, f := range d.fetches {
+		if f.server == v {
+			f.cancel()
+		}
+	}
+}
+
+// dispatch does what the schedule wants done now.
+func (s *Session) dispatch(now time.Time) {
+	d := s.download
+	if d.schedule == nil || s.loop.fatal != nil || d.over {
+		return
+	}
+	for _, v := range s.roster.servers {
+		d.schedule.Connections(v.index, v.conns.active(), v.conns.idle())
+	}
+	a := d.schedule.Plan(now)
+	for _, id := range a.Cancel {
+		if f := d.fetches[id]; f != nil {
+			s.explain(Cancelled, f, f.First, f.Count)
+			f.cancel()
+		}
+	}
+	for _, r := range a.Shrink {
+		if f := d.fetches[r.ID]; f != nil {
+			s.explain(Moved, f, f.First+r.Count, int(f.end.Load())-f.First-r.Count)
+			f.end.Store(int64(f.First + r.Count))
+		}
+	}
+	for _, r := range a.Fetch {
+		s.start(r, now)
+	}
+}
+
+// start begins to fetch a range.
+func (s *Session) start(r schedule.Range, now time.Time) {
+	d := s.download
+	v := s.roster.servers[r.Server]
+	conn := v.conns.pick()
+	if conn == nil {
+		d.schedule.End(r.ID)
+		return
+	}
+	conn.fetches++
+	if r.Second {
+		d.result.Map.flag(r.First, markTwice)
+	}
+	ctx, cancel := context.WithCancel(d.ctx)
+	run := &rangeRun{job: d.job, ctx: ctx, Range: r, way: conn.way, resume: d.takePartials(r)}
+	run.end.Store(int64(r.First + r.Count))
+	run.heard.Store(int64(now.Sub(s.begun)))
+	run.waiting.Store(true)
+	f := &fetch{rangeRun: run, server: v, conn: conn, cancel: cancel}
+	d.fetches[r.ID] = f
+	if r.Second {
+		s.explain(Second, f, r.First, r.Count)
+	}
+	ended := func(err error) { d.post(func() { s.ended(f, err) }) }
+	d.beside(func() { ended(run.fetch()) })
+}
+
+// A fetch is one range under way. It belongs to the loop, but for what is beside
+// it.
+type fetch struct {
+	*rangeRun
+	server  *server
+	conn    *connection
+	cancel  context.CancelFunc // ends the range, which is not wanted any more
+	sampled int64              // arrived at the last sample
+}
+
+// takePartials returns what there is of a range's first chunk, if its server
+// may go on with it; what there is of its other chunks is given up.
+func (d *download) takePartials(r schedule.Range) (first *partial) {
+	if len(d.partials) == 0 {
+		return nil
+	}
+	for c := r.First; c < r.First+r.Count; c++ {
+		rest := d.partials[c]
+		if rest == nil {
+			continue
+		}
+		delete(d.partials, c)
+		if c == r.First && rest.server == r.Server {
+			first = rest
+		} else {
+			d.giveUp(rest)
+		}
+	}
+	return first
+}
+
+// giveUp ends the use of what there is of a chunk: it came for nothing.
+func (d *download) giveUp(rest *partial) {
+	d.tally.Duplicate += rest.at
+	rest.claim.Release()
+}
+
+// keepPartial takes what a fetch that has ended left of a chunk, if that can be
+// of use.
+func (d *download) keepPartial(f *fetch) {
+	rest, v := f.rest, f.server
+	switch {
+	case rest == nil:
+	case (v.state == StateServing || v.state == StateLost) && !v.trouble.judging && !d.job.store.Marked(rest.chunk):
+		d.partials[rest.chunk] = rest
+	default:
+		d.giveUp(rest)
+	}
+}
+
+// measure looks, at each tick, at what has arrived.
+func (s *Session) measure(now time.Time) {
+	d := s.download
+	for _, v := range s.roster.servers {
+		if v.state == StateServing {
+			d.schedule.Sample(v.index, v.share.arrived-v.share.sampled, v.conns.minRTT(), now)
+		}
+		v.share.sampled = v.share.arrived
+	}
+	d.flow.meter.Add(d.flow.arrived, now)
+	d.flow.arrived = 0
+}
+
+// count takes up what a fetch has read since it was last counted.
+func (d *download) count(f *fetch) int64 {
+	n := f.arrived.Load() - f.sampled
+	f.sampled += n
+	f.server.share.arrived += n
+	f.server.came(f.conn, n)
+	d.flow.arrived += n
+	return n
+}
+
+// ended runs in the loop when a fetch is over; err is nil when all of its
+// chunks are good.
+func (s *Session) ended(f *fetch, err error) {
+	d, v, now := s.download, f.server, time.Now()
+	cancelled := f.ctx.Err() != nil
+	f.cancel()
+	d.schedule.Arrived(f.ID, d.count(f), now)
+	delete(d.fetches, f.ID)
+	f.conn.fetches--
+	v.conns.closeRetired(f.conn)
+	d.keepPartial(f)
+	useless := f.useless()
+	again := d.refetch(f, err, useless)
+	d.tally.Refetched += again
+	d.tally.Duplicate += useless - again
+	d.schedule.End(f.ID)
+	wrong, isWrong := errors.AsType[*wrongChunkError](err)
+	_, disk := errors.AsType[*partfile.Error](err)
+	switch {
+	case err == nil:
+	case disk:
+		s.loop.fail(err)
+	case cancelled, errors.Is(err, partfile.ErrNotOwner): // others were faster
+	case isWrong:
+		s.refused(v, wrong.chunk)
+	case blame(err) != StateLost:
+		s.leave(v, blame(err), err)
+	case f.conn.ended():
+		s.connDown(v, f.conn.way, f.conn.way.Err())
+	default:
+		s.backOff(v, err, now)
+	}
+	s.dispatch(now)
+}
+
+// backOff lets a server rest whose range ended without a fault of its bytes, and
+// gives it up when that goes on.
+func (s *Session) backOff(v *server, err error, now time.Time) {
+	v.trouble.failed = err
+	pause, lost := s.presence.Failed(v.index)
+	if lost {
+		s.leave(v, StateLost, err)
+		return
+	}
+	s.download.tally.Retried++
+	s.emit(Decision{What: Retried, Target: v.target, Pause: pause, Err: err})
+	s.download.schedule.Pause(v.index, now.Add(pause))
+}
+
+// gotChunk runs in the loop.
+func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
+	d := s.download
+	_, n := manifest.Span(d.layout.Size, chunk)
+	d.schedule.Good(chunk)
+	d.result.Map.delivered(chunk, v.index)
+	v.share.bytes += n
+	if s.presence.Good(v.index) {
+		s.emit(Back{Target: v.target})
+	}
+	d.result.Fetched += n
+	if xxh != d.manifest.XXH3(chunk) && !d.tally.differs && d.lister != nil {
+		d.tally.differs = true
+		s.emit(ListDiffers{Target: d.lister.target, Chunk: chunk})
+	}
+}
+
+// refetch returns how many of the bytes that a fetch received for nothing have to
+// be fetched again because they were wrong: those of a chunk that nobody else is
+// at.
+func (d *download) refetch(f *fetch, err error, useless int64) int64 {
+	wrong, ok := errors.AsType[*wrongChunkError](err)
+	if !ok || f.Second {
+		return 0
+	}
+	for _, other := range d.fetches {
+		if other != f && other.First <= wrong.chunk && wrong.chunk < other.First+other.Count {
+			return 0
+		}
+	}
+	_, n := manifest.Span(d.layout.Size, wrong.chunk)
+	return min(n, useless)
+}
+
+// refused runs in the loop when a server's chunk was wrong: it gets no more
+// work, and is asked once more what it offers, which tells a lie from a change.
+func (s *Session) refused(v *server, chunk int) {
+	d := s.download
+	v.share.bad++
+	d.tally.Refused++
+	d.result.Map.flag(chunk, markRefused)
+	if v.trouble.judging || v.state != StateServing {
+		return
+	}
+	v.trouble.judging = true
+	d.schedule.Leave(v.index)
+	d.cancelAll(v)
+	way, ctx, offer := v.conns.pick().way, d.ctx, v.offer
+	judged := func(changed bool) { d.post(func() { s.judged(v, chunk, changed) }) }
+	d.beside(func() {
+		changed := offersElse(ctx, way, offer)
+		if !changed {
+			way.Recheck(ctx, offer.Checksum, chunk)
+		}
+		judged(changed)
+	})
+}
+
+// offersElse reports whether a source no longer offers what it did.
+func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool {
+	o, err := way.Stat(ctx, source.Ask{}, nil)
+	if err != nil {
+		what := source.WhatOf(err)
+		return what == source.Changed || what == source.Indexing
+	}
+	return !o.SameFile(before)
+}
+
+// judging reports whether it is still open what becomes of a server that sent
+// a wrong chunk.
+func (s *Session) judging() bool {
+	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
+}
+
+// judged ends the use of a server that sent a wrong chunk.
+func (s *Session) judged(v *server, chunk int, changed bool) {
+	v.trouble.judging = false
+	offset, n := manifest.Span(s.download.layout.Size, chunk)
+	s.emit(ChunkRefused{Target: v.target, Chunk: chunk, Offset: offset, Length: n, Changed: changed})
+	if changed {
+		s.leave(v, StateChanged, &source.Fault{What: source.Changed, Words: "its file changed"})
+	} else {
+		s.leave(v, StateWrong, &source.Fault{What: source.Wrong, Words: (&wrongChunkError{chunk}).Error()})
+	}
+}

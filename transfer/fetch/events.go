@@ -1,0 +1,263 @@
+package fetch
+
+import (
+	"net/netip"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/transfer/vote"
+)
+
+// An Event is something that happened to a session: [Connected], [NotReached],
+// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
+// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable],
+// [NotKept], [Decision], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or [Finishing].
+type Event interface{ event() }
+
+// Connected says that a server proved an identity.
+type Connected struct {
+	Target source.Target
+	ID     certs.ServerID
+}
+
+// FirstContact says that nothing was known of a server that is accepted, and
+// whether its ID is remembered from now on.
+type FirstContact struct {
+	Target   source.Target
+	ID       certs.ServerID
+	Recorded bool
+}
+
+// Contradicted says that a server is accepted for a pin or a ticket, although
+// another ID is recorded of it.
+type Contradicted struct {
+	Target  source.Target
+	ID      certs.ServerID
+	Record  certs.KnownServer // that was found
+	Updated bool              // the pin has taken its place; else it stays as it is
+}
+
+// NotRemembered says once why the IDs of this run's servers are not remembered.
+type NotRemembered struct{ Err error }
+
+// NotReached says that a server is not part of the vote, and why.
+type NotReached struct {
+	Target source.Target
+	Err    error
+}
+
+// Duplicate says that a server was given twice, and is used once: as the other one.
+type Duplicate struct{ Target, Of source.Target }
+
+// OneAddress says that two hosts that the user typed have answered at one address.
+// Each has its vote all the same, if their server IDs differ.
+type OneAddress struct {
+	Hosts [2]string
+	Addr  netip.Addr
+}
+
+// Voted says how the vote ended when it was decided. Numbers of servers in
+// Result are places in Targets.
+type Voted struct {
+	Targets []source.Target
+	Result  vote.Result
+	Chosen  bool // the user's checksum decided
+}
+
+// LeftOut says that a server that answered after the vote has another file.
+type LeftOut struct {
+	Target   source.Target
+	Checksum [32]byte
+	Size     int64
+}
+
+// Joined says that a server that answered after the vote has the same file and
+// takes part.
+type Joined struct{ Target source.Target }
+
+// Started says that fetching begins.
+type Started struct {
+	Name   string
+	Size   int64 // in bytes
+	Chunks int
+	Check  int64 // bytes of an earlier run to be looked at first
+	Sparse bool  // the space could not be reserved
+}
+
+// Lacks says that the file system does not have something that it could do for
+// the file, and that the run goes on, or has ended well, without: see
+// partfile.Comfort.
+type Lacks partfile.Lack
+
+// OutputMoved says that the output directory was moved during the run, and where the
+// file is.
+type OutputMoved struct{ Path string }
+
+// ChunkRefused says that a chunk was not what the majority holds, and that its
+// server is out.
+type ChunkRefused struct {
+	Target  source.Target
+	Chunk   int
+	Offset  int64 // in bytes
+	Length  int64
+	Changed bool // the server no longer offers the voted file: no lie
+}
+
+// ListDiffers says that a chunk that was found good does not have the xxh3-128
+// that a server's manifest gives for it. Nothing depends on it.
+type ListDiffers struct {
+	Target source.Target
+	Chunk  int
+}
+
+// ManifestRefused says that a server's manifest was not believed, or did not
+// come.
+type ManifestRefused struct {
+	Target source.Target
+	Err    error
+}
+
+// Lost says that a server that took part no longer does.
+type Lost struct {
+	Target source.Target
+	State  State
+	Err    error
+	Left   int // servers that still take part; -1 before the vote is over
+}
+
+// Back says that a server that was lost sends again.
+type Back struct{ Target source.Target }
+
+// Waiting says that no server is left while bytes are wanted, and that the run goes
+// on trying to reach those that were lost.
+type Waiting struct {
+	Left time.Duration // until it gives up
+}
+
+// Full says once of a server that it has no room just now, and that it is tried
+// again.
+type Full struct {
+	Target source.Target
+	Err    error
+	Left   time.Duration // until it counts as not reached, at most
+}
+
+// Silent says that servers are left, that they send nothing, and that the run
+// goes on waiting for them.
+type Silent struct {
+	Lasted time.Duration
+	Left   time.Duration // until it gives up
+}
+
+// ServerSilent says once a silence that a server that takes part has sent nothing
+// for so long, while others have. It is tried again, in other ways too.
+type ServerSilent struct {
+	Target source.Target
+	Lasted time.Duration
+}
+
+// SmallBuffers says once that the system bounds the
+// buffers of sockets to less than what quick networks need.
+type SmallBuffers struct{ Small []source.SmallBuffer }
+
+// ChunksUnreadable says, when a local file is compared, that the disk does not give some
+// chunks of the local file; they count as chunks that differ.
+type ChunksUnreadable struct {
+	Path   string
+	Chunks int
+	Err    error // of the first of them
+}
+
+// NotKept says, before anything is fetched where that is known, that the finished
+// file will not have something of the file that it replaces.
+type NotKept struct {
+	Path string
+	What string // "owner", "group", `extended attribute "user.x"`, ...
+	Err  error
+}
+
+// ReadingBack says that the finished file is read once more before it gets its
+// name.
+type ReadingBack struct{ Size int64 }
+
+// Finishing says that every chunk is good and the file is being made durable.
+type Finishing struct{}
+
+func (Connected) event()        {}
+func (NotReached) event()       {}
+func (FirstContact) event()     {}
+func (Contradicted) event()     {}
+func (NotRemembered) event()    {}
+func (Duplicate) event()        {}
+func (OneAddress) event()       {}
+func (Voted) event()            {}
+func (LeftOut) event()          {}
+func (Joined) event()           {}
+func (Started) event()          {}
+func (Lacks) event()            {}
+func (OutputMoved) event()      {}
+func (ChunkRefused) event()     {}
+func (ListDiffers) event()      {}
+func (ManifestRefused) event()  {}
+func (Lost) event()             {}
+func (Back) event()             {}
+func (Waiting) event()          {}
+func (Silent) event()           {}
+func (Full) event()             {}
+func (ServerSilent) event()     {}
+func (SmallBuffers) event()     {}
+func (ChunksUnreadable) event() {}
+func (NotKept) event()          {}
+func (ReadingBack) event()      {}
+func (NoModTime) event()        {}
+func (Finishing) event()        {}
+
+// A Phase is what a session is doing.
+type Phase int
+
+// The phases, in order.
+const (
+	PhaseAsking    Phase = iota // connecting, voting
+	PhasePreparing              // looking at what is there, fetching the manifest
+	PhaseReserving              // the disk's space, when that takes longer than a second
+	PhaseFetching
+	PhaseReadingBack // with Recheck or SHA256
+	PhaseFinishing
+)
+
+// A State is what a server is to a session.
+type State int
+
+// The states of a server.
+const (
+	StateConnecting State = iota
+	StateIndexing         // it is hashing its file
+	StateFull             // it has no room just now, or is about to be started again
+	StateAnswered         // waits for the end of the vote
+	StateServing          // takes part
+	StateNotReached       // never answered
+	StateRefused          // its ID is not accepted
+	StateDuplicate        // the same as another
+	StateLeftOut          // has another file
+	StateLost             // the connection died, or it is stopping
+	StateChanged          // its file changed
+	StateWrong            // sent wrong bytes, or broke the protocol
+)
+
+var stateNames = [...]string{
+	"connecting", "indexing", "full", "answered", "serving", "not reached", "refused", "duplicate",
+	"left out", "lost", "changed", "wrong bytes",
+}
+
+// isUsed reports whether a server has answered and may still send something.
+func (s State) isUsed() bool { return s == StateAnswered || s == StateServing || s == StateLost }
+
+// isAwaited reports whether it is open whether the server answers.
+func (s State) isAwaited() bool {
+	return s == StateConnecting || s == StateIndexing || s == StateFull
+}
+
+// String returns the state in words.
+func (s State) String() string { return stateNames[s] }

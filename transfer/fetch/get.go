@@ -1,0 +1,270 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/pace"
+	"malcolm/transfer/partfile"
+)
+
+// checkpointTime is the time between two checkpoints of the part file.
+const checkpointTime = 2 * time.Second
+
+// Result is what [Session.Get] did, as far as it came: a failed run has one too.
+type Result struct {
+	Path         string // of the finished file; empty when there is none
+	Part         string // of the unfinished file that was kept; empty when there is none
+	Name         string // as voted or chosen; empty before the vote
+	Size         int64  // in bytes
+	Checksum     [32]byte
+	AlreadyRight bool          // nothing was fetched: the file was there
+	Elapsed      time.Duration // since the session began
+	Fetched      int64         // bytes that were fetched and found good
+	Resumed      int64         // bytes that were kept from an earlier run
+	Duplicate    int64         // bytes that arrived for nothing: second copies, and the rest of what was cancelled
+	Refetched    int64         // bytes that had to be fetched again: refused chunks, and damage to what an earlier run left
+	Servers      []ServerReport
+	Map          ChunkMap // nil unless Watch.Map asked for it
+}
+
+// Get copies the file that most sources hold. It returns when the file lies
+// under its final name and is durable, or with an error that [KindOf] tells
+// apart. When the session's context ends, it keeps the unfinished file and returns
+// within two seconds.
+func (s *Session) Get(b Ballot, out Output) (*Result, error) {
+	return s.overSizes(b, func() error { return s.get(b, out) })
+}
+
+func (s *Session) get(b Ballot, out Output) error {
+	root, err := obtain(s.loop, func(context.Context) (*os.Root, error) { return openDir(out.Dir) })
+	if err != nil {
+		return err
+	}
+	defer s.closeRoot(root)
+	if err := s.agree(b); err != nil {
+		return err
+	}
+	if s.sizes.again {
+		if err := s.obtainManifest(); err != nil {
+			return err
+		}
+		if err := s.proveSize(); err != nil {
+			return err
+		}
+	}
+	fsys := out.open(root)
+	decision, err := s.decide(fsys, out)
+	if err != nil || s.download.result.AlreadyRight {
+		return err
+	}
+	if !s.sizes.again {
+		if err := s.obtainManifest(); err != nil {
+			return err
+		}
+	}
+	return s.fill(&filling{Disk: out.Disk, fsys: fsys, decision: decision})
+}
+
+// closeRoot closes a directory, unless something that was left behind uses it.
+func (s *Session) closeRoot(root *os.Root) {
+	if !s.loop.ending.left {
+		root.Close()
+	}
+}
+
+// A filling is a part file that is filled, and gets its name.
+type filling struct {
+	Disk
+	fsys     partfile.FS
+	decision partfile.Decision
+	local    *localCopy     // a local file that has chunks already; nil: none
+	original *partfile.Info // the file that is repaired; nil: none
+	part     *partfile.File // nil before it is open
+}
+
+// fill fetches what is missing and gives the file its name.
+func (s *Session) fill(f *filling) (err error) {
+	d := s.download
+	var modTime *time.Time
+	if f.RemoteTime {
+		if modTime = s.remoteTime(); modTime == nil {
+			s.emit(NoModTime{})
+		}
+	}
+	options := partfile.Options{
+		Name: d.result.Name, Size: d.layout.Size, ChunkSize: d.layout.ChunkSize, Checksum: d.offer.Checksum,
+		Action: f.decision.Action, Replace: f.decision.Replace, Original: f.original, ModTime: modTime,
+		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
+		Lacks:    func(l partfile.Lack) { d.post(func() { s.emit(Lacks(l)) }) },
+		Reserved: func(done int64) { d.post(func() { d.space.reached(done, time.Now()) }) },
+	}
+	f.part, err = obtain(s.loop, func(ctx context.Context) (*partfile.File, error) { return partfile.Open(ctx, f.fsys, options) })
+	defer func() { err = s.leavePart(f, err) }()
+	if err != nil {
+		return err
+	}
+	s.tellLost(f.part, nil)
+	if err := s.fetchAll(f); err != nil {
+		return err
+	}
+	if err := s.readBack(f); err != nil {
+		return err
+	}
+	s.emit(Finishing{})
+	told := f.part.Lost()
+	d.result.Path, err = obtain(s.loop, func(context.Context) (string, error) { return f.part.Commit() })
+	if d.result.Path == "" {
+		return err
+	}
+	s.tellLost(f.part, told)
+	s.tellMoved(f.fsys.Path(d.result.Name), d.result.Path)
+	// The file is there, also when the context ended meanwhile: what is still to be
+	// said of a server with a wrong chunk is said, and changes nothing.
+	_ = s.loop.until(func() bool { return !s.judging() })
+	return nil
+}
+
+// fetchAll fetches every chunk that is missing.
+func (s *Session) fetchAll(f *filling) error {
+	d := s.download
+	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, d.layout.Size), nil })
+	if err != nil {
+		return err
+	}
+	s.begin(partStore{f.part})
+	for c := range d.layout.Chunks {
+		if found.missing.has(c) {
+			d.schedule.Add(c)
+		}
+	}
+	d.checks.toCheck = found.bytes()
+	s.emit(Started{
+		Name: d.result.Name, Size: d.layout.Size, Chunks: d.layout.Chunks, Check: d.checks.toCheck,
+		Sparse: f.part.Sparse() && !f.SkipPreallocate,
+	})
+	s.publish()
+	s.check(f, found)
+	failed := func(err error) { d.post(func() { s.loop.fail(err) }) }
+	part, ctx := f.part, d.ctx
+	d.beside(func() {
+		if err := checkpoints(ctx, part); err != nil {
+			failed(err)
+		}
+	})
+	return s.fetchQueued(d.complete)
+}
+
+// check looks, beside the loop, at what is here already.
+func (s *Session) check(f *filling, found *survey) {
+	d := s.download
+	c := &checker{
+		job: d.job, part: f.part, survey: found, local: f.local,
+		found:   func(chunk int, ok bool) { d.post(func() { d.found(chunk, ok) }) },
+		damaged: func(chunk int) { d.post(func() { d.damaged(chunk) }) },
+	}
+	failed := func(err error) { d.post(func() { s.loop.fail(err) }) }
+	ctx := d.ctx
+	d.beside(func() {
+		if err := c.run(ctx); err != nil {
+			failed(err)
+		}
+	})
+}
+
+// checkpoints makes, beside the loop, what was marked durable every so often,
+// and looks whether the part file is still there.
+func checkpoints(ctx context.Context, part *partfile.File) error {
+	for pace.Sleep(ctx, checkpointTime) == nil {
+		if err := part.Checkpoint(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellLost tells what of the file that is replaced cannot be kept, but for what was
+// told before.
+func (s *Session) tellLost(part *partfile.File, told []partfile.Lost) {
+	for _, lost := range part.Lost() {
+		if !slices.ContainsFunc(told, func(l partfile.Lost) bool { return l.What == lost.What }) {
+			s.emit(NotKept{Path: part.Path(), What: lost.What, Err: lost.Err})
+		}
+	}
+}
+
+// leavePart ends the use of the part file. What was marked of an unfinished one
+// is made durable first; that it could not be is told unless err is a worse
+// thing to tell.
+func (s *Session) leavePart(f *filling, err error) error {
+	d, ending := s.download, s.loop.ending
+	d.halt()
+	unfinished := d.result.Path == ""
+	var failed error
+	var path string
+	switch {
+	case ending.left: // the disk hangs: it is not asked again
+	case f.part == nil:
+		return err
+	case ending.run(func() {
+		if unfinished {
+			failed = f.part.Checkpoint()
+		}
+		f.part.Close()
+		if unfinished {
+			path = existing(f.fsys, d.result.Name)
+		}
+	}):
+		d.result.Part = path
+		if failed != nil && KindOf(err) != KindLocal {
+			err = failed
+		}
+		return err
+	}
+	if unfinished {
+		d.result.Part = f.fsys.Path(d.result.Name + partfile.PartSuffix)
+	}
+	return err
+}
+
+// tellMoved tells of a path that is another one than the user expects.
+func (s *Session) tellMoved(from, to string) {
+	if from != to {
+		s.emit(OutputMoved{Path: to})
+	}
+}
+
+// existing returns the path of the part file if there is one.
+func existing(fsys partfile.FS, name string) string {
+	name += partfile.PartSuffix
+	if info, err := fsys.Lstat(name); err != nil || info.Kind != partfile.Regular {
+		return ""
+	}
+	if path, err := partfile.PathNow(fsys, name); err == nil {
+		return path
+	}
+	return fsys.Path(name)
+}
+
+func openDir(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotDirectoryError{Path: dir, Missing: true}
+	}
+	if err != nil {
+		return nil, &localfile.Error{Op: "open", Path: dir, Err: err}
+	}
+	if !info.IsDir() {
+		return nil, &NotDirectoryError{Path: dir}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &localfile.Error{Op: "open", Path: dir, Err: err}
+	}
+	return root, nil
+}

@@ -1,0 +1,160 @@
+package fetch
+
+import (
+	"context"
+	"time"
+
+	"malcolm/transfer/source"
+)
+
+// cpuBusy is the share of all processors that malcolm itself may use before it
+// opens no more connections: they would only take turns.
+const cpuBusy = 0.85
+
+// grow lets the pure state machine decide how many connections each server
+// should have, and brings them about. It runs in the loop, once a tick.
+func (s *Session) grow(now time.Time) {
+	busy := s.servers.Limit == 0 && s.download.schedule.Queued() > 0
+	for _, v := range s.roster.servers {
+		if v.state == StateServing {
+			s.growth.Sample(v.index, v.share.arrived-v.share.sampled, v.conns.minRTT(), busy, now)
+		}
+	}
+	s.growth.Step(now, s.cpu.free(now))
+	for _, v := range s.roster.servers {
+		if v.state == StateServing && len(v.conns.list) > 0 && v.conns.list[0].way.Traits().MoreConns {
+			s.adjust(v, s.growth.Want(v.index), now)
+		}
+	}
+}
+
+// adjust opens connections to a server, or retires them.
+func (s *Session) adjust(v *server, want int, now time.Time) {
+	c := &v.conns
+	have := c.active()
+	for ; have+c.opening < want && !now.Before(c.after); c.opening++ {
+		s.open(v, nil)
+	}
+	for i := len(c.list) - 1; i >= 0 && have > want; i-- {
+		if l := c.list[i]; !l.retired {
+			l.retired = true
+			have--
+			c.closeRetired(l)
+			s.connsChanged(v)
+			s.explainConns(Shrunk, v)
+		}
+	}
+}
+
+// connsChanged tells the one who decides how many connections a server should
+// have how many it has.
+func (s *Session) connsChanged(v *server) {
+	if s.growth != nil {
+		s.growth.Opened(v.index, v.conns.active(), time.Now())
+	}
+}
+
+// open makes, beside the loop, one more connection to a server that takes part:
+// one more than it has, or, when instead is not nil, one to take the place of that.
+// It must prove the same identity and offer the same file.
+func (s *Session) open(v *server, instead *connection) {
+	l, ctx, first, offer := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer
+	opened := func(way source.Conn, err error) { l.post(func() { s.opened(v, way, instead, err) }) }
+	ended := func(way source.Conn) { l.post(func() { s.connDown(v, way, way.Err()) }) }
+	l.beside(func() {
+		way, err := again(ctx, first, offer)
+		opened(way, err)
+		if err != nil {
+			return
+		}
+		select {
+		case <-way.Done():
+			ended(way)
+		case <-ctx.Done():
+			way.Close()
+		}
+	})
+}
+
+// again makes one more way to where one leads, if the same file is offered there.
+func again(ctx context.Context, first source.Conn, offer source.Offer) (source.Conn, error) {
+	way, err := first.Again(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o, err := way.Stat(ctx, source.Ask{}, nil)
+	if err == nil && !o.SameFile(offer) {
+		err = errOtherFile
+	}
+	if err != nil {
+		way.Close()
+		return nil, err
+	}
+	return way, nil
+}
+
+// opened runs in the loop when a further connection is there, or is not: then
+// the server has as many as it had, and nothing is said.
+func (s *Session) opened(v *server, way source.Conn, instead *connection, err error) {
+	v.conns.opening--
+	now := time.Now()
+	switch {
+	case err != nil && instead == nil:
+		v.conns.pauseOpening(now)
+	case v.state != StateServing || v.trouble.judging, err != nil, instead != nil && !instead.silence.Useless():
+		if way != nil {
+			way.Close()
+		}
+		if instead != nil && v.state == StateServing {
+			s.emit(Decision{What: WayKept, Target: v.target, Err: err})
+		}
+	case instead != nil:
+		s.replace(v, instead, &connection{way: way, opened: now})
+	default:
+		v.conns.list = append(v.conns.list, &connection{way: way, opened: now})
+		s.connsChanged(v)
+		s.explainConns(Grown, v)
+		s.dispatch(now)
+	}
+}
+
+// replace gives a connection the place of one that brings nothing. What that
+// silence says of the server is forgotten: it may have been the path's.
+func (s *Session) replace(v *server, old, c *connection) {
+	now := time.Now()
+	c.silence = old.silence.Next()
+	v.conns.list = append(v.conns.list, c)
+	s.retire(v, old)
+	if d := s.download; d.schedule != nil {
+		d.schedule.Revive(v.index, now)
+	}
+	s.emit(Decision{What: WayChanged, Target: v.target})
+	s.dispatch(now)
+}
+
+// connDown runs in the loop when a connection has ended by itself. With the
+// last one the server is lost.
+func (s *Session) connDown(v *server, way source.Conn, err error) {
+	now := time.Now()
+	c := &v.conns
+	l := c.of(way)
+	switch {
+	case l == nil:
+	case len(c.list) == 1: // leave hangs up
+		s.leave(v, StateLost, err)
+	default:
+		c.forget(l)
+		if v.state != StateServing {
+			return
+		}
+		if now.Sub(l.opened) < openPause {
+			c.pauseOpening(now)
+		} else {
+			c.pause = 0
+		}
+		if c.active() == 0 {
+			c.list[0].retired = false // it is needed after all
+		}
+		s.connsChanged(v)
+	}
+}

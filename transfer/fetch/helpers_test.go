@@ -1,0 +1,64 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
+	"malcolm/wire"
+)
+
+// chunk is the chunk size of the small files of these tests, in bytes.
+const chunk = 256 << 10
+
+var errTest = errors.New("a test has ended it")
+
+// file returns n bytes that depend on the seed.
+func file(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{byte(seed)})
+	rng.Read(b)
+	return b
+}
+
+// hashes returns the manifest and the checksum of data.
+func hashes(data []byte) (wire.Manifest, [32]byte) {
+	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return m, sum
+}
+
+// A brokenFile is a File whose ReadAt is another one.
+type brokenFile struct {
+	localfile.File
+	readAt func(p []byte, off int64) (int, error)
+}
+
+func (b brokenFile) ReadAt(p []byte, off int64) (int, error) { return b.readAt(p, off) }
+
+// unreadableAt is a file of which the disk does not give some chunks.
+func unreadableAt(data []byte, errno error, chunks func(int64) bool) brokenFile {
+	return brokenFile{readAt: func(p []byte, off int64) (int, error) {
+		if chunks(off / chunk) {
+			return 0, &os.PathError{Op: "read", Path: "data.bin", Err: errno}
+		}
+		return bytes.NewReader(data).ReadAt(p, off)
+	}}
+}
+
+// read returns what a file holds.
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

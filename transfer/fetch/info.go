@@ -1,0 +1,68 @@
+package fetch
+
+import (
+	"errors"
+	"time"
+
+	"malcolm/transfer/vote"
+)
+
+// An InfoResult is what [Session.Info] found out.
+type InfoResult struct {
+	Servers []InfoServer // in the order of the targets
+	// Vote is how the vote would have ended; its numbers of servers are places in
+	// Servers. Nobody's answer is left out that came in time.
+	Vote vote.Result
+}
+
+// An InfoServer is one server and what it offers.
+type InfoServer struct {
+	ServerReport
+	Offered  bool // it has made an offer; the rest is that
+	Name     string
+	Size     int64 // in bytes
+	ModTime  time.Time
+	Checksum [32]byte
+}
+
+// Info asks sources what they offer and how they would vote, and fetches and
+// writes nothing. When there is no majority, the result comes with the error of
+// the vote; with every other error it is nil.
+func (s *Session) Info(b Ballot) (*InfoResult, error) {
+	r := new(InfoResult)
+	tell := s.watch.Events
+	s.watch.Events = func(e Event) {
+		if v, ok := e.(Voted); ok {
+			r.Vote = v.Result
+		}
+		if tell != nil {
+			tell(e)
+		}
+	}
+	defer func() { s.watch.Events = tell }()
+	err := s.agree(b)
+	undecided, isUndecided := errors.AsType[*UndecidedError](err)
+	_, isNobody := errors.AsType[*NobodyAnsweredError](err)
+	switch {
+	case isUndecided:
+		r.Vote = undecided.Result
+	case isNobody:
+	case err != nil:
+		return nil, err
+	default:
+		// The vote may be over before all have answered.
+		connecting := func(v *server) bool { return v.state == StateConnecting }
+		if err := s.loop.until(func() bool { return !s.roster.any(connecting) }); err != nil {
+			return nil, err
+		}
+	}
+	for i, report := range s.reports() {
+		v := s.roster.servers[i]
+		report.RTT = v.rtt
+		r.Servers = append(r.Servers, InfoServer{
+			ServerReport: report, Offered: v.offer.Checksum != [32]byte{},
+			Name: v.offer.Name, Size: v.offer.Size, ModTime: v.offer.ModTime, Checksum: v.offer.Checksum,
+		})
+	}
+	return r, err
+}

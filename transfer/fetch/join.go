@@ -1,0 +1,63 @@
+package fetch
+
+import (
+	"context"
+	"time"
+
+	"malcolm/transfer/pace"
+)
+
+// lastDisk is how long the end of a run waits for calls of the system that are
+// under way, once the user has ended it: a disk that hangs, or a network file
+// system whose server is gone, may hold them for hours.
+const lastDisk = 1500 * time.Millisecond
+
+// A joiner waits for what runs beside the loop. What still hangs in the system
+// when the caller's context has ended and lastDisk is over is left behind: it
+// shares nothing with the loop that is read after that. Only the loop's
+// goroutine uses a joiner.
+type joiner struct {
+	late context.Context // ends when nothing is waited for any more
+	end  func()          // ends what belongs to the joiner
+	left bool            // something was left behind
+}
+
+// newJoiner returns the joiner of a run that ends with ctx.
+func newJoiner(ctx context.Context) *joiner {
+	late, cancel := context.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, func() {
+		if pace.Sleep(late, lastDisk) == nil {
+			cancel()
+		}
+	})
+	return &joiner{late: late, end: func() {
+		stop()
+		cancel()
+	}}
+}
+
+// wait returns when done is closed; it is false when that was left behind.
+func (j *joiner) wait(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	select {
+	case <-done:
+		return true
+	case <-j.late.Done():
+		j.left = true
+		return false
+	}
+}
+
+// run runs f and waits for it; it is false when f was left behind.
+func (j *joiner) run(f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return j.wait(done)
+}

@@ -1,0 +1,43 @@
+package fetch
+
+import (
+	"math"
+	"time"
+)
+
+// NoModTime says that the file keeps the time at which it was written, as no
+// server of the majority names one that a file system could hold.
+type NoModTime struct{}
+
+// remoteTime returns the modification time that most servers of the majority
+// name that have answered so far, of several the one that comes first on the
+// command line; nil: none.
+func (s *Session) remoteTime() *time.Time {
+	var times []time.Time
+	for _, v := range s.roster.servers {
+		if o := v.offer; o.SameFile(s.download.offer) && isStorable(o.ModTime) {
+			times = append(times, o.ModTime)
+		}
+	}
+	var best *time.Time
+	most := 0
+	for i, t := range times {
+		n := 0
+		for _, other := range times {
+			if other.Equal(t) {
+				n++
+			}
+		}
+		if n > most {
+			best, most = &times[i], n
+		}
+	}
+	return best
+}
+
+// isStorable reports whether a time fits into what file systems are told: 64 bits
+// of nanoseconds since 1970, with which Go says it.
+func isStorable(t time.Time) bool {
+	const most = math.MaxInt64/int64(time.Second) - 1
+	return t.Unix() > -most && t.Unix() < most
+}

@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"slices"
+	"time"
+
+	"malcolm/transfer/presence"
+)
+
+// attend tells the presence what is so, and does what it wants. It runs at each
+// tick, after the bytes that came were counted.
+func (s *Session) attend(now time.Time) {
+	signs := make([]presence.Sign, len(s.roster.servers))
+	for i, v := range s.roster.servers {
+		signs[i], v.share.sign = v.share.sign, presence.Sign{}
+	}
+	a := s.presence.Tick(presence.Look{Now: now, Wanted: s.download.wanted(), Servers: signs})
+	for _, i := range a.Tired {
+		s.tired(s.roster.servers[i])
+	}
+	for _, i := range a.Missed {
+		s.emitLost(s.roster.servers[i])
+	}
+	for _, i := range a.Quiet {
+		s.emit(ServerSilent{Target: s.roster.servers[i].target, Lasted: presence.QuietTime})
+	}
+	switch a.Say {
+	case presence.Absent:
+		s.emit(Waiting{Left: a.Left})
+	case presence.Silent:
+		s.emit(Silent{Lasted: a.Lasted, Left: a.Left})
+	}
+	if a.GiveUp != presence.None {
+		s.giveUp(a.GiveUp)
+	}
+}
+
+// giveUp ends a run in which nothing comes any more.
+func (s *Session) giveUp(why presence.Cause) {
+	missing := s.download.missing()
+	if why == presence.Silent {
+		s.loop.fail(&SilentError{After: s.servers.Patience, Missing: missing, Servers: s.presence.Serving()})
+		return
+	}
+	for _, v := range s.roster.servers {
+		if v.state == StateServing { // it only seems so
+			s.leave(v, StateLost, v.trouble.failed)
+		}
+	}
+	s.loop.fail(&NoServerLeftError{Missing: missing, Servers: s.reports()})
+}
+
+// tired gives up a server that says that it will serve later, and has said so
+// for all of the patience.
+func (s *Session) tired(v *server) {
+	v.contact.stop()
+	if v.state == StateFull {
+		s.outOfVote(v, v.err)
+	} else {
+		s.outOfVote(v, lateIndexing(s.servers.Patience))
+	}
+}
+
+// notice takes up what the ranges and the requests for the manifest have read
+// since the last tick, and finds connections that bring nothing of what they owe.
+func (s *Session) notice(now time.Time) {
+	d := s.download
+	for id, f := range d.fetches {
+		n := d.count(f)
+		heard := s.begun.Add(time.Duration(f.heard.Load()))
+		waits := f.waiting.Load()
+		if !waits {
+			heard = now
+		}
+		d.schedule.Arrived(id, n, heard)
+		f.server.sees(f.conn, waits)
+	}
+	if d.asking != nil {
+		for _, r := range d.asking.requests {
+			n := r.arrived.Load() - r.counted
+			r.counted += n
+			r.server.came(r.conn, n)
+			r.server.sees(r.conn, true)
+		}
+	}
+	wanted := d.wanted()
+	for _, v := range s.roster.servers {
+		s.watchConns(v, wanted, now)
+	}
+}
+
+// watchConns looks for connections of a server that are alive and useless.
+func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
+	for _, c := range v.conns.list {
+		var packets uint64
+		if c.sign.Owes {
+			packets = c.way.Stats().Received
+		}
+		another := c.silence.Look(now, presence.Seen{Sign: c.sign, Wanted: wanted, Packets: packets})
+		c.sign = presence.Sign{}
+		if another && v.state == StateServing && !v.trouble.judging {
+			s.tryAnother(v, c)
+			return // the connections may be others now
+		}
+	}
+}
+
+// tryAnother has the work of a connection that brings nothing done on another
+// one to the same server: one that is there and of use, or a new one.
+func (s *Session) tryAnother(v *server, c *connection) {
+	instead := func(other *connection) bool { return other != c && !other.retired && !other.silence.Useless() }
+	switch {
+	case c.retired, slices.ContainsFunc(v.conns.list, instead):
+		if !c.retired {
+			s.emit(Decision{What: WayChanged, Target: v.target})
+		}
+		s.retire(v, c)
+	case v.conns.opening == 0 && len(v.conns.list) < v.conns.active()+mostRetired:
+		v.conns.opening++
+		s.emit(Decision{What: WayTried, Target: v.target})
+		s.open(v, c)
+	}
+}
+
+// mostRetired is how many connections that another one has replaced a server may
+// have: those on which the manifest may still come.
+const mostRetired = 2
+
+// retire gives a connection no more ranges, and ends those that it has. What they
+// have of a chunk is kept, and goes on elsewhere.
+func (s *Session) retire(v *server, c *connection) {
+	c.retired = true
+	for _, f := range s.download.fetches {
+		if f.conn == c {
+			f.cancel()
+		}
+	}
+	v.conns.closeRetired(c)
+	s.connsChanged(v)
+}

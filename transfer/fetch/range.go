@@ -1,0 +1,254 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
+	"malcolm/transfer/source"
+)
+
+// This file runs beside the loop: it takes the chunks of one range.
+
+// A wrongChunkError says that a chunk does not have the value that the
+// majority's manifest gives for it.
+type wrongChunkError struct{ chunk int }
+
+func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
+
+// A partial is a chunk that was received in part when its range ended: the
+// ownership of its place, and the state of its hashing. Only the same server goes
+// on with it, so that blame stays exact: servers that share an ID need not share a
+// disk.
+type partial struct {
+	chunk  int
+	at     int64      // bytes that are there
+	from   int64      // of these, what was there before the fetch that has it now
+	claim  chunkClaim // nil: a second copy
+	copy   []byte     // what there is of a second copy; nil: it is none
+	hasher *manifest.Hasher
+	server int
+}
+
+// A rangeRun is what fetches one range. Where no other owner is named it belongs to
+// its goroutine.
+type rangeRun struct {
+	*job
+	schedule.Range
+	way    source.Conn
+	ctx    context.Context // ends when the range is not wanted any more
+	resume *partial        // what there is of the first chunk already; nil: nothing
+
+	// Written here and read by the loop.
+	arrived atomic.Int64 // bytes
+	useful  atomic.Int64 // of these, in chunks that were found good and were not there yet
+	waiting atomic.Bool  // for the network, not for malcolm itself
+	heard   atomic.Int64 // when bytes last came, in nanoseconds since the session began: the clock may be set
+	// Written by the loop: the first chunk that is not to be fetched any more,
+	// because another server was given the rest.
+	end atomic.Int64
+
+	rest    *partial // of a chunk that could not be finished; nil: none
+	resumed bool     // resume was used
+	hasher  *manifest.Hasher
+}
+
+// useless returns how many bytes a range that has ended received for nothing,
+// but for those of its rest.
+func (f *rangeRun) useless() int64 {
+	n := f.arrived.Load() - f.useful.Load()
+	if f.rest != nil {
+		n -= f.rest.at - f.rest.from
+	}
+	return max(0, n)
+}
+
+// fetch asks for the range and takes its chunks one after the other.
+func (f *rangeRun) fetch() error {
+	err := f.fetchChunks()
+	if f.resume != nil && !f.resumed {
+		f.rest = f.resume
+	}
+	return err
+}
+
+func (f *rangeRun) fetchChunks() error {
+	span := source.Span{Checksum: f.checksum}
+	span.Offset, span.Length = f.layout.Span(f.Range)
+	if f.resume != nil {
+		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
+	}
+	body, err := f.way.Range(f.ctx, span)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for c := f.First; ; c++ {
+		switch {
+		case c == f.First+f.Count:
+			return atEnd(body)
+		case c >= int(f.end.Load()):
+			return nil
+		}
+		if err := f.fetchChunk(body, c); err != nil {
+			return err
+		}
+	}
+}
+
+// atEnd checks that nothing follows the bytes that were asked for.
+func atEnd(body source.Body) error {
+	var b [1]byte
+	if _, err := body.Read(b[:]); err != nil && err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// beginChunk returns where to go on with a chunk: from what there is of it, or
+// from its start. Where another fetch is at it, what is returned has no claim:
+// it is a second copy, to be held in memory.
+func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
+	if f.resume != nil && f.resume.chunk == chunk {
+		f.resumed = true
+		f.resume.from = f.resume.at
+		return f.resume, nil
+	}
+	if f.hasher == nil {
+		f.hasher = new(manifest.Hasher)
+	}
+	f.hasher.Reset(f.layout.Size, chunk)
+	c := &partial{chunk: chunk, hasher: f.hasher, server: f.Server}
+	if claim, ok := f.store.Claim(chunk); ok {
+		c.claim = claim
+		return c, nil
+	}
+	if f.store.Marked(chunk) {
+		return nil, partfile.ErrNotOwner
+	}
+	length := f.hasher.Remaining()
+	f.waiting.Store(false) // for the server: there is no room for what it sends
+	if err := f.copies.Acquire(f.ctx, min(length, maxCopyBytes)); err != nil {
+		return nil, err
+	}
+	c.copy = make([]byte, 0, length)
+	return c, nil
+}
+
+// drop ends the use of a chunk that was not finished.
+func (m *means) drop(c *partial) {
+	if c.claim != nil {
+		c.claim.Release()
+	}
+	m.freeCopy(c)
+}
+
+// freeCopy gives back the memory of a second copy.
+func (m *means) freeCopy(c *partial) {
+	if c.copy != nil {
+		m.copies.Release(min(int64(cap(c.copy)), maxCopyBytes))
+		c.copy = nil
+	}
+}
+
+// fetchChunk reads one chunk: into its place as it comes, or, when it is a second
+// copy, into memory of its own; and marks it once its value matches.
+func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
+	c, err := f.beginChunk(chunk)
+	if err != nil {
+		return err
+	}
+	for c.hasher.Remaining() > 0 {
+		if err := f.fetchPiece(body, c); err != nil {
+			return f.interrupt(c, err)
+		}
+	}
+	value, xxh := c.hasher.Sum()
+	if value != f.manifest.Value(chunk) {
+		f.drop(c)
+		return &wrongChunkError{chunk}
+	}
+	if c.copy != nil {
+		won, err := f.writeCopy(c)
+		if err != nil || !won {
+			return err
+		}
+	}
+	if err := c.claim.Mark(xxh); err != nil {
+		return err
+	}
+	_, length := manifest.Span(f.layout.Size, chunk)
+	f.useful.Add(length - c.from)
+	f.good(f.Server, chunk, xxh)
+	return nil
+}
+
+// writeCopy writes a second copy whose value has matched, unless the first one
+// was finished before.
+func (j *job) writeCopy(c *partial) (won bool, err error) {
+	defer j.freeCopy(c)
+	if c.claim, won = j.store.TakeOver(c.chunk); !won {
+		return false, nil
+	}
+	return true, c.claim.WriteAt(c.copy, 0)
+}
+
+// interrupt keeps what has come of a chunk when its stream ends early, for the
+// same server to go on with.
+func (f *rangeRun) interrupt(c *partial, err error) error {
+	_, disk := errors.AsType[*partfile.Error](err)
+	if c.copy != nil || c.at == 0 || c.hasher.Remaining() == 0 ||
+		disk || errors.Is(err, partfile.ErrNotOwner) || blame(err) != StateLost {
+		f.drop(c)
+		return err
+	}
+	f.hasher = nil
+	f.rest = c
+	return err
+}
+
+// fetchPiece waits until there are bytes, and then until they may be taken, and
+// only then holds a buffer.
+func (f *rangeRun) fetchPiece(body source.Body, c *partial) error {
+	f.waiting.Store(true)
+	if err := body.Wait(); err != nil {
+		return err
+	}
+	f.waiting.Store(false)
+	f.heard.Store(int64(time.Since(f.begun)))
+	paid := f.limit.Piece(int(min(pieceSize, c.hasher.Remaining())))
+	if err := f.limit.Wait(f.ctx, paid); err != nil {
+		return err
+	}
+	n := 0
+	defer func() { f.limit.Refund(paid - n) }()
+	buf, err := f.pieces.get(f.ctx)
+	if err != nil {
+		return err
+	}
+	defer f.pieces.put(buf)
+	n, err = body.Read((*buf)[:paid])
+	if n == 0 && err != nil {
+		return err
+	}
+	f.arrived.Add(int64(n))
+	p := (*buf)[:n]
+	if c.claim != nil {
+		if err := c.claim.WriteAt(p, c.at); err != nil {
+			return err
+		}
+	} else {
+		c.copy = append(c.copy, p...)
+	}
+	if _, err := c.hasher.Write(p); err != nil {
+		return err
+	}
+	c.at += int64(n)
+	return nil
+}

@@ -1,0 +1,237 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+)
+
+// A Mend says how [Session.Repair] writes.
+type Mend struct {
+	// SplitLinks lets a file be replaced that has other names: these keep the old
+	// bytes.
+	SplitLinks bool
+	Disk
+}
+
+// Repair makes a local file what most of the sources hold: it copies what is right
+// of it into a part file beside it, fetches what differs, and replaces it in one
+// step. The local file stays as it is until then. Errors and the end of the
+// session's context are as with [Session.Get]; a file that is right already is left
+// alone.
+func (s *Session) Repair(b Ballot, l Local, m Mend) (*Result, error) {
+	err := s.repair(b, l, m)
+	return s.finish(), err
+}
+
+func (s *Session) repair(b Ballot, l Local, m Mend) error {
+	dir, name := filepath.Split(l.Path)
+	if dir == "" {
+		dir = "."
+	}
+	file, err := openOwn(l)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return &localfile.Error{Op: "open", Path: dir, Err: err}
+	}
+	defer s.closeRoot(root)
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	fsys := m.open(root)
+	if _, err := file.named(root, fsys); err != nil {
+		return err
+	}
+	if err := s.agree(b); err != nil {
+		return err
+	}
+	d := s.download
+	d.result.Name = name
+	if err := s.obtainManifest(); err != nil {
+		return err
+	}
+	original, err := file.named(root, fsys)
+	if err != nil {
+		return err
+	}
+	bad, err := s.compare(file)
+	if err != nil {
+		return err
+	}
+	if file.info.Size == d.layout.Size && len(bad) == 0 {
+		return s.alreadyRight(fsys, l.Path)
+	}
+	header := d.header()
+	decision, err := obtain(s.loop, func(context.Context) (partfile.Decision, error) {
+		return decideRepair(fsys, name, file, m.SplitLinks, header)
+	})
+	if err != nil {
+		return err
+	}
+	local := newLocalCopy(file, d.layout.Chunks, bad)
+	return s.fill(&filling{Disk: m.Disk, fsys: fsys, decision: decision, local: local, original: &original})
+}
+
+// decideRepair settles, before anything is fetched, whether the file can be
+// replaced, and what is to be done about the part file that is there.
+func decideRepair(fsys partfile.FS, name string, file *ownFile, split bool, header partfile.Header) (partfile.Decision, error) {
+	if err := file.mendable(fsys, split); err != nil {
+		return partfile.Decision{}, err
+	}
+	found, err := partfile.Look(fsys, name)
+	if err != nil {
+		return partfile.Decision{}, err
+	}
+	part := found.OwnPartState(header)
+	d := partfile.DecideRepair(part)
+	if d.Action != partfile.Refuse {
+		return d, nil
+	}
+	if err := partfile.InUse(fsys, name); err != nil {
+		return d, err
+	}
+	return d, &TargetError{
+		Path: fsys.Path(name + partfile.PartSuffix), Part: part, Unfinished: found.Header, Hint: d.Hint,
+	}
+}
+
+// A localCopy is a local file that has chunks of the file to be written.
+type localCopy struct {
+	file localfile.File
+	path string
+	bad  *chunkSet // chunks that it does not have
+}
+
+func newLocalCopy(file *ownFile, chunks int, bad []Span) *localCopy {
+	s := &localCopy{file: file.File, path: file.path, bad: newChunkSet(chunks)}
+	for _, b := range bad {
+		s.bad.add(b.Chunk, b.Length)
+	}
+	return s
+}
+
+// has reports whether the file was found to have a chunk. A nil localCopy has none.
+func (s *localCopy) has(chunk int) bool { return s != nil && !s.bad.has(chunk) }
+
+// copyLocal copies the chunks that the local file has into the part file. Each is
+// hashed after it was copied, or on its way, so that it does not matter whether
+// the local file is still what it was.
+func (c *checker) copyLocal(ctx context.Context) error {
+	var next atomic.Int64
+	workers, ctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() error {
+			var hasher manifest.Hasher
+			for {
+				chunk := int(next.Add(1) - 1)
+				if chunk >= c.layout.Chunks {
+					return nil
+				}
+				if !c.survey.copied.has(chunk) {
+					continue
+				}
+				ok, err := c.copyChunk(ctx, &hasher, chunk)
+				if err != nil {
+					return err
+				}
+				c.found(chunk, ok)
+			}
+		})
+	}
+	return workers.Wait()
+}
+
+// copyChunk copies one chunk; it is false when the local file has something else in
+// its place by now, or the disk no longer gives it.
+func (c *checker) copyChunk(ctx context.Context, hasher *manifest.Hasher, chunk int) (bool, error) {
+	claim, ok := c.part.Claim(chunk)
+	if !ok {
+		return c.part.Marked(chunk), nil
+	}
+	defer claim.Release()
+	hasher.Reset(c.layout.Size, chunk)
+	err := claim.CopyFrom(c.local.file)
+	switch {
+	case err == nil:
+		err = c.hashCopy(ctx, hasher, claim)
+	case errors.Is(err, errors.ErrUnsupported), localfile.IsMediaError(err): // on one of the two disks
+		offset, _ := manifest.Span(c.layout.Size, chunk)
+		err = c.copyHashing(ctx, hasher, claim, offset)
+	}
+	lost, ofLocal := errors.AsType[*localError](err)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), ofLocal && localfile.IsMediaError(err):
+		return false, nil
+	case ofLocal:
+		return false, &localfile.Error{Op: "read", Path: c.local.path, Err: lost.err}
+	case err != nil:
+		return false, err
+	}
+	value, xxh := hasher.Sum()
+	if value != c.manifest.Value(chunk) {
+		return false, nil
+	}
+	return true, claim.Mark(xxh)
+}
+
+// hashCopy reads back what the system has copied.
+func (c *checker) hashCopy(ctx context.Context, hasher *manifest.Hasher, claim *partfile.Claim) error {
+	return c.pass(ctx, hasher, func(p []byte, at int64) error {
+		n, err := claim.ReadBack(p, at)
+		if n == len(p) {
+			return nil
+		}
+		return err
+	})
+}
+
+// copyHashing copies the chunk that begins at an offset of the local file.
+func (c *checker) copyHashing(ctx context.Context, hasher *manifest.Hasher, claim *partfile.Claim, offset int64) error {
+	return c.pass(ctx, hasher, func(p []byte, at int64) error {
+		n, err := c.local.file.ReadAt(p, offset+at)
+		if n == len(p) {
+			return claim.WriteAt(p, at)
+		}
+		return &localError{err}
+	})
+}
+
+// A localError says that the local file could not be read.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// pass hashes a chunk in pieces, which fill makes: at is where in the chunk.
+func (m *means) pass(ctx context.Context, hasher *manifest.Hasher, fill func(p []byte, at int64) error) error {
+	buf, err := m.pieces.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.pieces.put(buf)
+	for at := int64(0); hasher.Remaining() > 0; {
+		p := (*buf)[:min(int64(len(*buf)), hasher.Remaining())]
+		if err := fill(p, at); err != nil {
+			return err
+		}
+		if _, err := hasher.Write(p); err != nil {
+			return err
+		}
+		at += int64(len(p))
+	}
+	return nil
+}

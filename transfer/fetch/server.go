@@ -1,0 +1,301 @@
+package fetch
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/presence"
+	"malcolm/transfer/source"
+)
+
+// A server is one source of the session. It belongs to the loop.
+type server struct {
+	index   int
+	source  source.Source
+	target  source.Target
+	contact *contact // nil before the session has begun to reach it
+
+	state State
+	err   error // why it does not take part; nil when it does
+	id    certs.ServerID
+	offer source.Offer
+	rtt   time.Duration // when it made the offer; smoothed
+	rank  int           // 0 for the first server that answered
+
+	conns   conns
+	share   share
+	trouble trouble
+}
+
+// A share is what a server has done.
+type share struct {
+	bytes   int64         // of chunks that were found good
+	arrived int64         // bytes of ranges, good or not
+	sampled int64         // arrived at the last sample
+	bad     int           // chunks that were refused
+	sign    presence.Sign // since the last tick
+}
+
+// Trouble is what went wrong with a server, and what was told of it.
+type trouble struct {
+	failures int     // tries to reach it that failed, since it was last heard of
+	failed   error   // why it was lost, or a range ended early, the last time
+	indexed  float64 // 0 to 1 while it is indexing
+	judging  bool    // a wrong chunk of it is being looked into
+	accepted bool    // what accepting it meant was told
+	full     bool    // that it is full was told
+	doubted  bool    // that its manifest was refused was told
+	tried    bool    // its size came to nothing; it is not asked again
+}
+
+// A connection is one of those to a server. It belongs to the loop, but for way,
+// whose methods anybody may call.
+type connection struct {
+	way     source.Conn
+	opened  time.Time
+	fetches int  // requests for ranges and for the manifest that are under way on it
+	retired bool // gets no more of them, and is closed when it has none
+	sign    presence.Sign
+	silence presence.Way
+}
+
+// ended reports whether a connection is over.
+func (c *connection) ended() bool {
+	select {
+	case <-c.way.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// openPause is how long no further connection to a server is tried after one
+// that failed, or died within this time; it doubles with each further one, up to
+// openPauseMost.
+const (
+	openPause     = 5 * time.Second
+	openPauseMost = 5 * time.Minute
+)
+
+// Conns are a server's connections; none unless it takes part or waits for the
+// vote.
+type conns struct {
+	list    []*connection
+	opening int           // connections that are being made
+	after   time.Time     // no further connection is tried before
+	pause   time.Duration // how long none was tried the last time; 0: there was no reason
+}
+
+// pick returns the connection for the next range: the one with the fewest under
+// way; nil when there is none.
+func (c *conns) pick() (best *connection) {
+	for _, l := range c.list {
+		if !l.retired && (best == nil || l.fetches < best.fetches) {
+			best = l
+		}
+	}
+	return best
+}
+
+// minRTT returns the least round trip; 0 when it is not known.
+func (c *conns) minRTT() (rtt time.Duration) {
+	for _, l := range c.list {
+		if r := l.way.Stats().MinRTT; r > 0 && (rtt == 0 || r < rtt) {
+			rtt = r
+		}
+	}
+	return rtt
+}
+
+// active returns how many connections are in use.
+func (c *conns) active() (n int) {
+	for _, l := range c.list {
+		if !l.retired {
+			n++
+		}
+	}
+	return n
+}
+
+// idle returns how many of those have no range under way.
+func (c *conns) idle() (n int) {
+	for _, l := range c.list {
+		if !l.retired && l.fetches == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// of returns the connection that is a way; nil: it is not in the list.
+func (c *conns) of(way source.Conn) *connection {
+	i := slices.IndexFunc(c.list, func(l *connection) bool { return l.way == way })
+	if i < 0 {
+		return nil
+	}
+	return c.list[i]
+}
+
+// forget takes a connection out of the list; it is false when it was not in it.
+func (c *conns) forget(l *connection) bool {
+	i := slices.Index(c.list, l)
+	if i < 0 {
+		return false
+	}
+	c.list = slices.Delete(c.list, i, i+1)
+	return true
+}
+
+// closeRetired closes a connection that is not wanted any more and has nothing
+// to do.
+func (c *conns) closeRetired(l *connection) {
+	if !l.retired || l.fetches > 0 {
+		return
+	}
+	c.forget(l)
+	l.way.Close()
+}
+
+// pauseOpening opens no further connection for a while.
+func (c *conns) pauseOpening(now time.Time) {
+	c.pause = min(max(2*c.pause, openPause), openPauseMost)
+	c.after = now.Add(c.pause)
+}
+
+// hangUp ends all connections.
+func (c *conns) hangUp() {
+	for _, l := range c.list {
+		l.way.Close()
+	}
+	c.list = nil
+}
+
+// hangUp ends all connections to a server that is not needed, or of no use, for
+// now; its contact goes on.
+func (s *server) hangUp() {
+	s.conns.hangUp()
+	s.contact.lose()
+}
+
+// came notes bytes that came on one of a server's connections.
+func (s *server) came(c *connection, bytes int64) {
+	s.share.sign.Came += bytes
+	c.sign.Came += bytes
+}
+
+// sees notes that a request is under way on a connection: it waits for the
+// server, or for this machine.
+func (s *server) sees(c *connection, waits bool) {
+	for _, sign := range []*presence.Sign{&s.share.sign, &c.sign} {
+		sign.Owes = sign.Owes || waits
+		sign.Busy = sign.Busy || !waits
+	}
+}
+
+// report returns a server's part in the run, but for its rate.
+func (s *server) report() ServerReport {
+	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err}
+	if s.state == StateIndexing {
+		r.Indexing = s.trouble.indexed
+	}
+	if s.state == StateServing && len(s.conns.list) > 0 {
+		r.RTT, r.Conns = s.conns.list[0].way.Stats().SmoothedRTT, len(s.conns.list)
+	}
+	return r
+}
+
+// A roster is the servers of a session. It belongs to the loop.
+type roster struct {
+	servers []*server
+	met     meetings
+	answers int // how many servers have answered
+}
+
+func newRoster(sources []source.Source) *roster {
+	r := &roster{met: meetings{at: make(map[netip.AddrPort]*server), hosts: make(map[netip.Addr]string), told: make(map[string]bool)}}
+	for i, src := range sources {
+		r.servers = append(r.servers, &server{index: i, source: src, target: src.Target()})
+	}
+	return r
+}
+
+// byRank returns the servers that take part, those that answered first first.
+func (r *roster) byRank() []*server {
+	var serving []*server
+	for _, s := range r.servers {
+		if s.state == StateServing {
+			serving = append(serving, s)
+		}
+	}
+	slices.SortFunc(serving, func(a, b *server) int { return a.rank - b.rank })
+	return serving
+}
+
+// any reports whether f holds of a server.
+func (r *roster) any(f func(*server) bool) bool { return slices.ContainsFunc(r.servers, f) }
+
+// Meetings are where two servers of the command line turned out to be at one
+// address. It belongs to the loop.
+type meetings struct {
+	at    map[netip.AddrPort]*server // which of them is used
+	hosts map[netip.Addr]string      // the first typed host that answered there
+	told  map[string]bool            // of typed hosts
+}
+
+// used returns the server that is used already at the address at which another one
+// has answered; nil: there is none, and this one is.
+func (m *meetings) used(s *server, addr netip.AddrPort) *server {
+	other := m.at[addr]
+	if other == nil || other == s || !other.state.isUsed() {
+		m.at[addr] = s
+		return nil
+	}
+	return other
+}
+
+// other returns the typed host that has answered at the address of a host, when
+// that is another one and was not returned for it before; else "".
+func (m *meetings) other(host string, addr netip.Addr) string {
+	first, met := m.hosts[addr]
+	switch {
+	case !met:
+		m.hosts[addr] = host
+	case first != host && !m.told[host]:
+		m.told[host] = true
+		return first
+	}
+	return ""
+}
+
+// A contact keeps a way to a source for as long as that may be of use. It runs
+// beside the loop, which it tells what happens.
+type contact struct {
+	ctx    context.Context    // for as long as the source may be of use
+	stop   context.CancelFunc // ends ctx; any goroutine may call it
+	down   chan struct{}      // receives when the source has no connection left
+	source source.Source
+	values *atomic.Bool // whether the manifest is wanted
+	tell   contactTold
+}
+
+// contactTold is where a contact tells what happens. Each function returns at
+// once, whatever becomes of what it is told.
+type contactTold struct {
+	connected func(source.Peer, source.Traits)
+	indexing  func(done, total int64)
+	answered  func(source.Conn, source.Offer)
+	ended     func(source.Conn, error)
+	failed    func(err error, final bool)
+}
+
+// lose tells the contact that its source has no connection left.
+func (c *contact) lose() {
+	select {
+	case c.down <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,138 @@
+package fetch
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"malcolm/transfer/pace"
+	"malcolm/transfer/presence"
+	"malcolm/transfer/schedule"
+	"malcolm/transfer/source"
+)
+
+const (
+	// pieceSize and pieces bound the memory in which a session holds what it is
+	// reading.
+	pieceSize = 128 << 10
+	pieces    = 128
+	// maxCopyBytes bounds the memory for second copies, in bytes.
+	maxCopyBytes = 32 << 20
+)
+
+// A Session is the sources of one command, connected and proved once, for as many
+// files as it copies. Connections, identities, rates, growth and patience belong
+// to it and outlive a file. Its methods belong to one goroutine, but for Snapshot,
+// which anybody may call at any time.
+type Session struct {
+	servers  Servers
+	watch    Watch
+	begun    time.Time
+	loop     *loop
+	means    *means
+	roster   *roster
+	presence *presence.Presence
+	growth   *schedule.Growth // nil before the first chunk is wanted
+	cpu      cpuMeter
+	poll     *poll
+	download *download // the file that is copied now, or was last
+	sizes    sizes
+	notices  notices
+	values   atomic.Bool // whether contacts are to ask for the manifest
+	status   atomic.Pointer[Snapshot]
+}
+
+// Notices are what was told once.
+type notices struct {
+	buffers     bool // that buffers are small
+	notRecorded bool // that IDs are not remembered
+}
+
+// Means are what everything beside the loop shares. Any goroutine may use them.
+type means struct {
+	begun  time.Time
+	limit  *pace.Limiter
+	pieces *bufferPool
+	copies *semaphore.Weighted // bytes of second copies
+}
+
+// Open returns a session over sources. It connects when its first method asks
+// for a file. When ctx ends, methods end within two seconds, and their error is
+// ctx's cause.
+func Open(ctx context.Context, servers Servers, watch Watch) *Session {
+	if servers.Patience <= 0 {
+		servers.Patience = DefaultPatience
+	}
+	begun := time.Now()
+	s := &Session{
+		servers: servers,
+		watch:   watch,
+		begun:   begun,
+		loop:    newLoop(ctx),
+		means: &means{
+			begun:  begun,
+			limit:  pace.NewLimiter(servers.Limit),
+			pieces: newBufferPool(pieces, pieceSize),
+			copies: semaphore.NewWeighted(maxCopyBytes),
+		},
+		roster:   newRoster(servers.Sources),
+		presence: presence.New(len(servers.Sources), servers.Patience),
+	}
+	s.loop.sample = s.sample
+	s.loop.due = s.due
+	s.download = newDownload(s, nil)
+	s.publish()
+	return s
+}
+
+// Close ends what runs for the session, and its connections. Nothing of it is
+// told any more.
+func (s *Session) Close() {
+	s.loop.close()
+	s.publish()
+}
+
+func (s *Session) emit(e Event) {
+	if s.watch.Events != nil {
+		s.watch.Events(e)
+	}
+}
+
+// reach begins to reach a server, for as long as it may be of use.
+func (s *Session) reach(v *server) {
+	l := s.loop
+	c := &contact{source: v.source, down: make(chan struct{}, 1), values: &s.values}
+	c.ctx, c.stop = context.WithCancel(l.ctx)
+	c.tell = contactTold{
+		connected: func(p source.Peer, t source.Traits) { l.post(func() { s.connected(v, p, t) }) },
+		indexing:  func(done, total int64) { l.post(func() { s.indexing(v, done, total) }) },
+		answered:  func(way source.Conn, o source.Offer) { l.post(func() { s.answered(v, way, o) }) },
+		ended:     func(way source.Conn, err error) { l.post(func() { s.connDown(v, way, err) }) },
+		failed:    func(err error, final bool) { l.post(func() { s.notReached(v, err, final) }) },
+	}
+	v.contact = c
+	l.beside(c.run)
+}
+
+// sample looks, at each tick, at what has arrived, and lets the presence and the
+// schedule act on it.
+func (s *Session) sample(now time.Time) {
+	s.notice(now)
+	s.attend(now)
+	if s.download.schedule != nil {
+		s.grow(now)
+		s.measure(now)
+		s.dispatch(now)
+	}
+	s.publish()
+}
+
+// due returns when the vote closes by itself.
+func (s *Session) due() (at time.Time, ok bool) {
+	if s.poll == nil {
+		return at, false
+	}
+	return s.poll.ballot.CloseAt()
+}

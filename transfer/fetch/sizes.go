@@ -1,0 +1,219 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+	"malcolm/transfer/source"
+	"malcolm/wire"
+)
+
+// A checksum that was asked for says which bytes a file has, and a list of
+// chunk values is proved by it. The size is one server's word until the last
+// chunk has come: the first server to answer may name a false one. So, when all
+// servers of that size came to nothing, those are tried that offer the same
+// checksum with another size.
+
+// proofTime is how long the last chunk may make no progress when it is to prove
+// a size.
+const proofTime = 20 * time.Second
+
+// Sizes are what a session knows of the sizes that it has tried for a checksum.
+type sizes struct {
+	again  bool // there were such
+	proved bool // the one that is tried now is right
+}
+
+// overSizes copies a file for one size after the other. The error is that of the
+// last size that was proved, else that of the first one.
+func (s *Session) overSizes(b Ballot, run func() error) (*Result, error) {
+	s.sizes, s.loop.fatal = sizes{}, nil
+	for _, v := range s.roster.servers {
+		v.trouble.tried = false
+	}
+	err := run()
+	result := s.finish()
+	for last := err; s.loop.ctx.Err() == nil && s.hasOtherSize(b, last); {
+		s.exclude()
+		if last = run(); last == nil || s.sizes.proved {
+			err, result = last, s.finish()
+		} else {
+			s.finish()
+		}
+	}
+	if err != nil && s.loop.ctx.Err() != nil {
+		err = context.Cause(s.loop.ctx)
+	}
+	return result, err
+}
+
+// hasOtherSize reports whether a run that ended with err may end otherwise with
+// another size: one that was offered, or, where the size itself was in the way,
+// one that a server may still offer.
+func (s *Session) hasOtherSize(b Ballot, err error) bool {
+	d := s.download
+	if b.Checksum == nil || !d.isAgreed() || s.sizes.proved || d.result.Path != "" || d.complete() {
+		return false
+	}
+	var open bool
+	switch {
+	case as[*TooLargeError](err), partfile.ReasonOf(err) == partfile.NoSpace, KindOf(err) == KindIntegrity:
+		open = true
+	case as[*NoServerLeftError](err), as[*SilentError](err):
+	default:
+		return false
+	}
+	return s.roster.any(func(v *server) bool {
+		if v.state == StateLeftOut {
+			return !v.trouble.tried && v.offer.Checksum == d.offer.Checksum && v.offer.Size != d.offer.Size
+		}
+		return open && v.state.isAwaited()
+	})
+}
+
+// exclude leaves the servers out that offered the size of the download, which has
+// ended.
+func (s *Session) exclude() {
+	s.sizes.again, s.loop.fatal = true, nil
+	for _, v := range s.roster.servers {
+		if v.trouble.tried || !s.offersVoted(v) {
+			continue
+		}
+		v.trouble.tried = true
+		s.dismiss(v)
+		if v.state != StateWrong {
+			v.state = StateLeftOut
+		}
+	}
+}
+
+// proveSize has one server show the last chunk, before anything is done about
+// what a run with another size left: that may be right, and this one's size may
+// be the false one.
+func (s *Session) proveSize() error {
+	d := s.download
+	if d.layout.Chunks == 0 { // the checksum was compared when it was offered
+		s.sizes.proved = true
+		return nil
+	}
+	m, size, means := d.manifest, d.layout.Size, s.means
+	for _, v := range s.roster.byRank() {
+		c := v.conns.pick()
+		if c == nil {
+			continue
+		}
+		way, checksum := c.way, d.offer.Checksum
+		err := s.loop.do(func(ctx context.Context) error { return means.showLast(ctx, way, checksum, size, m) })
+		switch {
+		case err == nil:
+			s.sizes.proved = true
+			return nil
+		case s.loop.ctx.Err() != nil:
+			return err
+		case as[*wrongChunkError](err):
+			v.share.bad++
+			s.leave(v, StateWrong, &source.Fault{What: source.Wrong, Words: err.Error()})
+		default:
+			s.leave(v, blame(err), err)
+		}
+	}
+	return &NoServerLeftError{Missing: size, Servers: s.reports()}
+}
+
+// showLast runs beside the loop: it fetches the last chunk, and checks it.
+func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte, size int64, list wire.Manifest) error {
+	chunk := list.Len() - 1
+	span := source.Span{Checksum: checksum}
+	span.Offset, span.Length = manifest.Span(size, chunk)
+	var hasher manifest.Hasher
+	hasher.Reset(size, chunk)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := &source.Fault{What: source.NoAnswer, Words: "no answer in " + proofTime.String()}
+	progress := time.AfterFunc(proofTime, func() { cancel(stalled) })
+	defer progress.Stop()
+	err := m.hashBody(ctx, way, span, &hasher, func() { progress.Reset(proofTime) })
+	if err != nil && context.Cause(ctx) == stalled {
+		err = stalled
+	}
+	if err != nil {
+		return err
+	}
+	if value, _ := hasher.Sum(); value != list.Value(chunk) {
+		return &wrongChunkError{chunk}
+	}
+	return nil
+}
+
+// hashBody hashes a span, and calls moved each time that bytes have come.
+func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, moved func()) error {
+	body, err := way.Range(ctx, span)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return m.pass(ctx, hasher, func(p []byte, _ int64) error {
+		for len(p) > 0 {
+			piece := m.limit.Piece(len(p))
+			if err := m.limit.Wait(ctx, piece); err != nil {
+				return err
+			}
+			n, err := body.Read(p[:piece])
+			m.limit.Refund(piece - n)
+			if n == 0 && err != nil {
+				return err
+			}
+			p = p[n:]
+			moved()
+		}
+		return nil
+	})
+}
+
+// takesPart reports whether a part file is one that a run with a false size
+// left: its journal says that it is of this checksum, and of another size.
+func (s *Session) takesPart(part partfile.PartState, found partfile.Found) bool {
+	h, d := found.Header, s.download
+	return s.sizes.again && s.sizes.proved && part == partfile.PartOtherChecksum &&
+		h.Checksum == d.offer.Checksum && h.Size != d.layout.Size
+}
+
+var errOutHangs = errors.New("what was written before has not been read yet")
+
+// An onward is a writer for several runs that write the same bytes from the
+// start: what was written is not written again.
+type onward struct {
+	mu      sync.Mutex // held while out is being written to
+	out     io.Writer
+	written int64
+	at      int64 // of this run
+}
+
+func (o *onward) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	skip := int(min(max(o.written-o.at, 0), int64(len(p))))
+	o.at += int64(skip)
+	if skip == len(p) {
+		return skip, nil
+	}
+	n, err := o.out.Write(p[skip:])
+	o.at += int64(n)
+	o.written += int64(n)
+	return skip + n, err
+}
+
+// rewind begins a run anew. It is false while a write of the last one hangs.
+func (o *onward) rewind() bool {
+	if !o.mu.TryLock() {
+		return false
+	}
+	defer o.mu.Unlock()
+	o.at = 0
+	return true
+}

@@ -1,0 +1,157 @@
+package fetch
+
+import (
+	"slices"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/source"
+)
+
+// A Snapshot is what a session is doing. It does not change.
+type Snapshot struct {
+	Taken    time.Time // when this was so
+	Phase    Phase
+	Size     int64         // of the file, in bytes; 0 before the vote
+	Good     int64         // bytes that are known to be good
+	Resumed  int64         // of these, from an earlier run
+	Checked  int64         // bytes of an earlier run looked at so far
+	Check    int64         // bytes of an earlier run to be looked at
+	Reserved int64         // bytes of the file's space that are reserved, in PhaseReserving
+	Rate     float64       // bytes a second, smoothed over about three seconds
+	Left     time.Duration // time left; negative: not known
+	Queued   int64         // bytes that no server was asked for yet
+	Counts   Counts
+	Servers  []ServerReport
+	Ranges   []RangeReport // under way
+	Map      ChunkMap      // nil: not asked for
+}
+
+// Counts are what came to nothing, since the session began or the file was agreed
+// on.
+type Counts struct {
+	Retried   int64 // ranges that ended early and were asked for again
+	Refused   int64 // chunks that were refused
+	Duplicate int64 // bytes of second copies, and of what was cancelled
+	Refetched int64 // bytes that had to be fetched again
+}
+
+// A ServerReport is one server's part in a session.
+type ServerReport struct {
+	Target    source.Target
+	ID        certs.ServerID // zero before it has proved one
+	State     State
+	Bytes     int64         // of chunks that were found good
+	Arrived   int64         // bytes of ranges, good or not
+	BadChunks int           // chunks that were refused
+	Rate      float64       // bytes a second, smoothed; 0 when it does not take part
+	RTT       time.Duration // smoothed round trip; 0 without a connection
+	Conns     int           // connections, while it takes part
+	Indexing  float64       // 0 to 1 while State is StateIndexing
+	Err       error         // why it does not take part; nil when it does
+}
+
+// A RangeReport is a range under way.
+type RangeReport struct {
+	Server       int // its place in Snapshot.Servers
+	First, Count int // chunks
+	Bytes        int64
+	Arrived      int64 // of these
+	Second       bool  // a second copy of what another server has begun
+}
+
+// Snapshot returns what the session is doing, as it was at most a tenth of a second
+// ago. Any goroutine may call it, at any time, also when the session is closed; it
+// waits for nothing.
+func (s *Session) Snapshot() Snapshot { return *s.status.Load() }
+
+// publish makes what is so now what Snapshot returns.
+func (s *Session) publish() {
+	d := s.download
+	p := Snapshot{
+		Taken:    time.Now(),
+		Phase:    s.phase(),
+		Size:     d.layout.Size,
+		Good:     d.good(),
+		Resumed:  d.result.Resumed,
+		Checked:  d.checks.checked,
+		Check:    d.checks.toCheck,
+		Reserved: d.space.done,
+		Rate:     d.flow.meter.Rate(),
+		Left:     -1,
+		Counts:   d.tally.Counts,
+		Servers:  s.reports(),
+		Ranges:   d.ranges(),
+		Map:      slices.Clone(d.result.Map),
+	}
+	if d.schedule != nil {
+		p.Queued = d.schedule.Queued()
+	}
+	if d.checks.hashed != nil {
+		p.Checked = d.checks.hashed.Load()
+	}
+	// What is still being looked at is not known to be missing.
+	if missing := p.Size - p.Good - max(0, p.Check-p.Checked); p.Rate > 0 && d.schedule != nil && missing > 0 {
+		p.Left = time.Duration(float64(missing) / p.Rate * float64(time.Second))
+	}
+	s.status.Store(&p)
+}
+
+func (d *download) ranges() []RangeReport {
+	list := make([]RangeReport, 0, len(d.fetches))
+	for _, f := range d.fetches {
+		_, length := d.layout.Span(f.Range)
+		list = append(list, RangeReport{
+			Server: f.Server, First: f.First, Count: f.Count, Bytes: length, Arrived: f.arrived.Load(), Second: f.Second,
+		})
+	}
+	return list
+}
+
+// A reservation is how far the space of the part file is reserved.
+type reservation struct {
+	since time.Time // zero: it has not begun
+	done  int64     // bytes
+}
+
+func (r *reservation) reached(done int64, now time.Time) {
+	if r.since.IsZero() {
+		r.since = now
+	}
+	r.done = done
+}
+
+// isSlow reports whether it is worth a word.
+func (r *reservation) isSlow(now time.Time) bool {
+	return !r.since.IsZero() && now.Sub(r.since) >= time.Second
+}
+
+func (s *Session) phase() Phase {
+	d := s.download
+	switch {
+	case !d.isAgreed():
+		return PhaseAsking
+	case d.schedule == nil && d.space.isSlow(time.Now()):
+		return PhaseReserving
+	case d.schedule == nil:
+		return PhasePreparing
+	case d.tally.streams:
+		return PhaseFetching
+	case d.schedule.Done() && d.checks.hashed != nil:
+		return PhaseReadingBack
+	case d.schedule.Done():
+		return PhaseFinishing
+	}
+	return PhaseFetching
+}
+
+func (s *Session) reports() []ServerReport {
+	reports := make([]ServerReport, len(s.roster.servers))
+	for i, v := range s.roster.servers {
+		reports[i] = v.report()
+		if v.state == StateServing && len(v.conns.list) > 0 && s.download.schedule != nil {
+			reports[i].Rate = s.download.schedule.Rate(v.index)
+		}
+	}
+	return reports
+}

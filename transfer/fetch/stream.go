@@ -1,0 +1,172 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"hash"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/schedule"
+)
+
+const (
+	// DefaultWindow is how many bytes of a stream wait in memory at most, unless
+	// the caller says otherwise.
+	DefaultWindow = 64 << 20
+	// leastSlots is how many chunks wait at least: one is written while the next
+	// one comes.
+	leastSlots = 2
+	// lastWrite is how long the end of a run waits for a write that is under way.
+	lastWrite = time.Second
+)
+
+// A Stream says where [Session.Stream] writes.
+type Stream struct {
+	// Out may be as slow as it likes: of the chunks behind the one that is written
+	// next, only those are asked for that fit into the window.
+	Out io.Writer
+	// Window is how many bytes wait in memory, or two chunks if that is more; 0 or
+	// less means [DefaultWindow].
+	Window int64
+	// SHA256 is what the whole must have, compared when everything is written. Nil:
+	// not asked.
+	SHA256 *[32]byte
+}
+
+// Stream copies the file that most sources hold to a stream, in order, as
+// [Session.Get] does into a directory. No byte is written before its whole chunk
+// was found right.
+//
+// When the session's context ends, Stream returns, within two seconds, also if a
+// Write does not: that goroutine is left behind, and Out must not be used any more.
+func (s *Session) Stream(b Ballot, out Stream) (*Result, error) {
+	o := &onward{out: out.Out}
+	out.Out = o
+	return s.overSizes(b, func() error {
+		if !o.rewind() {
+			return errOutHangs
+		}
+		return s.stream(b, out)
+	})
+}
+
+func (s *Session) stream(b Ballot, out Stream) error {
+	if err := s.agree(b); err != nil {
+		return err
+	}
+	if err := s.obtainManifest(); err != nil {
+		return err
+	}
+	d := s.download
+	d.tally.streams = true
+	w := newStreaming(out, d.layout)
+	s.begin(w.window)
+	written := false
+	w.wrote = func() { d.post(func() { s.slide(w) }) }
+	ended := func(err error) {
+		d.post(func() {
+			if written = err == nil; !written {
+				s.loop.fail(err)
+			}
+		})
+	}
+	ctx := d.ctx
+	go func() {
+		defer close(w.ended)
+		ended(w.write(ctx))
+	}()
+	s.emit(Started{Name: d.result.Name, Size: d.layout.Size, Chunks: d.layout.Chunks})
+	s.publish()
+	d.schedule.Window(0, len(w.window.slots))
+	err := s.fetchQueued(func() bool { return d.complete() && written })
+	if err == nil {
+		// All is written. What is still to be said of a server with a wrong chunk is
+		// said, and changes nothing.
+		_ = s.loop.until(func() bool { return !s.judging() })
+	}
+	d.halt()
+	if err != nil {
+		w.leave()
+		return err
+	}
+	return w.compare()
+}
+
+// slide lets the chunks be asked for that there is room for now.
+func (s *Session) slide(w *streaming) {
+	w.telling.Store(false)
+	front := int(w.written.Load())
+	s.download.schedule.Window(front, front+len(w.window.slots))
+	s.dispatch(time.Now())
+}
+
+// A streaming is the writing of a stream. Its goroutine, write, is not among
+// those that a download joins: who reads what it writes may never do so again.
+type streaming struct {
+	Stream
+	chunks int
+	window *streamWindow
+	sum    hash.Hash     // SHA-256; nil: nobody asks
+	wrote  func()        // tells the loop that there may be room
+	ended  chan struct{} // closed when write has returned
+
+	written atomic.Int64 // chunks
+	telling atomic.Bool  // the loop is told of it
+}
+
+func newStreaming(out Stream, layout schedule.Config) *streaming {
+	if out.Window <= 0 {
+		out.Window = DefaultWindow
+	}
+	slots := min(max(out.Window/layout.ChunkSize, leastSlots), int64(layout.Chunks))
+	w := &streaming{Stream: out, chunks: layout.Chunks, window: newStreamWindow(layout.Size, int(slots)), ended: make(chan struct{})}
+	if out.SHA256 != nil {
+		w.sum = sha256.New()
+	}
+	return w
+}
+
+// write writes the chunks, each when it is there.
+func (w *streaming) write(ctx context.Context) error {
+	for c := range w.chunks {
+		b, err := w.window.wait(ctx, c)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Out.Write(b); err != nil {
+			return err
+		}
+		if w.sum != nil {
+			w.sum.Write(b)
+		}
+		w.window.release(c)
+		w.written.Store(int64(c + 1))
+		if w.telling.CompareAndSwap(false, true) {
+			w.wrote()
+		}
+	}
+	return nil
+}
+
+// leave waits for write, but not for a reader that does not read.
+func (w *streaming) leave() {
+	t := time.NewTimer(lastWrite)
+	defer t.Stop()
+	select {
+	case <-w.ended:
+	case <-t.C:
+	}
+}
+
+// compare says whether what was written has the SHA-256 that was asked for.
+func (w *streaming) compare() error {
+	if w.sum == nil {
+		return nil
+	}
+	if sum := [32]byte(w.sum.Sum(nil)); sum != *w.SHA256 {
+		return &FinishedError{SHA256: &sum, Streamed: true}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package fetch
+
+import (
+	"context"
+	"runtime"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+)
+
+// A survey is what may be on this machine already. It does not change once it is
+// made.
+type survey struct {
+	claimed int64     // bytes that the journal claims are in the part file
+	unknown *chunkSet // chunks in the part file that are to be checked by their BLAKE3
+	copied  *chunkSet // chunks that a local file has
+	missing *chunkSet
+}
+
+// bytes is how much of the file that is.
+func (s *survey) bytes() int64 { return s.claimed + s.unknown.bytes + s.copied.bytes }
+
+// newSurvey sorts the chunks of a part file by what is known of them. Any
+// goroutine may call it.
+func newSurvey(part *partfile.File, local *localCopy, size int64) *survey {
+	n := manifest.Count(size)
+	s := &survey{unknown: newChunkSet(n), copied: newChunkSet(n), missing: newChunkSet(n)}
+	journal := part.UsableJournal()
+	for c := range n {
+		offset, n := manifest.Span(size, c)
+		switch {
+		case part.Claimed(c):
+			s.claimed += n
+		case local.has(c):
+			s.copied.add(c, n)
+		case journal || offset >= part.Prior() || !part.HasData(offset, n):
+			s.missing.add(c, n)
+		default:
+			s.unknown.add(c, n)
+		}
+	}
+	return s
+}
+
+// A chunkSet is a set of chunks; one bit a chunk. It does not change once it
+// is shared.
+type chunkSet struct {
+	bits  []uint64
+	bytes int64 // in its chunks
+}
+
+func newChunkSet(chunks int) *chunkSet { return &chunkSet{bits: make([]uint64, (chunks+63)/64)} }
+
+// add puts a chunk of n bytes into the set, which does not have it.
+func (s *chunkSet) add(chunk int, n int64) {
+	s.bits[chunk/64] |= 1 << (chunk % 64)
+	s.bytes += n
+}
+
+func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64)) != 0 }
+
+// A checker looks, beside the loop, at what an earlier run left in the part file,
+// and tells the loop of each chunk whether it is good. What the journal claims is
+// compared with its xxh3, the rest with the manifest.
+type checker struct {
+	*job
+	part    *partfile.File
+	survey  *survey
+	local   *localCopy               // nil: none
+	found   func(chunk int, ok bool) // tells the loop; any goroutine may call it
+	damaged func(chunk int)          // the same: of a chunk that the journal claimed
+}
+
+// run returns why it could not look; nil also when ctx has ended.
+func (c *checker) run(ctx context.Context) error {
+	err := c.check(ctx)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	return readFailure(c.part, err)
+}
+
+func (c *checker) check(ctx context.Context) error {
+	workers := max(1, runtime.GOMAXPROCS(0)-1)
+	report := func(chunk int, ok bool, xxh [16]byte) {
+		c.found(chunk, ok && c.part.MarkExisting(chunk, xxh))
+	}
+	s := c.survey
+	if s.claimed > 0 {
+		err := manifest.Reread(ctx, c.part, c.layout.Size, c.part.EachRecord, workers, nil, func(chunk int, ok bool) {
+			report(chunk, ok, [16]byte{}) // the journal has its sum
+			if !ok {
+				c.damaged(chunk)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if s.unknown.bytes > 0 {
+		skip := func(chunk int) bool { return !s.unknown.has(chunk) }
+		if err := manifest.Match(ctx, c.part, c.manifest, manifest.MatchOptions{Workers: workers, Skip: skip}, report); err != nil {
+			return err
+		}
+	}
+	c.part.SurveyDone()
+	if s.copied.bytes > 0 {
+		return c.copyLocal(ctx)
+	}
+	return nil
+}
+
+// readFailure names the part file in an error of reading it that names no file.
+func readFailure(part *partfile.File, err error) error {
+	if KindOf(err) == KindLocal {
+		return err
+	}
+	return &localfile.Error{Op: "read", Path: part.PartPath(), Err: err}
+}
+
+// found runs in the loop: a chunk of an earlier run is good, or is not.
+func (d *download) found(chunk int, ok bool) {
+	_, n := manifest.Span(d.layout.Size, chunk)
+	d.checks.checked += n
+	if ok {
+		d.schedule.Good(chunk)
+		d.result.Map.kept(chunk)
+		d.result.Resumed += n
+	} else {
+		d.schedule.Add(chunk)
+	}
+}
+
+// damaged runs in the loop: a chunk is not what the journal says.
+func (d *download) damaged(chunk int) {
+	_, n := manifest.Span(d.layout.Size, chunk)
+	d.tally.Refetched += n
+}

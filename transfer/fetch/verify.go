@@ -1,0 +1,224 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+	"malcolm/wire"
+)
+
+// A Span is a piece of a file, in bytes.
+type Span struct {
+	Chunk  int
+	Offset int64
+	Length int64
+
+	Unreadable bool // the disk does not give it
+}
+
+// VerifyResult is what [Session.Verify] found.
+type VerifyResult struct {
+	Size      int64 // of the file that was voted for, in bytes
+	LocalSize int64 // of the local file
+	Checksum  [32]byte
+	Bad       []Span // chunks that differ or are missing, in the file's order
+	Servers   []ServerReport
+}
+
+// Right reports whether the local file is the one that was voted for.
+func (r *VerifyResult) Right() bool { return len(r.Bad) == 0 && r.Size == r.LocalSize }
+
+// A MismatchError says that a local file is not the one that was asked for.
+type MismatchError struct {
+	Path string
+	Bad  int  // chunks that differ or cannot be read; 0: not known, or only the size differs
+	Size bool // the sizes differ
+}
+
+func (e *MismatchError) Error() string {
+	chunks := "chunks differ"
+	if e.Bad == 1 {
+		chunks = "chunk differs"
+	}
+	switch {
+	case e.Bad > 0 && e.Size:
+		return fmt.Sprintf("%q is not right: %d %s, and the size", e.Path, e.Bad, chunks)
+	case e.Bad > 0:
+		return fmt.Sprintf("%q is not right: %d %s", e.Path, e.Bad, chunks)
+	case e.Size:
+		return fmt.Sprintf("%q is not right: the size differs", e.Path)
+	}
+	return fmt.Sprintf("%q does not have the checksum", e.Path)
+}
+
+// Verify checks a local file, chunk by chunk, against what most of the sources
+// hold. A file that is not right is a [*MismatchError] with a result. A chunk that
+// the disk does not give counts as one that differs, and is told of by
+// [ChunksUnreadable]; many of them in a row are an error.
+func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
+	file, err := openOwn(l)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if err := s.agree(b); err != nil {
+		return nil, err
+	}
+	if err := s.obtainManifest(); err != nil {
+		return nil, err
+	}
+	d := s.download
+	r := &VerifyResult{Size: d.layout.Size, Checksum: d.offer.Checksum}
+	if r.Bad, err = s.compare(file); err != nil {
+		return nil, err
+	}
+	r.LocalSize, r.Servers = file.info.Size, s.reports()
+	if b.Checksum != nil && r.Size != r.LocalSize { // the size is only what a server says
+		right, err := obtain(s.loop, func(ctx context.Context) (bool, error) { return file.hasChecksum(ctx, *b.Checksum), nil })
+		if err != nil {
+			return nil, err
+		}
+		if right {
+			r.Size, r.Bad = r.LocalSize, nil
+		}
+	}
+	if !r.Right() {
+		return r, &MismatchError{Path: l.Path, Bad: len(r.Bad), Size: r.Size != r.LocalSize}
+	}
+	return r, nil
+}
+
+// hasChecksum reports whether a file could be read and has a checksum.
+func (f *ownFile) hasChecksum(ctx context.Context, want [32]byte) bool {
+	if f.info.Size > wire.MaxFileSize {
+		return false
+	}
+	_, sum, err := manifest.Build(ctx, f, f.info.Size, manifest.BuildOptions{})
+	return err == nil && sum == want && f.unchanged() == nil
+}
+
+// compare reads a local file and returns the chunks that are not what the
+// manifest says. A file that changes meanwhile is an error.
+func (s *Session) compare(file *ownFile) (bad []Span, err error) {
+	if err := file.describe(); err != nil {
+		return nil, err
+	}
+	var holes unreadable
+	m := s.download.manifest
+	err = s.hashing(min(file.info.Size, m.Size()), func(ctx context.Context, done *atomic.Int64) (err error) {
+		if bad, err = mismatches(ctx, file, m, done, &holes); err != nil {
+			return file.failure("read", err)
+		}
+		return file.unchanged()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(holes.chunks) > 0 {
+		s.emit(ChunksUnreadable{Path: file.path, Chunks: len(holes.chunks), Err: partfile.Bare(holes.err)})
+	}
+	return bad, nil
+}
+
+// mostUnreadable is how many chunks in a row may be unreadable before it is the
+// disk that is gone, and not a place on it.
+const mostUnreadable = 64
+
+// unreadable are the chunks that a disk does not give. Any goroutine may call
+// its methods.
+type unreadable struct {
+	mu     sync.Mutex
+	chunks map[int]bool
+	row    int   // of them, since one could be read
+	err    error // of the first
+}
+
+// take reports whether a chunk that could not be read is one that the disk does
+// not give: there, and not everywhere.
+func (u *unreadable) take(chunk int, err error) bool {
+	if !localfile.IsMediaError(err) {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.row++; u.row > mostUnreadable {
+		return false
+	}
+	if u.chunks == nil {
+		u.chunks, u.err = make(map[int]bool), err
+	}
+	u.chunks[chunk] = true
+	return true
+}
+
+// read takes note of a chunk that was not ok, or was, and reports whether it
+// could be read.
+func (u *unreadable) read(chunk int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.chunks[chunk] {
+		return false
+	}
+	u.row = 0
+	return true
+}
+
+// mismatches returns the chunks of a file that do not have the manifest's
+// values, in order, and adds to holes those that could not be read.
+func mismatches(ctx context.Context, file io.ReaderAt, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
+	var mu sync.Mutex
+	var bad []Span
+	o := manifest.MatchOptions{Done: done, Unreadable: holes.take}
+	err := manifest.Match(ctx, file, m, o, func(chunk int, ok bool, _ [16]byte) {
+		read := holes.read(chunk)
+		if ok {
+			return
+		}
+		offset, length := manifest.Span(m.Size(), chunk)
+		mu.Lock()
+		defer mu.Unlock()
+		bad = append(bad, Span{Chunk: chunk, Offset: offset, Length: length, Unreadable: !read})
+	})
+	slices.SortFunc(bad, func(a, b Span) int { return a.Chunk - b.Chunk })
+	return bad, err
+}
+
+// VerifyChecksum says whether a local file has a checksum, and nothing more. A
+// file that has another one is a [*MismatchError]. done counts the bytes read;
+// nil: nobody asks.
+func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *atomic.Int64) (size int64, err error) {
+	file, err := openOwn(Local{Path: path})
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	size = file.info.Size
+	if size > wire.MaxFileSize {
+		return 0, file.failure("read", localfile.ErrTooLarge)
+	}
+	_, sum, err := manifest.Build(ctx, file, size, manifest.BuildOptions{Done: done})
+	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		if changed := file.unchanged(); changed != nil {
+			err = changed
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case as[*localfile.Error](err):
+		return 0, err
+	case err != nil:
+		return 0, file.failure("read", err)
+	case sum != checksum:
+		return size, &MismatchError{Path: path}
+	}
+	return size, nil
+}

@@ -1,0 +1,155 @@
+package fetch
+
+import (
+	"slices"
+	"time"
+
+	"malcolm/transfer/source"
+	"malcolm/transfer/vote"
+)
+
+// A poll is the time in which servers vote. It belongs to the loop.
+type poll struct {
+	ballot *vote.Ballot
+}
+
+// voters returns sources as the vote sees them. One that never votes has no host,
+// and does not answer.
+func voters(sources []source.Source) []vote.Server {
+	servers := make([]vote.Server, len(sources))
+	for i, src := range sources {
+		if v, votes := src.Voter(); votes {
+			servers[i] = voter(v)
+		}
+	}
+	return servers
+}
+
+func voter(v source.Voter) (s vote.Server) {
+	s.Host = v.Host
+	for _, id := range v.IDs {
+		s.IDs = append(s.IDs, vote.ID(id))
+	}
+	return s
+}
+
+// MostVotes returns how many votes voters can have at most: one for each host that
+// the user typed, and one for each ID that the user named for servers of theirs.
+func MostVotes(voters []source.Voter) int {
+	servers := make([]vote.Server, len(voters))
+	for i, v := range voters {
+		servers[i] = voter(v)
+	}
+	return vote.Most(servers)
+}
+
+// agree reaches every server and waits until it is known which file most of them
+// hold. Then the download is that of this file.
+func (s *Session) agree(b Ballot) error {
+	s.loop.fatal = nil
+	before := s.download
+	s.download = newDownload(s, nil)
+	s.values.Store(true)
+	s.presence.Begin()
+	s.poll = &poll{ballot: vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Quorum: b.Quorum})}
+	for _, v := range s.roster.servers {
+		if !v.votes() || v.trouble.tried {
+			s.poll.ballot.Fail(v.index, time.Now())
+		}
+		if !v.trouble.tried {
+			s.ask(v)
+		}
+	}
+	err := s.loop.until(func() bool { return s.poll.ballot.Closed(time.Now()) })
+	r := s.poll.ballot.Result()
+	s.poll = nil
+	if err != nil {
+		return err
+	}
+	if r.Winner < 0 {
+		if r.Reason == vote.NobodyAnswered {
+			return &NobodyAnsweredError{Servers: s.reports()}
+		}
+		return &UndecidedError{Targets: s.targets(), Result: r, Quorum: b.Quorum, Servers: s.reports()}
+	}
+	group := &r.Groups[r.Winner]
+	s.download = newDownload(s, group)
+	s.download.result.Name = r.Name
+	if s.sizes.again { // what came for another size came for nothing
+		s.download.tally.Duplicate = before.tally.Duplicate + before.result.Fetched
+		s.download.tally.Refetched = before.tally.Refetched
+	}
+	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil})
+	if most := b.maxSize(); group.Size > most {
+		return &TooLargeError{Size: group.Size, Max: most}
+	}
+	s.admitAll(r)
+	s.publish()
+	return nil
+}
+
+func (s *Session) targets() []source.Target {
+	targets := make([]source.Target, len(s.roster.servers))
+	for i, v := range s.roster.servers {
+		targets[i] = v.target
+	}
+	return targets
+}
+
+// ask has a server vote: a new one, one that an earlier vote left out, or one that
+// is still connected, which is asked again on that connection.
+func (s *Session) ask(v *server) {
+	switch {
+	case v.contact == nil:
+		s.reach(v)
+	case v.state == StateLeftOut, v.state == StateDuplicate:
+		s.tryAnew(v)
+		s.reach(v)
+	case v.contact.ctx.Err() != nil: // it is of no use any more
+		s.poll.ballot.Fail(v.index, time.Now())
+	case len(v.conns.list) > 0:
+		s.tryAnew(v)
+		s.askAgain(v)
+	default: // its contact is trying already
+		s.tryAnew(v)
+	}
+}
+
+// tryAnew takes a server for one that has not answered yet.
+func (s *Session) tryAnew(v *server) {
+	v.state, v.err, v.trouble.failures = StateConnecting, nil, 0
+	s.presence.Tries(v.index)
+}
+
+// askAgain asks a server that takes part what it offers now, on a connection that
+// it has.
+func (s *Session) askAgain(v *server) {
+	l, c := v.conns.list[0], v.contact
+	ask := source.Ask{Values: true}
+	s.loop.beside(func() {
+		offer, err := l.way.Stat(c.ctx, ask, c.tell.indexing)
+		if err != nil {
+			l.way.Close() // the contact tells that it ended, and tries again
+			c.tell.failed(err, source.IsFinal(err))
+			return
+		}
+		c.tell.answered(l.way, offer)
+	})
+}
+
+// admitAll lets those take part that have answered, when the vote is decided. Of
+// those that were lost since, it leaves out those that offered another file: there
+// is nothing to wait for.
+func (s *Session) admitAll(r vote.Result) {
+	for _, v := range s.roster.servers {
+		switch {
+		case v.state == StateLost && !s.offersVoted(v):
+			s.leaveOut(v)
+		case v.state != StateAnswered:
+		case slices.Contains(r.Answered, v.index): // the vote says of it what it offers
+			s.admit(v)
+		default: // it answered when the vote was closed already
+			s.admitLate(v)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/partfile"
+)
+
+// A streamWindow is the chunkStore of a stream: the chunks from the next one to
+// be written on, in memory. A slot of it has one of every so many chunks in turn.
+// It never holds more than a chunk's length for each slot.
+type streamWindow struct {
+	size  int64 // of the file, in bytes
+	slots []slot
+	more  chan struct{} // receives when a chunk was marked
+}
+
+type slot struct {
+	mu    sync.Mutex
+	chunk int    // that has the slot now
+	state uint64 // slotFree, slotMarked, or the number of the claim that owns it
+	last  uint64 // the last number that was given to a claim
+	next  int64  // bytes at the front of the chunk that its owner has written
+	buf   []byte // empty until the chunk is claimed the first time; read without mu while it is marked
+}
+
+const (
+	slotFree   = 0
+	slotMarked = 1
+)
+
+// newStreamWindow returns an empty window of so many chunks, for a file of size
+// bytes.
+func newStreamWindow(size int64, chunks int) *streamWindow {
+	w := &streamWindow{size: size, slots: make([]slot, chunks), more: make(chan struct{}, 1)}
+	for i := range w.slots {
+		w.slots[i].chunk, w.slots[i].last = i, slotMarked
+	}
+	return w
+}
+
+// slot returns a chunk's slot, locked.
+func (w *streamWindow) slot(chunk int) *slot {
+	s := &w.slots[chunk%len(w.slots)]
+	s.mu.Lock()
+	return s
+}
+
+func (w *streamWindow) Claim(chunk int) (chunkClaim, bool) {
+	return w.claim(chunk, func(state uint64) bool { return state == slotFree })
+}
+
+func (w *streamWindow) TakeOver(chunk int) (chunkClaim, bool) {
+	return w.claim(chunk, func(state uint64) bool { return state != slotMarked })
+}
+
+func (w *streamWindow) claim(chunk int, allowed func(state uint64) bool) (chunkClaim, bool) {
+	s := w.slot(chunk)
+	defer s.mu.Unlock()
+	if s.chunk != chunk || !allowed(s.state) {
+		return nil, false
+	}
+	if s.buf == nil {
+		_, n := manifest.Span(w.size, chunk)
+		s.buf = make([]byte, n)
+	}
+	s.last++
+	s.state, s.next = s.last, 0
+	return &slotClaim{w: w, chunk: chunk, id: s.last}, true
+}
+
+// Marked is also true of the chunks that have left the window.
+func (w *streamWindow) Marked(chunk int) bool {
+	s := w.slot(chunk)
+	defer s.mu.Unlock()
+	return s.chunk > chunk || s.chunk == chunk && s.state == slotMarked
+}
+
+// wait returns a chunk's bytes once it is marked; they are the caller's until
+// release. The error is ctx's cause.
+func (w *streamWindow) wait(ctx context.Context, chunk int) ([]byte, error) {
+	for {
+		s := w.slot(chunk)
+		marked := s.state == slotMarked
+		s.mu.Unlock()
+		if marked {
+			_, n := manifest.Span(w.size, chunk)
+			return s.buf[:n], nil
+		}
+		select {
+		case <-w.more:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// release gives the slot of a chunk that is marked to the next one.
+func (w *streamWindow) release(chunk int) {
+	s := w.slot(chunk)
+	defer s.mu.Unlock()
+	s.chunk += len(w.slots)
+	s.state = slotFree
+}
+
+// A slotClaim is the ownership of a chunk in a window.
+type slotClaim struct {
+	w     *streamWindow
+	chunk int
+	id    uint64
+}
+
+// errIncomplete is a fault of ours.
+var errIncomplete = &partfile.Error{
+	Op: "mark", Name: "the window of the stream", Reason: partfile.Internal, Err: errors.New("leaves a gap in the chunk"),
+}
+
+// own returns the claim's slot, locked; false: it is not its any more.
+func (c *slotClaim) own() (*slot, bool) {
+	s := c.w.slot(c.chunk)
+	if s.chunk != c.chunk || s.state != c.id {
+		s.mu.Unlock()
+		return nil, false
+	}
+	return s, true
+}
+
+func (c *slotClaim) WriteAt(p []byte, off int64) error {
+	s, ok := c.own()
+	if !ok {
+		return partfile.ErrNotOwner
+	}
+	defer s.mu.Unlock()
+	if off > s.next {
+		return errIncomplete
+	}
+	copy(s.buf[off:], p)
+	s.next = max(s.next, off+int64(len(p)))
+	return nil
+}
+
+func (c *slotClaim) Mark([16]byte) error {
+	s, ok := c.own()
+	if !ok {
+		return partfile.ErrNotOwner
+	}
+	defer s.mu.Unlock()
+	if _, n := manifest.Span(c.w.size, c.chunk); s.next != n {
+		return errIncomplete
+	}
+	s.state = slotMarked
+	select {
+	case c.w.more <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (c *slotClaim) Release() {
+	if s, ok := c.own(); ok {
+		s.state = slotFree
+		s.mu.Unlock()
+	}
+}

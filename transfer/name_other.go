@@ -1,7 +1,0 @@
-//go:build !windows
-
-package transfer
-
-// systemNameProblem says why this system cannot write to a name that the
-// common rules allow; empty when it can.
-func systemNameProblem(string) string { return "" }

@@ -1,0 +1,83 @@
+package source
+
+import "errors"
+
+// A Fault says that a source is not, or no longer, of use. It is made where the
+// cause is known; what follows from it is read off What.
+type Fault struct {
+	What What
+	// Words say it to the user. Text that came from the source is quoted in them.
+	Words string
+	Err   error // the cause; may be nil
+}
+
+func (f *Fault) Error() string { return f.Words }
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// What is a kind of fault.
+type What uint8
+
+// The kinds of faults.
+const (
+	Lost        What = iota // the connection, a request or a try ended early
+	NoAnswer                // nothing came back in time
+	SlowAnswer              // something came back, and no complete answer in time
+	Indexing                // it is still hashing its file
+	Full                    // it has no room just now, or is about to be started again
+	NoHost                  // its host has no address
+	NoFamily                // its host has no address of the version of IP that is used
+	NoPort                  // nobody listens on its port
+	NoRoute                 // there is no way to its host
+	Prohibited              // this system lets no packets out to it
+	NoInterface             // no interface has the address to send from
+	Foreign                 // something else than a server of ours answers
+	Denied                  // one side did not prove that it holds the token
+	Untrusted               // its identity is not accepted
+	Changed                 // its file changed
+	Wrong                   // it sent wrong bytes, or broke the protocol
+	Here                    // this machine cannot read or write its own records
+)
+
+// traits say what follows from each kind.
+var traits = [...]struct {
+	final bool // another try does not change it
+	late  bool // the try lasted until its time-out
+}{
+	NoAnswer:   {late: true},
+	SlowAnswer: {late: true},
+	Indexing:   {late: true},
+	Foreign:    {final: true},
+	Denied:     {final: true},
+	Untrusted:  {final: true},
+	Wrong:      {final: true},
+	Here:       {final: true},
+}
+
+// WhatOf returns the kind of an error; Lost for an error that is no fault.
+func WhatOf(err error) What {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f.What
+	}
+	return Lost
+}
+
+// IsFinal reports whether no other try can change what an error says.
+func IsFinal(err error) bool { return traits[WhatOf(err)].final }
+
+// IsQuick reports whether a try failed in a way that the next one, a moment
+// later, may not: what was no server a moment ago may be one that is being
+// started, and a word that a port is closed may be forged. A try that lasted
+// until its time-out has asked several times.
+func IsQuick(err error) bool { return !IsFinal(err) && !traits[WhatOf(err)].late }
+
+// IsRefused reports whether an error says that an identity or a token is not
+// accepted.
+func IsRefused(err error) bool {
+	what := WhatOf(err)
+	return what == Denied || what == Untrusted
+}
+
+// IsFull reports whether an error says that a source has no room just now, or is
+// about to be started again. That passes.
+func IsFull(err error) bool { return WhatOf(err) == Full }

@@ -1,0 +1,190 @@
+package malcolm
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/source"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+const (
+	// raceTime is RFC 8305's Connection Attempt Delay.
+	raceTime = 250 * time.Millisecond
+	// limitedWindow is a stream's window with a limited rate, in seconds of a
+	// server's share of it. QUIC tells the sender of progress each time that a
+	// quarter of the window was read, and that must be well before the sender
+	// takes the stream for stalled.
+	limitedWindow = 20
+	// minStreamWindow is the smallest such window, in bytes: a few packets, so that
+	// a quarter of it is soon read at the lowest rates, too.
+	minStreamWindow = 4 << 10
+)
+
+// Connect finds the way to a server. Several addresses are tried as RFC 8305
+// says: the families in turn, the next one each time that the last has failed
+// or is slow; the first that answers is used.
+func (s *server) Connect(ctx context.Context) (source.Conn, error) {
+	deadline := time.Now().Add(s.c.ConnectTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	addrs, err := s.c.Network.Resolve(ctx, s.target.Host)
+	if err == nil && len(addrs) == 0 {
+		err = errNoSuchHost
+	}
+	if err != nil {
+		return nil, resolveFault(s.target.Host, err)
+	}
+	var remotes []netip.AddrPort
+	for _, addr := range inTurn(addrs) {
+		remotes = append(remotes, netip.AddrPortFrom(addr, s.target.Port))
+	}
+	quic, remote, err := race(ctx, remotes, s.dial)
+	if err != nil {
+		return nil, s.c.dialFault(ctx, err)
+	}
+	c, err := s.newConn(quic, remote)
+	if err != nil {
+		return nil, err
+	}
+	c.opening = &deadline
+	return c, nil
+}
+
+// Again dials the address that the connection has.
+func (c *conn) Again(ctx context.Context) (source.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.s.c.ConnectTimeout)
+	defer cancel()
+	quic, err := c.s.dial(ctx, c.remote)
+	if err != nil {
+		return nil, c.s.c.dialFault(ctx, err)
+	}
+	again, err := c.s.newConn(quic, c.remote)
+	if err == nil && again.id != c.id {
+		again.Close()
+		return nil, &source.Fault{What: source.Changed, Words: "came back with another server ID"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return again, nil
+}
+
+// newConn takes a connection whose handshake is complete.
+func (s *server) newConn(quic *transport.Conn, remote netip.AddrPort) (*conn, error) {
+	id, err := certs.PeerID(quic.TLS())
+	if err != nil {
+		hangUp(quic)
+		return nil, broken(err)
+	}
+	return &conn{s: s, quic: quic, remote: remote, id: id}, nil
+}
+
+func hangUp(quic *transport.Conn) { quic.Close(uint64(wire.CloseDone), "") }
+
+// dial connects to a server at one of its addresses, if its ID is accepted.
+func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
+	c := s.c
+	pc, err := c.Network.Open(remote)
+	if err != nil {
+		return nil, err
+	}
+	c.checkBuffers.Do(func() { c.small = transport.SmallBuffers(pc) })
+	stream, all := transport.InitialWindows(c.servers)
+	if c.Limit > 0 {
+		share := c.Limit / int64(c.servers)
+		stream = min(stream, max(share*limitedWindow, minStreamWindow))
+	}
+	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
+		TLS: certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)), Windows: c.windows, StreamWindow: stream, ConnWindow: all,
+		QLog: c.QLog,
+	})
+}
+
+// inTurn sorts addresses so that the families alternate, the first one's first
+// (RFC 8305, section 4).
+func inTurn(addrs []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr
+	first := addrs[0].Unmap().Is4()
+	for _, a := range addrs {
+		if a.Unmap().Is4() == first {
+			families[0] = append(families[0], a)
+		} else {
+			families[1] = append(families[1], a)
+		}
+	}
+	var sorted []netip.Addr
+	for i := range max(len(families[0]), len(families[1])) {
+		for _, f := range families {
+			if i < len(f) {
+				sorted = append(sorted, f[i])
+			}
+		}
+	}
+	return sorted
+}
+
+// race dials addresses one after the other, not waiting longer than raceTime
+// for each before the next, and returns the first connection (RFC 8305, section
+// 5). The error is that of the first address where somebody answered who is not
+// accepted, else that of the first address.
+func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
+	type outcome struct {
+		i    int
+		conn *transport.Conn
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, len(remotes))
+	errs := make([]error, len(remotes))
+	started, ended := 0, 0
+	start := func() {
+		i := started
+		started++
+		go func() {
+			conn, err := dial(ctx, remotes[i])
+			outcomes <- outcome{i, conn, err}
+		}()
+	}
+	var won outcome
+	start()
+	for ended < started {
+		var next <-chan time.Time
+		if started < len(remotes) && won.conn == nil {
+			next = time.After(raceTime)
+		}
+		select {
+		case o := <-outcomes:
+			ended++
+			errs[o.i] = o.err
+			switch {
+			case o.conn != nil && won.conn == nil:
+				won = o
+				cancel()
+			case o.conn != nil:
+				hangUp(o.conn)
+			case started < len(remotes) && won.conn == nil && ctx.Err() == nil:
+				start()
+			}
+		case <-next:
+			start()
+		}
+	}
+	if won.conn == nil {
+		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, isUntrusted))]
+	}
+	return won.conn, remotes[won.i], nil
+}
+
+// isUntrusted reports whether an error says that an ID is not accepted.
+func isUntrusted(err error) bool {
+	_, ok := errors.AsType[*certs.TrustError](err)
+	return ok
+}

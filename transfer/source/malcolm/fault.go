@@ -1,0 +1,236 @@
+package malcolm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"malcolm/certs"
+	"malcolm/transfer/source"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+// This file is the one place that sorts what can go wrong with a server, and that
+// puts it into words.
+
+// wordsOfUs says that the server takes us for whoever broke the protocol.
+const wordsOfUs = "the server says that we broke the protocol"
+
+// A row is what an error means.
+type row struct {
+	what  source.What
+	words string
+}
+
+var (
+	closeRows = map[wire.CloseCode]row{
+		wire.CloseDone:      {source.Lost, "the server has ended the connection"},
+		wire.CloseStopping:  {source.Full, "the server is stopping"},
+		wire.CloseLimit:     {source.Full, "the server says that a limit is reached"},
+		wire.CloseProtocol:  {source.Lost, wordsOfUs},
+		wire.CloseDenied:    {source.Lost, "the server refuses the token"},
+		wire.CloseUntrusted: {source.Lost, "the server does not trust us"},
+		wire.CloseInternal:  {source.Lost, "the server says that it has an internal error"},
+	}
+	streamRows = map[wire.StreamCode]row{
+		wire.StreamCancelled:  {source.Lost, "the server ended a range"},
+		wire.StreamChanged:    {source.Changed, "its file changed"},
+		wire.StreamUnreadable: {source.Lost, "the server cannot read its file"},
+		wire.StreamStalled:    {source.Lost, "the server says that nothing was read for too long"},
+		wire.StreamStopping:   {source.Lost, "the server is stopping"},
+		wire.StreamProtocol:   {source.Lost, wordsOfUs},
+		wire.StreamInternal:   {source.Lost, "the server says that it has an internal error"},
+	}
+	peerRows = map[transport.PeerKind]row{
+		transport.PeerNoALPN:    {source.Foreign, "something else than malcolm answers on this port"},
+		transport.PeerVersion:   {source.Foreign, "something else than malcolm answers on this port"},
+		transport.PeerProtocol:  {source.Lost, wordsOfUs},
+		transport.PeerRestarted: {source.Lost, "the server has forgotten the connection, as after a restart"},
+		transport.PeerRefused:   {source.Full, "the server takes no more connections"},
+	}
+	// Without words it is the error's own text.
+	statusRows = map[wire.Status]row{
+		wire.StatusBusy:        {what: source.Full},
+		wire.StatusStopping:    {source.Full, "the server is stopping"},
+		wire.StatusUnreadable:  {source.Lost, "the server cannot read its file"},
+		wire.StatusChanged:     {source.Changed, "its file changed"},
+		wire.StatusMalformed:   {source.Wrong, wordsOfUs},
+		wire.StatusUnsupported: {source.Wrong, wordsOfUs},
+		wire.StatusOutOfRange:  {source.Wrong, wordsOfUs},
+		wire.StatusNotFound:    {what: source.Wrong},
+		wire.StatusIndexing:    {what: source.Wrong}, // only a hello may be answered so
+	}
+	networkRows = map[transport.NetworkKind]row{
+		transport.PortUnreachable: {source.NoPort, "connection refused"},
+		transport.IdleTimeout:     {source.Lost, "the connection died: nothing came for too long"},
+		transport.HostUnreachable: {what: source.NoRoute},
+		transport.Prohibited:      {what: source.Prohibited},
+		transport.NoLocalAddress:  {what: source.NoInterface},
+		transport.NoAnswer:        {what: source.Lost},
+		transport.SlowAnswer:      {what: source.Lost},
+		transport.SocketFailed:    {what: source.Lost},
+	}
+	localRows = map[transport.LocalKind]row{
+		transport.LocalClosed:   {source.Lost, "the connection was closed here"},
+		transport.LocalCanceled: {source.Lost, "the connection was closed here"},
+		transport.LocalDeadline: {source.Lost, "no answer in time"},
+	}
+)
+
+// rowOf finds what an error of transport or wire means; false: it is none.
+func rowOf(err error) (row, bool) {
+	if e, ok := errors.AsType[*transport.PeerError](err); ok {
+		switch e.Kind {
+		case transport.PeerClosed:
+			return closeRows[wire.CloseCode(e.Code)], true
+		case transport.PeerReset, transport.PeerStopped:
+			if r, ok := streamRows[wire.StreamCode(e.Code)]; ok {
+				return r, true
+			}
+			return streamRows[wire.StreamCancelled], true
+		case transport.PeerTLS:
+			return row{source.Lost, fmt.Sprintf("the encrypted connection could not be made (TLS alert %d)", e.Code)}, true
+		}
+		return peerRows[e.Kind], true
+	}
+	if e, ok := errors.AsType[*wire.Refusal](err); ok {
+		return statusRows[e.Status], true
+	}
+	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
+		return networkRows[e.Kind], true
+	}
+	if e, ok := errors.AsType[*transport.LocalError](err); ok {
+		if r, ok := localRows[e.Kind]; ok {
+			return r, true
+		}
+		return row{source.Lost, "internal error: " + e.Error()}, true
+	}
+	return row{}, false
+}
+
+// fault sorts an error and puts it into words. A fault stays what it is.
+func fault(err error) *source.Fault {
+	if f, ok := errors.AsType[*source.Fault](err); ok {
+		return f
+	}
+	if e, ok := errors.AsType[*certs.TrustError](err); ok {
+		return &source.Fault{What: source.Untrusted, Words: e.Problem(), Err: err}
+	}
+	r, _ := rowOf(err)
+	if r.words == "" {
+		r.words = innermost(err).Error()
+	}
+	return &source.Fault{What: r.what, Words: r.words, Err: err}
+}
+
+// hereFault sorts why accepting a server failed: for its ID, or for our records.
+func hereFault(err error) *source.Fault {
+	if isUntrusted(err) {
+		return fault(err)
+	}
+	return &source.Fault{What: source.Here, Words: err.Error(), Err: err}
+}
+
+// innermost returns the error of transport or wire that an error is about, which
+// has words of its own, or the error itself.
+func innermost(err error) error {
+	if e, ok := errors.AsType[*transport.PeerError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*wire.Refusal](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*transport.NetworkError](err); ok {
+		return e
+	}
+	return err
+}
+
+// broken says that a server broke the protocol.
+func broken(err error) *source.Fault {
+	return &source.Fault{What: source.Wrong, Words: "breaks the protocol: " + err.Error(), Err: err}
+}
+
+// replyFault sorts what reading a reply can end with.
+func replyFault(err error, timeout time.Duration) *source.Fault {
+	_, malformed := errors.AsType[*wire.MalformedError](err)
+	switch {
+	case malformed, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return broken(err)
+	case isDeadline(err): // the handshake was complete
+		return lateFault(source.SlowAnswer, timeout)
+	}
+	return fault(err)
+}
+
+// helloRefusal sorts what wire.ReadRefusal returns for a hello. Unlike of a range,
+// another try may have a better answer.
+func (c *client) helloRefusal(err error) *source.Fault {
+	r, ok := errors.AsType[*wire.Refusal](err)
+	if ok && r.Status == wire.StatusDenied {
+		return denied(&DeniedError{Ours: true, Had: !c.Trust.Token.IsZero(), Text: r.Text})
+	}
+	f := replyFault(err, c.ConnectTimeout)
+	if ok && f.What == source.Wrong {
+		f.What = source.Lost
+	}
+	return f
+}
+
+func denied(err *DeniedError) *source.Fault {
+	return &source.Fault{What: source.Denied, Words: err.Error(), Err: err}
+}
+
+// lateFault says that a server did not do in time what it was asked.
+func lateFault(what source.What, after time.Duration) *source.Fault {
+	words := "no answer"
+	if what == source.SlowAnswer {
+		words = "no complete answer"
+	}
+	return &source.Fault{What: what, Words: fmt.Sprintf("%s in %v", words, after)}
+}
+
+// isDeadline reports whether a deadline of ours passed.
+func isDeadline(err error) bool {
+	local, ok := errors.AsType[*transport.LocalError](err)
+	return ok && local.Kind == transport.LocalDeadline
+}
+
+// dialFault sorts why a server was not dialled. ctx is that of the try.
+func (c *client) dialFault(ctx context.Context, err error) *source.Fault {
+	if isUntrusted(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault(err)
+	}
+	what := source.NoAnswer
+	if e, ok := errors.AsType[*transport.NetworkError](err); ok && e.Kind == transport.SlowAnswer {
+		what = source.SlowAnswer
+	}
+	return lateFault(what, c.ConnectTimeout)
+}
+
+// errNoSuchHost is what a resolver means that returns no address.
+var errNoSuchHost = errors.New("host has no address")
+
+// resolveFault says why a host has no address.
+func resolveFault(host string, err error) *source.Fault {
+	f := &source.Fault{What: source.NoHost, Words: fmt.Sprintf("host %q: %v", host, err), Err: err}
+	if _, ok := errors.AsType[*FamilyError](err); ok {
+		f.What, f.Words = source.NoFamily, fmt.Sprintf("host %q has %v", host, err)
+		return f
+	}
+	dns, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case !ok:
+	case dns.IsNotFound:
+		f.Words = fmt.Sprintf("host %q is not known", host)
+	case dns.IsTimeout:
+		f.Words = fmt.Sprintf("host %q: the name server does not answer", host)
+	default:
+		f.Words = fmt.Sprintf("host %q: the name server has no answer: %s", host, dns.Err)
+	}
+	return f
+}

@@ -1,0 +1,96 @@
+package malcolm
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"malcolm/transfer/source"
+	"malcolm/transport"
+)
+
+// A Network finds and opens the way to a server. The
+// system's is used when none is given; tests give a simulated one. Any goroutine may call it.
+type Network interface {
+	// Resolve returns the addresses of a host, best first.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+	// Open returns a socket that reaches one server.
+	Open(remote netip.AddrPort) (net.PacketConn, error)
+}
+
+// A SystemNetwork is the real one. The zero SystemNetwork leaves every choice
+// to the system.
+type SystemNetwork struct {
+	Family int        // 4 or 6: only addresses of that version of IP; 0: both
+	Local  netip.Addr // to send from; the zero Addr: the system's choice
+}
+
+// Resolve asks the system for a host's addresses.
+func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs := []netip.Addr(nil)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	found := len(addrs)
+	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		is4 := a.Unmap().Is4()
+		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
+	})
+	if len(addrs) == 0 && found > 0 {
+		return nil, &FamilyError{Is4: n.Family == 4 || n.Local.Unmap().Is4()}
+	}
+	return addrs, nil
+}
+
+// A FamilyError says that a host has only addresses of the version of IP that is not
+// to be used.
+type FamilyError struct{ Is4 bool } // that is
+
+func (e *FamilyError) Error() string {
+	if e.Is4 {
+		return "no IPv4 address"
+	}
+	return "no IPv6 address"
+}
+
+// Open opens a connected UDP socket.
+func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
+	return transport.DialUDP(n.Local, remote)
+}
+
+// mostServers bounds what spread makes of a DNS answer: each host has an even share
+// of it, and at least one address.
+const mostServers = 1024
+
+// spread makes a target of each address that a target's host has. A host that
+// cannot be found stays as it is, for its error to be told.
+func spread(ctx context.Context, network Network, targets []source.Target, timeout time.Duration) []source.Target {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	found := make([][]source.Target, len(targets))
+	most := max(1, mostServers/len(targets))
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			addrs, err := network.Resolve(ctx, t.Host)
+			if err != nil || len(addrs) == 0 {
+				found[i] = []source.Target{t}
+				return
+			}
+			for _, a := range addrs[:min(len(addrs), most)] {
+				one := source.Target{Host: a.Unmap().String(), Port: t.Port}
+				if one.Host != t.Host {
+					one.Name = t.Host
+				}
+				found[i] = append(found[i], one)
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}

@@ -1,0 +1,190 @@
+package malcolm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/source"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+const (
+	// indexingRate is how often a second a server may say that it is indexing,
+	// and indexingSpare how often besides: what was held up comes all at once.
+	indexingRate  = 4
+	indexingSpare = 16
+	// manifestTime is how long a manifest may make no progress at all.
+	manifestTime = 20 * time.Second
+	// askTime is how long a request may take to leave.
+	askTime = 10 * time.Second
+)
+
+var (
+	errTalkative = errors.New("says too often that it is indexing")
+	errNoBytes   = errors.New("no bytes have the checksum that is offered")
+	errDigest    = errors.New("manifest does not have the digest that was offered")
+)
+
+// open opens a stream, which ends with ctx and with end. The error is a fault.
+func (c *conn) open(ctx context.Context, timeout time.Duration, late source.What) (st *transport.Stream, end func(), err error) {
+	opening, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if st, err = c.quic.OpenStream(opening); err != nil {
+		if errors.Is(opening.Err(), context.DeadlineExceeded) {
+			return nil, nil, lateFault(late, timeout)
+		}
+		return nil, nil, fault(err)
+	}
+	stop := context.AfterFunc(ctx, func() { cancelStream(st) })
+	return st, func() {
+		stop()
+		cancelStream(st)
+	}, nil
+}
+
+func cancelStream(st *transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled)) }
+
+// send sends one request and finishes our side of the stream.
+func send(st *transport.Stream, r wire.Request, deadline time.Time) error {
+	st.SetWriteDeadline(deadline)
+	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
+		return err
+	}
+	return st.CloseWrite()
+}
+
+// Stat asks a server what it offers. A manifest that comes with the offer is
+// checked. The first Stat of a connection that Connect made also has the server
+// accepted for good, behind all other checks.
+func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+	deadline, first := c.takeOpening()
+	o, err := c.stat(ctx, ask, deadline, indexing)
+	if err == nil && first {
+		o.Accepted, err = c.s.c.Trust.accept(c.s.target, c.id)
+	}
+	return o, err
+}
+
+func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, indexing func(done, total int64)) (o source.Offer, err error) {
+	timeout := c.s.c.ConnectTimeout
+	st, end, err := c.open(ctx, time.Until(deadline), source.SlowAnswer)
+	if err != nil {
+		return o, err
+	}
+	defer end()
+	ours, check, err := c.s.c.Trust.hold(c.tls())
+	if err != nil {
+		return o, fault(err)
+	}
+	if err := send(st, wire.Hello{InlineManifest: ask.Values, Proof: ours}, deadline); err != nil {
+		return o, replyFault(err, timeout)
+	}
+	asked := time.Now()
+	for words := 1; ; words++ {
+		st.SetReadDeadline(deadline)
+		h, err := wire.ReadHeader(st)
+		if err != nil {
+			return o, replyFault(err, timeout)
+		}
+		switch h.Status {
+		case wire.StatusIndexing:
+			i, err := wire.ReadIndexing(st, h)
+			switch {
+			case err != nil:
+				return o, replyFault(err, timeout)
+			case indexing == nil:
+				return o, &source.Fault{What: source.Indexing, Words: "is indexing its file anew"}
+			case words > indexingSpare+int(time.Since(asked).Seconds()*indexingRate):
+				return o, broken(errTalkative)
+			}
+			indexing(int64(i.Done), int64(i.Total))
+			deadline = time.Now().Add(timeout)
+		case wire.StatusOK:
+			return readOffer(st, h, check, timeout)
+		default:
+			return o, c.s.c.helloRefusal(wire.ReadRefusal(st, h))
+		}
+	}
+}
+
+// readOffer reads an offer whose server passes check, and what comes with it.
+func readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error, timeout time.Duration) (o source.Offer, err error) {
+	if o.Offer, err = wire.ReadOffer(st, h); err != nil {
+		return o, replyFault(err, timeout)
+	}
+	if err := check(o.Proof); err != nil {
+		return o, err
+	}
+	// An empty file has no chunk whose bytes could prove the size later on.
+	if o.Size == 0 && o.Checksum != manifest.Merge(0, nil) {
+		return o, broken(errNoBytes)
+	}
+	if o.ManifestLen == 0 {
+		return o, nil
+	}
+	if want := wire.ManifestLen(manifest.Count(o.Size)); o.ManifestLen != want {
+		return o, broken(fmt.Errorf("manifest of %d bytes, want %d", o.ManifestLen, want))
+	}
+	o.Values, err = readValues(st, o.Offer, timeout)
+	return o, err
+}
+
+// readValues reads the manifest that belongs to an offer and checks it against the
+// offer.
+func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Manifest, error) {
+	h, err := wire.ReadHeader(r)
+	if err != nil {
+		return wire.Manifest{}, replyFault(err, timeout)
+	}
+	if h.Status != wire.StatusOK {
+		return wire.Manifest{}, replyFault(wire.ReadRefusal(r, h), timeout)
+	}
+	m, err := wire.ReadManifest(r, h, wire.ManifestLen(manifest.Count(o.Size)))
+	if err != nil {
+		return wire.Manifest{}, replyFault(err, timeout)
+	}
+	if err := manifest.Check(m, o.Size, o.Checksum); err != nil {
+		return wire.Manifest{}, broken(err)
+	}
+	if manifest.Digest(m) != o.Digest {
+		return wire.Manifest{}, broken(errDigest)
+	}
+	return m, nil
+}
+
+// Values gives up when nothing comes for manifestTime.
+func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
+	st, end, err := c.open(ctx, manifestTime, source.NoAnswer)
+	if err != nil {
+		return wire.Manifest{}, err
+	}
+	defer end()
+	if err := send(st, wire.ManifestRequest{Checksum: o.Checksum}, time.Now().Add(manifestTime)); err != nil {
+		return wire.Manifest{}, fault(err)
+	}
+	return readValues(&steadyReader{st, arrived}, o.Offer, manifestTime)
+}
+
+// A steadyReader tells of the bytes that come, and gives up when none do for
+// manifestTime.
+type steadyReader struct {
+	st      *transport.Stream
+	arrived func(bytes int)
+}
+
+func (r *steadyReader) Read(p []byte) (int, error) {
+	r.st.SetReadDeadline(time.Now().Add(manifestTime))
+	n, err := r.st.Read(p)
+	if n > 0 {
+		r.arrived(n)
+	}
+	if isDeadline(err) {
+		err = lateFault(source.NoAnswer, manifestTime)
+	}
+	return n, err
+}

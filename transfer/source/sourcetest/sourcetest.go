@@ -1,0 +1,145 @@
+// Package sourcetest has sources without a network, for tests: made of functions,
+// each of which a test may replace.
+package sourcetest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/netip"
+	"sync"
+
+	"malcolm/certs"
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/source"
+	"malcolm/wire"
+)
+
+// A Source is a [source.Source] made of functions.
+type Source struct {
+	Place  source.Target
+	Mirror bool // its bytes never vote
+	Dial   func(ctx context.Context) (source.Conn, error)
+}
+
+func (s *Source) Target() source.Target { return s.Place }
+
+func (s *Source) Voter() (source.Voter, bool) {
+	return source.Voter{Host: s.Place.Typed()}, !s.Mirror
+}
+
+func (s *Source) Connect(ctx context.Context) (source.Conn, error) { return s.Dial(ctx) }
+
+// A Conn is a [source.Conn] made of functions.
+type Conn struct {
+	Is        source.Peer
+	OnAgain   func(ctx context.Context) (source.Conn, error)
+	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
+	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error)
+	OnRange   func(ctx context.Context, s source.Span) (source.Body, error)
+	OnRecheck func(chunk int) // nil: nobody asks
+
+	once   sync.Once
+	closed chan struct{}
+	err    error
+}
+
+// NewConn returns a connection of which only the end is made.
+func NewConn(is source.Peer) *Conn { return &Conn{Is: is, closed: make(chan struct{})} }
+
+func (c *Conn) Peer() source.Peer { return c.Is }
+
+func (c *Conn) Again(ctx context.Context) (source.Conn, error) { return c.OnAgain(ctx) }
+
+func (c *Conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+	return c.OnStat(ctx, ask, indexing)
+}
+
+func (c *Conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
+	return c.OnValues(ctx, o, arrived)
+}
+
+func (c *Conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
+	return c.OnRange(ctx, s)
+}
+
+func (c *Conn) Recheck(_ context.Context, _ [32]byte, chunk int) {
+	if c.OnRecheck != nil {
+		c.OnRecheck(chunk)
+	}
+}
+
+func (c *Conn) Traits() source.Traits { return source.Traits{} }
+
+func (c *Conn) Stats() source.Stats { return source.Stats{} }
+
+func (c *Conn) Done() <-chan struct{} { return c.closed }
+
+func (c *Conn) Err() error {
+	select {
+	case <-c.closed:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+func (c *Conn) Close() {
+	c.End(&source.Fault{What: source.Lost, Words: "the connection was closed here"})
+}
+
+// End ends the connection for a reason.
+func (c *Conn) End(why error) {
+	c.once.Do(func() {
+		c.err = why
+		close(c.closed)
+	})
+}
+
+// Holder returns a source at a place that holds data and answers at once. Each
+// connection is handed to change, unless that is nil, before it is used.
+func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
+	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
+	if err != nil {
+		panic(err) // memory can be read
+	}
+	var id certs.ServerID
+	copy(id[:], place.String())
+	peer := source.Peer{
+		ID:   id,
+		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(place.Port >> 8), byte(place.Port)}), place.Port),
+	}
+	s := &Source{Place: place}
+	s.Dial = func(context.Context) (source.Conn, error) {
+		c := NewConn(peer)
+		c.OnAgain = s.Dial
+		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
+			o.Name, o.Size, o.Checksum = "data.bin", int64(len(data)), sum
+			if ask.Values {
+				o.Values = m
+			}
+			return o, nil
+		}
+		c.OnValues = func(_ context.Context, _ source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
+			arrived(len(m.Bytes()))
+			return m, nil
+		}
+		c.OnRange = func(_ context.Context, s source.Span) (source.Body, error) {
+			return NewBody(bytes.NewReader(data[s.Offset : s.Offset+s.Length])), nil
+		}
+		if change != nil {
+			change(c)
+		}
+		return c, nil
+	}
+	return s
+}
+
+// NewBody returns a body of what r has.
+func NewBody(r io.Reader) source.Body { return &body{r} }
+
+type body struct{ io.Reader }
+
+func (b *body) Wait() error { return nil }
+
+func (b *body) Close() {}
