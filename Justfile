@@ -2,7 +2,8 @@
 
 staticcheck := "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 unclear := '//.*\b((so (many|much|long|often)|as many|in vain)|(that|which|what|who|it) (is|are|was) none)\b'
-unworded := '^(transfer|transfer/(fetch|serve|source)|cmd/malcolm|cmd/malcolm/view)/[^/]*$'
+wide := "^(// [^ ].{77}|\t// [^ ].{69}|\t\t// [^ ].{61}|\t\t\t// [^ ].{53}|\t\t\t\t// [^ ].{45})"
+unworded := '^(transfer|transfer/(fetch|serve|source|hostile)|cmd/malcolm|cmd/malcolm/view)/[^/]*$'
 
 _default:
     @just --list
@@ -42,13 +43,16 @@ check:
     just _system darwin arm64
     just _system windows amd64
 
-# refuse "so many" and its like in a comment where an argument has a name; not yet in the rooms that unworded names
+# refuse comments over 80 columns, and "so many" and its like where an argument has a name; not yet in the rooms that unworded names
 words:
     #!/usr/bin/env bash
     set -euo pipefail
-    found=$(git ls-files '*.go' | grep -vE {{ quote(unworded) }} | xargs grep -nE {{ quote(unclear) }} |
-        grep -vE 'so (many|much|long|often) that|times as many' || true)
-    [[ -z $found ]] || { printf '%s\n' "$found" "name the argument instead, and say what is" >&2; exit 1; }
+    export LC_ALL=C.UTF-8
+    comments() { git ls-files '*.go' | grep -vE {{ quote(unworded) }} | xargs grep -nE "$1" | grep -vE "$2" || true; }
+    unclear=$(comments {{ quote(unclear) }} 'so (many|much|long|often) that|times as many')
+    wide=$(comments {{ quote(wide) }} '// [^ ]+$')
+    [[ -z $unclear ]] || { printf '%s\n' "$unclear" "name the argument instead, and say what is" >&2; exit 1; }
+    [[ -z $wide ]] || { printf '%s\n' "$wide" "a comment has at most 80 columns, a tab eight of them" >&2; exit 1; }
 
 _system os arch:
     CGO_ENABLED=0 GOOS={{ os }} GOARCH={{ arch }} go build ./...

@@ -68,8 +68,8 @@ func lacksNaming(err error) bool {
 // would meet it too.
 func lacksReservation(err error) bool { return !isAny(err, spaceErrors) }
 
-// synced passes on err, of a sync of a file, unless it says that there is no such
-// thing: then the lack is told once.
+// synced passes on err, of a sync of a file, unless it says that there is no
+// such thing: then the lack is told once.
 func (c *comforts) synced(err error) error {
 	if err == nil || !isAny(err, noSyncErrors) {
 		return err

@@ -48,7 +48,8 @@ type ending struct {
 	kept    bool // a resume does not fetch it again
 }
 
-// endings remembers what the next run finds on a disk: different races end alike.
+// endings remembers what the next run finds on a disk: different races end
+// alike.
 type endings struct {
 	t       *testing.T
 	right   []byte

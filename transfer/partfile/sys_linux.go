@@ -30,8 +30,8 @@ func directoryPath(fd uintptr) (string, error) {
 	return os.Readlink("/proc/self/fd/" + strconv.Itoa(int(fd)))
 }
 
-// allocate may be interrupted: reserve tries again, and looks whether it is still
-// wanted.
+// allocate may be interrupted: reserve tries again, and looks whether it is
+// still wanted.
 func allocate(fd uintptr, off, n int64) error { return unix.Fallocate(int(fd), 0, off, n) }
 
 // nextData moves the descriptor's own position, which nothing uses.

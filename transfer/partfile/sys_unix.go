@@ -76,8 +76,8 @@ func flockAs(fd uintptr, how int) (bool, error) {
 
 func syncDirectory(f *os.File) error { return f.Sync() }
 
-// retryInterrupted repeats a call that a signal ended before it did anything, up
-// to mostInterrupted times; the error is EINTR then.
+// retryInterrupted repeats a call that a signal ended before it did anything,
+// up to mostInterrupted times; the error is EINTR then.
 func retryInterrupted(call func() error) (err error) {
 	for range mostInterrupted {
 		if err = call(); err != unix.EINTR {

@@ -102,8 +102,7 @@ func New(n int, patience time.Duration) *Presence {
 }
 
 // Waits says that a server that takes no part says that it will serve later.
-// The time it has waited is the sum over all its calls, whatever happened
-// between.
+// Its waiting times add up, whatever happened between them.
 func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
 
 // Begin says that another file is wanted: the time in which nothing came before

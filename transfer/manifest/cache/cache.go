@@ -75,7 +75,8 @@ var errDamaged = errors.New("damaged entry")
 // open to others for writing. Store a manifest only if the file's key was the
 // same before and after it was hashed, and was [Key.Settled] when that began.
 type Cache struct {
-	// Dir is the directory, see certs.CacheDir. Store makes it, with mode 0700.
+	// Dir is the directory, see certs.CacheDir. Store makes it, with mode
+	// 0700.
 	Dir string
 	// MaxBytes bounds the total of the entries, each rounded up to 4 KiB; 0
 	// or less: 512 MiB. It holds whenever no Store is under way.
