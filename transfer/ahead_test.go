@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"malcolm/transfer/serve"
 	"slices"
 	"testing"
 )
@@ -10,7 +11,7 @@ import (
 func TestReadAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		s := w.serve(newSource(data), 0, 1, serve.Config{})
 		w.get(getConfig{Targets: s.targets}).has("data.bin", data)
 		s.src.mu.Lock()
 		aheads := slices.Clone(s.src.aheads)

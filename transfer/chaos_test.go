@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/partfile"
 )
@@ -95,7 +96,7 @@ func (c *chaos) prepare() {
 		if i == n-1 && c.chance(2) {
 			id = c.rng.IntN(max(1, n-2)) // it shares the ID of another one, be that a liar's; the truth keeps two votes
 		}
-		s := c.serve(newSource(c.data), id, 1, ServeConfig{Limits: ServeLimits{IdleTimeout: chaosIdle}})
+		s := c.serve(newSource(c.data), id, 1, serve.Config{Limits: serve.Limits{IdleTimeout: chaosIdle}})
 		slow(float64(int(40<<10)<<c.rng.IntN(5)), s)
 		delay, loss, late := defaultDelay, 0.0, c.chance(4)
 		if c.chance(3) {

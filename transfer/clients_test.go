@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/serve"
 )
 
 // TestClients: a status tells of the host that is being served, over all virtual
@@ -12,7 +13,7 @@ import (
 func TestClients(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{})
+		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		slow(1<<20, s)
 		stop := s.watch(50 * time.Millisecond)
 		w.get(getConfig{Targets: s.targets, Connections: 1}).has("data.bin", data)
@@ -48,7 +49,7 @@ func TestClients(t *testing.T) {
 func TestPacketsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(20*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{})
+		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		s.links[1].set(func(l *link) { l.loss = 0.05 })
 		w.get(getConfig{Targets: s.targets}).has("data.bin", data)
 		time.Sleep(time.Second)

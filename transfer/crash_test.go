@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
@@ -186,7 +187,7 @@ func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 	}
 	servers := w.holders(holders...)
 	if c.plan.liar {
-		liar := w.serve(newSource(c.data), 3, 1, ServeConfig{})
+		liar := w.serve(newSource(c.data), 3, 1, serve.Config{})
 		liar.src.flips()
 		servers = append(servers, liar)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/admission"
 	"malcolm/transport"
@@ -38,7 +39,7 @@ func TestUnacceptedConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				s := w.besieged(file(3*chunk, 1), ServeConfig{Token: tokenOf(t, rightToken)})
+				s := w.besieged(file(3*chunk, 1), serve.Config{Token: tokenOf(t, rightToken)})
 				conn := w.raid(s.targets[0], 1, 0)
 				for began := time.Now(); time.Since(began) < admission.DefaultOpenTime-time.Second; time.Sleep(3 * time.Second) {
 					if ask != nil {
@@ -60,7 +61,7 @@ func TestUnacceptedConnections(t *testing.T) {
 func TestAskingIsIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const idle = 15 * time.Second
-		s := w.besieged(file(chunk, 1), ServeConfig{Limits: ServeLimits{IdleTimeout: idle}})
+		s := w.besieged(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})
 		conn := w.raid(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.Hello{})))
 		for range 4 {
@@ -78,7 +79,7 @@ func TestAskingIsIdle(t *testing.T) {
 func TestClientMovesToAnotherAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{})
+		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		time.Sleep(time.Second)
 		neighbour := w.raid(s.targets[0], 1, 0)
 		io.ReadAll(send(t, neighbour, request(wire.Hello{})))
@@ -111,7 +112,7 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 		if n := s.run.Status().Load.Conns; n != 0 {
 			t.Errorf("%d places are taken at the end", n)
 		}
-		if got := serveEvents[Panicked](s); len(got) > 0 {
+		if got := serveEvents[serve.Panicked](s); len(got) > 0 {
 			t.Errorf("serve has a fault: %s", got[0].Value)
 		}
 	})
@@ -163,7 +164,7 @@ func TestQuickBesideSlow(t *testing.T) {
 	ask := request(wire.RangeRequest{Checksum: checksum(data), Length: chunks * chunk})
 	rate := func(addresses, each int) (mibs float64) {
 		bubble(t, func(t *testing.T, w *world) {
-			s := w.serve(newSource(data), 0, 2, ServeConfig{})
+			s := w.serve(newSource(data), 0, 2, serve.Config{})
 			time.Sleep(time.Second)
 			s.links[0].set(func(l *link) { l.rate = 0 })
 			s.links[1].set(func(l *link) { l.rate = calm })
@@ -203,7 +204,7 @@ func TestQuickBesideSlow(t *testing.T) {
 func TestOfficeOfConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
-		s := w.serve(newSource(data), 0, 4, ServeConfig{})
+		s := w.serve(newSource(data), 0, 4, serve.Config{})
 		time.Sleep(time.Second)
 		for range 200 {
 			for _, target := range s.targets {
@@ -222,7 +223,7 @@ func TestOfficeOfClients(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const clients = 200
 		data := file(2*chunk, 1)
-		s := w.serve(newSource(data), 0, 4, ServeConfig{})
+		s := w.serve(newSource(data), 0, 4, serve.Config{})
 		for _, l := range s.links {
 			l.set(func(l *link) { l.rate = 0 })
 		}
@@ -268,7 +269,7 @@ func TestPlacesMakeRoom(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const places = 64
 		data := file(64*chunk, 1)
-		s := w.besieged(data, ServeConfig{Limits: ServeLimits{Places: places, IdleTimeout: time.Hour}})
+		s := w.besieged(data, serve.Config{Limits: serve.Limits{Places: places, IdleTimeout: time.Hour}})
 		crowd := w.slowReaders(s, 1, 2, 20<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk}))
 		defer crowd.end()
 		var idle []*transport.Conn
@@ -319,7 +320,7 @@ func TestUnacknowledgedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const budget, attackers = 4 << 20, 8
 		data := file(64*chunk, 1)
-		s := w.besieged(data, ServeConfig{Limits: ServeLimits{Bytes: budget}})
+		s := w.besieged(data, serve.Config{Limits: serve.Limits{Bytes: budget}})
 		s.links[0].set(func(l *link) { l.rate, l.delay = 0, 50*time.Millisecond })
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk})
 		var sockets []*mute

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/manifest"
 )
@@ -31,14 +32,14 @@ func TestDamagedDisk(t *testing.T) {
 		if refused.Changed || refused.Target != rotten.targets[0] {
 			t.Errorf("refused = %+v, want a wrong chunk of the first server", refused)
 		}
-		damaged := serveEvents[Damaged](rotten)
+		damaged := serveEvents[serve.Damaged](rotten)
 		if len(damaged) != 1 || damaged[0].Chunk != refused.Chunk || damaged[0].Length != chunk {
 			t.Errorf("told %+v, want chunk %d", damaged, refused.Chunk)
 		}
-		if got := serveEvents[Ready](rotten); len(got) != 2 || got[1].Checksum == got[0].Checksum {
+		if got := serveEvents[serve.Ready](rotten); len(got) != 2 || got[1].Checksum == got[0].Checksum {
 			t.Errorf("ready = %+v, want another file the second time", got)
 		}
-		if got := serveEvents[Damaged](servers[1]); len(got) != 0 {
+		if got := serveEvents[serve.Damaged](servers[1]); len(got) != 0 {
 			t.Errorf("the other server told %+v", got)
 		}
 	})

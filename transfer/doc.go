@@ -1,20 +1,32 @@
-// Package transfer is what malcolm does: [Serve] offers one file on several
-// virtual servers, [Get] copies it from several servers at once and proves
-// that what arrived is what most of them hold.
+// Package transfer holds no code. It is the map of what malcolm does, and the
+// world in which its two ends are tested: a network, disks and processes in
+// virtual time.
+//
+// The two ends are [malcolm/transfer/serve], which offers a file on several
+// virtual servers, and [malcolm/transfer/fetch], a session over sources, which
+// copies what most of them hold and proves it. Neither imports the other.
 //
 // The way data takes:
 //
-//	serve   source -> index -> offer, manifest; range: read -> limit -> stream
-//	get     targets -> contact all at once -> offers -> vote -> manifest ->
-//	        part file -> loop <-> one fetcher a stream -> commit
+//	serve   file -> index -> offer, manifest; range: read -> limit -> stream
+//	fetch   sources -> contact all at once -> offers -> vote -> manifest ->
+//	        part file -> loop <-> one fetcher a range -> commit
 //
-// Decisions live in the rooms below, pure and without a network: manifest
-// (chunks and hashes), vote, schedule, presence, admission. The disk belongs to
-// partfile (the bytes that are written), localfile (the file that is read) and
-// manifest/cache (hashes of files that have not changed); rates to pace.
-// This package holds the effects: goroutines, connections, time.
+// What serve and fetch decide is decided in small rooms without a network, a
+// goroutine or a clock:
 //
-// In [Get] one goroutine, the loop, owns all state: it runs the vote and the
-// schedule, calls the event function, and starts and joins everything else.
-// Goroutines that wait for the network or the disk send it closures to run.
+//	vote       which file most servers hold
+//	schedule   who fetches what next, and over how many connections
+//	presence   who is there, and when a run gives up
+//	admission  whom a server lets in, who goes, and who has which memory
+//	manifest   chunks, their values and how they merge
+//
+// The others touch the world:
+//
+//	source     the port through which a file comes; source/malcolm is a server
+//	           over QUIC, source/sourcetest one without a network
+//	partfile   the unfinished file, its journal, and how it gets its name
+//	localfile  a file by its name
+//	pace       rates: limits and meters
+//	manifest/cache  hashes of files that have not changed
 package transfer

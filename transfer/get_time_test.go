@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 )
 
 // The finished file has the time that most servers name, ties to the first, and
@@ -31,11 +32,11 @@ func TestRemoteTime(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				// One with another file comes first.
-				targets := targetsOf(w.serve(newSource(other), 3, 1, ServeConfig{}))
+				targets := targetsOf(w.serve(newSource(other), 3, 1, serve.Config{}))
 				for i, at := range test.times {
 					src := newSource(data)
 					src.mtime = at
-					targets = append(targets, w.serve(src, i%3, 1, ServeConfig{}).targets...)
+					targets = append(targets, w.serve(src, i%3, 1, serve.Config{}).targets...)
 				}
 				o := w.get(getConfig{Targets: targets, RemoteTime: true})
 				o.has("data.bin", data)

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"github.com/quic-go/quic-go/quicvarint"
@@ -73,7 +74,7 @@ func TestCalmRates(t *testing.T) {
 	for chunks, calm := range calmRates {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(chunks*chunk, 1)
-			s := w.besieged(data, ServeConfig{})
+			s := w.besieged(data, serve.Config{})
 			began := time.Now()
 			s.honest(data)
 			if rate := float64(len(data)) / (1 << 20) / time.Since(began).Seconds(); rate > 1.05*calm {
@@ -84,7 +85,7 @@ func TestCalmRates(t *testing.T) {
 }
 
 // besieged starts a server that has hashed its file.
-func (w *world) besieged(data []byte, cfg ServeConfig) *server {
+func (w *world) besieged(data []byte, cfg serve.Config) *server {
 	s := w.serve(newSource(data), 0, 1, cfg)
 	time.Sleep(time.Second)
 	return s
@@ -120,7 +121,7 @@ func TestHostileIdleConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const attackers = 40
 		data := file(8*chunk, 1)
-		s := w.besieged(data, ServeConfig{Limits: ServeLimits{IdleTimeout: time.Minute}})
+		s := w.besieged(data, serve.Config{Limits: serve.Limits{IdleTimeout: time.Minute}})
 		before := runtime.NumGoroutine()
 		var silent, quiet []*transport.Conn
 		for range attackers {
@@ -151,7 +152,7 @@ func TestHostileIdleConnections(t *testing.T) {
 func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		conn := w.raid(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.Hello{}))) // else the connection goes with them
 		var slow []*transport.Stream
@@ -170,7 +171,7 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 				t.Errorf("the stream ended with %v, want that it stalled", err)
 			}
 		}
-		if took := time.Since(began); took > DefaultRequestTimeout+time.Second {
+		if took := time.Since(began); took > serve.DefaultRequestTimeout+time.Second {
 			t.Errorf("requests were waited for for %v", took)
 		}
 		synctest.Wait()
@@ -186,7 +187,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const conns = 4
 		data := file(16*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 		var streams []*transport.Stream
 		for range conns {
@@ -205,7 +206,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 		}
 		s.honest(data)
 		// They have their turns, two at a time.
-		time.Sleep((transport.DefaultMaxStreams/rangeSlots + 1) * (DefaultStallTimeout + 5*bufferSpan))
+		time.Sleep((transport.DefaultMaxStreams/rangeSlots + 1) * (serve.DefaultStallTimeout + 5*bufferSpan))
 		synctest.Wait()
 		if got := s.run.Status().Requests; got != 0 {
 			t.Fatalf("%d replies are under way", got)
@@ -222,7 +223,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 func TestHostileRepliesReadByTheByte(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		conn := w.raid(s.targets[0], 1, 64<<10)
 		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk}))
 		taken, piece := 0, make([]byte, 1<<10)
@@ -246,7 +247,7 @@ func TestHostileRepliesReadByTheByte(t *testing.T) {
 func TestHostileThousandsOfStreams(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		conn := w.raid(s.targets[0], 1, 0)
 		var wg sync.WaitGroup
 		for range 3000 {
@@ -261,7 +262,7 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
 		}
 		// None of them is ever whole.
-		time.Sleep(DefaultRequestTimeout * (admission.DefaultWasted/transport.DefaultMaxStreams + 2))
+		time.Sleep(serve.DefaultRequestTimeout * (admission.DefaultWasted/transport.DefaultMaxStreams + 2))
 		wantClosed(t, conn, wire.CloseLimit)
 		wg.Wait()
 	})
@@ -297,7 +298,7 @@ func TestHostileStorms(t *testing.T) {
 		t.Run(storm.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(16*chunk, 1)
-				s := w.besieged(data, ServeConfig{})
+				s := w.besieged(data, serve.Config{})
 				conn := w.raid(s.targets[0], 1, 0)
 				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 				thrown := 0
@@ -348,7 +349,7 @@ func TestHostileStormsOnAStalledDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		h := &heldUp{heldFile: newSource(data), ready: make(chan struct{}), waiting: make(chan struct{}, 1000)}
-		s := w.besieged(data, ServeConfig{Source: h})
+		s := w.besieged(data, serve.Config{Source: h})
 		defer h.release()
 		close(h.ready)
 		conn := w.raid(s.targets[0], 1, 0)
@@ -375,7 +376,7 @@ func TestHostileStormsOnAStalledDisk(t *testing.T) {
 func TestHostileHellos(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		conn := w.raid(s.targets[0], 1, 0)
 		n := 0
 		for ; n < 2000; n++ {
@@ -402,7 +403,7 @@ func TestHostileHellosWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(2*chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
-		s := w.serve(src, 0, 1, ServeConfig{Limits: ServeLimits{IndexingTimeout: time.Minute}})
+		s := w.serve(src, 0, 1, serve.Config{Limits: serve.Limits{IndexingTimeout: time.Minute}})
 		conn := w.raid(s.targets[0], 1, 0)
 		began := time.Now()
 		var streams []*transport.Stream
@@ -486,7 +487,7 @@ func TestHostileRequests(t *testing.T) {
 	for name, bad := range badRequests(checksum(data)) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				s := w.besieged(data, ServeConfig{})
+				s := w.besieged(data, serve.Config{})
 				conn := w.raid(s.targets[0], 1, 0)
 				n := 0
 				for ; n < 2000; n++ {
@@ -541,7 +542,7 @@ func replyStatus(t *testing.T, reply []byte, err error) wire.Status {
 func TestHostilePanics(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, ServeConfig{})
+		s := w.besieged(data, serve.Config{})
 		const trap = 12345
 		s.src.onRange(func(p []byte, off int64) error {
 			if off == trap {
@@ -557,7 +558,7 @@ func TestHostilePanics(t *testing.T) {
 			wantClosed(t, conn, wire.CloseInternal)
 		}
 		s.honest(data)
-		told := serveEvents[Panicked](s)
+		told := serveEvents[serve.Panicked](s)
 		if len(told) != panics || told[panics-1].Count != panics {
 			t.Fatalf("%d were told, want %d: %+v", len(told), panics, told)
 		}
@@ -585,7 +586,7 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				const rate = 512 << 10
 				data := file(16*chunk, 1)
-				s := w.besieged(data, ServeConfig{Limit: rate})
+				s := w.besieged(data, serve.Config{Limit: rate})
 				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 				for host := range test.addresses {
 					for range test.conns {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"malcolm/certs"
@@ -68,26 +69,26 @@ type meter struct {
 	w      *world
 	target source.Target
 	src    *heldFile
-	run    *Server
+	run    *serve.Server
 
 	mu   sync.Mutex
 	bill bill
 }
 
 // metered starts a server and returns when its file is hashed.
-func (w *world) metered(data []byte, cfg ServeConfig) *meter {
+func (w *world) metered(data []byte, cfg serve.Config) *meter {
 	w.t.Helper()
 	m := &meter{w: w, target: w.nextTargets(1)[0], src: newSource(data)}
 	w.link(m.target)
 	m.PacketConn = w.socket(m.addr())
 	cfg.Source, cfg.Name, cfg.Identity, cfg.Conns = m.src, "data.bin", testIDs[0], []net.PacketConn{m}
-	cfg.Events = func(e ServeEvent) {
-		if _, ok := e.(Ready); ok {
+	cfg.Events = func(e serve.Event) {
+		if _, ok := e.(serve.Ready); ok {
 			m.src.served()
 		}
 	}
 	var err error
-	if m.run, err = NewServer(cfg); err != nil {
+	if m.run, err = serve.NewServer(cfg); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -263,7 +264,7 @@ func (r *raider) garbage() {
 // A costly is a way to make use of a server.
 type costly struct {
 	name    string
-	cfg     ServeConfig
+	cfg     serve.Config
 	span    time.Duration
 	clients func(r *raider)
 }
@@ -279,10 +280,10 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		stream = *transport.Stream
 	)
 	list := []costly{
-		{"handshakes", ServeConfig{}, costSpan, func(r *raider) { r.conns(0, func(conn) {}) }},
-		{"half-open connections", ServeConfig{}, costSpan, func(r *raider) { r.knocks() }},
-		{"idle connections", ServeConfig{}, slowSpan, func(r *raider) { r.conns(0, func(c conn) { <-c.Done() }) }},
-		{"a hello and no more", ServeConfig{}, slowSpan, func(r *raider) {
+		{"handshakes", serve.Config{}, costSpan, func(r *raider) { r.conns(0, func(conn) {}) }},
+		{"half-open connections", serve.Config{}, costSpan, func(r *raider) { r.knocks() }},
+		{"idle connections", serve.Config{}, slowSpan, func(r *raider) { r.conns(0, func(c conn) { <-c.Done() }) }},
+		{"a hello and no more", serve.Config{}, slowSpan, func(r *raider) {
 			r.conns(0, func(c conn) {
 				if st, err := c.OpenStream(r.ctx); err == nil {
 					exchange(st, hello)
@@ -290,20 +291,20 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"hellos of new connections", ServeConfig{}, costSpan, func(r *raider) {
+		{"hellos of new connections", serve.Config{}, costSpan, func(r *raider) {
 			r.conns(0, func(c conn) {
 				if st, err := c.OpenStream(r.ctx); err == nil {
 					exchange(st, hello)
 				}
 			})
 		}},
-		{"requests of a byte a minute", ServeConfig{}, slowSpan, func(r *raider) {
+		{"requests of a byte a minute", serve.Config{}, slowSpan, func(r *raider) {
 			r.streams(0, func(st stream, _ int) {
 				st.Write([]byte{1})
 				io.Copy(io.Discard, st)
 			})
 		}},
-		{"replies never read", ServeConfig{}, slowSpan, func(r *raider) {
+		{"replies never read", serve.Config{}, slowSpan, func(r *raider) {
 			r.streams(64<<10, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
@@ -311,7 +312,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-r.ctx.Done()
 			})
 		}},
-		{"replies never read, of new connections", ServeConfig{}, costSpan, func(r *raider) {
+		{"replies never read, of new connections", serve.Config{}, costSpan, func(r *raider) {
 			r.conns(64<<10, func(c conn) {
 				for range rangeSlots {
 					if st, err := c.OpenStream(r.ctx); err == nil {
@@ -322,7 +323,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				time.Sleep(2*defaultDelay + 5*time.Millisecond) // they are under way
 			})
 		}},
-		{"replies stopped at the first byte", ServeConfig{}, costSpan, func(r *raider) {
+		{"replies stopped at the first byte", serve.Config{}, costSpan, func(r *raider) {
 			r.streams(0, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
@@ -330,7 +331,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				cancel(st)
 			})
 		}},
-		{"thousands of streams", ServeConfig{}, costSpan, func(r *raider) {
+		{"thousands of streams", serve.Config{}, costSpan, func(r *raider) {
 			r.conns(0, func(c conn) {
 				var wg sync.WaitGroup
 				for range 200 {
@@ -344,27 +345,27 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"hellos", ServeConfig{}, costSpan, func(r *raider) { r.streams(0, func(st stream, _ int) { exchange(st, hello) }) }},
-		{"wrong tokens", ServeConfig{Token: tokenOf(t, rightToken)}, costSpan, func(r *raider) {
+		{"hellos", serve.Config{}, costSpan, func(r *raider) { r.streams(0, func(st stream, _ int) { exchange(st, hello) }) }},
+		{"wrong tokens", serve.Config{Token: tokenOf(t, rightToken)}, costSpan, func(r *raider) {
 			r.streams(0, func(st stream, _ int) { exchange(st, guess) })
 		}},
-		{"garbage", ServeConfig{}, costSpan, func(r *raider) { r.garbage() }},
+		{"garbage", serve.Config{}, costSpan, func(r *raider) { r.garbage() }},
 	}
 	for _, storm := range storms {
-		list = append(list, costly{"storm: " + storm.name, ServeConfig{}, costSpan, func(r *raider) {
+		list = append(list, costly{"storm: " + storm.name, serve.Config{}, costSpan, func(r *raider) {
 			r.streams(0, func(st stream, _ int) { storm.one(st, whole) })
 		}})
 	}
 	bad := badRequests(sum)
 	names := slices.Sorted(maps.Keys(bad))
-	return append(list, costly{"bad requests", ServeConfig{}, costSpan, func(r *raider) {
+	return append(list, costly{"bad requests", serve.Config{}, costSpan, func(r *raider) {
 		r.streams(0, func(st stream, i int) { exchange(st, bad[names[i%len(names)]].ask) })
 	}})
 }
 
 // honestly copies the file again and again, a chunk by each request.
 func honestly(sum [32]byte) costly {
-	return costly{"an honest client", ServeConfig{}, costSpan, func(r *raider) {
+	return costly{"an honest client", serve.Config{}, costSpan, func(r *raider) {
 		r.streams(0, func(st *transport.Stream, i int) {
 			exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 
@@ -19,7 +20,7 @@ func TestIndexingServer(t *testing.T) {
 		data := file(16*chunk, 1)
 		src := newSource(data)
 		src.indexing = slowly(time.Second)
-		s := w.serve(src, 0, 1, ServeConfig{})
+		s := w.serve(src, 0, 1, serve.Config{})
 		stop := s.watch(500 * time.Millisecond)
 		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
@@ -43,16 +44,16 @@ func TestIndexingServer(t *testing.T) {
 		if seen < 10 {
 			t.Errorf("saw %d steps of indexing, want at least 10", seen)
 		}
-		var states []State
+		var states []serve.State
 		for _, st := range stop() {
 			if n := len(states); n == 0 || states[n-1] != st.Servers[0].State {
 				states = append(states, st.Servers[0].State)
 			}
-			if st.Indexed == (st.Servers[0].State == StateIndexing) {
+			if st.Indexed == (st.Servers[0].State == serve.StateIndexing) {
 				t.Errorf("status = %+v, want indexed or indexing", st)
 			}
 		}
-		if len(states) == 0 || states[0] != StateIndexing {
+		if len(states) == 0 || states[0] != serve.StateIndexing {
 			t.Errorf("states = %v, want indexing first", states)
 		}
 	})
@@ -63,7 +64,7 @@ func TestPatience(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			src := newSource(file(chunk, 1))
 			src.indexing = func() error { src.block(); return nil }
-			s := w.serve(src, 0, 1, ServeConfig{})
+			s := w.serve(src, 0, 1, serve.Config{})
 			o := w.get(getConfig{Targets: s.targets, Patience: patience})
 			err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 			if r := err.Servers[0]; !isLate(r.Err, source.Indexing, patience) {
@@ -81,7 +82,7 @@ func TestSilentWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
-		s := w.serve(src, 0, 1, ServeConfig{})
+		s := w.serve(src, 0, 1, serve.Config{})
 		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
 			if p, ok := e.(progress); ok && p.Servers[0].State == fetch.StateIndexing {
 				s.links[0].set(func(l *link) { l.hole = true })
@@ -101,7 +102,7 @@ func TestStopWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
-		s := w.serve(src, 0, 1, ServeConfig{})
+		s := w.serve(src, 0, 1, serve.Config{})
 		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
 			if p, ok := e.(progress); ok && p.Servers[0].State == fetch.StateIndexing {
 				s.cancel()
@@ -123,13 +124,13 @@ func TestSourceThatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
 		src.indexing = func() error { return &fs.PathError{Op: "read", Path: "x", Err: errors.New("input/output error")} }
-		s := w.serve(src, 0, 2, ServeConfig{})
+		s := w.serve(src, 0, 2, serve.Config{})
 		<-s.done
 		var file *localfile.Error
 		if !errors.As(s.err, &file) || fetch.KindOf(s.err) != fetch.KindLocal {
 			t.Errorf("serve returned %v, want a file error", s.err)
 		}
-		if len(serveEvents[Stopped](s)) != 1 {
+		if len(serveEvents[serve.Stopped](s)) != 1 {
 			t.Error("the end was not told")
 		}
 	})
@@ -147,13 +148,13 @@ func TestSourceThatIsWritten(t *testing.T) {
 			}
 			return nil
 		}
-		s := w.serve(src, 0, 1, ServeConfig{})
+		s := w.serve(src, 0, 1, serve.Config{})
 		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
-		if len(serveEvents[Unsteady](s)) == 0 {
+		if len(serveEvents[serve.Unsteady](s)) == 0 {
 			t.Error("nobody was told that the file changed")
 		}
-		if got := serveEvents[Ready](s); len(got) != 1 || got[0].Checksum != checksum(data) {
+		if got := serveEvents[serve.Ready](s); len(got) != 1 || got[0].Checksum != checksum(data) {
 			t.Errorf("ready = %+v, want once, for what the file is now", got)
 		}
 	})
@@ -179,7 +180,7 @@ func TestChangedSource(t *testing.T) {
 			// The server offers what it has now.
 			o = w.get(getConfig{Targets: s.targets})
 			o.has("data.bin", next)
-			if got := len(serveEvents[Ready](s)); got != 2 {
+			if got := len(serveEvents[serve.Ready](s)); got != 2 {
 				t.Errorf("ready was told %d times, want 2", got)
 			}
 		})

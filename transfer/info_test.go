@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"malcolm/certs"
@@ -37,7 +38,7 @@ func (w *world) info(cfg getConfig) (r *fetch.InfoResult, o *outcome) {
 func TestInfo(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(2*chunk, 2)
-		late := w.serve(newSource(data), 2, 1, ServeConfig{Name: "late.bin"})
+		late := w.serve(newSource(data), 2, 1, serve.Config{Name: "late.bin"})
 		late.links[0].set(func(l *link) { l.delay = time.Second })
 		servers := append(w.holders(data, data, other), late)
 		// Nothing is at this one, and it is found out after the vote is over.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 )
 
 // wantDuration fails the test unless size bytes took the time of a rate.
@@ -29,7 +30,7 @@ func TestClientLimit(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			const rate = 300 << 10
 			data := file(8*chunk, 1)
-			s := w.serve(newSource(data), 0, servers, ServeConfig{})
+			s := w.serve(newSource(data), 0, servers, serve.Config{})
 			o := w.get(getConfig{Targets: s.targets, Limit: rate})
 			o.has("data.bin", data)
 			wantDuration(t, fetchingTime(o), o.Size+o.Duplicate, rate) // what comes twice is paid for twice
@@ -42,7 +43,7 @@ func TestServerLimit(t *testing.T) {
 		const rate = 300 << 10
 		data := file(8*chunk, 1)
 		// One limit for all that the process sends: two ports are no quicker.
-		s := w.serve(newSource(data), 0, 2, ServeConfig{Limit: rate})
+		s := w.serve(newSource(data), 0, 2, serve.Config{Limit: rate})
 		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
 		wantDuration(t, fetchingTime(o), o.Size, rate)

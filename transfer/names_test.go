@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/partfile"
@@ -131,12 +132,12 @@ func TestHostileMalformedNames(t *testing.T) {
 func TestUnofferableNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), "x\xff"} {
 		bubble(t, func(t *testing.T, w *world) {
-			s := w.serve(newSource(file(10, 1)), 0, 1, ServeConfig{Name: name})
+			s := w.serve(newSource(file(10, 1)), 0, 1, serve.Config{Name: name})
 			o := w.get(getConfig{Targets: s.targets})
 			if err := fails[*fetch.NameError](o, fetch.KindLocal); err.Name != "" {
 				t.Errorf("name = %q, want an empty one", err.Name)
 			}
-			if got := serveEvents[Ready](s); len(got) != 1 || got[0].Offered != "" || got[0].Name != name {
+			if got := serveEvents[serve.Ready](s); len(got) != 1 || got[0].Offered != "" || got[0].Name != name {
 				t.Errorf("ready = %+v, want that nothing is offered", got)
 			}
 			o.lists()
@@ -149,7 +150,7 @@ func TestNamesThatPeopleUse(t *testing.T) {
 	for _, name := range []string{"می\u200cخواهم.mp4", "👨\u200d👩\u200d👧 family.jpg"} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(10, 1)
-			o := w.get(getConfig{Targets: w.serve(newSource(data), 0, 1, ServeConfig{Name: name}).targets})
+			o := w.get(getConfig{Targets: w.serve(newSource(data), 0, 1, serve.Config{Name: name}).targets})
 			o.has(name, data)
 		})
 	}

@@ -9,6 +9,7 @@ import (
 
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/admission"
@@ -263,8 +264,8 @@ func TestFlappingConnections(t *testing.T) {
 func TestBlameOfOneServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
-		bad := w.serve(newSource(data), 0, 1, ServeConfig{})
-		good := w.serve(newSource(data), 0, 1, ServeConfig{})
+		bad := w.serve(newSource(data), 0, 1, serve.Config{})
+		good := w.serve(newSource(data), 0, 1, serve.Config{})
 		slow(60<<10, bad, good)
 		o := w.get(getConfig{Targets: targetsOf(bad, good), Patience: 2 * time.Minute, Events: func(e fetch.Event) {
 			if _, ok := e.(fetch.Started); ok {

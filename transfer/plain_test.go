@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 )
 
 func TestPlain(t *testing.T) {
@@ -20,7 +21,7 @@ func TestPlain(t *testing.T) {
 
 func testPlain(t *testing.T, w *world, size, servers int) {
 	data := file(size, 1)
-	s := w.serve(newSource(data), 0, servers, ServeConfig{})
+	s := w.serve(newSource(data), 0, servers, serve.Config{})
 	o := w.get(getConfig{Targets: s.targets})
 	o.has("data.bin", data)
 	var want []string

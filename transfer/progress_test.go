@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
@@ -109,7 +110,7 @@ func (l *longFile) serve(t *testing.T, w *world) *server {
 	if err := kept.Store(key, l.manifest); err != nil {
 		t.Fatal(err)
 	}
-	return w.serve(newSource(nil), 0, 1, ServeConfig{Source: longSource{l}, Name: simName, Cache: kept})
+	return w.serve(newSource(nil), 0, 1, serve.Config{Source: longSource{l}, Name: simName, Cache: kept})
 }
 
 // A longSource is the server's side of a longFile.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transfer/localfile"
 )
@@ -55,7 +56,7 @@ func TestReplacedSource(t *testing.T) {
 		data, next := file(12*chunk, 1), file(5*chunk, 2)
 		before := newSource(data)
 		n := renamableOf(before)
-		s := w.serve(before, 0, 1, ServeConfig{Source: n})
+		s := w.serve(before, 0, 1, serve.Config{Source: n})
 		slow(200<<10, s)
 		var second *outcome
 		done := make(chan struct{})
@@ -70,7 +71,7 @@ func TestReplacedSource(t *testing.T) {
 		none[fetch.Lost](first)
 		<-done
 		second.has("data.bin", next)
-		if got := len(serveEvents[Ready](s)); got != 2 {
+		if got := len(serveEvents[serve.Ready](s)); got != 2 {
 			t.Errorf("ready was told %d times, want 2", got)
 		}
 		if got := n.open.Load(); got != 2 {

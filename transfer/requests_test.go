@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"malcolm/certs"
@@ -78,7 +79,7 @@ func TestReplies(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				n := renamableOf(newSource(data))
-				s := w.serve(n.file.Load(), 0, 1, ServeConfig{Source: n})
+				s := w.serve(n.file.Load(), 0, 1, serve.Config{Source: n})
 				conn := w.dial(s.targets[0], 0)
 				time.Sleep(time.Second) // it is hashed
 				st := send(t, conn, test.ask)
@@ -163,7 +164,7 @@ func TestSlowRequest(t *testing.T) {
 		if _, err := st.Write([]byte{1}); err != nil {
 			t.Fatal(err)
 		}
-		wantReset(t, st, wire.StreamStalled, DefaultRequestTimeout)
+		wantReset(t, st, wire.StreamStalled, serve.DefaultRequestTimeout)
 	})
 }
 
@@ -171,17 +172,17 @@ func TestSlowRequest(t *testing.T) {
 func TestClientThatDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		s := w.serve(newSource(data), 0, 1, serve.Config{})
 		conn := w.dial(s.targets[0], 64<<10)
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
 		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
-		time.Sleep(DefaultStallTimeout - time.Second)
+		time.Sleep(serve.DefaultStallTimeout - time.Second)
 		if s.run.Status().Servers[0].Ranges != 1 {
 			t.Error("the range was given up too early")
 		}
 		// The first write made some progress, so that a second one has to fail.
-		time.Sleep(DefaultStallTimeout + 2*time.Second)
+		time.Sleep(serve.DefaultStallTimeout + 2*time.Second)
 		if s.run.Status().Servers[0].Ranges != 0 {
 			t.Error("the range is still under way")
 		}

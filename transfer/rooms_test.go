@@ -36,20 +36,23 @@ transfer/source/malcolm: certs transfer/manifest transfer/source transport wire
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/fetch: transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
 transfer/fetch: certs wire golang.org/x/sync golang.org/x/sys
-transfer: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace
-transfer: certs transport wire golang.org/x/sync golang.org/x/sys
+transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
+transfer/serve: golang.org/x/sys transport wire
+transfer:
 cmd/malcolm/human:
 cmd/malcolm/spool:
 cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer/source wire github.com/alecthomas/kong
-cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer transfer/fetch transfer/localfile transfer/pace transfer/partfile transfer/source transfer/vote transport
+cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
+cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/vote transport
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
-cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view github.com/alecthomas/kong
-cmd/malcolm: certs transfer transfer/admission transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/source transfer/source/malcolm transfer/vote transport
-cmd/bench: certs transfer transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/source transfer/source/malcolm transport
-cmd/bench: github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
+cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
+cmd/malcolm: github.com/alecthomas/kong certs transfer/admission transfer/fetch transfer/localfile transfer/manifest
+cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/serve transfer/source transfer/source/malcolm transfer/vote transport
+cmd/bench: certs transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/serve
+cmd/bench: transfer/source transfer/source/malcolm transport github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `
 
 // forbidden is what nobody may import, whatever it is a part of.

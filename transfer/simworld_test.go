@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
 	"github.com/quic-go/quic-go/testutils/simnet"
@@ -151,11 +152,11 @@ func (w *world) nextTargets(n int) (targets []source.Target) {
 	return targets
 }
 
-// A server is one run of [Serve].
+// A server is one run of [serve.Serve].
 type server struct {
 	w       *world
 	src     *heldFile
-	cfg     ServeConfig
+	cfg     serve.Config
 	targets []source.Target
 	links   []*link
 	conns   []net.PacketConn // of the process that runs
@@ -164,14 +165,14 @@ type server struct {
 	err     error         // what it returned; of one that was killed, nothing
 
 	mu     sync.Mutex
-	events []ServeEvent
-	run    *Server // the process that runs
+	events []serve.Event
+	run    *serve.Server // the process that runs
 }
 
 // serve starts a process that serves src on n ports under an identity of
 // testIDs. Of cfg, Name, Limit and Limits are used, and a Source that stands in
 // for src.
-func (w *world) serve(src *heldFile, id, n int, cfg ServeConfig) *server {
+func (w *world) serve(src *heldFile, id, n int, cfg serve.Config) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
 	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
 	if s.cfg.Source == nil {
@@ -196,8 +197,8 @@ func (s *server) start() {
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
 	}
 	s.conns = cfg.Conns
-	cfg.Events = func(e ServeEvent) {
-		if _, ok := e.(Ready); ok {
+	cfg.Events = func(e serve.Event) {
+		if _, ok := e.(serve.Ready); ok {
 			s.src.served()
 		}
 		s.mu.Lock()
@@ -208,7 +209,7 @@ func (s *server) start() {
 	done := make(chan struct{})
 	s.mu.Lock()
 	s.cancel, s.done = cancel, done
-	run, err := NewServer(cfg)
+	run, err := serve.NewServer(cfg)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -240,7 +241,7 @@ func (s *server) kill() {
 // the identities in turn.
 func (w *world) holders(files ...[]byte) (servers []*server) {
 	for i, data := range files {
-		servers = append(servers, w.serve(newSource(data), i%len(testIDs), 1, ServeConfig{}))
+		servers = append(servers, w.serve(newSource(data), i%len(testIDs), 1, serve.Config{}))
 	}
 	return servers
 }
@@ -258,10 +259,10 @@ func (s *server) total() (n int64) {
 
 // watch asks the server how it does at an interval, until stop is called, which
 // returns what it said.
-func (s *server) watch(interval time.Duration) (stop func() []Status) {
-	quit, said := make(chan struct{}), make(chan []Status)
+func (s *server) watch(interval time.Duration) (stop func() []serve.Status) {
+	quit, said := make(chan struct{}), make(chan []serve.Status)
 	go func() {
-		var all []Status
+		var all []serve.Status
 		for {
 			select {
 			case <-time.After(interval):
@@ -272,7 +273,7 @@ func (s *server) watch(interval time.Duration) (stop func() []Status) {
 			}
 		}
 	}()
-	return func() []Status {
+	return func() []serve.Status {
 		close(quit)
 		return <-said
 	}
@@ -285,7 +286,7 @@ func targetsOf(servers ...*server) (targets []source.Target) {
 	return targets
 }
 
-func serveEvents[E ServeEvent](s *server) (found []E) {
+func serveEvents[E serve.Event](s *server) (found []E) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.events {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 )
 
 // A socket that has really failed is opened again, and clients come back to it.
@@ -14,7 +15,7 @@ func TestSocketThatFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
 		s, tries := &server{}, 0
-		s = w.serve(newSource(data), 0, 2, ServeConfig{Reopen: func(a net.Addr) (net.PacketConn, error) {
+		s = w.serve(newSource(data), 0, 2, serve.Config{Reopen: func(a net.Addr) (net.PacketConn, error) {
 			tries++
 			if tries < 3 {
 				return nil, errors.New("no descriptors are left")
@@ -24,7 +25,7 @@ func TestSocketThatFailed(t *testing.T) {
 		slow(400<<10, s)
 		o := w.get(getConfig{Targets: s.targets, Events: at(0.2, func() { s.conns[0].Close() })})
 		o.has("data.bin", data)
-		failed, back := serveEvents[ServerFailed](s), serveEvents[ServerReopened](s)
+		failed, back := serveEvents[serve.ServerFailed](s), serveEvents[serve.ServerReopened](s)
 		if len(failed) != 1 || len(back) != 1 || failed[0].Addr.String() != s.conns[0].LocalAddr().String() || back[0].Addr != failed[0].Addr || tries != 3 {
 			t.Errorf("failed %+v, back %+v after %d tries, want the first socket once, at the third try", failed, back, tries)
 		}
@@ -57,8 +58,8 @@ func TestStopWithADiskThatHangs(t *testing.T) {
 		if d := <-took; d > stopSpan {
 			t.Errorf("serve ended %v after it was told to, want at most %v", d, stopSpan)
 		}
-		if s.err != nil || len(serveEvents[Stopped](s)) != 1 {
-			t.Errorf("serve returned %v, and said %d times that it has stopped", s.err, len(serveEvents[Stopped](s)))
+		if s.err != nil || len(serveEvents[serve.Stopped](s)) != 1 {
+			t.Errorf("serve returned %v, and said %d times that it has stopped", s.err, len(serveEvents[serve.Stopped](s)))
 		}
 		if lost, _ := only[fetch.Lost](o); lost.State != fetch.StateLost {
 			t.Errorf("lost = %+v, want the server that said it is stopping", lost)
@@ -75,7 +76,7 @@ func TestStopWhileHashingHangs(t *testing.T) {
 			src.block()
 			return nil
 		}
-		s := w.serve(src, 0, 1, ServeConfig{})
+		s := w.serve(src, 0, 1, serve.Config{})
 		time.Sleep(time.Second)
 		begun := time.Now()
 		s.cancel()

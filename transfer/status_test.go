@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/serve"
 	"malcolm/wire"
 )
 
@@ -21,11 +22,11 @@ func TestStatusAtAnyTime(t *testing.T) {
 		src := newSource(file(2*chunk, 1))
 		src.indexing = slowly(time.Second)
 		addr := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), 9001))
-		s, err := NewServer(ServeConfig{Source: src, Name: "x", Identity: testIDs[0], Conns: []net.PacketConn{w.socket(addr)}})
+		s, err := serve.NewServer(serve.Config{Source: src, Name: "x", Identity: testIDs[0], Conns: []net.PacketConn{w.socket(addr)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		is := func(when string, want State) {
+		is := func(when string, want serve.State) {
 			t.Helper()
 			synctest.Wait()
 			st := s.Status()
@@ -33,7 +34,7 @@ func TestStatusAtAnyTime(t *testing.T) {
 				t.Errorf("%s: servers = %+v, want one that is %v", when, st.Servers, want)
 			}
 		}
-		is("before it runs", StateStopped)
+		is("before it runs", serve.StateStopped)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { s.Run(ctx) })
@@ -45,19 +46,19 @@ func TestStatusAtAnyTime(t *testing.T) {
 				}
 			})
 		}
-		is("at first", StateIndexing)
+		is("at first", serve.StateIndexing)
 		time.Sleep(5 * time.Second)
-		is("with its file", StateListening)
+		is("with its file", serve.StateListening)
 		cancel()
 		wg.Wait()
-		is("at the end", StateStopped)
+		is("at the end", serve.StateStopped)
 	})
 }
 
 // What clients are refused can be asked for.
 func TestStatusCountsRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.besieged(file(chunk, 1), ServeConfig{Token: tokenOf(t, rightToken), Limits: ServeLimits{HandshakeRate: 1}})
+		s := w.besieged(file(chunk, 1), serve.Config{Token: tokenOf(t, rightToken), Limits: serve.Limits{HandshakeRate: 1}})
 		for range 3 {
 			io.ReadAll(send(t, w.raid(s.targets[0], 1, 0), request(wire.Hello{})))
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 
 	"malcolm/transport"
 	"malcolm/wire"
@@ -30,7 +31,7 @@ func TestStoppedServer(t *testing.T) {
 		if stopped.err != nil {
 			t.Errorf("serve returned %v, want nil", stopped.err)
 		}
-		stopping := serveEvents[Stopping](stopped)
+		stopping := serveEvents[serve.Stopping](stopped)
 		if len(stopping) != 1 || stopping[0].Requests == 0 {
 			t.Fatalf("stopping = %+v, want ranges under way", stopping)
 		}
@@ -47,11 +48,11 @@ func wantStopped(t *testing.T, s *server) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last, ok := s.events[len(s.events)-1].(Stopped); !ok {
+	if last, ok := s.events[len(s.events)-1].(serve.Stopped); !ok {
 		t.Errorf("last event = %T, want Stopped", last)
 	}
 	for _, v := range s.run.Status().Servers {
-		if v.State != StateStopped || v.Ranges != 0 {
+		if v.State != serve.StateStopped || v.Ranges != 0 {
 			t.Errorf("status = %+v, want stopped", v)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 )
 
 // A sink is what a stream is written to.
@@ -81,7 +82,7 @@ func TestStream(t *testing.T) {
 func TestStreamOfAnyName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(2*chunk, 1), &sink{}
-		s := w.serve(newSource(data), 0, 1, ServeConfig{Name: "../../x"})
+		s := w.serve(newSource(data), 0, 1, serve.Config{Name: "../../x"})
 		streamed(t, w.stream(getConfig{Targets: s.targets}, out, 0), out, data)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source/malcolm"
 
 	"malcolm/certs"
@@ -48,7 +49,7 @@ func TestToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
-				var serve ServeConfig
+				var serve serve.Config
 				cfg := getConfig{}
 				if tt.server != "" {
 					serve.Token = tokenOf(t, tt.server)
@@ -91,7 +92,7 @@ func proof(c *transport.Conn, token certs.Token) (*[32]byte, error) {
 func TestTokenComesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{Token: tokenOf(t, rightToken)})
+		s := w.serve(newSource(data), 0, 1, serve.Config{Token: tokenOf(t, rightToken)})
 		proofOf := func(c *transport.Conn) (*[32]byte, error) { return proof(c, tokenOf(t, rightToken)) }
 		ctx := context.Background()
 		first := w.dial(s.targets[0], 0)
@@ -127,7 +128,7 @@ func TestTokenComesFirst(t *testing.T) {
 func TestHostileGuessesOfTheToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.besieged(data, ServeConfig{Token: tokenOf(t, rightToken)})
+		s := w.besieged(data, serve.Config{Token: tokenOf(t, rightToken)})
 		wrong := request(wire.Hello{Proof: new([32]byte)})
 		began := time.Now()
 		for n := range 20 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 
@@ -29,7 +30,7 @@ func knownServers(t *testing.T) (*certs.Known, string) {
 func TestFirstContact(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.serve(newSource(data), 0, 2, ServeConfig{})
+		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		known, dir := knownServers(t)
 		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known}})
 		o.has("data.bin", data)
@@ -80,7 +81,7 @@ func TestRefusedID(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
-				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				name := s.targets[0].String()
 				known, _ := knownServers(t)
 				if tt.known >= 0 {
@@ -165,7 +166,7 @@ func TestNotRemembered(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(chunk, 1)
-			s := w.serve(newSource(data), 0, 2, ServeConfig{})
+			s := w.serve(newSource(data), 0, 2, serve.Config{})
 			dir := filepath.Join(t.TempDir(), "state")
 			known, err := certs.OpenKnown(dir)
 			if err != nil {
@@ -220,7 +221,7 @@ func TestPinsOfAllAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
-				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				if s.targets[0].Host != "10.0.0.1" {
 					t.Fatalf("the server is %v, want the address of twin", s.targets[0])
 				}
@@ -245,7 +246,7 @@ func TestPinsOfAllAddresses(t *testing.T) {
 // this one has not the first contact.
 func TestRecordedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		known, dir := knownServers(t)
 		another, err := certs.OpenKnown(dir)
 		if err != nil {
@@ -280,7 +281,7 @@ func wantRecord(t *testing.T, known *certs.Known, where string, want int) {
 func TestImpostorIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{}) // it does not hold the token
+		s := w.serve(newSource(data), 0, 1, serve.Config{}) // it does not hold the token
 		where := s.targets[0].String()
 		known, _ := knownServers(t)
 		withToken := malcolm.Trust{Known: known, Token: tokenOf(t, rightToken)}
@@ -338,7 +339,7 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
-				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				twin := source.Target{Host: "twin", Port: s.targets[0].Port}
 				known, _ := knownServers(t)
 				for name, id := range map[string]int{twin.String(): tt.ofName, s.targets[0].String(): tt.of} {
@@ -383,7 +384,7 @@ func TestContradictedRecord(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
-				s := w.serve(newSource(data), 0, 1, ServeConfig{})
+				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				known, _ := knownServers(t)
 				old, err := known.Record(s.targets[0].String(), testIDs[3].ID(), time.Now())
 				if err != nil {
@@ -405,7 +406,7 @@ func TestContradictedRecord(t *testing.T) {
 // A ticket for a server that is not known is remembered, as a pin is.
 func TestTicketOfUnknownServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		known, _ := knownServers(t)
 		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known, Policy: certs.PinnedTrust, Tickets: certs.Pins{{ID: testIDs[0].ID()}}}})
 		o.has("data.bin", s.src.data)
@@ -417,7 +418,7 @@ func TestTicketOfUnknownServer(t *testing.T) {
 // A pin for no server of the run protects nobody: the run does not begin.
 func TestPinOfNoServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.serve(newSource(file(chunk, 1)), 0, 1, ServeConfig{})
+		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		twin := source.Target{Host: "twin", Port: s.targets[0].Port}
 		id := testIDs[0].ID()
 		for _, tt := range []struct {

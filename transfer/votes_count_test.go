@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 
@@ -23,10 +24,10 @@ func TestAnswerBehindAFailureCounts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
 		honest := w.holders(data)[0]
-		liar := w.serve(newSource(lie), 1, 1, ServeConfig{})
+		liar := w.serve(newSource(lie), 1, 1, serve.Config{})
 		src := newSource(data)
 		src.indexing = func() error { src.block(); return nil }
-		third := w.serve(src, 2, 1, ServeConfig{}) // indexes for a while, then dies
+		third := w.serve(src, 2, 1, serve.Config{}) // indexes for a while, then dies
 		honest.links[0].set(func(l *link) { l.hole = true })
 		time.AfterFunc(6*time.Second, func() { honest.links[0].set(func(l *link) { l.hole = false }) })
 		time.AfterFunc(30*time.Second, func() { third.links[0].set(func(l *link) { l.hole = true }) })
@@ -48,7 +49,7 @@ func TestAnswerBehindAFailureIsEnough(t *testing.T) {
 		a := w.holders(data)[0]
 		src := newSource(data)
 		src.indexing = func() error { src.block(); return nil }
-		b := w.serve(src, 1, 1, ServeConfig{})
+		b := w.serve(src, 1, 1, serve.Config{})
 		a.links[0].set(func(l *link) { l.hole = true })
 		time.AfterFunc(6*time.Second, func() { a.links[0].set(func(l *link) { l.hole = false }) })
 		time.AfterFunc(30*time.Second, func() { b.links[0].set(func(l *link) { l.hole = true }) })
@@ -112,12 +113,12 @@ func TestDownServerDelaysNothing(t *testing.T) {
 func TestPortsDoNotCloseTheVote(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
-		liar := w.serve(newSource(lie), 0, 3, ServeConfig{})
+		liar := w.serve(newSource(lie), 0, 3, serve.Config{})
 		var honest []*server
 		for i := range 2 {
 			src := newSource(data)
 			src.indexing = slowly(time.Second) // 3 s in all
-			honest = append(honest, w.serve(src, i+1, 1, ServeConfig{}))
+			honest = append(honest, w.serve(src, i+1, 1, serve.Config{}))
 		}
 		o := w.get(getConfig{Targets: append(targetsOf(liar), targetsOf(honest...)...)})
 		o.has("data.bin", data)
@@ -134,7 +135,7 @@ func TestKeysAreNoVotes(t *testing.T) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
 		var targets []source.Target
 		for i := range 3 {
-			targets = append(targets, w.serve(newSource(good), i, 4, ServeConfig{}).targets...)
+			targets = append(targets, w.serve(newSource(good), i, 4, serve.Config{}).targets...)
 		}
 		targets = append(targets, w.manyKeys(newSource(bad), 4)...)
 		for quorum, ok := range map[int]bool{0: true, 3: true, 4: false} {
@@ -156,7 +157,7 @@ func (w *world) manyKeys(src *heldFile, n int) (targets []source.Target) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		s := &server{w: w, src: src, targets: []source.Target{target}, cfg: ServeConfig{Source: src, Identity: id, Name: "data.bin"}}
+		s := &server{w: w, src: src, targets: []source.Target{target}, cfg: serve.Config{Source: src, Identity: id, Name: "data.bin"}}
 		s.links = append(s.links, w.link(target))
 		w.servers = append(w.servers, s)
 		s.start()
@@ -172,7 +173,7 @@ func TestPinnedIDsVote(t *testing.T) {
 		var pins certs.Pins
 		for i, target := range targets {
 			src := newSource([][]byte{bad, good, good}[i])
-			s := &server{w: w, src: src, targets: []source.Target{target}, cfg: ServeConfig{Source: src, Identity: testIDs[i], Name: "data.bin"}}
+			s := &server{w: w, src: src, targets: []source.Target{target}, cfg: serve.Config{Source: src, Identity: testIDs[i], Name: "data.bin"}}
 			s.links = append(s.links, w.link(target))
 			w.servers = append(w.servers, s)
 			s.start()
@@ -214,7 +215,7 @@ func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, er
 func TestNamesTakeNoVotes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
-		honest := []*server{w.serve(newSource(good), 0, 1, ServeConfig{}), w.serve(newSource(good), 1, 1, ServeConfig{})}
+		honest := []*server{w.serve(newSource(good), 0, 1, serve.Config{}), w.serve(newSource(good), 1, 1, serve.Config{})}
 		liar := w.manyKeys(newSource(bad), 3)
 		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
 		evil := names{w, map[string][]string{"evil": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
@@ -236,7 +237,7 @@ func TestNamesTakeNoVotes(t *testing.T) {
 func TestRefusedUnderOneName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, ServeConfig{})
+		s := w.serve(newSource(data), 0, 1, serve.Config{})
 		known, _ := knownServers(t)
 		if _, err := known.Record("old:9001", testIDs[3].ID(), time.Now()); err != nil {
 			t.Fatal(err)

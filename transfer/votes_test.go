@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 
@@ -50,13 +51,13 @@ func TestUndecided(t *testing.T) {
 	}{
 		{"tie", func(w *world) []*server { return w.holders(a, b) }, getConfig{}, vote.NoMajority, 2},
 		{"tie of one ID", func(w *world) []*server {
-			return []*server{w.serve(newSource(a), 0, 1, ServeConfig{}), w.serve(newSource(b), 0, 1, ServeConfig{})}
+			return []*server{w.serve(newSource(a), 0, 1, serve.Config{}), w.serve(newSource(b), 0, 1, serve.Config{})}
 		}, getConfig{}, vote.NoMajority, 2},
 		{"ports are no votes", func(w *world) []*server {
-			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{}), w.serve(newSource(b), 1, 1, ServeConfig{})}
+			return []*server{w.serve(newSource(a), 0, 3, serve.Config{}), w.serve(newSource(b), 1, 1, serve.Config{})}
 		}, getConfig{}, vote.NoMajority, 2},
 		{"quorum", func(w *world) []*server {
-			return []*server{w.serve(newSource(a), 0, 3, ServeConfig{})}
+			return []*server{w.serve(newSource(a), 0, 3, serve.Config{})}
 		}, getConfig{Quorum: 2}, vote.TooFewVotes, 1},
 		{"checksum", func(w *world) []*server { return w.holders(a, a, b) },
 			getConfig{Checksum: &nobodys}, vote.ChecksumNotOffered, 2},
@@ -230,7 +231,7 @@ func TestLateServer(t *testing.T) {
 		slow(100<<10, servers...)
 		src := newSource(theirs)
 		src.indexing = slowly(250 * time.Millisecond) // 3 s in all
-		servers = append(servers, w.serve(src, 2, 1, ServeConfig{}))
+		servers = append(servers, w.serve(src, 2, 1, serve.Config{}))
 		begun := time.Now()
 		o := w.get(getConfig{Targets: targetsOf(servers...)})
 		o.has("data.bin", data)
@@ -275,7 +276,7 @@ func TestMajorityIsGone(t *testing.T) {
 		servers := w.holders(data, data)
 		src := newSource(data)
 		src.indexing = func() error { src.block(); return nil }
-		silent := w.serve(src, 2, 1, ServeConfig{})
+		silent := w.serve(src, 2, 1, serve.Config{})
 		answered := 0
 		// Both stop between their answer and the close of the vote.
 		o := w.get(getConfig{Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e fetch.Event) {

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"malcolm/certs"
-	"malcolm/transfer"
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
@@ -57,10 +57,10 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 	}
 	source := &endless{Source: localfile.Named(c.File), keep: c.Keep, ctx: ctx}
 	var count allocations
-	err = transfer.Serve(ctx, transfer.ServeConfig{
+	err = serve.Serve(ctx, serve.Config{
 		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &cache.Cache{Dir: cacheDir},
-		Events: func(e transfer.ServeEvent) {
-			if _, ok := e.(transfer.Ready); ok {
+		Events: func(e serve.Event) {
+			if _, ok := e.(serve.Ready); ok {
 				source.hashed.Store(true)
 				count.begin()
 				fmt.Fprintf(s.err, "listening on UDP %s\n", strings.Join(ports, " "))

@@ -17,10 +17,10 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
@@ -230,11 +230,11 @@ func (d *demo) serve(ctx context.Context, label string, source localfile.Source,
 	once := sync.OnceFunc(ready)
 	defer once()
 	show := view.NewDemoServer(d, label)
-	err := transfer.Serve(ctx, transfer.ServeConfig{
+	err := serve.Serve(ctx, serve.Config{
 		Source: source, Name: d.name, Identity: identity, Conns: conns,
-		Events: func(e transfer.ServeEvent) {
+		Events: func(e serve.Event) {
 			show.Event(e)
-			if _, ok := e.(transfer.Ready); ok {
+			if _, ok := e.(serve.Ready); ok {
 				once()
 			}
 		},

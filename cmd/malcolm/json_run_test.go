@@ -13,8 +13,8 @@ import (
 
 	"malcolm/certs"
 	"malcolm/cmd/malcolm/view/schema"
-	"malcolm/transfer"
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/serve"
 	"malcolm/transport"
 )
 
@@ -61,10 +61,10 @@ func serveHere(t *testing.T, source localfile.Source) string {
 	var once sync.Once // a server that finds its disk damaged is ready twice
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := transfer.Serve(ctx, transfer.ServeConfig{
+		err := serve.Serve(ctx, serve.Config{
 			Source: source, Name: "data", Identity: identity, Conns: []net.PacketConn{pc},
-			Events: func(e transfer.ServeEvent) {
-				if _, ok := e.(transfer.Ready); ok {
+			Events: func(e serve.Event) {
+				if _, ok := e.(serve.Ready); ok {
 					once.Do(func() { close(ready) })
 				}
 			},

@@ -6,9 +6,9 @@ import (
 	"runtime/debug"
 
 	"malcolm/cmd/malcolm/flags"
-	"malcolm/transfer"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
+	"malcolm/transfer/serve"
 )
 
 // LimitFlags are what serve grants its clients. Each has a finite default and
@@ -30,8 +30,8 @@ type LimitFlags struct {
 
 // limits returns the limits on a machine with so many bytes of memory; 0 means that it
 // is not known.
-func (f *LimitFlags) limits(memory int64) transfer.ServeLimits {
-	l := transfer.ServeLimits{
+func (f *LimitFlags) limits(memory int64) serve.Limits {
+	l := serve.Limits{
 		Places: int(f.MaxClients), Bytes: int64(f.MaxHeld), Streams: int(f.MaxStreams),
 		Wasted: int(f.MaxWasted), HandshakeRate: int(f.HandshakeRate),
 		HandshakeTimeout: f.HandshakeTimeout.Duration(), HelloTimeout: f.HelloTimeout.Duration(),
@@ -63,7 +63,7 @@ func keepMemory(size int64) func(granted int64) {
 	}
 	least := memoryLeast + memoryOfChunk*int64(manifest.Count(size))
 	most := int64(math.MaxInt64)
-	if limit, group := transfer.MemoryLimit(); group {
+	if limit, group := serve.MemoryLimit(); group {
 		most = limit / 5 * 4
 	}
 	return func(granted int64) { debug.SetMemoryLimit(min(least+granted, most)) }

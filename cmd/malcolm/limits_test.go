@@ -6,8 +6,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"malcolm/transfer"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/serve"
 	"malcolm/transport"
 )
 
@@ -17,12 +17,12 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := transfer.ServeLimits{
+	want := serve.Limits{
 		Places: 1024, Bytes: 256 << 20, Streams: transport.DefaultMaxStreams,
 		Wasted: admission.DefaultWasted, HandshakeRate: admission.DefaultHandshakes,
 		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: admission.DefaultOpenTime,
-		RequestTimeout: transfer.DefaultRequestTimeout, StallTimeout: transfer.DefaultStallTimeout,
-		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: transfer.DefaultIndexingTimeout,
+		RequestTimeout: serve.DefaultRequestTimeout, StallTimeout: serve.DefaultStallTimeout,
+		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: serve.DefaultIndexingTimeout,
 	}
 	if got := c.Serve.limits(1 << 30); got != want {
 		t.Errorf("limits = %+v, want %+v", got, want)

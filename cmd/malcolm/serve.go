@@ -16,9 +16,9 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
-	"malcolm/transfer"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/transfer/serve"
 	"malcolm/transport"
 )
 
@@ -83,8 +83,8 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	show := view.NewServe(t.view(), view.Offer{
 		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: c.Token != nil, Interval: c.Interval.Duration(),
 	})
-	memory, _ := transfer.MemoryLimit()
-	server, err := transfer.NewServer(transfer.ServeConfig{
+	memory, _ := serve.MemoryLimit()
+	server, err := serve.NewServer(serve.Config{
 		Source:   source,
 		Cache:    indexCache(),
 		Rehash:   c.Rehash,

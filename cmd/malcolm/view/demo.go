@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // A DemoServer shows what one of the servers of demo does: little, behind a
@@ -20,17 +20,17 @@ func NewDemoServer(on Printer, label string) *DemoServer {
 }
 
 // Event shows what happened.
-func (d *DemoServer) Event(e transfer.ServeEvent) {
+func (d *DemoServer) Event(e serve.Event) {
 	switch e := e.(type) {
-	case transfer.Listening:
+	case serve.Listening:
 		d.on.Say("%s listening on UDP %s", d.label, portList(e.Addrs))
-	case transfer.Ready:
+	case serve.Ready:
 		d.on.Say("%s offers %s, BLAKE3 %s", d.label, human.Bytes(e.Size), human.HexShort(e.Checksum))
-	case transfer.Damaged:
+	case serve.Damaged:
 		d.on.Say("%s is told that its chunk %d was wrong, finds its disk damaged, and hashes the file again", d.label, e.Chunk)
-	case transfer.Stopping:
+	case serve.Stopping:
 		d.on.Say("%s stopping, %s under way", d.label, human.Plural(e.Requests, "request", "requests"))
-	case transfer.Stopped:
+	case serve.Stopped:
 		d.on.Say("%s stopped", d.label)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"malcolm/certs"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // mostHosts is how many hosts a ticket names.
@@ -108,7 +108,7 @@ func interfaceAddrs() (all [][]netip.Addr) {
 
 // ticketOf returns the ticket of what is served, empty when the host is not one
 // that others could use. Further hosts are named for as long as there is room.
-func ticketOf(e transfer.Ready, at advertised) string {
+func ticketOf(e serve.Ready, at advertised) string {
 	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
 	for _, a := range e.Addrs {
 		t.Ports = append(t.Ports, uint16(a.(*net.UDPAddr).Port))

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"malcolm/certs"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 func TestAdvertisedHost(t *testing.T) {
@@ -90,7 +90,7 @@ func TestTicketOfHosts(t *testing.T) {
 		for p := range ports {
 			all = append(all, p+1)
 		}
-		ticket, err := certs.ParseTicket(ticketOf(transfer.Ready{Addrs: addrsOf(all...)}, at))
+		ticket, err := certs.ParseTicket(ticketOf(serve.Ready{Addrs: addrsOf(all...)}, at))
 		want := append([]string{at.host}, at.more...)[:hosts]
 		if err != nil || !slices.Equal(ticket.Hosts, want) {
 			t.Errorf("%d ports: got %v, %v, want %v", ports, ticket.Hosts, err, want)

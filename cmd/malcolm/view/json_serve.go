@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // A serveJSON writes what Serve does as events.
@@ -18,27 +18,27 @@ type serveJSON struct {
 
 	ready   bool // a version is offered, or was
 	changed bool // and since then the file was said to have changed
-	last    transfer.Status
+	last    serve.Status
 	before  time.Time
 }
 
-func (s *serveJSON) event(e transfer.ServeEvent) {
+func (s *serveJSON) event(e serve.Event) {
 	switch e := e.(type) {
-	case transfer.Listening:
+	case serve.Listening:
 		s.before = time.Now()
 		s.out.Emit(listeningEvent{
 			head: is("listening"), Time: s.before.Format(time.RFC3339), ID: idOf(e.ID), Addresses: socketNames(e.Addrs),
 		})
 		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file)})
-	case transfer.Ready:
+	case serve.Ready:
 		s.offers(e)
-	case transfer.Unsteady:
+	case serve.Unsteady:
 		s.change("changed while it was hashed")
-	case transfer.Damaged:
+	case serve.Damaged:
 		s.change(damaged(filepath.Base(s.file), e))
-	case transfer.Unreadable:
+	case serve.Unreadable:
 		s.change("cannot be read: " + e.Err.Error())
-	case transfer.Stopped:
+	case serve.Stopped:
 		s.out.Emit(stoppedEvent{head: is("stopped"), Bytes: s.sent()})
 	}
 }
@@ -46,7 +46,7 @@ func (s *serveJSON) event(e transfer.ServeEvent) {
 // ended has nothing to say: the event "error" is of another.
 func (s *serveJSON) ended() {}
 
-func (s *serveJSON) offers(e transfer.Ready) {
+func (s *serveJSON) offers(e serve.Ready) {
 	if s.ready && !s.changed {
 		s.change("another version is offered from now on")
 	}
@@ -67,7 +67,7 @@ func (s *serveJSON) change(why string) {
 }
 
 // status tells of all virtual servers, and how far the hashing is.
-func (s *serveJSON) status(st transfer.Status, now time.Time) {
+func (s *serveJSON) status(st serve.Status, now time.Time) {
 	if !st.Indexed && st.Indexing.Done != s.last.Indexing.Done {
 		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total})
 	}
@@ -89,7 +89,7 @@ func (s *serveJSON) status(st transfer.Status, now time.Time) {
 
 // clients tells of each client whose numbers changed, and of those that are
 // gone.
-func (s *serveJSON) clients(st transfer.Status) {
+func (s *serveJSON) clients(st serve.Status) {
 	for _, c := range st.Clients {
 		if !slices.Contains(s.last.Clients, c) {
 			s.out.Emit(clientEvent{
@@ -102,7 +102,7 @@ func (s *serveJSON) clients(st transfer.Status) {
 		return // one that is not among them may be there still
 	}
 	for _, before := range s.last.Clients {
-		is := func(c transfer.ClientStatus) bool { return c.Addr == before.Addr }
+		is := func(c serve.ClientStatus) bool { return c.Addr == before.Addr }
 		if !slices.ContainsFunc(st.Clients, is) {
 			s.gone(before)
 		}
@@ -110,7 +110,7 @@ func (s *serveJSON) clients(st transfer.Status) {
 }
 
 // gone tells of a client that has no connection any more.
-func (s *serveJSON) gone(c transfer.ClientStatus) {
+func (s *serveJSON) gone(c serve.ClientStatus) {
 	s.out.Emit(clientEvent{head: is("client"), Address: c.Addr.String(), State: "gone", Bytes: c.Sent})
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // TestPace: what is drawn is asked for more often than what is written.
@@ -29,9 +29,9 @@ func TestPace(t *testing.T) {
 // A recorder is a way to show a server that writes down what it is told.
 type recorder struct{ told []string }
 
-func (r *recorder) event(e transfer.ServeEvent) { r.told = append(r.told, fmt.Sprintf("%T", e)) }
+func (r *recorder) event(e serve.Event) { r.told = append(r.told, fmt.Sprintf("%T", e)) }
 
-func (r *recorder) status(st transfer.Status, _ time.Time) {
+func (r *recorder) status(st serve.Status, _ time.Time) {
 	r.told = append(r.told, fmt.Sprint(st.Panics))
 }
 
@@ -42,21 +42,21 @@ func (r *recorder) ended() { r.told = append(r.told, "ended") }
 // only then.
 func TestServeReports(t *testing.T) {
 	for interval, want := range map[time.Duration][]string{
-		time.Second: {"transfer.Listening", "1", "2", "transfer.Ready", "3", "transfer.Stopping", "4", "transfer.Stopped", "ended"},
-		0:           {"transfer.Listening", "transfer.Ready", "transfer.Stopping", "1", "transfer.Stopped", "ended"},
+		time.Second: {"serve.Listening", "1", "2", "serve.Ready", "3", "serve.Stopping", "4", "serve.Stopped", "ended"},
+		0:           {"serve.Listening", "serve.Ready", "serve.Stopping", "1", "serve.Stopped", "ended"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &recorder{}
 			s := &Serve{watchers: []serveWatcher{r}, pace: interval}
 			var asked int64
-			s.Ask(func() transfer.Status { asked++; return transfer.Status{Panics: asked} })
-			s.Event(transfer.Listening{})
+			s.Ask(func() serve.Status { asked++; return serve.Status{Panics: asked} })
+			s.Event(serve.Listening{})
 			time.Sleep(2500 * time.Millisecond)
-			s.Event(transfer.Ready{})
+			s.Event(serve.Ready{})
 			time.Sleep(time.Second)
-			s.Event(transfer.Stopping{})
+			s.Event(serve.Stopping{})
 			time.Sleep(5 * time.Second)
-			s.Event(transfer.Stopped{})
+			s.Event(serve.Stopped{})
 			s.Ended()
 			if !slices.Equal(r.told, want) {
 				t.Errorf("interval %v: told %q, want %q", interval, r.told, want)

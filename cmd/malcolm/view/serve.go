@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // An Offer is what is to be shown of a run of Serve.
@@ -21,16 +21,16 @@ type Offer struct {
 type Serve struct {
 	watchers []serveWatcher
 	pace     time.Duration // between two reports; 0: only the last
-	status   func() transfer.Status
+	status   func() serve.Status
 	reports  reports
 }
 
 // A serveWatcher is one way to show it.
 type serveWatcher interface {
-	event(e transfer.ServeEvent)
+	event(e serve.Event)
 	// status is called at an interval, and before the server is said to
 	// have stopped.
-	status(st transfer.Status, now time.Time)
+	status(st serve.Status, now time.Time)
 	// ended is called once, behind the last event.
 	ended()
 }
@@ -52,15 +52,15 @@ func NewServe(on Terminal, o Offer) *Serve {
 
 // Ask says how the status of the server is asked for. It is called before the
 // server runs.
-func (s *Serve) Ask(status func() transfer.Status) { s.status = status }
+func (s *Serve) Ask(status func() serve.Status) { s.status = status }
 
 // Event shows what happened. How things stand is shown at the interval from
-// [transfer.Listening] to [transfer.Stopping], and once at the end.
-func (s *Serve) Event(e transfer.ServeEvent) {
+// [serve.Listening] to [serve.Stopping], and once at the end.
+func (s *Serve) Event(e serve.Event) {
 	switch e.(type) {
-	case transfer.Stopping:
+	case serve.Stopping:
 		s.reports.end()
-	case transfer.Stopped:
+	case serve.Stopped:
 		s.reports.show(s.report)
 	}
 	s.reports.show(func() {
@@ -68,7 +68,7 @@ func (s *Serve) Event(e transfer.ServeEvent) {
 			each.event(e)
 		}
 	})
-	if _, ok := e.(transfer.Listening); ok {
+	if _, ok := e.(serve.Listening); ok {
 		s.reports.begin(s.pace, s.report)
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
-	"malcolm/transfer"
 	"malcolm/transfer/pace"
+	"malcolm/transfer/serve"
 )
 
 // rateTime is the time constant of the rates in the table of serve: about as
@@ -19,7 +19,7 @@ const rateTime = 1500 * time.Millisecond
 
 // A serveFrame is what the table of serve shows.
 type serveFrame struct {
-	s       transfer.Status
+	s       serve.Status
 	size    int64 // of the file; 0: not known yet
 	rates   []float64
 	clients map[netip.Addr]float64 // their rates
@@ -108,11 +108,11 @@ func (l look) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 	if shown == 0 { // the total says the same
 		most = 0
 	}
-	var sum, rest transfer.VirtualStatus
+	var sum, rest serve.VirtualStatus
 	var rate, restRate float64
 	for i, v := range f.s.Servers {
 		add(&sum, v)
-		if v.State != transfer.StateStopped {
+		if v.State != serve.StateStopped {
 			rate += f.rates[i]
 		}
 		if i < shown {
@@ -132,15 +132,15 @@ func (l look) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 	return append(rows, total)
 }
 
-func add(sum *transfer.VirtualStatus, v transfer.VirtualStatus) {
+func add(sum *serve.VirtualStatus, v serve.VirtualStatus) {
 	sum.Clients += v.Clients
 	sum.Ranges += v.Ranges
 	sum.Sent += v.Sent
 	sum.Lost += v.Lost
 }
 
-func (l look) virtualRow(name string, state screen.Cell, v transfer.VirtualStatus, rate float64) []screen.Cell {
-	if v.State == transfer.StateStopped {
+func (l look) virtualRow(name string, state screen.Cell, v serve.VirtualStatus, rate float64) []screen.Cell {
+	if v.State == serve.StateStopped {
 		rate = 0
 	}
 	return []screen.Cell{
@@ -149,11 +149,11 @@ func (l look) virtualRow(name string, state screen.Cell, v transfer.VirtualStatu
 	}
 }
 
-func stateOf(p screen.Palette, s transfer.State) screen.Cell {
+func stateOf(p screen.Palette, s serve.State) screen.Cell {
 	switch s {
-	case transfer.StateServing:
+	case serve.StateServing:
 		return screen.Cell{Text: s.String(), Paint: p.Green}
-	case transfer.StateIndexing:
+	case serve.StateIndexing:
 		return screen.Cell{Text: "hashing", Paint: p.Yellow}
 	}
 	return screen.Cell{Text: s.String(), Paint: p.Dim}
@@ -207,18 +207,18 @@ type clientMeter struct {
 	sent int64
 }
 
-func (s *serveTable) event(e transfer.ServeEvent) {
+func (s *serveTable) event(e serve.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch e := e.(type) {
-	case transfer.Listening:
+	case serve.Listening:
 		s.stop = s.on.Draw(s.frame)
-	case transfer.Ready:
+	case serve.Ready:
 		s.f.size = e.Size
 	}
 }
 
-func (s *serveTable) status(st transfer.Status, now time.Time) {
+func (s *serveTable) status(st serve.Status, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.meters == nil {
@@ -250,7 +250,7 @@ func (s *serveTable) status(st transfer.Status, now time.Time) {
 
 // measureClients takes up what the clients of a status were sent, and forgets
 // the others.
-func (s *serveTable) measureClients(clients []transfer.ClientStatus, now time.Time) {
+func (s *serveTable) measureClients(clients []serve.ClientStatus, now time.Time) {
 	before := s.clients
 	s.clients, s.f.clients = make(map[netip.Addr]*clientMeter, len(clients)), make(map[netip.Addr]float64, len(clients))
 	for _, c := range clients {

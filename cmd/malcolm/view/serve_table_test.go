@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 	"malcolm/wire"
 )
 
@@ -16,14 +16,14 @@ func serving(n, c int) serveFrame {
 	f := serveFrame{size: 200 * miB, clients: make(map[netip.Addr]float64)}
 	f.s.Indexed = true
 	for i := range n {
-		f.s.Servers = append(f.s.Servers, transfer.VirtualStatus{
-			Addr: &net.UDPAddr{Port: 10001 + i}, State: transfer.StateServing, Clients: c, Ranges: 2 * c, Sent: 20 * miB, Lost: int64(i),
+		f.s.Servers = append(f.s.Servers, serve.VirtualStatus{
+			Addr: &net.UDPAddr{Port: 10001 + i}, State: serve.StateServing, Clients: c, Ranges: 2 * c, Sent: 20 * miB, Lost: int64(i),
 		})
 		f.rates = append(f.rates, 2.5*miB)
 	}
 	for i := range c {
 		addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
-		f.s.Clients = append(f.s.Clients, transfer.ClientStatus{Addr: addr, Conns: n, Ranges: 2 * n, Sent: 100 * miB})
+		f.s.Clients = append(f.s.Clients, serve.ClientStatus{Addr: addr, Conns: n, Ranges: 2 * n, Sent: 100 * miB})
 		f.clients[addr] = 5 * miB
 	}
 	return f
@@ -83,7 +83,7 @@ func TestServeTableMeasures(t *testing.T) {
 	client := netip.MustParseAddr("10.0.0.1")
 	step := func(done, sent int64, indexed bool) {
 		now = now.Add(500 * time.Millisecond)
-		st := transfer.Status{Indexed: indexed, Servers: []transfer.VirtualStatus{{Sent: sent}}, Clients: []transfer.ClientStatus{{Addr: client, Sent: sent}}}
+		st := serve.Status{Indexed: indexed, Servers: []serve.VirtualStatus{{Sent: sent}}, Clients: []serve.ClientStatus{{Addr: client, Sent: sent}}}
 		st.Indexing = wire.Indexing{Done: done, Total: 100}
 		table.status(st, now)
 	}

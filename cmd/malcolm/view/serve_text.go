@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 )
 
 // A serveText tells a person what Serve does.
@@ -21,43 +21,43 @@ type serveText struct {
 
 	silent bool // no lines at the interval
 	ready  bool // the greeting has been said
-	last   transfer.Status
+	last   serve.Status
 	before time.Time
 }
 
-func (v *serveText) event(e transfer.ServeEvent) {
+func (v *serveText) event(e serve.Event) {
 	switch e := e.(type) {
-	case transfer.Listening:
+	case serve.Listening:
 		v.Say("listening on UDP %s; hashing %s", portList(e.Addrs), human.ShellQuote(v.name))
 		if len(e.SmallBuffers) > 0 {
 			v.Warn("%s", smallBuffers(e.SmallBuffers))
 		}
-	case transfer.Ready:
+	case serve.Ready:
 		v.greet(e)
-	case transfer.Unsteady:
+	case serve.Unsteady:
 		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
-	case transfer.UnstableNumbers:
+	case serve.UnstableNumbers:
 		v.Warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", human.ShellQuote(v.name))
-	case transfer.Damaged:
+	case serve.Damaged:
 		v.Warn("%s", damaged(v.name, e))
-	case transfer.Unreadable:
+	case serve.Unreadable:
 		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), e.Err.Error())
-	case transfer.CacheFailed:
+	case serve.CacheFailed:
 		v.Warn("the index is not kept for the next time: %s", e.Err.Error())
-	case transfer.ServerFailed:
+	case serve.ServerFailed:
 		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), e.Err.Error())
-	case transfer.ServerReopened:
+	case serve.ServerReopened:
 		v.Say("%s: listening again", portOf(e.Addr))
-	case transfer.Panicked:
+	case serve.Panicked:
 		v.Warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
 		if v.Debug {
 			v.Say("%q", e.Stack)
 		}
-	case transfer.Stopping:
+	case serve.Stopping:
 		if e.Requests > 0 {
 			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Requests, "request", "requests"))
 		}
-	case transfer.Stopped:
+	case serve.Stopped:
 		v.Say("stopped")
 	}
 }
@@ -66,7 +66,7 @@ func (v *serveText) event(e transfer.ServeEvent) {
 func (v *serveText) ended() {}
 
 // greet says what is offered and how to get it.
-func (v *serveText) greet(e transfer.Ready) {
+func (v *serveText) greet(e serve.Ready) {
 	v.Say("%s: %s, BLAKE3 %s", v.Bold(human.ShellQuote(e.Name)), human.Bytes(e.Size), human.Hex(e.Checksum))
 	if v.ready {
 		v.Say("the file has changed: this version is offered from now on")
@@ -136,7 +136,7 @@ func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
 
 // status writes a line for each virtual server whose numbers changed, and one
 // for the total.
-func (v *serveText) status(s transfer.Status, now time.Time) {
+func (v *serveText) status(s serve.Status, now time.Time) {
 	if v.offer.Interval == 0 || v.silent {
 		return
 	}
@@ -144,7 +144,7 @@ func (v *serveText) status(s transfer.Status, now time.Time) {
 	var clients, ranges, changed int
 	var sent, sentBefore int64
 	for i, vs := range s.Servers {
-		var last transfer.VirtualStatus
+		var last serve.VirtualStatus
 		if i < len(v.last.Servers) {
 			last = v.last.Servers[i]
 		}
@@ -174,7 +174,7 @@ func countOf(n int, noun string) string {
 }
 
 // damaged says what a look at the own file has found.
-func damaged(name string, e transfer.Damaged) string {
+func damaged(name string, e serve.Damaged) string {
 	what := "gives other bytes than were hashed, though the file was not changed"
 	if e.Err != nil {
 		what = "cannot be read: " + e.Err.Error()

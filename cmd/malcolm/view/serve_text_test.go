@@ -11,7 +11,7 @@ import (
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
-	"malcolm/transfer"
+	"malcolm/transfer/serve"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -96,11 +96,11 @@ func TestPasteable(t *testing.T) {
 
 func TestServeEvents(t *testing.T) {
 	v, said := newTestServeView(t)
-	v.event(transfer.Listening{Addrs: addrsOf(10001, 10002)})
+	v.event(serve.Listening{Addrs: addrsOf(10001, 10002)})
 	if got, want := said(), "listening on UDP 10001 10002; hashing data\n"; got != want {
 		t.Errorf("listening: got %q, want %q", got, want)
 	}
-	ready := transfer.Ready{Name: "data", Offered: "data", Size: 2048, Checksum: sum9f, Addrs: addrsOf(10001, 10002)}
+	ready := serve.Ready{Name: "data", Offered: "data", Size: 2048, Checksum: sum9f, Addrs: addrsOf(10001, 10002)}
 	v.event(ready)
 	want := "data: 2.0 KiB, BLAKE3 " + human.Hex(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
 		"to copy it: mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 10001-10002\n" +
@@ -113,19 +113,19 @@ func TestServeEvents(t *testing.T) {
 	if got := said(); !strings.Contains(got, "the file has changed") || strings.Contains(got, "anyone") {
 		t.Errorf("ready again: got %q, want that the file has changed, and the greeting only once", got)
 	}
-	v.event(transfer.Stopping{})
+	v.event(serve.Stopping{})
 	if got := said(); got != "" {
 		t.Errorf("stopping with nothing under way: got %q, want nothing", got)
 	}
-	v.event(transfer.Stopping{Requests: 2})
+	v.event(serve.Stopping{Requests: 2})
 	if got := said(); !strings.HasPrefix(got, "stopping: 2 requests may finish within 5 seconds; ^C again") {
 		t.Errorf("stopping: got %q", got)
 	}
-	v.event(transfer.ServerFailed{Addr: addrsOf(10001)[0], Err: &transport.NetworkError{Kind: transport.SocketFailed, Err: fs.ErrClosed}})
+	v.event(serve.ServerFailed{Addr: addrsOf(10001)[0], Err: &transport.NetworkError{Kind: transport.SocketFailed, Err: fs.ErrClosed}})
 	if got := said(); !strings.HasPrefix(got, "malcolm: warning: 10001: its socket failed: socket failed") {
 		t.Errorf("a failed server: got %q", got)
 	}
-	v.event(transfer.ServerReopened{Addr: addrsOf(10001)[0]})
+	v.event(serve.ServerReopened{Addr: addrsOf(10001)[0]})
 	if got := said(); got != "10001: listening again\n" {
 		t.Errorf("a server that is back: got %q", got)
 	}
@@ -136,7 +136,7 @@ func TestServeEvents(t *testing.T) {
 func TestGreetingOfALink(t *testing.T) {
 	v, said := newTestServeView(t)
 	v.host = hostOf(netip.MustParseAddr("fe80::1%e0"), "")
-	v.event(transfer.Ready{Name: "data", Offered: "data", Addrs: addrsOf(1)})
+	v.event(serve.Ready{Name: "data", Offered: "data", Addrs: addrsOf(1)})
 	got := said()
 	if !strings.Contains(got, " -a fe80::1%INTERFACE -r -p 1\n") || !strings.Contains(got, "INTERFACE stands for the network interface of") ||
 		strings.Contains(got, "malcolm://") || strings.Contains(got, "%e0") {
@@ -149,7 +149,7 @@ func TestGreetingOfALink(t *testing.T) {
 func TestGreetingWarns(t *testing.T) {
 	v, said := newTestServeView(t)
 	v.host.reachable = false
-	v.event(transfer.Ready{Name: "a\xffb", Addrs: addrsOf(1)})
+	v.event(serve.Ready{Name: "a\xffb", Addrs: addrsOf(1)})
 	got := said()
 	for _, want := range []string{"malcolm: warning: the name is over 230 bytes or not UTF-8", "works only on this machine; --advertise HOST", `$'a\377b'`} {
 		if !strings.Contains(got, want) {
@@ -164,27 +164,27 @@ func TestServeStatus(t *testing.T) {
 	v, said := newTestServeView(t)
 	start := time.Now()
 	addrs := addrsOf(10001, 10002)
-	status := func(sent int64, state transfer.State) transfer.Status {
-		return transfer.Status{Indexed: true, Servers: []transfer.VirtualStatus{
+	status := func(sent int64, state serve.State) serve.Status {
+		return serve.Status{Indexed: true, Servers: []serve.VirtualStatus{
 			{Addr: addrs[0], State: state, Clients: 1, Ranges: 2, Sent: sent},
-			{Addr: addrs[1], State: transfer.StateListening},
+			{Addr: addrs[1], State: serve.StateListening},
 		}}
 	}
-	v.status(status(0, transfer.StateListening), start)
+	v.status(status(0, serve.StateListening), start)
 	if got := said(); strings.Count(got, "\n") != 3 {
 		t.Errorf("the first time: got %q, want a line for each server and the total", got)
 	}
-	v.status(status(4<<20, transfer.StateServing), start.Add(2*time.Second))
+	v.status(status(4<<20, serve.StateServing), start.Add(2*time.Second))
 	want := "10001  serving    1 client    2 ranges      4.0 MiB sent     2.0 MiB/s\n" +
 		"total             1 client    2 ranges      4.0 MiB sent     2.0 MiB/s\n"
 	if got := said(); got != want {
 		t.Errorf("one has sent:\n%swant\n%s", got, want)
 	}
-	v.status(status(4<<20, transfer.StateServing), start.Add(4*time.Second))
+	v.status(status(4<<20, serve.StateServing), start.Add(4*time.Second))
 	if got := said(); got != "" {
 		t.Errorf("nothing changed: got %q, want nothing", got)
 	}
-	indexing := transfer.Status{Servers: status(4<<20, transfer.StateServing).Servers, Indexing: wire.Indexing{Done: 1024, Total: 2048}}
+	indexing := serve.Status{Servers: status(4<<20, serve.StateServing).Servers, Indexing: wire.Indexing{Done: 1024, Total: 2048}}
 	v.status(indexing, start.Add(5*time.Second))
 	if got := said(); !strings.HasPrefix(got, "hashing 1.0 KiB of 2.0 KiB, 50.0 %\ntotal ") {
 		t.Errorf("hashing: got %q", got)
@@ -197,7 +197,7 @@ func TestDebugShowsTheStack(t *testing.T) {
 	for debug, want := range map[bool]int{false: 1, true: 2} {
 		term, _, stderr := newTestTerminal()
 		term.Debug = debug
-		NewServe(term, Offer{File: "data"}).Event(transfer.Panicked{Client: addrsOf(10001)[0], Value: `"odd"`, Stack: []byte("goroutine 1\nmain.go:1")})
+		NewServe(term, Offer{File: "data"}).Event(serve.Panicked{Client: addrsOf(10001)[0], Value: `"odd"`, Stack: []byte("goroutine 1\nmain.go:1")})
 		if got := stderr.String(); strings.Count(got, "\n") != want || strings.Contains(got, "main.go") != debug {
 			t.Errorf("debug %t: got %q, want %d lines", debug, got, want)
 		}

@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"malcolm/wire"
 )
 
-// ServeConfig says what a [Server] serves, and where.
-type ServeConfig struct {
+// Config says what a [Server] serves, and where.
+type Config struct {
 	// Source is the file.
 	Source localfile.Source
 	// Cache keeps the hashes of a large file for the next run; nil: they
@@ -49,7 +49,7 @@ type ServeConfig struct {
 	// means no limit.
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
-	Limits ServeLimits
+	Limits Limits
 	// Granted is told how many bytes of memory clients may take in all,
 	// beside what the server needs without them: at the start, and after
 	// each change. It must not block. Nil means that nobody is told.
@@ -58,11 +58,11 @@ type ServeConfig struct {
 	QLog *transport.QLog
 	// Events is told what happens, one event at a time, by one goroutine.
 	// It must not block for long. Nil means that nobody is told.
-	Events func(ServeEvent)
+	Events func(Event)
 }
 
 // Serve makes a server and runs it: see [NewServer] and [Server.Run].
-func Serve(ctx context.Context, cfg ServeConfig) error {
+func Serve(ctx context.Context, cfg Config) error {
 	s, err := NewServer(cfg)
 	if err != nil {
 		return err
@@ -72,8 +72,8 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 
 // A Server offers one file on several virtual servers.
 type Server struct {
-	cfg     ServeConfig
-	limits  ServeLimits
+	cfg     Config
+	limits  Limits
 	book    *admission.Book // of the connections of all virtual servers
 	index   *index
 	limit   *pace.Limiter
@@ -91,7 +91,7 @@ type Server struct {
 // NewServer prepares a server, which does nothing until [Server.Run]. The
 // sockets belong to it from now on, also when there is an error, which says
 // that a limit is negative.
-func NewServer(cfg ServeConfig) (*Server, error) {
+func NewServer(cfg Config) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
 	if err != nil {
 		closeAll(cfg.Conns)
@@ -123,7 +123,7 @@ func offerable(name string) string {
 }
 
 // tell is the index's: it tells of an event, with what only the server knows.
-func (s *Server) tell(e ServeEvent) {
+func (s *Server) tell(e Event) {
 	if r, ok := e.(Ready); ok {
 		r.Name, r.ID, r.Addrs = s.cfg.Name, s.cfg.Identity.ID(), s.addrs()
 		e = r

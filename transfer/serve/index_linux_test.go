@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"context"
@@ -20,14 +20,14 @@ import (
 type indexed struct {
 	*index
 	t      *testing.T
-	told   chan ServeEvent
+	told   chan Event
 	ended  chan error
 	cancel context.CancelFunc
 }
 
 func startIndex(t *testing.T, source localfile.Source) *indexed {
-	x := &indexed{t: t, told: make(chan ServeEvent, 100), ended: make(chan error, 1)}
-	x.index = newIndex(source, "x", nil, func(e ServeEvent) { x.told <- e })
+	x := &indexed{t: t, told: make(chan Event, 100), ended: make(chan error, 1)}
+	x.index = newIndex(source, "x", nil, func(e Event) { x.told <- e })
 	ctx, cancel := context.WithCancel(t.Context())
 	x.cancel = cancel
 	go func() { x.ended <- x.run(ctx) }()
@@ -56,7 +56,7 @@ func (x *indexed) stop() {
 }
 
 // tells returns how many events of a type were told.
-func tells[E ServeEvent](x *indexed) (n int) {
+func tells[E Event](x *indexed) (n int) {
 	for range len(x.told) {
 		e := <-x.told
 		if _, ok := e.(E); ok {
@@ -207,7 +207,7 @@ func TestSizeThatLies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ix := newIndex(source, "x", nil, func(e ServeEvent) { t.Errorf("told %T", e) })
+		ix := newIndex(source, "x", nil, func(e Event) { t.Errorf("told %T", e) })
 		if err := ix.run(t.Context()); !errors.Is(err, errSizeLies) {
 			t.Errorf("%s: %v, want %v", path, err, errSizeLies)
 		}

@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"testing"
@@ -62,7 +62,7 @@ func TestResetKey(t *testing.T) {
 		}
 	}
 	key := func(id int, machine byte) [32]byte {
-		cfg := ServeConfig{Identity: ids[id], Machine: [32]byte{machine}}
+		cfg := Config{Identity: ids[id], Machine: [32]byte{machine}}
 		return cfg.resetKey()
 	}
 	if once, again := key(0, 1), key(0, 1); once != again {

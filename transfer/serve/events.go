@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"net"
@@ -8,10 +8,10 @@ import (
 	"malcolm/transport"
 )
 
-// A ServeEvent is something that a [Server] tells of: [Listening], [Ready],
+// An Event is something that a [Server] tells of: [Listening], [Ready],
 // [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
 // [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
-type ServeEvent interface{ serveEvent() }
+type Event interface{ serveEvent() }
 
 // SmallBuffers says once that the system bounds the buffers of sockets to less
 // than what quick networks need.
@@ -95,17 +95,17 @@ type Stopped struct{}
 
 // An eventQueue takes events from any goroutine to the one that tells of them.
 type eventQueue struct {
-	tell  func(ServeEvent) // nil: nobody is told
-	queue chan ServeEvent
+	tell  func(Event) // nil: nobody is told
+	queue chan Event
 	over  <-chan struct{} // closed when nobody takes from queue any more; set by Run
 }
 
-func newEventQueue(tell func(ServeEvent)) eventQueue {
-	return eventQueue{tell: tell, queue: make(chan ServeEvent, 16)}
+func newEventQueue(tell func(Event)) eventQueue {
+	return eventQueue{tell: tell, queue: make(chan Event, 16)}
 }
 
 // post hands an event to the goroutine that tells. At the end it may be lost.
-func (q *eventQueue) post(e ServeEvent) {
+func (q *eventQueue) post(e Event) {
 	select {
 	case q.queue <- e:
 	case <-q.over:
@@ -113,7 +113,7 @@ func (q *eventQueue) post(e ServeEvent) {
 }
 
 // offer is post when that need not wait; else the event is lost.
-func (q *eventQueue) offer(e ServeEvent) {
+func (q *eventQueue) offer(e Event) {
 	select {
 	case q.queue <- e:
 	default:
@@ -121,7 +121,7 @@ func (q *eventQueue) offer(e ServeEvent) {
 }
 
 // emit tells of an event. Only the goroutine of Run calls it.
-func (q *eventQueue) emit(e ServeEvent) {
+func (q *eventQueue) emit(e Event) {
 	if q.tell != nil {
 		q.tell(e)
 	}

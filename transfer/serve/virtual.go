@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"context"
@@ -89,7 +89,7 @@ func (s *Server) listenOn(pc net.PacketConn) (*transport.Listener, error) {
 
 // resetKey returns the secret of stateless resets: that of this identity on
 // this machine, since others may have the identity too.
-func (cfg *ServeConfig) resetKey() [32]byte {
+func (cfg *Config) resetKey() [32]byte {
 	machine := cfg.Machine
 	if machine == ([32]byte{}) {
 		rand.Read(machine[:])

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package transfer
+package serve
 
 // MemoryLimit returns 0: how much memory there is is not known.
 func MemoryLimit() (bytes int64, group bool) { return 0, false }

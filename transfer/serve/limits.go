@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"malcolm/transport"
 )
 
-// ServeLimits bounds what the clients of a [Serve] can cost. A zero field is
+// Limits bounds what the clients of a [Serve] can cost. A zero field is
 // its default; none can be switched off, and a negative one is refused.
-type ServeLimits struct {
+type Limits struct {
 	// Places bounds the connections of all virtual servers together,
 	// half-open ones included. When they run out, who idles has to go: see
 	// [admission].
@@ -40,7 +40,7 @@ type ServeLimits struct {
 	IndexingTimeout  time.Duration // for which a client may wait until the file is hashed
 }
 
-// The defaults of [ServeLimits] that are not transport's or admission's.
+// The defaults of [Limits] that are not transport's or admission's.
 const (
 	DefaultRequestTimeout  = 10 * time.Second
 	DefaultStallTimeout    = 30 * time.Second
@@ -48,7 +48,7 @@ const (
 )
 
 // admission returns the limits of a book.
-func (l *ServeLimits) admission() admission.Limits {
+func (l *Limits) admission() admission.Limits {
 	return admission.Limits{
 		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Wasted: l.Wasted,
 		OpenTime: l.HelloTimeout, IdleTime: l.IdleTimeout,
@@ -56,7 +56,7 @@ func (l *ServeLimits) admission() admission.Limits {
 }
 
 // orDefaults returns the limits with every zero replaced.
-func (l ServeLimits) orDefaults() (ServeLimits, error) {
+func (l Limits) orDefaults() (Limits, error) {
 	for _, f := range []struct {
 		name  string
 		field *int

@@ -1,4 +1,4 @@
-package transfer
+package serve
 
 import (
 	"context"
@@ -39,7 +39,7 @@ type index struct {
 	name    string       // what is offered
 	cache   *cache.Cache // nil: none
 	rehash  bool         // nothing is taken from the cache
-	tell    func(ServeEvent)
+	tell    func(Event)
 	looks   singleflight.Group
 	recheck rechecks
 
@@ -79,7 +79,7 @@ func (d *doubts) settled() {
 	d.quiet = time.Now().Add(d.pause)
 }
 
-func newIndex(source localfile.Source, name string, cache *cache.Cache, tell func(ServeEvent)) *index {
+func newIndex(source localfile.Source, name string, cache *cache.Cache, tell func(Event)) *index {
 	return &index{
 		source: source, name: name, cache: cache, tell: tell,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
