@@ -58,9 +58,6 @@ func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	return false, nil
 }
 
-// pieceSize is how many bytes are read at a time.
-const pieceSize = 128 << 10
-
 var errOtherBytes = errors.New("other bytes")
 
 // matches compares a chunk's bytes with its value.
