@@ -15,7 +15,7 @@ func (v *server) votes() bool {
 	return votes
 }
 
-// connected runs in the loop, as do all that follow.
+// connected runs in the loop, as do all that follow: a connection is there.
 func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
 	if len(t.SmallBuffers) > 0 && !s.notices.buffers {
 		s.notices.buffers = true
@@ -28,7 +28,7 @@ func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
 }
 
 func (s *Session) indexing(v *server, done, total int64) {
-	if v.state != StateLost { // else it was in the vote already; what it makes now is another version, or it was restarted
+	if v.state != StateLost { // else it has answered already: this is another version, or a restart
 		s.waitFor(v, StateIndexing)
 	}
 	v.trouble.indexed = 1
@@ -37,11 +37,11 @@ func (s *Session) indexing(v *server, done, total int64) {
 	}
 }
 
-// waitFor waits for a server that says that it will serve later.
+// waitFor keeps waiting for a server that says it will serve later.
 func (s *Session) waitFor(v *server, state State) {
 	if v.state.isAwaited() || v.state == StateNotReached {
 		if v.contact.ctx.Err() != nil {
-			return // it was waited for long enough
+			return // patience is over
 		}
 		v.state = state
 		s.presence.Waits(v.index)
@@ -52,7 +52,7 @@ func (s *Session) waitFor(v *server, state State) {
 	}
 }
 
-// full says that a server has no room just now. It is told of once.
+// full says that a server has no room just now. The user is told once.
 func (s *Session) full(v *server, err error) {
 	s.waitFor(v, StateFull)
 	if v.err = err; !v.trouble.full {
@@ -61,9 +61,9 @@ func (s *Session) full(v *server, err error) {
 	}
 }
 
-// notReached says that a try to reach a server failed, and whether it is the last
-// one. A failure that another try may change counts when the second one has failed
-// too, and is told of once; whether a later try works decides when it does.
+// notReached says that a try to reach a server failed. final: it was the last
+// one. A failure that another try may mend counts from the second try on; the
+// user is told once, and the server stays in the vote if a later try works.
 func (s *Session) notReached(v *server, err error, final bool) {
 	v.trouble.failures++
 	awaited := v.state.isAwaited()
@@ -82,7 +82,7 @@ func (s *Session) notReached(v *server, err error, final bool) {
 	}
 }
 
-// outOfVote takes a server for one that does not answer, unless it does later.
+// outOfVote stops waiting for a server in the vote. It may still answer later.
 func (s *Session) outOfVote(v *server, err error) {
 	v.state, v.err = StateNotReached, err
 	s.presence.Out(v.index)
@@ -95,9 +95,9 @@ func (s *Session) outOfVote(v *server, err error) {
 	}
 }
 
-// answered takes a server's offer: into the vote, or, when that is over,
-// straight to the servers that take part or are left out. A server that was
-// lost and is back must be what it was.
+// answered takes a server's offer to the vote. After the vote it decides at
+// once whether the server takes part. A server that was lost and is back must
+// be what it was.
 func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	s.accepted(v, way.Peer(), o.Accepted)
 	l := v.conns.of(way)
@@ -124,7 +124,7 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	}
 }
 
-// accepted tells once of each server what its acceptance meant.
+// accepted tells, once a server, what accepting its identity meant.
 func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
 	if a.NotRecorded != nil && !s.notices.notRecorded {
 		s.notices.notRecorded = true
@@ -143,8 +143,8 @@ func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
 }
 
 // isDuplicate tells of servers that were given under several names. All of them
-// vote, for what a name leads to is not the doing of whoever has the other one; one
-// of them is used.
+// vote, since the owner of one name does not decide where another leads. Only
+// one of them is used.
 func (s *Session) isDuplicate(v *server, p source.Peer) bool {
 	if voter, votes := v.source.Voter(); votes && len(voter.IDs) == 0 { // else the ID is its host
 		if other := s.roster.met.other(voter.Host, p.Addr.Addr()); other != "" {
@@ -168,10 +168,10 @@ func (s *Session) dismiss(v *server) {
 	v.contact.stop()
 }
 
-// errOtherFile is why a server is out that came back with another file.
+// errOtherFile: a lost server is out because it came back with another file.
 var errOtherFile = &source.Fault{What: source.Changed, Words: "came back with another file"}
 
-// errOtherID is why a server is out that came back as another one.
+// errOtherID: a lost server is out because it came back with another ID.
 var errOtherID = &source.Fault{What: source.Changed, Words: "came back with another server ID"}
 
 // returned takes back a server that was lost.
@@ -190,8 +190,8 @@ func (s *Session) returned(v *server, l *connection, o source.Offer) {
 	}
 }
 
-// cameBackAs gives up a server that was lost and is not what it was any more, or
-// not worth another try.
+// cameBackAs gives up a server that was lost and came back different, or is not
+// worth another try.
 func (s *Session) cameBackAs(v *server, err error) {
 	switch state := blame(err); {
 	case state != StateLost:
@@ -238,8 +238,8 @@ func (s *Session) admit(v *server) {
 	}
 }
 
-// offersVoted reports whether a server offers what was voted for. What a source
-// that never votes has is known by its size and its bytes alone.
+// offersVoted reports whether a server offers the file that was voted for. A
+// source that never votes is known only by its size and, later, its bytes.
 func (s *Session) offersVoted(v *server) bool {
 	if !v.votes() {
 		return v.offer.Size == s.download.offer.Size
@@ -252,7 +252,8 @@ func (s *Session) leaveOut(v *server) {
 	s.dismiss(v)
 }
 
-// admitLate is admit for a server that has no part in the vote, and tells of it.
+// admitLate is admit for a server that answered after the vote, and tells of
+// it.
 func (s *Session) admitLate(v *server) {
 	s.admit(v)
 	if v.state == StateServing {
@@ -262,11 +263,11 @@ func (s *Session) admitLate(v *server) {
 	}
 }
 
-// leave takes a server out of the run: it was lost, and may come back, or it
-// changed, or it lied.
+// leave takes a server out of the run. It was lost (and may come back),
+// changed, or lied.
 func (s *Session) leave(v *server, state State, err error) {
 	switch {
-	case v.state == StateAnswered: // before the vote is over: its answer stands
+	case v.state == StateAnswered: // the vote is not over: its answer stands
 		v.state, v.err = state, err
 		v.hangUp()
 		if s.presence.Lost(v.index, true) {
@@ -299,7 +300,7 @@ func lateIndexing(after time.Duration) *source.Fault {
 	return &source.Fault{What: source.Indexing, Words: fmt.Sprintf("is still indexing after %v", after)}
 }
 
-// unwrapFault returns what a fault is about.
+// unwrapFault returns the cause of a fault, or err itself.
 func unwrapFault(err error) error {
 	if f, ok := err.(*source.Fault); ok && f.Err != nil {
 		return f.Err

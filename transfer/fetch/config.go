@@ -9,34 +9,35 @@ import (
 	"malcolm/wire"
 )
 
-// DefaultPatience is what Servers means by zero.
+// DefaultPatience is [Servers].Patience when that is zero.
 const DefaultPatience = 15 * time.Minute
 
 // Servers says where files come from.
 type Servers struct {
 	// Sources are the places of the command line, at least one, each once.
 	Sources []source.Source
-	// Connections is how many connections to have with each source, 1 to 64; 0:
-	// one, and more while that makes the whole quicker.
+	// Connections is the number of connections with each source, 1 to 64.
+	// 0: one, and more while that makes the whole quicker.
 	Connections int
-	// Limit is how many bytes of files a second are taken from all sources together;
+	// Limit bounds the bytes of files a second from all sources together;
 	// 0: no limit.
 	Limit int64
-	// Patience is how long a source may go on saying that it is indexing, and how
-	// long bytes may be wanted that nobody sends (see package presence); 0 or less
-	// means [DefaultPatience].
+	// Patience ends a run after this long without progress: a source is
+	// still indexing, or nobody sends wanted bytes (see package presence).
+	// 0 or less: [DefaultPatience].
 	Patience time.Duration
 }
 
 // A Ballot says which file is wanted. The zero Ballot lets the majority decide.
 type Ballot struct {
-	// Checksum is the BLAKE3 that the file must have; nil: the majority decides.
+	// Checksum is the BLAKE3 of the wanted file; nil: the majority decides.
 	Checksum *[32]byte
-	// Quorum is how many votes the majority must have; 0 means one. See [MostVotes].
+	// Quorum is the number of votes that the majority needs; 0: one. See
+	// [MostVotes].
 	Quorum int
-	// MaxSize is the size in bytes of the largest file that is taken; one that is
-	// voted for and larger is refused before anything is written. 0 or less means
-	// wire.MaxFileSize, and so does more.
+	// MaxSize is the largest size to accept, in bytes. A larger file is
+	// refused before anything is written. 0 or less, or more than
+	// wire.MaxFileSize: wire.MaxFileSize.
 	MaxSize int64
 }
 
@@ -49,31 +50,35 @@ func (b Ballot) maxSize() int64 {
 
 // An Output says where a file is written, and how.
 type Output struct {
-	// Dir is the directory that is written into; it must exist.
+	// Dir is the directory to write into. It must exist.
 	Dir string
-	// Name is what the file is to be called; empty: what the sources say.
+	// Name is the name of the file; empty: the one that the sources offer.
 	Name string
-	// Resume keeps the good chunks of an unfinished download; Force starts over, or
-	// replaces a file that is there (see partfile.Decide).
+	// Resume keeps the good chunks of an unfinished download. Force starts
+	// over, or replaces a file that is there (see partfile.Decide).
 	Resume, Force bool
 	Disk
 }
 
 // A Disk says how a file is written.
 type Disk struct {
-	// SkipPreallocate leaves the unfinished file sparse; SkipSpaceCheck does not ask
-	// for free space first, for file systems that lie about it.
+	// SkipPreallocate leaves the unfinished file sparse. SkipSpaceCheck
+	// does not check for free space first, for file systems that report it
+	// wrongly.
 	SkipPreallocate, SkipSpaceCheck bool
-	// Recheck reads the whole file back from the disk before it gets its name.
+	// Recheck reads the whole file back from the disk before it gets its
+	// name.
 	Recheck bool
-	// SHA256 is what the finished file must have as well; it is read once more for
-	// it, before it gets its name. It decides nothing in the vote. Nil: not asked.
+	// SHA256 must match the finished file, which is read once more for it
+	// before it gets its name. It has no part in the vote. Nil: not
+	// checked.
 	SHA256 *[32]byte
-	// RemoteTime gives the finished file the modification time that most sources of
-	// the majority name. A file that is there already keeps its own.
+	// RemoteTime gives the finished file the modification time that most
+	// sources of the majority name. A file that is already there and right
+	// keeps its own.
 	RemoteTime bool
-	// FS is how a directory is worked in; nil: partfile.Dir. Tests give one that
-	// fails.
+	// FS opens a directory to work in; nil: partfile.Dir. Tests give one
+	// that fails.
 	FS func(*os.Root) partfile.FS
 }
 
@@ -86,10 +91,11 @@ func (d Disk) open(root *os.Root) partfile.FS {
 
 // A Watch is told what happens. The zero Watch is told nothing.
 type Watch struct {
-	// Events is told what happens, one event at a time, from the goroutine that
-	// called the session's method. It must not block for long, and must not call
-	// the session's other methods than Snapshot. Nil: nobody is told.
+	// Events is called with one event at a time, by the goroutine that
+	// called the session's method. It must not block for long; of the
+	// session's methods it may call only Snapshot. Nil: nobody is told.
 	Events func(Event)
-	// Map keeps a [ChunkMark] of each chunk, one byte, for Snapshot and Result.
+	// Map keeps a [ChunkMark] (one byte) of each chunk, for Snapshot and
+	// Result.
 	Map bool
 }

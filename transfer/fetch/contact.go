@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// firstPause, longestPause: see backOff. steadyTime is how long a server
-	// must have been there for the pauses to begin anew.
+	// firstPause and longestPause: see backOff. After steadyTime without a
+	// loss the pauses begin anew.
 	firstPause   = 500 * time.Millisecond
 	longestPause = 15 * time.Second
 	steadyTime   = 30 * time.Second
-	// secondTry is how long after a try that failed the next one begins at the
-	// earliest: the vote waits for it.
+	// secondTry is the least pause after a failed try. It is short because
+	// the vote waits for the second try.
 	secondTry = 100 * time.Millisecond
 )
 
-// run connects, asks what the source offers, and stays until the last connection
-// has ended; then it tries again, after a pause that doubles each time.
+// run connects, asks what the source offers, and stays until the last
+// connection has ended. Then it tries again, after a pause that doubles each
+// time.
 func (c *contact) run() {
 	var pause backOff
 	for {
@@ -42,8 +43,8 @@ func (c *contact) run() {
 	}
 }
 
-// visit is one try of a contact. It reports whether the try failed, and whether
-// another one has no use, which it has told, too.
+// visit is one try of a contact. failed: the try failed, and visit has said so.
+// final: another try is of no use.
 func (c *contact) visit() (failed, final bool) {
 	fail := func(err error) (bool, bool) {
 		c.tell.failed(err, source.IsFinal(err))
@@ -60,7 +61,7 @@ func (c *contact) visit() (failed, final bool) {
 		return fail(err)
 	}
 	select {
-	case <-c.down: // of an earlier connection
+	case <-c.down: // left over from an earlier connection
 	default:
 	}
 	c.tell.answered(way, offer)
@@ -77,12 +78,12 @@ func (c *contact) visit() (failed, final bool) {
 	return false, false
 }
 
-// A backOff is the pauses between tries: none, then half a second, doubling.
+// A backOff gives the pauses between tries: none, then half a second, doubling.
 // The zero backOff is ready to use.
 type backOff struct{ last time.Duration }
 
-// next returns the next pause, a quarter more or less at random, so that
-// clients that lost a server together do not come back together.
+// next returns the next pause, 25 % more or less at random. Clients that lost a
+// server together then come back one by one.
 func (b *backOff) next() time.Duration {
 	now := b.last
 	b.last = min(max(2*b.last, firstPause), longestPause)

@@ -4,8 +4,8 @@ package fetch
 
 import "time"
 
-// A cpuMeter would tell how much of the machine's processors this process uses.
+// A cpuMeter measures the CPU use of this process where the system tells it.
 type cpuMeter struct{}
 
-// free reports that there is enough: this system is not asked.
+// free always reports true: this system is not asked.
 func (*cpuMeter) free(time.Time) bool { return true }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cpuMeter tells how much of the machine's processors this process uses. The
-// zero cpuMeter is ready to use.
+// A cpuMeter measures what share of the machine's processors this process uses.
+// The zero cpuMeter is ready to use.
 type cpuMeter struct {
 	at   time.Time
 	used time.Duration

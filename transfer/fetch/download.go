@@ -16,9 +16,8 @@ import (
 	"malcolm/wire"
 )
 
-// meterTime is the time constant of the average rate that is told, and that the
-// time left is told by: it weighs about as much of the past as a plain average
-// over twice the time.
+// meterTime is the time constant of the average rate shown and of the time
+// left. It weighs the past about as a plain average over twice that time.
 const meterTime = 1500 * time.Millisecond
 
 // A download is one file that a session copies. It belongs to the loop.
@@ -26,8 +25,8 @@ type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
 	layout   schedule.Config    // of its chunks; zero before the vote
-	manifest wire.Manifest      // empty before it was obtained
-	lister   *server            // whose manifest that is; nil: it is known without
+	manifest wire.Manifest      // empty until it is obtained
+	lister   *server            // the server the manifest came from; nil: none was asked
 	asking   *asking            // for the manifest; nil: not now
 	schedule *schedule.Schedule // nil before chunks are wanted
 	job      *job               // nil before chunks are wanted
@@ -40,27 +39,27 @@ type download struct {
 	tally    tally
 }
 
-// A tally is what happened to a download.
+// A tally counts what happened to a download.
 type tally struct {
 	Counts
-	differs bool // that a list differs was told
-	streams bool // it goes into a stream, and not into a file
+	differs bool // ListDiffers was told
+	streams bool // the output is a stream, not a file
 }
 
-// A flow is the bytes that come.
+// A flow measures the bytes that arrive.
 type flow struct {
 	meter   pace.Meter
 	arrived int64 // since the last sample
 }
 
-// Checks are how far bytes that are here already were looked at.
+// checks say how far the bytes already here were checked.
 type checks struct {
 	checked int64         // bytes
 	toCheck int64         // bytes
 	hashed  *atomic.Int64 // counts checked beside the loop; nil: not now
 }
 
-// A job is what the goroutines of a download are handed. It does not change.
+// A job is what a download's goroutines are handed. It does not change.
 type job struct {
 	*means
 	checksum [32]byte
@@ -70,8 +69,8 @@ type job struct {
 	good     func(server, chunk int, xxh [16]byte) // tells the loop
 }
 
-// newDownload returns the download of the file of a group; nil: it is not agreed
-// on yet.
+// newDownload returns the download of the file that group g offers; g is nil
+// before the vote.
 func newDownload(s *Session, g *vote.Group) *download {
 	d := &download{scope: s.loop.inner(), fetches: make(map[int]*fetch), partials: make(map[int]*partial)}
 	if g == nil {
@@ -85,10 +84,10 @@ func newDownload(s *Session, g *vote.Group) *download {
 	return d
 }
 
-// isAgreed reports whether the vote has decided which file it is.
+// isAgreed reports whether the vote has chosen the file.
 func (d *download) isAgreed() bool { return d.layout.ChunkSize > 0 }
 
-// good returns how many bytes are known to be good, missing how many are not.
+// good returns the bytes known to be good, missing all others.
 func (d *download) good() int64    { return d.result.Fetched + d.result.Resumed }
 func (d *download) missing() int64 { return d.layout.Size - d.good() }
 
@@ -103,14 +102,15 @@ func (d *download) wanted() bool {
 	case d.schedule == nil, d.schedule.Done():
 		return false
 	}
-	// Chunks that are still being checked, or for which a stream has no room, are not wanted yet.
+	// Chunks that are being checked, or that a stream has no room for, are
+	// not wanted yet.
 	return d.schedule.Queued() > 0 || len(d.fetches) > 0
 }
 
 // finish completes the result of a run that has ended.
 func (s *Session) finish() *Result {
 	d := s.download
-	for _, f := range d.fetches { // joined, but not heard of by the loop any more
+	for _, f := range d.fetches { // joined, but the loop no longer hears of them
 		if s.loop.ending.left {
 			break
 		}
@@ -131,8 +131,7 @@ func (s *Session) finish() *Result {
 	return &d.result
 }
 
-// begin makes a schedule of which nothing is known yet, whose chunks go into a
-// store.
+// begin makes an empty schedule whose chunks go into store.
 func (s *Session) begin(store chunkStore) {
 	d := s.download
 	d.schedule = schedule.New(d.layout)
@@ -147,8 +146,8 @@ func (s *Session) begin(store chunkStore) {
 	}
 }
 
-// fetchQueued fetches what is in the schedule's queue, and what comes into it,
-// until done holds.
+// fetchQueued fetches what is in the schedule's queue, and what is added, until
+// done holds.
 func (s *Session) fetchQueued(done func() bool) error {
 	now := time.Now()
 	s.download.flow.meter.Start(meterTime, now)
@@ -160,14 +159,14 @@ func (s *Session) fetchQueued(done func() bool) error {
 	return s.loop.until(done)
 }
 
-// join lets the schedule have a server.
+// join adds a server to the schedule.
 func (s *Session) join(v *server, now time.Time) {
 	s.download.schedule.Join(v.index, v.conns.minRTT(), now)
 	s.growth.Join(v.index, now)
 	s.connsChanged(v)
 }
 
-// part takes a server and its ranges out of the schedule.
+// part removes a server and its ranges from the schedule.
 func (s *Session) part(v *server) {
 	d := s.download
 	if d.schedule == nil {
@@ -187,7 +186,7 @@ func (d *download) cancelAll(v *server) {
 	}
 }
 
-// dispatch does what the schedule wants done now.
+// dispatch carries out what the schedule wants now.
 func (s *Session) dispatch(now time.Time) {
 	d := s.download
 	if d.schedule == nil || s.loop.fatal != nil || d.over {
@@ -241,18 +240,18 @@ func (s *Session) start(r schedule.Range, now time.Time) {
 	d.beside(func() { ended(run.fetch()) })
 }
 
-// A fetch is one range under way. It belongs to the loop, but for what is beside
-// it.
+// A fetch is one range under way. It belongs to the loop, except its rangeRun,
+// which names its owners.
 type fetch struct {
 	*rangeRun
 	server  *server
 	conn    *connection
-	cancel  context.CancelFunc // ends the range, which is not wanted any more
+	cancel  context.CancelFunc // ends a range that is no longer wanted
 	sampled int64              // arrived at the last sample
 }
 
 // takePartials returns what there is of a range's first chunk, if its server
-// may go on with it; what there is of its other chunks is given up.
+// may continue it. What there is of the range's other chunks is given up.
 func (d *download) takePartials(r schedule.Range) (first *partial) {
 	if len(d.partials) == 0 {
 		return nil
@@ -272,13 +271,13 @@ func (d *download) takePartials(r schedule.Range) (first *partial) {
 	return first
 }
 
-// giveUp ends the use of what there is of a chunk: it came for nothing.
+// giveUp drops a partial chunk: its bytes were wasted.
 func (d *download) giveUp(rest *partial) {
 	d.tally.Duplicate += rest.at
 	rest.claim.Release()
 }
 
-// keepPartial takes what a fetch that has ended left of a chunk, if that can be
+// keepPartial keeps the partial chunk of a fetch that has ended, if it can be
 // of use.
 func (d *download) keepPartial(f *fetch) {
 	rest, v := f.rest, f.server
@@ -291,7 +290,7 @@ func (d *download) keepPartial(f *fetch) {
 	}
 }
 
-// measure looks, at each tick, at what has arrived.
+// measure counts, at each tick, what has arrived.
 func (s *Session) measure(now time.Time) {
 	d := s.download
 	for _, v := range s.roster.servers {
@@ -304,7 +303,8 @@ func (s *Session) measure(now time.Time) {
 	d.flow.arrived = 0
 }
 
-// count takes up what a fetch has read since it was last counted.
+// count returns the bytes that a fetch has read since the last call, and adds
+// them to its server's.
 func (d *download) count(f *fetch) int64 {
 	n := f.arrived.Load() - f.sampled
 	f.sampled += n
@@ -314,7 +314,7 @@ func (d *download) count(f *fetch) int64 {
 	return n
 }
 
-// ended runs in the loop when a fetch is over; err is nil when all of its
+// ended runs in the loop when a fetch is over. err is nil when all of its
 // chunks are good.
 func (s *Session) ended(f *fetch, err error) {
 	d, v, now := s.download, f.server, time.Now()
@@ -349,8 +349,8 @@ func (s *Session) ended(f *fetch, err error) {
 	s.dispatch(now)
 }
 
-// backOff lets a server rest whose range ended without a fault of its bytes, and
-// gives it up when that goes on.
+// backOff lets a server rest whose range ended early without wrong bytes. If
+// that goes on, it gives the server up.
 func (s *Session) backOff(v *server, err error, now time.Time) {
 	v.trouble.failed = err
 	pause, lost := s.presence.Failed(v.index)
@@ -363,7 +363,7 @@ func (s *Session) backOff(v *server, err error, now time.Time) {
 	s.download.schedule.Pause(v.index, now.Add(pause))
 }
 
-// gotChunk runs in the loop.
+// gotChunk runs in the loop when a chunk is good.
 func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
 	d := s.download
 	_, n := manifest.Span(d.layout.Size, chunk)
@@ -380,9 +380,8 @@ func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
 	}
 }
 
-// refetch returns how many of the bytes that a fetch received for nothing have to
-// be fetched again because they were wrong: those of a chunk that nobody else is
-// at.
+// refetch returns how many of a fetch's useless bytes must be fetched again
+// because they were wrong: those of a chunk that no other fetch has.
 func (d *download) refetch(f *fetch, err error, useless int64) int64 {
 	wrong, ok := errors.AsType[*wrongChunkError](err)
 	if !ok || f.Second {
@@ -397,8 +396,9 @@ func (d *download) refetch(f *fetch, err error, useless int64) int64 {
 	return min(n, useless)
 }
 
-// refused runs in the loop when a server's chunk was wrong: it gets no more
-// work, and is asked once more what it offers, which tells a lie from a change.
+// refused runs in the loop when a server's chunk was wrong. The server gets no
+// more work. It is asked once more what it offers, which tells a lie from a
+// change.
 func (s *Session) refused(v *server, chunk int) {
 	d := s.download
 	v.share.bad++
@@ -421,7 +421,7 @@ func (s *Session) refused(v *server, chunk int) {
 	})
 }
 
-// offersElse reports whether a source no longer offers what it did.
+// offersElse reports whether a source now offers something else than before.
 func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool {
 	o, err := way.Stat(ctx, source.Ask{}, nil)
 	if err != nil {
@@ -431,8 +431,8 @@ func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool 
 	return !o.SameFile(before)
 }
 
-// judging reports whether it is still open what becomes of a server that sent
-// a wrong chunk.
+// judging reports whether a server that sent a wrong chunk is still being
+// judged.
 func (s *Session) judging() bool {
 	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
 }

@@ -13,8 +13,7 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// A Kind is the class of an error of a session, by what its user can do
-// about it.
+// A Kind is the class of a session's error, by what its user can do about it.
 type Kind int
 
 // The kinds of errors.
@@ -80,7 +79,7 @@ func as[E error](err error) bool {
 	return errors.As(err, &e)
 }
 
-// A NotDirectoryError says that the output is no directory.
+// A NotDirectoryError says that the output is not a directory.
 type NotDirectoryError struct {
 	Path    string
 	Missing bool // there is nothing of that name
@@ -94,13 +93,13 @@ func (e *NotDirectoryError) Error() string {
 }
 
 // A TargetError says that something lies where the file is to be written, and
-// that the flags given do not say what to do with it.
+// that no flag says what to do with it.
 type TargetError struct {
 	Path  string // of the file that is in the way
 	Final partfile.FinalState
 	Part  partfile.PartState
-	// Unfinished is what the journal of the unfinished download names; the zero
-	// Header when there is no usable one.
+	// Unfinished is what the journal of the unfinished download names; zero
+	// when there is no usable journal.
 	Unfinished partfile.Header
 	Hint       partfile.Hint
 }
@@ -164,8 +163,7 @@ func (e *UndecidedError) Error() string {
 	return "no majority: the servers do not agree on one file"
 }
 
-// A SilentError says that the servers that are left have sent nothing for too
-// long.
+// A SilentError says that the remaining servers have sent nothing for too long.
 type SilentError struct {
 	After   time.Duration
 	Missing int64 // bytes
@@ -179,7 +177,7 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("%d servers have sent nothing for %v, %d bytes are missing", e.Servers, e.After, e.Missing)
 }
 
-// A NoServerLeftError says that no server is left that could send the rest.
+// A NoServerLeftError says that no server is left to send the rest.
 type NoServerLeftError struct {
 	Missing int64 // bytes
 	Servers []ServerReport
@@ -189,8 +187,8 @@ func (e *NoServerLeftError) Error() string {
 	return fmt.Sprintf("no server is left, %d bytes are missing", e.Missing)
 }
 
-// kind follows DESIGN's order of causes: a lost server may come back, so the
-// network is to blame while any was only lost.
+// kind puts causes in the order of DESIGN. A server that was only lost may come
+// back; while there is one, the network is to blame.
 func (e *NoServerLeftError) kind() Kind {
 	kind := KindIntegrity
 	for _, s := range e.Servers {

@@ -11,9 +11,11 @@ import (
 )
 
 // An Event is something that happened to a session: [Connected], [NotReached],
-// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started], [ChunkRefused],
-// [ListDiffers], [ManifestRefused], [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable],
-// [NotKept], [Decision], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or [Finishing].
+// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress],
+// [Voted], [LeftOut], [Joined], [Started], [ChunkRefused], [ListDiffers],
+// [ManifestRefused], [Lost], [Back], [Waiting], [Full], [Silent],
+// [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept], [Decision],
+// [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.
@@ -22,21 +24,21 @@ type Connected struct {
 	ID     certs.ServerID
 }
 
-// FirstContact says that nothing was known of a server that is accepted, and
-// whether its ID is remembered from now on.
+// FirstContact says that an unknown server was accepted, and whether its ID is
+// remembered from now on.
 type FirstContact struct {
 	Target   source.Target
 	ID       certs.ServerID
 	Recorded bool
 }
 
-// Contradicted says that a server is accepted for a pin or a ticket, although
+// Contradicted says that a pin or a ticket has a server accepted although
 // another ID is recorded of it.
 type Contradicted struct {
 	Target  source.Target
 	ID      certs.ServerID
-	Record  certs.KnownServer // that was found
-	Updated bool              // the pin has taken its place; else it stays as it is
+	Record  certs.KnownServer // the record found
+	Updated bool              // the pin has replaced the record; else it stays as it is
 }
 
 // NotRemembered says once why the IDs of this run's servers are not remembered.
@@ -48,18 +50,18 @@ type NotReached struct {
 	Err    error
 }
 
-// Duplicate says that a server was given twice, and is used once: as the other one.
+// Duplicate says that a server was given twice. It is used once, as Of.
 type Duplicate struct{ Target, Of source.Target }
 
-// OneAddress says that two hosts that the user typed have answered at one address.
-// Each has its vote all the same, if their server IDs differ.
+// OneAddress says that two typed hosts answered at one address. Each has its
+// vote if their server IDs differ.
 type OneAddress struct {
 	Hosts [2]string
 	Addr  netip.Addr
 }
 
-// Voted says how the vote ended when it was decided. Numbers of servers in
-// Result are places in Targets.
+// Voted says how the vote was decided. The numbers of servers in Result are
+// indexes into Targets.
 type Voted struct {
 	Targets []source.Target
 	Result  vote.Result
@@ -82,38 +84,36 @@ type Started struct {
 	Name   string
 	Size   int64 // in bytes
 	Chunks int
-	Check  int64 // bytes of an earlier run to be looked at first
+	Check  int64 // bytes of an earlier run to check first
 	Sparse bool  // the space could not be reserved
 }
 
-// Lacks says that the file system does not have something that it could do for
-// the file, and that the run goes on, or has ended well, without: see
-// partfile.Comfort.
+// Lacks says that the file system cannot do something for the file, see
+// partfile.Comfort. The run goes on, or has ended well, without it.
 type Lacks partfile.Lack
 
-// OutputMoved says that the output directory was moved during the run, and where the
-// file is.
+// OutputMoved says that the output directory was moved during the run, and
+// where the file is now.
 type OutputMoved struct{ Path string }
 
-// ChunkRefused says that a chunk was not what the majority holds, and that its
+// ChunkRefused says that a chunk differs from the majority's and that its
 // server is out.
 type ChunkRefused struct {
 	Target  source.Target
 	Chunk   int
 	Offset  int64 // in bytes
 	Length  int64
-	Changed bool // the server no longer offers the voted file: no lie
+	Changed bool // the server now offers another file: no lie
 }
 
-// ListDiffers says that a chunk that was found good does not have the xxh3-128
-// that a server's manifest gives for it. Nothing depends on it.
+// ListDiffers says that a good chunk's xxh3-128 differs from the one in a
+// server's manifest. Nothing depends on it.
 type ListDiffers struct {
 	Target source.Target
 	Chunk  int
 }
 
-// ManifestRefused says that a server's manifest was not believed, or did not
-// come.
+// ManifestRefused says that a server's manifest was wrong or did not come.
 type ManifestRefused struct {
 	Target source.Target
 	Err    error
@@ -130,48 +130,48 @@ type Lost struct {
 // Back says that a server that was lost sends again.
 type Back struct{ Target source.Target }
 
-// Waiting says that no server is left while bytes are wanted, and that the run goes
-// on trying to reach those that were lost.
+// Waiting says that bytes are wanted and no server is left. The run goes on
+// trying to reach the lost ones.
 type Waiting struct {
 	Left time.Duration // until it gives up
 }
 
-// Full says once of a server that it has no room just now, and that it is tried
-// again.
+// Full says, once a server, that it has no room just now. It is tried again.
 type Full struct {
 	Target source.Target
 	Err    error
-	Left   time.Duration // until it counts as not reached, at most
+	Left   time.Duration // until it counts as not reached
 }
 
-// Silent says that servers are left, that they send nothing, and that the run
-// goes on waiting for them.
+// Silent says that the remaining servers send nothing. The run goes on waiting
+// for them.
 type Silent struct {
 	Lasted time.Duration
 	Left   time.Duration // until it gives up
 }
 
-// ServerSilent says once a silence that a server that takes part has sent nothing
-// for so long, while others have. It is tried again, in other ways too.
+// ServerSilent says, once a silence, that a server that takes part has sent
+// nothing for Lasted while others have. It is tried again, also over another
+// connection.
 type ServerSilent struct {
 	Target source.Target
 	Lasted time.Duration
 }
 
-// SmallBuffers says once that the system bounds the
-// buffers of sockets to less than what quick networks need.
+// SmallBuffers says, once, that the system allows socket buffers smaller than
+// fast networks need.
 type SmallBuffers struct{ Small []source.SmallBuffer }
 
-// ChunksUnreadable says, when a local file is compared, that the disk does not give some
-// chunks of the local file; they count as chunks that differ.
+// ChunksUnreadable says that the disk cannot read some chunks of a local file
+// that is compared. They count as different.
 type ChunksUnreadable struct {
 	Path   string
 	Chunks int
 	Err    error // of the first of them
 }
 
-// NotKept says, before anything is fetched where that is known, that the finished
-// file will not have something of the file that it replaces.
+// NotKept says what of the replaced file the finished one will not have. It
+// comes before anything is fetched, where that is known.
 type NotKept struct {
 	Path string
 	What string // "owner", "group", `extended attribute "user.x"`, ...
@@ -221,7 +221,7 @@ type Phase int
 const (
 	PhaseAsking    Phase = iota // connecting, voting
 	PhasePreparing              // looking at what is there, fetching the manifest
-	PhaseReserving              // the disk's space, when that takes longer than a second
+	PhaseReserving              // the disk's space, once that takes over a second
 	PhaseFetching
 	PhaseReadingBack // with Recheck or SHA256
 	PhaseFinishing
@@ -254,7 +254,7 @@ var stateNames = [...]string{
 // isUsed reports whether a server has answered and may still send something.
 func (s State) isUsed() bool { return s == StateAnswered || s == StateServing || s == StateLost }
 
-// isAwaited reports whether it is open whether the server answers.
+// isAwaited reports whether the server may still answer for the first time.
 func (s State) isAwaited() bool {
 	return s == StateConnecting || s == StateIndexing || s == StateFull
 }

@@ -16,27 +16,28 @@ import (
 // checkpointTime is the time between two checkpoints of the part file.
 const checkpointTime = 2 * time.Second
 
-// Result is what [Session.Get] did, as far as it came: a failed run has one too.
+// Result is what [Session.Get] did. A run that failed has one too, of what it
+// did until then.
 type Result struct {
 	Path         string // of the finished file; empty when there is none
 	Part         string // of the unfinished file that was kept; empty when there is none
 	Name         string // as voted or chosen; empty before the vote
 	Size         int64  // in bytes
 	Checksum     [32]byte
-	AlreadyRight bool          // nothing was fetched: the file was there
+	AlreadyRight bool          // the right file was there: nothing was fetched
 	Elapsed      time.Duration // since the session began
 	Fetched      int64         // bytes that were fetched and found good
 	Resumed      int64         // bytes that were kept from an earlier run
-	Duplicate    int64         // bytes that arrived for nothing: second copies, and the rest of what was cancelled
-	Refetched    int64         // bytes that had to be fetched again: refused chunks, and damage to what an earlier run left
+	Duplicate    int64         // wasted bytes: second copies, and the rest of what was cancelled
+	Refetched    int64         // bytes fetched again: refused chunks, and damage to an earlier run's
 	Servers      []ServerReport
 	Map          ChunkMap // nil unless Watch.Map asked for it
 }
 
 // Get copies the file that most sources hold. It returns when the file lies
-// under its final name and is durable, or with an error that [KindOf] tells
-// apart. When the session's context ends, it keeps the unfinished file and returns
-// within two seconds.
+// under its final name and is durable, or with an error whose class [KindOf]
+// returns. When the session's context ends, it keeps the unfinished file and
+// returns within two seconds.
 func (s *Session) Get(b Ballot, out Output) (*Result, error) {
 	return s.overSizes(b, func() error { return s.get(b, out) })
 }
@@ -71,14 +72,14 @@ func (s *Session) get(b Ballot, out Output) error {
 	return s.fill(&filling{Disk: out.Disk, fsys: fsys, decision: decision})
 }
 
-// closeRoot closes a directory, unless something that was left behind uses it.
+// closeRoot closes a directory, unless something left behind still uses it.
 func (s *Session) closeRoot(root *os.Root) {
 	if !s.loop.ending.left {
 		root.Close()
 	}
 }
 
-// A filling is a part file that is filled, and gets its name.
+// A filling is a part file on its way to its final name.
 type filling struct {
 	Disk
 	fsys     partfile.FS
@@ -124,8 +125,9 @@ func (s *Session) fill(f *filling) (err error) {
 	}
 	s.tellLost(f.part, told)
 	s.tellMoved(f.fsys.Path(d.result.Name), d.result.Path)
-	// The file is there, also when the context ended meanwhile: what is still to be
-	// said of a server with a wrong chunk is said, and changes nothing.
+	// The file is there, even if the context ended meanwhile. What is still
+	// to be said of a server with a wrong chunk is said; it changes
+	// nothing.
 	_ = s.loop.until(func() bool { return !s.judging() })
 	return nil
 }
@@ -160,7 +162,7 @@ func (s *Session) fetchAll(f *filling) error {
 	return s.fetchQueued(d.complete)
 }
 
-// check looks, beside the loop, at what is here already.
+// check checks, beside the loop, what is here already.
 func (s *Session) check(f *filling, found *survey) {
 	d := s.download
 	c := &checker{
@@ -177,8 +179,8 @@ func (s *Session) check(f *filling, found *survey) {
 	})
 }
 
-// checkpoints makes, beside the loop, what was marked durable every so often,
-// and looks whether the part file is still there.
+// checkpoints makes marked chunks durable every checkpointTime, beside the
+// loop, and looks whether the part file is still there.
 func checkpoints(ctx context.Context, part *partfile.File) error {
 	for pace.Sleep(ctx, checkpointTime) == nil {
 		if err := part.Checkpoint(); err != nil {
@@ -188,8 +190,8 @@ func checkpoints(ctx context.Context, part *partfile.File) error {
 	return nil
 }
 
-// tellLost tells what of the file that is replaced cannot be kept, but for what was
-// told before.
+// tellLost tells what of the replaced file cannot be kept, except what is in
+// told.
 func (s *Session) tellLost(part *partfile.File, told []partfile.Lost) {
 	for _, lost := range part.Lost() {
 		if !slices.ContainsFunc(told, func(l partfile.Lost) bool { return l.What == lost.What }) {
@@ -198,9 +200,8 @@ func (s *Session) tellLost(part *partfile.File, told []partfile.Lost) {
 	}
 }
 
-// leavePart ends the use of the part file. What was marked of an unfinished one
-// is made durable first; that it could not be is told unless err is a worse
-// thing to tell.
+// leavePart ends the use of the part file. It first makes the marks of an
+// unfinished one durable. If that fails, the user is told, unless err is worse.
 func (s *Session) leavePart(f *filling, err error) error {
 	d, ending := s.download, s.loop.ending
 	d.halt()
@@ -232,7 +233,7 @@ func (s *Session) leavePart(f *filling, err error) error {
 	return err
 }
 
-// tellMoved tells of a path that is another one than the user expects.
+// tellMoved tells that a path is not the one the user expects.
 func (s *Session) tellMoved(from, to string) {
 	if from != to {
 		s.emit(OutputMoved{Path: to})

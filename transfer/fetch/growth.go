@@ -7,12 +7,12 @@ import (
 	"malcolm/transfer/source"
 )
 
-// cpuBusy is the share of all processors that malcolm itself may use before it
-// opens no more connections: they would only take turns.
+// cpuBusy is the share of all processors above which malcolm opens no more
+// connections: they would only take turns.
 const cpuBusy = 0.85
 
-// grow lets the pure state machine decide how many connections each server
-// should have, and brings them about. It runs in the loop, once a tick.
+// grow asks the pure state machine how many connections each server should
+// have, and opens or retires some. It runs in the loop, once a tick.
 func (s *Session) grow(now time.Time) {
 	busy := s.servers.Limit == 0 && s.download.schedule.Queued() > 0
 	for _, v := range s.roster.servers {
@@ -46,17 +46,16 @@ func (s *Session) adjust(v *server, want int, now time.Time) {
 	}
 }
 
-// connsChanged tells the one who decides how many connections a server should
-// have how many it has.
+// connsChanged tells the state machine how many connections a server has.
 func (s *Session) connsChanged(v *server) {
 	if s.growth != nil {
 		s.growth.Opened(v.index, v.conns.active(), time.Now())
 	}
 }
 
-// open makes, beside the loop, one more connection to a server that takes part:
-// one more than it has, or, when instead is not nil, one to take the place of that.
-// It must prove the same identity and offer the same file.
+// open makes, beside the loop, one more connection to a server that takes part.
+// If instead is not nil, the new one replaces that. It must prove the same
+// identity and offer the same file.
 func (s *Session) open(v *server, instead *connection) {
 	l, ctx, first, offer := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer
 	opened := func(way source.Conn, err error) { l.post(func() { s.opened(v, way, instead, err) }) }
@@ -76,7 +75,8 @@ func (s *Session) open(v *server, instead *connection) {
 	})
 }
 
-// again makes one more way to where one leads, if the same file is offered there.
+// again makes one more way to the place of first, if the same file is offered
+// there.
 func again(ctx context.Context, first source.Conn, offer source.Offer) (source.Conn, error) {
 	way, err := first.Again(ctx)
 	if err != nil {
@@ -93,8 +93,8 @@ func again(ctx context.Context, first source.Conn, offer source.Offer) (source.C
 	return way, nil
 }
 
-// opened runs in the loop when a further connection is there, or is not: then
-// the server has as many as it had, and nothing is said.
+// opened runs in the loop when a further connection is there, or failed. After
+// a failure the server keeps what it has, and nobody is told.
 func (s *Session) opened(v *server, way source.Conn, instead *connection, err error) {
 	v.conns.opening--
 	now := time.Now()
@@ -118,8 +118,8 @@ func (s *Session) opened(v *server, way source.Conn, instead *connection, err er
 	}
 }
 
-// replace gives a connection the place of one that brings nothing. What that
-// silence says of the server is forgotten: it may have been the path's.
+// replace puts a connection in the place of one that brings nothing. The server
+// is no longer blamed for that silence: it may have been the path's.
 func (s *Session) replace(v *server, old, c *connection) {
 	now := time.Now()
 	c.silence = old.silence.Next()
@@ -132,7 +132,7 @@ func (s *Session) replace(v *server, old, c *connection) {
 	s.dispatch(now)
 }
 
-// connDown runs in the loop when a connection has ended by itself. With the
+// connDown runs in the loop when a connection has ended by itself. With its
 // last one the server is lost.
 func (s *Session) connDown(v *server, way source.Conn, err error) {
 	now := time.Now()

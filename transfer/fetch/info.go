@@ -10,24 +10,24 @@ import (
 // An InfoResult is what [Session.Info] found out.
 type InfoResult struct {
 	Servers []InfoServer // in the order of the targets
-	// Vote is how the vote would have ended; its numbers of servers are places in
-	// Servers. Nobody's answer is left out that came in time.
+	// Vote is how the vote would have ended; its numbers of servers are
+	// indexes into Servers. Every answer that came in time is in it.
 	Vote vote.Result
 }
 
 // An InfoServer is one server and what it offers.
 type InfoServer struct {
 	ServerReport
-	Offered  bool // it has made an offer; the rest is that
+	Offered  bool // it has made an offer, which is in the fields below
 	Name     string
 	Size     int64 // in bytes
 	ModTime  time.Time
 	Checksum [32]byte
 }
 
-// Info asks sources what they offer and how they would vote, and fetches and
-// writes nothing. When there is no majority, the result comes with the error of
-// the vote; with every other error it is nil.
+// Info asks sources what they offer and how they would vote. It fetches and
+// writes nothing. Without a majority it returns the result and the vote's
+// error; with every other error the result is nil.
 func (s *Session) Info(b Ballot) (*InfoResult, error) {
 	r := new(InfoResult)
 	tell := s.watch.Events

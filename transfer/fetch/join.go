@@ -7,22 +7,22 @@ import (
 	"malcolm/transfer/pace"
 )
 
-// lastDisk is how long the end of a run waits for calls of the system that are
-// under way, once the user has ended it: a disk that hangs, or a network file
-// system whose server is gone, may hold them for hours.
+// lastDisk bounds the wait for system calls under way once the user has ended
+// the run. A disk that hangs, or a network file system whose server is gone,
+// may hold them for hours.
 const lastDisk = 1500 * time.Millisecond
 
-// A joiner waits for what runs beside the loop. What still hangs in the system
-// when the caller's context has ended and lastDisk is over is left behind: it
-// shares nothing with the loop that is read after that. Only the loop's
+// A joiner waits for what runs beside the loop. Once the caller's context has
+// ended and lastDisk is over, it leaves behind what still hangs in the system,
+// which shares nothing with the loop that is read later. Only the loop's
 // goroutine uses a joiner.
 type joiner struct {
-	late context.Context // ends when nothing is waited for any more
+	late context.Context // done when nothing is waited for any more
 	end  func()          // ends what belongs to the joiner
 	left bool            // something was left behind
 }
 
-// newJoiner returns the joiner of a run that ends with ctx.
+// newJoiner returns the joiner of a run whose context is ctx.
 func newJoiner(ctx context.Context) *joiner {
 	late, cancel := context.WithCancel(context.Background())
 	stop := context.AfterFunc(ctx, func() {
@@ -36,7 +36,7 @@ func newJoiner(ctx context.Context) *joiner {
 	}}
 }
 
-// wait returns when done is closed; it is false when that was left behind.
+// wait returns when done is closed; false: what closes it was left behind.
 func (j *joiner) wait(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -52,7 +52,7 @@ func (j *joiner) wait(done <-chan struct{}) bool {
 	}
 }
 
-// run runs f and waits for it; it is false when f was left behind.
+// run runs f and waits for it; false: f was left behind.
 func (j *joiner) run(f func()) bool {
 	done := make(chan struct{})
 	go func() {

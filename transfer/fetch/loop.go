@@ -8,18 +8,19 @@ import (
 )
 
 const (
-	// tickTime is the time between two looks at what has arrived.
+	// tickTime is the time between two counts of what has arrived.
 	tickTime = 100 * time.Millisecond
-	// inboxSize is how many closures wait for the loop before who posts one waits.
+	// inboxSize bounds the closures that wait for the loop. post waits when
+	// there are more.
 	inboxSize = 256
 )
 
-// errEnded is the cause with which the helpers of a finished run are stopped.
+// errEnded is the cause with which a finished run stops its helpers.
 var errEnded = errors.New("the run has ended")
 
-// A loop is the goroutine that owns all changing state of a session: the one that
-// called the session's method. What runs beside it, in a [scope], owns an
-// immutable job, and posts what it found.
+// A loop is the goroutine that owns all changing state of a session: the caller
+// of the session's method. What runs beside it, in a [scope], owns an immutable
+// job and posts what it found.
 type loop struct {
 	*scope // of the session
 	inbox  chan func()
@@ -28,8 +29,8 @@ type loop struct {
 	timer  *time.Timer
 	fatal  error
 
-	sample func(now time.Time)      // is called at each tick
-	due    func() (time.Time, bool) // when until looks again besides; false: no such time
+	sample func(now time.Time)      // called at each tick
+	due    func() (time.Time, bool) // when until has to look again between ticks; false: never
 }
 
 func newLoop(ctx context.Context) *loop {
@@ -53,14 +54,14 @@ func (l *loop) close() {
 	l.timer.Stop()
 }
 
-// until runs what is posted until done holds. The error is fatal's or the cause
-// for which the session's context ended.
+// until runs what is posted until done holds. Its error is fatal, or the cause
+// with which the session's context ended.
 func (l *loop) until(done func() bool) error {
 	for {
 		switch {
 		case l.fatal != nil:
 			return l.fatal
-		case l.ctx.Err() != nil: // before done, which may hold because of that
+		case l.ctx.Err() != nil: // before done, which may hold only because of that
 			return context.Cause(l.ctx)
 		case done():
 			return nil
@@ -77,7 +78,7 @@ func (l *loop) until(done func() bool) error {
 	}
 }
 
-// closing returns a channel that receives when until has to look again.
+// closing returns a channel that receives when due's time has come.
 func (l *loop) closing() <-chan time.Time {
 	at, ok := l.due()
 	if !ok {
@@ -94,10 +95,10 @@ func (l *loop) fail(err error) {
 	}
 }
 
-// do runs f beside the loop, which goes on, and returns f's error. The context
-// of f ends when the session's does, and when the run has failed; then what f has
-// found does not count, whatever that is, and the error is why it ended. Then do
-// returns when f has, or when f is left behind (see joiner).
+// do runs f beside the loop, which goes on, and returns f's error. f's context
+// ends with the session's, and when the run fails: then f's result does not
+// count, and the error is why the run ended. do returns when f has, or when f
+// is left behind (see joiner).
 func (l *loop) do(f func(context.Context) error) error {
 	doing, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(errEnded)
@@ -120,8 +121,8 @@ func (l *loop) do(f func(context.Context) error) error {
 	return err
 }
 
-// obtain is [loop.do] for what has a result. That is what f returns, also when
-// the run has ended meanwhile; its zero value when f was left behind.
+// obtain is [loop.do] for an f with a result, which it also returns when the
+// run has ended meanwhile. If f was left behind, that is the zero value.
 func obtain[T any](l *loop, f func(context.Context) (T, error)) (result T, err error) {
 	got := make(chan T, 1)
 	err = l.do(func(ctx context.Context) error {
@@ -136,8 +137,8 @@ func obtain[T any](l *loop, f func(context.Context) (T, error)) (result T, err e
 	return result, err
 }
 
-// A scope is what runs beside the loop and ends together. The goroutines in it
-// use ctx and post, the loop the rest.
+// A scope is what runs beside the loop and ends together. Its goroutines use
+// ctx and post; the rest belongs to the loop.
 type scope struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -153,7 +154,7 @@ func newScope(ctx context.Context, inbox chan<- func(), ending *joiner) *scope {
 	return s
 }
 
-// inner returns a scope that ends before this one does, or with it.
+// inner returns a scope that ends before this one, or with it.
 func (s *scope) inner() *scope { return newScope(s.ctx, s.inbox, s.ending) }
 
 // beside runs f in a goroutine of the scope.

@@ -11,7 +11,8 @@ import (
 	"malcolm/transfer/pace"
 )
 
-// What runs beside the loop ends when the run has failed, and its error is the run's.
+// What runs beside the loop ends when the run has failed, and its error is the
+// run's.
 func TestDoEndsWithTheRun(t *testing.T) {
 	broken := errors.New("broken")
 	synctest.Test(t, func(t *testing.T) {

@@ -1,11 +1,11 @@
 package fetch
 
-// A ChunkMark says of one chunk of a download where it came from and what
-// happened to it. It is one byte.
+// A ChunkMark says where a chunk of a download came from and what happened to
+// it, in one byte.
 type ChunkMark uint8
 
-// The lower bits of a mark are the chunk's origin: nothing yet, what was there
-// before, or a server. Servers beyond the last one that fits share a value.
+// The lower bits of a mark are the chunk's origin: missing, kept, or a server.
+// Servers from number MapServers on share a value.
 const (
 	markMissing ChunkMark = iota
 	markKept
@@ -15,8 +15,8 @@ const (
 	markRefused ChunkMark = 1 << 7
 )
 
-// MapServers is how many servers a [ChunkMark] tells apart: those with a lower
-// place among the servers of a run.
+// MapServers is the number of servers that a [ChunkMark] tells apart: the first
+// ones of a run.
 const MapServers = int(markOrigin - markServer)
 
 // Good reports whether the chunk is there and right.
@@ -25,9 +25,9 @@ func (m ChunkMark) Good() bool { return m&markOrigin != markMissing }
 // Kept reports whether the chunk is of an earlier run or of a local file.
 func (m ChunkMark) Kept() bool { return m&markOrigin == markKept }
 
-// Server returns the place, in [Snapshot].Servers, of the server that delivered
-// the chunk; [MapServers] for all that are beyond what a mark can tell, -1 for
-// none.
+// Server returns the index, in [Snapshot].Servers, of the server that delivered
+// the chunk. Servers from [MapServers] on are all MapServers; -1: no server
+// did.
 func (m ChunkMark) Server() int {
 	if m&markOrigin < markServer {
 		return -1

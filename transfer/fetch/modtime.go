@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// NoModTime says that the file keeps the time at which it was written, as no
+// NoModTime says that the file keeps the time at which it was written: no
 // server of the majority names one that a file system could hold.
 type NoModTime struct{}
 
-// remoteTime returns the modification time that most servers of the majority
-// name that have answered so far, of several the one that comes first on the
-// command line; nil: none.
+// remoteTime returns the modification time that most of the majority's servers
+// name, of those that have answered; nil: none does. In a tie the first one on
+// the command line wins.
 func (s *Session) remoteTime() *time.Time {
 	var times []time.Time
 	for _, v := range s.roster.servers {
@@ -35,8 +35,8 @@ func (s *Session) remoteTime() *time.Time {
 	return best
 }
 
-// isStorable reports whether a time fits into what file systems are told: 64 bits
-// of nanoseconds since 1970, with which Go says it.
+// isStorable reports whether file systems can hold a time. Go tells it to them
+// in 64 bits of nanoseconds since 1970.
 func isStorable(t time.Time) bool {
 	const most = math.MaxInt64/int64(time.Second) - 1
 	return t.Unix() > -most && t.Unix() < most

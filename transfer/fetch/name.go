@@ -10,10 +10,10 @@ import (
 	"malcolm/wire"
 )
 
-// A NameError says why a name that a server offers, or that the user chose, is
-// not written to.
+// A NameError says why nothing is written to a name that a server offers or the
+// user chose.
 type NameError struct {
-	Name    string // hostile when it was offered: quote it
+	Name    string // hostile if a server offered it: quote it
 	Problem string // "is empty", "contains a path separator", ...
 	Chosen  bool   // the user chose it
 }
@@ -25,8 +25,8 @@ func (e *NameError) Error() string {
 	return "the servers offer the name " + quote(e.Name) + ", which " + e.Problem
 }
 
-// checkOffered applies the rules for names that come from a server: one plain
-// file name that hides nothing and surprises nobody.
+// checkOffered applies the rules for a server's name: one plain file name that
+// hides nothing and surprises nobody.
 func checkOffered(name string) error {
 	if problem := offeredProblem(name); problem != "" {
 		return &NameError{Name: name, Problem: problem}
@@ -34,9 +34,8 @@ func checkOffered(name string) error {
 	return nil
 }
 
-// CheckName applies the rules for a name that the user chose: it is refused only
-// where neither the system nor the part file could have it. The error is a
-// [*NameError].
+// CheckName applies the rules for a name that the user chose. It refuses only
+// what the system or the part file cannot have. The error is a [*NameError].
 func CheckName(name string) error {
 	if problem := chosenProblem(name); problem != "" {
 		return &NameError{Name: name, Problem: problem, Chosen: true}
@@ -80,13 +79,13 @@ func chosenProblem(name string) string {
 	return systemNameProblem(name)
 }
 
-// joiners do not show by themselves and belong to the spelling of names: the
-// non-joiner of Persian, the joiner of emoji and of Indian scripts, the soft hyphen.
+// joiners are invisible but belong to the spelling of names: the non-joiner of
+// Persian, the joiner of emoji and of Indian scripts, the soft hyphen.
 const joiners = "\u200c\u200d\u00ad"
 
-// hidden reports whether a character does not show, or changes how others show:
-// controls, separators of lines, and formats such as the bidirectional overrides.
-// Formats that are spelling are not.
+// hidden reports whether a character is invisible or changes how others show:
+// controls, line separators, and formats such as the bidirectional overrides,
+// but not formats that are spelling.
 func hidden(r rune) bool {
 	if unicode.Is(unicode.Cf, r) {
 		return !strings.ContainsRune(joiners, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)

@@ -2,6 +2,6 @@
 
 package fetch
 
-// systemNameProblem says why this system cannot write to a name that the
-// common rules allow; empty when it can.
+// systemNameProblem says why this system cannot write to a name that the common
+// rules allow; empty: it can.
 func systemNameProblem(string) string { return "" }

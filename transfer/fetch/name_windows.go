@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// systemNameProblem says why this system cannot write to a name that the
-// common rules allow; empty when it can.
+// systemNameProblem says why this system cannot write to a name that the common
+// rules allow; empty: it can.
 func systemNameProblem(name string) string {
 	switch {
 	case strings.ContainsAny(name, `<>:"|?*`):

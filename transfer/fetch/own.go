@@ -14,12 +14,13 @@ import (
 // A Local is a file on this machine.
 type Local struct {
 	Path string
-	// Read changes how it is read; nil: as it is. Tests give one that fails.
+	// Read wraps the opened file; nil: it is read as it is. Tests give one
+	// that fails.
 	Read func(localfile.File) localfile.File
 }
 
-// An ownFile is a local file that is compared with what servers hold, with what
-// the system says of it before it is read.
+// An ownFile is a local file that is compared with what servers hold, and its
+// state before it is read.
 type ownFile struct {
 	localfile.File
 	system *os.File
@@ -56,7 +57,7 @@ func openOwn(l Local) (*ownFile, error) {
 	return f, nil
 }
 
-// describe takes in what the system says of the file now.
+// describe asks the system for the file's state now.
 func (f *ownFile) describe() (err error) {
 	if f.info, err = partfile.Describe(f.system); err != nil {
 		return f.failure("read", err)
@@ -68,9 +69,9 @@ func (f *ownFile) failure(op string, err error) error {
 	return &localfile.Error{Op: op, Path: f.path, Err: err}
 }
 
-// unchanged fails when the file is not what it was when it was described: what was
-// read of it may be of two versions. It fails too when the file does not end where
-// the system says.
+// unchanged fails if the file differs from what describe saw: what was read may
+// be of two versions. It fails too if the file does not end at the size that
+// the system reports.
 func (f *ownFile) unchanged() error {
 	ends := localfile.EndsAt(f, f.info.Size)
 	now, err := partfile.Describe(f.system)
@@ -96,7 +97,7 @@ func (f *ownFile) named(root *os.Root, fsys partfile.FS) (partfile.Info, error) 
 	info, err := fsys.Lstat(name)
 	var named, opened fs.FileInfo
 	if err == nil {
-		named, err = root.Lstat(name) // behind the other look: what was replaced before shows here
+		named, err = root.Lstat(name) // after Lstat above: a replacement before it shows here
 	}
 	if err == nil {
 		opened, err = f.Stat()
@@ -112,18 +113,19 @@ func (f *ownFile) named(root *os.Root, fsys partfile.FS) (partfile.Info, error) 
 	return info, nil
 }
 
-// A LinksError says that a file has other names, which would keep its old bytes.
+// A LinksError says that a file has other names, which would keep its old
+// bytes.
 type LinksError struct {
 	Path  string
-	Links uint64 // with the name that it was called by
+	Links uint64 // all of its names, this one included
 }
 
 func (e *LinksError) Error() string {
 	return fmt.Sprintf("%q has %d hard links: its other names would keep the damaged bytes", e.Path, e.Links)
 }
 
-// mendable fails, before anything is fetched, when the file cannot be replaced, or
-// should not be without a word of the user's.
+// mendable fails, before anything is fetched, if the file cannot be replaced,
+// or should not be unless the user says so. split: the user did.
 func (f *ownFile) mendable(fsys partfile.FS, split bool) error {
 	name := filepath.Base(f.path)
 	found, err := partfile.Look(fsys, name)

@@ -14,7 +14,7 @@ import (
 // A Plan is what [Session.Get] would do.
 type Plan struct {
 	Name          string // as voted or chosen
-	Path          string // that the finished file would have, or has
+	Path          string // of the finished file
 	Size          int64  // in bytes
 	ChunkSize     int64  // in bytes
 	Chunks        int
@@ -24,12 +24,12 @@ type Plan struct {
 	Kept          int64           // bytes that are there and right
 	Missing       int64           // bytes that would be fetched
 	MissingChunks int
-	Servers       []ServerReport // those that would be asked are serving
+	Servers       []ServerReport // in StateServing: those that would be asked
 }
 
 // Plan does what [Session.Get] does before it writes: it connects, lets the
-// sources vote, and looks at what is there already, all of which it reads. It
-// writes nothing. The errors are those that Get would begin with.
+// sources vote, and reads what is already there. It writes nothing. Its errors
+// are those with which Get would begin.
 func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
 	root, err := openDir(out.Dir)
 	if err != nil {
@@ -63,8 +63,8 @@ func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
 	return p, nil
 }
 
-// wouldKeep reads what an earlier run left, and returns how many bytes of it are
-// right and how many chunks are not.
+// wouldKeep reads what an earlier run left. kept is how many bytes of it are
+// right, missing how many chunks are not.
 func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err error) {
 	d := s.download
 	records, err := partfile.ReadRecords(fsys, d.result.Name, d.header())
@@ -97,10 +97,12 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 	return bytes.Load(), d.layout.Chunks - int(chunks.Load()), err
 }
 
-// keepable calls right for each chunk of an unfinished file that a run that resumes
-// it would keep: those whose records match, and, where chunks without a record
-// may be right, those of them that are by the manifest. right is called from
-// several goroutines.
+// keepable calls right for each chunk of an unfinished file that a resumed run
+// would keep. These are:
+//   - chunks whose records match
+//   - chunks without a record that match the manifest, where such may be right
+//
+// right is called from several goroutines.
 func keepable(ctx context.Context, part partfile.Reader, size int64, m wire.Manifest, r partfile.Records, done *atomic.Int64, right func(chunk int)) error {
 	workers := max(1, runtime.GOMAXPROCS(0)-1)
 	each := func(yield func(int, [16]byte) bool) error {

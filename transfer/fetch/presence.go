@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/presence"
 )
 
-// attend tells the presence what is so, and does what it wants. It runs at each
-// tick, after the bytes that came were counted.
+// attend tells the presence the state of each server and does what it wants. It
+// runs at each tick, after the bytes that came were counted.
 func (s *Session) attend(now time.Time) {
 	signs := make([]presence.Sign, len(s.roster.servers))
 	for i, v := range s.roster.servers {
@@ -35,7 +35,7 @@ func (s *Session) attend(now time.Time) {
 	}
 }
 
-// giveUp ends a run in which nothing comes any more.
+// giveUp ends a run that makes no more progress.
 func (s *Session) giveUp(why presence.Cause) {
 	missing := s.download.missing()
 	if why == presence.Silent {
@@ -43,15 +43,15 @@ func (s *Session) giveUp(why presence.Cause) {
 		return
 	}
 	for _, v := range s.roster.servers {
-		if v.state == StateServing { // it only seems so
+		if v.state == StateServing { // it only seems to serve
 			s.leave(v, StateLost, v.trouble.failed)
 		}
 	}
 	s.loop.fail(&NoServerLeftError{Missing: missing, Servers: s.reports()})
 }
 
-// tired gives up a server that says that it will serve later, and has said so
-// for all of the patience.
+// tired gives up a server that has said for all of the patience that it will
+// serve later.
 func (s *Session) tired(v *server) {
 	v.contact.stop()
 	if v.state == StateFull {
@@ -61,8 +61,8 @@ func (s *Session) tired(v *server) {
 	}
 }
 
-// notice takes up what the ranges and the requests for the manifest have read
-// since the last tick, and finds connections that bring nothing of what they owe.
+// notice counts what ranges and manifest requests have read since the last
+// tick, and finds connections that owe bytes and bring none.
 func (s *Session) notice(now time.Time) {
 	d := s.download
 	for id, f := range d.fetches {
@@ -89,7 +89,7 @@ func (s *Session) notice(now time.Time) {
 	}
 }
 
-// watchConns looks for connections of a server that are alive and useless.
+// watchConns looks for a server's connections that are alive and useless.
 func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 	for _, c := range v.conns.list {
 		var packets uint64
@@ -100,13 +100,13 @@ func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 		c.sign = presence.Sign{}
 		if another && v.state == StateServing && !v.trouble.judging {
 			s.tryAnother(v, c)
-			return // the connections may be others now
+			return // the connections may have changed
 		}
 	}
 }
 
-// tryAnother has the work of a connection that brings nothing done on another
-// one to the same server: one that is there and of use, or a new one.
+// tryAnother moves the work of a connection that brings nothing to another one
+// to the same server: one that works, or a new one.
 func (s *Session) tryAnother(v *server, c *connection) {
 	instead := func(other *connection) bool { return other != c && !other.retired && !other.silence.Useless() }
 	switch {
@@ -122,12 +122,12 @@ func (s *Session) tryAnother(v *server, c *connection) {
 	}
 }
 
-// mostRetired is how many connections that another one has replaced a server may
-// have: those on which the manifest may still come.
+// mostRetired bounds a server's replaced connections that stay open because the
+// manifest may still come on them.
 const mostRetired = 2
 
-// retire gives a connection no more ranges, and ends those that it has. What they
-// have of a chunk is kept, and goes on elsewhere.
+// retire gives a connection no more ranges, and ends those that it has. Their
+// partial chunks are kept and continued elsewhere.
 func (s *Session) retire(v *server, c *connection) {
 	c.retired = true
 	for _, f := range s.download.fetches {

@@ -16,42 +16,42 @@ import (
 
 // This file runs beside the loop: it takes the chunks of one range.
 
-// A wrongChunkError says that a chunk does not have the value that the
-// majority's manifest gives for it.
+// A wrongChunkError says that a chunk's value differs from the majority's
+// manifest.
 type wrongChunkError struct{ chunk int }
 
 func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
 
 // A partial is a chunk that was received in part when its range ended: the
-// ownership of its place, and the state of its hashing. Only the same server goes
-// on with it, so that blame stays exact: servers that share an ID need not share a
-// disk.
+// ownership of its place and the state of its hashing. Only the same server
+// continues it, so that blame stays exact: servers that share an ID need not
+// share a disk.
 type partial struct {
 	chunk  int
 	at     int64      // bytes that are there
-	from   int64      // of these, what was there before the fetch that has it now
+	from   int64      // of these, those there before the fetch that has it now
 	claim  chunkClaim // nil: a second copy
-	copy   []byte     // what there is of a second copy; nil: it is none
+	copy   []byte     // what there is of a second copy; nil: this is a first copy
 	hasher *manifest.Hasher
 	server int
 }
 
-// A rangeRun is what fetches one range. Where no other owner is named it belongs to
-// its goroutine.
+// A rangeRun fetches one range. It belongs to its goroutine, except where a
+// field names another owner.
 type rangeRun struct {
 	*job
 	schedule.Range
 	way    source.Conn
-	ctx    context.Context // ends when the range is not wanted any more
+	ctx    context.Context // ends when the range is no longer wanted
 	resume *partial        // what there is of the first chunk already; nil: nothing
 
 	// Written here and read by the loop.
 	arrived atomic.Int64 // bytes
-	useful  atomic.Int64 // of these, in chunks that were found good and were not there yet
+	useful  atomic.Int64 // of these, in good chunks that were not there yet
 	waiting atomic.Bool  // for the network, not for malcolm itself
-	heard   atomic.Int64 // when bytes last came, in nanoseconds since the session began: the clock may be set
-	// Written by the loop: the first chunk that is not to be fetched any more,
-	// because another server was given the rest.
+	heard   atomic.Int64 // when bytes last came, in ns since the session began: the clock may be set
+	// Written by the loop: the first chunk not to fetch, because another
+	// server was given the rest.
 	end atomic.Int64
 
 	rest    *partial // of a chunk that could not be finished; nil: none
@@ -59,8 +59,8 @@ type rangeRun struct {
 	hasher  *manifest.Hasher
 }
 
-// useless returns how many bytes a range that has ended received for nothing,
-// but for those of its rest.
+// useless returns how many bytes an ended range received and wasted. The bytes
+// of its rest are not wasted.
 func (f *rangeRun) useless() int64 {
 	n := f.arrived.Load() - f.useful.Load()
 	if f.rest != nil {
@@ -111,9 +111,9 @@ func atEnd(body source.Body) error {
 	return nil
 }
 
-// beginChunk returns where to go on with a chunk: from what there is of it, or
-// from its start. Where another fetch is at it, what is returned has no claim:
-// it is a second copy, to be held in memory.
+// beginChunk returns where to continue a chunk: from what there is of it, or
+// from its start. If another fetch owns the chunk, the result has no claim: it
+// is a second copy, to hold in memory.
 func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
 	if f.resume != nil && f.resume.chunk == chunk {
 		f.resumed = true
@@ -133,7 +133,7 @@ func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
 		return nil, partfile.ErrNotOwner
 	}
 	length := f.hasher.Remaining()
-	f.waiting.Store(false) // for the server: there is no room for what it sends
+	f.waiting.Store(false) // no longer for the network: there is no room for what comes
 	if err := f.copies.Acquire(f.ctx, min(length, maxCopyBytes)); err != nil {
 		return nil, err
 	}
@@ -157,8 +157,8 @@ func (m *means) freeCopy(c *partial) {
 	}
 }
 
-// fetchChunk reads one chunk: into its place as it comes, or, when it is a second
-// copy, into memory of its own; and marks it once its value matches.
+// fetchChunk reads one chunk and marks it once its value matches. A first copy
+// goes straight to its place, a second copy into memory.
 func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 	c, err := f.beginChunk(chunk)
 	if err != nil {
@@ -190,7 +190,7 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 }
 
 // writeCopy writes a second copy whose value has matched, unless the first one
-// was finished before.
+// finished before.
 func (j *job) writeCopy(c *partial) (won bool, err error) {
 	defer j.freeCopy(c)
 	if c.claim, won = j.store.TakeOver(c.chunk); !won {
@@ -200,7 +200,7 @@ func (j *job) writeCopy(c *partial) (won bool, err error) {
 }
 
 // interrupt keeps what has come of a chunk when its stream ends early, for the
-// same server to go on with.
+// same server to continue.
 func (f *rangeRun) interrupt(c *partial, err error) error {
 	_, disk := errors.AsType[*partfile.Error](err)
 	if c.copy != nil || c.at == 0 || c.hasher.Remaining() == 0 ||
@@ -213,8 +213,8 @@ func (f *rangeRun) interrupt(c *partial, err error) error {
 	return err
 }
 
-// fetchPiece waits until there are bytes, and then until they may be taken, and
-// only then holds a buffer.
+// fetchPiece waits for bytes, then for the rate limit, and only then takes a
+// buffer.
 func (f *rangeRun) fetchPiece(body source.Body, c *partial) error {
 	f.waiting.Store(true)
 	if err := body.Wait(); err != nil {

@@ -12,11 +12,11 @@ import (
 	"malcolm/wire"
 )
 
-// A FinishedError says that the file, all of whose chunks had arrived and
-// matched, is not what was asked for. It did not get its name.
+// A FinishedError says that a file whose chunks had all arrived and matched is
+// not what was asked for. It did not get its name.
 type FinishedError struct {
-	Bad    int       // chunks that are read back differently than they were written; 0 when the SHA-256 is what differs
-	SHA256 *[32]byte // what the file has; nil when it was not the SHA-256
+	Bad    int       // chunks that read back differently; 0 when the SHA-256 differs
+	SHA256 *[32]byte // what the file has; nil when chunks differ
 	// Streamed says that it was written to a stream all the same.
 	Streamed bool
 }

@@ -18,17 +18,17 @@ import (
 
 // A Mend says how [Session.Repair] writes.
 type Mend struct {
-	// SplitLinks lets a file be replaced that has other names: these keep the old
-	// bytes.
+	// SplitLinks allows replacing a file that has other names, which keep
+	// the old bytes.
 	SplitLinks bool
 	Disk
 }
 
-// Repair makes a local file what most of the sources hold: it copies what is right
-// of it into a part file beside it, fetches what differs, and replaces it in one
-// step. The local file stays as it is until then. Errors and the end of the
-// session's context are as with [Session.Get]; a file that is right already is left
-// alone.
+// Repair makes a local file equal to what most of the sources hold. It copies
+// the right chunks of it into a part file beside it, fetches what differs, and
+// replaces the file in one step. Until then the file stays as it is. Errors and
+// the end of the session's context are as with [Session.Get]. A file that is
+// already right is left alone.
 func (s *Session) Repair(b Ballot, l Local, m Mend) (*Result, error) {
 	err := s.repair(b, l, m)
 	return s.finish(), err
@@ -86,8 +86,8 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	return s.fill(&filling{Disk: m.Disk, fsys: fsys, decision: decision, local: local, original: &original})
 }
 
-// decideRepair settles, before anything is fetched, whether the file can be
-// replaced, and what is to be done about the part file that is there.
+// decideRepair checks, before anything is fetched, whether the file can be
+// replaced, and decides what to do with a part file that is there.
 func decideRepair(fsys partfile.FS, name string, file *ownFile, split bool, header partfile.Header) (partfile.Decision, error) {
 	if err := file.mendable(fsys, split); err != nil {
 		return partfile.Decision{}, err
@@ -124,12 +124,13 @@ func newLocalCopy(file *ownFile, chunks int, bad []Span) *localCopy {
 	return s
 }
 
-// has reports whether the file was found to have a chunk. A nil localCopy has none.
+// has reports whether the file was found to have a chunk. A nil localCopy has
+// none.
 func (s *localCopy) has(chunk int) bool { return s != nil && !s.bad.has(chunk) }
 
-// copyLocal copies the chunks that the local file has into the part file. Each is
-// hashed after it was copied, or on its way, so that it does not matter whether
-// the local file is still what it was.
+// copyLocal copies the chunks that the local file has into the part file. Each
+// is hashed as it is copied, or after, so the local file may have changed
+// meanwhile.
 func (c *checker) copyLocal(ctx context.Context) error {
 	var next atomic.Int64
 	workers, ctx := errgroup.WithContext(ctx)
@@ -155,8 +156,8 @@ func (c *checker) copyLocal(ctx context.Context) error {
 	return workers.Wait()
 }
 
-// copyChunk copies one chunk; it is false when the local file has something else in
-// its place by now, or the disk no longer gives it.
+// copyChunk copies one chunk; false: the local file has changed there, or the
+// disk cannot read it any more.
 func (c *checker) copyChunk(ctx context.Context, hasher *manifest.Hasher, chunk int) (bool, error) {
 	claim, ok := c.part.Claim(chunk)
 	if !ok {
@@ -216,7 +217,8 @@ type localError struct{ err error }
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
-// pass hashes a chunk in pieces, which fill makes: at is where in the chunk.
+// pass hashes a chunk in pieces. fill makes each, at bytes from the chunk's
+// start.
 func (m *means) pass(ctx context.Context, hasher *manifest.Hasher, fill func(p []byte, at int64) error) error {
 	buf, err := m.pieces.get(ctx)
 	if err != nil {

@@ -17,13 +17,13 @@ type server struct {
 	index   int
 	source  source.Source
 	target  source.Target
-	contact *contact // nil before the session has begun to reach it
+	contact *contact // nil until the session begins to reach it
 
 	state State
 	err   error // why it does not take part; nil when it does
 	id    certs.ServerID
 	offer source.Offer
-	rtt   time.Duration // when it made the offer; smoothed
+	rtt   time.Duration // smoothed, when it made the offer
 	rank  int           // 0 for the first server that answered
 
 	conns   conns
@@ -31,7 +31,7 @@ type server struct {
 	trouble trouble
 }
 
-// A share is what a server has done.
+// A share is what a server has contributed.
 type share struct {
 	bytes   int64         // of chunks that were found good
 	arrived int64         // bytes of ranges, good or not
@@ -40,24 +40,24 @@ type share struct {
 	sign    presence.Sign // since the last tick
 }
 
-// Trouble is what went wrong with a server, and what was told of it.
+// trouble is what went wrong with a server, and what was told of it.
 type trouble struct {
-	failures int     // tries to reach it that failed, since it was last heard of
-	failed   error   // why it was lost, or a range ended early, the last time
+	failures int     // failed tries to reach it since it was last heard of
+	failed   error   // why it was last lost, or a range of it ended early
 	indexed  float64 // 0 to 1 while it is indexing
-	judging  bool    // a wrong chunk of it is being looked into
+	judging  bool    // its wrong chunk is being looked into
 	accepted bool    // what accepting it meant was told
-	full     bool    // that it is full was told
-	doubted  bool    // that its manifest was refused was told
-	tried    bool    // its size came to nothing; it is not asked again
+	full     bool    // Full was told
+	doubted  bool    // ManifestRefused was told
+	tried    bool    // no run with its size succeeded; it is not asked again
 }
 
-// A connection is one of those to a server. It belongs to the loop, but for way,
+// A connection is one of those to a server. It belongs to the loop, except way,
 // whose methods anybody may call.
 type connection struct {
 	way     source.Conn
 	opened  time.Time
-	fetches int  // requests for ranges and for the manifest that are under way on it
+	fetches int  // requests for ranges and for the manifest under way on it
 	retired bool // gets no more of them, and is closed when it has none
 	sign    presence.Sign
 	silence presence.Way
@@ -73,25 +73,24 @@ func (c *connection) ended() bool {
 	}
 }
 
-// openPause is how long no further connection to a server is tried after one
-// that failed, or died within this time; it doubles with each further one, up to
-// openPauseMost.
+// openPause is the pause before a server's next further connection, after one
+// failed or died within this time. It doubles each time, up to openPauseMost.
 const (
 	openPause     = 5 * time.Second
 	openPauseMost = 5 * time.Minute
 )
 
-// Conns are a server's connections; none unless it takes part or waits for the
-// vote.
+// conns are a server's connections. It has some only while it takes part or
+// waits for the vote.
 type conns struct {
 	list    []*connection
 	opening int           // connections that are being made
 	after   time.Time     // no further connection is tried before
-	pause   time.Duration // how long none was tried the last time; 0: there was no reason
+	pause   time.Duration // the last pause; 0: there was no failure
 }
 
-// pick returns the connection for the next range: the one with the fewest under
-// way; nil when there is none.
+// pick returns the connection for the next range: the one with the fewest
+// requests under way; nil: there is none.
 func (c *conns) pick() (best *connection) {
 	for _, l := range c.list {
 		if !l.retired && (best == nil || l.fetches < best.fetches) {
@@ -121,7 +120,7 @@ func (c *conns) active() (n int) {
 	return n
 }
 
-// idle returns how many of those have no range under way.
+// idle returns how many of those have no request under way.
 func (c *conns) idle() (n int) {
 	for _, l := range c.list {
 		if !l.retired && l.fetches == 0 {
@@ -140,7 +139,7 @@ func (c *conns) of(way source.Conn) *connection {
 	return c.list[i]
 }
 
-// forget takes a connection out of the list; it is false when it was not in it.
+// forget takes a connection out of the list; false: it was not in it.
 func (c *conns) forget(l *connection) bool {
 	i := slices.Index(c.list, l)
 	if i < 0 {
@@ -150,8 +149,7 @@ func (c *conns) forget(l *connection) bool {
 	return true
 }
 
-// closeRetired closes a connection that is not wanted any more and has nothing
-// to do.
+// closeRetired closes a retired connection once it has nothing to do.
 func (c *conns) closeRetired(l *connection) {
 	if !l.retired || l.fetches > 0 {
 		return
@@ -174,8 +172,8 @@ func (c *conns) hangUp() {
 	c.list = nil
 }
 
-// hangUp ends all connections to a server that is not needed, or of no use, for
-// now; its contact goes on.
+// hangUp ends all connections to a server that is not needed, or useless, for
+// now. Its contact goes on.
 func (s *server) hangUp() {
 	s.conns.hangUp()
 	s.contact.lose()
@@ -187,8 +185,8 @@ func (s *server) came(c *connection, bytes int64) {
 	c.sign.Came += bytes
 }
 
-// sees notes that a request is under way on a connection: it waits for the
-// server, or for this machine.
+// sees notes that a request is under way on a connection. It waits for the
+// server (waits) or for this machine.
 func (s *server) sees(c *connection, waits bool) {
 	for _, sign := range []*presence.Sign{&s.share.sign, &c.sign} {
 		sign.Owes = sign.Owes || waits
@@ -196,7 +194,7 @@ func (s *server) sees(c *connection, waits bool) {
 	}
 }
 
-// report returns a server's part in the run, but for its rate.
+// report returns a server's part in the run, without its rate.
 func (s *server) report() ServerReport {
 	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err}
 	if s.state == StateIndexing {
@@ -223,7 +221,7 @@ func newRoster(sources []source.Source) *roster {
 	return r
 }
 
-// byRank returns the servers that take part, those that answered first first.
+// byRank returns the servers that take part, in the order of their answers.
 func (r *roster) byRank() []*server {
 	var serving []*server
 	for _, s := range r.servers {
@@ -238,16 +236,16 @@ func (r *roster) byRank() []*server {
 // any reports whether f holds of a server.
 func (r *roster) any(f func(*server) bool) bool { return slices.ContainsFunc(r.servers, f) }
 
-// Meetings are where two servers of the command line turned out to be at one
-// address. It belongs to the loop.
+// meetings record which servers of the command line are at one address. It
+// belongs to the loop.
 type meetings struct {
 	at    map[netip.AddrPort]*server // which of them is used
 	hosts map[netip.Addr]string      // the first typed host that answered there
 	told  map[string]bool            // of typed hosts
 }
 
-// used returns the server that is used already at the address at which another one
-// has answered; nil: there is none, and this one is.
+// used returns the server that is already used at the address where s has
+// answered. nil: there was none, and s is from now on.
 func (m *meetings) used(s *server, addr netip.AddrPort) *server {
 	other := m.at[addr]
 	if other == nil || other == s || !other.state.isUsed() {
@@ -257,8 +255,8 @@ func (m *meetings) used(s *server, addr netip.AddrPort) *server {
 	return other
 }
 
-// other returns the typed host that has answered at the address of a host, when
-// that is another one and was not returned for it before; else "".
+// other returns the typed host that has answered at the address of host, if it
+// is another one and was not returned for host before; else "".
 func (m *meetings) other(host string, addr netip.Addr) string {
 	first, met := m.hosts[addr]
 	switch {
@@ -271,10 +269,10 @@ func (m *meetings) other(host string, addr netip.Addr) string {
 	return ""
 }
 
-// A contact keeps a way to a source for as long as that may be of use. It runs
-// beside the loop, which it tells what happens.
+// A contact keeps a way to a source while that may be of use. It runs beside
+// the loop, which it tells what happens.
 type contact struct {
-	ctx    context.Context    // for as long as the source may be of use
+	ctx    context.Context    // lives while the source may be of use
 	stop   context.CancelFunc // ends ctx; any goroutine may call it
 	down   chan struct{}      // receives when the source has no connection left
 	source source.Source
@@ -282,8 +280,8 @@ type contact struct {
 	tell   contactTold
 }
 
-// contactTold is where a contact tells what happens. Each function returns at
-// once, whatever becomes of what it is told.
+// contactTold receives what happens to a contact. Each function returns at once
+// and has no answer.
 type contactTold struct {
 	connected func(source.Peer, source.Traits)
 	indexing  func(done, total int64)

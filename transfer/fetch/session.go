@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// pieceSize and pieces bound the memory in which a session holds what it is
-	// reading.
+	// pieceSize times pieces bounds the memory, in bytes, for what a
+	// session is reading.
 	pieceSize = 128 << 10
 	pieces    = 128
 	// maxCopyBytes bounds the memory for second copies, in bytes.
 	maxCopyBytes = 32 << 20
 )
 
-// A Session is the sources of one command, connected and proved once, for as many
-// files as it copies. Connections, identities, rates, growth and patience belong
-// to it and outlive a file. Its methods belong to one goroutine, but for Snapshot,
-// which anybody may call at any time.
+// A Session is the sources of one command, connected and proved once, for any
+// number of files. Connections, identities, rates, growth and patience belong
+// to it and outlive a file. One goroutine may call its methods; any may call
+// Snapshot, at any time.
 type Session struct {
 	servers  Servers
 	watch    Watch
@@ -44,13 +44,13 @@ type Session struct {
 	status   atomic.Pointer[Snapshot]
 }
 
-// Notices are what was told once.
+// notices say what was told once.
 type notices struct {
 	buffers     bool // that buffers are small
 	notRecorded bool // that IDs are not remembered
 }
 
-// Means are what everything beside the loop shares. Any goroutine may use them.
+// means are shared by everything beside the loop. Any goroutine may use them.
 type means struct {
 	begun  time.Time
 	limit  *pace.Limiter
@@ -59,8 +59,8 @@ type means struct {
 }
 
 // Open returns a session over sources. It connects when its first method asks
-// for a file. When ctx ends, methods end within two seconds, and their error is
-// ctx's cause.
+// for a file. When ctx ends, methods end within two seconds with ctx's cause as
+// their error.
 func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 	if servers.Patience <= 0 {
 		servers.Patience = DefaultPatience
@@ -87,8 +87,8 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 	return s
 }
 
-// Close ends what runs for the session, and its connections. Nothing of it is
-// told any more.
+// Close ends the session's connections and all that runs for it. No event comes
+// after it.
 func (s *Session) Close() {
 	s.loop.close()
 	s.publish()
@@ -100,7 +100,7 @@ func (s *Session) emit(e Event) {
 	}
 }
 
-// reach begins to reach a server, for as long as it may be of use.
+// reach begins to reach a server, and goes on while it may be of use.
 func (s *Session) reach(v *server) {
 	l := s.loop
 	c := &contact{source: v.source, down: make(chan struct{}, 1), values: &s.values}
@@ -116,7 +116,7 @@ func (s *Session) reach(v *server) {
 	l.beside(c.run)
 }
 
-// sample looks, at each tick, at what has arrived, and lets the presence and the
+// sample counts, at each tick, what has arrived, and lets the presence and the
 // schedule act on it.
 func (s *Session) sample(now time.Time) {
 	s.notice(now)

@@ -85,7 +85,8 @@ func TestSessionOutlivesAFailure(t *testing.T) {
 	})
 }
 
-// A mirror never votes, whatever it holds, and its bytes are checked as anyone's.
+// A mirror never votes, whatever it holds, and its bytes are checked as
+// anyone's.
 func TestMirrorHasNoVote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data, other := file(6*chunk, 1), file(6*chunk, 2)

@@ -13,24 +13,24 @@ import (
 	"malcolm/wire"
 )
 
-// A checksum that was asked for says which bytes a file has, and a list of
-// chunk values is proved by it. The size is one server's word until the last
-// chunk has come: the first server to answer may name a false one. So, when all
-// servers of that size came to nothing, those are tried that offer the same
-// checksum with another size.
+// A wanted checksum says which bytes a file has, and proves a list of chunk
+// values. The size is one server's word until the last chunk has come, and the
+// first server to answer may name a false one. So, when no run with a size
+// succeeded, the servers are tried that offer the same checksum with another
+// size.
 
-// proofTime is how long the last chunk may make no progress when it is to prove
-// a size.
+// proofTime is how long the last chunk may make no progress while it is to
+// prove a size.
 const proofTime = 20 * time.Second
 
-// Sizes are what a session knows of the sizes that it has tried for a checksum.
+// sizes are what a session knows of the sizes it has tried for a checksum.
 type sizes struct {
-	again  bool // there were such
-	proved bool // the one that is tried now is right
+	again  bool // another size was tried before
+	proved bool // the size tried now is right
 }
 
-// overSizes copies a file for one size after the other. The error is that of the
-// last size that was proved, else that of the first one.
+// overSizes runs run for one size after the other. Its error is that of the
+// last size that was proved, else of the first one.
 func (s *Session) overSizes(b Ballot, run func() error) (*Result, error) {
 	s.sizes, s.loop.fatal = sizes{}, nil
 	for _, v := range s.roster.servers {
@@ -53,7 +53,7 @@ func (s *Session) overSizes(b Ballot, run func() error) (*Result, error) {
 }
 
 // hasOtherSize reports whether a run that ended with err may end otherwise with
-// another size: one that was offered, or, where the size itself was in the way,
+// another size: one that was offered, or, if the size itself was the problem,
 // one that a server may still offer.
 func (s *Session) hasOtherSize(b Ballot, err error) bool {
 	d := s.download
@@ -76,7 +76,7 @@ func (s *Session) hasOtherSize(b Ballot, err error) bool {
 	})
 }
 
-// exclude leaves the servers out that offered the size of the download, which has
+// exclude leaves out the servers that offered the size of the download that has
 // ended.
 func (s *Session) exclude() {
 	s.sizes.again, s.loop.fatal = true, nil
@@ -92,9 +92,9 @@ func (s *Session) exclude() {
 	}
 }
 
-// proveSize has one server show the last chunk, before anything is done about
-// what a run with another size left: that may be right, and this one's size may
-// be the false one.
+// proveSize has one server show the last chunk. Only then is anything done
+// about what a run with another size left: that one may be right and this size
+// false.
 func (s *Session) proveSize() error {
 	d := s.download
 	if d.layout.Chunks == 0 { // the checksum was compared when it was offered
@@ -125,7 +125,7 @@ func (s *Session) proveSize() error {
 	return &NoServerLeftError{Missing: size, Servers: s.reports()}
 }
 
-// showLast runs beside the loop: it fetches the last chunk, and checks it.
+// showLast fetches the last chunk, beside the loop, and checks it.
 func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte, size int64, list wire.Manifest) error {
 	chunk := list.Len() - 1
 	span := source.Span{Checksum: checksum}
@@ -150,7 +150,7 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 	return nil
 }
 
-// hashBody hashes a span, and calls moved each time that bytes have come.
+// hashBody hashes a span. It calls moved each time bytes have come.
 func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, moved func()) error {
 	body, err := way.Range(ctx, span)
 	if err != nil {
@@ -175,8 +175,8 @@ func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span,
 	})
 }
 
-// takesPart reports whether a part file is one that a run with a false size
-// left: its journal says that it is of this checksum, and of another size.
+// takesPart reports whether a run with a false size left this part file: its
+// journal names this checksum and another size.
 func (s *Session) takesPart(part partfile.PartState, found partfile.Found) bool {
 	h, d := found.Header, s.download
 	return s.sizes.again && s.sizes.proved && part == partfile.PartOtherChecksum &&
@@ -186,7 +186,7 @@ func (s *Session) takesPart(part partfile.PartState, found partfile.Found) bool 
 var errOutHangs = errors.New("what was written before has not been read yet")
 
 // An onward is a writer for several runs that write the same bytes from the
-// start: what was written is not written again.
+// start. It writes each byte once.
 type onward struct {
 	mu      sync.Mutex // held while out is being written to
 	out     io.Writer
@@ -208,7 +208,7 @@ func (o *onward) Write(p []byte) (int, error) {
 	return skip + n, err
 }
 
-// rewind begins a run anew. It is false while a write of the last one hangs.
+// rewind begins a run anew; false: a write of the last one still hangs.
 func (o *onward) rewind() bool {
 	if !o.mu.TryLock() {
 		return false

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What was written once is not written again, and nobody waits for a reader that hangs.
+// What was written once is not written again, and nobody waits for a reader
+// that hangs.
 func TestOnward(t *testing.T) {
 	var out bytes.Buffer
 	o := &onward{out: &out}

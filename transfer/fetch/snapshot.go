@@ -8,26 +8,26 @@ import (
 	"malcolm/transfer/source"
 )
 
-// A Snapshot is what a session is doing. It does not change.
+// A Snapshot is the state of a session at one time. It does not change.
 type Snapshot struct {
-	Taken    time.Time // when this was so
+	Taken    time.Time // the time
 	Phase    Phase
 	Size     int64         // of the file, in bytes; 0 before the vote
 	Good     int64         // bytes that are known to be good
 	Resumed  int64         // of these, from an earlier run
-	Checked  int64         // bytes of an earlier run looked at so far
-	Check    int64         // bytes of an earlier run to be looked at
+	Checked  int64         // bytes of an earlier run checked so far
+	Check    int64         // bytes of an earlier run to check
 	Reserved int64         // bytes of the file's space that are reserved, in PhaseReserving
 	Rate     float64       // bytes a second, smoothed over about three seconds
-	Left     time.Duration // time left; negative: not known
-	Queued   int64         // bytes that no server was asked for yet
+	Left     time.Duration // time to the end; negative: not known
+	Queued   int64         // bytes not asked of any server yet
 	Counts   Counts
 	Servers  []ServerReport
 	Ranges   []RangeReport // under way
 	Map      ChunkMap      // nil: not asked for
 }
 
-// Counts are what came to nothing, since the session began or the file was agreed
+// Counts are failures and waste, since the session began or the file was agreed
 // on.
 type Counts struct {
 	Retried   int64 // ranges that ended early and were asked for again
@@ -60,12 +60,12 @@ type RangeReport struct {
 	Second       bool  // a second copy of what another server has begun
 }
 
-// Snapshot returns what the session is doing, as it was at most a tenth of a second
-// ago. Any goroutine may call it, at any time, also when the session is closed; it
-// waits for nothing.
+// Snapshot returns the session's state, at most a tenth of a second old. Any
+// goroutine may call it at any time, also when the session is closed. It never
+// waits.
 func (s *Session) Snapshot() Snapshot { return *s.status.Load() }
 
-// publish makes what is so now what Snapshot returns.
+// publish makes the state now what Snapshot returns.
 func (s *Session) publish() {
 	d := s.download
 	p := Snapshot{
@@ -90,7 +90,7 @@ func (s *Session) publish() {
 	if d.checks.hashed != nil {
 		p.Checked = d.checks.hashed.Load()
 	}
-	// What is still being looked at is not known to be missing.
+	// What is still being checked is not known to be missing.
 	if missing := p.Size - p.Good - max(0, p.Check-p.Checked); p.Rate > 0 && d.schedule != nil && missing > 0 {
 		p.Left = time.Duration(float64(missing) / p.Rate * float64(time.Second))
 	}
@@ -121,7 +121,7 @@ func (r *reservation) reached(done int64, now time.Time) {
 	r.done = done
 }
 
-// isSlow reports whether it is worth a word.
+// isSlow reports whether the user should be told of it.
 func (r *reservation) isSlow(now time.Time) bool {
 	return !r.since.IsZero() && now.Sub(r.since) >= time.Second
 }

@@ -3,27 +3,28 @@ package fetch
 import "malcolm/transfer/partfile"
 
 // A chunkStore is where fetches put the chunks of a file: the part file, or the
-// window of a stream. A chunk has one owner at a time, who alone writes in its
-// place. Any goroutine may call its methods.
+// window of a stream. A chunk has one owner at a time, and only the owner
+// writes to its place. Any goroutine may call its methods.
 type chunkStore interface {
-	// Claim makes the caller the owner of a chunk that nobody owns and that is
-	// not marked.
+	// Claim makes the caller the owner of a chunk without an owner or a
+	// mark.
 	Claim(chunk int) (chunkClaim, bool)
-	// TakeOver makes the caller the owner of a chunk that is not marked, whoever
-	// owned it: for a copy whose value has matched.
+	// TakeOver makes the caller the owner of a chunk without a mark,
+	// whoever owned it: for a copy whose value has matched.
 	TakeOver(chunk int) (chunkClaim, bool)
 	// Marked reports whether a chunk is known to be right.
 	Marked(chunk int) bool
 }
 
-// A chunkClaim is the ownership of a chunk, until it is marked, released or taken
-// over. WriteAt and Mark belong to one goroutine, any may call Release. Once the
-// ownership is lost the errors are partfile.ErrNotOwner.
+// A chunkClaim is the ownership of a chunk until it is marked, released or
+// taken over. WriteAt and Mark belong to one goroutine; any may call Release.
+// Once the ownership is lost, errors are partfile.ErrNotOwner.
 type chunkClaim interface {
-	// WriteAt writes at so many bytes from the start of the chunk, at most as
-	// many as were written so far.
+	// WriteAt writes p at off bytes from the start of the chunk. off is at
+	// most the number of bytes written so far.
 	WriteAt(p []byte, off int64) error
-	// Mark says that the chunk, all of it written, is right, and has an xxh3-128.
+	// Mark says that the chunk is complete and right, and has this
+	// xxh3-128.
 	Mark(xxh [16]byte) error
 	Release()
 }

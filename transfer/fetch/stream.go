@@ -12,35 +12,34 @@ import (
 )
 
 const (
-	// DefaultWindow is how many bytes of a stream wait in memory at most, unless
-	// the caller says otherwise.
+	// DefaultWindow is [Stream].Window, in bytes, when that is not given.
 	DefaultWindow = 64 << 20
-	// leastSlots is how many chunks wait at least: one is written while the next
-	// one comes.
+	// leastSlots is the least number of chunks in the window: one is
+	// written while the next one comes.
 	leastSlots = 2
-	// lastWrite is how long the end of a run waits for a write that is under way.
+	// lastWrite bounds the wait for a write under way when the run ends.
 	lastWrite = time.Second
 )
 
 // A Stream says where [Session.Stream] writes.
 type Stream struct {
-	// Out may be as slow as it likes: of the chunks behind the one that is written
-	// next, only those are asked for that fit into the window.
+	// Out may be slow: then the window holds the transfer back.
 	Out io.Writer
-	// Window is how many bytes wait in memory, or two chunks if that is more; 0 or
-	// less means [DefaultWindow].
+	// Window bounds the bytes fetched ahead of Out, which wait in memory;
+	// at least two chunks. 0 or less: [DefaultWindow].
 	Window int64
-	// SHA256 is what the whole must have, compared when everything is written. Nil:
-	// not asked.
+	// SHA256 must match the whole; it is compared after the last write.
+	// Nil: not checked.
 	SHA256 *[32]byte
 }
 
 // Stream copies the file that most sources hold to a stream, in order, as
-// [Session.Get] does into a directory. No byte is written before its whole chunk
+// [Session.Get] does into a directory. It writes a chunk only when all of it
 // was found right.
 //
-// When the session's context ends, Stream returns, within two seconds, also if a
-// Write does not: that goroutine is left behind, and Out must not be used any more.
+// When the session's context ends, Stream returns within two seconds, even if a
+// Write does not. Then that goroutine is left behind, and Out must not be used
+// any more.
 func (s *Session) Stream(b Ballot, out Stream) (*Result, error) {
 	o := &onward{out: out.Out}
 	out.Out = o
@@ -82,8 +81,8 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	d.schedule.Window(0, len(w.window.slots))
 	err := s.fetchQueued(func() bool { return d.complete() && written })
 	if err == nil {
-		// All is written. What is still to be said of a server with a wrong chunk is
-		// said, and changes nothing.
+		// All is written. What is still to be said of a server with a
+		// wrong chunk is said; it changes nothing.
 		_ = s.loop.until(func() bool { return !s.judging() })
 	}
 	d.halt()
@@ -94,7 +93,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	return w.compare()
 }
 
-// slide lets the chunks be asked for that there is room for now.
+// slide lets the schedule ask for the chunks that there is room for now.
 func (s *Session) slide(w *streaming) {
 	w.telling.Store(false)
 	front := int(w.written.Load())
@@ -102,18 +101,18 @@ func (s *Session) slide(w *streaming) {
 	s.dispatch(time.Now())
 }
 
-// A streaming is the writing of a stream. Its goroutine, write, is not among
-// those that a download joins: who reads what it writes may never do so again.
+// A streaming is the writing of a stream. A download does not join its
+// goroutine, write: the stream's reader may never read again.
 type streaming struct {
 	Stream
 	chunks int
 	window *streamWindow
-	sum    hash.Hash     // SHA-256; nil: nobody asks
+	sum    hash.Hash     // SHA-256; nil: not checked
 	wrote  func()        // tells the loop that there may be room
 	ended  chan struct{} // closed when write has returned
 
 	written atomic.Int64 // chunks
-	telling atomic.Bool  // the loop is told of it
+	telling atomic.Bool  // the loop has been told of written
 }
 
 func newStreaming(out Stream, layout schedule.Config) *streaming {
@@ -150,7 +149,7 @@ func (w *streaming) write(ctx context.Context) error {
 	return nil
 }
 
-// leave waits for write, but not for a reader that does not read.
+// leave waits for write, but at most lastWrite: the reader may not read.
 func (w *streaming) leave() {
 	t := time.NewTimer(lastWrite)
 	defer t.Stop()
@@ -160,7 +159,7 @@ func (w *streaming) leave() {
 	}
 }
 
-// compare says whether what was written has the SHA-256 that was asked for.
+// compare checks the SHA-256 of what was written, if one was given.
 func (w *streaming) compare() error {
 	if w.sum == nil {
 		return nil

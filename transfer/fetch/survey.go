@@ -9,16 +9,16 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// A survey is what may be on this machine already. It does not change once it is
-// made.
+// A survey is what this machine may have already. Once made, it does not
+// change.
 type survey struct {
 	claimed int64     // bytes that the journal claims are in the part file
-	unknown *chunkSet // chunks in the part file that are to be checked by their BLAKE3
+	unknown *chunkSet // chunks in the part file to check by their BLAKE3
 	copied  *chunkSet // chunks that a local file has
 	missing *chunkSet
 }
 
-// bytes is how much of the file that is.
+// bytes returns how many bytes of the file that is.
 func (s *survey) bytes() int64 { return s.claimed + s.unknown.bytes + s.copied.bytes }
 
 // newSurvey sorts the chunks of a part file by what is known of them. Any
@@ -43,16 +43,16 @@ func newSurvey(part *partfile.File, local *localCopy, size int64) *survey {
 	return s
 }
 
-// A chunkSet is a set of chunks; one bit a chunk. It does not change once it
-// is shared.
+// A chunkSet is a set of chunks, one bit a chunk. Once shared, it does not
+// change.
 type chunkSet struct {
 	bits  []uint64
-	bytes int64 // in its chunks
+	bytes int64 // total size of its chunks
 }
 
 func newChunkSet(chunks int) *chunkSet { return &chunkSet{bits: make([]uint64, (chunks+63)/64)} }
 
-// add puts a chunk of n bytes into the set, which does not have it.
+// add adds a chunk of n bytes, which must not be in the set.
 func (s *chunkSet) add(chunk int, n int64) {
 	s.bits[chunk/64] |= 1 << (chunk % 64)
 	s.bytes += n
@@ -60,19 +60,19 @@ func (s *chunkSet) add(chunk int, n int64) {
 
 func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64)) != 0 }
 
-// A checker looks, beside the loop, at what an earlier run left in the part file,
-// and tells the loop of each chunk whether it is good. What the journal claims is
-// compared with its xxh3, the rest with the manifest.
+// A checker checks, beside the loop, what an earlier run left in the part file,
+// and tells the loop whether each chunk is good. It compares what the journal
+// claims with its xxh3, the rest with the manifest.
 type checker struct {
 	*job
 	part    *partfile.File
 	survey  *survey
 	local   *localCopy               // nil: none
 	found   func(chunk int, ok bool) // tells the loop; any goroutine may call it
-	damaged func(chunk int)          // the same: of a chunk that the journal claimed
+	damaged func(chunk int)          // likewise: a chunk that the journal claimed is wrong
 }
 
-// run returns why it could not look; nil also when ctx has ended.
+// run returns why it could not check; nil also when ctx has ended.
 func (c *checker) run(ctx context.Context) error {
 	err := c.check(ctx)
 	if err == nil || ctx.Err() != nil {
@@ -119,7 +119,7 @@ func readFailure(part *partfile.File, err error) error {
 	return &localfile.Error{Op: "read", Path: part.PartPath(), Err: err}
 }
 
-// found runs in the loop: a chunk of an earlier run is good, or is not.
+// found runs in the loop: a chunk of an earlier run is good, or not.
 func (d *download) found(chunk int, ok bool) {
 	_, n := manifest.Span(d.layout.Size, chunk)
 	d.checks.checked += n

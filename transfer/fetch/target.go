@@ -10,8 +10,8 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// decide settles the file's name and what to do about what lies there already,
-// and does it if nothing has to be fetched.
+// decide settles the file's name and what to do about what lies there already.
+// If nothing has to be fetched, it does it.
 func (s *Session) decide(fsys partfile.FS, out Output) (partfile.Decision, error) {
 	d, err := s.weigh(fsys, out)
 	if err == nil && d.Action == partfile.AlreadyRight {
@@ -28,8 +28,8 @@ func (s *Session) decide(fsys partfile.FS, out Output) (partfile.Decision, error
 	return d, err
 }
 
-// weigh settles the file's name, and what is to be done about what lies there
-// already; it changes nothing.
+// weigh settles the file's name and what to do about what lies there already.
+// It changes nothing.
 func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error) {
 	if err := s.download.settleName(out.Name); err != nil {
 		return partfile.Decision{}, err
@@ -67,9 +67,9 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 	return d, &TargetError{Path: path, Final: final, Part: part, Unfinished: found.Header, Hint: d.Hint}
 }
 
-// alreadyRight ends a run that found the right file, and what an earlier run
-// left beside it. That the file's name could not be made durable is an error;
-// what could not be removed stays.
+// alreadyRight ends a run that found the right file, and removes what an
+// earlier run left beside it. It fails if the file's name could not be made
+// durable; what could not be removed stays.
 func (s *Session) alreadyRight(fsys partfile.FS, path string) error {
 	r := &s.download.result
 	err := s.loop.do(func(context.Context) error { return partfile.FinishLeftover(fsys, r.Name) })
@@ -99,7 +99,7 @@ func (d *download) settleName(chosen string) error {
 }
 
 // hashFinal reads the file that has the final name and says whether it is the
-// one that was voted for.
+// voted one.
 func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState, error) {
 	size, want := s.download.layout.Size, s.download.offer.Checksum
 	state := partfile.FinalWrong
@@ -124,8 +124,8 @@ func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState,
 	return state, err
 }
 
-// hashing runs f, which reads size bytes of a local file beside the loop and
-// counts them in done.
+// hashing runs f beside the loop. f reads size bytes of a local file and counts
+// them in done.
 func (s *Session) hashing(size int64, f func(ctx context.Context, done *atomic.Int64) error) error {
 	c := &s.download.checks
 	var done atomic.Int64

@@ -103,7 +103,8 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// Whoever has another file and no part in the vote is named when it is over; of the others the vote itself says it.
+// Whoever has another file and no part in the vote is named when it is over; of
+// the others the vote itself says it.
 func TestLeftOutAtTheClose(t *testing.T) {
 	var told []Event
 	var sources []source.Source

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// hedgeTime is how long a manifest may make no progress before a second
-	// server is asked for it as well.
+	// hedgeTime: a manifest that makes no progress for this long is asked
+	// of a second server as well.
 	hedgeTime = 2 * time.Second
-	// slowManifest is how many bytes of a manifest a second are too few, once
-	// slowTime has passed, to wait for one server alone.
+	// slowManifest is the least rate, in bytes a second, at which a
+	// manifest is awaited from one server alone once slowTime has passed.
 	slowManifest = 16 << 10
 	slowTime     = 10 * time.Second
 )
 
-// obtainManifest takes the manifest that came with an offer, or asks for it:
-// the servers one after the other, in the order in which they answered, the
-// next as well whenever those asked make no progress, or too little. That of an
-// empty file is known.
+// obtainManifest takes the manifest that came with an offer, or asks the
+// servers for it one after the other, in the order of their answers. Whenever
+// those asked make no or too little progress, it asks the next one as well. An
+// empty file's is known.
 func (s *Session) obtainManifest() error {
 	d := s.download
 	defer s.dropInline()
@@ -54,7 +54,7 @@ func (s *Session) obtainManifest() error {
 	})
 }
 
-// An asking is the time in which the manifest is asked for. It belongs to the
+// An asking is the state while the manifest is asked for. It belongs to the
 // loop.
 type asking struct {
 	*scope
@@ -68,7 +68,7 @@ func (a *asking) wantsMore(now time.Time) bool {
 	return a.last == nil || a.last.failed || a.last.behind(now)
 }
 
-// release ends the use that requests make of their connections.
+// release ends the requests' use of their connections.
 func (a *asking) release() {
 	for _, r := range a.requests {
 		r.conn.fetches--
@@ -77,7 +77,7 @@ func (a *asking) release() {
 	a.requests = nil
 }
 
-// askNext asks the next server, if there is one, or one that is reached anew.
+// askNext asks the next server, or one that was reached anew, if there is one.
 func (s *Session) askNext(a *asking) {
 	for _, v := range s.roster.byRank() {
 		if c := v.conns.pick(); c != nil && !a.asked[c] {
@@ -95,7 +95,7 @@ func (s *Session) dropInline() {
 	}
 }
 
-// A manifestRequest is one server's being asked for the manifest.
+// A manifestRequest asks one server for the manifest.
 type manifestRequest struct {
 	server  *server
 	conn    *connection
@@ -104,11 +104,11 @@ type manifestRequest struct {
 	*manifestProgress
 }
 
-// A manifestProgress is written beside the loop, and read by it.
+// A manifestProgress is written beside the loop and read by it.
 type manifestProgress struct {
 	asked    time.Time
 	arrived  atomic.Int64 // bytes
-	progress atomic.Int64 // when bytes last came, in nanoseconds since it was asked
+	progress atomic.Int64 // when bytes last came, in nanoseconds since asked
 }
 
 // came notes bytes that came.
@@ -136,8 +136,8 @@ func (s *Session) requestManifest(a *asking, v *server, c *connection) {
 	a.beside(func() { got(way.Values(a.ctx, offer, p.came)) })
 }
 
-// gotManifest runs in the loop. What comes of a request is nobody's fault any more
-// when the manifest is there, or when another connection has taken its place.
+// gotManifest runs in the loop. A failed request is nobody's fault once the
+// manifest is there or another connection has replaced this one.
 func (s *Session) gotManifest(a *asking, r *manifestRequest, m wire.Manifest, err error) {
 	v, replaced, d := r.server, r.conn.retired, s.download
 	a.requests = slices.DeleteFunc(a.requests, func(other *manifestRequest) bool { return other == r })

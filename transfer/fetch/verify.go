@@ -21,7 +21,7 @@ type Span struct {
 	Offset int64
 	Length int64
 
-	Unreadable bool // the disk does not give it
+	Unreadable bool // the disk cannot read it
 }
 
 // VerifyResult is what [Session.Verify] found.
@@ -59,9 +59,9 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%q does not have the checksum", e.Path)
 }
 
-// Verify checks a local file, chunk by chunk, against what most of the sources
-// hold. A file that is not right is a [*MismatchError] with a result. A chunk that
-// the disk does not give counts as one that differs, and is told of by
+// Verify compares a local file, chunk by chunk, with what most of the sources
+// hold. If it differs, the error is a [*MismatchError] and there is a result. A
+// chunk that the disk cannot read counts as different and is told by
 // [ChunksUnreadable]; many of them in a row are an error.
 func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
 	file, err := openOwn(l)
@@ -81,7 +81,7 @@ func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
 		return nil, err
 	}
 	r.LocalSize, r.Servers = file.info.Size, s.reports()
-	if b.Checksum != nil && r.Size != r.LocalSize { // the size is only what a server says
+	if b.Checksum != nil && r.Size != r.LocalSize { // the size is one server's word
 		right, err := obtain(s.loop, func(ctx context.Context) (bool, error) { return file.hasChecksum(ctx, *b.Checksum), nil })
 		if err != nil {
 			return nil, err
@@ -105,8 +105,8 @@ func (f *ownFile) hasChecksum(ctx context.Context, want [32]byte) bool {
 	return err == nil && sum == want && f.unchanged() == nil
 }
 
-// compare reads a local file and returns the chunks that are not what the
-// manifest says. A file that changes meanwhile is an error.
+// compare reads a local file and returns the chunks that differ from the
+// manifest. It fails if the file changes meanwhile.
 func (s *Session) compare(file *ownFile) (bad []Span, err error) {
 	if err := file.describe(); err != nil {
 		return nil, err
@@ -128,21 +128,21 @@ func (s *Session) compare(file *ownFile) (bad []Span, err error) {
 	return bad, nil
 }
 
-// mostUnreadable is how many chunks in a row may be unreadable before it is the
-// disk that is gone, and not a place on it.
+// mostUnreadable is the number of unreadable chunks in a row that means the
+// disk is gone, and not one place on it.
 const mostUnreadable = 64
 
-// unreadable are the chunks that a disk does not give. Any goroutine may call
-// its methods.
+// unreadable are the chunks that a disk cannot read. Any goroutine may call its
+// methods.
 type unreadable struct {
 	mu     sync.Mutex
 	chunks map[int]bool
-	row    int   // of them, since one could be read
+	row    int   // of unreadable ones, since one could be read
 	err    error // of the first
 }
 
-// take reports whether a chunk that could not be read is one that the disk does
-// not give: there, and not everywhere.
+// take reports whether a failed read is one bad place on the disk: not another
+// error, and not the whole disk.
 func (u *unreadable) take(chunk int, err error) bool {
 	if !localfile.IsMediaError(err) {
 		return false
@@ -159,8 +159,7 @@ func (u *unreadable) take(chunk int, err error) bool {
 	return true
 }
 
-// read takes note of a chunk that was not ok, or was, and reports whether it
-// could be read.
+// read notes that a chunk was compared, and reports whether it could be read.
 func (u *unreadable) read(chunk int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -171,8 +170,8 @@ func (u *unreadable) read(chunk int) bool {
 	return true
 }
 
-// mismatches returns the chunks of a file that do not have the manifest's
-// values, in order, and adds to holes those that could not be read.
+// mismatches returns, in order, the chunks of a file that differ from the
+// manifest, and adds to holes those that could not be read.
 func mismatches(ctx context.Context, file io.ReaderAt, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
 	var mu sync.Mutex
 	var bad []Span
@@ -191,9 +190,8 @@ func mismatches(ctx context.Context, file io.ReaderAt, m wire.Manifest, done *at
 	return bad, err
 }
 
-// VerifyChecksum says whether a local file has a checksum, and nothing more. A
-// file that has another one is a [*MismatchError]. done counts the bytes read;
-// nil: nobody asks.
+// VerifyChecksum compares a local file's checksum. If it differs, the error is
+// a [*MismatchError]. done counts the bytes read; nil: not counted.
 func VerifyChecksum(ctx context.Context, path string, checksum [32]byte, done *atomic.Int64) (size int64, err error) {
 	file, err := openOwn(Local{Path: path})
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// A poll is the time in which servers vote. It belongs to the loop.
+// A poll is the state while servers vote. It belongs to the loop.
 type poll struct {
 	ballot *vote.Ballot
 }
 
-// voters returns sources as the vote sees them. One that never votes has no host,
-// and does not answer.
+// voters returns sources as the vote sees them. One that never votes has no
+// host and does not answer.
 func voters(sources []source.Source) []vote.Server {
 	servers := make([]vote.Server, len(sources))
 	for i, src := range sources {
@@ -33,8 +33,8 @@ func voter(v source.Voter) (s vote.Server) {
 	return s
 }
 
-// MostVotes returns how many votes voters can have at most: one for each host that
-// the user typed, and one for each ID that the user named for servers of theirs.
+// MostVotes returns the most votes that voters can have: one for each host that
+// the user typed, and one for each ID that the user named for a server.
 func MostVotes(voters []source.Voter) int {
 	servers := make([]vote.Server, len(voters))
 	for i, v := range voters {
@@ -43,8 +43,8 @@ func MostVotes(voters []source.Voter) int {
 	return vote.Most(servers)
 }
 
-// agree reaches every server and waits until it is known which file most of them
-// hold. Then the download is that of this file.
+// agree reaches every server and waits until most of them agree on a file. Then
+// s.download is of that file.
 func (s *Session) agree(b Ballot) error {
 	s.loop.fatal = nil
 	before := s.download
@@ -75,7 +75,7 @@ func (s *Session) agree(b Ballot) error {
 	group := &r.Groups[r.Winner]
 	s.download = newDownload(s, group)
 	s.download.result.Name = r.Name
-	if s.sizes.again { // what came for another size came for nothing
+	if s.sizes.again { // what came for another size was wasted
 		s.download.tally.Duplicate = before.tally.Duplicate + before.result.Fetched
 		s.download.tally.Refetched = before.tally.Refetched
 	}
@@ -96,8 +96,8 @@ func (s *Session) targets() []source.Target {
 	return targets
 }
 
-// ask has a server vote: a new one, one that an earlier vote left out, or one that
-// is still connected, which is asked again on that connection.
+// ask has a server vote. It is new, was left out by an earlier vote, or is
+// still connected; then it is asked again on that connection.
 func (s *Session) ask(v *server) {
 	switch {
 	case v.contact == nil:
@@ -105,31 +105,31 @@ func (s *Session) ask(v *server) {
 	case v.state == StateLeftOut, v.state == StateDuplicate:
 		s.tryAnew(v)
 		s.reach(v)
-	case v.contact.ctx.Err() != nil: // it is of no use any more
+	case v.contact.ctx.Err() != nil: // it is no longer of use
 		s.poll.ballot.Fail(v.index, time.Now())
 	case len(v.conns.list) > 0:
 		s.tryAnew(v)
 		s.askAgain(v)
-	default: // its contact is trying already
+	default: // its contact is already trying
 		s.tryAnew(v)
 	}
 }
 
-// tryAnew takes a server for one that has not answered yet.
+// tryAnew treats a server as one that has not answered yet.
 func (s *Session) tryAnew(v *server) {
 	v.state, v.err, v.trouble.failures = StateConnecting, nil, 0
 	s.presence.Tries(v.index)
 }
 
-// askAgain asks a server that takes part what it offers now, on a connection that
-// it has.
+// askAgain asks a server that takes part what it offers now, on one of its
+// connections.
 func (s *Session) askAgain(v *server) {
 	l, c := v.conns.list[0], v.contact
 	ask := source.Ask{Values: true}
 	s.loop.beside(func() {
 		offer, err := l.way.Stat(c.ctx, ask, c.tell.indexing)
 		if err != nil {
-			l.way.Close() // the contact tells that it ended, and tries again
+			l.way.Close() // the contact notices the end, and tries again
 			c.tell.failed(err, source.IsFinal(err))
 			return
 		}
@@ -137,18 +137,18 @@ func (s *Session) askAgain(v *server) {
 	})
 }
 
-// admitAll lets those take part that have answered, when the vote is decided. Of
-// those that were lost since, it leaves out those that offered another file: there
-// is nothing to wait for.
+// admitAll, once the vote is decided, lets those take part that have answered.
+// It leaves out lost servers that offered another file: they need not come
+// back.
 func (s *Session) admitAll(r vote.Result) {
 	for _, v := range s.roster.servers {
 		switch {
 		case v.state == StateLost && !s.offersVoted(v):
 			s.leaveOut(v)
 		case v.state != StateAnswered:
-		case slices.Contains(r.Answered, v.index): // the vote says of it what it offers
+		case slices.Contains(r.Answered, v.index): // the vote knows its offer
 			s.admit(v)
-		default: // it answered when the vote was closed already
+		default: // it answered when the vote was closed
 			s.admitLate(v)
 		}
 	}

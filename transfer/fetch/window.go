@@ -10,8 +10,8 @@ import (
 )
 
 // A streamWindow is the chunkStore of a stream: the chunks from the next one to
-// be written on, in memory. A slot of it has one of every so many chunks in turn.
-// It never holds more than a chunk's length for each slot.
+// be written on, in memory. Chunk c is in slot c % len(slots). A slot holds at
+// most one chunk's length.
 type streamWindow struct {
 	size  int64 // of the file, in bytes
 	slots []slot
@@ -20,11 +20,11 @@ type streamWindow struct {
 
 type slot struct {
 	mu    sync.Mutex
-	chunk int    // that has the slot now
+	chunk int    // the chunk that has the slot now
 	state uint64 // slotFree, slotMarked, or the number of the claim that owns it
-	last  uint64 // the last number that was given to a claim
-	next  int64  // bytes at the front of the chunk that its owner has written
-	buf   []byte // empty until the chunk is claimed the first time; read without mu while it is marked
+	last  uint64 // the last claim's number
+	next  int64  // bytes that the owner has written, from the chunk's start
+	buf   []byte // empty until the first claim; read without mu while it is marked
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	slotMarked = 1
 )
 
-// newStreamWindow returns an empty window of so many chunks, for a file of size
+// newStreamWindow returns an empty window of chunks slots for a file of size
 // bytes.
 func newStreamWindow(size int64, chunks int) *streamWindow {
 	w := &streamWindow{size: size, slots: make([]slot, chunks), more: make(chan struct{}, 1)}
@@ -72,14 +72,14 @@ func (w *streamWindow) claim(chunk int, allowed func(state uint64) bool) (chunkC
 	return &slotClaim{w: w, chunk: chunk, id: s.last}, true
 }
 
-// Marked is also true of the chunks that have left the window.
+// Marked is also true of chunks that have left the window.
 func (w *streamWindow) Marked(chunk int) bool {
 	s := w.slot(chunk)
 	defer s.mu.Unlock()
 	return s.chunk > chunk || s.chunk == chunk && s.state == slotMarked
 }
 
-// wait returns a chunk's bytes once it is marked; they are the caller's until
+// wait returns a chunk's bytes once it is marked. They are the caller's until
 // release. The error is ctx's cause.
 func (w *streamWindow) wait(ctx context.Context, chunk int) ([]byte, error) {
 	for {
@@ -98,7 +98,7 @@ func (w *streamWindow) wait(ctx context.Context, chunk int) ([]byte, error) {
 	}
 }
 
-// release gives the slot of a chunk that is marked to the next one.
+// release gives the slot of a marked chunk to the next chunk.
 func (w *streamWindow) release(chunk int) {
 	s := w.slot(chunk)
 	defer s.mu.Unlock()
@@ -113,12 +113,12 @@ type slotClaim struct {
 	id    uint64
 }
 
-// errIncomplete is a fault of ours.
+// errIncomplete is a bug of ours.
 var errIncomplete = &partfile.Error{
 	Op: "mark", Name: "the window of the stream", Reason: partfile.Internal, Err: errors.New("leaves a gap in the chunk"),
 }
 
-// own returns the claim's slot, locked; false: it is not its any more.
+// own returns the claim's slot, locked; false: it is no longer the claim's.
 func (c *slotClaim) own() (*slot, bool) {
 	s := c.w.slot(c.chunk)
 	if s.chunk != c.chunk || s.state != c.id {
