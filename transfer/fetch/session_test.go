@@ -13,6 +13,7 @@ import (
 
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/sourcetest"
+	"malcolm/wire"
 )
 
 func place(n int) source.Target {
@@ -117,6 +118,41 @@ func TestMirrorHasNoVote(t *testing.T) {
 			t.Errorf("the mirror with other bytes is %v, want it refused", got)
 		}
 	})
+}
+
+// What a mirror says of the values of a file is neither taken nor asked for: its
+// own checksum proves it.
+func TestMirrorHasNoValues(t *testing.T) {
+	for _, inline := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			data, other := file(6*chunk, 1), file(6*chunk, 2)
+			withValues := func(c *sourcetest.Conn) {
+				stat := c.OnStat
+				c.OnStat = func(ctx context.Context, _ source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+					return stat(ctx, source.Ask{Values: inline}, indexing)
+				}
+			}
+			mirror := sourcetest.Holder(place(0), other, withValues)
+			mirror.Mirror = true
+			honest := sourcetest.Holder(place(1), data, func(c *sourcetest.Conn) {
+				withValues(c)
+				stat := c.OnStat
+				c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+					time.Sleep(time.Second) // the mirror is first
+					o, err := stat(ctx, ask, indexing)
+					o.Values = wire.Manifest{}
+					return o, err
+				}
+			})
+			s := Open(context.Background(), Servers{Sources: []source.Source{mirror, honest}}, Watch{})
+			defer s.Close()
+			var out bytes.Buffer
+			r, err := s.Stream(Ballot{}, Stream{Out: &out})
+			if err != nil || !bytes.Equal(out.Bytes(), data) {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
 }
 
 // Sources that are mirrors alone decide nothing.

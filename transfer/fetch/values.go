@@ -31,7 +31,7 @@ func (s *Session) obtainManifest() error {
 		return nil
 	}
 	for _, v := range s.roster.byRank() {
-		if v.offer.Values.Len() > 0 {
+		if v.votes() && v.offer.Values.Len() > 0 {
 			d.manifest, d.lister = v.offer.Values, v
 			return nil
 		}
@@ -80,7 +80,7 @@ func (a *asking) release() {
 // askNext asks the next server, or one that was reached anew, if there is one.
 func (s *Session) askNext(a *asking) {
 	for _, v := range s.roster.byRank() {
-		if c := v.conns.pick(); c != nil && !a.asked[c] {
+		if c := v.conns.pick(); c != nil && v.votes() && !a.asked[c] {
 			a.asked[c] = true
 			s.requestManifest(a, v, c)
 			return
