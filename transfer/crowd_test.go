@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 
 	"malcolm/transfer/admission"
@@ -39,11 +40,11 @@ func TestUnacceptedConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				s := w.besieged(file(3*chunk, 1), serve.Config{Token: tokenOf(t, rightToken)})
-				conn := w.raid(s.targets[0], 1, 0)
+				s := w.ready(file(3*chunk, 1), serve.Config{Token: tokenOf(t, rightToken)})
+				conn := w.attack(s.targets[0], 1, 0)
 				for began := time.Now(); time.Since(began) < admission.DefaultOpenTime-time.Second; time.Sleep(3 * time.Second) {
 					if ask != nil {
-						open(t, conn, ask)
+						hostile.Send(t.Context(), conn, ask)
 					}
 					if !alive(conn) {
 						t.Fatalf("the connection ended after %v", time.Since(began))
@@ -61,11 +62,11 @@ func TestUnacceptedConnections(t *testing.T) {
 func TestAskingIsIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const idle = 15 * time.Second
-		s := w.besieged(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})
-		conn := w.raid(s.targets[0], 1, 0)
+		s := w.ready(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})
+		conn := w.attack(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.Hello{})))
 		for range 4 {
-			if _, err := open(t, conn, []byte{1}); err != nil {
+			if _, err := hostile.Send(t.Context(), conn, []byte{1}); err != nil {
 				break
 			}
 			time.Sleep(4 * time.Second)
@@ -81,7 +82,7 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		time.Sleep(time.Second)
-		neighbour := w.raid(s.targets[0], 1, 0)
+		neighbour := w.attack(s.targets[0], 1, 0)
 		io.ReadAll(send(t, neighbour, request(wire.Hello{})))
 		hosts := []netip.Addr{
 			netip.AddrFrom4([4]byte{10, 77, 0, 1}), netip.AddrFrom4([4]byte{10, 66, 0, 1}), clientHost,
@@ -128,7 +129,7 @@ func (w *world) slowReaders(s *server, addresses, each, rate int, ask []byte) *s
 	r := &slowReaders{stop: make(chan struct{})}
 	for host := range addresses {
 		for range each {
-			st := send(w.t, w.raid(s.targets[0], byte(1+host), 256<<10), ask)
+			st := send(w.t, w.attack(s.targets[0], byte(1+host), 256<<10), ask)
 			r.wg.Go(func() {
 				b := make([]byte, rate/10)
 				for {
@@ -171,7 +172,7 @@ func TestQuickBesideSlow(t *testing.T) {
 			crowd := w.slowReaders(s, addresses, each, 100<<10, ask)
 			defer crowd.end()
 			time.Sleep(6 * time.Second)
-			conn := w.raid(s.targets[1], 1, 16<<20)
+			conn := w.attack(s.targets[1], 1, 16<<20)
 			began := time.Now()
 			n, err := io.Copy(io.Discard, send(t, conn, ask))
 			if err != nil {
@@ -269,12 +270,12 @@ func TestPlacesMakeRoom(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const places = 64
 		data := file(64*chunk, 1)
-		s := w.besieged(data, serve.Config{Limits: serve.Limits{Places: places, IdleTimeout: time.Hour}})
+		s := w.ready(data, serve.Config{Limits: serve.Limits{Places: places, IdleTimeout: time.Hour}})
 		crowd := w.slowReaders(s, 1, 2, 20<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk}))
 		defer crowd.end()
 		var idle []*transport.Conn
 		for range places - 2 {
-			conn := w.raid(s.targets[0], 2, 0)
+			conn := w.attack(s.targets[0], 2, 0)
 			io.ReadAll(send(t, conn, request(wire.Hello{})))
 			idle = append(idle, conn)
 		}
@@ -320,14 +321,16 @@ func TestUnacknowledgedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const budget, attackers = 4 << 20, 8
 		data := file(64*chunk, 1)
-		s := w.besieged(data, serve.Config{Limits: serve.Limits{Bytes: budget}})
+		s := w.ready(data, serve.Config{Limits: serve.Limits{Bytes: budget}})
 		s.links[0].set(func(l *link) { l.rate, l.delay = 0, 50*time.Millisecond })
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk})
 		var sockets []*mute
 		var wg sync.WaitGroup
 		for range attackers {
-			m := &mute{}
-			conn := w.raidOver(s.targets[0], 1, 16<<20, func(pc net.PacketConn) net.PacketConn { m.PacketConn = pc; return m })
+			m := &mute{PacketConn: w.attackerSocket(1)}
+			conn := w.connect(&hostile.Attacker{
+				Server: addrOf(s.targets[0]), Window: 16 << 20, Open: func() (net.PacketConn, error) { return m, nil },
+			})
 			sockets = append(sockets, m)
 			wg.Go(func() {
 				for {

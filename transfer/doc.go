@@ -29,4 +29,5 @@
 //	localfile  a file by its name
 //	pace       rates: limits and meters
 //	manifest/cache  hashes of files that have not changed
+//	hostile    a malicious server and an attacker, for tests only
 package transfer

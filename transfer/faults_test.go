@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 
 	"malcolm/transport"
 	"malcolm/wire"
@@ -126,13 +127,13 @@ func TestStreamThatCannotBeOpened(t *testing.T) {
 		data := file(8*chunk, 1)
 		honest := w.holders(data)[0]
 		slow(100<<10, honest)
-		e := w.evil(data, 1, func(e *evil) {
-			e.streams = 1
-			e.onRange = func(*transport.Stream, wire.RangeRequest) { e.wait() }
+		m := w.malicious(data, 1, func(m *hostile.Server) {
+			m.Streams = 1
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) { m.Wait() }
 		})
-		o := w.get(getConfig{Targets: append(targetsOf(honest), e.target)})
+		o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
 		o.has("data.bin", data)
-		if got := e.ranges.Load(); got == 0 {
+		if got := m.Ranges.Load(); got == 0 {
 			t.Error("nothing was asked of the server that stalls")
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transport"
@@ -12,36 +13,36 @@ import (
 )
 
 // refusesFor has a server refuse in a way until so much time has passed since the world began.
-func refusesFor(lasts time.Duration, refuse func(e *evil, st *transport.Stream)) func(e *evil) {
+func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
 	begun := time.Now()
-	return func(e *evil) {
-		e.onHello = func(st *transport.Stream, _ int) {
+	return func(m *hostile.Server) {
+		m.OnHello = func(st *transport.Stream, _ int) {
 			if time.Since(begun) < lasts {
-				refuse(e, st)
+				refuse(m, st)
 			} else {
-				e.sendOffer(st, e.offer)
+				m.SendOffer(st, m.Offer)
 			}
 		}
 	}
 }
 
 // A fullness is a way to say that there is no room: prepare makes a server ready for it, refuse says it.
-type fullness func() (prepare func(e *evil), refuse func(*evil, *transport.Stream))
+type fullness func() (prepare func(m *hostile.Server), refuse func(*hostile.Server, *transport.Stream))
 
 // closes is that the connection is closed with a code.
 func closes(code wire.CloseCode) fullness {
-	return func() (func(e *evil), func(*evil, *transport.Stream)) {
+	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
 		conns := make(chan *transport.Conn, 100)
-		return func(e *evil) { e.onConn = func(c *transport.Conn) { conns <- c } },
-			func(*evil, *transport.Stream) { (<-conns).Close(uint64(code), "") }
+		return func(m *hostile.Server) { m.OnConn = func(c *transport.Conn) { conns <- c } },
+			func(*hostile.Server, *transport.Stream) { (<-conns).Close(uint64(code), "") }
 	}
 }
 
 // answers is that the reply is a status.
 func answers(status wire.Status) fullness {
-	return func() (func(e *evil), func(*evil, *transport.Stream)) {
-		return func(*evil) {},
-			func(_ *evil, st *transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
+	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
+		return func(*hostile.Server) {},
+			func(_ *hostile.Server, st *transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
 	}
 }
 
@@ -63,9 +64,9 @@ func TestFullServer(t *testing.T) {
 					data := file(3*chunk, 1)
 					prepare, refuse := test.is()
 					until := refusesFor(lasts, refuse)
-					e := w.evil(data, 0, func(e *evil) { prepare(e); until(e) })
-					o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: patience})
-					if said, _ := only[fetch.Full](o); said.Target != e.target || !source.IsFull(said.Err) || said.Left != patience {
+					m := w.malicious(data, 0, func(m *hostile.Server) { prepare(m); until(m) })
+					o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: patience})
+					if said, _ := only[fetch.Full](o); said.Target != m.Target || !source.IsFull(said.Err) || said.Left != patience {
 						t.Errorf("%+v, want that it is full", said)
 					}
 					if lasts < patience {
@@ -89,10 +90,10 @@ func TestFullServerJoins(t *testing.T) {
 		data := file(40*chunk, 1)
 		servers := w.holders(data, data, data)
 		slow(100<<10, servers...)
-		e := w.evil(data, 3, refusesFor(10*time.Second, func(_ *evil, st *transport.Stream) {
+		m := w.malicious(data, 3, refusesFor(10*time.Second, func(_ *hostile.Server, st *transport.Stream) {
 			st.Write(wire.AppendRefusal(nil, wire.StatusBusy, ""))
 		}))
-		o := w.get(getConfig{Targets: append(targetsOf(servers...), e.target)})
+		o := w.get(getConfig{Targets: append(targetsOf(servers...), m.Target)})
 		o.has("data.bin", data)
 		if _, at := only[fetch.Joined](o); at.Sub(o.events[0].at) < 9*time.Second {
 			t.Error("it joined before it had room")

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,45 +12,20 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
-	"malcolm/transfer/source"
 
 	"github.com/quic-go/quic-go/quicvarint"
 
-	"malcolm/certs"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/localfile"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
-// raid connects to a server from an attacker's address, 10.66.0.host.
-func (w *world) raid(t source.Target, host byte, window int64) *transport.Conn {
-	w.t.Helper()
-	return w.raidOver(t, host, window, func(pc net.PacketConn) net.PacketConn { return pc })
-}
-
-// raidOver is raid over a socket that wrap has changed.
-func (w *world) raidOver(t source.Target, host byte, window int64, wrap func(net.PacketConn) net.PacketConn) *transport.Conn {
-	w.t.Helper()
-	w.mu.Lock()
-	w.port++
-	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, host}), uint16(w.port))
-	w.mu.Unlock()
-	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port))
-	conn, err := transport.Dial(w.t.Context(), wrap(w.socket(net.UDPAddrFromAddrPort(from))), to, transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { conn.Close(0, "") })
-	return conn
-}
-
-// calmRates are the rates, in MiB/s of virtual time, at which a client copies
-// files of so many chunks from a server that nobody attacks.
-var calmRates = map[int]float64{2: 3.29, 8: 5.58, 16: 6.47}
+// baselineRates are the rates, in MiB/s of virtual time, at which a client copies
+// a file from a server without an attack, by its number of chunks.
+var baselineRates = map[int]float64{2: 3.29, 8: 5.58, 16: 6.47}
 
 // honest copies the file from the server while it is attacked, at the rate that
 // it has without.
@@ -61,31 +34,31 @@ func (s *server) honest(data []byte) *outcome {
 	began := time.Now()
 	o := s.w.get(getConfig{Targets: s.targets})
 	o.has("data.bin", data)
-	rate, calm := float64(o.Size)/(1<<20)/time.Since(began).Seconds(), calmRates[(len(data)+chunk-1)/chunk]
-	s.w.t.Logf("the honest client: %.2f MiB/s, without the attack %.2f", rate, calm)
-	if calm == 0 || rate < 0.95*calm {
-		s.w.t.Errorf("the honest client got %.2f MiB/s, want the %.2f that it has without the attack", rate, calm)
+	rate, baseline := float64(o.Size)/(1<<20)/time.Since(began).Seconds(), baselineRates[(len(data)+chunk-1)/chunk]
+	s.w.t.Logf("the honest client: %.2f MiB/s, without the attack %.2f", rate, baseline)
+	if baseline == 0 || rate < 0.95*baseline {
+		s.w.t.Errorf("the honest client got %.2f MiB/s, want the %.2f that it has without the attack", rate, baseline)
 	}
 	return o
 }
 
 // What the attacks are measured by is what a client has without one.
-func TestCalmRates(t *testing.T) {
-	for chunks, calm := range calmRates {
+func TestBaselineRates(t *testing.T) {
+	for chunks, baseline := range baselineRates {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(chunks*chunk, 1)
-			s := w.besieged(data, serve.Config{})
+			s := w.ready(data, serve.Config{})
 			began := time.Now()
 			s.honest(data)
-			if rate := float64(len(data)) / (1 << 20) / time.Since(began).Seconds(); rate > 1.05*calm {
-				t.Errorf("%d chunks came at %.2f MiB/s, quicker than the %.2f that attacks are measured by", chunks, rate, calm)
+			if rate := float64(len(data)) / (1 << 20) / time.Since(began).Seconds(); rate > 1.05*baseline {
+				t.Errorf("%d chunks came at %.2f MiB/s, quicker than the %.2f that attacks are measured by", chunks, rate, baseline)
 			}
 		})
 	}
 }
 
-// besieged starts a server that has hashed its file.
-func (w *world) besieged(data []byte, cfg serve.Config) *server {
+// ready starts a server and returns when it has hashed its file.
+func (w *world) ready(data []byte, cfg serve.Config) *server {
 	s := w.serve(newSource(data), 0, 1, cfg)
 	time.Sleep(time.Second)
 	return s
@@ -107,26 +80,16 @@ func wantClosed(t *testing.T, conn *transport.Conn, code wire.CloseCode) {
 	}
 }
 
-// open opens a stream and sends bytes that need not be a request.
-func open(t *testing.T, conn *transport.Conn, b []byte) (*transport.Stream, error) {
-	st, err := conn.OpenStream(t.Context())
-	if err != nil {
-		return nil, err
-	}
-	st.Write(b)
-	return st, nil
-}
-
 func TestHostileIdleConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const attackers = 40
 		data := file(8*chunk, 1)
-		s := w.besieged(data, serve.Config{Limits: serve.Limits{IdleTimeout: time.Minute}})
+		s := w.ready(data, serve.Config{Limits: serve.Limits{IdleTimeout: time.Minute}})
 		before := runtime.NumGoroutine()
 		var silent, quiet []*transport.Conn
 		for range attackers {
-			silent = append(silent, w.raid(s.targets[0], 1, 0))
-			quiet = append(quiet, w.raid(s.targets[0], 2, 0))
+			silent = append(silent, w.attack(s.targets[0], 1, 0))
+			quiet = append(quiet, w.attack(s.targets[0], 2, 0))
 		}
 		for _, c := range quiet {
 			io.ReadAll(send(t, c, request(wire.Hello{})))
@@ -152,12 +115,12 @@ func TestHostileIdleConnections(t *testing.T) {
 func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, serve.Config{})
-		conn := w.raid(s.targets[0], 1, 0)
+		s := w.ready(data, serve.Config{})
+		conn := w.attack(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.Hello{}))) // else the connection goes with them
 		var slow []*transport.Stream
 		for range transport.DefaultMaxStreams {
-			st, err := open(t, conn, request(wire.Hello{})[:1])
+			st, err := hostile.Send(t.Context(), conn, request(wire.Hello{})[:1])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,11 +150,11 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const conns = 4
 		data := file(16*chunk, 1)
-		s := w.besieged(data, serve.Config{})
+		s := w.ready(data, serve.Config{})
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 		var streams []*transport.Stream
 		for range conns {
-			conn := w.raid(s.targets[0], 1, 64<<10)
+			conn := w.attack(s.targets[0], 1, 64<<10)
 			for range transport.DefaultMaxStreams {
 				streams = append(streams, send(t, conn, ask))
 			}
@@ -223,8 +186,8 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 func TestHostileRepliesReadByTheByte(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
-		s := w.besieged(data, serve.Config{})
-		conn := w.raid(s.targets[0], 1, 64<<10)
+		s := w.ready(data, serve.Config{})
+		conn := w.attack(s.targets[0], 1, 64<<10)
 		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk}))
 		taken, piece := 0, make([]byte, 1<<10)
 		for range 600 {
@@ -247,11 +210,11 @@ func TestHostileRepliesReadByTheByte(t *testing.T) {
 func TestHostileThousandsOfStreams(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, serve.Config{})
-		conn := w.raid(s.targets[0], 1, 0)
+		s := w.ready(data, serve.Config{})
+		conn := w.attack(s.targets[0], 1, 0)
 		var wg sync.WaitGroup
 		for range 3000 {
-			wg.Go(func() { open(t, conn, []byte{1}) })
+			wg.Go(func() { hostile.Send(t.Context(), conn, []byte{1}) })
 		}
 		time.Sleep(time.Second)
 		if got := s.run.Status().Requests; got != transport.DefaultMaxStreams {
@@ -268,56 +231,33 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 	})
 }
 
-// A storm is a request that its client gives up at once.
-var storms = []struct {
-	name string
-	one  func(st *transport.Stream, ask []byte)
-}{
-	{"reset", func(st *transport.Stream, ask []byte) {
-		st.Write(ask[:len(ask)-1])
-		st.CancelWrite(uint64(wire.StreamCancelled))
-	}},
-	{"stop sending", func(st *transport.Stream, ask []byte) {
-		st.Write(ask)
-		st.CloseWrite()
-		st.CancelRead(uint64(wire.StreamCancelled))
-	}},
-	{"both", func(st *transport.Stream, ask []byte) {
-		st.Write(ask[:1])
-		st.CancelWrite(uint64(wire.StreamCancelled))
-		st.CancelRead(uint64(wire.StreamCancelled))
-	}},
-	{"reset without a byte", func(st *transport.Stream, _ []byte) {
-		st.CancelWrite(uint64(wire.StreamCancelled))
-		st.CancelRead(uint64(wire.StreamCancelled))
-	}},
-}
-
-func TestHostileStorms(t *testing.T) {
-	for _, storm := range storms {
-		t.Run(storm.name, func(t *testing.T) {
+// A client that gives each request up at once is cut off when it has wasted what
+// it may.
+func TestHostileRapidResets(t *testing.T) {
+	for _, reset := range hostile.RapidResets {
+		t.Run(reset.Name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(16*chunk, 1)
-				s := w.besieged(data, serve.Config{})
-				conn := w.raid(s.targets[0], 1, 0)
+				s := w.ready(data, serve.Config{})
+				conn := w.attack(s.targets[0], 1, 0)
 				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
-				thrown := 0
-				for ; thrown < 5000; thrown++ {
+				made := 0
+				for ; made < 5000; made++ {
 					st, err := conn.OpenStream(t.Context())
 					if err != nil {
 						break
 					}
-					storm.one(st, ask)
+					reset.Do(st, ask)
 					if got := s.run.Status().Requests; got > transport.DefaultMaxStreams {
 						t.Fatalf("%d requests are under way", got)
 					}
 				}
 				wantClosed(t, conn, wire.CloseLimit)
-				if most := admission.DefaultWasted + 2*transport.DefaultMaxStreams + 1; thrown > most || thrown <= admission.DefaultWasted {
-					t.Errorf("the connection was closed after %d, want %d to %d", thrown, admission.DefaultWasted, most)
+				if most := admission.DefaultWasted + 2*transport.DefaultMaxStreams + 1; made > most || made <= admission.DefaultWasted {
+					t.Errorf("the connection was closed after %d, want %d to %d", made, admission.DefaultWasted, most)
 				}
 				read := s.src.sent()
-				t.Logf("%d requests, for which %d bytes of the file were read", thrown, read)
+				t.Logf("%d requests, for which %d bytes of the file were read", made, read)
 				s.honest(data)
 			})
 		})
@@ -345,19 +285,19 @@ func (h *heldUp) Stat() (fs.FileInfo, error) {
 
 // While the work for a stream goes on, its client gets no other for it, even when
 // it has given the stream up.
-func TestHostileStormsOnAStalledDisk(t *testing.T) {
+func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		h := &heldUp{heldFile: newSource(data), ready: make(chan struct{}), waiting: make(chan struct{}, 1000)}
-		s := w.besieged(data, serve.Config{Source: h})
+		s := w.ready(data, serve.Config{Source: h})
 		defer h.release()
 		close(h.ready)
-		conn := w.raid(s.targets[0], 1, 0)
+		conn := w.attack(s.targets[0], 1, 0)
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 1})
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() {
-				if st, err := open(t, conn, ask); err == nil {
+				if st, err := hostile.Send(t.Context(), conn, ask); err == nil {
 					st.CloseWrite()
 					st.CancelRead(uint64(wire.StreamCancelled))
 				}
@@ -376,11 +316,11 @@ func TestHostileStormsOnAStalledDisk(t *testing.T) {
 func TestHostileHellos(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, serve.Config{})
-		conn := w.raid(s.targets[0], 1, 0)
+		s := w.ready(data, serve.Config{})
+		conn := w.attack(s.targets[0], 1, 0)
 		n := 0
 		for ; n < 2000; n++ {
-			st, err := open(t, conn, request(wire.Hello{InlineManifest: true}))
+			st, err := hostile.Send(t.Context(), conn, request(wire.Hello{InlineManifest: true}))
 			if err != nil {
 				break
 			}
@@ -404,7 +344,7 @@ func TestHostileHellosWhileIndexing(t *testing.T) {
 		src := newSource(file(2*chunk, 1))
 		src.indexing = func() error { src.block(); return nil }
 		s := w.serve(src, 0, 1, serve.Config{Limits: serve.Limits{IndexingTimeout: time.Minute}})
-		conn := w.raid(s.targets[0], 1, 0)
+		conn := w.attack(s.targets[0], 1, 0)
 		began := time.Now()
 		var streams []*transport.Stream
 		for range transport.DefaultMaxStreams {
@@ -487,11 +427,11 @@ func TestHostileRequests(t *testing.T) {
 	for name, bad := range badRequests(checksum(data)) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				s := w.besieged(data, serve.Config{})
-				conn := w.raid(s.targets[0], 1, 0)
+				s := w.ready(data, serve.Config{})
+				conn := w.attack(s.targets[0], 1, 0)
 				n := 0
 				for ; n < 2000; n++ {
-					st, err := open(t, conn, bad.ask)
+					st, err := hostile.Send(t.Context(), conn, bad.ask)
 					if err != nil {
 						break
 					}
@@ -542,7 +482,7 @@ func replyStatus(t *testing.T, reply []byte, err error) wire.Status {
 func TestHostilePanics(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
-		s := w.besieged(data, serve.Config{})
+		s := w.ready(data, serve.Config{})
 		const trap = 12345
 		s.src.onRange(func(p []byte, off int64) error {
 			if off == trap {
@@ -552,7 +492,7 @@ func TestHostilePanics(t *testing.T) {
 		})
 		const panics = 3
 		for range panics {
-			conn := w.raid(s.targets[0], 1, 0)
+			conn := w.attack(s.targets[0], 1, 0)
 			send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Offset: trap, Length: 1}))
 			time.Sleep(time.Second)
 			wantClosed(t, conn, wire.CloseInternal)
@@ -586,11 +526,11 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				const rate = 512 << 10
 				data := file(16*chunk, 1)
-				s := w.besieged(data, serve.Config{Limit: rate})
+				s := w.ready(data, serve.Config{Limit: rate})
 				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 				for host := range test.addresses {
 					for range test.conns {
-						conn := w.raid(s.targets[0], byte(1+host), 0)
+						conn := w.attack(s.targets[0], byte(1+host), 0)
 						for range min(100/test.conns, transport.DefaultMaxStreams) {
 							st, err := conn.OpenStream(t.Context())
 							if err != nil {

@@ -5,19 +5,16 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
-	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -80,7 +77,7 @@ func (w *world) metered(data []byte, cfg serve.Config) *meter {
 	w.t.Helper()
 	m := &meter{w: w, target: w.nextTargets(1)[0], src: newSource(data)}
 	w.link(m.target)
-	m.PacketConn = w.socket(m.addr())
+	m.PacketConn = w.socket(addrOf(m.target))
 	cfg.Source, cfg.Name, cfg.Identity, cfg.Conns = m.src, "data.bin", testIDs[0], []net.PacketConn{m}
 	cfg.Events = func(e serve.Event) {
 		if _, ok := e.(serve.Ready); ok {
@@ -103,10 +100,6 @@ func (w *world) metered(data []byte, cfg serve.Config) *meter {
 	})
 	time.Sleep(time.Second)
 	return m
-}
-
-func (m *meter) addr() *net.UDPAddr {
-	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(m.target.Host), m.target.Port))
 }
 
 func (m *meter) ReadFrom(p []byte) (int, net.Addr, error) {
@@ -133,131 +126,30 @@ func (m *meter) count(more bill) bill {
 	return m.bill
 }
 
-// bears returns what clients cost in a time. They end when the context of r does.
-func (m *meter) bears(span time.Duration, clients func(r *raider)) bill {
+// charge returns what one address costs in a time. The context of clients ends
+// then.
+func (m *meter) charge(span time.Duration, clients func(ctx context.Context, a *hostile.Attacker)) bill {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &raider{m: m, ctx: ctx}
-	r.wg.Go(func() { clients(r) })
+	var wg sync.WaitGroup
+	wg.Go(func() { clients(ctx, m.w.attacker(m.target, 1)) })
 	for began := time.Now(); time.Since(began) < span; time.Sleep(10 * time.Millisecond) {
 		m.count(bill{})
 	}
 	b := m.count(bill{bytesRead: m.src.sent()})
 	cancel()
-	r.wg.Wait()
+	wg.Wait()
 	return b
 }
 
-// A raider is one address from which a server is made use of.
-type raider struct {
-	m   *meter
-	ctx context.Context
-	wg  sync.WaitGroup
-}
-
-// socket returns a socket on a port of its own.
-func (r *raider) socket() net.PacketConn {
-	w := r.m.w
-	w.mu.Lock()
-	w.port++
-	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, 1}), uint16(w.port))
-	w.mu.Unlock()
-	return w.socket(net.UDPAddrFromAddrPort(from))
-}
-
-func (r *raider) dial(ctx context.Context, pc net.PacketConn, window int64) (*transport.Conn, error) {
-	return transport.Dial(ctx, pc, r.m.addr(), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
-	})
-}
-
-// conns keeps costConns connections, on each of which it runs use, and begins a
-// new one when that returns.
-func (r *raider) conns(window int64, use func(conn *transport.Conn)) {
-	for range costConns {
-		r.wg.Go(func() {
-			for r.ctx.Err() == nil {
-				conn, err := r.dial(r.ctx, r.socket(), window)
-				if err != nil {
-					continue // it was refused, a round trip ago
-				}
-				stop := context.AfterFunc(r.ctx, func() { conn.Close(0, "") })
-				use(conn)
-				stop()
-				conn.Close(0, "")
-			}
-		})
+// forged sends datagrams that belong to no connection, until ctx ends.
+func forged(ctx context.Context, a *hostile.Attacker) {
+	pc, err := a.Open()
+	if err != nil {
+		return
 	}
-}
-
-// streams keeps as many streams as it may on each of its connections, on each of
-// which it runs use with a number that differs from its neighbours'.
-func (r *raider) streams(window int64, use func(st *transport.Stream, i int)) {
-	r.conns(window, func(conn *transport.Conn) {
-		var wg sync.WaitGroup
-		for i := range transport.DefaultMaxStreams {
-			wg.Go(func() {
-				for n := i; ; n += transport.DefaultMaxStreams {
-					st, err := conn.OpenStream(r.ctx)
-					if err != nil {
-						return
-					}
-					use(st, n)
-				}
-			})
-		}
-		wg.Wait()
-	})
-}
-
-// exchange sends a request and reads the reply.
-func exchange(st *transport.Stream, ask []byte) {
-	st.Write(ask)
-	st.CloseWrite()
-	io.Copy(io.Discard, st)
-}
-
-// A firstFlight lets a few packets out and no more, and none in.
-type firstFlight struct {
-	net.PacketConn
-	left atomic.Int32
-}
-
-func (c *firstFlight) WriteTo(p []byte, to net.Addr) (int, error) {
-	if c.left.Add(-1) < 0 {
-		return len(p), nil
-	}
-	return c.PacketConn.WriteTo(p, to)
-}
-
-// knocks begins handshakes and goes on with none.
-func (r *raider) knocks() {
-	for r.ctx.Err() == nil {
-		pc := &firstFlight{PacketConn: r.socket()}
-		pc.left.Store(2)
-		ctx, cancel := context.WithTimeout(r.ctx, defaultDelay/2)
-		if conn, err := r.dial(ctx, pc, 0); err == nil {
-			conn.Close(0, "")
-		}
-		cancel()
-	}
-}
-
-// garbage sends bytes that mean nothing, one time in two in the form of the first
-// packet of a connection.
-func (r *raider) garbage() {
-	rng := rand.New(rand.NewPCG(1, 2))
-	pc := r.socket()
 	defer pc.Close()
-	for i := 0; r.ctx.Err() == nil; i++ {
-		b := make([]byte, 1200+rng.IntN(200))
-		for j := range b {
-			b[j] = byte(rng.Uint32())
-		}
-		if i%2 == 0 {
-			copy(b, []byte{0xc0 | b[0]&0x0f, 0, 0, 0, byte(i / 2 % 2), 8})
-		}
-		pc.WriteTo(b, r.m.addr())
-		time.Sleep(500 * time.Microsecond)
+	for forger := hostile.NewForger(1); ctx.Err() == nil; time.Sleep(500 * time.Microsecond) {
+		pc.WriteTo(forger.Next(), a.Server)
 	}
 }
 
@@ -266,7 +158,12 @@ type costly struct {
 	name    string
 	cfg     serve.Config
 	span    time.Duration
-	clients func(r *raider)
+	clients func(ctx context.Context, a *hostile.Attacker)
+}
+
+// narrow returns the attacker with the least windows.
+func narrow(a *hostile.Attacker) *hostile.Attacker {
+	return &hostile.Attacker{Server: a.Server, Open: a.Open, Window: 64 << 10}
 }
 
 // attacks returns every attack upon a server with a file of costChunks.
@@ -276,46 +173,47 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 	guess := request(wire.Hello{Proof: new([32]byte)})
 	cancel := func(st *transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled)) }
 	type (
-		conn   = *transport.Conn
-		stream = *transport.Stream
+		attacker = *hostile.Attacker
+		conn     = *transport.Conn
+		stream   = *transport.Stream
 	)
 	list := []costly{
-		{"handshakes", serve.Config{}, costSpan, func(r *raider) { r.conns(0, func(conn) {}) }},
-		{"half-open connections", serve.Config{}, costSpan, func(r *raider) { r.knocks() }},
-		{"idle connections", serve.Config{}, slowSpan, func(r *raider) { r.conns(0, func(c conn) { <-c.Done() }) }},
-		{"a hello and no more", serve.Config{}, slowSpan, func(r *raider) {
-			r.conns(0, func(c conn) {
-				if st, err := c.OpenStream(r.ctx); err == nil {
-					exchange(st, hello)
+		{"handshakes", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
+		{"half-open connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
+		{"idle connections", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
+		{"a hello and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+			a.Connections(ctx, costConns, func(c conn) {
+				if st, err := c.OpenStream(ctx); err == nil {
+					hostile.Exchange(st, hello)
 				}
 				<-c.Done()
 			})
 		}},
-		{"hellos of new connections", serve.Config{}, costSpan, func(r *raider) {
-			r.conns(0, func(c conn) {
-				if st, err := c.OpenStream(r.ctx); err == nil {
-					exchange(st, hello)
+		{"hellos of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Connections(ctx, costConns, func(c conn) {
+				if st, err := c.OpenStream(ctx); err == nil {
+					hostile.Exchange(st, hello)
 				}
 			})
 		}},
-		{"requests of a byte a minute", serve.Config{}, slowSpan, func(r *raider) {
-			r.streams(0, func(st stream, _ int) {
+		{"requests of a byte a minute", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write([]byte{1})
 				io.Copy(io.Discard, st)
 			})
 		}},
-		{"replies never read", serve.Config{}, slowSpan, func(r *raider) {
-			r.streams(64<<10, func(st stream, _ int) {
+		{"replies never read", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+			narrow(a).Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
 				<-st.Done()
-				<-r.ctx.Done()
+				<-ctx.Done()
 			})
 		}},
-		{"replies never read, of new connections", serve.Config{}, costSpan, func(r *raider) {
-			r.conns(64<<10, func(c conn) {
+		{"replies never read, of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			narrow(a).Connections(ctx, costConns, func(c conn) {
 				for range rangeSlots {
-					if st, err := c.OpenStream(r.ctx); err == nil {
+					if st, err := c.OpenStream(ctx); err == nil {
 						st.Write(whole)
 						st.CloseWrite()
 					}
@@ -323,20 +221,20 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				time.Sleep(2*defaultDelay + 5*time.Millisecond) // they are under way
 			})
 		}},
-		{"replies stopped at the first byte", serve.Config{}, costSpan, func(r *raider) {
-			r.streams(0, func(st stream, _ int) {
+		{"replies stopped at the first byte", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
 				st.Read(make([]byte, 1))
 				cancel(st)
 			})
 		}},
-		{"thousands of streams", serve.Config{}, costSpan, func(r *raider) {
-			r.conns(0, func(c conn) {
+		{"thousands of streams", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Connections(ctx, costConns, func(c conn) {
 				var wg sync.WaitGroup
 				for range 200 {
 					wg.Go(func() {
-						if st, err := c.OpenStream(r.ctx); err == nil {
+						if st, err := c.OpenStream(ctx); err == nil {
 							st.Write([]byte{1})
 						}
 					})
@@ -345,29 +243,31 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"hellos", serve.Config{}, costSpan, func(r *raider) { r.streams(0, func(st stream, _ int) { exchange(st, hello) }) }},
-		{"wrong tokens", serve.Config{Token: tokenOf(t, rightToken)}, costSpan, func(r *raider) {
-			r.streams(0, func(st stream, _ int) { exchange(st, guess) })
+		{"hellos", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, hello) })
 		}},
-		{"garbage", serve.Config{}, costSpan, func(r *raider) { r.garbage() }},
+		{"wrong tokens", serve.Config{Token: tokenOf(t, rightToken)}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, guess) })
+		}},
+		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}
-	for _, storm := range storms {
-		list = append(list, costly{"storm: " + storm.name, serve.Config{}, costSpan, func(r *raider) {
-			r.streams(0, func(st stream, _ int) { storm.one(st, whole) })
+	for _, reset := range hostile.RapidResets {
+		list = append(list, costly{"rapid reset: " + reset.Name, serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) { reset.Do(st, whole) })
 		}})
 	}
 	bad := badRequests(sum)
 	names := slices.Sorted(maps.Keys(bad))
-	return append(list, costly{"bad requests", serve.Config{}, costSpan, func(r *raider) {
-		r.streams(0, func(st stream, i int) { exchange(st, bad[names[i%len(names)]].ask) })
+	return append(list, costly{"bad requests", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		a.Requests(ctx, costConns, func(st stream, i int) { hostile.Exchange(st, bad[names[i%len(names)]].ask) })
 	}})
 }
 
 // honestly copies the file again and again, a chunk by each request.
 func honestly(sum [32]byte) costly {
-	return costly{"an honest client", serve.Config{}, costSpan, func(r *raider) {
-		r.streams(0, func(st *transport.Stream, i int) {
-			exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
+	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
+		a.Requests(ctx, costConns, func(st *transport.Stream, i int) {
+			hostile.Exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
 		})
 	}}
 }
@@ -377,7 +277,7 @@ func TestHostileCost(t *testing.T) {
 	data := file(costChunks*chunk, 1)
 	sum := checksum(data)
 	cost := func(c costly) (b bill) {
-		bubble(t, func(t *testing.T, w *world) { b = w.metered(data, c.cfg).bears(c.span, c.clients) })
+		bubble(t, func(t *testing.T, w *world) { b = w.metered(data, c.cfg).charge(c.span, c.clients) })
 		line := fmt.Sprintf("%-40s", c.name)
 		for kind, n := range b {
 			line += fmt.Sprintf(" %d %s,", n, costNames[kind])

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"github.com/quic-go/quic-go/quicvarint"
@@ -61,7 +62,7 @@ func (w *world) suffer(cfg getConfig) *outcome {
 	synctest.Wait() // a goroutine that has been joined may still have to end
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	if n := bytes.Count(stacks, []byte("transfer.(*getting).")); n > 0 {
+	if n := bytes.Count(stacks, []byte("malcolm/transfer/fetch.")); n > 0 {
 		w.t.Errorf("%d calls of Get are still running", n)
 	}
 	if grown := int64(most) - int64(before.HeapAlloc); grown > maxGrown {
@@ -70,18 +71,18 @@ func (w *world) suffer(cfg getConfig) *outcome {
 	return o
 }
 
-// sent returns how many bytes of packets a server has sent that arrived.
-func (e *evil) sent(w *world) int64 { return w.link(e.target).way(fromServer).carried }
+// sentBy returns how many bytes of packets arrived from a malicious server.
+func (w *world) sentBy(m *hostile.Server) int64 { return w.link(m.Target).way(fromServer).carried }
 
 // named fails the test unless it was told which server is hostile, and nothing
 // of the others but that they serve.
-func named(t *testing.T, o *outcome, evil *evil, state fetch.State) {
+func named(t *testing.T, o *outcome, m *hostile.Server, state fetch.State) {
 	t.Helper()
 	for _, r := range o.Servers {
 		switch {
-		case r.Target == evil.target && (r.State != state || r.Err == nil):
+		case r.Target == m.Target && (r.State != state || r.Err == nil):
 			t.Errorf("report of the hostile server = %+v, want %s and why", r, state)
-		case r.Target != evil.target && (r.State != fetch.StateServing || r.Err != nil):
+		case r.Target != m.Target && (r.State != fetch.StateServing || r.Err != nil):
 			t.Errorf("report of %s = %+v, want serving", r.Target, r)
 		}
 	}
@@ -89,24 +90,15 @@ func named(t *testing.T, o *outcome, evil *evil, state fetch.State) {
 	for _, e := range o.events {
 		switch e := e.Event.(type) {
 		case fetch.NotReached:
-			told = told || e.Target == evil.target
+			told = told || e.Target == m.Target
 		case fetch.Lost:
-			told = told || e.Target == evil.target
+			told = told || e.Target == m.Target
 		}
 	}
 	if !told {
 		t.Error("nobody was told of the hostile server")
 	}
 }
-
-// silent sends bytes and then nothing, for ever.
-func silent(e *evil, st *transport.Stream, b []byte) {
-	st.Write(b)
-	e.wait()
-}
-
-// bareHeader is a header whose body does not follow.
-func bareHeader(s wire.Status, n uint64) []byte { return wire.Header{Status: s, Length: n}.Append(nil) }
 
 // lengths are numbers that announce more than there may be.
 var lengths = []uint64{4 << 30, quicvarint.Max}
@@ -118,52 +110,52 @@ func TestHostileLengths(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		state fetch.State
-		lie   func(e *evil, n uint64)
+		lie   func(m *hostile.Server, n uint64)
 	}{
-		{"offer", fetch.StateNotReached, func(e *evil, n uint64) {
-			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusOK, n)) }
+		{"offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
+			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
-		{"name", fetch.StateNotReached, func(e *evil, n uint64) {
+		{"name", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
 			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 64), quicvarint.Append(nil, n))
-			e.onHello = func(st *transport.Stream, _ int) {
-				silent(e, st, append(bareHeader(wire.StatusOK, uint64(len(b))), b...))
+			m.OnHello = func(st *transport.Stream, _ int) {
+				m.Stall(st, append(hostile.Header(wire.StatusOK, uint64(len(b))), b...))
 			}
 		}},
-		{"indexing", fetch.StateNotReached, func(e *evil, n uint64) {
-			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusIndexing, n)) }
+		{"indexing", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
+			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
 		}},
-		{"text", fetch.StateNotReached, func(e *evil, n uint64) {
-			e.onHello = func(st *transport.Stream, _ int) { silent(e, st, bareHeader(wire.StatusBusy, n)) }
+		{"text", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
+			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
-		{"manifest with the offer", fetch.StateNotReached, func(e *evil, n uint64) {
-			e.onHello = func(st *transport.Stream, _ int) {
-				frame(st, wire.StatusOK, e.offer.Append(nil))
-				silent(e, st, bareHeader(wire.StatusOK, n))
+		{"manifest with the offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
+			m.OnHello = func(st *transport.Stream, _ int) {
+				hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
+				m.Stall(st, hostile.Header(wire.StatusOK, n))
 			}
 		}},
-		{"manifest", fetch.StateWrong, func(e *evil, n uint64) {
-			withoutInline(e)
-			e.onManifest = func(st *transport.Stream) { silent(e, st, bareHeader(wire.StatusOK, n)) }
+		{"manifest", fetch.StateWrong, func(m *hostile.Server, n uint64) {
+			withoutInline(m)
+			m.OnManifest = func(st *transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
-		{"range", fetch.StateWrong, func(e *evil, n uint64) {
-			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { silent(e, st, bareHeader(wire.StatusOK, n)) }
+		{"range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
+			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
-		{"text of a range", fetch.StateWrong, func(e *evil, n uint64) {
-			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { silent(e, st, bareHeader(wire.StatusBusy, n)) }
+		{"text of a range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
+			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, n := range lengths {
 				bubble(t, func(t *testing.T, w *world) {
-					e := w.evil(data, 0, func(e *evil) { test.lie(e, n) })
-					other := w.evil(data, 1, withoutInline)
-					w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+					m := w.malicious(data, 0, func(m *hostile.Server) { test.lie(m, n) })
+					other := w.malicious(data, 1, withoutInline)
+					w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
 					var before, after runtime.MemStats
 					runtime.ReadMemStats(&before)
-					o := w.suffer(getConfig{Targets: []source.Target{e.target, other.target}})
+					o := w.suffer(getConfig{Targets: []source.Target{m.Target, other.Target}})
 					runtime.ReadMemStats(&after)
 					o.has("data.bin", data)
-					named(t, o, e, test.state)
+					named(t, o, m, test.state)
 					if o.Elapsed > 2*time.Second {
 						t.Errorf("took %v, want no waiting for what is announced", o.Elapsed)
 					}
@@ -183,16 +175,16 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				body := map[string]int{"nothing": 0, "half of its header": 8, "some of it": 1 << 20}[name]
-				e := w.evil(file(chunk, 1), 0, func(e *evil) {
-					e.offer.Size, e.offer.ManifestLen = wire.MaxFileSize, 0
-					e.onManifest = func(st *transport.Stream) {
-						b := bareHeader(wire.StatusOK, uint64(wire.ManifestLen(wire.MaxChunks)))
-						silent(e, st, append(b, make([]byte, body)...))
+				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+					m.Offer.Size, m.Offer.ManifestLen = wire.MaxFileSize, 0
+					m.OnManifest = func(st *transport.Stream) {
+						b := hostile.Header(wire.StatusOK, uint64(wire.ManifestLen(wire.MaxChunks)))
+						m.Stall(st, append(b, make([]byte, body)...))
 					}
 				})
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				o := w.suffer(getConfig{Targets: []source.Target{e.target}, Patience: time.Second})
+				o := w.suffer(getConfig{Targets: []source.Target{m.Target}, Patience: time.Second})
 				runtime.ReadMemStats(&after)
 				fails[*fetch.SilentError](o, fetch.KindNetwork)
 				o.lists()
@@ -206,14 +198,14 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 
 // sized makes a server offer a file of any size whose chunks are all alike: its
 // manifest merges to the checksum.
-func sized(e *evil, size int64) {
-	m := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
-	for i := range m.Len() {
-		m.SetChunk(i, [32]byte{1}, [16]byte{})
+func sized(m *hostile.Server, size int64) {
+	alike := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
+	for i := range alike.Len() {
+		alike.SetChunk(i, [32]byte{1}, [16]byte{})
 	}
-	e.manifest = m
-	e.offer.Size, e.offer.ManifestLen = size, 0
-	e.offer.Checksum, e.offer.Digest = manifest.Checksum(m), manifest.Digest(m)
+	m.Manifest = alike
+	m.Offer.Size, m.Offer.ManifestLen = size, 0
+	m.Offer.Checksum, m.Offer.Digest = manifest.Checksum(alike), manifest.Digest(alike)
 }
 
 // A fullFS is a directory with little free space. It counts the bytes that are
@@ -251,12 +243,12 @@ func (h countingHandle) Truncate(n int64) error {
 // A file that everybody offers, and that has no room here, takes none.
 func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(chunk, 1), 0, func(e *evil) {
-			sized(e, 1<<40)
-			e.onRange = func(*transport.Stream, wire.RangeRequest) {}
+		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+			sized(m, 1<<40)
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) {}
 		})
 		var reserved atomic.Int64
-		o := w.suffer(getConfig{Targets: []source.Target{e.target}, open: func(r *os.Root) partfile.FS {
+		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, open: func(r *os.Root) partfile.FS {
 			return fullFS{partfile.Dir(r), &reserved}
 		}})
 		if err := fails[*partfile.Error](o, fetch.KindLocal); err.Reason != partfile.NoSpace || err.Have != 1<<30 {
@@ -277,8 +269,8 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 		fits bool
 	}{{1, false}, {3*chunk - 1, false}, {3 * chunk, true}, {0, true}, {-1, true}, {math.MaxInt64, true}} {
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(data, 0, withoutInline)
-			o := w.suffer(getConfig{Targets: []source.Target{e.target}, MaxSize: test.max})
+			m := w.malicious(data, 0, withoutInline)
+			o := w.suffer(getConfig{Targets: []source.Target{m.Target}, MaxSize: test.max})
 			if test.fits {
 				o.has("data.bin", data)
 				return
@@ -287,7 +279,7 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 				t.Errorf("error = %+v, want the size and what is allowed", err)
 			}
 			o.lists()
-			if n := e.manifests.Load() + e.ranges.Load(); n != 0 {
+			if n := m.Manifests.Load() + m.Ranges.Load(); n != 0 {
 				t.Errorf("%d times something was asked of the file", n)
 			}
 		})
@@ -320,29 +312,29 @@ func TestHostileLayouts(t *testing.T) {
 		for _, inline := range []bool{false, true} {
 			t.Run(test.name, func(t *testing.T) {
 				bubble(t, func(t *testing.T, w *world) {
-					e := w.evil(data, 0, func(e *evil) {
-						b := e.manifest.Append(nil)
+					m := w.malicious(data, 0, func(m *hostile.Server) {
+						b := m.Manifest.Append(nil)
 						test.change(b)
-						e.offer.Digest = checksum(b)
-						e.onManifest = func(st *transport.Stream) { frame(st, wire.StatusOK, b) }
+						m.Offer.Digest = checksum(b)
+						m.OnManifest = func(st *transport.Stream) { hostile.Reply(st, wire.StatusOK, b) }
 						if !inline {
-							withoutInline(e)
+							withoutInline(m)
 							return
 						}
-						e.onHello = func(st *transport.Stream, _ int) {
-							frame(st, wire.StatusOK, e.offer.Append(nil))
-							frame(st, wire.StatusOK, b)
+						m.OnHello = func(st *transport.Stream, _ int) {
+							hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
+							hostile.Reply(st, wire.StatusOK, b)
 						}
 					})
-					other := w.evil(data, 1, withoutInline)
-					w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-					o := w.suffer(getConfig{Targets: []source.Target{e.target, other.target}})
+					other := w.malicious(data, 1, withoutInline)
+					w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+					o := w.suffer(getConfig{Targets: []source.Target{m.Target, other.Target}})
 					o.has("data.bin", data)
 					state := fetch.StateWrong
 					if inline {
 						state = fetch.StateNotReached
 					}
-					named(t, o, e, state)
+					named(t, o, m, state)
 				})
 			})
 		}
@@ -353,52 +345,42 @@ func TestHostileLayouts(t *testing.T) {
 // ranges with a lie.
 type liar struct {
 	name    string
-	prepare func(e *evil) // nil: nothing
-	lie     func(e *evil, st *transport.Stream, r wire.RangeRequest)
+	prepare func(m *hostile.Server) // nil: nothing
+	lie     func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest)
 	refused bool // a chunk, else the reply as such
 }
 
-// pour sends bytes for as long as somebody takes them.
-func pour(st *transport.Stream) {
-	b := make([]byte, 64<<10)
-	for range 4096 {
-		if _, err := st.Write(b); err != nil {
-			return
-		}
-	}
-}
-
 var liars = []liar{
-	{"every byte is wrong", nil, func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		frame(st, wire.StatusOK, spoilt(e.data[r.Offset:r.Offset+r.Length]))
+	{"every byte is wrong", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		hostile.Reply(st, wire.StatusOK, spoilt(m.Data[r.Offset:r.Offset+r.Length]))
 	}, true},
-	{"one bit of each chunk", nil, func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		b := bytes.Clone(e.data[r.Offset : r.Offset+r.Length])
+	{"one bit of each chunk", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		b := bytes.Clone(m.Data[r.Offset : r.Offset+r.Length])
 		for i := chunk - 1; i < len(b); i += chunk {
 			b[i] ^= 1
 		}
-		frame(st, wire.StatusOK, b)
+		hostile.Reply(st, wire.StatusOK, b)
 	}, true},
-	{"from another offset", func(e *evil) {
-		e.data = append(e.data[1:len(e.data):len(e.data)], 0)
-	}, (*evil).sendRange, true},
+	{"from another offset", func(m *hostile.Server) {
+		m.Data = append(m.Data[1:len(m.Data):len(m.Data)], 0)
+	}, (*hostile.Server).SendRange, true},
 	// The sums that come with the values of the right chunks are those of the
 	// wrong ones.
-	{"right xxh3", func(e *evil) {
-		e.data = spoilt(e.data)
-		wrong, _ := hashes(e.data)
-		for i := range e.manifest.Len() {
-			e.manifest.SetChunk(i, e.manifest.Value(i), wrong.XXH3(i))
+	{"right xxh3", func(m *hostile.Server) {
+		m.Data = spoilt(m.Data)
+		wrong, _ := hashes(m.Data)
+		for i := range m.Manifest.Len() {
+			m.Manifest.SetChunk(i, m.Manifest.Value(i), wrong.XXH3(i))
 		}
-		e.offer.Digest = manifest.Digest(e.manifest)
-	}, (*evil).sendRange, true},
-	{"more than asked, without an end", nil, func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		e.sendRange(st, r)
-		pour(st)
+		m.Offer.Digest = manifest.Digest(m.Manifest)
+	}, (*hostile.Server).SendRange, true},
+	{"more than asked, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		m.SendRange(st, r)
+		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
-	{"announces more, without an end", nil, func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		st.Write(bareHeader(wire.StatusOK, uint64(r.Length)+1))
-		pour(st)
+	{"announces more, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		st.Write(hostile.Header(wire.StatusOK, uint64(r.Length)+1))
+		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
 }
 
@@ -407,48 +389,48 @@ var liars = []liar{
 func TestHostileLiars(t *testing.T) {
 	data := file(16*chunk, 1)
 	for _, test := range liars {
-		start := func(w *world) (e *evil, asked *atomic.Int64) {
+		start := func(w *world) (m *hostile.Server, asked *atomic.Int64) {
 			asked = new(atomic.Int64)
-			e = w.evil(data, 0, func(e *evil) {
-				e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m = w.malicious(data, 0, func(m *hostile.Server) {
+				m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 					asked.Add(r.Length)
-					test.lie(e, st, r)
+					test.lie(m, st, r)
 				}
 				if test.prepare != nil {
-					test.prepare(e)
+					test.prepare(m)
 				}
 			})
-			return e, asked
+			return m, asked
 		}
-		check := func(t *testing.T, w *world, o *outcome, e *evil, asked int64) {
+		check := func(t *testing.T, w *world, o *outcome, m *hostile.Server, asked int64) {
 			t.Helper()
-			named(t, o, e, fetch.StateWrong)
+			named(t, o, m, fetch.StateWrong)
 			refused := events[fetch.ChunkRefused](o)
-			if test.refused && (len(refused) != 1 || refused[0].Target != e.target || refused[0].Changed) || !test.refused && len(refused) > 0 {
+			if test.refused && (len(refused) != 1 || refused[0].Target != m.Target || refused[0].Changed) || !test.refused && len(refused) > 0 {
 				t.Errorf("refused = %+v, want a chunk: %t", refused, test.refused)
 			}
-			if sent := e.sent(w); sent > inFlight {
+			if sent := w.sentBy(m); sent > inFlight {
 				t.Errorf("%d bytes came from it, which was asked for %d, want at most the %d in flight", sent, asked, inFlight)
 			}
 		}
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e, asked := start(w)
+				m, asked := start(w)
 				honest := w.holders(data, data)
-				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), e.target)})
+				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), m.Target)})
 				o.has("data.bin", data)
-				check(t, w, o, e, asked.Load())
+				check(t, w, o, m, asked.Load())
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e, asked := start(w)
-				o := w.suffer(getConfig{Targets: []source.Target{e.target}})
+				m, asked := start(w)
+				o := w.suffer(getConfig{Targets: []source.Target{m.Target}})
 				err := fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 				if err.Missing+o.Fetched != o.Size {
 					t.Errorf("%d bytes are missing, %d were fetched, want %d", err.Missing, o.Fetched, o.Size)
 				}
-				check(t, w, o, e, asked.Load())
+				check(t, w, o, m, asked.Load())
 			})
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 
@@ -36,40 +37,40 @@ func TestHostileByteASecond(t *testing.T) {
 	data := file(6*chunk+1, 1)
 	for _, test := range []struct {
 		name  string
-		slow  func(e *evil)
+		slow  func(m *hostile.Server)
 		state fetch.State
 		takes time.Duration // at most
 	}{
-		{"offer", func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) {
-				o := e.offer.Append(nil)
-				byteASecond(st, append(bareHeader(wire.StatusOK, uint64(len(o))), o...))
+		{"offer", func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) {
+				o := m.Offer.Append(nil)
+				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(o))), o...))
 			}
 		}, fetch.StateNotReached, malcolm.DefaultConnectTimeout + 2*time.Second},
-		{"manifest", func(e *evil) {
-			withoutInline(e)
-			e.onManifest = func(st *transport.Stream) {
-				byteASecond(st, append(bareHeader(wire.StatusOK, uint64(len(e.manifest.Bytes()))), e.manifest.Bytes()...))
+		{"manifest", func(m *hostile.Server) {
+			withoutInline(m)
+			m.OnManifest = func(st *transport.Stream) {
+				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Manifest.Bytes()))), m.Manifest.Bytes()...))
 			}
 		}, fetch.StateServing, slowTime + 2*time.Second},
-		{"ranges", func(e *evil) {
-			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		{"ranges", func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 				header(st, r)
-				byteASecond(st, e.data[r.Offset:r.Offset+r.Length])
+				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
 			}
 		}, fetch.StateServing, 10 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := w.evil(data, 0, test.slow)
-				other := w.evil(data, 1, withoutInline)
-				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-				o := w.suffer(getConfig{Targets: []source.Target{e.target, other.target}})
+				m := w.malicious(data, 0, test.slow)
+				other := w.malicious(data, 1, withoutInline)
+				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+				o := w.suffer(getConfig{Targets: []source.Target{m.Target, other.Target}})
 				o.has("data.bin", data)
 				if o.Elapsed > test.takes {
 					t.Errorf("took %v, want at most %v", o.Elapsed, test.takes)
 				}
-				if r := o.report(e.target); r.State != test.state {
+				if r := o.report(m.Target); r.State != test.state {
 					t.Errorf("report = %+v, want %s", r, test.state)
 				}
 			})
@@ -81,13 +82,13 @@ func TestHostileByteASecond(t *testing.T) {
 func TestHostileByteASecondAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100, 1)
-		e := w.evil(data, 0, func(e *evil) {
-			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		m := w.malicious(data, 0, func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 				header(st, r)
-				byteASecond(st, e.data[r.Offset:r.Offset+r.Length])
+				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
 			}
 		})
-		o := w.suffer(getConfig{Targets: []source.Target{e.target}, Interval: time.Second})
+		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, Interval: time.Second})
 		o.has("data.bin", data)
 		seen := 0
 		for _, p := range events[progress](o) {
@@ -117,11 +118,11 @@ func TestHostileIndexing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := w.evil(data, 0, func(e *evil) {
-					e.onHello = func(st *transport.Stream, _ int) {
+				m := w.malicious(data, 0, func(m *hostile.Server) {
+					m.OnHello = func(st *transport.Stream, _ int) {
 						word := wire.Indexing{Done: 1, Total: wire.MaxFileSize}.Append(nil)
 						for range 1 << 20 {
-							b := bareHeader(wire.StatusIndexing, uint64(len(word)))
+							b := hostile.Header(wire.StatusIndexing, uint64(len(word)))
 							if _, err := st.Write(append(b, word...)); err != nil {
 								return
 							}
@@ -130,16 +131,16 @@ func TestHostileIndexing(t *testing.T) {
 					}
 				})
 				honest := w.holders(data)
-				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), e.target), Patience: patience})
+				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), m.Target), Patience: patience})
 				o.has("data.bin", data)
-				named(t, o, e, fetch.StateNotReached)
-				if r := o.report(e.target); r.Err == nil || !strings.Contains(r.Err.Error(), test.want) {
+				named(t, o, m, fetch.StateNotReached)
+				if r := o.report(m.Target); r.Err == nil || !strings.Contains(r.Err.Error(), test.want) {
 					t.Errorf("error = %v, want that it %v", r.Err, test.want)
 				}
 				if o.Elapsed < test.takes || o.Elapsed > test.takes+2*time.Second {
 					t.Errorf("took %v, want %v", o.Elapsed, test.takes)
 				}
-				if sent := e.sent(w); sent > 64<<10 {
+				if sent := w.sentBy(m); sent > 64<<10 {
 					t.Errorf("%d bytes came from it, want 64 KiB at most", sent)
 				}
 			})
@@ -190,22 +191,22 @@ func TestHostileHandshake(t *testing.T) {
 	data := file(chunk, 1)
 	for _, test := range []struct {
 		name    string
-		prepare func(e *evil, let *atomic.Int64)
+		prepare func(m *hostile.Server, let *atomic.Int64)
 	}{
-		{"no answer to the hello of TLS", func(e *evil, let *atomic.Int64) {
-			e.onTLS = func(c *tls.Config) {
+		{"no answer to the hello of TLS", func(m *hostile.Server, let *atomic.Int64) {
+			m.OnTLS = func(c *tls.Config) {
 				c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 					let.Add(1)
-					e.wait()
+					m.Wait()
 					return nil, errors.New("too late")
 				}
 			}
 		}},
-		{"one part of it, again and again", func(e *evil, let *atomic.Int64) {
-			e.onPackets = func(c net.PacketConn) net.PacketConn { return initialsOnly{c, let} }
+		{"one part of it, again and again", func(m *hostile.Server, let *atomic.Int64) {
+			m.OnPackets = func(c net.PacketConn) net.PacketConn { return initialsOnly{c, let} }
 		}},
-		{"a certificate without an end", func(e *evil, let *atomic.Int64) {
-			e.onTLS = func(c *tls.Config) {
+		{"a certificate without an end", func(m *hostile.Server, let *atomic.Int64) {
+			m.OnTLS = func(c *tls.Config) {
 				let.Add(1)
 				for range 2000 {
 					c.Certificates[0].Certificate = append(c.Certificates[0].Certificate, c.Certificates[0].Certificate[0])
@@ -217,11 +218,11 @@ func TestHostileHandshake(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				bubble(t, func(t *testing.T, w *world) {
 					var let atomic.Int64
-					e := w.evil(data, 3, func(e *evil) { test.prepare(e, &let) })
+					m := w.malicious(data, 3, func(m *hostile.Server) { test.prepare(m, &let) })
 					servers := w.holders([][]byte{data, data}[:honest]...)
-					o := w.suffer(getConfig{Targets: append(targetsOf(servers...), e.target)})
+					o := w.suffer(getConfig{Targets: append(targetsOf(servers...), m.Target)})
 					o.has("data.bin", data)
-					if r := o.report(e.target); r.State != fetch.StateNotReached && honest == 1 || r.State == fetch.StateServing {
+					if r := o.report(m.Target); r.State != fetch.StateNotReached && honest == 1 || r.State == fetch.StateServing {
 						t.Errorf("report = %+v, want not reached", r)
 					}
 					if o.Elapsed > takes+time.Second {
@@ -242,25 +243,25 @@ func TestHostileReconnects(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		var conn atomic.Pointer[transport.Conn]
-		e := w.evil(data, 0, func(e *evil) {
-			e.onConn = func(c *transport.Conn) { conn.Store(c) }
-			e.onHello = func(st *transport.Stream, _ int) {
-				e.sendOffer(st, e.offer)
+		m := w.malicious(data, 0, func(m *hostile.Server) {
+			m.OnConn = func(c *transport.Conn) { conn.Store(c) }
+			m.OnHello = func(st *transport.Stream, _ int) {
+				m.SendOffer(st, m.Offer)
 				time.Sleep(50 * time.Millisecond) // so that it arrives
 				conn.Load().Close(uint64(wire.CloseStopping), "")
 			}
 		})
-		patient := w.evil(data, 1, func(e *evil) {
-			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		patient := w.malicious(data, 1, func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 				header(st, r)
-				trickle(st, e.data[r.Offset:r.Offset+r.Length], 20*time.Second)
+				trickle(st, m.Data[r.Offset:r.Offset+r.Length], 20*time.Second)
 			}
 		})
-		o := w.suffer(getConfig{Targets: []source.Target{e.target, patient.target}, Interval: 10 * time.Second})
+		o := w.suffer(getConfig{Targets: []source.Target{m.Target, patient.Target}, Interval: 10 * time.Second})
 		o.has("data.bin", data)
-		named(t, o, e, fetch.StateLost)
+		named(t, o, m, fetch.StateLost)
 		most := 10 + int64(o.Elapsed/(longestPause*3/4))
-		if n := e.hellos.Load(); n < most/2 || n > most {
+		if n := m.Hellos.Load(); n < most/2 || n > most {
 			t.Errorf("dialled %d times in %v, want about %d times", n, o.Elapsed, most)
 		}
 		if got := events[fetch.Lost](o); len(got) > 2 {
@@ -283,26 +284,26 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				var conn atomic.Pointer[transport.Conn]
-				e := w.evil(data, 0, func(e *evil) {
-					e.onConn = func(c *transport.Conn) { conn.Store(c) }
-					e.onRange = func(*transport.Stream, wire.RangeRequest) {
+				m := w.malicious(data, 0, func(m *hostile.Server) {
+					m.OnConn = func(c *transport.Conn) { conn.Store(c) }
+					m.OnRange = func(*transport.Stream, wire.RangeRequest) {
 						conn.Load().Close(uint64(wire.CloseInternal), "")
 					}
-					e.onHello = func(st *transport.Stream, n int) {
-						o := e.offer
+					m.OnHello = func(st *transport.Stream, n int) {
+						o := m.Offer
 						if n > 0 {
 							o.ManifestLen = 0
 							test.change(&o)
 						}
-						e.sendOffer(st, o)
+						m.SendOffer(st, o)
 					}
 				})
 				honest := w.holders(data)
 				slow(100<<10, honest...)
-				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), e.target)})
+				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), m.Target)})
 				o.has("data.bin", data)
-				named(t, o, e, fetch.StateChanged)
-				if r := o.report(e.target); r.Err == nil || r.Err.Error() != test.want || r.Bytes != 0 || e.ranges.Load() == 0 {
+				named(t, o, m, fetch.StateChanged)
+				if r := o.report(m.Target); r.Err == nil || r.Err.Error() != test.want || r.Bytes != 0 || m.Ranges.Load() == 0 {
 					t.Errorf("report = %+v, want that it %v", r, test.want)
 				}
 			})
@@ -318,47 +319,47 @@ var nasty = strings.Repeat("\x1b[2J\x1b]0;x\a\r\n\u202e\u0085\x9b\xff", 40)
 // that is plain and short.
 func TestHostileReasons(t *testing.T) {
 	data := file(3*chunk, 1)
-	closing := func(e *evil) func(code uint64) {
+	closing := func(m *hostile.Server) func(code uint64) {
 		var conn atomic.Pointer[transport.Conn]
-		e.onConn = func(c *transport.Conn) { conn.Store(c) }
+		m.OnConn = func(c *transport.Conn) { conn.Store(c) }
 		return func(code uint64) { conn.Load().Close(code, nasty) }
 	}
 	for _, test := range []struct {
 		name string
-		bad  func(e *evil)
+		bad  func(m *hostile.Server)
 	}{
-		{"closes in hello", func(e *evil) {
-			end := closing(e)
-			e.onHello = func(*transport.Stream, int) { end(quicvarint.Max) }
+		{"closes in hello", func(m *hostile.Server) {
+			end := closing(m)
+			m.OnHello = func(*transport.Stream, int) { end(quicvarint.Max) }
 		}},
-		{"closes in a range", func(e *evil) {
-			end := closing(e)
-			e.onRange = func(*transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
+		{"closes in a range", func(m *hostile.Server) {
+			end := closing(m)
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
 		}},
-		{"refuses hello", func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
+		{"refuses hello", func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
 		}},
-		{"denies", func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
+		{"denies", func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
 		}},
-		{"refuses a range", func(e *evil) {
-			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) {
+		{"refuses a range", func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) {
 				st.Write(wire.AppendRefusal(nil, wire.Status(quicvarint.Max), nasty))
 			}
 		}},
-		{"refuses the manifest", func(e *evil) {
-			withoutInline(e)
-			e.onManifest = func(st *transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
+		{"refuses the manifest", func(m *hostile.Server) {
+			withoutInline(m)
+			m.OnManifest = func(st *transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
 		}},
-		{"resets with a code that is none", func(e *evil) {
-			e.onRange = func(st *transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
+		{"resets with a code that is none", func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := w.evil(data, 0, test.bad)
-				o := w.suffer(getConfig{Targets: []source.Target{e.target}, Patience: time.Second})
-				errs := []error{o.err, o.report(e.target).Err}
+				m := w.malicious(data, 0, test.bad)
+				o := w.suffer(getConfig{Targets: []source.Target{m.Target}, Patience: time.Second})
+				errs := []error{o.err, o.report(m.Target).Err}
 				for _, ev := range o.events {
 					switch ev := ev.Event.(type) {
 					case fetch.NotReached:

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/manifest"
@@ -160,30 +161,18 @@ func hugeJournal(t *testing.T, fsys partfile.FS, checksum [32]byte) partfile.Opt
 	return o
 }
 
-// realEvil starts an evil server on a real socket: virtual time is no help with
-// so many packets.
-func realEvil(t *testing.T, e *evil) {
+// startReal starts a malicious server on a real socket: virtual time is no help
+// with this number of packets.
+func startReal(t *testing.T, m *hostile.Server) {
 	pc, err := transport.ListenUDP("127.0.0.1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := pc.LocalAddr().(*net.UDPAddr)
-	e.target = source.Target{Host: "127.0.0.1", Port: uint16(at.Port)}
-	tls, err := testIDs[0].ServerTLS(time.Now(), wire.ALPN)
-	if err != nil {
+	m.Target = source.Target{Host: "127.0.0.1", Port: uint16(pc.LocalAddr().(*net.UDPAddr).Port)}
+	if err := m.Start(pc, testIDs[0]); err != nil {
 		t.Fatal(err)
 	}
-	l, err := transport.Listen(pc, transport.ListenOptions{TLS: tls})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.done = make(chan struct{})
-	go e.run(l)
-	t.Cleanup(func() {
-		e.cancel()
-		<-e.done
-	})
+	t.Cleanup(m.Stop)
 }
 
 // A heap remembers how much more memory than at first was in use.
@@ -217,17 +206,17 @@ func TestHugeFile(t *testing.T) {
 	}
 	defer root.Close()
 	fsys := &countingFS{FS: partfile.Dir(root), gate: make(chan struct{}), written: make(map[int]int64), size: hugeSize}
-	e := &evil{}
-	e.manifest, e.offer.Checksum = hugeManifest(t)
-	e.offer.Size, e.offer.Name, e.offer.ModTime = hugeSize, simName, time.Unix(1e9, 0)
-	e.offer.Digest = manifest.Digest(e.manifest)
-	options := hugeJournal(t, fsys, e.offer.Checksum)
+	m := &hostile.Server{}
+	m.Manifest, m.Offer.Checksum = hugeManifest(t)
+	m.Offer.Size, m.Offer.Name, m.Offer.ModTime = hugeSize, simName, time.Unix(1e9, 0)
+	m.Offer.Digest = manifest.Digest(m.Manifest)
+	options := hugeJournal(t, fsys, m.Offer.Checksum)
 	clear(fsys.written)
 	mem := &heap{first: inUse()}
-	e.onManifest = func(st *transport.Stream) { sendSlices(st, e.manifest.Bytes(), mem.look) }
-	e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+	m.OnManifest = func(st *transport.Stream) { sendSlices(st, m.Manifest.Bytes(), mem.look) }
+	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 		if !missingRange(r) {
-			e.wait() // a chunk of which only the survey says that it is missing
+			m.Wait() // a chunk of which only the survey says that it is missing
 			return
 		}
 		st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(r.Length)}.Append(nil))
@@ -235,7 +224,7 @@ func TestHugeFile(t *testing.T) {
 			st.Write(hugePiece)
 		}
 	}
-	realEvil(t, e)
+	startReal(t, m)
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
@@ -243,7 +232,7 @@ func TestHugeFile(t *testing.T) {
 	three, allChecked := false, false
 	o := &outcome{t: t}
 	o.Result, o.err = Get(ctx, getConfig{
-		Targets: []source.Target{e.target}, Dir: root.Name(), Resume: true, SkipSpaceCheck: true, Interval: 20 * time.Millisecond,
+		Targets: []source.Target{m.Target}, Dir: root.Name(), Resume: true, SkipSpaceCheck: true, Interval: 20 * time.Millisecond,
 		open: func(*os.Root) partfile.FS { return fsys },
 		Events: func(event fetch.Event) {
 			switch event := event.(type) {

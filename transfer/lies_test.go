@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transport"
@@ -125,42 +126,42 @@ func TestOnlyLiar(t *testing.T) {
 func TestWrongChunkOfAChangedFile(t *testing.T) {
 	for _, again := range []struct {
 		name  string
-		hello func(e *evil, st *transport.Stream)
+		hello func(m *hostile.Server, st *transport.Stream)
 	}{
-		{"another offer", func(e *evil, st *transport.Stream) {
-			offer := e.offer
+		{"another offer", func(m *hostile.Server, st *transport.Stream) {
+			offer := m.Offer
 			offer.ManifestLen = 0
 			offer.Checksum[0] ^= 1
-			e.sendOffer(st, offer)
+			m.SendOffer(st, offer)
 		}},
-		{"changed", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusChanged, nil) }},
-		{"indexing", func(e *evil, st *transport.Stream) {
-			frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
-			e.wait()
+		{"changed", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusChanged, nil) }},
+		{"indexing", func(m *hostile.Server, st *transport.Stream) {
+			hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
+			m.Wait()
 		}},
 	} {
 		t.Run(again.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
-				e := w.evil(data, 0, func(e *evil) {
-					e.data = file(3*chunk, 2)
-					e.onHello = func(st *transport.Stream, n int) {
+				m := w.malicious(data, 0, func(m *hostile.Server) {
+					m.Data = file(3*chunk, 2)
+					m.OnHello = func(st *transport.Stream, n int) {
 						if n == 0 {
-							e.sendOffer(st, e.offer)
+							m.SendOffer(st, m.Offer)
 						} else {
-							again.hello(e, st)
+							again.hello(m, st)
 						}
 					}
 				})
-				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, fetch.KindChanged)
-				if refused, _ := only[fetch.ChunkRefused](o); !refused.Changed || refused.Target != e.target {
+				if refused, _ := only[fetch.ChunkRefused](o); !refused.Changed || refused.Target != m.Target {
 					t.Errorf("refused = %+v, want that the file changed", refused)
 				}
-				if r := o.report(e.target); r.State != fetch.StateChanged {
+				if r := o.report(m.Target); r.State != fetch.StateChanged {
 					t.Errorf("report = %+v, want changed", r)
 				}
-				if got := e.hellos.Load(); got != 2 {
+				if got := m.Hellos.Load(); got != 2 {
 					t.Errorf("%d hellos, want 2", got)
 				}
 			})
@@ -173,19 +174,19 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 func TestLiarThatCannotBeAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		e := w.evil(data, 0, func(e *evil) {
-			e.streams = 1
-			e.onStream = func(st *transport.Stream) bool {
-				if e.hellos.Load() == 0 {
+		m := w.malicious(data, 0, func(m *hostile.Server) {
+			m.Streams = 1
+			m.OnStream = func(st *transport.Stream) bool {
+				if m.Hellos.Load() == 0 {
 					return false
 				}
 				// Without its last byte the request never ends here.
-				frame(st, wire.StatusOK, make([]byte, chunk))
-				e.wait()
+				hostile.Reply(st, wire.StatusOK, make([]byte, chunk))
+				m.Wait()
 				return true
 			}
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 		only[fetch.ChunkRefused](o)
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/manifest"
@@ -13,16 +14,16 @@ import (
 )
 
 // withoutInline makes a server send no manifest with its offer.
-func withoutInline(e *evil) { e.offer.ManifestLen = 0 }
+func withoutInline(m *hostile.Server) { m.Offer.ManifestLen = 0 }
 
 func TestManifestIsAskedFor(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		quick, other := w.evil(data, 0, withoutInline), w.evil(data, 1, withoutInline)
-		w.link(other.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
-		o := w.get(getConfig{Targets: []source.Target{quick.target, other.target}})
+		quick, other := w.malicious(data, 0, withoutInline), w.malicious(data, 1, withoutInline)
+		w.link(other.Target).set(func(l *link) { l.delay = 200 * time.Millisecond })
+		o := w.get(getConfig{Targets: []source.Target{quick.Target, other.Target}})
 		o.has("data.bin", data)
-		if q, n := quick.manifests.Load(), other.manifests.Load(); q != 1 || n != 0 {
+		if q, n := quick.Manifests.Load(), other.Manifests.Load(); q != 1 || n != 0 {
 			t.Errorf("the quicker one was asked %d times, the other %d times, want 1 and 0", q, n)
 		}
 	})
@@ -32,10 +33,10 @@ func TestManifestIsAskedFor(t *testing.T) {
 func TestManifestOfAnother(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		e := w.evil(data, 0, withoutInline)
-		o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+		m := w.malicious(data, 0, withoutInline)
+		o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 		o.has("data.bin", data)
-		if got := e.manifests.Load(); got != 0 {
+		if got := m.Manifests.Load(); got != 0 {
 			t.Errorf("the manifest was asked for %d times, want none", got)
 		}
 	})
@@ -45,26 +46,26 @@ func TestManifestIsHedged(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, test := range []struct {
 		name  string
-		stall func(e *evil, st *transport.Stream)
+		stall func(m *hostile.Server, st *transport.Stream)
 	}{
-		{"at once", func(e *evil, _ *transport.Stream) { e.wait() }},
-		{"in the middle", func(e *evil, st *transport.Stream) {
-			st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
-			st.Write(e.manifest.Bytes()[:20])
-			e.wait()
+		{"at once", func(m *hostile.Server, _ *transport.Stream) { m.Wait() }},
+		{"in the middle", func(m *hostile.Server, st *transport.Stream) {
+			st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
+			st.Write(m.Manifest.Bytes()[:20])
+			m.Wait()
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				stalls := w.evil(data, 0, func(e *evil) {
-					withoutInline(e)
-					e.onManifest = func(st *transport.Stream) { test.stall(e, st) }
+				stalls := w.malicious(data, 0, func(m *hostile.Server) {
+					withoutInline(m)
+					m.OnManifest = func(st *transport.Stream) { test.stall(m, st) }
 				})
-				other := w.evil(data, 1, withoutInline)
-				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond })
-				o := w.get(getConfig{Targets: []source.Target{stalls.target, other.target}})
+				other := w.malicious(data, 1, withoutInline)
+				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond })
+				o := w.get(getConfig{Targets: []source.Target{stalls.Target, other.Target}})
 				o.has("data.bin", data)
-				if s, n := stalls.manifests.Load(), other.manifests.Load(); s != 1 || n != 1 {
+				if s, n := stalls.Manifests.Load(), other.Manifests.Load(); s != 1 || n != 1 {
 					t.Errorf("asked %d and %d times, want once each", s, n)
 				}
 				_, voted := only[fetch.Voted](o)
@@ -73,7 +74,7 @@ func TestManifestIsHedged(t *testing.T) {
 					t.Errorf("the manifest took %v, want a second server asked after %v", took, hedgeTime)
 				}
 				none[fetch.ManifestRefused](o) // slow is no fault
-				if r := o.report(stalls.target); r.State != fetch.StateServing {
+				if r := o.report(stalls.Target); r.State != fetch.StateServing {
 					t.Errorf("report = %+v, want serving", r)
 				}
 			})
@@ -85,12 +86,12 @@ func TestManifestIsHedged(t *testing.T) {
 // server the place, and the run ends when patience does.
 func TestHostileManifestNeverComes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
-			withoutInline(e)
-			e.onManifest = func(*transport.Stream) { e.wait() }
+		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
+			withoutInline(m)
+			m.OnManifest = func(*transport.Stream) { m.Wait() }
 		})
 		const patience = 3 * manifestTime
-		o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: patience})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: patience})
 		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		refused, _ := only[fetch.ManifestRefused](o)
 		if !isLate(refused.Err, source.NoAnswer, manifestTime) {
@@ -105,56 +106,56 @@ func TestHostileManifestNeverComes(t *testing.T) {
 
 // sends makes a server send a manifest whose values are those of its file's, by
 // number (-1 is none of them), and offer its digest.
-func sends(from ...int) func(e *evil) {
-	return func(e *evil) {
-		m := wire.NewManifest(e.offer.Size, chunk, len(from))
+func sends(from ...int) func(m *hostile.Server) {
+	return func(m *hostile.Server) {
+		values := wire.NewManifest(m.Offer.Size, chunk, len(from))
 		for i, n := range from {
 			if n >= 0 {
-				m.SetChunk(i, e.manifest.Value(n), e.manifest.XXH3(n))
+				values.SetChunk(i, m.Manifest.Value(n), m.Manifest.XXH3(n))
 			}
 		}
-		e.manifest, e.offer.Digest = m, manifest.Digest(m)
+		m.Manifest, m.Offer.Digest = values, manifest.Digest(values)
 	}
 }
 
 // replies lets a server reply to the request for the manifest by hand.
-func replies(reply func(e *evil, st *transport.Stream)) func(e *evil) {
-	return func(e *evil) { e.onManifest = func(st *transport.Stream) { reply(e, st) } }
+func replies(reply func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
+	return func(m *hostile.Server) { m.OnManifest = func(st *transport.Stream) { reply(m, st) } }
 }
 
 // badManifests are manifests that are not believed, or do not come.
 var badManifests = []struct {
 	name  string
-	bad   func(e *evil)
+	bad   func(m *hostile.Server)
 	state fetch.State
 	kind  fetch.Kind
 }{
 	{"does not merge", sends(-1, -1, -1), fetch.StateWrong, fetch.KindIntegrity},
 	{"two values swapped", sends(1, 0, 2), fetch.StateWrong, fetch.KindIntegrity},
-	{"too short", replies(func(e *evil, st *transport.Stream) {
-		frame(st, wire.StatusOK, e.manifest.Bytes()[1:])
+	{"too short", replies(func(m *hostile.Server, st *transport.Stream) {
+		hostile.Reply(st, wire.StatusOK, m.Manifest.Bytes()[1:])
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"too long", replies(func(e *evil, st *transport.Stream) {
-		frame(st, wire.StatusOK, append(e.manifest.Append(nil), 0))
+	{"too long", replies(func(m *hostile.Server, st *transport.Stream) {
+		hostile.Reply(st, wire.StatusOK, append(m.Manifest.Append(nil), 0))
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"far too long", replies(func(_ *evil, st *transport.Stream) {
+	{"far too long", replies(func(_ *hostile.Server, st *transport.Stream) {
 		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"cut off", replies(func(e *evil, st *transport.Stream) {
-		st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
-		st.Write(e.manifest.Bytes()[:50])
+	{"cut off", replies(func(m *hostile.Server, st *transport.Stream) {
+		st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
+		st.Write(m.Manifest.Bytes()[:50])
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"another digest", replies(func(e *evil, st *transport.Stream) {
-		m := wire.NewManifest(e.offer.Size, chunk, 3)
+	{"another digest", replies(func(m *hostile.Server, st *transport.Stream) {
+		values := wire.NewManifest(m.Offer.Size, chunk, 3)
 		for i := range 3 {
-			m.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
+			values.SetChunk(i, m.Manifest.Value(i), [16]byte{byte(i)})
 		}
-		frame(st, wire.StatusOK, m.Bytes())
+		hostile.Reply(st, wire.StatusOK, values.Bytes())
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"changed", replies(func(_ *evil, st *transport.Stream) {
+	{"changed", replies(func(_ *hostile.Server, st *transport.Stream) {
 		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
 	}), fetch.StateChanged, fetch.KindChanged},
-	{"reset", replies(func(_ *evil, st *transport.Stream) {
+	{"reset", replies(func(_ *hostile.Server, st *transport.Stream) {
 		st.CancelWrite(uint64(wire.StreamInternal))
 	}), fetch.StateLost, fetch.KindNetwork},
 }
@@ -162,18 +163,18 @@ var badManifests = []struct {
 func TestHostileManifests(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badManifests {
-		start := func(w *world) *evil {
-			return w.evil(data, 1, func(e *evil) {
-				withoutInline(e)
-				test.bad(e)
+		start := func(w *world) *hostile.Server {
+			return w.malicious(data, 1, func(m *hostile.Server) {
+				withoutInline(m)
+				test.bad(m)
 			})
 		}
-		check := func(t *testing.T, o *outcome, e *evil) {
+		check := func(t *testing.T, o *outcome, m *hostile.Server) {
 			t.Helper()
-			if refused, _ := only[fetch.ManifestRefused](o); refused.Target != e.target || refused.Err == nil {
-				t.Errorf("refused = %+v, want the evil one", refused)
+			if refused, _ := only[fetch.ManifestRefused](o); refused.Target != m.Target || refused.Err == nil {
+				t.Errorf("refused = %+v, want the malicious one", refused)
 			}
-			r := o.report(e.target)
+			r := o.report(m.Target)
 			if test.state == fetch.StateLost && o.err == nil {
 				if r.State != fetch.StateServing { // it came back, and what it sends is good
 					t.Errorf("report = %+v, want it back", r)
@@ -184,20 +185,20 @@ func TestHostileManifests(t *testing.T) {
 		}
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := start(w)
-				other := w.evil(data, 0, withoutInline)
-				w.link(other.target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-				o := w.get(getConfig{Targets: []source.Target{other.target, e.target}})
+				m := start(w)
+				other := w.malicious(data, 0, withoutInline)
+				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
+				o := w.get(getConfig{Targets: []source.Target{other.Target, m.Target}})
 				o.has("data.bin", data)
-				check(t, o, e)
+				check(t, o, m)
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := start(w)
-				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				m := start(w)
+				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, test.kind)
-				check(t, o, e)
+				check(t, o, m)
 				o.lists()
 			})
 		})
@@ -208,15 +209,15 @@ func TestHostileManifests(t *testing.T) {
 func TestHostileList(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		e := w.evil(data, 0, func(e *evil) {
+		m := w.malicious(data, 0, func(m *hostile.Server) {
 			for i := range 3 {
-				e.manifest.SetChunk(i, e.manifest.Value(i), [16]byte{byte(i)})
+				m.Manifest.SetChunk(i, m.Manifest.Value(i), [16]byte{byte(i)})
 			}
-			e.offer.Digest = manifest.Digest(e.manifest)
+			m.Offer.Digest = manifest.Digest(m.Manifest)
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		o.has("data.bin", data)
-		if differs, _ := only[fetch.ListDiffers](o); differs.Target != e.target || differs.Chunk < 0 || differs.Chunk > 2 {
+		if differs, _ := only[fetch.ListDiffers](o); differs.Target != m.Target || differs.Chunk < 0 || differs.Chunk > 2 {
 			t.Errorf("differs = %+v, want the server", differs)
 		}
 	})

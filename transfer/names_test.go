@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
@@ -37,14 +38,14 @@ func TestHostileNames(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(10, 1)
-				e := w.evil(data, 0, func(e *evil) { e.offer.Name = test.name })
+				m := w.malicious(data, 0, func(m *hostile.Server) { m.Offer.Name = test.name })
 				parent := t.TempDir()
 				dir := filepath.Join(parent, "a", "b")
 				if err := os.MkdirAll(dir, 0o755); err != nil {
 					t.Fatal(err)
 				}
 				before := tree(t, parent)
-				o := w.get(getConfig{Targets: []source.Target{e.target}, Dir: dir})
+				o := w.get(getConfig{Targets: []source.Target{m.Target}, Dir: dir})
 				err := fails[*fetch.NameError](o, fetch.KindLocal)
 				if err.Name != test.name || err.Problem != test.problem || err.Chosen {
 					t.Errorf("error = %+v, want that it %s", err, test.problem)
@@ -54,7 +55,7 @@ func TestHostileNames(t *testing.T) {
 				}
 				wantTree(t, parent, before)
 				// The user's own name is used in its place.
-				o = w.get(getConfig{Targets: []source.Target{e.target}, Dir: dir, Name: "mine"})
+				o = w.get(getConfig{Targets: []source.Target{m.Target}, Dir: dir, Name: "mine"})
 				o.has("mine", data)
 			})
 		})
@@ -113,16 +114,16 @@ func TestHostileMalformedNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", wire.MaxNameLen+1), "x\xff", "\xc0\xaf"} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(10, 1)
-			e := w.evil(data, 0, func(e *evil) { e.offer.Name = name })
-			o := w.get(getConfig{Targets: []source.Target{e.target}})
+			m := w.malicious(data, 0, func(m *hostile.Server) { m.Offer.Name = name })
+			o := w.get(getConfig{Targets: []source.Target{m.Target}})
 			fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 			out, _ := only[fetch.NotReached](o)
-			if out.Target != e.target || source.WhatOf(out.Err) != source.Wrong {
+			if out.Target != m.Target || source.WhatOf(out.Err) != source.Wrong {
 				t.Errorf("not reached = %+v, want a broken protocol", out)
 			}
 			o.lists()
 			// Others are not held back by it.
-			o = w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+			o = w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 			o.has("data.bin", data)
 		})
 	}

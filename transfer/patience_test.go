@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
@@ -127,8 +128,8 @@ func TestChunkThatTakesLongerThanPatience(t *testing.T) {
 // A server may have nothing to say of an empty file.
 func TestEmptyFileWithoutManifest(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(nil, 0, withoutInline)
-		targets := []source.Target{e.target}
+		m := w.malicious(nil, 0, withoutInline)
+		targets := []source.Target{m.Target}
 		if r, err := w.localFile(nil).verify(getConfig{Targets: targets}); err != nil || !r.Right() {
 			t.Errorf("verify: %+v, %v", r, err)
 		}
@@ -141,7 +142,7 @@ func TestEmptyFileWithoutManifest(t *testing.T) {
 		if _, err := DryRun(context.Background(), getConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
 			t.Errorf("dry run: %v", err)
 		}
-		if n := e.manifests.Load(); n > 0 {
+		if n := m.Manifests.Load(); n > 0 {
 			t.Errorf("asked %d times for what is known", n)
 		}
 	})
@@ -149,20 +150,20 @@ func TestEmptyFileWithoutManifest(t *testing.T) {
 
 // The manifest has an end: a server that opens no stream for it, or trickles it, uses up patience.
 func TestManifestHasAnEnd(t *testing.T) {
-	noStream := func(e *evil) {
-		withoutInline(e)
-		e.streams = 1
-		e.onHello = func(st *transport.Stream, _ int) {
-			e.sendOffer(st, e.offer)
-			e.wait()
+	noStream := func(m *hostile.Server) {
+		withoutInline(m)
+		m.Streams = 1
+		m.OnHello = func(st *transport.Stream, _ int) {
+			m.SendOffer(st, m.Offer)
+			m.Wait()
 		}
 	}
-	trickle := func(every time.Duration) func(e *evil) {
-		return func(e *evil) {
-			withoutInline(e)
-			e.onManifest = func(st *transport.Stream) {
-				st.Write(wire.Header{Length: uint64(len(e.manifest.Bytes()))}.Append(nil))
-				for _, b := range e.manifest.Bytes() {
+	trickle := func(every time.Duration) func(m *hostile.Server) {
+		return func(m *hostile.Server) {
+			withoutInline(m)
+			m.OnManifest = func(st *transport.Stream) {
+				st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
+				for _, b := range m.Manifest.Bytes() {
 					if _, err := st.Write([]byte{b}); err != nil {
 						return
 					}
@@ -173,7 +174,7 @@ func TestManifestHasAnEnd(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		bad  func(e *evil)
+		bad  func(m *hostile.Server)
 		min  time.Duration
 		max  time.Duration
 	}{
@@ -183,8 +184,8 @@ func TestManifestHasAnEnd(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := w.evil(file(100*chunk, 1), 0, test.bad)
-				o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: 2 * time.Minute})
+				m := w.malicious(file(100*chunk, 1), 0, test.bad)
+				o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: 2 * time.Minute})
 				if fetch.KindOf(o.err) != fetch.KindNetwork || o.Elapsed < test.min || o.Elapsed > test.max {
 					t.Errorf("error %v after %v, want the end of patience between %v and %v", o.err, o.Elapsed, test.min, test.max)
 				}
@@ -200,16 +201,16 @@ func TestManifestHasAnEnd(t *testing.T) {
 func TestLostForGood(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		conns := make(chan *transport.Conn, 10)
-		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
-			e.onConn = func(c *transport.Conn) { conns <- c }
-			e.onHello = func(st *transport.Stream, n int) {
+		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
+			m.OnConn = func(c *transport.Conn) { conns <- c }
+			m.OnHello = func(st *transport.Stream, n int) {
 				if n == 0 {
-					e.sendOffer(st, e.offer)
+					m.SendOffer(st, m.Offer)
 					return
 				}
 				st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) // no offer
 			}
-			e.onRange = func(*transport.Stream, wire.RangeRequest) {
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) {
 				select {
 				case c := <-conns:
 					c.Close(uint64(wire.CloseStopping), "")
@@ -217,11 +218,11 @@ func TestLostForGood(t *testing.T) {
 				}
 			}
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}, Patience: 10 * time.Minute})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: 10 * time.Minute})
 		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
-		named(t, o, e, fetch.StateWrong)
-		if o.Elapsed > 10*time.Second || e.hellos.Load() != 2 {
-			t.Errorf("waited %v, %d hellos, want no waiting for whom nobody tries", o.Elapsed, e.hellos.Load())
+		named(t, o, m, fetch.StateWrong)
+		if o.Elapsed > 10*time.Second || m.Hellos.Load() != 2 {
+			t.Errorf("waited %v, %d hellos, want no waiting for whom nobody tries", o.Elapsed, m.Hellos.Load())
 		}
 	})
 }
@@ -232,14 +233,14 @@ func TestFlappingConnections(t *testing.T) {
 		data := file(40*chunk, 1)
 		var mu sync.Mutex
 		var conns []*transport.Conn
-		e := w.evil(data, 0, func(e *evil) {
-			e.onConn = func(c *transport.Conn) {
+		m := w.malicious(data, 0, func(m *hostile.Server) {
+			m.OnConn = func(c *transport.Conn) {
 				mu.Lock()
 				defer mu.Unlock()
 				conns = append(conns, c)
 			}
-			e.onHello = func(st *transport.Stream, n int) {
-				e.sendOffer(st, e.offer)
+			m.OnHello = func(st *transport.Stream, n int) {
+				m.SendOffer(st, m.Offer)
 				if n > 0 {
 					time.AfterFunc(60*time.Millisecond, func() {
 						mu.Lock()
@@ -250,10 +251,10 @@ func TestFlappingConnections(t *testing.T) {
 				}
 			}
 		})
-		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
-		o := w.get(getConfig{Targets: []source.Target{e.target}, Connections: 2})
+		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
-		if n := e.hellos.Load(); n < 2 || n > 6 {
+		if n := m.Hellos.Load(); n < 2 || n > 6 {
 			t.Errorf("%d hellos in %v, want pauses that double", n, o.Elapsed)
 		}
 	})
@@ -289,23 +290,23 @@ func TestBlameOfOneServer(t *testing.T) {
 func TestFurtherConnectionThatIndexes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		e := w.evil(data, 0, func(e *evil) {
-			e.onHello = func(st *transport.Stream, n int) {
+		m := w.malicious(data, 0, func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, n int) {
 				if n != 1 {
-					e.sendOffer(st, e.offer)
+					m.SendOffer(st, m.Offer)
 					return
 				}
 				for range 100 {
-					frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+					hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
 					time.Sleep(time.Second)
 				}
 			}
 		})
-		w.link(e.target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
-		o := w.get(getConfig{Targets: []source.Target{e.target}, Connections: 2})
+		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
-		if h, m := e.hellos.Load(), e.inlines.Load(); h != 3 || m != 1 {
-			t.Errorf("%d hellos, %d of them for the manifest, want 3 and 1", h, m)
+		if h, inline := m.Hellos.Load(), m.Inlines.Load(); h != 3 || inline != 1 {
+			t.Errorf("%d hellos, %d of them for the manifest, want 3 and 1", h, inline)
 		}
 	})
 }

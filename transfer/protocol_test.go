@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/manifest"
@@ -16,59 +17,61 @@ import (
 )
 
 // badOffer sends an offer that is not quite the server's.
-func badOffer(change func(e *evil, o *wire.Offer)) func(e *evil, st *transport.Stream) {
-	return func(e *evil, st *transport.Stream) {
-		o := e.offer
-		change(e, &o)
-		e.sendOffer(st, o)
+func badOffer(change func(m *hostile.Server, o *wire.Offer)) func(m *hostile.Server, st *transport.Stream) {
+	return func(m *hostile.Server, st *transport.Stream) {
+		o := m.Offer
+		change(m, &o)
+		m.SendOffer(st, o)
 	}
 }
 
 // raw sends bytes as they are.
-func raw(b ...byte) func(e *evil, st *transport.Stream) {
-	return func(_ *evil, st *transport.Stream) { st.Write(b) }
+func raw(b ...byte) func(m *hostile.Server, st *transport.Stream) {
+	return func(_ *hostile.Server, st *transport.Stream) { st.Write(b) }
 }
 
 // badHellos are replies to hello that are no offer.
 var badHellos = []struct {
 	name    string
-	hello   func(e *evil, st *transport.Stream)
+	hello   func(m *hostile.Server, st *transport.Stream)
 	refusal bool // it is told as what the server said, else as a broken protocol
 }{
 	{"nothing", raw(), false},
 	{"half a header", raw(0), false},
 	{"no varint", raw(0x40, 0, 5), false},
-	{"empty offer", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusOK, nil) }, false},
-	{"offer without end", func(_ *evil, st *transport.Stream) {
+	{"empty offer", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }, false},
+	{"offer without end", func(_ *hostile.Server, st *transport.Stream) {
 		st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
 	}, false},
-	{"bytes behind the offer", func(e *evil, st *transport.Stream) { frame(st, wire.StatusOK, append(e.offer.Append(nil), 0)) }, false},
-	{"more indexed than there is", func(_ *evil, st *transport.Stream) {
-		frame(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
+	{"bytes behind the offer", func(m *hostile.Server, st *transport.Stream) {
+		hostile.Reply(st, wire.StatusOK, append(m.Offer.Append(nil), 0))
 	}, false},
-	{"too large", badOffer(func(_ *evil, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), false},
-	{"length of the manifest", badOffer(func(_ *evil, o *wire.Offer) { o.ManifestLen++ }), false},
-	{"manifest that does not merge", badOffer(func(e *evil, o *wire.Offer) {
-		e.manifest = wire.NewManifest(e.offer.Size, chunk, 3)
-		o.Digest = manifest.Digest(e.manifest)
+	{"more indexed than there is", func(_ *hostile.Server, st *transport.Stream) {
+		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
+	}, false},
+	{"too large", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), false},
+	{"length of the manifest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.ManifestLen++ }), false},
+	{"manifest that does not merge", badOffer(func(m *hostile.Server, o *wire.Offer) {
+		m.Manifest = wire.NewManifest(m.Offer.Size, chunk, 3)
+		o.Digest = manifest.Digest(m.Manifest)
 	}), false},
-	{"manifest of another size", badOffer(func(e *evil, o *wire.Offer) {
-		m := wire.NewManifest(e.offer.Size-1, chunk, 3)
+	{"manifest of another size", badOffer(func(m *hostile.Server, o *wire.Offer) {
+		values := wire.NewManifest(m.Offer.Size-1, chunk, 3)
 		for i := range 3 {
-			m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+			values.SetChunk(i, m.Manifest.Value(i), m.Manifest.XXH3(i))
 		}
-		e.manifest = m
-		o.Digest = manifest.Digest(m)
+		m.Manifest = values
+		o.Digest = manifest.Digest(values)
 	}), false},
-	{"digest", badOffer(func(_ *evil, o *wire.Offer) { o.Digest[3] ^= 1 }), false},
-	{"manifest that is refused", func(e *evil, st *transport.Stream) {
-		frame(st, wire.StatusOK, e.offer.Append(nil))
+	{"digest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Digest[3] ^= 1 }), false},
+	{"manifest that is refused", func(m *hostile.Server, st *transport.Stream) {
+		hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 		st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
 	}, true},
-	{"no bytes with another checksum", badOffer(func(_ *evil, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), false},
-	{"unknown status", func(_ *evil, st *transport.Stream) { frame(st, 99, []byte("what")) }, true},
-	{"busy", func(_ *evil, st *transport.Stream) { frame(st, wire.StatusBusy, nil) }, true},
-	{"text without end", func(_ *evil, st *transport.Stream) {
+	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), false},
+	{"unknown status", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
+	{"busy", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
+	{"text without end", func(_ *hostile.Server, st *transport.Stream) {
 		st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
 	}, false},
 }
@@ -80,17 +83,17 @@ func TestHostileOffers(t *testing.T) {
 	for _, test := range badHellos {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := w.evil(data, 1, func(e *evil) {
-					e.onHello = func(st *transport.Stream, _ int) { test.hello(e, st) }
+				m := w.malicious(data, 1, func(m *hostile.Server) {
+					m.OnHello = func(st *transport.Stream, _ int) { test.hello(m, st) }
 				})
-				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), e.target)})
+				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 				o.has("data.bin", data)
 				out, _ := only[fetch.NotReached](o)
-				if isRefusal := as[*wire.Refusal](out.Err); out.Target != e.target || isRefusal != test.refusal ||
+				if isRefusal := as[*wire.Refusal](out.Err); out.Target != m.Target || isRefusal != test.refusal ||
 					isRefusal == (source.WhatOf(out.Err) == source.Wrong) {
-					t.Errorf("not reached = %+v %T, want the evil one, refusal: %t", out, out.Err, test.refusal)
+					t.Errorf("not reached = %+v %T, want the malicious one, refusal: %t", out, out.Err, test.refusal)
 				}
-				if r := o.report(e.target); r.State != fetch.StateNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
+				if r := o.report(m.Target); r.State != fetch.StateNotReached || r.Err == nil || r.ID != testIDs[1].ID() {
 					t.Errorf("report = %+v, want not reached", r)
 				}
 			})
@@ -103,10 +106,10 @@ func TestHostileOffers(t *testing.T) {
 func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(file(chunk, 1), 0, func(e *evil) { e.offer.Size, e.offer.ManifestLen = 0, 0 })
-			cfg := getConfig{Targets: []source.Target{e.target}}
+			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ManifestLen = 0, 0 })
+			cfg := getConfig{Targets: []source.Target{m.Target}}
 			if asked {
-				cfg.Checksum = &e.offer.Checksum
+				cfg.Checksum = &m.Offer.Checksum
 			}
 			o := w.get(cfg)
 			fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
@@ -121,20 +124,11 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, size := range []int64{3*chunk - 1, 3*chunk + 1, chunk} {
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(data, 0, func(e *evil) {
-				e.offer.Size, e.offer.ManifestLen = size, 0
-				m := wire.NewManifest(size, chunk, manifest.Count(size))
-				for i := range min(m.Len(), e.manifest.Len()) {
-					m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
-				}
-				e.manifest = m
-				e.offer.Digest = manifest.Digest(m)
-				e.data = append(slices.Clone(data), 0)
-			})
+			m := w.malicious(data, 0, lies(size))
 			want := checksum(data)
-			o := w.get(getConfig{Targets: []source.Target{e.target}, Checksum: &want})
+			o := w.get(getConfig{Targets: []source.Target{m.Target}, Checksum: &want})
 			fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
-			if r := o.report(e.target); r.State != fetch.StateWrong {
+			if r := o.report(m.Target); r.State != fetch.StateWrong {
 				t.Errorf("report = %+v, want wrong", r)
 			}
 			if voted, _ := only[fetch.Voted](o); voted.Result.Groups[0].Size != size {
@@ -148,10 +142,10 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 func TestHostileTexts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
-		e := w.evil(file(chunk, 1), 0, func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
+		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 		var refusal *wire.Refusal
 		if out, _ := only[fetch.NotReached](o); !errors.As(out.Err, &refusal) || refusal.Text != text {
@@ -163,11 +157,13 @@ func TestHostileTexts(t *testing.T) {
 	})
 }
 
-type rangeReply func(e *evil, st *transport.Stream, r wire.RangeRequest)
+type rangeReply func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest)
 
 // refusesRange replies to a request for a range with a status.
 func refusesRange(s wire.Status) rangeReply {
-	return func(_ *evil, st *transport.Stream, _ wire.RangeRequest) { st.Write(wire.AppendRefusal(nil, s, "no")) }
+	return func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+		st.Write(wire.AppendRefusal(nil, s, "no"))
+	}
 }
 
 // badRanges are replies to a request for a range that do not bring it.
@@ -177,40 +173,40 @@ var badRanges = []struct {
 	state fetch.State
 	kind  fetch.Kind // when it is the only server
 }{
-	{"fewer bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+	{"fewer bytes", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(e.data[r.Offset : r.Offset+r.Length-1])
+		st.Write(m.Data[r.Offset : r.Offset+r.Length-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"more bytes", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+	{"more bytes", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+		st.Write(append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a shorter length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		frame(st, wire.StatusOK, e.data[r.Offset:r.Offset+r.Length-1])
+	{"a shorter length", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		hostile.Reply(st, wire.StatusOK, m.Data[r.Offset:r.Offset+r.Length-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a longer length", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
-		frame(st, wire.StatusOK, append(slices.Clone(e.data[r.Offset:r.Offset+r.Length]), 0))
+	{"a longer length", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+		hostile.Reply(st, wire.StatusOK, append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"nothing", func(*evil, *transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
-	{"no varint", func(e *evil, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(e, st) }, fetch.StateWrong, fetch.KindIntegrity},
-	{"indexing", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
-		frame(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+	{"nothing", func(*hostile.Server, *transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
+	{"no varint", func(m *hostile.Server, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(m, st) }, fetch.StateWrong, fetch.KindIntegrity},
+	{"indexing", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"malformed", refusesRange(wire.StatusMalformed), fetch.StateWrong, fetch.KindIntegrity},
 	{"out of range", refusesRange(wire.StatusOutOfRange), fetch.StateWrong, fetch.KindIntegrity},
 	{"unsupported", refusesRange(wire.StatusUnsupported), fetch.StateWrong, fetch.KindIntegrity},
-	{"text without end", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+	{"text without end", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
 		st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", refusesRange(wire.StatusChanged), fetch.StateChanged, fetch.KindChanged},
-	{"reset: changed", func(_ *evil, st *transport.Stream, _ wire.RangeRequest) {
+	{"reset: changed", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
 		st.CancelWrite(uint64(wire.StreamChanged))
 	}, fetch.StateChanged, fetch.KindChanged},
 	{"unknown status", refusesRange(99), fetch.StateLost, fetch.KindNetwork},
 	{"busy", refusesRange(wire.StatusBusy), fetch.StateLost, fetch.KindNetwork},
-	{"some bytes, then reset", func(e *evil, st *transport.Stream, r wire.RangeRequest) {
+	{"some bytes, then reset", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(e.data[r.Offset : r.Offset+r.Length/2])
+		st.Write(m.Data[r.Offset : r.Offset+r.Length/2])
 		time.Sleep(100 * time.Millisecond) // so that they arrive
 		st.CancelWrite(uint64(wire.StreamInternal))
 	}, fetch.StateLost, fetch.KindNetwork},
@@ -221,21 +217,21 @@ var badRanges = []struct {
 func TestHostileRanges(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badRanges {
-		start := func(w *world) *evil {
-			return w.evil(data, 1, func(e *evil) {
-				e.onRange = func(st *transport.Stream, r wire.RangeRequest) { test.reply(e, st, r) }
+		start := func(w *world) *hostile.Server {
+			return w.malicious(data, 1, func(m *hostile.Server) {
+				m.OnRange = func(st *transport.Stream, r wire.RangeRequest) { test.reply(m, st, r) }
 			})
 		}
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := start(w)
+				m := start(w)
 				honest := w.holders(data)[0]
-				o := w.get(getConfig{Targets: append(targetsOf(honest), e.target)})
+				o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
 				o.has("data.bin", data)
-				if e.ranges.Load() == 0 {
-					t.Error("nothing was asked of the evil server")
+				if m.Ranges.Load() == 0 {
+					t.Error("nothing was asked of the malicious server")
 				}
-				if r := o.report(e.target); test.state != fetch.StateLost && r.State != test.state {
+				if r := o.report(m.Target); test.state != fetch.StateLost && r.State != test.state {
 					t.Errorf("report = %+v, want %s", r, test.state)
 				}
 				if r := o.report(honest.targets[0]); r.State != fetch.StateServing {
@@ -245,8 +241,8 @@ func TestHostileRanges(t *testing.T) {
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				e := start(w)
-				o := w.get(getConfig{Targets: []source.Target{e.target}})
+				m := start(w)
+				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, test.kind)
 				if lost, _ := only[fetch.Lost](o); lost.State != test.state || lost.Err == nil || lost.Left != 0 {
 					t.Errorf("lost = %+v, want %s", lost, test.state)
@@ -263,13 +259,13 @@ func TestHostileRanges(t *testing.T) {
 // A connection that the server closes is lost, with what it said.
 func TestServerCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
-			e.onRange = func(*transport.Stream, wire.RangeRequest) {
-				e.cancel()
+		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) {
+				go m.Stop()
 				time.Sleep(time.Second) // the stream does not end before the connection
 			}
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 		var peer *transport.PeerError
 		if lost, _ := only[fetch.Lost](o); !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerClosed {

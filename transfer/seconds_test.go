@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/partfile/crashfs"
@@ -27,7 +28,7 @@ type contest struct {
 	data []byte
 	disk *simDisk
 
-	first, second *evil
+	first, second *hostile.Server
 	chunk         atomic.Int64  // -1: the first was not asked yet
 	begun         chan struct{} // closed when the second is asked
 
@@ -70,7 +71,7 @@ func (c *contest) wrote(o crashfs.Operation) {
 
 // get runs against both servers.
 func (c *contest) get(w *world) *outcome {
-	return w.get(getConfig{Targets: []source.Target{c.first.target, c.second.target}, Dir: c.disk.dir, open: c.disk.open})
+	return w.get(getConfig{Targets: []source.Target{c.first.Target, c.second.Target}, Dir: c.disk.dir, open: c.disk.open})
 }
 
 // isSecond reports whether a range is the second copy of the chunk; the first
@@ -119,18 +120,18 @@ func TestHostileSecondCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
 		c := newContest(t, data)
-		c.first = w.evil(data, 0, func(e *evil) {
-			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		c.first = w.malicious(data, 0, func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 				if c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
 					header(st, r)
 					trickle(st, data[r.Offset:r.Offset+r.Length], 250*time.Millisecond)
 				}
 			}
 		})
-		c.second = w.evil(data, 1, func(e *evil) {
-			e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+		c.second = w.malicious(data, 1, func(m *hostile.Server) {
+			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 				if !c.isSecond(r) {
-					e.sendRange(st, r)
+					m.SendRange(st, r)
 					return
 				}
 				header(st, r)
@@ -146,16 +147,16 @@ func TestHostileSecondCopy(t *testing.T) {
 		default:
 			t.Fatal("there was no second")
 		}
-		if refused, _ := only[fetch.ChunkRefused](o); refused.Target != c.second.target || int64(refused.Chunk) != c.chunk.Load() {
+		if refused, _ := only[fetch.ChunkRefused](o); refused.Target != c.second.Target || int64(refused.Chunk) != c.chunk.Load() {
 			t.Errorf("refused = %+v, want the second copy of chunk %d", refused, c.chunk.Load())
 		}
 		if c.onDisk == 0 || c.garbage > 0 || c.whole {
 			t.Errorf("%d writes into the chunk, %d of wrong bytes, second copy written: %t", c.onDisk, c.garbage, c.whole)
 		}
-		if r := o.report(c.second.target); r.State != fetch.StateWrong || r.BadChunks != 1 {
+		if r := o.report(c.second.Target); r.State != fetch.StateWrong || r.BadChunks != 1 {
 			t.Errorf("the liar's report = %+v, want one wrong chunk", r)
 		}
-		if r := o.report(c.first.target); r.State != fetch.StateServing || r.Bytes < chunk {
+		if r := o.report(c.first.Target); r.State != fetch.StateServing || r.Bytes < chunk {
 			t.Errorf("the first one's report = %+v, want at least the chunk", r)
 		}
 	})
@@ -163,13 +164,13 @@ func TestHostileSecondCopy(t *testing.T) {
 
 // stalledFirst makes the first server send half of the chunk and then nothing,
 // on any stream, until the second has been asked. Then it goes on.
-func (c *contest) stalledFirst(e *evil, rest []byte, pause time.Duration) {
-	e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Duration) {
+	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 		if !c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
 			select {
 			case <-c.begun:
-				e.sendRange(st, r)
-			case <-e.ctx.Done():
+				m.SendRange(st, r)
+			case <-m.Stopping():
 			}
 			return
 		}
@@ -178,7 +179,7 @@ func (c *contest) stalledFirst(e *evil, rest []byte, pause time.Duration) {
 		st.Write(c.data[r.Offset : r.Offset+half])
 		select {
 		case <-c.begun:
-		case <-e.ctx.Done():
+		case <-m.Stopping():
 			return
 		}
 		trickle(st, rest[r.Offset+half:r.Offset+r.Length], pause)
@@ -226,15 +227,15 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 		rest = spoilt(data)
 	}
 	c := newContest(t, data)
-	c.first = w.evil(data, 0, func(e *evil) { c.stalledFirst(e, rest, firstPause) })
-	c.second = w.evil(data, 1, func(e *evil) {
-		e.onRange = func(st *transport.Stream, r wire.RangeRequest) {
+	c.first = w.malicious(data, 0, func(m *hostile.Server) { c.stalledFirst(m, rest, firstPause) })
+	c.second = w.malicious(data, 1, func(m *hostile.Server) {
+		m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 			if c.chunk.Load() == r.Offset/chunk && c.isSecond(r) {
 				header(st, r)
 				trickle(st, data[r.Offset:r.Offset+r.Length], secondPause)
 				return
 			}
-			e.sendRange(st, r)
+			m.SendRange(st, r)
 		}
 	})
 	o := c.get(w)
@@ -245,7 +246,7 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 	if c.late > 0 {
 		t.Errorf("%s, %d writes after it", said, c.late)
 	}
-	first, second := o.report(c.first.target), o.report(c.second.target)
+	first, second := o.report(c.first.Target), o.report(c.second.Target)
 	if second.State != fetch.StateServing || !lies && first.State != fetch.StateServing {
 		t.Errorf("%s, the servers are %v and %v, want nobody blamed", said, first.State, second.State)
 	}

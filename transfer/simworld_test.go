@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
@@ -57,10 +58,10 @@ const (
 // A world is a simulated network in virtual time with servers in it. It is the
 // router of the network and the [Network] of the clients.
 type world struct {
-	t       *testing.T
-	nodes   simnet.PerfectRouter
-	servers []*server
-	evils   []*evil
+	t        *testing.T
+	nodes    simnet.PerfectRouter
+	servers  []*server
+	hostiles []*hostile.Server
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -87,14 +88,11 @@ func (w *world) close() {
 		s.src.release()
 		s.cancel()
 	}
-	for _, e := range w.evils {
-		e.cancel()
+	for _, m := range w.hostiles {
+		m.Stop()
 	}
 	for _, s := range w.servers {
 		<-s.done
-	}
-	for _, e := range w.evils {
-		<-e.done
 	}
 	for _, done := range w.ended {
 		<-done
@@ -145,7 +143,7 @@ func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
 
 // nextTargets returns n addresses of a new host.
 func (w *world) nextTargets(n int) (targets []source.Target) {
-	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.evils) + 1)}).String()
+	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.hostiles) + 1)}).String()
 	for i := range n {
 		targets = append(targets, source.Target{Host: host, Port: uint16(9001 + i)})
 	}
@@ -487,4 +485,12 @@ func (o *outcome) report(t source.Target) fetch.ServerReport {
 	}
 	o.t.Fatalf("no report of %s", t)
 	return fetch.ServerReport{}
+}
+
+// must fails the test on any error.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 }

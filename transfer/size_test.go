@@ -8,23 +8,24 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
 	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
-// lies makes an evil server offer the true checksum with a false size.
-func lies(size int64) func(e *evil) {
-	return func(e *evil) {
-		e.offer.Size, e.offer.ManifestLen = size, 0
-		m := wire.NewManifest(size, chunk, manifest.Count(size))
-		for i := range min(m.Len(), e.manifest.Len()) {
-			m.SetChunk(i, e.manifest.Value(i), e.manifest.XXH3(i))
+// lies makes a malicious server offer the true checksum with a false size.
+func lies(size int64) func(m *hostile.Server) {
+	return func(m *hostile.Server) {
+		m.Offer.Size, m.Offer.ManifestLen = size, 0
+		values := wire.NewManifest(size, chunk, manifest.Count(size))
+		for i := range min(values.Len(), m.Manifest.Len()) {
+			values.SetChunk(i, m.Manifest.Value(i), m.Manifest.XXH3(i))
 		}
-		e.manifest = m
-		e.offer.Digest = manifest.Digest(m)
-		e.data = append(bytes.Clone(e.data), make([]byte, max(0, size-int64(len(e.data))))...)
+		m.Manifest = values
+		m.Offer.Digest = manifest.Digest(values)
+		m.Data = append(bytes.Clone(m.Data), make([]byte, max(0, size-int64(len(m.Data))))...)
 	}
 }
 
@@ -43,12 +44,12 @@ func TestFalseSizeThenTheTrueOne(t *testing.T) {
 	want := checksum(data)
 	for _, size := range falseSizes {
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(data, 1, lies(size))
+			m := w.malicious(data, 1, lies(size))
 			honest := w.holders(data)
 			later(honest...)
-			o := w.get(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want})
+			o := w.get(getConfig{Targets: []source.Target{m.Target, honest[0].targets[0]}, Checksum: &want})
 			o.has("data.bin", data)
-			if r := o.report(e.target); r.State != fetch.StateWrong {
+			if r := o.report(m.Target); r.State != fetch.StateWrong {
 				t.Errorf("%d: report = %+v, want wrong", size, r)
 			}
 			if r := o.report(honest[0].targets[0]); r.State != fetch.StateServing || r.Bytes != o.Size {
@@ -65,7 +66,7 @@ func TestManyFalseSizes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		targets := []source.Target{}
 		for i, size := range falseSizes {
-			targets = append(targets, w.evil(data, i%2+1, lies(size)).target)
+			targets = append(targets, w.malicious(data, i%2+1, lies(size)).Target)
 		}
 		honest := w.holders(data)
 		later(honest...)
@@ -79,10 +80,10 @@ func TestFalseSizeThatIsTooLarge(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(data, 1, lies(4*chunk))
+		m := w.malicious(data, 1, lies(4*chunk))
 		honest := w.holders(data)
 		later(honest...)
-		o := w.get(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want, MaxSize: 3 * chunk})
+		o := w.get(getConfig{Targets: []source.Target{m.Target, honest[0].targets[0]}, Checksum: &want, MaxSize: 3 * chunk})
 		o.has("data.bin", data)
 	})
 }
@@ -95,10 +96,10 @@ func TestFalseSizeAfterTheTrueOne(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		honest := w.holders(data)[0]
 		slow(1<<20, honest)
-		e := w.evil(data, 1, lies(40*chunk-1))
-		w.link(e.target).set(func(l *link) { l.delay = 200 * time.Millisecond })
+		m := w.malicious(data, 1, lies(40*chunk-1))
+		w.link(m.Target).set(func(l *link) { l.delay = 200 * time.Millisecond })
 		o := w.get(getConfig{
-			Targets: []source.Target{honest.targets[0], e.target}, Checksum: &want, Patience: 20 * time.Second,
+			Targets: []source.Target{honest.targets[0], m.Target}, Checksum: &want, Patience: 20 * time.Second,
 			Events: at(0.5, func() { honest.links[0].set(func(l *link) { l.hole = true }) }),
 		})
 		fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
@@ -120,11 +121,11 @@ func TestFalseSizeOfAStream(t *testing.T) {
 	want := checksum(data)
 	for _, size := range falseSizes {
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(data, 1, lies(size))
+			m := w.malicious(data, 1, lies(size))
 			honest := w.holders(data)
 			later(honest...)
 			var out bytes.Buffer
-			o := w.stream(getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want}, &out, 0)
+			o := w.stream(getConfig{Targets: []source.Target{m.Target, honest[0].targets[0]}, Checksum: &want}, &out, 0)
 			if o.err != nil || !bytes.Equal(out.Bytes(), data) {
 				t.Errorf("%d: error %v, %d bytes, want the file", size, o.err, out.Len())
 			}
@@ -138,13 +139,13 @@ func TestFalseSizeInVerify(t *testing.T) {
 	want := checksum(data)
 	for _, size := range []int64{3*chunk - 1, 2*chunk + 1} { // the values do not merge with more chunks
 		bubble(t, func(t *testing.T, w *world) {
-			e := w.evil(data, 1, lies(size))
-			r, err := w.localFile(data).verify(getConfig{Targets: []source.Target{e.target}, Checksum: &want})
+			m := w.malicious(data, 1, lies(size))
+			r, err := w.localFile(data).verify(getConfig{Targets: []source.Target{m.Target}, Checksum: &want})
 			if err != nil || !r.Right() {
 				t.Errorf("%d: %+v, %v, want right", size, r, err)
 			}
 			var differs *fetch.MismatchError
-			if _, err := w.localFile(data[:len(data)-1]).verify(getConfig{Targets: []source.Target{e.target}, Checksum: &want}); !errors.As(err, &differs) {
+			if _, err := w.localFile(data[:len(data)-1]).verify(getConfig{Targets: []source.Target{m.Target}, Checksum: &want}); !errors.As(err, &differs) {
 				t.Errorf("%d: %v, want a mismatch", size, err)
 			}
 		})
@@ -156,13 +157,13 @@ func TestInterruptedInALaterSize(t *testing.T) {
 	data := file(30*chunk, 1)
 	want := checksum(data)
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(data, 1, lies(30*chunk-1))
+		m := w.malicious(data, 1, lies(30*chunk-1))
 		honest := w.holders(data)
 		later(honest...)
 		slow(1<<20, honest...)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		votes := 0
-		o := w.getUnder(ctx, getConfig{Targets: []source.Target{e.target, honest[0].targets[0]}, Checksum: &want, Events: func(e fetch.Event) {
+		o := w.getUnder(ctx, getConfig{Targets: []source.Target{m.Target, honest[0].targets[0]}, Checksum: &want, Events: func(e fetch.Event) {
 			if _, ok := e.(fetch.Voted); ok {
 				votes++
 			}

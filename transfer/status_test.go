@@ -58,9 +58,9 @@ func TestStatusAtAnyTime(t *testing.T) {
 // What clients are refused can be asked for.
 func TestStatusCountsRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.besieged(file(chunk, 1), serve.Config{Token: tokenOf(t, rightToken), Limits: serve.Limits{HandshakeRate: 1}})
+		s := w.ready(file(chunk, 1), serve.Config{Token: tokenOf(t, rightToken), Limits: serve.Limits{HandshakeRate: 1}})
 		for range 3 {
-			io.ReadAll(send(t, w.raid(s.targets[0], 1, 0), request(wire.Hello{})))
+			io.ReadAll(send(t, w.attack(s.targets[0], 1, 0), request(wire.Hello{})))
 		}
 		time.Sleep(time.Second)
 		st := s.run.Status()

@@ -44,13 +44,6 @@ func pathsIn(t *testing.T, dir string) *paths {
 	return p
 }
 
-func must(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // patch writes one byte, and is none that a download has there.
 func patch(path string, off int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

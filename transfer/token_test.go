@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source/malcolm"
 
@@ -128,11 +129,11 @@ func TestTokenComesFirst(t *testing.T) {
 func TestHostileGuessesOfTheToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.besieged(data, serve.Config{Token: tokenOf(t, rightToken)})
+		s := w.ready(data, serve.Config{Token: tokenOf(t, rightToken)})
 		wrong := request(wire.Hello{Proof: new([32]byte)})
 		began := time.Now()
 		for n := range 20 {
-			conn := w.raid(s.targets[0], 1, 0)
+			conn := w.attack(s.targets[0], 1, 0)
 			send(t, conn, wrong)
 			synctest.Wait()
 			right, err := proof(conn, tokenOf(t, rightToken))
@@ -140,7 +141,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(50 * time.Millisecond)
-			if st, err := open(t, conn, request(wire.Hello{Proof: right})); err == nil {
+			if st, err := hostile.Send(t.Context(), conn, request(wire.Hello{Proof: right})); err == nil {
 				st.CloseWrite()
 				if reply, _ := io.ReadAll(st); len(reply) > 0 {
 					t.Fatalf("guess %d: a second one on its connection is answered with %x", n, reply)
@@ -155,7 +156,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 		began = time.Now()
 		var conns []*transport.Conn
 		for range 100 {
-			conn := w.raid(s.targets[0], 1, 0)
+			conn := w.attack(s.targets[0], 1, 0)
 			for range 10 {
 				send(t, conn, wrong)
 			}

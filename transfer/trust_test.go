@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
@@ -306,11 +307,11 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 // Neither is one that offers what cannot be.
 func TestInvalidOfferIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(3*chunk, 1), 0, func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
+		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
 		})
 		known, _ := knownServers(t)
-		o := w.get(getConfig{Targets: []source.Target{e.target}, Trust: malcolm.Trust{Known: known}})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, Trust: malcolm.Trust{Known: known}})
 		if o.err == nil {
 			t.Error("the offer was believed")
 		}

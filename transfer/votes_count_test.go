@@ -218,13 +218,13 @@ func TestNamesTakeNoVotes(t *testing.T) {
 		honest := []*server{w.serve(newSource(good), 0, 1, serve.Config{}), w.serve(newSource(good), 1, 1, serve.Config{})}
 		liar := w.manyKeys(newSource(bad), 3)
 		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
-		evil := names{w, map[string][]string{"evil": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
-		targets := []source.Target{{Host: "evil", Port: 9001}, {Host: "evil", Port: 9002}, {Host: "evil", Port: 9003}}
+		oneHost := names{w, map[string][]string{"several": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
+		targets := []source.Target{{Host: "several", Port: 9001}, {Host: "several", Port: 9002}, {Host: "several", Port: 9003}}
 		for _, s := range honest {
 			targets = append(targets, s.targets...)
 			s.links[0].set(func(l *link) { l.delay = 5 * time.Millisecond })
 		}
-		o := w.get(getConfig{Targets: targets, Network: evil})
+		o := w.get(getConfig{Targets: targets, Network: oneHost})
 		o.has("data.bin", good)
 		if voted, _ := only[fetch.Voted](o); voted.Result.Groups[0].Votes != 2 || voted.Result.Total != 3 {
 			t.Errorf("vote = %+v, want both honest hosts heard", voted.Result)

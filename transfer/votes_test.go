@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
@@ -175,10 +176,10 @@ func TestNobodyAnswers(t *testing.T) {
 // TestSlowAnswer: who connects and offers nothing in time has not been silent.
 func TestSlowAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		e := w.evil(file(chunk, 1), 0, func(e *evil) {
-			e.onHello = func(st *transport.Stream, _ int) { time.Sleep(time.Minute) }
+		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+			m.OnHello = func(st *transport.Stream, _ int) { time.Sleep(time.Minute) }
 		})
-		o := w.get(getConfig{Targets: []source.Target{e.target}, ConnectTimeout: 3 * time.Second})
+		o := w.get(getConfig{Targets: []source.Target{m.Target}, ConnectTimeout: 3 * time.Second})
 		err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 		if r := err.Servers[0]; !isLate(r.Err, source.SlowAnswer, 3*time.Second) || r.Err.Error() != "no complete answer in 3s" {
 			t.Errorf("report = %+v, want no complete answer", r)
