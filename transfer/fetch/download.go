@@ -338,7 +338,7 @@ func (s *Session) ended(f *fetch, err error) {
 		s.loop.fail(err)
 	case cancelled, errors.Is(err, partfile.ErrNotOwner): // others were faster
 	case isWrong:
-		s.refused(v, wrong.chunk)
+		s.refused(v, f.conn, wrong.chunk)
 	case blame(err) != StateLost:
 		s.leave(v, blame(err), err)
 	case f.conn.ended():
@@ -399,7 +399,7 @@ func (d *download) refetch(f *fetch, err error, useless int64) int64 {
 // refused runs in the loop when a server's chunk was wrong. The server gets no
 // more work. It is asked once more what it offers, which tells a lie from a
 // change.
-func (s *Session) refused(v *server, chunk int) {
+func (s *Session) refused(v *server, c *connection, chunk int) {
 	d := s.download
 	v.share.bad++
 	d.tally.Refused++
@@ -410,7 +410,10 @@ func (s *Session) refused(v *server, chunk int) {
 	v.trouble.judging = true
 	d.schedule.Leave(v.index)
 	d.cancelAll(v)
-	way, ctx, offer := v.conns.pick().way, d.ctx, v.offer
+	if inUse := v.conns.pick(); inUse != nil {
+		c = inUse
+	}
+	way, ctx, offer := c.way, d.ctx, v.offer
 	judged := func(changed bool) { d.post(func() { s.judged(v, chunk, changed) }) }
 	d.beside(func() {
 		changed := offersElse(ctx, way, offer)

@@ -76,6 +76,9 @@ func TestSessionOutlivesAFailure(t *testing.T) {
 		if _, err := s.Stream(Ballot{}, Stream{Out: writer}); !errors.Is(err, errTest) {
 			t.Fatalf("error = %v, want that of the output", err)
 		}
+		if r, err := s.Info(Ballot{}); err != nil || len(r.Vote.Answered) != 3 {
+			t.Errorf("asked behind it: %+v, %v", r, err)
+		}
 		var out bytes.Buffer
 		if _, err := s.Stream(Ballot{}, Stream{Out: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
 			t.Errorf("the run behind it: %d bytes, %v", out.Len(), err)
