@@ -35,7 +35,7 @@ func hashes(data []byte) (wire.Manifest, [32]byte) {
 	return m, sum
 }
 
-// A brokenFile is a File whose ReadAt is another one.
+// A brokenFile is a File with another ReadAt.
 type brokenFile struct {
 	localfile.File
 	readAt func(p []byte, off int64) (int, error)
@@ -43,7 +43,8 @@ type brokenFile struct {
 
 func (b brokenFile) ReadAt(p []byte, off int64) (int, error) { return b.readAt(p, off) }
 
-// unreadableAt is a file of which the disk does not give some chunks.
+// unreadableAt returns a file of which the disk cannot read the chunks that
+// chunks reports.
 func unreadableAt(data []byte, errno error, chunks func(int64) bool) brokenFile {
 	return brokenFile{readAt: func(p []byte, off int64) (int, error) {
 		if chunks(off / chunk) {

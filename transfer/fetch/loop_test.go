@@ -11,8 +11,7 @@ import (
 	"malcolm/transfer/pace"
 )
 
-// What runs beside the loop ends when the run has failed, and its error is the
-// run's.
+// What runs beside the loop ends when the run fails, with the run's error.
 func TestDoEndsWithTheRun(t *testing.T) {
 	broken := errors.New("broken")
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +33,7 @@ func TestDoEndsWithTheRun(t *testing.T) {
 	})
 }
 
-// What is finished when the run has failed does not count.
+// What finishes after the run has failed does not count.
 func TestDoAfterTheEnd(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -51,7 +50,7 @@ func TestDoAfterTheEnd(t *testing.T) {
 	}
 }
 
-// What was posted for something that is over is dropped, and nothing else is.
+// What was posted for a scope that is over is dropped, and nothing else.
 func TestPostedBehindTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(context.Background())

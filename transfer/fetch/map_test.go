@@ -2,7 +2,7 @@ package fetch
 
 import "testing"
 
-// TestChunkMark: what is added to a mark leaves the rest of it as it is.
+// TestChunkMark: adding to a mark leaves the rest of it as it is.
 func TestChunkMark(t *testing.T) {
 	m := make(ChunkMap, 4)
 	m.flag(0, markRefused)

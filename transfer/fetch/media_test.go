@@ -4,5 +4,5 @@ package fetch
 
 import "syscall"
 
-// mediaError is what the system says of a bad sector.
+// mediaError is the system's error for a bad sector.
 const mediaError = syscall.EIO

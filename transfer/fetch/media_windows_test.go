@@ -2,5 +2,5 @@ package fetch
 
 import "golang.org/x/sys/windows"
 
-// mediaError is what the system says of a bad sector.
+// mediaError is the system's error for a bad sector.
 const mediaError = windows.ERROR_CRC

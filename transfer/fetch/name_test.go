@@ -14,7 +14,7 @@ import (
 
 const hides = "contains a character that hides, or that changes how others show"
 
-// hostileNames are names that nobody's file gets from a server, and why.
+// hostileNames are names that are refused from a server, and why.
 var hostileNames = []struct{ name, problem string }{
 	{"", "is empty"},
 	{".", "is a directory"},

@@ -20,7 +20,7 @@ func place(n int) source.Target {
 	return source.Target{Host: "host" + string(rune('a'+n)), Port: uint16(9001 + n)}
 }
 
-// A session copies several files over the connections that it has.
+// A session copies several files over the same connections.
 func TestSessionOutlivesADownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(5*chunk+7, 1)
@@ -60,7 +60,7 @@ func TestSessionOutlivesADownload(t *testing.T) {
 	})
 }
 
-// A session outlives a run that failed, too.
+// A session goes on after a run that failed.
 func TestSessionOutlivesAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(5*chunk+7, 1)
@@ -89,7 +89,7 @@ func TestSessionOutlivesAFailure(t *testing.T) {
 	})
 }
 
-// A mirror never votes, whatever it holds, and its bytes are checked as
+// A mirror never votes, whatever it holds, and its bytes are checked like
 // anyone's.
 func TestMirrorHasNoVote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -123,8 +123,8 @@ func TestMirrorHasNoVote(t *testing.T) {
 	})
 }
 
-// What a mirror says of the values of a file is neither taken nor asked for: its
-// own checksum proves it.
+// A mirror's values of a file are neither taken nor asked for: only its own
+// checksum proves them.
 func TestMirrorHasNoValues(t *testing.T) {
 	for _, inline := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestMirrorHasNoValues(t *testing.T) {
 	}
 }
 
-// Sources that are mirrors alone decide nothing.
+// Mirrors alone decide nothing.
 func TestMirrorsAloneDecideNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mirror := sourcetest.Holder(place(0), file(chunk, 1), nil)

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// What was written once is not written again, and nobody waits for a reader
-// that hangs.
+// Bytes are written once only, and nobody waits for a reader that hangs.
 func TestOnward(t *testing.T) {
 	var out bytes.Buffer
 	o := &onward{out: &out}

@@ -103,8 +103,8 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// Whoever has another file and no part in the vote is named when it is over; of
-// the others the vote itself says it.
+// A server that has another file and no part in the vote is named when the vote
+// is over. The vote itself names the others.
 func TestLeftOutAtTheClose(t *testing.T) {
 	var told []Event
 	var sources []source.Source
@@ -133,8 +133,8 @@ func TestLeftOutAtTheClose(t *testing.T) {
 	}
 }
 
-// What was received of a chunk that somebody else has finished came for
-// nothing, and is counted as such.
+// What was received of a chunk that another server has finished is counted as
+// wasted.
 func TestRestOfAGoodChunk(t *testing.T) {
 	data := file(2*chunk, 1)
 	root, err := os.OpenRoot(t.TempDir())

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A chunk that the disk does not give is one that differs; a disk that is gone
-// is no file that is wrong.
+// A chunk that the disk cannot read differs. A disk that is gone is not a wrong
+// file.
 func TestVerifyReadError(t *testing.T) {
 	data := file(5*chunk, 1)
 	m, _ := hashes(data)

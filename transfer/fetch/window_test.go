@@ -12,8 +12,8 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// The window has the rules of ownership of the part file: whatever fetches do,
-// what is written is what the owner has written and marked.
+// The window has the part file's rules of ownership: what is written is what
+// the owner has written and marked, whatever fetches do.
 func TestStreamWindowProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const size = 5*chunk + 7

@@ -2,11 +2,12 @@ package source
 
 import "errors"
 
-// A Fault says that a source is not, or no longer, of use. It is made where the
-// cause is known; what follows from it is read off What.
+// A Fault says that a source is not of use, or no longer. It is made where the
+// cause is known. What says what follows from it.
 type Fault struct {
 	What What
-	// Words say it to the user. Text that came from the source is quoted in them.
+	// Words are for the user. Text that came from the source is quoted in
+	// them.
 	Words string
 	Err   error // the cause; may be nil
 }
@@ -22,17 +23,17 @@ type What uint8
 const (
 	Lost        What = iota // the connection, a request or a try ended early
 	NoAnswer                // nothing came back in time
-	SlowAnswer              // something came back, and no complete answer in time
+	SlowAnswer              // something came back, but no complete answer in time
 	Indexing                // it is still hashing its file
 	Full                    // it has no room just now, or is about to be started again
 	NoHost                  // its host has no address
-	NoFamily                // its host has no address of the version of IP that is used
+	NoFamily                // its host has no address of the IP version in use
 	NoPort                  // nobody listens on its port
 	NoRoute                 // there is no way to its host
 	Prohibited              // this system lets no packets out to it
 	NoInterface             // no interface has the address to send from
-	Foreign                 // something else than a server of ours answers
-	Denied                  // one side did not prove that it holds the token
+	Foreign                 // something that is no malcolm server answers
+	Denied                  // one side did not prove that it has the token
 	Untrusted               // its identity is not accepted
 	Changed                 // its file changed
 	Wrong                   // it sent wrong bytes, or broke the protocol
@@ -41,7 +42,7 @@ const (
 
 // traits say what follows from each kind.
 var traits = [...]struct {
-	final bool // another try does not change it
+	final bool // another try cannot change it
 	late  bool // the try lasted until its time-out
 }{
 	NoAnswer:   {late: true},
@@ -62,22 +63,21 @@ func WhatOf(err error) What {
 	return Lost
 }
 
-// IsFinal reports whether no other try can change what an error says.
+// IsFinal reports whether no other try can change the error.
 func IsFinal(err error) bool { return traits[WhatOf(err)].final }
 
-// IsQuick reports whether a try failed in a way that the next one, a moment
-// later, may not: what was no server a moment ago may be one that is being
-// started, and a word that a port is closed may be forged. A try that lasted
-// until its time-out has asked several times.
+// IsQuick reports whether a failed try may succeed a moment later: a server may
+// be starting, and a report that a port is closed may be forged. A try that
+// lasted until its time-out is not quick: it has asked several times.
 func IsQuick(err error) bool { return !IsFinal(err) && !traits[WhatOf(err)].late }
 
-// IsRefused reports whether an error says that an identity or a token is not
-// accepted.
+// IsRefused reports whether an error says that an identity or a token was
+// refused.
 func IsRefused(err error) bool {
 	what := WhatOf(err)
 	return what == Denied || what == Untrusted
 }
 
-// IsFull reports whether an error says that a source has no room just now, or is
-// about to be started again. That passes.
+// IsFull reports whether an error says that a source has no room just now, or
+// is about to be started again. That passes.
 func IsFull(err error) bool { return WhatOf(err) == Full }

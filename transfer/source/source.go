@@ -1,10 +1,10 @@
-// Package source is the port through which a file comes: a [Source] is one place
-// of the command line, a [Conn] one live way to it, a [Body] the bytes of a span.
-// Package malcolm below it is a malcolm server over QUIC.
+// Package source is the port through which a file comes: a [Source] is one
+// place of the command line, a [Conn] one live way to it, a [Body] the bytes of
+// a span. Package malcolm below it is a malcolm server over QUIC.
 //
-// Whoever copies files knows this package and no transport. Each error of a
-// method is a [*Fault], which says whose it is and what follows from it; after
-// the end of a context it may be any error.
+// Whoever copies files knows this package and no transport. Each method's error
+// is a [*Fault], which says whose fault it is and what follows. Once the
+// context has ended it may be any error.
 package source
 
 import (
@@ -24,8 +24,8 @@ type Target struct {
 	Host string // a name or an IP address, without brackets
 	Port uint16
 
-	// Name is what the user called a host of which Host is one address of several;
-	// empty when Host is what the user called it.
+	// Name is what the user called the host when Host is one of its several
+	// addresses; empty: the user wrote Host.
 	Name string
 }
 
@@ -42,21 +42,22 @@ func (t Target) String() string {
 	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
 }
 
-// A Source is one place of the command line. Any goroutine may call its methods.
+// A Source is one place of the command line. Any goroutine may call its
+// methods.
 type Source interface {
-	// Target returns the place, which is the source's name in events and reports.
+	// Target returns the place. It names the source in events and reports.
 	Target() Target
-	// Voter returns as whom the source votes; false: its bytes never vote.
+	// Voter says who the source votes as; false: its bytes never vote.
 	Voter() (Voter, bool)
 	// Connect makes a way to the source, which has proved who it is.
 	Connect(ctx context.Context) (Conn, error)
 }
 
-// A Voter is whom a source votes as.
+// A Voter is who a source votes as.
 type Voter struct {
-	Host string // that the user typed
-	// IDs are those that the user or a ticket names: the source proves one of them.
-	// None: it may have any.
+	Host string // as the user typed it
+	// IDs are those that the user or a ticket names. The source proves one
+	// of them. None: it may have any.
 	IDs []certs.ServerID
 }
 
@@ -64,21 +65,21 @@ type Voter struct {
 type Conn interface {
 	// Peer says who and where the source is.
 	Peer() Peer
-	// Again makes one more way to the same place. Another identity there is an
-	// error.
+	// Again makes one more way to the same place. Another identity there is
+	// an error.
 	Again(ctx context.Context) (Conn, error)
-	// Stat asks what the source offers. While the source says that it is still
-	// indexing its file, indexing is called; nil: then the error is a Fault of
-	// [Indexing].
+	// Stat asks what the source offers. It calls indexing while the source
+	// says that it is hashing its file. If indexing is nil, that is a Fault
+	// of kind [Indexing].
 	Stat(ctx context.Context, ask Ask, indexing func(done, total int64)) (Offer, error)
-	// Values returns the manifest of an offer, checked against its checksum.
-	// arrived is called with the number of bytes that came, from the calling
-	// goroutine.
+	// Values returns the manifest of an offer, checked against the offer's
+	// checksum. It calls arrived, in the caller's goroutine, with the
+	// number of bytes that came.
 	Values(ctx context.Context, o Offer, arrived func(bytes int)) (wire.Manifest, error)
 	// Range asks for a span of a file.
 	Range(ctx context.Context, s Span) (Body, error)
-	// Recheck tells the source of a wrong chunk, so that it looks at its own disk,
-	// and waits until it has. What it answers changes nothing.
+	// Recheck tells the source of a wrong chunk, so that it checks its own
+	// disk, and waits until it has. Its answer changes nothing.
 	Recheck(ctx context.Context, checksum [32]byte, chunk int)
 	// Traits says what this kind of source can do.
 	Traits() Traits
@@ -92,22 +93,22 @@ type Conn interface {
 
 // A Peer is the other end of a [Conn].
 type Peer struct {
-	ID   certs.ServerID // that it has proved; zero for a source that has none
-	Addr netip.AddrPort // where it is; IPv4 not as IPv6
+	ID   certs.ServerID // that it has proved; zero: such a source has none
+	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6
 }
 
 // An Ask is what is asked of a source.
 type Ask struct {
-	Values bool // the manifest as well, if it is small: that saves a round trip
+	Values bool // ask for the manifest too if it is small, which saves a round trip
 }
 
 // An Offer is what a source offers.
 type Offer struct {
 	wire.Offer
-	// Values is the manifest that came with it, checked; the zero Manifest: none.
+	// Values is the manifest that came with it, checked; zero: none came.
 	Values wire.Manifest
-	// Accepted is what accepting the source meant, with the first offer of a
-	// connection.
+	// Accepted says what accepting the source meant. It is set in the first
+	// offer of a connection.
 	Accepted Accepted
 }
 
@@ -116,14 +117,15 @@ func (o Offer) SameFile(other Offer) bool {
 	return o.Checksum == other.Checksum && o.Size == other.Size
 }
 
-// Accepted says what accepting a source's identity meant. The zero Accepted:
-// nothing that has to be told.
+// Accepted says what accepting a source's identity meant. Zero: nothing to
+// tell.
 type Accepted struct {
 	First    bool // nothing was known of it
 	Recorded bool // its ID is remembered from now on
 	// Contradicts is a record of another ID; nil: there is none.
 	Contradicts *certs.KnownServer
-	// NotRecorded is why its ID is not remembered; nil when it is, or need not be.
+	// NotRecorded is why its ID is not remembered; nil: it is, or need not
+	// be.
 	NotRecorded error
 }
 
@@ -133,10 +135,11 @@ type Span struct {
 	Offset, Length int64
 }
 
-// A Body is exactly the bytes of a span, then io.EOF. One goroutine reads it; any
-// may close it.
+// A Body is exactly the bytes of a span, then io.EOF. One goroutine reads it;
+// any may close it.
 type Body interface {
-	// Wait returns when bytes are there: a reader holds no buffer before.
+	// Wait returns when bytes are there: until then a reader holds no
+	// buffer.
 	Wait() error
 	Read(p []byte) (int, error)
 	Close()
@@ -144,14 +147,15 @@ type Body interface {
 
 // Traits say what a kind of source can do.
 type Traits struct {
-	// MoreConns says that more connections to the source can make it quicker.
+	// MoreConns says that more connections to the source can make it
+	// faster.
 	MoreConns bool
-	// SmallBuffers are the buffers of this machine's sockets that are smaller than
-	// quick networks need.
+	// SmallBuffers are this machine's socket buffers that are smaller than
+	// fast networks need.
 	SmallBuffers []SmallBuffer
 }
 
-// A SmallBuffer is a buffer of a socket that the system keeps small.
+// A SmallBuffer is a socket buffer that the system keeps small.
 type SmallBuffer = transport.SmallBuffer
 
 // Stats say what is known of the way to a source; zero: not known.

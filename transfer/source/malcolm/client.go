@@ -1,5 +1,6 @@
-// Package malcolm is a malcolm server as a source of files: it finds and dials the
-// server over QUIC, proves who it is, and asks for offers, manifests and ranges.
+// Package malcolm is a malcolm server as a source of files. It finds and dials
+// the server over QUIC, proves who it is, and asks for offers, manifests and
+// ranges.
 package malcolm
 
 import (
@@ -14,26 +15,26 @@ import (
 	"malcolm/transport"
 )
 
-// DefaultConnectTimeout is what Config means by zero.
+// DefaultConnectTimeout is [Config].ConnectTimeout when that is zero.
 const DefaultConnectTimeout = 5 * time.Second
 
 // A Config says how servers are reached. The zero Config is ready to use.
 type Config struct {
 	Trust   Trust   // which servers are accepted by their IDs
 	Network Network // the way to them; nil: the system's
-	// ConnectTimeout is how long a server may take to answer; 0 or less means
+	// ConnectTimeout is the time for a server to answer; 0 or less:
 	// [DefaultConnectTimeout].
 	ConnectTimeout time.Duration
-	// Limit is how many bytes of files a second all servers together are to send,
-	// which bounds what they send ahead; 0: no limit.
+	// Limit is the rate, in bytes of files a second, that all servers
+	// together are to send. It bounds what they send ahead. 0: no limit.
 	Limit int64
 	QLog  *transport.QLog // gets the packets of all connections; nil: nobody
 }
 
-// Sources returns the servers of one command as sources, in the order of targets.
-// With all, each address that a host has becomes one of its own, for which it asks
-// the network. The error says what is in the way of trusting them as cfg says: a
-// [*PinError], or one of the records of known servers.
+// Sources returns the servers of one command as sources, in the order of
+// targets. With all, each address of a host becomes a source of its own; the
+// network is asked for them. The error says why servers cannot be trusted as
+// cfg says: a [*PinError], or an error of the records of known servers.
 func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool) ([]source.Source, error) {
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = DefaultConnectTimeout
@@ -55,9 +56,9 @@ func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool)
 	return sources, nil
 }
 
-// Voters returns as whom targets vote that are trusted as t says, before anything
-// of them is known. With all, an ID may be named for an address that is not known
-// yet: then there are more voters than targets.
+// Voters says who targets vote as if they are trusted as t says, before
+// anything of them is known. With all, an ID may be named for an address that
+// is not known yet; then there are more voters than targets.
 func Voters(t Trust, targets []source.Target, all bool) []source.Voter {
 	var voters []source.Voter
 	for _, target := range targets {
@@ -100,14 +101,15 @@ type conn struct {
 	remote netip.AddrPort
 	id     certs.ServerID
 
-	// opening is when the first offer must have begun to come. It is taken by the
-	// first Stat, which also has the identity accepted for good; nil: that was done.
+	// opening is the time by which the first offer must have begun to come.
+	// The first Stat takes it, and has the identity accepted for good; nil:
+	// done.
 	mu      sync.Mutex
 	opening *time.Time
 }
 
-// takeOpening returns when the first offer must have begun to come; false when
-// this is not the first.
+// takeOpening returns the time by which the first offer must have begun to
+// come; false: this is not the first.
 func (c *conn) takeOpening() (deadline time.Time, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

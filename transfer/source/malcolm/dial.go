@@ -17,19 +17,19 @@ import (
 const (
 	// raceTime is RFC 8305's Connection Attempt Delay.
 	raceTime = 250 * time.Millisecond
-	// limitedWindow is a stream's window with a limited rate, in seconds of a
-	// server's share of it. QUIC tells the sender of progress each time that a
-	// quarter of the window was read, and that must be well before the sender
-	// takes the stream for stalled.
+	// limitedWindow is the size of a stream's window under a rate limit:
+	// the server's share of this many seconds. QUIC tells the sender of
+	// progress after each quarter of the window. That must be well before
+	// the sender takes the stream for stalled.
 	limitedWindow = 20
-	// minStreamWindow is the smallest such window, in bytes: a few packets, so that
-	// a quarter of it is soon read at the lowest rates, too.
+	// minStreamWindow is the smallest such window, in bytes: a few packets,
+	// so that a quarter of it is soon read at the lowest rates too.
 	minStreamWindow = 4 << 10
 )
 
-// Connect finds the way to a server. Several addresses are tried as RFC 8305
-// says: the families in turn, the next one each time that the last has failed
-// or is slow; the first that answers is used.
+// Connect finds the way to a server. It tries several addresses by RFC 8305:
+// the families in turn, the next address when the last has failed or is slow.
+// The first that answers is used.
 func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	deadline := time.Now().Add(s.c.ConnectTimeout)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -57,7 +57,7 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	return c, nil
 }
 
-// Again dials the address that the connection has.
+// Again dials the address of the connection.
 func (c *conn) Again(ctx context.Context) (source.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.c.ConnectTimeout)
 	defer cancel()
@@ -107,8 +107,8 @@ func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Co
 	})
 }
 
-// inTurn sorts addresses so that the families alternate, the first one's first
-// (RFC 8305, section 4).
+// inTurn sorts addresses so that the families alternate, beginning with that of
+// the first one (RFC 8305, section 4).
 func inTurn(addrs []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
 	first := addrs[0].Unmap().Is4()
@@ -130,10 +130,10 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 	return sorted
 }
 
-// race dials addresses one after the other, not waiting longer than raceTime
-// for each before the next, and returns the first connection (RFC 8305, section
-// 5). The error is that of the first address where somebody answered who is not
-// accepted, else that of the first address.
+// race dials addresses one after the other, at most raceTime apart, and returns
+// the first connection (RFC 8305, section 5). The error is that of the first
+// address where a server answered that is not accepted, else that of the first
+// address.
 func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
 	type outcome struct {
 		i    int

@@ -14,10 +14,10 @@ import (
 	"malcolm/wire"
 )
 
-// This file is the one place that sorts what can go wrong with a server, and that
-// puts it into words.
+// This file alone sorts what can go wrong with a server, and puts it into
+// words.
 
-// wordsOfUs says that the server takes us for whoever broke the protocol.
+// wordsOfUs is for a server that says we broke the protocol.
 const wordsOfUs = "the server says that we broke the protocol"
 
 // A row is what an error means.
@@ -52,7 +52,7 @@ var (
 		transport.PeerRestarted: {source.Lost, "the server has forgotten the connection, as after a restart"},
 		transport.PeerRefused:   {source.Full, "the server takes no more connections"},
 	}
-	// Without words it is the error's own text.
+	// Without words, the error's own text is used.
 	statusRows = map[wire.Status]row{
 		wire.StatusBusy:        {what: source.Full},
 		wire.StatusStopping:    {source.Full, "the server is stopping"},
@@ -81,7 +81,8 @@ var (
 	}
 )
 
-// rowOf finds what an error of transport or wire means; false: it is none.
+// rowOf finds what an error of transport or wire means; false: it is from
+// neither.
 func rowOf(err error) (row, bool) {
 	if e, ok := errors.AsType[*transport.PeerError](err); ok {
 		switch e.Kind {
@@ -127,7 +128,7 @@ func fault(err error) *source.Fault {
 	return &source.Fault{What: r.what, Words: r.words, Err: err}
 }
 
-// hereFault sorts why accepting a server failed: for its ID, or for our records.
+// hereFault sorts why accepting a server failed: its ID, or our records.
 func hereFault(err error) *source.Fault {
 	if isUntrusted(err) {
 		return fault(err)
@@ -135,8 +136,8 @@ func hereFault(err error) *source.Fault {
 	return &source.Fault{What: source.Here, Words: err.Error(), Err: err}
 }
 
-// innermost returns the error of transport or wire that an error is about, which
-// has words of its own, or the error itself.
+// innermost returns the error of transport or wire within an error, which has
+// words of its own, or the error itself.
 func innermost(err error) error {
 	if e, ok := errors.AsType[*transport.PeerError](err); ok {
 		return e
@@ -155,7 +156,7 @@ func broken(err error) *source.Fault {
 	return &source.Fault{What: source.Wrong, Words: "breaks the protocol: " + err.Error(), Err: err}
 }
 
-// replyFault sorts what reading a reply can end with.
+// replyFault sorts how reading a reply can fail.
 func replyFault(err error, timeout time.Duration) *source.Fault {
 	_, malformed := errors.AsType[*wire.MalformedError](err)
 	switch {
@@ -167,8 +168,8 @@ func replyFault(err error, timeout time.Duration) *source.Fault {
 	return fault(err)
 }
 
-// helloRefusal sorts what wire.ReadRefusal returns for a hello. Unlike of a range,
-// another try may have a better answer.
+// helloRefusal sorts what wire.ReadRefusal returns for a hello. Unlike for a
+// range, another try may have a better answer.
 func (c *client) helloRefusal(err error) *source.Fault {
 	r, ok := errors.AsType[*wire.Refusal](err)
 	if ok && r.Status == wire.StatusDenied {
@@ -185,7 +186,7 @@ func denied(err *DeniedError) *source.Fault {
 	return &source.Fault{What: source.Denied, Words: err.Error(), Err: err}
 }
 
-// lateFault says that a server did not do in time what it was asked.
+// lateFault says that a server did not answer in time.
 func lateFault(what source.What, after time.Duration) *source.Fault {
 	words := "no answer"
 	if what == source.SlowAnswer {
@@ -194,13 +195,13 @@ func lateFault(what source.What, after time.Duration) *source.Fault {
 	return &source.Fault{What: what, Words: fmt.Sprintf("%s in %v", words, after)}
 }
 
-// isDeadline reports whether a deadline of ours passed.
+// isDeadline reports whether our own deadline passed.
 func isDeadline(err error) bool {
 	local, ok := errors.AsType[*transport.LocalError](err)
 	return ok && local.Kind == transport.LocalDeadline
 }
 
-// dialFault sorts why a server was not dialled. ctx is that of the try.
+// dialFault sorts why dialling a server failed. ctx is that of the try.
 func (c *client) dialFault(ctx context.Context, err error) *source.Fault {
 	if isUntrusted(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fault(err)
@@ -212,7 +213,7 @@ func (c *client) dialFault(ctx context.Context, err error) *source.Fault {
 	return lateFault(what, c.ConnectTimeout)
 }
 
-// errNoSuchHost is what a resolver means that returns no address.
+// errNoSuchHost: a resolver returned no address and no error.
 var errNoSuchHost = errors.New("host has no address")
 
 // resolveFault says why a host has no address.

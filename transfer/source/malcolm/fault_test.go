@@ -13,7 +13,7 @@ import (
 	"malcolm/wire"
 )
 
-// What goes wrong with a server is sorted once, and has words.
+// Whatever goes wrong with a server is sorted once, and has words.
 func TestFault(t *testing.T) {
 	closed := func(code wire.CloseCode) error {
 		return &transport.PeerError{Kind: transport.PeerClosed, Code: uint64(code), Text: "words of the peer\x1b"}

@@ -12,8 +12,8 @@ import (
 	"malcolm/transport"
 )
 
-// A Network finds and opens the way to a server. The
-// system's is used when none is given; tests give a simulated one. Any goroutine may call it.
+// A Network finds and opens the way to a server. Without one, the system's is
+// used; tests give a simulated one. Any goroutine may call it.
 type Network interface {
 	// Resolve returns the addresses of a host, best first.
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
@@ -21,11 +21,10 @@ type Network interface {
 	Open(remote netip.AddrPort) (net.PacketConn, error)
 }
 
-// A SystemNetwork is the real one. The zero SystemNetwork leaves every choice
-// to the system.
+// A SystemNetwork is the real network. Zero: the system makes every choice.
 type SystemNetwork struct {
-	Family int        // 4 or 6: only addresses of that version of IP; 0: both
-	Local  netip.Addr // to send from; the zero Addr: the system's choice
+	Family int        // 4 or 6: only addresses of that IP version; 0: both
+	Local  netip.Addr // address to send from; zero: the system's choice
 }
 
 // Resolve asks the system for a host's addresses.
@@ -47,9 +46,9 @@ func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, 
 	return addrs, nil
 }
 
-// A FamilyError says that a host has only addresses of the version of IP that is not
-// to be used.
-type FamilyError struct{ Is4 bool } // that is
+// A FamilyError says that a host has addresses only of the IP version that is
+// not to be used.
+type FamilyError struct{ Is4 bool } // the addresses are IPv4
 
 func (e *FamilyError) Error() string {
 	if e.Is4 {
@@ -63,12 +62,12 @@ func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
 	return transport.DialUDP(n.Local, remote)
 }
 
-// mostServers bounds what spread makes of a DNS answer: each host has an even share
+// mostServers bounds the targets that spread makes. Each host has an even share
 // of it, and at least one address.
 const mostServers = 1024
 
-// spread makes a target of each address that a target's host has. A host that
-// cannot be found stays as it is, for its error to be told.
+// spread makes a target of each address of each target's host. A host that
+// cannot be found stays as it is, so that its error is told.
 func spread(ctx context.Context, network Network, targets []source.Target, timeout time.Duration) []source.Target {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

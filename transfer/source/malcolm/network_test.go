@@ -11,7 +11,7 @@ import (
 	"malcolm/transfer/source"
 )
 
-// Names is a network in which names have addresses, and nothing can be reached.
+// names is a network in which names have addresses, and nothing can be reached.
 type names map[string][]string
 
 func (n names) Resolve(_ context.Context, host string) (addrs []netip.Addr, err error) {
@@ -23,7 +23,7 @@ func (n names) Resolve(_ context.Context, host string) (addrs []netip.Addr, err 
 
 func (n names) Open(netip.AddrPort) (net.PacketConn, error) { return nil, errors.ErrUnsupported }
 
-// A DNS answer without end makes a bounded number of servers.
+// An endless DNS answer makes a bounded number of servers.
 func TestSpreadIsBounded(t *testing.T) {
 	many := make([]string, 5000)
 	for i := range many {

@@ -35,7 +35,7 @@ type body struct {
 	st      *transport.Stream
 	left    int64 // bytes that have not been read
 	timeout time.Duration
-	stop    func() bool // nothing ends the stream with the context any more
+	stop    func() bool // the context no longer ends the stream
 }
 
 func (b *body) ask(s source.Span) error {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// indexingRate is how often a second a server may say that it is indexing,
-	// and indexingSpare how often besides: what was held up comes all at once.
+	// A server may say indexingRate times a second that it is indexing, and
+	// indexingSpare times more: what was held up comes all at once.
 	indexingRate  = 4
 	indexingSpare = 16
 	// manifestTime is how long a manifest may make no progress at all.
@@ -58,9 +58,9 @@ func send(st *transport.Stream, r wire.Request, deadline time.Time) error {
 	return st.CloseWrite()
 }
 
-// Stat asks a server what it offers. A manifest that comes with the offer is
-// checked. The first Stat of a connection that Connect made also has the server
-// accepted for good, behind all other checks.
+// Stat asks a server what it offers, and checks a manifest that comes with the
+// offer. The first Stat after Connect also has the server accepted for good,
+// once all other checks have passed.
 func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
 	deadline, first := c.takeOpening()
 	o, err := c.stat(ctx, ask, deadline, indexing)
@@ -77,7 +77,7 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 		return o, err
 	}
 	defer end()
-	ours, check, err := c.s.c.Trust.hold(c.tls())
+	ours, check, err := c.s.c.Trust.prove(c.tls())
 	if err != nil {
 		return o, fault(err)
 	}
@@ -112,7 +112,8 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 	}
 }
 
-// readOffer reads an offer whose server passes check, and what comes with it.
+// readOffer reads an offer, whose server must pass check, and what comes with
+// it.
 func readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error, timeout time.Duration) (o source.Offer, err error) {
 	if o.Offer, err = wire.ReadOffer(st, h); err != nil {
 		return o, replyFault(err, timeout)
@@ -120,7 +121,7 @@ func readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error,
 	if err := check(o.Proof); err != nil {
 		return o, err
 	}
-	// An empty file has no chunk whose bytes could prove the size later on.
+	// An empty file has no chunk whose bytes could prove the size later.
 	if o.Size == 0 && o.Checksum != manifest.Merge(0, nil) {
 		return o, broken(errNoBytes)
 	}
@@ -134,8 +135,7 @@ func readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error,
 	return o, err
 }
 
-// readValues reads the manifest that belongs to an offer and checks it against the
-// offer.
+// readValues reads an offer's manifest and checks it against the offer.
 func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Manifest, error) {
 	h, err := wire.ReadHeader(r)
 	if err != nil {
@@ -170,7 +170,7 @@ func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes in
 	return readValues(&steadyReader{st, arrived}, o.Offer, manifestTime)
 }
 
-// A steadyReader tells of the bytes that come, and gives up when none do for
+// A steadyReader reports the bytes that come. It gives up when none come for
 // manifestTime.
 type steadyReader struct {
 	st      *transport.Stream

@@ -12,27 +12,28 @@ import (
 	"malcolm/transfer/source"
 )
 
-// Trust says which servers are accepted by their IDs. The zero Trust accepts
-// every server and remembers none. A server that came back has to prove the ID
-// that it had before, whatever Trust says.
+// Trust says which servers are accepted, by their IDs. The zero Trust accepts
+// every server and remembers none. Whatever Trust says, a server that comes
+// back has to prove the ID that it had before.
 type Trust struct {
 	Policy certs.TrustPolicy
-	// Pins are the user's, Tickets those of the tickets. A server has to satisfy
-	// both. A pin with a host that is none of the run's is a [PinError].
+	// Pins are the user's, Tickets those of the tickets. A server has to
+	// satisfy both. A pin for a host that is not in the run is a
+	// [PinError].
 	Pins, Tickets certs.Pins
-	Known         *certs.Known // what is remembered of servers; nil: nothing is
-	// ReadOnly says that nothing is to be remembered beyond that.
+	Known         *certs.Known // remembered servers; nil: nothing is remembered
+	// ReadOnly: nothing is added to Known.
 	ReadOnly bool
-	// Token is shown to every server, which has to prove that it holds it too.
-	// The zero Token: none is needed.
+	// Token is shown to every server, which has to prove that it has it
+	// too. Zero: none is needed.
 	Token certs.Token
 }
 
-// A DeniedError says that one side did not prove that it holds the access token.
+// A DeniedError says that one side did not prove that it has the access token.
 type DeniedError struct {
 	Ours bool   // the server refused us; else the server did not prove it
 	Had  bool   // we had a token
-	Text string // what the server says, if anything: foreign text, at most 256 bytes
+	Text string // the server's words, if any: foreign text, at most 256 bytes
 }
 
 func (e *DeniedError) Error() string {
@@ -45,9 +46,8 @@ func (e *DeniedError) Error() string {
 	return "the server refuses the token"
 }
 
-// hold returns what shows a server that we hold the token, and checks what the
-// server shows.
-func (t *Trust) hold(state tls.ConnectionState) (ours *[32]byte, check func(theirs *[32]byte) error, err error) {
+// prove returns our proof of the token for the server, and checks the server's.
+func (t *Trust) prove(state tls.ConnectionState) (ours *[32]byte, check func(theirs *[32]byte) error, err error) {
 	if t.Token.IsZero() {
 		return nil, func(*[32]byte) error { return nil }, nil
 	}
@@ -64,7 +64,7 @@ func (t *Trust) hold(state tls.ConnectionState) (ours *[32]byte, check func(thei
 	}, nil
 }
 
-// A PinError says that a pin is for no server of the run: a mistyped one would
+// A PinError says that a pin fits no server of the run: a mistyped pin would
 // protect nobody.
 type PinError struct{ Place string } // HOST or HOST:PORT
 
@@ -72,7 +72,7 @@ func (e *PinError) Error() string {
 	return fmt.Sprintf("the pin of %q is for no server of this run", e.Place)
 }
 
-// ready reports what is in the way of trusting servers as t says, before the
+// ready fails if servers cannot be trusted as t says. It is called before the
 // first is asked.
 func (t *Trust) ready(targets []source.Target) error {
 	for _, pin := range t.Pins {
@@ -88,7 +88,7 @@ func (t *Trust) ready(targets []source.Target) error {
 			return err
 		}
 	}
-	// With StrictTrust it is an error even where nothing is new.
+	// With StrictTrust this is an error even if no server is new.
 	if t.Policy != certs.StrictTrust || t.ReadOnly {
 		return nil
 	}
@@ -126,16 +126,16 @@ func (t *Trust) recorded(server string) (*certs.KnownServer, error) {
 	return &s, nil
 }
 
-// named returns the IDs that the user or a ticket names for a target: it has to
-// prove one of them. Without any it may have any ID.
+// named returns the IDs that the user or a ticket names for a target, which has
+// to prove one of them. None: it may have any ID.
 func (t *Trust) named(target source.Target) []certs.ServerID {
 	c := certs.Contact{Pins: t.Pins.Demands(target.Name, target.Host, target.Port)}
 	c.Tickets = t.Tickets.Demands(target.Name, target.Host, target.Port)
 	return certs.Common(slices.Concat(c.Pins, c.Tickets))
 }
 
-// judge decides whether a server with an ID is accepted, and, when it is checked
-// in every other way, what follows from that. Any goroutine may call it.
+// judge decides whether a server with an ID is accepted. If it has passed all
+// other checks (checked), it also says what follows. Any goroutine may call it.
 func (t *Trust) judge(target source.Target, id certs.ServerID, checked bool) (certs.Decision, error) {
 	c, err := t.contact(target, id)
 	if err != nil {
@@ -145,8 +145,8 @@ func (t *Trust) judge(target source.Target, id certs.ServerID, checked bool) (ce
 	return t.Policy.Decide(c)
 }
 
-// check returns what a handshake with a target asks about the ID that is claimed
-// there. What it accepts is judged again by [Trust.accept].
+// check returns the test of a target's claimed ID for a handshake.
+// [Trust.accept] judges again what it accepts.
 func (t *Trust) check(target source.Target) func(certs.ServerID) error {
 	return func(id certs.ServerID) error {
 		_, err := t.judge(target, id, false)
@@ -154,9 +154,9 @@ func (t *Trust) check(target source.Target) func(certs.ServerID) error {
 	}
 }
 
-// accept is called behind the last check of a server, which has proved its ID and
-// the token, and made a valid offer. It is the one place where what follows from
-// that is recorded. Any goroutine may call it.
+// accept is called after the last check of a server, which has proved its ID
+// and the token and made a valid offer. Only here is anything recorded. Any
+// goroutine may call it.
 func (t *Trust) accept(target source.Target, id certs.ServerID) (a source.Accepted, err error) {
 	d, err := t.judge(target, id, true)
 	if err != nil {
@@ -177,8 +177,8 @@ func (t *Trust) accept(target source.Target, id certs.ServerID) (a source.Accept
 	return a, nil
 }
 
-// record writes what a decision says, and reports whether it did. Another process
-// may have been first with another ID; then the server is refused.
+// record writes what a decision says, and reports whether it did. If another
+// process was first with another ID, the server is refused.
 func (t *Trust) record(d certs.Decision, id certs.ServerID) (done bool, err error) {
 	if t.ReadOnly {
 		return false, nil

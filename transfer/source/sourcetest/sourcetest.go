@@ -1,5 +1,5 @@
-// Package sourcetest has sources without a network, for tests: made of functions,
-// each of which a test may replace.
+// Package sourcetest has sources without a network, for tests. They are made of
+// functions, each of which a test may replace.
 package sourcetest
 
 import (
@@ -44,7 +44,7 @@ type Conn struct {
 	err    error
 }
 
-// NewConn returns a connection of which only the end is made.
+// NewConn returns a connection whose only working part is its end.
 func NewConn(is source.Peer) *Conn { return &Conn{Is: is, closed: make(chan struct{})} }
 
 func (c *Conn) Peer() source.Peer { return c.Is }
@@ -88,7 +88,7 @@ func (c *Conn) Close() {
 	c.End(&source.Fault{What: source.Lost, Words: "the connection was closed here"})
 }
 
-// End ends the connection for a reason.
+// End ends the connection; why is its error.
 func (c *Conn) End(why error) {
 	c.once.Do(func() {
 		c.err = why
@@ -96,8 +96,8 @@ func (c *Conn) End(why error) {
 	})
 }
 
-// Holder returns a source at a place that holds data and answers at once. Each
-// connection is handed to change, unless that is nil, before it is used.
+// Holder returns a source at a place, which holds data and answers at once. If
+// change is not nil, it gets each connection before it is used.
 func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
 	if err != nil {
