@@ -8,8 +8,8 @@ import (
 )
 
 // bufferPools hold the buffers for what is being sent: one pool for each power
-// of two from [admission.LeastBuffer] to [admission.MostBuffer]. Who may have
-// one is the book's to say. The zero value is ready to use.
+// of two from [admission.LeastBuffer] to [admission.MostBuffer]. The book
+// decides who may have one. The zero value is ready to use.
 type bufferPools [6]sync.Pool // of *[]byte
 
 // bufferSize returns the size of the smallest buffer that holds n bytes, or of

@@ -15,20 +15,19 @@ import (
 )
 
 const (
-	// lingerRTTs and lingerMin are how long a connection is kept open
-	// behind the last byte that was written, so that it arrives: in round
-	// trips, and at least.
+	// lingerRTTs and lingerMin are how long a connection stays open after
+	// the last byte was written, so that it arrives: in round trips, and at
+	// least.
 	lingerRTTs = 3
 	lingerMin  = 100 * time.Millisecond
-	// connSlots is how many ranges of a connection are being written at a
-	// time.
+	// connSlots bounds the ranges of a connection that are being written at
+	// a time.
 	connSlots = 2
 )
 
-// A clientConn is one client's connection to a virtual server. Its state, of
-// which each has one deadline, is its record's, which the book keeps:
-// handshake, shaken (no request was accepted yet), idle, asking, sending. Any
-// goroutine may call its methods.
+// A clientConn is one client's connection to a virtual server. The book keeps
+// its state, each with one deadline: handshake, shaken (no request was accepted
+// yet), idle, asking, sending. Any goroutine may call its methods.
 type clientConn struct {
 	srv     *Server
 	virtual *virtualServer
@@ -78,8 +77,8 @@ func (v *virtualServer) serve(ctx context.Context, conn *transport.Conn) {
 	}
 }
 
-// waitTurn waits until the connection has its turn, and reports whether it
-// still lives then. It has as long again for its first request.
+// waitTurn waits until it is the connection's turn, and reports whether it
+// still lives then. It then has the same time for its first request.
 func (c *clientConn) waitTurn(ctx context.Context) bool {
 	wait := c.srv.book.Turn(c.rec, c.srv.limits.HelloTimeout/2, time.Now())
 	if wait == 0 {
@@ -96,8 +95,8 @@ func (c *clientConn) waitTurn(ctx context.Context) bool {
 	return false
 }
 
-// change has the book change the connection's state, and sets the deadline of
-// the new one.
+// change has the book change the connection's state, and sets the new state's
+// deadline.
 func (c *clientConn) change(do func(now time.Time)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,7 +131,7 @@ func (c *clientConn) close() {
 	c.conn.Close(uint64(wire.CloseStopping), "server is stopping")
 }
 
-// linger returns the time in which what was written last arrives.
+// linger returns the time until what was written last has arrived.
 func (c *clientConn) linger() time.Duration {
 	return max(lingerRTTs*c.conn.Stats().SmoothedRTT, lingerMin)
 }
@@ -145,7 +144,8 @@ func (c *clientConn) account(u admission.Use) {
 	}
 }
 
-// moved counts what the client has taken, and what of it was of the file.
+// moved counts the n bytes that the client has taken. ofFile: they are of the
+// file.
 func (c *clientConn) moved(n int, ofFile bool) {
 	p := admission.Progress{Bytes: int64(n), File: ofFile, Window: int64(c.conn.Stats().Window)}
 	c.srv.book.Moved(c.rec, p, time.Now())
@@ -158,14 +158,14 @@ func (c *clientConn) countLost() {
 	c.virtual.lost.Add(now - c.lost.Swap(now))
 }
 
-// excused runs do while the client waits for us: it is not closed for that.
+// excused runs do while the client waits for us, for which it is not closed.
 func (c *clientConn) excused(do func() error) error {
 	c.srv.book.Wait(c.rec, time.Now())
 	defer func() { c.srv.book.Resume(c.rec, time.Now()) }()
 	return do()
 }
 
-// write sends p, as long as there is progress.
+// write sends p while there is progress.
 func (c *clientConn) write(st *transport.Stream, p []byte) error {
 	for {
 		st.SetWriteDeadline(time.Now().Add(c.srv.limits.StallTimeout))
@@ -184,13 +184,14 @@ func (c *clientConn) write(st *transport.Stream, p []byte) error {
 	}
 }
 
-// pay waits until some of n bytes may be sent, of which the first paid ones are
-// paid for, and returns how many. It waits while clients hold more than they
-// may, and for the limit of the rate.
+// pay waits until some of n bytes may be sent, and returns how many. The first
+// paid bytes are already paid for. It waits while clients hold more than they
+// may, and for the rate limit.
 func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	stats, limit := c.conn.Stats(), c.srv.limit
 	size, pause := c.srv.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
-	// Slowed as it is, who takes what it is sent moves its charge in time.
+	// Even slowed down, a client that takes what it is sent moves its
+	// charge in time.
 	if pause > 0 && pace.Sleep(ctx, pause) != nil {
 		return 0, errReset{wire.StreamStopping}
 	}
@@ -206,8 +207,8 @@ func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	})
 }
 
-// buffer returns a buffer for n bytes, or a smaller one when bytes are short,
-// and what gives it back.
+// buffer returns a buffer for n bytes (a smaller one when memory is short), and
+// what gives it back.
 func (c *clientConn) buffer(n int) (buf []byte, free func()) {
 	size := c.srv.book.Take(c.rec, int64(bufferSize(n)), time.Now())
 	b := c.srv.pools.get(int(size))

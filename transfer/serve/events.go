@@ -13,21 +13,21 @@ import (
 // [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
 type Event interface{ serveEvent() }
 
-// SmallBuffers says once that the system bounds the buffers of sockets to less
-// than what quick networks need.
+// SmallBuffers says, once, that the system allows socket buffers smaller than
+// fast networks need.
 type SmallBuffers struct{ Small []transport.SmallBuffer }
 
 // Listening says that the sockets answer, before the file is hashed.
 type Listening struct {
 	Addrs []net.Addr // one for each virtual server
 	ID    certs.ServerID
-	// SmallBuffers are those buffers of the first socket that the system
-	// made smaller than wanted.
+	// SmallBuffers are the first socket's buffers that the system made
+	// smaller than wanted.
 	SmallBuffers []transport.SmallBuffer
 }
 
-// Ready says that a version of the file is hashed and offered; again each time
-// that the file has changed.
+// Ready says that a version of the file is hashed and offered. It comes again
+// each time the file has changed.
 type Ready struct {
 	Name     string // as configured
 	Offered  string // what clients are told: Name, or empty when it cannot be sent
@@ -37,38 +37,38 @@ type Ready struct {
 	Addrs    []net.Addr
 }
 
-// Unsteady says that the file changed while it was hashed, and that the hashing
-// begins again after a pause, which doubles each time.
+// Unsteady says that the file changed while it was hashed. Hashing begins again
+// after Pause, which doubles each time.
 type Unsteady struct{ Pause time.Duration }
 
 // UnstableNumbers says, once, that the file system gives the same file another
-// number at each look, so that the numbers are not looked at any more.
+// number at each look. The numbers are not used any more.
 type UnstableNumbers struct{}
 
-// Unreadable says that the file was changed and cannot be hashed anew, or must
-// not be; it is tried again, and new clients are refused until then.
+// Unreadable says that the file was changed and cannot, or must not, be hashed
+// anew. It is tried again; until then new clients are refused.
 type Unreadable struct{ Err error }
 
-// Damaged says that the disk gives other bytes for a chunk than were hashed,
-// though the file was not changed. It is hashed anew.
+// Damaged says that the disk returns other bytes for a chunk than were hashed,
+// although the file was not changed. It is hashed anew.
 type Damaged struct {
 	Chunk          int
 	Offset, Length int64 // in bytes
 	Err            error // the disk's, when it gives none
 }
 
-// CacheFailed says that what hashing gave could not be kept.
+// CacheFailed says that the hashes could not be kept for the next run.
 type CacheFailed struct{ Err error }
 
 // ServerFailed says that a virtual server's socket failed. It is opened again,
-// with pauses; the others go on.
+// with pauses; the other servers go on.
 type ServerFailed struct {
 	Server int
 	Addr   net.Addr
 	Err    error
 }
 
-// ServerReopened says that a virtual server that has failed listens again.
+// ServerReopened says that a virtual server that had failed listens again.
 type ServerReopened struct {
 	Server int
 	Addr   net.Addr
@@ -77,8 +77,8 @@ type ServerReopened struct {
 // maxPanicValue bounds [Panicked.Value], in characters before quoting.
 const maxPanicValue = 64
 
-// Panicked says that malcolm has a fault, that a client came upon it, and that
-// its connection was closed for it. The others go on.
+// Panicked says that a client hit a bug in malcolm, and that its connection was
+// closed. The others go on.
 type Panicked struct {
 	Server, Client net.Addr
 	Value          string // of the panic, quoted, at most its first 64 characters
@@ -86,8 +86,7 @@ type Panicked struct {
 	Stack          []byte // where it happened
 }
 
-// Stopping says that nothing new is accepted, and how many requests are still
-// under way.
+// Stopping says that nothing new is accepted. Requests are still under way.
 type Stopping struct{ Requests int }
 
 // Stopped is the last event.
@@ -112,7 +111,7 @@ func (q *eventQueue) post(e Event) {
 	}
 }
 
-// offer is post when that need not wait; else the event is lost.
+// offer is post that never waits: the event may be lost.
 func (q *eventQueue) offer(e Event) {
 	select {
 	case q.queue <- e:
@@ -127,7 +126,7 @@ func (q *eventQueue) emit(e Event) {
 	}
 }
 
-// run tells of what is posted until that is over. Only the goroutine of Run
+// run tells of what is posted until over is closed. Only the goroutine of Run
 // calls it.
 func (q *eventQueue) run() {
 	for {

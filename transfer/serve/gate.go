@@ -12,8 +12,7 @@ import (
 // much.
 const reclaimEvery = time.Second
 
-// A gate lets the connections of all virtual servers in, by the rules of their
-// book.
+// A gate lets connections in to all virtual servers, by the rules of the book.
 type gate struct{ book *admission.Book }
 
 // MustProve implements [transport.Gate].
@@ -28,8 +27,8 @@ func (g gate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 	return rec, func() { g.book.Leave(rec, time.Now()) }, ok
 }
 
-// reclaim closes connections that hold bytes which others need, and tells how
-// many bytes all may take. It returns when done is closed.
+// reclaim closes connections that hold bytes others need, and tells how many
+// bytes all may take. It returns when done is closed.
 func (s *Server) reclaim(done <-chan struct{}) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()

@@ -8,11 +8,11 @@ import (
 	"malcolm/wire"
 )
 
-// indexingEvery is the time between two frames that tell a client how far the
-// hashing is.
+// indexingEvery is the time between two frames that tell a client the progress
+// of hashing.
 const indexingEvery = 500 * time.Millisecond
 
-// hello waits for the index, says so meanwhile, and sends the offer.
+// hello waits for the index, reports progress meanwhile, and sends the offer.
 func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.Hello) error {
 	if req.Selector != "" {
 		return c.refuse(st, wire.StatusNotFound, "this server has one file, without a selector")
@@ -42,8 +42,7 @@ func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.H
 	return st.CloseWrite()
 }
 
-// await says that a hello waits for the index, or that it waits no more; false
-// when another one does.
+// await says whether a hello waits for the index; false: another one does.
 func (c *clientConn) await(waits bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +54,7 @@ func (c *clientConn) await(waits bool) bool {
 }
 
 // awaitIndex returns the current version, acquired. While there is none it
-// tells the client how far the hashing is.
+// tells the client the progress of hashing.
 func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
 	if !c.await(true) {
 		return nil, c.refuse(st, wire.StatusBusy, "another hello waits on this connection")

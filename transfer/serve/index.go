@@ -18,22 +18,21 @@ import (
 
 const (
 	// rebuildPause is the time between two tries to hash a file that
-	// changed meanwhile, or could not be read; it doubles up to
+	// changed meanwhile or could not be read. It doubles up to
 	// longestRebuildPause.
 	rebuildPause        = time.Second
 	longestRebuildPause = 5 * time.Minute
-	// lookTime is how long a client waits for a look at the file's name: a
-	// file system that hangs must not hold those who ask for what is open
-	// already.
+	// lookTime bounds a client's wait for a look at the file's name. A file
+	// system that hangs must not delay clients that ask for what is already
+	// open.
 	lookTime = time.Second
-	// forgetTime is how long the version before the current one is held
-	// after somebody last asked for it: its file may be large and have no
-	// name.
+	// forgetTime is how long the previous version is held after somebody
+	// last asked for it: its file may be large and have no name.
 	forgetTime = 10 * time.Minute
 )
 
-// An index makes the versions of a source, and holds the current one and the
-// one before it. One goroutine runs it, any other may ask.
+// An index makes the versions of a source, and holds the current and the
+// previous one. One goroutine runs it, any other may ask.
 type index struct {
 	source  localfile.Source
 	name    string       // what is offered
@@ -54,17 +53,17 @@ type index struct {
 	doubts   doubts        // of current
 }
 
-// hashing is how far a file is hashed, in bytes.
+// hashing is the progress of hashing a file, in bytes.
 type hashing struct{ done, total atomic.Int64 }
 
-// doubts says when a version that may have changed is hashed anew; it is
-// offered meanwhile. Each doubt without a reason doubles the pause before the
-// next: some file systems say something new of a file at each look.
+// doubts say when a version that may have changed is hashed anew. It is offered
+// meanwhile. Each doubt without a reason doubles the pause before the next,
+// since some file systems say something new of a file at each look.
 type doubts struct {
 	open    bool
-	quiet   time.Time // until when nothing is hashed
+	quiet   time.Time // until then nothing is hashed
 	pause   time.Duration
-	numbers bool // the system's numbers of files are not stable: nothing follows from them
+	numbers bool // the file numbers are not stable: nothing follows from them
 }
 
 // reset forgets the doubts of another version.
@@ -73,7 +72,7 @@ func (d *doubts) reset() { *d = doubts{numbers: d.numbers} }
 // wanted reports whether a version is to be hashed anew now.
 func (d *doubts) wanted() bool { return d.open && !time.Now().Before(d.quiet) }
 
-// settled says that the version was hashed anew, and was what it had been.
+// settled says that the version was hashed anew and has not changed.
 func (d *doubts) settled() {
 	d.open, d.pause = false, min(max(2*d.pause, rebuildPause), longestRebuildPause)
 	d.quiet = time.Now().Add(d.pause)
@@ -86,9 +85,9 @@ func newIndex(source localfile.Source, name string, cache *cache.Cache, tell fun
 	}
 }
 
-// acquire looks whether the current version is still what has the name, and
-// returns it, to be released. While there is none, the channel is closed when
-// there is one; the error says why there will be none for now.
+// acquire checks that the name still has the current version, and returns it,
+// to be released. While there is none, the channel is closed when there is one,
+// and the error says why there will be none for now.
 func (ix *index) acquire(ctx context.Context) (*version, <-chan struct{}, error) {
 	looked := ix.looks.DoChan("", func() (any, error) {
 		ix.look()
@@ -125,7 +124,7 @@ func (ix *index) version(checksum [32]byte) *version {
 	return nil
 }
 
-// release ends one use of a version; nil is none.
+// release ends one use of a version; v may be nil.
 func (ix *index) release(v *version) {
 	if v == nil {
 		return
@@ -146,14 +145,14 @@ func (ix *index) isReady() bool {
 	return ix.current != nil
 }
 
-// progress returns how far the version that is being made is.
+// progress returns the progress of the version that is being made.
 func (ix *index) progress() wire.Indexing {
 	total := ix.making.total.Load()
 	return wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}
 }
 
-// look compares what has the name now with the current version. A name that
-// cannot be looked at changes nothing for as long as the open file is intact.
+// look compares what has the name now with the current version. If the name
+// cannot be looked at, nothing changes while the open file is intact.
 func (ix *index) look() {
 	ix.mu.Lock()
 	v, numbers := ix.current, ix.doubts.numbers
@@ -186,8 +185,8 @@ func (ix *index) look() {
 	}
 }
 
-// changed says that the open file of a version does not hold any more what was
-// hashed: nobody gets a byte of it. New clients wait for a new version.
+// changed says that a version's open file no longer holds what was hashed.
+// Nobody gets a byte of it; new clients wait for a new version.
 func (ix *index) changed(v *version) {
 	ix.mu.Lock()
 	if ix.previous == v {
@@ -200,8 +199,8 @@ func (ix *index) changed(v *version) {
 	ix.retire(v, false)
 }
 
-// retire ends a version's being the current one; keep says that it is still
-// intact. New clients wait for a new version.
+// retire ends a version's time as the current one. keep: it is still intact.
+// New clients wait for a new version.
 func (ix *index) retire(v *version, keep bool) {
 	ix.mu.Lock()
 	if ix.current != v {
@@ -220,16 +219,15 @@ func (ix *index) retire(v *version, keep bool) {
 	ix.rouse()
 }
 
-// keep makes v the version before the current one, and returns the one that it
-// takes the place of. The caller holds mu.
+// keep makes v the previous version, and returns the one that it replaces. The
+// caller holds mu.
 func (ix *index) keep(v *version) (drop *version) {
 	drop, ix.previous = ix.previous, v
 	v.asked = time.Now()
 	return drop
 }
 
-// withdraw stops offering anything, since what has the name is not to be
-// trusted.
+// withdraw stops offering anything: what has the name now is not to be trusted.
 func (ix *index) withdraw(v *version, err error) {
 	ix.mu.Lock()
 	before := ix.previous
@@ -252,7 +250,7 @@ func (ix *index) doubt(v *version) {
 	}
 }
 
-// rouse has the goroutine that runs the index look what is to be done.
+// rouse has the goroutine that runs the index look for work.
 func (ix *index) rouse() {
 	select {
 	case ix.wake <- struct{}{}:
@@ -261,8 +259,8 @@ func (ix *index) rouse() {
 }
 
 // run makes a version, tells of it, and makes a new one each time the last was
-// dropped or is doubted. It returns when ctx ends (nil), or when the first
-// version cannot be made; later it tries again.
+// dropped or is doubted. It returns nil when ctx ends, or an error if the first
+// version cannot be made; later ones are tried again.
 func (ix *index) run(ctx context.Context) error {
 	defer ix.close()
 	var told error
@@ -299,16 +297,15 @@ func (ix *index) run(ctx context.Context) error {
 	}
 }
 
-// discard closes a version that nobody was shown; nil is none.
+// discard closes a version that nobody was shown; v may be nil.
 func discard(v *version) {
 	if v != nil {
 		v.file.Close()
 	}
 }
 
-// publish makes v the current version. Where the one that it takes the place of
-// has the same bytes, nobody is told: the file was touched, or its number
-// changed.
+// publish makes v the current version. If the one it replaces has the same
+// bytes, nobody is told: the file was touched, or its number changed.
 func (ix *index) publish(v *version) {
 	ix.mu.Lock()
 	old := ix.current
@@ -342,7 +339,7 @@ func (ix *index) publish(v *version) {
 }
 
 // await returns when a version is to be made. Meanwhile it lets go of the
-// previous one when nobody asks for that any more.
+// previous version when nobody asks for it any more.
 func (ix *index) await(ctx context.Context) error {
 	for {
 		ix.mu.Lock()
@@ -366,8 +363,8 @@ func (ix *index) await(ctx context.Context) error {
 	}
 }
 
-// later returns the time until something is to be done that nobody rouses the
-// index for. The caller holds mu.
+// later returns the time until the index has work for which nobody rouses it.
+// The caller holds mu.
 func (ix *index) later() time.Duration {
 	d := forgetTime
 	if ix.previous != nil {
@@ -392,7 +389,7 @@ func (ix *index) forget() {
 	ix.release(v)
 }
 
-// fail lets those who wait know that there will be no version for now.
+// fail tells those who wait that there will be no version for now.
 func (ix *index) fail(err error) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 // cacheLeast is the size in bytes below which hashing a file again is no work.
 const cacheLeast = 64 << 20
 
-// errSizeLies is said of files that the system makes up as they are read
-// (/proc, /sys): what such a file holds cannot be offered.
+// errSizeLies is for files that the system makes up as they are read (/proc,
+// /sys). They cannot be offered.
 var errSizeLies = errors.New("does not have the size that the system says; malcolm offers files with a size of their own")
 
 // build opens the source and hashes it, unless the cache knows it. It returns
-// nil without an error when the source changed meanwhile.
+// nil and no error when the source changed meanwhile.
 func (ix *index) build(ctx context.Context) (*version, error) {
 	file, err := ix.source.Open()
 	if err != nil {
@@ -42,12 +42,12 @@ func (ix *index) build(ctx context.Context) (*version, error) {
 	return v, nil
 }
 
-// errEndsEarly says that a file ended before the size that the system says,
-// without a change of size or modification time.
+// errEndsEarly says that a file ended before the size that the system reports,
+// and that neither size nor modification time changed.
 var errEndsEarly = errors.New("ends early")
 
-// hash fills in what is said of a version's open file. It reports false when
-// the file changed meanwhile.
+// hash fills in what is said of a version's open file; false: the file changed
+// meanwhile.
 func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) {
 	if v.info, err = v.file.Stat(); err != nil {
 		return false, err
@@ -92,8 +92,8 @@ func (ix *index) load(v *version) bool {
 	return ok
 }
 
-// store keeps a version's hashes for the next time. That it cannot is told, and
-// no more.
+// store keeps a version's hashes for the next run. A failure is told, and no
+// more.
 func (ix *index) store(v *version, began time.Time) {
 	key, ok := cache.KeyOf(v.info)
 	if !ok || ix.cache == nil || key.Size < cacheLeast || !key.Settled(began) {

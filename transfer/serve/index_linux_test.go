@@ -16,7 +16,7 @@ import (
 	"malcolm/transfer/localfile"
 )
 
-// An indexed is an index that runs in a bubble, and what it told.
+// An indexed is an index that runs in a bubble, and the events it told.
 type indexed struct {
 	*index
 	t      *testing.T
@@ -35,8 +35,8 @@ func startIndex(t *testing.T, source localfile.Source) *indexed {
 	return x
 }
 
-// offered returns the checksum of what is offered at once, and waits until all
-// that it led to is done.
+// offered returns the checksum that is offered at once, and waits until all the
+// work that follows is done.
 func (x *indexed) offered() [32]byte {
 	x.t.Helper()
 	v, _, err := x.acquire(x.t.Context())
@@ -67,8 +67,8 @@ func tells[E Event](x *indexed) (n int) {
 	return n
 }
 
-// A chmod and a new link leave the file offered; it is hashed once more beside,
-// and a change that hides behind them is found.
+// After a chmod or a new link the file is still offered. It is hashed once
+// more, so a change that hides behind them is found.
 func TestChmodOfTheSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "data.bin")
@@ -93,7 +93,7 @@ func TestChmodOfTheSource(t *testing.T) {
 		if n := tells[Ready](x); n != 1 {
 			t.Errorf("ready was told %d times, want once", n)
 		}
-		// Bytes that change, with the modification time put back.
+		// The bytes change, and the modification time is put back.
 		info, _ := os.Stat(path)
 		next := slices.Clone(data)
 		next[5] ^= 0x80
@@ -117,8 +117,8 @@ func TestChmodOfTheSource(t *testing.T) {
 	})
 }
 
-// A file of which the system says something new at each look is offered all the
-// time, and hashed beside less and less often.
+// If the system says something new of a file at each look, it is offered all
+// the time and hashed again less and less often.
 func TestDoubtsWithoutAReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := filled(oneChunk, 1)
@@ -137,8 +137,8 @@ func TestDoubtsWithoutAReason(t *testing.T) {
 	})
 }
 
-// A file system that gives a file another number at each look does not keep the
-// file from being offered, nor has it hashed for ever.
+// If a file system gives a file another number at each look, the file is still
+// offered, and is not hashed for ever.
 func TestUnstableNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := filled(3*oneChunk, 1)
@@ -170,7 +170,7 @@ func TestUnstableNumbers(t *testing.T) {
 type unstable struct {
 	*memFile
 	number atomic.Uint64
-	ctime  bool // the change time is another one at each look, too
+	ctime  bool // the change time differs at each look, too
 	opened atomic.Int64
 }
 
@@ -214,7 +214,7 @@ func TestSizeThatLies(t *testing.T) {
 	}
 }
 
-// What gets the name of an offered file must not lead elsewhere.
+// A link that takes an offered file's name must not lead elsewhere.
 func TestNameBecomesALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

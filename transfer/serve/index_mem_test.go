@@ -16,7 +16,7 @@ import (
 // oneChunk is the size of a chunk in these tests, in bytes.
 const oneChunk = manifest.MinChunkSize
 
-// filled returns a file of n bytes, of another content for each seed.
+// filled returns a file of n bytes, different for each seed.
 func filled(n int, seed byte) []byte { return bytes.Repeat([]byte{seed}, n) }
 
 // sumOf returns the checksum of a file.
@@ -61,15 +61,15 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// replace changes the file, as an editor that writes it anew.
+// replace changes the file, like an editor that writes it anew.
 func (f *memFile) replace(data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.data, f.mtime = data, f.mtime.Add(time.Second)
 }
 
-// A memName is a source under which one file can take the place of another, as
-// by a rename. It counts the files that are open.
+// A memName is a source under which one file can replace another, as by a
+// rename. It counts open files.
 type memName struct {
 	mu   sync.Mutex
 	file *memFile

@@ -13,8 +13,7 @@ import (
 	"malcolm/wire"
 )
 
-// A version whose file was changed is not held any more, and another one is
-// made.
+// A version whose file was changed is no longer held, and another one is made.
 func TestIndexInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data, next := filled(oneChunk+1, 1), filled(oneChunk+1, 2)
@@ -71,9 +70,8 @@ func TestIndexInvalidation(t *testing.T) {
 	})
 }
 
-// A version that was replaced is held for as long as somebody asks for it, and
-// the one before it at most once: clients that stay connected keep no more
-// files.
+// A replaced version is held while somebody asks for it, and at most one of
+// them: clients that stay connected keep no more files.
 func TestReplacedVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &memName{file: newMemFile(filled(oneChunk, 1))}
@@ -113,8 +111,7 @@ func TestReplacedVersions(t *testing.T) {
 	})
 }
 
-// A name that cannot be looked at, since its file system hangs, holds nobody
-// up.
+// A name that cannot be looked at because its file system hangs delays nobody.
 func TestNameThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &hangingName{memFile: newMemFile(filled(oneChunk, 1)), hang: make(chan struct{})}
@@ -169,8 +166,8 @@ func TestFileThatAlwaysChanges(t *testing.T) {
 	})
 }
 
-// A server that is asked without reason looks at its disk once a second at
-// most.
+// A server that gets needless requests to check its disk does so at most once a
+// second.
 func TestRecheckIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newMemFile(filled(3*oneChunk, 1))

@@ -8,21 +8,21 @@ import (
 	"malcolm/transport"
 )
 
-// Limits bounds what the clients of a [Serve] can cost. A zero field is
-// its default; none can be switched off, and a negative one is refused.
+// Limits bounds what the clients of [Serve] can cost. Zero fields mean the
+// defaults. None can be switched off; a negative one is refused.
 type Limits struct {
 	// Places bounds the connections of all virtual servers together,
-	// half-open ones included. When they run out, who idles has to go: see
-	// [admission].
+	// half-open ones included. When they run out, idle clients have to go:
+	// see [admission].
 	Places int
 	// Bytes bounds what clients can make the server hold beyond their
 	// places: buffers, requests, and what is sent and not acknowledged.
 	Bytes int64
-	// Streams is how many requests a connection may have under way.
+	// Streams bounds a connection's requests under way.
 	Streams int
-	// HandshakeRate is how many handshakes a second may begin without a
-	// proof of the client's address, in all, and with one, from one
-	// address.
+	// HandshakeRate bounds the handshakes begun each second. Without a
+	// proof of the client's address it counts for all together, with one
+	// for each address.
 	HandshakeRate int
 	// Wasted bounds wasted requests: malformed, refused or abandoned ones,
 	// and every hello after the first. A connection may waste this many
@@ -33,11 +33,11 @@ type Limits struct {
 	Wasted int
 
 	HandshakeTimeout time.Duration // for a handshake
-	HelloTimeout     time.Duration // from the handshake until a first request was accepted
+	HelloTimeout     time.Duration // from the handshake until the first request is accepted
 	RequestTimeout   time.Duration // for the whole of one request
-	StallTimeout     time.Duration // for which a reply may make no progress
-	IdleTimeout      time.Duration // for which a connection may have no reply under way
-	IndexingTimeout  time.Duration // for which a client may wait until the file is hashed
+	StallTimeout     time.Duration // without progress of a reply
+	IdleTimeout      time.Duration // without a reply under way
+	IndexingTimeout  time.Duration // until the file is hashed
 }
 
 // The defaults of [Limits] that are not transport's or admission's.

@@ -10,7 +10,7 @@ import (
 )
 
 // held returns the version that a client names, acquired, if it is held and the
-// open file is still that. When it is not, a refusal has been sent.
+// open file still matches it. Else a refusal has been sent.
 func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
 	v := c.srv.index.version(checksum)
 	if v == nil {
@@ -56,8 +56,8 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 	return nil
 }
 
-// recheck looks at a chunk of which a client got other bytes than its value
-// says.
+// recheck checks a chunk of which a client got bytes that do not match its
+// value.
 func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// cgroupMemory returns the memory limit in bytes of the control group that a
-// process is in, as the system files below root say; 0 when there is none. A
-// group is bound by those above it, too.
+// cgroupMemory returns the memory limit of a process's control group, in bytes,
+// from the system files below root; 0: there is none. A group is bound by those
+// above it, too.
 func cgroupMemory(root fs.FS) (limit int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -34,8 +34,7 @@ func cgroupMemory(root fs.FS) (limit int64) {
 }
 
 // limitAbove returns the least limit of a group and of those above it. In a
-// container the group's own path may be that of the host, and only the top is
-// there.
+// container the group's path may be the host's, with only the top visible.
 func limitAbove(root fs.FS, top, group, name string) (limit int64) {
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 		if b, err := fs.ReadFile(root, path.Join(top, dir, name)); err == nil {
@@ -60,7 +59,7 @@ func hasWord(list, word string) bool {
 	return false
 }
 
-// least returns the smaller of two limits, of which 0 is none.
+// least returns the smaller of two limits; 0 means no limit.
 func least(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b

@@ -2,8 +2,8 @@ package serve
 
 import "golang.org/x/sys/unix"
 
-// MemoryLimit returns how many bytes of memory the machine has; 0 means that it
-// is not known. There are no control groups.
+// MemoryLimit returns the machine's memory in bytes; 0: not known. There are no
+// control groups.
 func MemoryLimit() (bytes int64, group bool) {
 	n, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {

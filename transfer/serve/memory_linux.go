@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MemoryLimit returns how many bytes of memory this process may use; 0 means
-// that this is not known. It is what the machine has, or less: then group says
-// that it is the limit of its control group, above which the process is killed.
+// MemoryLimit returns how many bytes of memory this process may use; 0: not
+// known. That is the machine's memory, or less: then group says that it is the
+// limit of its control group, above which the process is killed.
 func MemoryLimit() (bytes int64, group bool) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {

@@ -2,5 +2,5 @@
 
 package serve
 
-// MemoryLimit returns 0: how much memory there is is not known.
+// MemoryLimit returns 0: the memory of the machine is not known.
 func MemoryLimit() (bytes int64, group bool) { return 0, false }

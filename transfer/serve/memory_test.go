@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-// A process keeps to the memory limit of its control group, of those above it,
+// A process respects the memory limits of its control group, of those above it,
 // and of a container that shows it the host's path.
 func TestCgroupMemory(t *testing.T) {
 	for _, test := range []struct {

@@ -15,17 +15,16 @@ import (
 )
 
 const (
-	// firstBytes is how many bytes are read at once for a range at first.
-	// See [readSize.adapt].
+	// firstBytes is the first read size of a range. See [readSize.adapt].
 	firstBytes = 16 << 10
-	// growBytes must be taken within quickTake each, in a row, before more
-	// is read for a client that was slow.
+	// growBytes must be taken in a row, each piece within quickTake, before
+	// the read size grows for a client that was slow.
 	growBytes = 64 << 10
 	quickTake = 100 * time.Millisecond
 	slowTake  = 500 * time.Millisecond
 	// pieceTime is how long a buffer is held for a client that does not
-	// take it all; then less is read. The smallest one is held for the time
-	// without progress.
+	// take it all; then less is read. The smallest one is held for
+	// StallTimeout.
 	pieceTime = time.Second
 )
 
@@ -38,12 +37,12 @@ type rangeSender struct {
 	offset  int64 // of the next byte to send
 	end     int64 // behind the last one
 	size    readSize
-	paid    int           // bytes that have passed the limiter and were not sent
+	paid    int           // bytes that the limiter let pass and that were not sent
 	blocked time.Duration // of writing since the last progress
 }
 
-// sendRange answers a request for a range of a version. ctx ends when the
-// client gives up, too.
+// sendRange answers a request for a range of a version. ctx also ends when the
+// client gives up.
 func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wire.RangeRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
@@ -71,14 +70,14 @@ func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wi
 	return st.CloseWrite()
 }
 
-// countRange counts n more ranges that are being sent; n may be negative.
+// countRange adds n to the number of ranges being sent; n may be negative.
 func (c *clientConn) countRange(n int) {
 	c.virtual.ranges.Add(int64(n))
 	c.srv.book.Ranges(c.rec, n)
 }
 
-// useSlot sends a piece in one of the connection's slots, and goes on for as
-// long as the client is slow.
+// useSlot sends pieces in one of the connection's slots while the client is
+// slow.
 func (r *rangeSender) useSlot(ctx context.Context) error {
 	select {
 	case r.c.slots <- struct{}{}:
@@ -97,7 +96,7 @@ func (r *rangeSender) useSlot(ctx context.Context) error {
 }
 
 // sendPiece reads a piece into a buffer and sends what the client takes of it
-// in a time. What makes the client wait for us comes before it has the buffer.
+// in time. It does its own waiting before it takes the buffer.
 func (r *rangeSender) sendPiece(ctx context.Context) error {
 	n, err := r.c.pay(ctx, int(min(int64(r.size.bytes), r.end-r.offset)), r.paid)
 	if err != nil {
@@ -129,8 +128,8 @@ func (r *rangeSender) sendPiece(ctx context.Context) error {
 }
 
 // read fills p with the next bytes of the range, and has the system read ahead
-// for the piece behind. The check behind the read makes sure that the end of a
-// range is never reached with bytes of another version.
+// for the next piece. The check after the read ensures that no range ends with
+// bytes of another version.
 func (r *rangeSender) read(p []byte) error {
 	if _, err := r.v.file.ReadAt(p, r.offset); err != nil && !errors.Is(err, io.EOF) {
 		return errReset{wire.StreamUnreadable}
@@ -146,8 +145,8 @@ func (r *rangeSender) read(p []byte) error {
 	return nil
 }
 
-// send sends what the client takes of p in a time. It fails when the client has
-// taken nothing in all of StallTimeout.
+// send sends what the client takes of p within patience. It fails when the
+// client has taken nothing for all of StallTimeout.
 func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err error) {
 	began, stall := time.Now(), r.c.srv.limits.StallTimeout
 	r.st.SetWriteDeadline(began.Add(min(patience, stall-r.blocked)))
@@ -169,9 +168,9 @@ func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	return sent, nil
 }
 
-// A readSize is how much is read at once for a range. It grows for a client
-// that is quick and shrinks for a slow one: so a buffer is soon free, and what
-// is read for a client that gives up is little more than what it has taken.
+// A readSize is how much is read at once for a range. It grows for a quick
+// client and shrinks for a slow one. So buffers are soon free, and little is
+// read beyond what a client that gives up has taken.
 type readSize struct {
 	bytes  int // a power of two
 	streak int // bytes in a row that were taken quickly
@@ -180,9 +179,9 @@ type readSize struct {
 // grown returns the next larger size in bytes.
 func (s *readSize) grown() int { return min(2*s.bytes, admission.MostBuffer) }
 
-// adapt sets the size after the client took sent of n bytes in a time. It
-// doubles when growBytes in a row were each taken within quickTake, and halves
-// when a piece took more than slowTake.
+// adapt sets the size after the client took sent of n bytes. It doubles when
+// growBytes in a row were each taken within quickTake, and halves when a piece
+// took more than slowTake.
 func (s *readSize) adapt(sent, n int, took time.Duration) {
 	if sent == n && took < quickTake {
 		if s.streak += sent; s.streak >= growBytes {

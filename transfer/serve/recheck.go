@@ -10,25 +10,25 @@ import (
 	"malcolm/transfer/manifest/cache"
 )
 
-// recheckEvery is the least time between two looks at a chunk that clients ask
-// for: a chunk has at most 16 MiB, so the looks cost less than one client does.
+// recheckEvery is the least time between two checks of a chunk that clients ask
+// for. A chunk has at most 16 MiB, so checks cost less than one client.
 const recheckEvery = time.Second
 
-// recheckPiece is how much of a chunk is read at once, in bytes.
+// recheckPiece is how many bytes of a chunk are read at once.
 const recheckPiece = 128 << 10
 
-// errRecheckBusy says that another look was too short a time ago.
+// errRecheckBusy says that the last check was too short a time ago.
 var errRecheckBusy = errors.New("has looked at its file a moment ago")
 
-// rechecks has the looks at single chunks follow each other.
+// rechecks let the checks of single chunks follow each other.
 type rechecks struct {
 	mu   sync.Mutex
 	last time.Time // when the last one ended
 }
 
-// examine reads a chunk of a version from the disk once more and reports
-// whether it still has its value. One that has not is told, ends the version,
-// and is never taken from the cache again. The error is errRecheckBusy.
+// examine reads a chunk of a version from the disk again and reports whether it
+// still has its value. If not, it tells of it and ends the version, whose
+// hashes are never taken from the cache again. The error is errRecheckBusy.
 func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	if !ix.recheck.mu.TryLock() {
 		return false, errRecheckBusy

@@ -12,21 +12,21 @@ import (
 	"malcolm/wire"
 )
 
-// A reply is the work for one request, from its first byte on.
+// A reply is the work for one request, from the request's first byte on.
 type reply struct {
 	c        *clientConn
 	st       *transport.Stream
 	accepted bool
 }
 
-// begin says that a request comes in on a stream. The reply must be ended.
+// begin says that a request has begun on a stream. The reply must be ended.
 func (c *clientConn) begin(st *transport.Stream) *reply {
 	c.srv.active.begin()
 	c.change(func(now time.Time) { c.srv.book.Begin(c.rec, now) })
 	return &reply{c: c, st: st}
 }
 
-// accept says that the request is answered from now on.
+// accept says that the request will be answered.
 func (r *reply) accept() {
 	r.accepted = true
 	r.c.change(func(now time.Time) { r.c.srv.book.Accept(r.c.rec, now) })
@@ -79,11 +79,11 @@ func (r *reply) answer(ctx context.Context) admission.Use {
 	return admission.UseNone
 }
 
-// errRefused says that a reply was a refusal, and whole.
+// errRefused says that the reply was a complete refusal.
 var errRefused = errors.New("refused")
 
-// refuse answers with a status that is no success. The error is errRefused, or
-// that of the stream.
+// refuse answers with a status that is not success. The error is errRefused, or
+// the stream's.
 func (c *clientConn) refuse(st *transport.Stream, status wire.Status, text string) error {
 	if err := c.write(st, wire.AppendRefusal(nil, status, text)); err != nil {
 		return err

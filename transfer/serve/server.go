@@ -21,43 +21,43 @@ import (
 type Config struct {
 	// Source is the file.
 	Source localfile.Source
-	// Cache keeps the hashes of a large file for the next run; nil: they
-	// are not kept.
+	// Cache keeps the hashes of a large file for the next run; nil: not
+	// kept.
 	Cache *cache.Cache
-	// Rehash has the file hashed although the cache knows it.
+	// Rehash hashes the file even if the cache knows it.
 	Rehash bool
-	// Name is what the file is called. One that the protocol cannot carry
-	// (over 230 bytes, or not UTF-8) is offered as an empty name; see
+	// Name is the file's name for clients. One that the protocol cannot
+	// carry (over 230 bytes, or not UTF-8) is offered as an empty name; see
 	// [Ready].
 	Name string
 	// Identity proves who serves, on all virtual servers.
 	Identity *certs.Identity
 	// Machine is a secret of this machine, the same in every run: with it
-	// clients notice at once that serve was restarted. The zero value: a
-	// random one for this run. See [certs.LocalSecret].
+	// clients notice at once that serve was restarted. Zero: a random one
+	// for this run. See [certs.LocalSecret].
 	Machine [32]byte
-	// Conns are the sockets, at least one: one for each virtual server.
+	// Conns are the sockets, one for each virtual server, at least one.
 	// They belong to the server, which closes them.
 	Conns []net.PacketConn
-	// Reopen opens the socket of a virtual server on its address again,
-	// when it has failed; nil: that server is over.
+	// Reopen opens a virtual server's failed socket again on its address;
+	// nil: that server is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// Token is what clients have to prove that they hold before they are
-	// told anything of the file; the zero Token: nothing.
+	// Token must be proved by clients before they are told anything of the
+	// file; zero: none is needed.
 	Token certs.Token
-	// Limit is how many bytes a second all virtual servers together send; 0
-	// means no limit.
+	// Limit bounds the bytes a second of all virtual servers together; 0:
+	// no limit.
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
 	Limits Limits
-	// Granted is told how many bytes of memory clients may take in all,
-	// beside what the server needs without them: at the start, and after
-	// each change. It must not block. Nil means that nobody is told.
+	// Granted is called with the bytes of memory that clients may take in
+	// all, beside what the server needs without them: at the start, and
+	// after each change. It must not block. Nil: nobody is told.
 	Granted func(bytes int64)
-	// QLog gets the packets of all connections; nil: nobody.
+	// QLog gets the packets of all connections; nil: nobody does.
 	QLog *transport.QLog
-	// Events is told what happens, one event at a time, by one goroutine.
-	// It must not block for long. Nil means that nobody is told.
+	// Events is called with one event at a time, by one goroutine. It must
+	// not block for long. Nil: nobody is told.
 	Events func(Event)
 }
 
@@ -89,8 +89,8 @@ type Server struct {
 }
 
 // NewServer prepares a server, which does nothing until [Server.Run]. The
-// sockets belong to it from now on, also when there is an error, which says
-// that a limit is negative.
+// sockets belong to it from now on, even after an error, which says that a
+// limit is negative.
 func NewServer(cfg Config) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
 	if err != nil {
@@ -113,8 +113,8 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// offerable returns the name that a server offers for its file: name itself,
-// or nothing when the protocol cannot carry it.
+// offerable returns the name to offer for a file: name, or "" when the protocol
+// cannot carry it.
 func offerable(name string) string {
 	if len(name) > wire.MaxNameLen || !utf8.ValidString(name) {
 		return ""
@@ -122,7 +122,8 @@ func offerable(name string) string {
 	return name
 }
 
-// tell is the index's: it tells of an event, with what only the server knows.
+// tell is called by the index. It tells of an event, with what only the server
+// knows.
 func (s *Server) tell(e Event) {
 	if r, ok := e.(Ready); ok {
 		r.Name, r.ID, r.Addrs = s.cfg.Name, s.cfg.Identity.ID(), s.addrs()
@@ -140,12 +141,13 @@ func (s *Server) addrs() []net.Addr {
 }
 
 // Run offers the file until ctx ends. Then it accepts nothing new, lets
-// requests that are under way finish for up to 5 s, closes every connection
-// with a code that clients understand, and returns nil, 2 s later at the
-// latest: it does not wait for a disk that hangs. The error says that the
-// source could not be read when it was hashed for the first time, or that no
-// socket could be used: a [*localfile.Error] or a transport's. Run is called
-// once.
+// requests under way finish for up to 5 s, closes every connection with a code
+// that clients understand, and returns nil within 2 s more: it does not wait
+// for a disk that hangs.
+//
+// The error says that the source could not be read when it was hashed for the
+// first time, or that no socket could be used: a [*localfile.Error] or a
+// transport's. Run is called once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
@@ -177,9 +179,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// start begins what a server does beside its events. All of it ends with work,
-// the indexing and the accepting with accepting already. stop ends that when
-// there is nothing to offer or nowhere to listen.
+// start begins what a server does beside its events. Indexing and accepting end
+// with accepting, the rest with work. stop ends accepting when there is nothing
+// to offer or nowhere to listen.
 func (s *Server) start(wg *sync.WaitGroup, accepting, work context.Context, stop context.CancelCauseFunc) {
 	var listening sync.WaitGroup
 	for _, v := range s.virtual {

@@ -10,7 +10,7 @@ import (
 // ClientStatus is what one client was sent. An IPv6 /64 is one client.
 type ClientStatus = admission.Status
 
-// maxClients is how many clients a [Status] tells of.
+// maxClients bounds the clients in a [Status].
 const maxClients = 32
 
 // A State is what a virtual server does.
@@ -18,7 +18,7 @@ type State int
 
 // The states of a virtual server.
 const (
-	StateIndexing  State = iota // answers that it is hashing the file
+	StateIndexing  State = iota // is hashing the file, and says so
 	StateListening              // waits for clients
 	StateServing                // sends at least one range
 	StateStopped                // does not listen
@@ -32,17 +32,17 @@ func (s State) String() string { return stateNames[s] }
 // Status is the state of a [Server] at one moment. Its counters are since the
 // start.
 type Status struct {
-	Indexing wire.Indexing // how far the hashing is, while Indexed is false
+	Indexing wire.Indexing // progress of hashing, while Indexed is false
 	Indexed  bool
 	Requests int              // being read or answered now
-	Load     admission.Load   // what connections take now
+	Load     admission.Load   // what connections use now
 	Counts   admission.Counts // what was decided against clients
 	Denied   int64            // connections without the token
 	Panics   int64            // see [Panicked]
 
 	Servers     []VirtualStatus // in the order of the sockets
 	Clients     []ClientStatus  // those that were sent the most, at most 32
-	MoreClients int             // that are not among them
+	MoreClients int             // clients not in Clients
 }
 
 // VirtualStatus is the state of one virtual server.
@@ -56,8 +56,7 @@ type VirtualStatus struct {
 }
 
 // Status returns the state of the server now. Any goroutine may call it at any
-// time: before Run, meanwhile, and after it. It waits for nothing but short
-// locks.
+// time: before, during and after Run. It waits only for short locks.
 func (s *Server) Status() Status {
 	st := Status{
 		Indexing: s.index.progress(), Indexed: s.index.isReady(), Requests: s.active.count(),
@@ -71,8 +70,8 @@ func (s *Server) Status() Status {
 	return st
 }
 
-// status returns the state of the virtual server; indexed says that there is a
-// file to offer.
+// status returns the state of the virtual server. indexed: there is a file to
+// offer.
 func (v *virtualServer) status(indexed bool) VirtualStatus {
 	st := VirtualStatus{
 		Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),

@@ -6,12 +6,11 @@ import (
 )
 
 const (
-	// drainTime is how long requests that are under way may go on when a
-	// server stops.
+	// drainTime is how long requests under way may go on when a server
+	// stops.
 	drainTime = 5 * time.Second
-	// leaveTime is how long a server waits, behind that, for what still
-	// works for connections that it has closed: a read of a disk that hangs
-	// may never end.
+	// leaveTime is how long a server then waits for work on connections
+	// that it has closed. A read of a disk that hangs may never end.
 	leaveTime = 2 * time.Second
 )
 
@@ -25,7 +24,7 @@ func (s *Server) drain() {
 	waitFor(s.active.idle(), drainTime)
 }
 
-// leave waits for what has been told to end.
+// leave waits, at most leaveTime, for what has been told to end.
 func leave(wg *sync.WaitGroup) {
 	ended := make(chan struct{})
 	go func() {
@@ -35,7 +34,7 @@ func leave(wg *sync.WaitGroup) {
 	waitFor(ended, leaveTime)
 }
 
-// waitFor waits until c is closed, for at most a time.
+// waitFor waits until c is closed, but at most for most.
 func waitFor(c <-chan struct{}, most time.Duration) {
 	t := time.NewTimer(most)
 	defer t.Stop()
@@ -45,8 +44,8 @@ func waitFor(c <-chan struct{}, most time.Duration) {
 	}
 }
 
-// activity counts what is under way and tells when nothing is any more. Any
-// goroutine may call its methods.
+// activity counts what is under way and tells when nothing is. Any goroutine
+// may call its methods.
 type activity struct {
 	mu      sync.Mutex
 	n       int

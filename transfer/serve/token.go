@@ -10,11 +10,11 @@ import (
 	"malcolm/wire"
 )
 
-// A tokenGate is what a connection has shown of the token. Any goroutine may
-// call its methods.
+// A tokenGate records what a connection has shown of the token. Any goroutine
+// may call its methods.
 type tokenGate struct {
 	token  certs.Token              // the zero Token: none is needed
-	proof  atomic.Pointer[[32]byte] // that we hold it, once the client has shown it
+	proof  atomic.Pointer[[32]byte] // that we have it, once the client has shown it
 	denied atomic.Bool              // the client was asked for it and has not shown it
 }
 
@@ -37,9 +37,9 @@ func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
 	return true
 }
 
-// admit reports whether a client may be told of the file. If not, it has been
-// refused at once, so that it knows why, and the connection ends: a connection
-// is good for one guess. The pace of handshakes limits the guesses of a client.
+// admit reports whether a client may be told of the file. If not, the client
+// has been refused at once, so that it knows why, and the connection ends: each
+// is good for one guess. The rate of handshakes limits a client's guesses.
 func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
 	if c.gate.isOpen(c.conn, req) {
 		return true
@@ -57,10 +57,10 @@ func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.R
 }
 
 // deny says that the token is missing or wrong, and ends the connection once
-// that has been read.
+// the client has read that.
 func (c *clientConn) deny(ctx context.Context, st *transport.Stream) {
 	_ = c.refuse(st, wire.StatusDenied, "this server asks for a token")
-	// The client has read the answer when it hangs up.
+	// The client hangs up when it has read the answer.
 	linger := time.NewTimer(c.linger())
 	defer linger.Stop()
 	select {

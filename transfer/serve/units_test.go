@@ -8,7 +8,7 @@ import (
 	"malcolm/transfer/admission"
 )
 
-// An activity is idle when as much has ended as began, and tells all who wait.
+// An activity is idle when everything begun has ended, and tells all who wait.
 func TestActivity(t *testing.T) {
 	closed := func(c <-chan struct{}) bool {
 		select {
@@ -50,8 +50,8 @@ func TestServeStates(t *testing.T) {
 	}
 }
 
-// TestResetKey: a restart on the same machine has the same reset key, another
-// machine with the same identity another one, and so has a run that knows no
+// TestResetKey: a restart on the same machine has the same reset key. Another
+// machine with the same identity has another, and so has a run that knows no
 // machine.
 func TestResetKey(t *testing.T) {
 	var ids [2]*certs.Identity
@@ -78,7 +78,7 @@ func TestResetKey(t *testing.T) {
 	}
 }
 
-// What is read at once for a client follows what it takes.
+// The read size for a client follows what it takes.
 func TestReadSize(t *testing.T) {
 	s := readSize{firstBytes, growBytes}
 	for i, step := range []struct {
@@ -90,7 +90,7 @@ func TestReadSize(t *testing.T) {
 		{2 * firstBytes, 2 * firstBytes, quickTake - 1, 4 * firstBytes},
 		{4 * firstBytes, 4 * firstBytes, quickTake, 4 * firstBytes}, // neither quick nor slow
 		{4 * firstBytes, 4 * firstBytes, slowTake + 1, 2 * firstBytes},
-		{2 * firstBytes, 2 * firstBytes, 0, 2 * firstBytes}, // it must be quick for growBytes
+		{2 * firstBytes, 2 * firstBytes, 0, 2 * firstBytes}, // growBytes must be taken quickly
 		{2 * firstBytes, 2 * firstBytes, 0, 4 * firstBytes},
 		{admission.LeastBuffer + 1, 4 * firstBytes, pieceTime, 2 * admission.LeastBuffer},
 		{0, 2 * admission.LeastBuffer, pieceTime, admission.LeastBuffer},

@@ -20,14 +20,13 @@ import (
 )
 
 const (
-	// reopenPause is the time before the socket of a virtual server that
-	// has failed is opened again; it doubles with each try up to
-	// longestReopenPause.
+	// reopenPause is the time before a virtual server's failed socket is
+	// opened again. It doubles with each try up to longestReopenPause.
 	reopenPause        = time.Second
 	longestReopenPause = time.Minute
-	// resetLabel names the subkey of the identity from which stateless
-	// reset tokens are made (RFC 9000, section 10.3), so that a restarted
-	// server can tell its former clients at once.
+	// resetLabel names the identity's subkey for stateless reset tokens
+	// (RFC 9000, section 10.3). With them a restarted server can tell its
+	// former clients at once.
 	resetLabel = "malcolm stateless reset"
 )
 
@@ -35,12 +34,12 @@ const (
 var errNoListener = &localfile.Error{Op: "listen", Err: errors.New("every socket failed")}
 
 // A virtualServer is one listener and its counters. Any goroutine may call its
-// methods, but for accept.
+// methods except accept.
 type virtualServer struct {
 	srv       *Server
 	number    int // in Server.virtual
 	addr      net.Addr
-	listener  atomic.Pointer[transport.Listener] // another one after its socket failed
+	listener  atomic.Pointer[transport.Listener] // replaced after its socket failed
 	listening atomic.Bool
 
 	clients atomic.Int64
@@ -69,7 +68,7 @@ func (v *virtualServer) use(l *transport.Listener) {
 	v.listening.Store(true)
 }
 
-// listenOn makes a listener of a socket, which it owns from now on.
+// listenOn makes a listener from a socket, which it owns from now on.
 func (s *Server) listenOn(pc net.PacketConn) (*transport.Listener, error) {
 	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
@@ -87,8 +86,8 @@ func (s *Server) listenOn(pc net.PacketConn) (*transport.Listener, error) {
 	})
 }
 
-// resetKey returns the secret of stateless resets: that of this identity on
-// this machine, since others may have the identity too.
+// resetKey returns the secret of stateless resets for this identity on this
+// machine: others may have the identity too.
 func (cfg *Config) resetKey() [32]byte {
 	machine := cfg.Machine
 	if machine == ([32]byte{}) {
@@ -116,7 +115,7 @@ func (s *Server) closeListeners() {
 }
 
 // accept takes connections until accepting ends, then calls onStop. It returns
-// when the last of them has ended, which is when work ends at the latest.
+// when the last of them has ended, at the latest when work ends.
 func (v *virtualServer) accept(accepting, work context.Context, onStop func()) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -140,8 +139,7 @@ func (v *virtualServer) accept(accepting, work context.Context, onStop func()) {
 }
 
 // reopen has the virtual server listen again, on a new socket, after its own
-// failed with an error. It reports false when accepting has ended before it
-// could, or when nobody can open a socket.
+// failed. false: accepting ended before, or there is no way to open a socket.
 func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 	v.listening.Store(false)
 	v.listener.Load().Close()
@@ -160,7 +158,7 @@ func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 			continue
 		}
 		v.use(l)
-		if accepting.Err() != nil { // nobody may be left to close it
+		if accepting.Err() != nil { // else nobody may be left to close it
 			l.Close()
 			return false
 		}
@@ -171,7 +169,7 @@ func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 }
 
 // contain is deferred by each goroutine that works for a connection. A panic
-// ends the connection, and not the process.
+// ends the connection, not the process.
 func (v *virtualServer) contain(conn *transport.Conn) {
 	p := recover()
 	if p == nil {
