@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,21 +21,21 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"malcolm/certs"
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
-// What peers that mean harm cost the memory of real processes, over loopback. Not
-// with the race detector, which has memory of its own for each byte and goroutine.
+// What hostile peers cost the memory of real processes, over loopback. Not with
+// the race detector, which has memory of its own for each byte and goroutine.
 
 const mib = 1 << 20
 
-// besiegedSize is the size of the file that is served, in bytes.
-const besiegedSize = 64 * mib
+// servedSize is the size of the file that is served, in bytes.
+const servedSize = 64 * mib
 
 // startProcess starts a command of malcolmIn. It does not outlive t.
 func startProcess(t *testing.T, name string, cmd *exec.Cmd) *process {
@@ -80,46 +79,49 @@ func (p *process) memory() (memory, bool) {
 	return memory{resident: resident << 10, mapped: mapped << 10}, true
 }
 
-// withSpare is what may be resident where so much is expected: half more, for what
-// the garbage collector has not collected yet.
+// withSpare is what may be resident where expected bytes are in use: half more,
+// for what the garbage collector has not collected yet.
 func withSpare(expected int64) int64 { return expected + expected/2 }
 
-// cost is what an attack is granted at most, at the same time, by serve's limits.
+// cost is what serve's limits grant an attack at most, at the same time.
 type cost struct{ conns, streams, buffers int64 }
 
-// bound is by how many bytes serve's memory may grow for it. A connection without a
-// request takes 60 to 75 KiB (its goroutines, TLS, quic-go), a request 10 KiB (the
-// stack of its goroutine, its stream).
+// bound is by how many bytes serve's memory may grow for it. A connection
+// without a request takes 60 to 75 KiB (its goroutines, TLS, quic-go), a request
+// 10 KiB (the stack of its goroutine, its stream).
 func (c cost) bound() int64 {
 	const conn, stream = 80 << 10, 10 << 10
 	return withSpare(c.conns*conn + c.streams*stream + c.buffers*admission.MostBuffer)
 }
 
-// An attacker asks for more than it is granted: so many times the places and the
-// streams of a connection.
+// An attacker asks for more than it is granted: a multiple of the places, and of
+// the streams of a connection.
 const (
 	greedyConns   = 3
 	greedyStreams = 4
 )
 
-// A besieged is a serve process and its port on 127.0.0.1. The honest client comes
-// from there as well, attackers from other addresses of the loopback network.
-type besieged struct {
+// A serveProcess is serve under attack, on a port of 127.0.0.1. The honest client
+// comes from there as well, attackers from other addresses of the loopback
+// network.
+type serveProcess struct {
 	*process
 	t      *testing.T
-	port   uint16
+	at     netip.AddrPort
 	data   []byte
 	sum    [32]byte
 	greedy sync.WaitGroup // for what is not granted
 }
 
-// attacker returns the address of one of them.
-func attacker(n int) netip.Addr { return netip.AddrFrom4([4]byte{127, 66, byte(n >> 8), byte(n)}) }
+// attackerAddr returns the address of an attacker by its number.
+func attackerAddr(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, 66, byte(n >> 8), byte(n)})
+}
 
-// besiege starts serve.
-func besiege(t *testing.T, data []byte, sum [32]byte, path string, flags ...string) *besieged {
+// startServe starts serve, and returns when it has hashed the file.
+func startServe(t *testing.T, f servedFile, flags ...string) *serveProcess {
 	t.Helper()
-	args := append([]string{"serve", "-f", path, "-n", "1", "--bind", "127.0.0.1", "-i", "0.1"}, flags...)
+	args := append([]string{"serve", "-f", f.path, "-n", "1", "--bind", "127.0.0.1", "-i", "0.1"}, flags...)
 	p := startProcess(t, "serve", malcolmIn(t.TempDir(), args...))
 	m, err := p.await(listeningLine)
 	if err == nil {
@@ -128,75 +130,104 @@ func besiege(t *testing.T, data []byte, sum [32]byte, path string, flags ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := strconv.ParseUint(m[1], 10, 16)
+	s := &serveProcess{process: p, t: t, at: netip.MustParseAddrPort("127.0.0.1:" + m[1]), data: f.data, sum: f.sum}
+	t.Cleanup(s.greedy.Wait)
+	return s
+}
+
+// A servedFile is a file of servedSize random bytes.
+type servedFile struct {
+	path string
+	data []byte
+	sum  [32]byte
+}
+
+// serveFile makes a servedFile, which lasts as long as t.
+func serveFile(t *testing.T) servedFile {
+	t.Helper()
+	f := servedFile{path: filepath.Join(t.TempDir(), "data"), data: make([]byte, servedSize)}
+	rand.Read(f.data)
+	if err := os.WriteFile(f.path, f.data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	_, f.sum, err = manifest.Build(t.Context(), bytes.NewReader(f.data), servedSize, manifest.BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &besieged{process: p, t: t, port: uint16(port), data: data, sum: sum}
-	t.Cleanup(b.greedy.Wait)
-	return b
+	return f
 }
 
-// awaits waits until serve has reported so many clients and ranges.
-func (b *besieged) awaits(counts string) {
-	b.t.Helper()
-	if _, err := b.await(regexp.MustCompile(`(?m)^total +` + counts + ` `)); err != nil {
-		b.t.Fatal(err)
+// residentNow returns how much memory serve has needed so far, in bytes. It fails
+// the test if serve is not well.
+func (s *serveProcess) residentNow() int64 {
+	s.t.Helper()
+	m, ok := s.memory()
+	if !ok || strings.Contains(s.stderr.String(), "internal error") {
+		s.t.Fatal("serve is not well")
+	}
+	return m.resident
+}
+
+// awaits waits until serve has reported these counts of clients and ranges, a
+// regular expression.
+func (s *serveProcess) awaits(counts string) {
+	s.t.Helper()
+	if _, err := s.await(regexp.MustCompile(`(?m)^total +` + counts + ` `)); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
-// raid connects from an attacker's address.
-func (b *besieged) raid(from int) (*transport.Conn, error) {
-	pc, err := transport.DialUDP(attacker(from), netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), b.port))
-	if err != nil {
-		return nil, err
+// attacker returns an attacker at an address by its number, with the least
+// windows.
+func (s *serveProcess) attacker(from int) *hostile.Attacker {
+	return &hostile.Attacker{
+		Server: net.UDPAddrFromAddrPort(s.at), Window: 64 << 10,
+		Open: func() (net.PacketConn, error) { return transport.DialUDP(attackerAddr(from), s.at) },
 	}
-	const window = 64 << 10 // the least that transport dials with
-	return transport.Dial(b.t.Context(), pc, pc.LocalAddr(), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
-	})
 }
 
-// raiders is how many attack at once.
-const raiders = 8
+// attackers is how many attack at once.
+const attackers = 8
 
-// raidAll connects n times from each of so many addresses, does do with each
-// connection, and returns how many were not refused. They last until the test ends.
-func (b *besieged) raidAll(addresses, n int, do func(conn *transport.Conn) error) int {
-	b.t.Helper()
+// connectAll connects perAddress times from each of a number of addresses, and
+// does do with each connection. It returns how many were not refused. They last
+// until the test ends.
+func (s *serveProcess) connectAll(addresses, perAddress int, do func(conn *transport.Conn) error) int {
+	s.t.Helper()
 	var all errgroup.Group
 	var granted atomic.Int64
-	all.SetLimit(raiders)
-	for i := range addresses * n {
+	all.SetLimit(attackers)
+	for i := range addresses * perAddress {
 		all.Go(func() error {
-			conn, err := b.raid(1 + i/n)
+			conn, err := s.attacker(1 + i/perAddress).Connect(s.t.Context())
 			if peer, ok := errors.AsType[*transport.PeerError](err); ok && peer.Kind == transport.PeerRefused {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			b.t.Cleanup(func() { conn.Close(0, "") })
+			s.t.Cleanup(func() { conn.Close(0, "") })
 			granted.Add(1)
 			return do(conn)
 		})
 	}
 	if err := all.Wait(); err != nil {
-		b.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return int(granted.Load())
 }
 
-// raidStreams makes raidConns connections from one address, and begins as many requests
-// as it may on each, and more: i counts those of one. It returns when as many are begun
-// as may be.
-func (b *besieged) raidStreams(begin func(st *transport.Stream, i int)) {
-	b.t.Helper()
-	n := b.raidAll(1, raidConns, func(conn *transport.Conn) error {
+// openAll makes attackConns connections from one address. On each it begins all
+// requests that it may, and asks for more: i counts those of one. It returns when
+// all that are granted are begun.
+func (s *serveProcess) openAll(begin func(st *transport.Stream, i int)) {
+	s.t.Helper()
+	n := s.connectAll(1, attackConns, func(conn *transport.Conn) error {
 		i := 0
 		more := func(n int) error {
 			for ; n > 0; n, i = n-1, i+1 {
-				st, err := conn.OpenStream(b.t.Context())
+				st, err := conn.OpenStream(s.t.Context())
 				if err != nil {
 					return err
 				}
@@ -207,64 +238,64 @@ func (b *besieged) raidStreams(begin func(st *transport.Stream, i int)) {
 		if err := more(transport.DefaultMaxStreams); err != nil {
 			return err
 		}
-		b.greedy.Go(func() { _ = more((greedyStreams - 1) * transport.DefaultMaxStreams) })
+		s.greedy.Go(func() { _ = more((greedyStreams - 1) * transport.DefaultMaxStreams) })
 		return nil
 	})
-	if n != raidConns {
-		b.t.Errorf("%d connections of one address, want %d", n, raidConns)
+	if n != attackConns {
+		s.t.Errorf("%d connections of one address, want %d", n, attackConns)
 	}
 }
 
 // honest copies the file, and compares it.
-func (b *besieged) honest() {
-	b.t.Helper()
-	dir := b.t.TempDir()
-	get := startProcess(b.t, "get", malcolmIn(dir, "get", "-i", "0", "127.0.0.1:"+strconv.Itoa(int(b.port))))
+func (s *serveProcess) honest() {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	get := startProcess(s.t, "get", malcolmIn(dir, "get", "-i", "0", s.at.String()))
 	if err := get.wait(); err != nil || get.code() != exitDone {
-		b.t.Fatalf("the honest client: exit code %d, %v", get.code(), err)
+		s.t.Fatalf("the honest client: exit code %d, %v", get.code(), err)
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "data"))
 	if err != nil {
-		b.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	if !bytes.Equal(got, b.data) {
-		b.t.Fatal("the honest client has other bytes")
+	if !bytes.Equal(got, s.data) {
+		s.t.Fatal("the honest client has other bytes")
 	}
 }
 
 // wholeFile asks for the whole file.
-func (b *besieged) wholeFile() []byte {
-	return wire.AppendRequest(nil, wire.RangeRequest{Checksum: b.sum, Length: besiegedSize})
+func (s *serveProcess) wholeFile() []byte {
+	return wire.AppendRequest(nil, wire.RangeRequest{Checksum: s.sum, Length: servedSize})
 }
 
-// neverRead asks for the whole file again and again, and reads none of it, but for
-// what makes serve read ahead as far as it ever does, of a few.
-func (b *besieged) neverRead() {
-	ask := b.wholeFile()
-	b.raidStreams(func(st *transport.Stream, i int) {
+// neverRead asks for the whole file again and again, and reads none of it. Of a
+// few it reads what makes serve read ahead as far as it ever does.
+func (s *serveProcess) neverRead() {
+	ask := s.wholeFile()
+	s.openAll(func(st *transport.Stream, i int) {
 		st.Write(ask)
 		st.CloseWrite()
 		if i < 2 {
 			io.CopyN(io.Discard, st, mib)
 		}
 	})
-	b.awaits(fmt.Sprintf("%s clients +%s ranges", human.Comma(raidConns), human.Comma(allStreams)))
-	b.honest()
+	s.awaits(fmt.Sprintf("%s clients +%s ranges", human.Comma(attackConns), human.Comma(allStreams)))
+	s.honest()
 }
 
-// neverWhole sends one byte of each request. That serve had them all at once is seen
-// when it answers them in the end.
-func (b *besieged) neverWhole() {
+// neverWhole sends one byte of each request. In the end serve answers all, which
+// shows that it had them at once.
+func (s *serveProcess) neverWhole() {
 	ask := wire.AppendRequest(nil, wire.Hello{})
 	var mu sync.Mutex
 	var begun []*transport.Stream
-	b.raidStreams(func(st *transport.Stream, _ int) {
+	s.openAll(func(st *transport.Stream, _ int) {
 		st.Write(ask[:1])
 		mu.Lock()
 		defer mu.Unlock()
 		begun = append(begun, st)
 	})
-	b.honest()
+	s.honest()
 	mu.Lock()
 	all := begun
 	mu.Unlock()
@@ -274,41 +305,38 @@ func (b *besieged) neverWhole() {
 	}
 	for _, st := range all {
 		if _, err := wire.ReadHeader(st); err != nil { // it may say that it is busy
-			b.t.Fatalf("a request that took its time is not answered: %v", err)
+			s.t.Fatalf("a request that took its time is not answered: %v", err)
 		}
 	}
 }
 
-// handshakes makes more connections than there are places and asks nothing. Who comes
-// later has the place of one that came before: all are let in.
-func (b *besieged) handshakes() {
-	const conns = greedyConns * raidPlaces
-	if n := b.raidAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
-		b.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
+// handshakes makes more connections than there are places and asks nothing. Who
+// comes later gets the place of an earlier one: all are let in.
+func (s *serveProcess) handshakes() {
+	const conns = greedyConns * places
+	if n := s.connectAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
+		s.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
 	}
-	b.awaits("2[45][0-9] clients") // on a busy machine a handshake may fail and leave its place
-	b.honest()
+	s.awaits("2[45][0-9] clients") // on a busy machine a handshake may fail and leave its place
+	s.honest()
 }
 
-// garbage sends noise, and in the names of many addresses the first packets of
-// connections that nobody wants.
-func (b *besieged) garbage() {
-	const datagrams, length, addresses = 40_000, 1200, 40
+// forged sends, from many addresses, datagrams that belong to no connection.
+func (s *serveProcess) forged() {
+	const datagrams, addresses = 40_000, 40
 	var replies atomic.Int64
 	var all errgroup.Group
-	all.SetLimit(raiders)
+	all.SetLimit(attackers)
 	for from := range addresses {
 		all.Go(func() error {
-			pc, err := transport.DialUDP(attacker(from), netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), b.port))
+			pc, err := s.attacker(from).Open()
 			if err != nil {
 				return err
 			}
 			defer pc.Close()
-			to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(b.port)}
-			p, answer := make([]byte, length), make([]byte, 2*length)
+			forger, answer := hostile.NewForger(uint64(from)), make([]byte, 2*hostile.DatagramSize)
 			for i := range datagrams / addresses {
-				forge(p, i)
-				pc.WriteTo(p, to)
+				pc.WriteTo(forger.Next(), net.UDPAddrFromAddrPort(s.at))
 				if i%100 != 99 {
 					continue
 				}
@@ -322,128 +350,82 @@ func (b *besieged) garbage() {
 		})
 	}
 	if err := all.Wait(); err != nil {
-		b.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	b.t.Logf("%d datagrams, %d replies", datagrams, replies.Load())
+	s.t.Logf("%d datagrams, %d replies", datagrams, replies.Load())
 	if replies.Load() == 0 {
-		b.t.Error("no forged packet was answered: it was no attack")
+		s.t.Error("no forged packet was answered: it was no attack")
 	}
-	b.honest()
+	s.honest()
 }
 
-// forge fills p with noise, with a client's first packet, or with packets that come
-// too early for the connection of the last one.
-func forge(p []byte, i int) {
-	const long, version, idLen, handshake, early = 0xc0, 1, 8, 0x20, 0x10
-	id := bytes.Clone(p[6 : 6+idLen])
-	rand.Read(p)
-	if i%4 == 0 {
-		return
-	}
-	p[0] = long
-	binary.BigEndian.PutUint32(p[1:], version)
-	p[5] = idLen
-	p[6+idLen] = 0 // no connection ID of its own
-	rest := p[7+idLen:]
-	switch i % 4 {
-	case 1:
-		rest[0] = 0 // no token
-		rest = rest[1:]
-	case 2:
-		p[0] |= handshake
-		copy(p[6:], id)
-	case 3:
-		p[0] |= early
-		copy(p[6:], id)
-	}
-	binary.BigEndian.PutUint16(rest, 0x4000|uint16(len(rest)-2))
-}
-
-// storms asks for the whole file and gives it up, again and again, until the
-// connection is closed, and that on many.
-func (b *besieged) storms() {
-	ask := b.wholeFile()
-	var thrown atomic.Int64
-	b.raidAll(1, stormConns, func(conn *transport.Conn) error {
+// rapidResets asks for the whole file and gives it up, again and again, until
+// the connection is closed, and that on many.
+func (s *serveProcess) rapidResets() {
+	ask := s.wholeFile()
+	var made atomic.Int64
+	s.connectAll(1, resetConns, func(conn *transport.Conn) error {
 		for {
-			st, err := conn.OpenStream(b.t.Context())
+			st, err := conn.OpenStream(s.t.Context())
 			if peer, ok := errors.AsType[*transport.PeerError](err); ok && peer.Code == uint64(wire.CloseLimit) {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			if thrown.Add(1)%2 == 0 {
-				st.Write(ask)
-				st.CloseWrite()
-			} else {
-				st.Write(ask[:len(ask)-1])
-				st.CancelWrite(uint64(wire.StreamCancelled))
-			}
-			st.CancelRead(uint64(wire.StreamCancelled))
+			hostile.RapidResets[int(made.Add(1))%len(hostile.RapidResets)].Do(st, ask)
 		}
 	})
-	b.t.Logf("%d requests were given up", thrown.Load())
-	b.honest()
+	s.t.Logf("%d requests were given up", made.Load())
+	s.honest()
 }
 
 const (
-	raidConns     = 128
-	allStreams    = raidConns * transport.DefaultMaxStreams
-	raidPlaces    = 256
+	attackConns   = 128
+	allStreams    = attackConns * transport.DefaultMaxStreams
+	places        = 256
 	idleAddresses = 2
-	stormConns    = 24
+	resetConns    = 24
 	// halfOpen is how many connections are begun without a proof of an address
-	// within half of the time for a handshake, for which silence is borne.
+	// within half of the time for a handshake, after which silence ends one.
 	halfOpen = admission.DefaultHandshakes * (1 + int64(transport.DefaultHandshakeTimeout/time.Second)/2)
 )
 
-// Attacks on serve, during which an honest client gets the file, and what they are
-// granted. Longer times and higher counts make them worse, and give slow machines
-// the time to throw all of them at once.
-var raids = []struct {
+// attacksOnServe are attacks during which an honest client gets the file, and
+// what they are granted. Longer times and higher counts make them worse, and give
+// slow machines the time for all of them at once.
+var attacksOnServe = []struct {
 	name    string
 	flags   []string
-	throw   func(b *besieged)
+	attack  func(s *serveProcess)
 	granted cost
 }{
 	// Each connection has two buffers, and soon only the smallest ones.
-	{"replies never read", []string{"--stall-timeout", "300"}, (*besieged).neverRead, cost{raidConns, allStreams, 2 * raidConns}},
-	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*besieged).neverWhole, cost{raidConns, allStreams, 0}},
-	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(raidPlaces)}, (*besieged).handshakes, cost{raidPlaces, 0, 0}},
-	{"garbage", nil, (*besieged).garbage, cost{halfOpen, 0, 0}},
+	{"replies never read", []string{"--stall-timeout", "300"}, (*serveProcess).neverRead, cost{attackConns, allStreams, 2 * attackConns}},
+	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
+	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
+	{"forged datagrams", nil, (*serveProcess).forged, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.
-	{"storms", nil, (*besieged).storms, cost{stormConns, raiders * transport.DefaultMaxStreams, 2 * raiders}},
+	{"rapid resets", nil, (*serveProcess).rapidResets, cost{resetConns, attackers * transport.DefaultMaxStreams, 2 * attackers}},
 }
 
+// Whatever attackers do, serve's memory stays within what its limits grant them,
+// and an honest client gets the file.
 func TestHostileClientsMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs more memory than the attacks")
 	}
-	data := make([]byte, besiegedSize)
-	rand.Read(data)
-	path := filepath.Join(t.TempDir(), "data")
-	if err := os.WriteFile(path, data, 0o666); err != nil {
-		t.Fatal(err)
+	file := serveFile(t)
+	withstand := func(t *testing.T, attack func(s *serveProcess), flags ...string) int64 {
+		s := startServe(t, file, flags...)
+		attack(s)
+		return s.residentNow()
 	}
-	_, sum, err := manifest.Build(t.Context(), bytes.NewReader(data), besiegedSize, manifest.BuildOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	withstand := func(t *testing.T, throw func(b *besieged), flags ...string) int64 {
-		b := besiege(t, data, sum, path, flags...)
-		throw(b)
-		m, ok := b.memory()
-		if !ok || strings.Contains(b.stderr.String(), "internal error") {
-			t.Fatal("serve is not well")
-		}
-		return m.resident
-	}
-	alone := withstand(t, (*besieged).honest)
+	alone := withstand(t, (*serveProcess).honest)
 	t.Logf("with an honest client alone: %s", human.Bytes(alone))
-	for _, r := range raids {
-		t.Run(r.name, func(t *testing.T) {
-			grown, bound := withstand(t, r.throw, r.flags...)-alone, r.granted.bound()
+	for _, test := range attacksOnServe {
+		t.Run(test.name, func(t *testing.T) {
+			grown, bound := withstand(t, test.attack, test.flags...)-alone, test.granted.bound()
 			t.Logf("%s more, of at most %s", human.Bytes(grown), human.Bytes(bound))
 			if grown > bound {
 				t.Errorf("serve needed %s more than with an honest client alone, want at most %s", human.Bytes(grown), human.Bytes(bound))
