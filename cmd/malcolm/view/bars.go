@@ -12,17 +12,19 @@ import (
 )
 
 const (
-	// narrow is the width of a terminal below which only the total is shown.
+	// narrow is the width of a terminal below which only the total is
+	// shown.
 	narrow = 40
 	// barLeast and barMost bound the width of a bar, in columns.
 	barLeast, barMost = 10, 60
-	// spareRows is how many rows of a terminal the servers leave to others.
+	// spareRows is the number of a terminal's rows that the table of
+	// servers does not use.
 	spareRows = 4
 )
 
 // A gauge is one bar and what stands beside it.
 type gauge struct {
-	label string // what is done; empty for the copying itself
+	label string // what is done; empty: copying
 	done  int64  // bytes
 	kept  int64  // of these, from an earlier run
 	total int64
@@ -35,7 +37,7 @@ func (l look) line(width int, g gauge) string {
 	bytes := human.Bytes(g.done) + " of " + human.Bytes(g.total)
 	pieces := []struct {
 		text string
-		drop int // the higher, the sooner it is left out
+		drop int // pieces with a higher number are left out first
 	}{
 		{g.label, 1},
 		{screen.CutEnd(fmt.Sprintf("%7s", human.Percent(g.done, g.total)), width), 0},
@@ -85,15 +87,15 @@ func (l look) line(width int, g gauge) string {
 type getFrame struct {
 	p       fetch.Snapshot // without its map
 	cells   fetch.ChunkMap // nil: no map is shown
-	local   bool           // what is kept is a local file's
-	check   bool           // the check of what is there has a bar of its own
-	waiting time.Duration  // no server is left, and so long it is tried again; 0: one is
-	took    time.Duration  // the whole run, when it has ended well; else 0
+	local   bool           // what was kept is from a local file
+	check   bool           // checking what is there has a bar of its own
+	waiting time.Duration  // no server is left: time until the run gives up; 0: one is
+	took    time.Duration  // by a whole run that has ended well; else 0
 }
 
 // getLines draws a frame: the map, the servers, the total at the bottom.
 func (l look) getLines(f getFrame, width, height int) []string {
-	width-- // a line that is full moves the cursor on some terminals
+	width-- // a full line moves the cursor on some terminals
 	total := l.totalLine(f, width)
 	if width < narrow || height < spareRows {
 		return []string{total}
@@ -115,8 +117,8 @@ func (l look) getLines(f getFrame, width, height int) []string {
 	return append(lines, total)
 }
 
-// checkGauge is the bar of what is looked at of an earlier run, or copied from
-// a local file.
+// checkGauge is the bar for checking what an earlier run left, or for copying
+// from a local file.
 func (f getFrame) checkGauge() gauge {
 	label := "checking what is there"
 	if f.local && f.p.Phase >= fetch.PhaseFetching {
@@ -153,7 +155,7 @@ func (l look) totalLine(f getFrame, width int) string {
 	return l.line(width, g)
 }
 
-// askingLine says how far the vote is.
+// askingLine shows the progress of the vote.
 func askingLine(p fetch.Snapshot) string {
 	answered, indexing, full := 0, 0, 0
 	for _, s := range p.Servers {
@@ -188,13 +190,13 @@ var serverColumns = []screen.Column{
 	{Title: "wrong", Right: true, Drop: 4},
 }
 
-// serverLines is the table of the servers, in at most most rows and the titles.
+// serverLines is the table of the servers: the titles, and at most most rows.
 func (l look) serverLines(f getFrame, width, most int) []string {
 	order := make([]int, len(f.p.Servers))
 	for i := range order {
 		order[i] = i
 	}
-	// Those that take part come first where not all fit.
+	// If not all fit, those that take part come first.
 	if len(order) > most {
 		slices.SortStableFunc(order, func(a, b int) int { return rank(f.p.Servers[a].State) - rank(f.p.Servers[b].State) })
 	}
@@ -281,7 +283,7 @@ func stateCell(p screen.Palette, s fetch.ServerReport) screen.Cell {
 	return screen.Cell{Text: s.State.String(), Paint: p.Yellow}
 }
 
-// sumOf sums servers up, and says how many of them serve.
+// sumOf adds servers up. state says how many of them serve.
 func sumOf(servers []fetch.ServerReport, which []int) (sum fetch.ServerReport, state screen.Cell) {
 	serving := 0
 	for _, i := range which {

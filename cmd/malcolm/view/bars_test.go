@@ -12,7 +12,7 @@ import (
 
 const miB = 1 << 20
 
-// fetching is a run with servers in every state that matters.
+// fetching is a run with servers in every important state.
 func fetching() fetch.Snapshot {
 	targets := targetsOn("10.0.0.5", "10.0.0.5", "10.0.0.7", "backup.example")
 	return fetch.Snapshot{
@@ -26,7 +26,7 @@ func fetching() fetch.Snapshot {
 	}
 }
 
-// many is a run with 50 servers, of which the first is lost.
+// many is a run with 50 servers, the first one lost.
 func many() fetch.Snapshot {
 	p := fetching()
 	p.Servers = nil
@@ -104,7 +104,7 @@ func TestTotalOfEachPhase(t *testing.T) {
 	}
 }
 
-// TestCheckHasItsOwnBar: a resumed part that takes long to check has a bar
+// TestCheckHasItsOwnBar: a check of a resumed part that takes long has a bar
 // above the total, and so has what repair copies.
 func TestCheckHasItsOwnBar(t *testing.T) {
 	p := fetching()
@@ -145,7 +145,8 @@ func TestFormatTrip(t *testing.T) {
 	}
 }
 
-// TestSessionHasColumns: the session in the README shows the table as it is.
+// TestSessionHasColumns: the session in the README shows the table as it is
+// now.
 func TestSessionHasColumns(t *testing.T) {
 	text, err := os.ReadFile("../../../README.md")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"malcolm/transport"
 )
 
-// smallBuffers says which of the system's bounds on the buffers of sockets to
-// raise, and how.
+// smallBuffers says which of the system's limits on socket buffers to raise,
+// and how.
 func smallBuffers(small []transport.SmallBuffer) string {
 	var sizes, settings []string
 	for _, b := range small {

@@ -10,23 +10,22 @@ import (
 )
 
 const (
-	// mapRows is how many rows of cells a map has at most.
+	// mapRows is the largest number of rows of cells in a map.
 	mapRows = 8
-	// mapLetters name the servers where colours do not.
+	// mapLetters name the servers where there are no colours.
 	mapLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// mapColors are colours of the 256 on which black text can be read, and that
-// neighbours in the list can be told apart; fewColors are all that a terminal
-// with 16 has.
+// mapColors are colours of the 256 on which black text is readable and whose
+// neighbours in the list differ. fewColors are all that a terminal with 16 has.
 var (
 	mapColors = [...]string{"39", "208", "35", "170", "220", "44", "141", "180", "118", "250", "111", "203"}
 	fewColors = [...]string{"4", "3", "2", "5", "6", "7"}
 )
 
-// A mapCell sums up the chunks that a cell of the map stands for.
+// A mapCell sums up the chunks in one cell of the map.
 type mapCell struct {
-	server  int  // that delivered most of them; -1: none
+	server  int  // that delivered most of them; -1: no server did
 	kept    bool // most were there before
 	good    int  // how many are there
 	chunks  int
@@ -34,7 +33,7 @@ type mapCell struct {
 	refused bool // one of them was refused once
 }
 
-// mapCells sums up every so many chunks.
+// mapCells sums chunks up in cells. each is the number of chunks a cell.
 func mapCells(m fetch.ChunkMap, each int) []mapCell {
 	cells := make([]mapCell, 0, (len(m)+each-1)/each)
 	for begin := 0; begin < len(m); begin += each {
@@ -69,8 +68,8 @@ func mapCells(m fetch.ChunkMap, each int) []mapCell {
 	return cells
 }
 
-// mapLines draws a map in at most rows rows of cells, with a line below that
-// says what the cells mean.
+// mapLines draws a map in at most rows rows of cells. The line below says what
+// the cells mean.
 func (l look) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
 	if len(m) == 0 || width <= 0 || rows <= 0 {
 		return nil
@@ -84,8 +83,8 @@ func (l look) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
 	return append(lines, l.mapLegend(cells, each, width))
 }
 
-// mapLine draws cells; those next to each other that look the same share their
-// colour's sequence.
+// mapLine draws cells. Neighbours that look the same share their colour's
+// sequence.
 func (l look) mapLine(cells []mapCell, servers int) string {
 	var b strings.Builder
 	style := ""
@@ -136,7 +135,7 @@ func (l look) drawCell(c mapCell, servers int) (text, style string) {
 	return text, l.color(c.server, 30, 38)
 }
 
-// dot stands for chunks that are missing.
+// dot stands for missing chunks.
 func (l look) dot() string {
 	if l.Unicode {
 		return "·"
@@ -151,8 +150,8 @@ func (l look) colors() int {
 	return len(mapColors)
 }
 
-// color is the SGR parameter of a server's colour; basic and long are 30 and 38
-// for the text, 40 and 48 for what is behind it.
+// color is the SGR parameter of a server's colour. basic and long are 30 and 38
+// for text, 40 and 48 for its background.
 func (l look) color(server, basic, long int) string {
 	if l.Few {
 		return fmt.Sprintf("%d%s", basic/10, fewColors[server%len(fewColors)])
@@ -168,7 +167,7 @@ func letterOf(server int) string {
 	return "+"
 }
 
-// swatch is what a server's cells look like.
+// swatch shows what a server's cells look like.
 func (l look) swatch(server, servers int) string {
 	server = min(server, fetch.MapServers)
 	text, style := l.drawCell(mapCell{server: server, good: 1, chunks: 1}, servers)
@@ -178,8 +177,7 @@ func (l look) swatch(server, servers int) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-// mapLegend says what a cell stands for, and what the marks mean that are
-// there.
+// mapLegend says what a cell stands for and what the marks in use mean.
 func (l look) mapLegend(cells []mapCell, each, width int) string {
 	var missing, kept, partly, twice, refused bool
 	for _, c := range cells {
@@ -205,7 +203,7 @@ func (l look) mapLegend(cells []mapCell, each, width int) string {
 	return l.Dim(screen.CutEnd(strings.Join(parts, "  "), width))
 }
 
-// mapText is a map to be printed once, with the servers named below it.
+// mapText is a map to print once, with the servers named below it.
 func (l look) mapText(m fetch.ChunkMap, servers []fetch.ServerReport, width int) []string {
 	lines := l.mapLines(m, len(servers), width, mapRows)
 	if lines == nil {

@@ -8,7 +8,7 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// Marks as transfer makes them: see ChunkMark.
+// Marks as fetch makes them: see ChunkMark.
 const (
 	markKept    fetch.ChunkMark = 1
 	markFirst   fetch.ChunkMark = 2 // of the server that is the first
@@ -16,8 +16,8 @@ const (
 	markRefused fetch.ChunkMark = 1 << 7
 )
 
-// marks makes a map from letters: A, B, … for servers, "=" for what was kept,
-// "." for what is missing.
+// marks makes a map from letters: A, B, … for servers, "=" for kept, "." for
+// missing chunks.
 func marks(text string) (m fetch.ChunkMap) {
 	for _, r := range text {
 		switch r {
@@ -32,7 +32,7 @@ func marks(text string) (m fetch.ChunkMap) {
 	return m
 }
 
-// TestMarks: the marks of these tests mean what they are meant to.
+// TestMarks: these tests' marks mean what they should.
 func TestMarks(t *testing.T) {
 	m := marks("=.AC")
 	if !m[0].Kept() || m[1].Good() || m[2].Server() != 0 || m[3].Server() != 2 || !markTwice.Twice() || !markRefused.Refused() {
@@ -71,8 +71,8 @@ func TestMapLines(t *testing.T) {
 	}
 }
 
-// TestMapScales: whatever the size, the map fits, and no cell is wasted: half
-// of the room is used where there are enough chunks.
+// TestMapScales: the map fits for any size and wastes no cells: with enough
+// chunks it uses half of the room.
 func TestMapScales(t *testing.T) {
 	for _, chunks := range []int{1, 7, 79, 80, 632, 633, 763, 4096, 1 << 20} {
 		m := make(fetch.ChunkMap, chunks)
@@ -87,7 +87,7 @@ func TestMapScales(t *testing.T) {
 	}
 }
 
-// TestMapColors: cells side by side of one server share a sequence, marks keep
+// TestMapColors: neighbouring cells of one server share a sequence, marks keep
 // the colour, and the colours end with the line.
 func TestMapColors(t *testing.T) {
 	l := look{screen.Look{Palette: screen.Palette{On: true}, Unicode: true}}

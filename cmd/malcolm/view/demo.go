@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// A DemoServer shows what one of the servers of demo does: little, behind a
-// label.
+// A DemoServer shows, in a few lines with a label, what one of demo's servers
+// does.
 type DemoServer struct {
 	on    Printer
 	label string

@@ -16,7 +16,7 @@ type Failure struct {
 	Kind    string // the code as a word
 	Message string
 	Hints   []string
-	Path    string // of a file that is there all the same; empty: none is
+	Path    string // of a file that is there all the same; empty: there is none
 }
 
 // Event is the last event of the run, "error".
@@ -27,18 +27,18 @@ func (f Failure) Event() Event {
 	}
 }
 
-// Dropped is the event that stands where events are missing.
+// Dropped is the event in the place of missing events.
 func Dropped(g spool.Gap) Event {
 	return droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports}
 }
 
-// Compared is the event of demo that says whether the copy of size bytes is the
+// Compared is demo's event that says whether the copy of size bytes is the
 // same.
 func Compared(size int64, same bool) Event {
 	return comparedEvent{head: is("compared"), Bytes: size, Same: same}
 }
 
-// Hashed shows that a file of size bytes has a checksum, or has not.
+// Hashed shows whether a file of size bytes has a checksum.
 func Hashed(on Printer, path string, size int64, checksum [32]byte, right bool) {
 	on.Emit(verifiedEvent{
 		head: is("verified"), Path: jsonText(path), Right: right, Bytes: size, TotalBytes: size, Checksum: human.Hex(checksum),
@@ -48,19 +48,19 @@ func Hashed(on Printer, path string, size int64, checksum [32]byte, right bool) 
 	}
 }
 
-// Right shows that a file is what it is to be.
+// Right shows that a file is the right one.
 func Right(on Printer, path string, size int64, checksum [32]byte) {
 	on.Result(fmt.Sprintf("%s: right, %s, BLAKE3 %s", human.ShellQuote(path), human.Bytes(size), human.Hex(checksum)))
 }
 
-// Known shows a server that is remembered.
+// Known shows a remembered server.
 func Known(on Printer, s certs.KnownServer) {
 	seen := s.FirstSeen.Format(time.RFC3339)
 	on.Result(fmt.Sprintf("%s\t%s\t%s", s.Address(), s.ID, seen))
 	on.Emit(knownServerEvent{head: is("known_server"), Address: jsonText(s.Address()), ID: idOf(s.ID), FirstSeen: seen})
 }
 
-// Forgotten shows that n servers by the name of server are forgotten.
+// Forgotten shows that n servers with the name server are forgotten.
 func Forgotten(on Printer, server string, n int) {
 	on.Emit(forgottenEvent{head: is("forgotten"), Server: jsonText(server), Count: n})
 	if n == 0 {

@@ -8,28 +8,28 @@ import (
 	"malcolm/transfer/source"
 )
 
-// A Run is what is to be shown of a run of Get, Repair, Verify or Info.
+// A Run says what to show of a run of Get, Repair, Verify or Info.
 type Run struct {
 	Targets  []source.Target
-	Alone    bool          // they are one server: the error that ends the run tells of it
-	Local    bool          // what is kept is a local file's, not an earlier run's
-	Map      bool          // the file is shown as a map
-	Interval time.Duration // between two reports; 0: there are none
-	// Advice is what to do about a server that is not reached, or full. nil:
-	// nothing.
+	Alone    bool          // they are one server: the error that ends the run is about it
+	Local    bool          // what was kept is from a local file, not from an earlier run
+	Map      bool          // show the file as a map
+	Interval time.Duration // between two reports; 0: no reports
+	// Advice says what to do about a server that is not reached, or full;
+	// nil: nothing is said.
 	Advice func(t source.Target, err error) []string
 }
 
 // An Outcome is how a run of Get, Repair or Verify ended.
 type Outcome struct {
-	Got      *fetch.Result       // of Get and Repair; nil: the run was another one
-	Verified *fetch.VerifyResult // of Verify, when it came so far
+	Got      *fetch.Result       // of Get and Repair; else nil
+	Verified *fetch.VerifyResult // of Verify, if it got that far
 	Path     string              // of the file that was verified
 	Err      error
 	Unread   bool     // nobody reads why it ended
-	Late     error    // the file is there, and this is why its receipt is not; nil: it is, or none is asked for
+	Late     error    // why a file that is there has no receipt; nil: it has, or none is wanted
 	Hints    []string // what to do about Err
-	Resume   []string // how to go on with what is kept
+	Resume   []string // how to continue with what is kept
 }
 
 // Kept reports whether a run that failed has left an unfinished file.
@@ -41,7 +41,7 @@ func (o Outcome) Kept() bool {
 // A Get shows what Get, Repair or Verify does.
 type Get struct {
 	watchers []getWatcher
-	pace     time.Duration // between two reports; 0: there are none
+	pace     time.Duration // between two reports; 0: no reports
 	reports  reports
 }
 
@@ -49,15 +49,15 @@ type Get struct {
 type getWatcher interface {
 	event(e fetch.Event)
 	progress(now fetch.Snapshot)
-	// ended is called once, behind the last event.
+	// ended is called once, after the last event.
 	ended(o Outcome)
 }
 
 // NewGet returns a view of a run that is about to start.
 func NewGet(on Terminal, r Run) *Get {
 	text := &getText{Terminal: on, run: r, silent: on.JSON}
-	// What draws comes first, so that the terminal is restored before the end
-	// is told.
+	// What draws comes first: it restores the terminal before the end is
+	// told.
 	g := &Get{watchers: []getWatcher{text}, pace: on.Pace(r.Interval)}
 	switch {
 	case on.Drawn && r.Interval > 0:
@@ -72,7 +72,7 @@ func NewGet(on Terminal, r Run) *Get {
 	return g
 }
 
-// Ask begins to ask how things stand, at the run's interval.
+// Ask begins to ask for the status at the run's interval.
 func (g *Get) Ask(status func() fetch.Snapshot) {
 	g.reports.begin(g.pace, func() {
 		now := status()
@@ -91,8 +91,8 @@ func (g *Get) Event(e fetch.Event) {
 	})
 }
 
-// Ended shows how the run ended: all of it, but the event "error". Nothing is
-// asked any more.
+// Ended shows how the run ended, except the event "error". The status is not
+// asked for any more.
 func (g *Get) Ended(o Outcome) {
 	g.reports.end()
 	for _, each := range g.watchers {

@@ -19,12 +19,12 @@ type getBars struct {
 	has     bool      // f.p is set
 	begun   time.Time // the first event
 	phase   time.Time // when f.p's phase began
-	giveUp  time.Time // when no server is left: when it is given up
+	giveUp  time.Time // when the run gives up, while no server is left
 	drawn   bool      // a frame was shown
 	checked time.Time // when the check of what is there began
 }
 
-// begin begins to draw, unless that was done.
+// begin begins to draw, if it has not begun.
 func (b *getBars) begin(now time.Time) {
 	if b.stop == nil {
 		b.begun, b.phase = now, now
@@ -67,14 +67,14 @@ func (b *getBars) progressAt(p fetch.Snapshot, now time.Time) {
 			b.giveUp = time.Time{}
 		}
 	}
-	if p.Map != nil { // it changes behind the event
+	if p.Map != nil { // it changes after the event
 		b.f.cells = append(b.f.cells[:0], p.Map...)
 	}
 	p.Map = nil
 	b.f.p, b.has = p, true
 }
 
-// frame is what is drawn now. What is over within a second is not drawn.
+// frame is what to draw now. What is over within a second is not drawn.
 func (b *getBars) frame(width, height int) screen.Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +117,7 @@ func (b *getBars) last(o Outcome) {
 	r := o.Got
 	b.giveUp, b.checked = time.Time{}, time.Time{}
 	if r == nil || r.AlreadyRight || !b.drawn {
-		b.has = false // the lines behind it say all
+		b.has = false // the lines after it say all
 		return
 	}
 	p := &b.f.p
@@ -142,7 +142,7 @@ func (b *getBars) last(o Outcome) {
 	}
 }
 
-// A mapPrinter prints the map once, behind the end, where nothing is drawn.
+// A mapPrinter prints the map once, after the end, where nothing is drawn.
 type mapPrinter struct{ on Terminal }
 
 func (mapPrinter) event(fetch.Event) {}

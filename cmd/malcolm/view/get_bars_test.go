@@ -17,7 +17,7 @@ func newTestBars(begun time.Duration) *getBars {
 	return &getBars{on: term, stop: func() {}, begun: time.Now().Add(-begun), phase: time.Now().Add(-begun)}
 }
 
-// TestBarsAppear: what is over within a second gets no bar, the copying one at
+// TestBarsAppear: what is over within a second gets no bar; copying gets one at
 // once.
 func TestBarsAppear(t *testing.T) {
 	asking := fetch.Snapshot{Servers: fetching().Servers}
@@ -46,7 +46,7 @@ func TestBarsAppear(t *testing.T) {
 	}
 }
 
-// TestBarsOfTheCheck: the check of what is there has a bar once it lasts longer
+// TestBarsOfTheCheck: the check of what is there has a bar once it takes more
 // than a second, and none when it is over.
 func TestBarsOfTheCheck(t *testing.T) {
 	b := newTestBars(0)
@@ -69,8 +69,8 @@ func TestBarsOfTheCheck(t *testing.T) {
 	}
 }
 
-// TestBarsWait: when no server is left, the bar says how long that will be
-// borne, and the tab is paused; not so once one is back.
+// TestBarsWait: while no server is left, the bar shows the time until the run
+// gives up, and the tab is paused. Both end once one is back.
 func TestBarsWait(t *testing.T) {
 	b := newTestBars(0)
 	p := fetching()
@@ -88,7 +88,7 @@ func TestBarsWait(t *testing.T) {
 	}
 }
 
-// TestLastFrame: the last frame shows the result, and leaves that as it is.
+// TestLastFrame: the last frame shows the result and does not change it.
 func TestLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	p := fetching()
@@ -118,7 +118,7 @@ B 10.0.0.5:10001  serving       16 %    3.0 MiB/s       87 ms      4      0
 	}
 }
 
-// TestLastFrameOfAFailure has neither a time left nor one that it took.
+// TestLastFrameOfAFailure: it has no time left and no time taken.
 func TestLastFrameOfAFailure(t *testing.T) {
 	b := newTestBars(0)
 	b.progress(fetching())
@@ -130,8 +130,7 @@ func TestLastFrameOfAFailure(t *testing.T) {
 	}
 }
 
-// TestNoLastFrame: a run that was too short for bars has none at its end
-// either.
+// TestNoLastFrame: a run too short for bars has none at its end.
 func TestNoLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	b.progress(fetching())

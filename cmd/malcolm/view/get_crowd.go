@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// crowdShown is how many servers of one reason are told of one by one.
+	// crowdShown is the number of servers with the same reason that are
+	// told one by one.
 	crowdShown = 3
-	// crowdTime is how long the others wait for more of them.
+	// crowdTime is how long further ones are collected.
 	crowdTime = time.Second
 )
 
-// A crowd keeps what many servers share from being said many times. Its zero
-// value is empty.
+// A crowd sums up servers with the same reason, so that it is not repeated for
+// each. The zero value is empty.
 type crowd struct {
 	since time.Time // the first one that was counted
 	shown map[string]int
 	more  map[string][]source.Target
 }
 
-// admit reports whether a server is to be told of by itself; else it is
-// counted.
+// admit reports whether to tell of a server by itself; else it is counted.
 func (c *crowd) admit(reason string, t source.Target, now time.Time) bool {
 	if c.shown == nil {
 		c.since, c.shown, c.more = now, make(map[string]int), make(map[string][]source.Target)
@@ -41,10 +41,11 @@ func (c *crowd) admit(reason string, t source.Target, now time.Time) bool {
 	return false
 }
 
-// due reports whether it is time for the rest.
+// due reports whether it is time to tell of the rest.
 func (c *crowd) due(now time.Time) bool { return c.shown != nil && now.Sub(c.since) >= crowdTime }
 
-// rest returns a line for each reason that others share, and forgets all.
+// rest returns a line for each reason that further servers share, and forgets
+// all.
 func (c *crowd) rest() (lines []string) {
 	for _, reason := range slices.Sorted(maps.Keys(c.more)) {
 		more := c.more[reason]
@@ -54,9 +55,8 @@ func (c *crowd) rest() (lines []string) {
 	return lines
 }
 
-// sayCrowd tells of the servers that were not told of by themselves, when it is
-// time for that: before the vote and the waiting, at the end (e is nil), and
-// after a while.
+// sayCrowd tells of the counted servers when it is time: before the vote,
+// before waiting, at the end (e is nil), and after a while.
 func (v *getText) sayCrowd(e fetch.Event) {
 	switch e.(type) {
 	case nil, fetch.Voted, fetch.Waiting:
@@ -68,14 +68,14 @@ func (v *getText) sayCrowd(e fetch.Event) {
 	v.sayRest()
 }
 
-// sayRest says what of a crowd was not said.
+// sayRest tells of a crowd's counted servers.
 func (v *getText) sayRest() {
 	for _, line := range v.crowd.rest() {
 		v.Warn("%s", line)
 	}
 }
 
-// advise says what to do about a server, and not again for another port.
+// advise says what to do about a server, once for all its ports.
 func (v *getText) advise(t source.Target, err error) {
 	if v.run.Advice == nil {
 		return
@@ -85,7 +85,8 @@ func (v *getText) advise(t source.Target, err error) {
 	}
 }
 
-// hintOnce says what to do about servers, but for digits once.
+// hintOnce gives each hint about servers once. Hints that differ only in digits
+// are the same.
 func (v *getText) hintOnce(hint string) {
 	key := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
@@ -102,8 +103,7 @@ func (v *getText) hintOnce(hint string) {
 	}
 }
 
-// places writes targets briefly: the ports of a host as ranges, three hosts at
-// most.
+// places writes targets briefly: a host's ports as ranges, at most three hosts.
 func places(targets []source.Target) string {
 	const most = 3
 	ports := make(map[string][]int)

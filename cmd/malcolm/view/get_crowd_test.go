@@ -20,8 +20,8 @@ func manyTargets(n int) (targets []source.Target) {
 	return targets
 }
 
-// TestManyDeadServers: what is wrong with a thousand ports is a few lines, at
-// the vote, after a while, and at the end.
+// TestManyDeadServers: a thousand failed ports make a few lines, at the vote,
+// after a while, and at the end.
 func TestManyDeadServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &source.Fault{What: source.NoPort, Words: "connection refused"}

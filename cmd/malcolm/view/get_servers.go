@@ -145,7 +145,7 @@ func (v *getText) sayIDs() {
 	}
 }
 
-// firstContact says of a server ID whether it was unknown until now.
+// firstContact says whether a server ID was unknown until now.
 func (v *getText) firstContact(s shownID) string {
 	for _, f := range v.first {
 		if f.ID == s.id && slices.Contains(s.targets, f.Target) {
@@ -158,7 +158,7 @@ func (v *getText) firstContact(s shownID) string {
 	return ""
 }
 
-// sayFailedServers lists what a person needs to see behind a failed vote or a
+// sayFailedServers lists what a person needs to know after a failed vote or a
 // run without servers.
 func (v *getText) sayFailedServers(err error) {
 	if e, ok := errors.AsType[*fetch.UndecidedError](err); ok {

@@ -16,10 +16,10 @@ type getText struct {
 	Terminal
 	run    Run
 	silent bool     // no lines at intervals
-	bars   *getBars // draw the same; nil: nothing is drawn
+	bars   *getBars // drawn from the same events; nil: nothing is drawn
 	last   fetch.Snapshot
 	ids    []shownID
-	hinted map[string]bool // what was said of what to do about servers, but for digits
+	hinted map[string]bool // hints given about servers, without their digits
 	crowd  crowd
 	first  []fetch.FirstContact
 }
@@ -68,7 +68,7 @@ func (v *getText) ended(o Outcome) {
 	}
 }
 
-// verified lists the chunks that differ; the error is told by another.
+// verified lists the chunks that differ. Others tell the error.
 func (v *getText) verified(o Outcome) {
 	if r := o.Verified; r != nil {
 		for _, b := range r.Bad {
@@ -100,7 +100,7 @@ func (v *getText) started(e fetch.Started) {
 	}
 }
 
-// lacking says what a file system does not have, and what that means.
+// lacking says what a file system cannot do, and what follows.
 var lacking = map[partfile.Comfort]string{
 	partfile.Locks:          "this file system has no locks: another malcolm that writes the same file is noticed by its traces, which takes some seconds",
 	partfile.ExclusiveNames: "this file system always replaces: a file that another program makes under the final name at the last moment is lost",
@@ -175,7 +175,7 @@ func share(bytes, all int64) string {
 	return fmt.Sprintf("%d %%", (bytes*100+all/2)/all)
 }
 
-// done ends a run that has its file.
+// done tells of the end of a run that has its file.
 func (v *getText) done(r *fetch.Result) {
 	if r.AlreadyRight {
 		v.Say("%s is there already and right: %s, BLAKE3 %s", human.Quote(r.Name), human.Bytes(r.Size), human.Hex(r.Checksum))
@@ -198,7 +198,7 @@ func (v *getText) done(r *fetch.Result) {
 	v.Result(r.Path)
 }
 
-// sources says how much each server gave, the most first.
+// sources says how much each server gave, the largest part first.
 func sources(servers []fetch.ServerReport) string {
 	var used []fetch.ServerReport
 	for _, s := range servers {
@@ -222,8 +222,8 @@ func sources(servers []fetch.ServerReport) string {
 	return text
 }
 
-// failed ends a run that has no file: what went wrong, what is kept, and how
-// to go on.
+// failed tells of the end of a run without a file: what went wrong, what is
+// kept, and how to continue.
 func (v *getText) failed(o Outcome) {
 	v.sayFailedServers(o.Err)
 	v.Fail(o.Err)

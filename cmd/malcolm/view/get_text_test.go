@@ -18,7 +18,7 @@ import (
 
 const giB = 1 << 30
 
-// targetsOn returns servers on different ports of one host each.
+// targetsOn returns servers on different ports, one for each host.
 func targetsOn(hosts ...string) []source.Target {
 	var targets []source.Target
 	for i, h := range hosts {
@@ -61,7 +61,7 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// TestProgressLines: a line for each server whose numbers changed and one for
+// TestProgressLines: one line for each server whose numbers changed and one for
 // the total; nothing when nothing changes.
 func TestProgressLines(t *testing.T) {
 	term, _, stderr := newTestTerminal()
@@ -137,7 +137,7 @@ func TestEventLines(t *testing.T) {
 	stopping := &source.Fault{What: source.Full, Words: "the server is stopping"}
 	tests := []struct {
 		event fetch.Event
-		want  string // the beginning of the only line; empty: none
+		want  string // the beginning of the only line; empty: no line
 	}{
 		{fetch.Connected{Target: here}, ""},
 		{fetch.NotReached{Target: here, Err: &source.Fault{What: source.NoPort, Words: "connection refused"}},
@@ -222,8 +222,8 @@ func TestDoneLines(t *testing.T) {
 	}
 }
 
-// TestFailedLines: the servers behind an error, the error, what to do about it,
-// what is kept, how to go on; in this order.
+// TestFailedLines: in this order, the servers behind an error, the error, what
+// to do about it, what is kept, how to continue.
 func TestFailedLines(t *testing.T) {
 	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
 	const keptLine = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\n"
@@ -265,8 +265,8 @@ func TestFailedLines(t *testing.T) {
 	}
 }
 
-// TestAdviceIsGivenOnce: what to do about servers is said with the first of
-// them, whatever their ports are.
+// TestAdviceIsGivenOnce: advice about servers comes with the first of them,
+// once for all ports.
 func TestAdviceIsGivenOnce(t *testing.T) {
 	term, _, stderr := newTestTerminal()
 	v := &getText{Terminal: term, run: Run{Advice: func(t source.Target, _ error) []string {
@@ -281,7 +281,7 @@ func TestAdviceIsGivenOnce(t *testing.T) {
 	}
 }
 
-// TestDecisionLines: what -v says of a second way to a server.
+// TestDecisionLines: what -v says of another connection to a server.
 func TestDecisionLines(t *testing.T) {
 	late := &source.Fault{What: source.NoAnswer, Words: "no answer in 1s"}
 	for _, test := range []struct {

@@ -10,9 +10,9 @@ import (
 	"malcolm/transfer/pace"
 )
 
-// Hashing shows how far the hashing of the file at path is that counts its
-// bytes in done, until stop is called: as a bar that appears after a second, or
-// as a line each interval. An interval of 0 shows nothing.
+// Hashing shows the progress of hashing the file at path, whose bytes done
+// counts, until stop is called: as a bar that appears after a second, or as a
+// line each interval. Interval 0 shows nothing.
 func Hashing(on Terminal, interval time.Duration, path string, done *atomic.Int64) (stop func()) {
 	info, err := os.Stat(path)
 	if err != nil || interval == 0 || !on.Drawn {
@@ -23,7 +23,7 @@ func Hashing(on Terminal, interval time.Duration, path string, done *atomic.Int6
 	return on.Draw(h.frame)
 }
 
-// A hashing is one bar, for which nobody sends events.
+// A hashing is one bar without events.
 type hashing struct {
 	look
 	done  *atomic.Int64

@@ -9,23 +9,22 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// mostHosts is how many hosts a ticket names.
+// mostHosts is the largest number of hosts in a ticket.
 const mostHosts = 8
 
-// anyInterface stands where the reader of an address puts an interface of his
-// own.
+// anyInterface is a placeholder for an interface of the reader's own machine.
 const anyInterface = "INTERFACE"
 
-// advertised is what the command to paste and the ticket name.
+// advertised is where to reach serve, for the command to paste and the ticket.
 type advertised struct {
 	host      string
 	more      []string // further hosts, for the ticket
 	reachable bool     // from other machines
-	linkLocal bool     // host has anyInterface in it
+	linkLocal bool     // host contains anyInterface
 }
 
-// hostOf returns how others reach what listens on bind, where advertise is what
-// the user says of it; both may be empty.
+// hostOf returns how others reach what listens on bind. advertise is what the
+// user says. Both may be empty.
 func hostOf(bind netip.Addr, advertise string) advertised {
 	switch {
 	case advertise != "":
@@ -47,9 +46,9 @@ func hostOf(bind netip.Addr, advertise string) advertised {
 	return advertised{host: "127.0.0.1"}
 }
 
-// ownHosts orders the addresses of this machine that others may reach: first
-// those that packets to anywhere are sent from, IPv4 before IPv6, then of each
-// interface the first of either kind.
+// ownHosts orders the addresses of this machine that others may reach. First
+// come those that packets to anywhere are sent from, IPv4 before IPv6; then the
+// first of either kind of each interface.
 func ownHosts(routed []netip.Addr, interfaces [][]netip.Addr, listens func(netip.Addr) bool) []string {
 	var hosts []string
 	for _, addrs := range slices.Insert(slices.Clone(interfaces), 0, routed) {
@@ -66,8 +65,8 @@ func ownHosts(routed []netip.Addr, interfaces [][]netip.Addr, listens func(netip
 	return hosts
 }
 
-// routedAddrs returns the addresses that the system sends packets from, to
-// hosts of the internet: sources of the default routes. Nothing is sent.
+// routedAddrs returns the addresses from which the system sends packets to the
+// internet: the sources of the default routes. Nothing is sent.
 func routedAddrs() (addrs []netip.Addr) {
 	for network, to := range map[string]string{"udp4": "192.0.2.1:9", "udp6": "[2001:db8::1]:9"} { // RFC 5737, RFC 3849
 		c, err := net.Dial(network, to)
@@ -106,8 +105,8 @@ func interfaceAddrs() (all [][]netip.Addr) {
 	return all
 }
 
-// ticketOf returns the ticket of what is served, empty when the host is not one
-// that others could use. Further hosts are named for as long as there is room.
+// ticketOf returns the ticket of what is served; empty: the host is of no use
+// to others. It names further hosts while there is room.
 func ticketOf(e serve.Ready, at advertised) string {
 	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
 	for _, a := range e.Addrs {

@@ -44,8 +44,8 @@ func TestAdvertisedHost(t *testing.T) {
 	}
 }
 
-// TestOwnHosts: what the default routes say comes first, then one address of
-// either kind of each other interface.
+// TestOwnHosts: addresses of the default routes come first, then one of either
+// kind of each other interface.
 func TestOwnHosts(t *testing.T) {
 	addrs := func(s string) (a []netip.Addr) {
 		for _, f := range strings.Fields(s) {
@@ -82,7 +82,7 @@ func TestOwnHosts(t *testing.T) {
 	}
 }
 
-// TestTicketOfHosts: further hosts are in the ticket as far as there is room.
+// TestTicketOfHosts: a ticket names further hosts while there is room.
 func TestTicketOfHosts(t *testing.T) {
 	at := advertised{host: "192.0.2.1", more: []string{"192.0.2.2", "2001:db8::2"}}
 	for ports, hosts := range map[int]int{4: 3, 400: 2, 1000: 1} {

@@ -9,7 +9,7 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// An Info shows what Info does, and what it finds.
+// An Info shows what Info does and finds.
 type Info struct {
 	text    *getText
 	json    *getJSON // nil: no events are written
@@ -26,8 +26,8 @@ func NewInfo(on Terminal, r Run) *Info {
 	return i
 }
 
-// Ask begins to ask how things stand, at the run's interval: that servers are
-// indexing may last.
+// Ask begins to ask for the status at the run's interval: indexing may take
+// long.
 func (i *Info) Ask(status func() fetch.Snapshot) {
 	i.reports.begin(i.pace, func() {
 		now := status()
@@ -46,14 +46,14 @@ func (i *Info) Event(e fetch.Event) {
 		if i.json != nil {
 			i.json.event(e)
 		}
-		if full, ok := e.(fetch.Full); ok { // of the rest the result says all
+		if full, ok := e.(fetch.Full); ok { // the result tells all else
 			i.text.event(full)
 		}
 	})
 }
 
-// Ended shows the result of a run, nil if it has none, and its vote when that
-// is why it failed. Nothing is asked any more.
+// Ended shows the result of a run; nil: it has none. The vote is shown if it is
+// why the run failed. The status is not asked for any more.
 func (i *Info) Ended(r *fetch.InfoResult, err error) {
 	i.reports.end()
 	if i.json != nil {
@@ -68,7 +68,7 @@ func (i *Info) Ended(r *fetch.InfoResult, err error) {
 	}
 }
 
-// An infoEvent is what info has to say.
+// An infoEvent is the event of info.
 type infoEvent struct {
 	head
 	Name     string       `json:"name"`
@@ -108,8 +108,8 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 	return e
 }
 
-// modified is a modification time in words that a machine reads, too; years
-// that RFC 3339 has no room for are cut to its bounds.
+// modified is a modification time in words that machines read, too. Years
+// outside of RFC 3339's range are cut to it.
 func modified(t time.Time) string {
 	t = t.UTC()
 	switch {
@@ -121,8 +121,8 @@ func modified(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// infoLines is a result in words: each file that is offered, with those who
-// offer it, then the servers that offer nothing.
+// infoLines is a result in words: each offered file with the servers that offer
+// it, then the servers that offer nothing.
 func infoLines(r *fetch.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {

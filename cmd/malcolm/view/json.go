@@ -10,12 +10,11 @@ import (
 )
 
 // With --json, stdout gets one object a line, an event, and nothing else. The
-// events are the structs of json_events.go and are described by schema.json.
-// Every event has its name and the version of the schema, every field of an
-// event is always there, and the last event of a run that went wrong is
-// "error".
+// events are the structs of json_events.go; schema.json describes them. Every
+// event has its name and the version of the schema. Every field is always
+// there. The last event of a run that went wrong is "error".
 
-// An Event is one of them. It is a value that does not change.
+// An Event is one of them. It does not change.
 type Event interface {
 	name() string
 }
@@ -23,11 +22,11 @@ type Event interface {
 // schemaVersion is the "v" of every event.
 const schemaVersion = 1
 
-// maxJSONText is the most bytes of a text in an event.
+// maxJSONText is the largest size of a text in an event, in bytes.
 const maxJSONText = 4096
 
-// ClassOf says what becomes of an event when stdout is read slowly. wait means
-// that its writer waits for the reader: a result may have any number of such
+// ClassOf says what becomes of an event when stdout is read slowly. wait: its
+// writer waits for the reader, since a result may have any number of such
 // events.
 func ClassOf(e Event) (class spool.Class, wait bool) {
 	switch e.(type) {

@@ -1,11 +1,10 @@
 package view
 
-// The events of --json, as schema.json describes them. Their fields are never
-// left out. Sizes and offsets are in bytes, rates in bytes a second, round
-// trips and times that passed in seconds; an ID or checksum that is not known
-// is "".
+// The events of --json, as schema.json describes them. No field is ever left
+// out. Sizes and offsets are in bytes, rates in bytes a second, round trips and
+// durations in seconds; "" is an ID or checksum that is not known.
 
-// A head is what all events begin with.
+// A head is the beginning of every event.
 type head struct {
 	Event string `json:"event"`
 	V     int    `json:"v"`
@@ -125,15 +124,15 @@ type (
 	}
 )
 
-// A droppedEvent stands where events are missing since stdout was read too
-// slowly.
+// A droppedEvent is in the place of events that are missing because stdout was
+// read too slowly.
 type droppedEvent struct {
 	head
 	Events  int `json:"events"`
-	Reports int `json:"reports"` // progress, indexing, status: the next one has taken their place
+	Reports int `json:"reports"` // progress, indexing, status: a later one replaced them
 }
 
-// What verify, repair --dry-run, demo and trust have to say beyond that.
+// The further events of verify, repair --dry-run, demo and trust.
 type (
 	mismatchEvent struct {
 		head

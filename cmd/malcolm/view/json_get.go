@@ -17,12 +17,13 @@ import (
 type getJSON struct {
 	out Printer
 	ids map[source.Target]certs.ServerID
-	// indexing has the servers that said that they are hashing.
+	// indexing has the servers that said they are hashing.
 	indexing map[source.Target]bool
 	twice    map[source.Target]bool // used under another name
 }
 
-// newGetJSON returns a watcher, and says that a run that asks targets starts.
+// newGetJSON returns a watcher, and writes the event of a run that asks
+// targets.
 func newGetJSON(out Printer, targets []source.Target) *getJSON {
 	out.Emit(startEvent{head: is("start"), Time: time.Now().Format(time.RFC3339), Servers: addresses(targets)})
 	return &getJSON{out: out, ids: make(map[source.Target]certs.ServerID),
@@ -77,7 +78,7 @@ func (g *getJSON) server(t source.Target, state, why string) {
 	g.out.Emit(serverEvent{head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why})
 }
 
-// voted tells of a vote, and which servers take part.
+// voted tells of a vote and which servers take part.
 func (g *getJSON) voted(targets []source.Target, r vote.Result) {
 	g.out.Emit(voteOf(targets, r))
 	for i, group := range r.Groups {
@@ -139,7 +140,7 @@ var phaseNames = map[fetch.Phase]string{
 	fetch.PhaseReadingBack: "reading_back", fetch.PhaseFinishing: "finishing",
 }
 
-// ended tells what came of a run; its error is another event.
+// ended tells the result of a run. Its error is another event.
 func (g *getJSON) ended(o Outcome) {
 	if e, ok := errors.AsType[*fetch.UndecidedError](o.Err); ok {
 		g.out.Emit(voteOf(e.Targets, e.Result))
@@ -153,7 +154,7 @@ func (g *getJSON) ended(o Outcome) {
 			head: is("verified"), Path: jsonText(o.Path), Right: o.Verified.Right(), Bytes: o.Verified.LocalSize,
 			TotalBytes: o.Verified.Size, Checksum: human.Hex(o.Verified.Checksum), BadChunks: len(o.Verified.Bad),
 		})
-	case o.Got != nil && o.Err == nil && o.Late == nil: // else the error ends it, with the path
+	case o.Got != nil && o.Err == nil && o.Late == nil: // else the event "error" has the path
 		g.out.Emit(doneOf(o.Got))
 	}
 }

@@ -24,8 +24,8 @@ var jsonEvents = map[string]Event{
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }
 
-// TestSchemaHasEveryField: the schema's events have the fields of the
-// program's, all of them required and no others allowed.
+// TestSchemaHasEveryField: the schema's events have the program's fields, all
+// of them required and no others allowed.
 func TestSchemaHasEveryField(t *testing.T) {
 	root, err := schema.Read("../schema.json")
 	if err != nil {
@@ -78,7 +78,7 @@ func checkFields(t *testing.T, path string, node *schema.Node, of reflect.Type) 
 	}
 }
 
-// TestSchemaRefuses: what must not match does not, so that the scripts' checks
+// TestSchemaRefuses: the schema refuses wrong events, so the scripts' checks
 // can fail.
 func TestSchemaRefuses(t *testing.T) {
 	root, err := schema.Read("../schema.json")
@@ -112,7 +112,7 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestJSONText: text is cut at a whole character, and is always UTF-8.
+// TestJSONText: text is cut at a whole character and is always UTF-8.
 func TestJSONText(t *testing.T) {
 	long := strings.Repeat("é", maxJSONText)
 	for _, test := range []struct{ text, want string }{
@@ -125,7 +125,7 @@ func TestJSONText(t *testing.T) {
 	}
 }
 
-// TestJSONOfTrust: what a person is warned of, a program is told of, too.
+// TestJSONOfTrust: programs are told of what people are warned of.
 func TestJSONOfTrust(t *testing.T) {
 	root, err := schema.Read("../schema.json")
 	if err != nil {

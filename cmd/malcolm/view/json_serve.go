@@ -17,7 +17,7 @@ type serveJSON struct {
 	host advertised // that clients are told
 
 	ready   bool // a version is offered, or was
-	changed bool // and since then the file was said to have changed
+	changed bool // and since then the file is said to have changed
 	last    serve.Status
 	before  time.Time
 }
@@ -43,7 +43,7 @@ func (s *serveJSON) event(e serve.Event) {
 	}
 }
 
-// ended has nothing to say: the event "error" is of another.
+// ended says nothing: others write the event "error".
 func (s *serveJSON) ended() {}
 
 func (s *serveJSON) offers(e serve.Ready) {
@@ -66,7 +66,7 @@ func (s *serveJSON) change(why string) {
 	s.out.Emit(changedEvent{head: is("changed"), File: jsonText(s.file), Reason: jsonText(why)})
 }
 
-// status tells of all virtual servers, and how far the hashing is.
+// status tells of all virtual servers, and of the progress of hashing.
 func (s *serveJSON) status(st serve.Status, now time.Time) {
 	if !st.Indexed && st.Indexing.Done != s.last.Indexing.Done {
 		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total})
@@ -87,8 +87,7 @@ func (s *serveJSON) status(st serve.Status, now time.Time) {
 	s.last, s.before = st, now
 }
 
-// clients tells of each client whose numbers changed, and of those that are
-// gone.
+// clients tells of each client whose numbers changed, and of each that is gone.
 func (s *serveJSON) clients(st serve.Status) {
 	for _, c := range st.Clients {
 		if !slices.Contains(s.last.Clients, c) {
@@ -99,7 +98,7 @@ func (s *serveJSON) clients(st serve.Status) {
 		}
 	}
 	if st.MoreClients > 0 {
-		return // one that is not among them may be there still
+		return // a client that is not in st may still be there
 	}
 	for _, before := range s.last.Clients {
 		is := func(c serve.ClientStatus) bool { return c.Addr == before.Addr }
@@ -109,12 +108,12 @@ func (s *serveJSON) clients(st serve.Status) {
 	}
 }
 
-// gone tells of a client that has no connection any more.
+// gone tells of a client without connections.
 func (s *serveJSON) gone(c serve.ClientStatus) {
 	s.out.Emit(clientEvent{head: is("client"), Address: c.Addr.String(), State: "gone", Bytes: c.Sent})
 }
 
-// sent is how many bytes of the file went out in all.
+// sent is how many bytes of the file were sent in all.
 func (s *serveJSON) sent() (n int64) {
 	for _, v := range s.last.Servers {
 		n += v.Sent

@@ -9,7 +9,7 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// A planEvent is what get --dry-run has to say.
+// A planEvent is the event of get --dry-run.
 type planEvent struct {
 	head
 	Path          string   `json:"path"`
@@ -25,7 +25,7 @@ type planEvent struct {
 	Servers       []string `json:"servers"`
 }
 
-// actionNames are what can be done about what is there.
+// actionNames are the actions for what is there already.
 var actionNames = map[partfile.Action]string{
 	partfile.Fetch: "fetch", partfile.Resume: "resume", partfile.StartOver: "start_over", partfile.AlreadyRight: "already_right",
 }

@@ -16,8 +16,8 @@ import (
 
 // A Receipt is a file that gets the last event of a run, "done" or "error": who
 // supplied what, and who was refused. It is written whole or not at all. It
-// takes the place of an earlier receipt, behind a symbolic link too, and of
-// nothing else.
+// replaces an earlier receipt, also one behind a symbolic link, and nothing
+// else.
 type Receipt struct{ path string }
 
 var (
@@ -26,16 +26,15 @@ var (
 	errReceiptOver  = errors.New("it would replace the file itself")
 )
 
-// receiptStart is what every receipt begins with.
+// receiptStart is the beginning of every receipt.
 const receiptStart = `{"event":"`
 
 // OpenReceipt finds out, before anything else is done, whether path can be
-// written to. Its errors, as those of all methods, are of type
-// [*localfile.Error].
+// written. All errors of a Receipt are of type [*localfile.Error].
 func OpenReceipt(path string) (*Receipt, error) {
 	r := &Receipt{path}
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
-		return nil, r.failure(errReceiptKind) // to open it may wait, or do something
+		return nil, r.failure(errReceiptKind) // opening it may wait, or do something
 	}
 	temp, _, err := r.create()
 	if err != nil {
@@ -52,8 +51,8 @@ func (r *Receipt) failure(err error) error {
 	return &localfile.Error{Op: "write the receipt", Path: r.path, Err: err}
 }
 
-// create makes a new file beside the receipt, with the rights of an earlier
-// one, and returns the path that it is to get.
+// create makes a new file beside the receipt, with the permissions of an
+// earlier one. path is its final place.
 func (r *Receipt) create() (temp *os.File, path string, err error) {
 	path = r.path
 	if target, err := filepath.EvalSymlinks(path); err == nil {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// drawnInterval is the longest time between two reports that are drawn, and the
-// least that the eye can use.
+// drawnInterval is the longest time between two drawn reports, and the shortest
+// that the eye can use.
 const drawnInterval = 200 * time.Millisecond
 
-// Pace returns the time between two reports when the user asked for interval:
-// that, or less when they are drawn; 0 stays 0.
+// Pace returns the time between two reports: interval, as the user asked, or
+// less when they are drawn; 0 stays 0.
 func (t Terminal) Pace(interval time.Duration) time.Duration {
 	if t.Drawn {
 		return min(interval, drawnInterval)
@@ -18,11 +18,11 @@ func (t Terminal) Pace(interval time.Duration) time.Duration {
 	return interval
 }
 
-// reports has a view ask how things stand at an interval, and keeps that from
-// happening while an event is shown. The zero value is ready to use.
+// reports has a view ask for the status at an interval, but not while an event
+// is shown. The zero value is ready to use.
 type reports struct {
 	mu   sync.Mutex
-	quit func() // nil: none are made
+	quit func() // nil: there are no reports
 }
 
 // show calls f while nothing else is shown.
@@ -32,13 +32,13 @@ func (r *reports) show(f func()) {
 	f()
 }
 
-// begin shows report at each interval until end is called; 0 is never. The
-// caller of begin and end is one goroutine.
+// begin shows report at each interval until end is called; 0: never. One
+// goroutine calls begin and end.
 func (r *reports) begin(interval time.Duration, report func()) {
 	r.quit = every(interval, func() { r.show(report) })
 }
 
-// end waits for a report that is being shown. Calls without a begin do nothing.
+// end waits for a report that is being shown. Without a begin it does nothing.
 func (r *reports) end() {
 	if r.quit != nil {
 		r.quit()
@@ -46,8 +46,8 @@ func (r *reports) end() {
 	}
 }
 
-// every calls f at each interval until stop is called, which waits for a call
-// under way; 0 is never.
+// every calls f at each interval until stop is called; 0: never. stop waits for
+// a call under way.
 func every(interval time.Duration, f func()) (stop func()) {
 	if interval == 0 {
 		return func() {}

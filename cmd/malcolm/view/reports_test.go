@@ -26,7 +26,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// A recorder is a way to show a server that writes down what it is told.
+// A recorder is a serveWatcher that writes down what it is told.
 type recorder struct{ told []string }
 
 func (r *recorder) event(e serve.Event) { r.told = append(r.told, fmt.Sprintf("%T", e)) }
@@ -37,9 +37,8 @@ func (r *recorder) status(st serve.Status, _ time.Time) {
 
 func (r *recorder) ended() { r.told = append(r.told, "ended") }
 
-// TestServeReports: a server is asked at the interval from when it listens
-// until it stops, and once before it is said to have stopped; with no interval
-// only then.
+// TestServeReports: a server is asked at the interval while it listens, and
+// once before it is said to have stopped. Without an interval, only then.
 func TestServeReports(t *testing.T) {
 	for interval, want := range map[time.Duration][]string{
 		time.Second: {"serve.Listening", "1", "2", "serve.Ready", "3", "serve.Stopping", "4", "serve.Stopped", "ended"},

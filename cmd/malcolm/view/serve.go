@@ -8,19 +8,19 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// An Offer is what is to be shown of a run of Serve.
+// An Offer says what to show of a run of Serve.
 type Offer struct {
 	File      string        // as the user named it
-	Bind      netip.Addr    // that is listened on; the zero one: all
-	Advertise string        // the host to name to clients; empty: an own address
+	Bind      netip.Addr    // address to listen on; zero: all
+	Advertise string        // host to name to clients; empty: one of our addresses
 	Token     bool          // clients need one
-	Interval  time.Duration // between two reports; 0: there are none
+	Interval  time.Duration // between two reports; 0: no reports
 }
 
 // A Serve shows what a server does.
 type Serve struct {
 	watchers []serveWatcher
-	pace     time.Duration // between two reports; 0: only the last
+	pace     time.Duration // between two reports; 0: only the last one
 	status   func() serve.Status
 	reports  reports
 }
@@ -28,10 +28,10 @@ type Serve struct {
 // A serveWatcher is one way to show it.
 type serveWatcher interface {
 	event(e serve.Event)
-	// status is called at an interval, and before the server is said to
-	// have stopped.
+	// status is called at an interval, and once before the server is said
+	// to have stopped.
 	status(st serve.Status, now time.Time)
-	// ended is called once, behind the last event.
+	// ended is called once, after the last event.
 	ended()
 }
 
@@ -50,11 +50,10 @@ func NewServe(on Terminal, o Offer) *Serve {
 	return s
 }
 
-// Ask says how the status of the server is asked for. It is called before the
-// server runs.
+// Ask says how to get the server's status. It is called before the server runs.
 func (s *Serve) Ask(status func() serve.Status) { s.status = status }
 
-// Event shows what happened. How things stand is shown at the interval from
+// Event shows what happened. The status is shown at the interval from
 // [serve.Listening] to [serve.Stopping], and once at the end.
 func (s *Serve) Event(e serve.Event) {
 	switch e.(type) {
@@ -80,7 +79,7 @@ func (s *Serve) report() {
 	}
 }
 
-// Ended leaves the terminal as it is to stay.
+// Ended leaves the terminal in its final state.
 func (s *Serve) Ended() {
 	s.reports.end()
 	for _, each := range s.watchers {

@@ -13,8 +13,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// rateTime is the time constant of the rates in the table of serve: about as
-// much as a plain average over three seconds.
+// rateTime is the time constant of the rates in serve's table: about a plain
+// average over three seconds.
 const rateTime = 1500 * time.Millisecond
 
 // A serveFrame is what the table of serve shows.
@@ -23,11 +23,11 @@ type serveFrame struct {
 	size    int64 // of the file; 0: not known yet
 	rates   []float64
 	clients map[netip.Addr]float64 // their rates
-	hashing bool                   // it has lasted long enough for a bar
+	hashing bool                   // hashing has lasted long enough for a bar
 	rate    float64                // of the hashing
 }
 
-// tableColumns are those of the virtual servers.
+// tableColumns are the columns of the virtual servers.
 var tableColumns = []screen.Column{
 	{Title: "UDP port"},
 	{Title: "state", Least: len("listening"), Drop: 3},
@@ -38,8 +38,8 @@ var tableColumns = []screen.Column{
 	{Title: "packets lost", Right: true, Drop: 6},
 }
 
-// clientColumns are those of the clients beneath. The bar comes last, as wide
-// as there is room.
+// clientColumns are the columns of the clients beneath. The bar comes last and
+// gets the remaining width.
 var clientColumns = []screen.Column{
 	{Title: "client"},
 	{Title: "connections", Right: true, Drop: 5},
@@ -56,8 +56,8 @@ func (l look) serveLines(f serveFrame, width, height int) []string {
 	if width < narrow || height < spareRows {
 		return []string{l.serveTotal(f, width)}
 	}
-	// The servers have the terminal but for spareRows, the titles and the
-	// total; where there are clients, these may have a part of it.
+	// The servers have the terminal except spareRows, the titles and the
+	// total. Clients, if any, may have a part of it.
 	rows := height - spareRows - 2
 	clients := min(len(f.s.Clients), max(rows/3, rows-len(f.s.Servers)-3))
 	if len(f.s.Clients) > 0 {
@@ -235,7 +235,7 @@ func (s *serveTable) status(st serve.Status, now time.Time) {
 	switch {
 	case st.Indexed:
 		s.since = time.Time{}
-	case s.since.IsZero() || st.Indexing.Done < s.hashed: // it begins again
+	case s.since.IsZero() || st.Indexing.Done < s.hashed: // hashing begins again
 		s.since = now
 		s.hashing.Start(rateTime, now)
 		s.hashed = st.Indexing.Done
@@ -248,8 +248,8 @@ func (s *serveTable) status(st serve.Status, now time.Time) {
 	s.f.s, s.has = st, true
 }
 
-// measureClients takes up what the clients of a status were sent, and forgets
-// the others.
+// measureClients measures what the clients of a status were sent, and forgets
+// all others.
 func (s *serveTable) measureClients(clients []serve.ClientStatus, now time.Time) {
 	before := s.clients
 	s.clients, s.f.clients = make(map[netip.Addr]*clientMeter, len(clients)), make(map[netip.Addr]float64, len(clients))
@@ -278,7 +278,7 @@ func (s *serveTable) frame(width, height int) screen.Frame {
 	return f
 }
 
-// ended leaves the last table.
+// ended leaves the last table on the screen.
 func (s *serveTable) ended() {
 	s.mu.Lock()
 	began := s.stop != nil

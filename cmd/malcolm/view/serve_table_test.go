@@ -75,8 +75,8 @@ func TestServeLinesFit(t *testing.T) {
 	})
 }
 
-// TestServeTableMeasures: rates are of the last seconds; hashing gets a bar
-// when it lasts longer than one, and one that begins again does so too.
+// TestServeTableMeasures: rates are of the last seconds. Hashing gets a bar
+// when it takes over a second; so does hashing that begins again.
 func TestServeTableMeasures(t *testing.T) {
 	table := &serveTable{}
 	now := time.Now()

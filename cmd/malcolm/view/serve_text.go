@@ -62,7 +62,7 @@ func (v *serveText) event(e serve.Event) {
 	}
 }
 
-// ended has nothing to say: the error is told by another.
+// ended says nothing: others tell the error.
 func (v *serveText) ended() {}
 
 // greet says what is offered and how to get it.
@@ -94,8 +94,8 @@ func (v *serveText) greet(e serve.Ready) {
 	}
 }
 
-// pasteable is the command that gets the file. Its directory is never the one
-// that the file lies in.
+// pasteable is the command that gets the file. Its directory is never that of
+// the file.
 func (v *serveText) pasteable(addrs []net.Addr) string {
 	dir := "copy"
 	if served, err := filepath.Abs(v.offer.File); err == nil {
@@ -107,7 +107,7 @@ func (v *serveText) pasteable(addrs []net.Addr) string {
 }
 
 // tokenFlag is what clients have to add for the token, and a space. It never
-// has the token itself: who is to have it gets it by another way.
+// contains the token, which reaches them by another way.
 func (v *serveText) tokenFlag() string {
 	if !v.offer.Token {
 		return ""
@@ -115,7 +115,7 @@ func (v *serveText) tokenFlag() string {
 	return "--token @FILE "
 }
 
-// portWords writes ports as -p takes them, runs as ranges.
+// portWords writes ports as -p takes them, with ranges.
 func portWords(addrs []net.Addr) string {
 	var ports []int
 	for _, a := range addrs {
@@ -168,12 +168,12 @@ func (v *serveText) status(s serve.Status, now time.Time) {
 	v.last, v.before = s, now
 }
 
-// countOf writes a number and what is counted, in a column.
+// countOf writes a number and its noun, in a column.
 func countOf(n int, noun string) string {
 	return fmt.Sprintf("%-10s", human.Plural(n, noun, noun+"s"))
 }
 
-// damaged says what a look at the own file has found.
+// damaged says what a check of our own file has found.
 func damaged(name string, e serve.Damaged) string {
 	what := "gives other bytes than were hashed, though the file was not changed"
 	if e.Err != nil {

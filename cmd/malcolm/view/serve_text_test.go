@@ -131,8 +131,8 @@ func TestServeEvents(t *testing.T) {
 	}
 }
 
-// TestGreetingOfALink: an address of one link is pasted with an interface to be
-// filled in, and has no ticket.
+// TestGreetingOfALink: a link-local address is pasted with an interface to fill
+// in, and has no ticket.
 func TestGreetingOfALink(t *testing.T) {
 	v, said := newTestServeView(t)
 	v.host = hostOf(netip.MustParseAddr("fe80::1%e0"), "")
@@ -145,7 +145,7 @@ func TestGreetingOfALink(t *testing.T) {
 }
 
 // TestGreetingWarns: of a name that is not offered, and of an address that
-// leads nowhere.
+// nobody can reach.
 func TestGreetingWarns(t *testing.T) {
 	v, said := newTestServeView(t)
 	v.host.reachable = false
@@ -158,8 +158,8 @@ func TestGreetingWarns(t *testing.T) {
 	}
 }
 
-// TestServeStatus: a line for each virtual server that changed, one for the
-// total, and nothing when nothing changes.
+// TestServeStatus: one line for each virtual server that changed and one for
+// the total; nothing when nothing changes.
 func TestServeStatus(t *testing.T) {
 	v, said := newTestServeView(t)
 	start := time.Now()
@@ -191,8 +191,7 @@ func TestServeStatus(t *testing.T) {
 	}
 }
 
-// TestDebugShowsTheStack: a panic tells where it happened to who looks for
-// faults.
+// TestDebugShowsTheStack: with debugging on, a panic shows where it happened.
 func TestDebugShowsTheStack(t *testing.T) {
 	for debug, want := range map[bool]int{false: 1, true: 2} {
 		term, _, stderr := newTestTerminal()

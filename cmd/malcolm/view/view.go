@@ -3,8 +3,8 @@
 // knows exit codes and hints.
 //
 // A view is made by its New function, told each event, and told the end once.
-// All methods of one view are called by one goroutine at a time. Views have no
-// goroutines of their own but those that ask how things stand at an interval.
+// One goroutine at a time calls a view's methods. A view's only goroutines ask
+// for the status at an interval.
 package view
 
 import (
@@ -13,30 +13,30 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// A Printer writes what views say. Its methods may be called by any goroutine,
-// and do not wait for who reads, but where they say so.
+// A Printer writes what views say. Any goroutine may call its methods. They do
+// not wait for the reader, except where they say so.
 type Printer interface {
-	// Result writes a line to stdout; with --json, nothing. It waits for the
-	// reader.
+	// Result writes a line to stdout; with --json, nothing. It waits for
+	// the reader.
 	Result(line string)
 	// Emit writes an event to stdout, with --json; [ClassOf] says how.
 	Emit(e Event)
 
-	// The others write a line to stderr. Report's says how things stand, until
-	// the next one. Explain's is for -v alone.
+	// The others write a line to stderr. Report's is the status, valid
+	// until the next one. Explain's is for -v only.
 	Say(format string, args ...any)
 	Report(format string, args ...any)
 	Explain(format string, args ...any)
 	Warn(format string, args ...any)
-	// WarnHint is what to do about the warning before it.
+	// WarnHint says what to do about the warning before it.
 	WarnHint(text string)
-	// Fail says why a run ends, Hint what to do about that.
+	// Fail says why a run ends, Hint what to do about it.
 	Fail(err error)
 	Hint(text string)
 
 	// Draw draws what render returns below all lines, many times a second,
-	// until stop is called, which draws a last frame that stays. render is
-	// called by another goroutine, with the columns and rows of the terminal.
+	// until stop is called. stop draws a last frame, which stays. Another
+	// goroutine calls render, with the terminal's columns and rows.
 	Draw(render func(width, height int) screen.Frame) (stop func())
 }
 
@@ -44,16 +44,16 @@ type Printer interface {
 type Terminal struct {
 	Printer
 	screen.Look      // of stderr
-	Drawn       bool // frames can be drawn: they take the place of lines at intervals
-	JSON        bool // events are written
-	Debug       bool // what only helps to find faults is said
+	Drawn       bool // frames can be drawn: they replace the lines at intervals
+	JSON        bool // write events
+	Debug       bool // say what helps only to find bugs
 }
 
 // slowTime is how long hashing, checking or connecting takes before it gets a
 // bar.
 const slowTime = time.Second
 
-// A look draws what this program shows, with what a terminal can show.
+// A look draws malcolm's output with what a terminal can show.
 type look struct{ screen.Look }
 
 func (t Terminal) look() look { return look{t.Look} }

@@ -49,8 +49,8 @@ func votesFor(g vote.Group, r vote.Result) string {
 	return fmt.Sprintf("%d of %s", g.Votes, human.Plural(r.Total, "vote", "votes"))
 }
 
-// standing says how many votes a group has, and why it has none: a host whose
-// servers do not agree has no vote for what half of them offer, or less.
+// standing says how many votes a group has, or why it has none: a host has no
+// vote for a file that at most half of its servers offer.
 func standing(g vote.Group, r vote.Result) string {
 	if g.Votes == 0 {
 		return "no vote: no more than half of the servers of " + hostsOf(g) + " offer it"

@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// groupOf is a group of servers, each on a host of its own, that proved so many
-// IDs and have that many votes.
+// groupOf is a group of servers, each on a host of its own, that proved ids IDs
+// and have votes votes.
 func groupOf(checksum [32]byte, ids, votes int, servers ...int) vote.Group {
 	g := vote.Group{Size: giB, Checksum: checksum, Servers: servers, IDs: make([]vote.ID, ids), Votes: votes}
 	for _, s := range servers {
