@@ -100,16 +100,18 @@ func (s *Session) outOfVote(v *server, err error) {
 // be what it was.
 func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	s.accepted(v, way.Peer(), o.Accepted)
-	l := v.conns.of(way)
-	if l == nil {
-		l = &connection{way: way, opened: time.Now()}
-	}
-	if v.state == StateLost {
-		s.returned(v, l, o)
+	switch {
+	case v.state == StateLost:
+		s.returned(v, &connection{way: way, opened: time.Now()}, o)
 		return
+	case v.proved && way.Peer().ID != v.id: // for an earlier file
+		v.contact.stop()
+		s.outOfVote(v, errOtherID)
+		return
+	case v.conns.of(way) == nil:
+		v.conns.list = []*connection{{way: way, opened: time.Now()}}
 	}
-	v.id = way.Peer().ID
-	v.conns.list, v.rtt = []*connection{l}, way.Stats().SmoothedRTT
+	v.id, v.proved, v.rtt = way.Peer().ID, true, way.Stats().SmoothedRTT
 	v.state, v.err, v.offer, v.trouble.failures = StateAnswered, nil, o, 0
 	v.rank = s.roster.answers
 	s.roster.answers++

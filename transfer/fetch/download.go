@@ -119,11 +119,12 @@ func (s *Session) finish() *Result {
 			d.tally.Duplicate += f.rest.at
 		}
 		f.conn.fetches--
+		f.server.conns.closeRetired(f.conn)
 	}
 	for _, rest := range d.partials {
 		d.tally.Duplicate += rest.at
 	}
-	d.fetches, d.partials = make(map[int]*fetch), make(map[int]*partial)
+	d.fetches, d.partials, d.job = make(map[int]*fetch), make(map[int]*partial), nil
 	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
 	d.result.Elapsed = time.Since(s.begun)
 	d.result.Servers = s.reports()

@@ -140,6 +140,8 @@ func (s *Session) connDown(v *server, way source.Conn, err error) {
 	l := c.of(way)
 	switch {
 	case l == nil:
+	case v.state.isAwaited(): // it was asked for another file
+		v.hangUp()
 	case len(c.list) == 1: // leave hangs up
 		s.leave(v, StateLost, err)
 	default:

@@ -29,6 +29,7 @@ type InfoServer struct {
 // writes nothing. Without a majority it returns the result and the vote's
 // error; with every other error the result is nil.
 func (s *Session) Info(b Ballot) (*InfoResult, error) {
+	s.anew()
 	r := new(InfoResult)
 	tell := s.watch.Events
 	s.watch.Events = func(e Event) {

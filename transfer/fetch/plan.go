@@ -31,6 +31,7 @@ type Plan struct {
 // sources vote, and reads what is already there. It writes nothing. Its errors
 // are those with which Get would begin.
 func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
+	s.anew()
 	root, err := openDir(out.Dir)
 	if err != nil {
 		return nil, err

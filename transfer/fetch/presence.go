@@ -53,6 +53,7 @@ func (s *Session) giveUp(why presence.Cause) {
 // tired gives up a server that has said for all of the patience that it will
 // serve later.
 func (s *Session) tired(v *server) {
+	v.hangUp()
 	v.contact.stop()
 	if v.state == StateFull {
 		s.outOfVote(v, v.err)

@@ -30,6 +30,7 @@ type Mend struct {
 // the end of the session's context are as with [Session.Get]. A file that is
 // already right is left alone.
 func (s *Session) Repair(b Ballot, l Local, m Mend) (*Result, error) {
+	s.anew()
 	err := s.repair(b, l, m)
 	return s.finish(), err
 }

@@ -19,12 +19,13 @@ type server struct {
 	target  source.Target
 	contact *contact // nil until the session begins to reach it
 
-	state State
-	err   error // why it does not take part; nil when it does
-	id    certs.ServerID
-	offer source.Offer
-	rtt   time.Duration // smoothed, when it made the offer
-	rank  int           // 0 for the first server that answered
+	state  State
+	err    error // why it does not take part; nil when it does
+	id     certs.ServerID
+	proved bool          // it has answered with that ID, and may have no other
+	offer  source.Offer  // zero: it has not answered for this file
+	rtt    time.Duration // smoothed, when it made the offer
+	rank   int           // 0 for the first server that answered
 
 	conns   conns
 	share   share

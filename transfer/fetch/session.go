@@ -11,6 +11,7 @@ import (
 	"malcolm/transfer/presence"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/source"
+	"malcolm/transfer/vote"
 )
 
 const (
@@ -100,17 +101,48 @@ func (s *Session) emit(e Event) {
 	}
 }
 
-// reach begins to reach a server, and goes on while it may be of use.
+// anew begins a method of the session: nothing of the last file is left.
+func (s *Session) anew() {
+	s.sizes, s.loop.fatal = sizes{}, nil
+	s.loop.tick.Reset(tickTime) // a tick from before would be late
+	for _, v := range s.roster.servers {
+		v.trouble.tried = false
+	}
+	s.renew(nil)
+}
+
+// renew ends what runs for the last download. The next one is of the file of a
+// group; nil: no file is agreed on yet.
+func (s *Session) renew(g *vote.Group) {
+	s.download.halt()
+	for _, v := range s.roster.servers {
+		v.trouble.judging = false // nobody hears of it any more
+	}
+	s.download = newDownload(s, g)
+}
+
+// reach begins to reach a server anew, and goes on while it may be of use.
 func (s *Session) reach(v *server) {
+	if v.contact != nil {
+		v.hangUp()
+		v.contact.stop()
+	}
 	l := s.loop
 	c := &contact{source: v.source, down: make(chan struct{}, 1), values: &s.values}
 	c.ctx, c.stop = context.WithCancel(l.ctx)
+	post := func(f func()) {
+		l.post(func() {
+			if c.ctx.Err() == nil { // else the contact is over
+				f()
+			}
+		})
+	}
 	c.tell = contactTold{
-		connected: func(p source.Peer, t source.Traits) { l.post(func() { s.connected(v, p, t) }) },
-		indexing:  func(done, total int64) { l.post(func() { s.indexing(v, done, total) }) },
-		answered:  func(way source.Conn, o source.Offer) { l.post(func() { s.answered(v, way, o) }) },
-		ended:     func(way source.Conn, err error) { l.post(func() { s.connDown(v, way, err) }) },
-		failed:    func(err error, final bool) { l.post(func() { s.notReached(v, err, final) }) },
+		connected: func(p source.Peer, t source.Traits) { post(func() { s.connected(v, p, t) }) },
+		indexing:  func(done, total int64) { post(func() { s.indexing(v, done, total) }) },
+		answered:  func(way source.Conn, o source.Offer) { post(func() { s.answered(v, way, o) }) },
+		ended:     func(way source.Conn, err error) { post(func() { s.connDown(v, way, err) }) },
+		failed:    func(err error, final bool) { post(func() { s.notReached(v, err, final) }) },
 	}
 	v.contact = c
 	l.beside(c.run)

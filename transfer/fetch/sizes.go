@@ -27,15 +27,14 @@ const proofTime = 20 * time.Second
 type sizes struct {
 	again  bool // another size was tried before
 	proved bool // the size tried now is right
+
+	duplicate, refetched int64 // bytes, see Counts: of the sizes before
 }
 
 // overSizes runs run for one size after the other. Its error is that of the
 // last size that was proved, else of the first one.
 func (s *Session) overSizes(b Ballot, run func() error) (*Result, error) {
-	s.sizes, s.loop.fatal = sizes{}, nil
-	for _, v := range s.roster.servers {
-		v.trouble.tried = false
-	}
+	s.anew()
 	err := run()
 	result := s.finish()
 	for last := err; s.loop.ctx.Err() == nil && s.hasOtherSize(b, last); {
@@ -77,9 +76,11 @@ func (s *Session) hasOtherSize(b Ballot, err error) bool {
 }
 
 // exclude leaves out the servers that offered the size of the download that has
-// ended.
+// ended. What came for it was wasted.
 func (s *Session) exclude() {
+	d := s.download
 	s.sizes.again, s.loop.fatal = true, nil
+	s.sizes.duplicate, s.sizes.refetched = d.tally.Duplicate+d.result.Fetched, d.tally.Refetched
 	for _, v := range s.roster.servers {
 		if v.trouble.tried || !s.offersVoted(v) {
 			continue
@@ -90,6 +91,7 @@ func (s *Session) exclude() {
 			v.state = StateLeftOut
 		}
 	}
+	s.renew(nil)
 }
 
 // proveSize has one server show the last chunk. Only then is anything done

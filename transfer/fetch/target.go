@@ -121,7 +121,10 @@ func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState,
 		}
 		return nil
 	})
-	return state, err
+	if err != nil { // what sets state may have been left behind
+		return partfile.FinalWrong, err
+	}
+	return state, nil
 }
 
 // hashing runs f beside the loop. f reads size bytes of a local file and counts

@@ -64,6 +64,7 @@ func (e *MismatchError) Error() string {
 // chunk that the disk cannot read counts as different and is told by
 // [ChunksUnreadable]; many of them in a row are an error.
 func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
+	s.anew()
 	file, err := openOwn(l)
 	if err != nil {
 		return nil, err

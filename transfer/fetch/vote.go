@@ -46,9 +46,6 @@ func MostVotes(voters []source.Voter) int {
 // agree reaches every server and waits until most of them agree on a file. Then
 // s.download is of that file.
 func (s *Session) agree(b Ballot) error {
-	s.loop.fatal = nil
-	before := s.download
-	s.download = newDownload(s, nil)
 	s.values.Store(true)
 	s.presence.Begin()
 	s.poll = &poll{ballot: vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Quorum: b.Quorum})}
@@ -73,12 +70,9 @@ func (s *Session) agree(b Ballot) error {
 		return &UndecidedError{Targets: s.targets(), Result: r, Quorum: b.Quorum, Servers: s.reports()}
 	}
 	group := &r.Groups[r.Winner]
-	s.download = newDownload(s, group)
+	s.renew(group)
 	s.download.result.Name = r.Name
-	if s.sizes.again { // what came for another size was wasted
-		s.download.tally.Duplicate = before.tally.Duplicate + before.result.Fetched
-		s.download.tally.Refetched = before.tally.Refetched
-	}
+	s.download.tally.Duplicate, s.download.tally.Refetched = s.sizes.duplicate, s.sizes.refetched
 	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil})
 	if most := b.maxSize(); group.Size > most {
 		return &TooLargeError{Size: group.Size, Max: most}
@@ -96,45 +90,47 @@ func (s *Session) targets() []source.Target {
 	return targets
 }
 
-// ask has a server vote. It is new, was left out by an earlier vote, or is
-// still connected; then it is asked again on that connection.
+// ask has a server vote: on a connection that it has, or on a new one. A server
+// that has sent wrong bytes has no vote any more.
 func (s *Session) ask(v *server) {
-	switch {
-	case v.contact == nil:
-		s.reach(v)
-	case v.state == StateLeftOut, v.state == StateDuplicate:
-		s.tryAnew(v)
-		s.reach(v)
-	case v.contact.ctx.Err() != nil: // it is no longer of use
+	switch c := v.conns.pick(); {
+	case v.state == StateWrong:
 		s.poll.ballot.Fail(v.index, time.Now())
-	case len(v.conns.list) > 0:
+	case c != nil:
 		s.tryAnew(v)
-		s.askAgain(v)
-	default: // its contact is already trying
+		s.askAgain(v, c.way)
+	default:
 		s.tryAnew(v)
+		s.reach(v)
 	}
 }
 
 // tryAnew treats a server as one that has not answered yet.
 func (s *Session) tryAnew(v *server) {
-	v.state, v.err, v.trouble.failures = StateConnecting, nil, 0
+	v.state, v.err, v.offer, v.rtt = StateConnecting, nil, source.Offer{}, 0
+	v.trouble.failures, v.trouble.failed = 0, nil
 	s.presence.Tries(v.index)
 }
 
-// askAgain asks a server that takes part what it offers now, on one of its
-// connections.
-func (s *Session) askAgain(v *server) {
-	l, c := v.conns.list[0], v.contact
+// askAgain asks a server what it offers now, on one of its connections.
+func (s *Session) askAgain(v *server, way source.Conn) {
+	l, ctx, indexing := s.loop, v.contact.ctx, v.contact.tell.indexing
 	ask := source.Ask{Values: true}
-	s.loop.beside(func() {
-		offer, err := l.way.Stat(c.ctx, ask, c.tell.indexing)
-		if err != nil {
-			l.way.Close() // the contact notices the end, and tries again
-			c.tell.failed(err, source.IsFinal(err))
-			return
-		}
-		c.tell.answered(l.way, offer)
-	})
+	told := func(o source.Offer, err error) { l.post(func() { s.askedAgain(v, way, o, err) }) }
+	l.beside(func() { told(way.Stat(ctx, ask, indexing)) })
+}
+
+// askedAgain takes what a server says on a connection that it had. If that
+// connection has ended, the server's contact asks on a new one.
+func (s *Session) askedAgain(v *server, way source.Conn, o source.Offer, err error) {
+	switch {
+	case v.conns.of(way) == nil, !v.state.isAwaited():
+	case err != nil:
+		v.hangUp()
+		s.notReached(v, err, source.IsFinal(err))
+	default:
+		s.answered(v, way, o)
+	}
 }
 
 // admitAll, once the vote is decided, lets those take part that have answered.

@@ -102,7 +102,7 @@ func New(n int, patience time.Duration) *Presence {
 }
 
 // Waits says that a server that takes no part says that it will serve later.
-// Its waiting times add up, whatever happened between them.
+// Its waiting times for one file add up, whatever happened between them.
 func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
 
 // Begin says that another file is wanted: the time in which nothing came before
@@ -110,7 +110,10 @@ func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
 func (p *Presence) Begin() { p.unserved, p.said = 0, 0 }
 
 // Tries says that a server is being tried anew: it is asked for another file.
-func (p *Presence) Tries(s int) { p.servers[s].state, p.servers[s].missed = Trying, false }
+func (p *Presence) Tries(s int) {
+	v := &p.servers[s]
+	v.state, v.missed, v.waited = Trying, false, 0
+}
 
 // Out says that a server is given up.
 func (p *Presence) Out(s int) { p.servers[s].state, p.servers[s].missed = Out, false }

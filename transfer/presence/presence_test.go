@@ -147,6 +147,22 @@ func TestPatienceOfWaiting(t *testing.T) {
 	}
 }
 
+// What a server waited for one file does not count for the next one.
+func TestWaitingForAnotherFile(t *testing.T) {
+	const patience = 5 * time.Second
+	p := New(1, patience)
+	now := time.Unix(0, 0)
+	for range 3 {
+		p.Tries(0)
+		p.Waits(0)
+		for end := now.Add(patience - time.Second); now.Before(end); now = now.Add(100 * time.Millisecond) {
+			if a := p.Tick(Look{Now: now, Servers: make([]Sign, 1)}); len(a.Tired) > 0 {
+				t.Fatalf("tired at %v", now)
+			}
+		}
+	}
+}
+
 // Waiting is told after a second without servers, after half a minute of
 // silence, and then every half minute.
 func TestSay(t *testing.T) {

@@ -33,6 +33,7 @@ func (s *Source) Connect(ctx context.Context) (source.Conn, error) { return s.Di
 // A Conn is a [source.Conn] made of functions.
 type Conn struct {
 	Is        source.Peer
+	Can       source.Traits
 	OnAgain   func(ctx context.Context) (source.Conn, error)
 	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
 	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error)
@@ -69,7 +70,7 @@ func (c *Conn) Recheck(_ context.Context, _ [32]byte, chunk int) {
 	}
 }
 
-func (c *Conn) Traits() source.Traits { return source.Traits{} }
+func (c *Conn) Traits() source.Traits { return c.Can }
 
 func (c *Conn) Stats() source.Stats { return source.Stats{} }
 
