@@ -6,7 +6,7 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// ColorFlags are the flags of every command about colour.
+// ColorFlags are every command's flags about colour.
 type ColorFlags struct {
 	Color     screen.ColorMode `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour: auto, always or never. NO_COLOR is honoured."`
 	ColorBool bool             `name:"color-printing" short:"c" help:"Colour even when not on a terminal: --color=always."`
@@ -14,8 +14,8 @@ type ColorFlags struct {
 
 func (f ColorFlags) mode() (screen.ColorMode, error) { return mergeColor(f.Color, f.ColorBool) }
 
-// mergeColor joins --color and -c, which means always. The empty mode is auto.
-// The error says that the two contradict each other.
+// mergeColor joins --color and -c, which means always. An empty mode is auto.
+// It fails if the two contradict each other.
 func mergeColor(mode screen.ColorMode, printing bool) (screen.ColorMode, error) {
 	if mode == "" {
 		mode = screen.ColorAuto

@@ -11,7 +11,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*completionCmd) Help() string {
 	return `Examples:
   malcolm completion bash > ~/.local/share/bash-completion/completions/malcolm

@@ -13,8 +13,8 @@ import (
 )
 
 // completions are command lines, and what a shell must offer for their last
-// word: in any order, and nothing else. They are run beside a directory copy and
-// a file data.bin.
+// word: in any order, and nothing else. They run beside a directory copy and a
+// file data.bin.
 var completions = []struct {
 	line string
 	want []string
@@ -34,8 +34,8 @@ var completions = []struct {
 	{"malcolm get --limit 1", nil},
 }
 
-// completionScript writes the script of a shell beside what there is to complete,
-// and returns its path. The test is skipped where there is no such shell.
+// completionScript writes a shell's script beside what there is to complete,
+// and returns its path. It skips the test if there is no such shell.
 func completionScript(t *testing.T, shell string) (dir, path string) {
 	t.Helper()
 	if _, err := exec.LookPath(shell); err != nil {
@@ -94,7 +94,7 @@ func TestBashCompletion(t *testing.T) {
 			human.ShellQuote(path), strings.Join(quoted, " "), len(words)-1)
 		wantCompletions(t, c.line, inShell(t, dir, "bash", "--norc", "-c", script), c.want)
 	}
-	// bash makes words of their own of the = in --flag=value.
+	// bash makes the = in --flag=value a word of its own.
 	script := fmt.Sprintf(`source %s; COMP_WORDS=(malcolm get --preallocate = a); COMP_CWORD=4; _malcolm; printf '%%s\n' "${COMPREPLY[@]}"`, human.ShellQuote(path))
 	wantCompletions(t, "--preallocate=a", inShell(t, dir, "bash", "--norc", "-c", script), []string{"auto"})
 }
@@ -112,8 +112,8 @@ func TestFishCompletion(t *testing.T) {
 	}
 }
 
-// TestZshCompletion types in an interactive shell: what Tab makes of a line is
-// what the command then gets.
+// TestZshCompletion types in an interactive shell: the command gets the line
+// that Tab makes.
 func TestZshCompletion(t *testing.T) {
 	dir, path := completionScript(t, "zsh")
 	for _, c := range completions {

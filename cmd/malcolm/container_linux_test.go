@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// container makes a control group of the first or second version with a memory limit
-// in bytes, and skips the test where that is not possible.
+// container makes a control group, of the first or second version, with a
+// memory limit in bytes. It skips the test where that is not possible.
 func container(t *testing.T, limit int64) (dir string) {
 	t.Helper()
 	own, err := os.ReadFile("/proc/self/cgroup")
@@ -44,15 +44,15 @@ func container(t *testing.T, limit int64) (dir string) {
 	return ""
 }
 
-// inside has a command run in a control group.
+// inside runs a command in a control group.
 func inside(dir string, cmd *exec.Cmd) *exec.Cmd {
 	wrapped := exec.Command("sh", append([]string{"-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(dir, "cgroup.procs"), cmd.Path}, cmd.Args[1:]...)...)
 	wrapped.Env, wrapped.Dir = cmd.Env, cmd.Dir
 	return wrapped
 }
 
-// A container of 64 MiB is enough for serve while two clients copy a file over as many
-// connections as they may have.
+// A container of 64 MiB is enough for serve while two clients copy a file over
+// all the connections that they may have.
 func TestServeInASmallContainer(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs more memory than the container has")

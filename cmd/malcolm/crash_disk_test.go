@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// crashDiskSize is the file's size where the disk is full.
+// crashDiskSize is the size of the file in the tests with a full disk.
 const crashDiskSize = 32 << 20
 
 // mountFor mounts something on a directory until the test ends.
@@ -31,7 +31,7 @@ func mountFor(t *testing.T, dir string, args ...string) {
 	t.Cleanup(func() { exec.Command("umount", dir).Run() })
 }
 
-// fill takes n bytes of a disk.
+// fill uses n bytes of a disk.
 func fill(t *testing.T, path string, n int) {
 	t.Helper()
 	if err := os.WriteFile(path, make([]byte, n), 0o666); err != nil {
@@ -39,7 +39,7 @@ func fill(t *testing.T, path string, n int) {
 	}
 }
 
-// TestCrashFull fills a disk under a get that was told not to look at it first.
+// TestCrashFull fills a disk under a get that does not check for space first.
 func TestCrashFull(t *testing.T) {
 	path := crashFile(t, crashDiskSize)
 	_, targets := serveCrash(t, path)
@@ -69,7 +69,7 @@ var (
 	freeLine = regexp.MustCompile(`(?m)^malcolm: hint: free [1-9][0-9.]* [KM]iB more, or write elsewhere with -o DIR$`)
 )
 
-// fullDisk demands the end that a full disk makes: with the path, and what is
+// fullDisk demands that a full disk ends the run, with the path and what is
 // missing.
 func fullDisk(t *testing.T, dir string, targets []string, how string, percent int) {
 	t.Helper()
@@ -91,7 +91,7 @@ func fullDisk(t *testing.T, dir string, targets []string, how string, percent in
 	}
 }
 
-// The ioctl that makes a file system stop at once, as a power failure would:
+// The ioctl that stops a file system at once, like a power failure:
 // FS_IOC_SHUTDOWN of linux/fs.h, and its argument's values of ext4.
 const (
 	fsShutdown      = 0x8004587d

@@ -21,8 +21,8 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// Real processes that die at random moments, and what the next run makes of
-// what they left. `just crash` runs them; they take minutes.
+// Real processes die at random moments, and the next run uses what they left.
+// `just crash` runs these tests, which take minutes.
 
 var (
 	crashSeed  = flag.Uint64("crash.seed", uint64(time.Now().UnixNano()), "of the random moments")
@@ -33,13 +33,13 @@ const (
 	crashSize  = 64 << 20
 	crashChunk = 256 << 10
 	crashLimit = 8 << 20 // bytes a second
-	// crashUnsynced is how much may be good and in no journal: what comes in
-	// the 2 s between checkpoints, and in 2 s that a sync may take on a disk
-	// that all other runs of this test write to.
+	// crashUnsynced bounds what may be good and in no journal: what comes
+	// in the 2 s between checkpoints, and in 2 s that a sync may take on a
+	// disk to which all other runs of this test write.
 	crashUnsynced = 4 * crashLimit
-	// crashFlight is how much may be under way when a process dies: one second
-	// of the limit, at least a chunk from each of two servers, and what came
-	// behind the last report.
+	// crashFlight bounds what may be under way when a process dies: one
+	// second of the limit, at least a chunk from each of two servers, and
+	// what came after the last report.
 	crashFlight = crashLimit + 2*crashChunk + 2<<20
 )
 
@@ -61,7 +61,7 @@ func crashFile(t *testing.T, size int) string {
 	return path
 }
 
-// launchCrash starts malcolm with a home of its own. It does not outlive t.
+// launchCrash starts malcolm with a home of its own. It ends with t.
 func launchCrash(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	path, err := exec.LookPath("malcolm")
@@ -109,7 +109,7 @@ func getCrash(t *testing.T, dir string, targets []string, flags ...string) *proc
 	return launchCrash(t, "get", append(args, targets...)...)
 }
 
-// ends waits for the end of a process with an exit code.
+// ends waits for a process to end with an exit code.
 func (p *process) ends(t *testing.T, code int) {
 	t.Helper()
 	if err := p.wait(); err != nil {
@@ -122,7 +122,7 @@ func (p *process) ends(t *testing.T, code int) {
 
 var percentLine = regexp.MustCompile(`(?m)^total  +([0-9]+\.[0-9]) %  `)
 
-// percent is the last that a get has reported.
+// percent is the last percentage that a get has reported.
 func (p *process) percent() float64 {
 	all := percentLine.FindAllStringSubmatch(p.stderr.String(), -1)
 	if len(all) == 0 {
@@ -132,7 +132,7 @@ func (p *process) percent() float64 {
 	return n
 }
 
-// awaitPercent waits until a get has reported at least so much.
+// awaitPercent waits until a get has reported at least least percent.
 func (p *process) awaitPercent(t *testing.T, least float64) {
 	t.Helper()
 	hang := time.NewTimer(hangTime)
@@ -196,7 +196,7 @@ func TestCrashKill(t *testing.T) {
 	path := crashFile(t, crashSize)
 	counts := &crashCounts{least: 100}
 	t.Cleanup(func() {
-		t.Logf("%d kills between %.1f and %.1f %%, %d tried again; %d left records and %d none; at most %s kept, %s good but not in the journal, %s sent twice or in vain",
+		t.Logf("%d kills between %.1f and %.1f %%, %d tried again; %d left records and %d none; at most %s kept, %s good but not in the journal, %s sent twice or wasted",
 			counts.runs, counts.least, counts.most, counts.retries, counts.keptSomething, counts.keptNothing,
 			human.Bytes(counts.kept), human.Bytes(counts.unsynced), human.Bytes(counts.overhead))
 	})
@@ -210,8 +210,8 @@ func TestCrashKill(t *testing.T) {
 	}
 }
 
-// killAt kills a get at a percentage and resumes it. It is false when the
-// machine was so slow that the kill came behind 95 %.
+// killAt kills a get at a percentage and resumes it; false: the machine was so
+// slow that the kill came after 95 %.
 func killAt(t *testing.T, path string, moment float64, counts *crashCounts) bool {
 	server, targets := serveCrash(t, path)
 	dir := t.TempDir()
@@ -249,7 +249,7 @@ func killAt(t *testing.T, path string, moment float64, counts *crashCounts) bool
 	server.ends(t, exitDone)
 	overhead := sentBy(t, server) - crashSize
 	if overhead > unsynced+crashFlight {
-		t.Errorf("%s were sent twice or in vain, want at most %s", human.Bytes(overhead), human.Bytes(unsynced+crashFlight))
+		t.Errorf("%s were sent twice or wasted, want at most %s", human.Bytes(overhead), human.Bytes(unsynced+crashFlight))
 	}
 	counts.add(reported, kept, unsynced, overhead)
 	return true
@@ -270,7 +270,7 @@ func (c *crashCounts) add(reported float64, kept, unsynced, overhead int64) {
 
 var sentLine = regexp.MustCompile(`(?m)^total .* ([0-9.]+) MiB sent `)
 
-// sentBy is how much a server says at its end that it has sent, in bytes.
+// sentBy returns how many bytes a server says, at its end, that it has sent.
 func sentBy(t *testing.T, p *process) int64 {
 	t.Helper()
 	all := sentLine.FindAllStringSubmatch(p.stderr.String(), -1)

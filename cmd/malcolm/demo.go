@@ -27,18 +27,18 @@ import (
 )
 
 const (
-	// demoSize is the size of the demo's own file, in bytes; demoLeast what it
-	// is cut down to where there is no room.
+	// demoSize is the size of the demo's own file in bytes. With little
+	// room it is cut down, at most to demoLeast.
 	demoSize  = 256 << 20
 	demoLeast = 8 << 20
-	// demoSeconds is how long the demo's copy is made to take, and demoRate the
-	// least bytes a second to do it with: a small file takes less.
+	// demoSeconds is how long the demo's copy should take, and demoRate its
+	// least rate in bytes a second: a small file takes less time.
 	demoSeconds = 6
 	demoRate    = 64 << 10
 	// demoInterval is the time between its status reports.
 	demoInterval = time.Second
-	// demoStop is how much of the file has arrived when a server is stopped, in
-	// percent.
+	// demoStop is the percentage of the file that has arrived when a server
+	// is stopped.
 	demoStop = 40
 	demoName = "demo.bin"
 )
@@ -48,7 +48,7 @@ type demoCmd struct {
 	OutputFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*demoCmd) Help() string {
 	return `Three processes on this machine, whose server IDs are pinned, so that each has a vote: one with three good servers, one with a fourth, and one whose reader flips bits. It is outvoted; at 40 % the fourth server is stopped. The copy is compared byte by byte, and everything is removed again.
 
@@ -59,7 +59,7 @@ Examples:
 }
 
 func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) {
-	t.mute = true // the copy's path is of no use: the copy is removed
+	t.mute = true // the copy's path is of no use: it is removed
 	dir, err := os.MkdirTemp("", "malcolm-demo-")
 	if err != nil {
 		return demoError("make a temporary directory", err)
@@ -92,7 +92,7 @@ type demo struct {
 	path    string // of the file
 	size    int64
 	targets []source.Target
-	pins    certs.Pins // the IDs of its processes, which have a vote each for that
+	pins    certs.Pins // the IDs of its processes, which give each a vote
 }
 
 // prepare makes the directory of the copy, and the file.
@@ -120,8 +120,8 @@ func (d *demo) prepare(ctx context.Context, path string) (err error) {
 
 func (d *demo) copyDir() string { return filepath.Join(d.dir, "copy") }
 
-// makeFile writes random bytes, as many as there is room for twice and to
-// spare, and returns the file's path.
+// makeFile writes a file of random bytes and returns its path. It is small
+// enough for a third of the free space, if possible.
 func (d *demo) makeFile(ctx context.Context) (string, error) {
 	size := int64(demoSize)
 	root, err := os.OpenRoot(d.dir)
@@ -224,8 +224,8 @@ func (d *demo) bind(n int) ([]net.PacketConn, error) {
 	return conns, nil
 }
 
-// serve runs one process's worth of servers and calls ready once their file is
-// hashed, or they have failed.
+// serve runs the servers of one process. It calls ready once their file is
+// hashed or they have failed.
 func (d *demo) serve(ctx context.Context, label string, source localfile.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
 	once := sync.OnceFunc(ready)
 	defer once()
@@ -289,7 +289,8 @@ func sameBytes(a, b io.Reader) (bool, error) {
 
 func isEOF(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
-// A bitFlipper is a file whose reader flips a bit of every 1,000,000th byte.
+// A bitFlipper is a file of which a bit of every 1,000,000th byte is read
+// wrong.
 type bitFlipper struct{ localfile.Source }
 
 // Open opens the file behind it.

@@ -38,7 +38,8 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestSameBytesFails: what cannot be read is neither equal nor different.
+// TestSameBytesFails: a file that cannot be read is neither equal nor
+// different.
 func TestSameBytesFails(t *testing.T) {
 	broken := errors.New("broken")
 	for _, readers := range [][2]io.Reader{

@@ -6,8 +6,8 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// draw begins to draw what render returns (see [screen.New]) below what is
-// said; stop ends it.
+// draw begins to draw what render returns (see [screen.New]) below all lines;
+// stop ends it.
 func (t *terminal) Draw(render func(width, height int) screen.Frame) (stop func()) {
 	drawn := render
 	if !t.Unicode {

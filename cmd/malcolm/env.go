@@ -13,24 +13,24 @@ import (
 )
 
 // Every flag also comes from the environment: MALCOLM_ and its long name in
-// capitals, with _ for -. The command line is stronger, also a flag of it that
-// excludes the variable's; a variable that is empty is as good as none. An error
-// of a value names the variable.
+// capitals, with _ for -. The command line wins, also with a flag that excludes
+// the variable's. An empty variable counts as not set. An error of a value
+// names the variable.
 
-// envPrefix is what the names of the variables begin with.
+// envPrefix is the beginning of the variables' names.
 const envPrefix = "MALCOLM_"
 
-// withoutEnv are the flags that make no sense as a variable, and those that may
-// be followed by a secret.
+// withoutEnv are the flags without a variable: it would make no sense, or could
+// contain a secret.
 var withoutEnv = []string{"help", "version", "token"}
 
-// envNames are the variables of flags that have another name.
+// envNames are variables that are not named after their flag.
 var envNames = map[string]string{"port": "MALCOLM_PORTS"}
 
-// aliases are pairs of flags that say the same.
+// aliases are pairs of flags with the same meaning.
 var aliases = map[string]string{"color": "color-printing", "color-printing": "color"}
 
-// envName returns the variable of a flag; empty: it has none.
+// envName returns the variable of a flag; empty: it has no variable.
 func envName(flag string) string {
 	if slices.Contains(withoutEnv, flag) {
 		return ""
@@ -44,8 +44,8 @@ func envName(flag string) string {
 // An environment is the kong.Resolver of the variables.
 type environment struct {
 	getenv func(string) string
-	err    error             // of the first value that is none
-	used   map[string]string // variables that were used, by the long names of their flags
+	err    error             // of the first invalid value
+	used   map[string]string // the variables used, by the long names of their flags
 }
 
 func newEnvironment(getenv func(string) string) *environment {
@@ -55,8 +55,8 @@ func newEnvironment(getenv func(string) string) *environment {
 // Validate implements kong.Resolver.
 func (*environment) Validate(*kong.Application) error { return nil }
 
-// Resolve implements kong.Resolver: it is asked for flags that the command line
-// does not have.
+// Resolve implements kong.Resolver. Kong asks for flags that are not on the
+// command line.
 func (e *environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name := envName(flag.Name)
 	if name == "" {
@@ -77,7 +77,8 @@ func (e *environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) 
 	return value, nil
 }
 
-// overridden reports whether the command line has a flag that excludes this one.
+// overridden reports whether the command line has a flag that excludes this
+// one.
 func overridden(ctx *kong.Context, flag *kong.Flag) bool {
 	return slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool {
 		if p.Flag == nil || p.Resolved {
@@ -88,8 +89,8 @@ func overridden(ctx *kong.Context, flag *kong.Flag) bool {
 	})
 }
 
-// envValue returns what the parser is to take as the value of a flag; nil: as if
-// the flag was not there.
+// envValue returns the value of a flag for the parser; nil: as if the flag was
+// not given.
 func envValue(flag *kong.Flag, text string) (any, error) {
 	if flag.IsBool() {
 		switch strings.ToLower(text) {

@@ -16,11 +16,11 @@ import (
 	"malcolm/cmd/malcolm/view/schema"
 )
 
-// overheardVar names the directory that every malcolm of a script leaves a copy
-// of its output in: NAME.err, and NAME.json with --json.
+// overheardVar names the directory where every malcolm of a script leaves a
+// copy of its output: NAME.err, and NAME.json with --json.
 const overheardVar = "MALCOLM_TEST_OVERHEARD"
 
-// overheard is main, with a copy of what it writes. A terminal stays what it is.
+// overheard is main, with a copy of its output. A terminal stays a terminal.
 func overheard() {
 	dir := os.Getenv(overheardVar)
 	if dir == "" || screen.IsTerminal(os.Stderr) {
@@ -44,7 +44,7 @@ func overheard() {
 	start(stdout, io.MultiWriter(os.Stderr, stderr))
 }
 
-// nobodyRead is the last line of the copy of a stdout that nobody read to its end.
+// nobodyRead is the last line of a copy whose stdout nobody read to its end.
 const nobodyRead = "nobody read the rest"
 
 // A copier writes, and keeps a copy.
@@ -65,15 +65,15 @@ func (s *script) overhear(e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	e.Defer(func() { os.RemoveAll(dir) }) // behind checkWords
+	e.Defer(func() { os.RemoveAll(dir) }) // after checkWords
 	s.overheard = dir
 	e.Setenv(overheardVar, dir)
 	s.vars = append(s.vars, overheardVar)
 	return nil
 }
 
-// checkWords checks what all processes of a script wrote: each line of stderr for
-// the table of errors, each event for the schema.
+// checkWords checks the output of all processes of a script: each line of
+// stderr against the table of errors, each event against the schema.
 func (s *script) checkWords(t testing.TB) {
 	dir := s.overheard
 	names, err := os.ReadDir(dir)
@@ -110,7 +110,7 @@ func (s *script) checkWords(t testing.TB) {
 	}
 }
 
-// checkEvents checks the events of one run behind a line with its arguments.
+// checkEvents checks the events of one run. The first line has its arguments.
 func checkEvents(t testing.TB, events *schema.Node, lines []string) {
 	var args []string
 	if err := json.Unmarshal([]byte(lines[0]), &args); err != nil {
@@ -140,7 +140,7 @@ func checkEvents(t testing.TB, events *schema.Node, lines []string) {
 	}
 }
 
-// goWords are what a message for people must not have.
+// goWords must not be in messages for people.
 var goWords = regexp.MustCompile(`context deadline exceeded|context canceled|i/o timeout|goroutine \d|\.go:\d|\*[a-z]+\.\w+|\b(errors|fmt|net|os|fs|transport|transfer|partfile|certs|wire|quic|syscall)\.[A-Z]\w*|%!|0x[0-9a-f]{8,}`)
 
 // awaitOut waits until the stdout of a process matches.

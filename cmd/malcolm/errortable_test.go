@@ -24,7 +24,7 @@ type errorTable struct {
 // An errorRow is one row: what stderr gets when something happens.
 type errorRow struct {
 	number int      // of the line in the file
-	kinds  []string // Go's names of the errors and kinds that lead to it
+	kinds  []string // Go's names of the errors and kinds that cause it
 	cause  string
 	level  string // error, warning
 	text   *regexp.Regexp
@@ -102,7 +102,8 @@ func unquoteCell(s string) string { return strings.Trim(s, "`") }
 
 var placeholder = regexp.MustCompile(`‹([^›]+)›`)
 
-// placeholders are what some may stand for; the others, for any text.
+// placeholders are what some placeholders of the table match. The others match
+// any text.
 var placeholders = map[string]string{
 	"server": `(?:\[[0-9A-Fa-f:.%a-z]+\]|[^\s:"]+):[0-9]{1,5}`, "port": `(?:[0-9]{1,5}(?:[-,][0-9]{1,5})*(?: and [0-9]+ more)?|a free port)`,
 	"N": `[0-9][0-9,]*`, "M": `[0-9][0-9,]*`, "operation": `[a-z]+(?: [a-z]+)*`, "hex": `[0-9a-f]+`,
@@ -126,10 +127,11 @@ func textPattern(text string) (*regexp.Regexp, error) {
 	return regexp.Compile("^" + b.String() + regexp.QuoteMeta(text[at:]) + "$")
 }
 
-// lostServer is how a reason is wrapped when a server is lost or left out.
+// lostServer matches the words around a reason when a server is lost or left
+// out.
 var lostServer = regexp.MustCompile(`^(?:lost )?(\S+:[0-9]+: )(?:left out: )?(.*?)(?:; [0-9]+ servers? left(?:, which takes? its work)?)?$`)
 
-// clockOfLine is the time before a line that nobody watches.
+// clockOfLine matches the time before a line that nobody watches.
 var clockOfLine = regexp.MustCompile(`^20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} `)
 
 // check returns an error for a line of stderr that is not in the table.
@@ -154,7 +156,7 @@ func (t *errorTable) check(line string) error {
 		case r.level == level && r.text.MatchString(text):
 			return true
 		}
-		// What is wrong with a server is an error when it is the only one.
+		// A server's problem is an error when it is the only server.
 		return r.aboutServer() && (r.text.MatchString(text) || r.text.MatchString(bare))
 	})
 	if !found {
@@ -163,7 +165,7 @@ func (t *errorTable) check(line string) error {
 	return nil
 }
 
-// aboutServer reports whether the row is about one server, whatever that leads to.
+// aboutServer reports whether the row is about one server, whatever follows.
 func (r *errorRow) aboutServer() bool {
 	return strings.HasPrefix(r.plain, "‹server›: ") || strings.HasPrefix(r.plain, `server "‹server›" `)
 }
@@ -181,11 +183,11 @@ var kindTypes = []string{
 	"vote.Reason", "fetch.Kind", "source.What", "wire.Status", "wire.CloseCode", "wire.StreamCode",
 }
 
-// noErrors are values of such types that never are one.
+// noErrors are values of such types that are never errors.
 var noErrors = []string{"wire.StatusOK", "wire.StatusIndexing", "vote.Decided"}
 
-// TestErrorTableIsComplete: every exported error type and kind has a row, and every
-// name in the table exists.
+// TestErrorTableIsComplete: every exported error type and kind has a row, and
+// every name in the table exists.
 func TestErrorTableIsComplete(t *testing.T) {
 	table, err := readErrorTable()
 	if err != nil {
@@ -225,8 +227,8 @@ func TestErrorTableIsComplete(t *testing.T) {
 	}
 }
 
-// exportedErrors returns, as package.Name, the exported types of a package that
-// have an Error method, variables that begin with Err, and the values and names of
+// exportedErrors returns, as package.Name, a package's exported types with an
+// Error method, its variables that begin with Err, and the values and names of
 // kindTypes.
 func exportedErrors(dir string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -257,8 +259,8 @@ func exportedErrors(dir string) ([]string, error) {
 	return names, nil
 }
 
-// errorsOf returns the exported types of a file with an Error method, and its
-// exported variables that are errors by name.
+// errorsOf returns a file's exported types with an Error method, and its
+// exported variables named as errors.
 func errorsOf(file *ast.File) (names []string) {
 	for _, d := range file.Decls {
 		switch d := d.(type) {
@@ -287,7 +289,7 @@ func errorsOf(file *ast.File) (names []string) {
 	return names
 }
 
-// kindsOf returns the constants of a declaration that are of one of kindTypes,
+// kindsOf returns the constants in a declaration whose type is in kindTypes,
 // and the type.
 func kindsOf(pkg string, g *ast.GenDecl) (names []string) {
 	of := ""
@@ -309,8 +311,8 @@ func kindsOf(pkg string, g *ast.GenDecl) (names []string) {
 	return names
 }
 
-// TestErrorTableRefuses: a line that is not in the table, and Go's own words, are
-// found.
+// TestErrorTableRefuses: lines that are not in the table, and Go's own words,
+// are found.
 func TestErrorTableRefuses(t *testing.T) {
 	table, err := readErrorTable()
 	if err != nil {

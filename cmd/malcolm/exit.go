@@ -23,7 +23,7 @@ const (
 	exitPipe       = 141 // as a shell reports the end by SIGPIPE
 )
 
-// exitCode is the one place that maps errors to exit codes.
+// exitCode alone maps errors to exit codes.
 func exitCode(err error) int {
 	if err == nil {
 		return exitDone
@@ -60,14 +60,14 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*listenError](err); ok {
 		return exitNetwork
 	}
-	if _, ok := errors.AsType[*certs.TokenError](err); ok { // one about its words is of usage
+	if _, ok := errors.AsType[*certs.TokenError](err); ok { // an error of its words is one of usage
 		return exitLocal
 	}
 	return exitUnexpected
 }
 
-// describe says in words what went wrong: an error's own text, except where
-// the error is about the network and its words are about programs.
+// describe says what went wrong, in the error's own text. If the error is about
+// the network and its text is for programs, it says it in words.
 func describe(err error) string {
 	if e, ok := errors.AsType[*certs.TrustError](err); ok {
 		return e.Problem()
@@ -81,14 +81,14 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// exitKinds are the words for exit codes.
+// exitKinds are the exit codes as words.
 var exitKinds = map[int]string{
 	exitUnexpected: "unexpected", exitUsage: "usage", exitIntegrity: "integrity", exitVote: "vote",
 	exitIdentity: "identity", exitLocal: "local", exitNetwork: "network", exitChanged: "changed",
 	129: "interrupted", 130: "interrupted", 143: "interrupted", exitPipe: "broken_pipe",
 }
 
-// errorOf returns the event that ends a run that went wrong.
+// errorOf returns the event that ends a failed run.
 func errorOf(err error, hints []string) view.Event {
 	code, path := exitCode(err), ""
 	if late, ok := errors.AsType[*lateReceiptError](err); ok {

@@ -18,38 +18,38 @@ type getCmd struct {
 	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
 
 	Output     flags.Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here. With - the file goes to stdout, in order."`
-	Window     flags.Size `default:"64M" placeholder:"SIZE" help:"With -o -: how much of the file waits in memory at most, or two chunks. Default ${default}."`
-	RemoteTime bool       `short:"R" help:"Give the file the modification time that most servers name. A file that is there and right is left as it is."`
+	Window     flags.Size `default:"64M" placeholder:"SIZE" help:"With -o -: bytes fetched ahead of the reader, in memory; at least two chunks. Default ${default}."`
+	RemoteTime bool       `short:"R" help:"Set the file's modification time to the one that most servers name. A right file that is already there keeps its own."`
 	DryRun     bool       `help:"Connect, vote, and say what would be fetched; write nothing."`
-	Name       flags.Path `placeholder:"NAME" help:"Name to write instead of the one that the servers give."`
-	Resume     bool       `short:"r" help:"Continue an unfinished download: keep what is right of it."`
+	Name       flags.Path `placeholder:"NAME" help:"Name of the file, instead of the servers' one."`
+	Resume     bool       `short:"r" help:"Continue an unfinished download: keep its good chunks."`
 	Force      bool       `help:"Start over, and replace a file that is there."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags
 
-	variables map[string]string // of the environment that were used, by the long names of flags
+	variables map[string]string // the environment's variables used, by the long names of flags
 }
 
-// uses tells the command which variables of the environment are its flags.
+// uses tells the command which of its flags come from the environment.
 func (c *getCmd) uses(variables map[string]string) { c.variables = variables }
 
-// MapFlags are the flags of every command that can show who delivered what.
+// MapFlags are the flags of commands that can show who delivered what.
 type MapFlags struct {
-	Map bool `help:"Show the file as a map, whose cells have the colours of the servers that delivered them."`
+	Map bool `help:"Show the file as a map: each cell has the colour of the server that delivered it."`
 }
 
-// WriteFlags are the flags of every command that writes a file.
+// WriteFlags are the flags of commands that write a file.
 type WriteFlags struct {
 	Preallocate  string     `enum:"auto,none" default:"auto" placeholder:"HOW" help:"auto reserves the space for the whole file first, none leaves it sparse. Default ${default}."`
-	NoSpaceCheck bool       `help:"Do not ask for free space first: for file systems that lie about it."`
+	NoSpaceCheck bool       `help:"Do not check for free space first: for file systems that report it wrongly."`
 	Recheck      bool       `help:"Read the whole file back from the disk before it gets its name."`
-	Receipt      flags.Path `placeholder:"FILE" help:"Write there, at the end, who supplied what and who was refused: the last event of --json."`
-	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file that is larger, such as 500M or 10G (powers of 1024). Default ${default}."`
+	Receipt      flags.Path `placeholder:"FILE" help:"At the end, write to FILE who supplied what and who was refused: the last event of --json."`
+	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file larger than SIZE, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
-// disk returns how the file of a query is written, and bounds its size.
+// disk returns how a query's file is written, and sets its largest size.
 func (f *WriteFlags) disk(q *query) fetch.Disk {
 	q.ballot.MaxSize = int64(f.MaxSize)
 	return fetch.Disk{
@@ -57,27 +57,27 @@ func (f *WriteFlags) disk(q *query) fetch.Disk {
 	}
 }
 
-// ServerFlags are the flags of every command that asks servers.
+// ServerFlags are the flags of commands that ask servers.
 type ServerFlags struct {
-	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address; may be repeated, and may carry its own ports: host:10001-10004."`
-	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of every address that has none of its own: 10001 10002, 10001,10002 or 10001-10004."`
-	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have; decides by itself, the quorum is not asked. sha256:HEX is looked at once the file is there, and decides nothing before."`
-	Quorum         int             `placeholder:"N" help:"At least N votes must agree: one a host, and one a server ID that is pinned."`
-	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"How long a server may take to answer. Default ${default}."`
+	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address, also with its own ports: host:10001-10004. May be repeated."`
+	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of all addresses without their own: 10001 10002, 10001,10002 or 10001-10004."`
+	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have. It decides alone, without a quorum. sha256:HEX is compared once the file is there, and decides nothing before."`
+	Quorum         int             `placeholder:"N" help:"At least N votes must agree. Each host has one, and each pinned server ID."`
+	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
-	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64; default: one, and more on long paths while that makes the whole quicker."`
+	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and more on long paths while that makes the whole faster."`
 	IPv4           bool            `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
 	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface      netip.Addr      `placeholder:"ADDR" help:"Local address to send from."`
-	AllAddresses   bool            `help:"Make a server of each address that a host name has; they share its vote."`
+	AllAddresses   bool            `help:"Use each address of a host name as a server. They share the host's vote."`
 	TrustFlags
 	QLogFlags
 	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
 }
 
-// query returns what the flags and the positional targets say, and warns of
-// what in them is not used.
+// query returns what the flags and the positional targets say. It warns of what
+// it does not use.
 func (f *ServerFlags) query(positional []string, t *terminal) (q query, err error) {
 	positional, pins, sum, err := takeTickets(positional)
 	if err != nil {
@@ -143,7 +143,7 @@ func checkQuorum(q query) error {
 	return nil
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*getCmd) Help() string {
 	return `Examples:
   malcolm get -o copy -a 127.0.0.1 -i 1 -r -p 10001 10002 10003 10004
@@ -187,7 +187,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	return runGet(ctx, t, q, out, resumeCommand(args))
 }
 
-// plan says what a run of get would do.
+// plan shows what a run of get would do.
 func plan(ctx context.Context, t *terminal, q query, out fetch.Output) error {
 	q.reach.Trust.ReadOnly = true
 	show := view.NewGet(t.view(), q.run())
@@ -200,13 +200,13 @@ func plan(ctx context.Context, t *terminal, q query, out fetch.Output) error {
 	return nil
 }
 
-// runGet is the client as get and demo run it: it tells what happens, and
-// writes the path of the finished file to stdout.
+// runGet is the client of get and demo. It tells what happens and writes the
+// path of the finished file to stdout.
 func runGet(ctx context.Context, t *terminal, q query, out fetch.Output, resume string) error {
 	return watchRun(ctx, t, q, resume, func(s *fetch.Session) (*fetch.Result, error) { return s.Get(q.ballot, out) })
 }
 
-// watchRun lets do copy a file, and tells what happens.
+// watchRun has do copy a file, and tells what happens.
 func watchRun(ctx context.Context, t *terminal, q query, resume string, do func(*fetch.Session) (*fetch.Result, error)) error {
 	show := view.NewGet(t.view(), q.run())
 	result, err := session(ctx, q, show, do)
@@ -216,7 +216,7 @@ func watchRun(ctx context.Context, t *terminal, q query, resume string, do func(
 	return t.ended(show, view.Outcome{Got: result, Err: err}, resume)
 }
 
-// resumeCommand is the command that continues what args began.
+// resumeCommand is the command that continues args.
 func resumeCommand(args []string) string {
 	words := []string{"malcolm"}
 	for i, a := range args {

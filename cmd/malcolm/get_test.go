@@ -44,7 +44,8 @@ func TestQuorumBounds(t *testing.T) {
 	}
 }
 
-// TestEachAddressIsNamed: one host may be several servers, whose errors are no longer the run's.
+// TestEachAddressIsNamed: one host may be several servers; then their errors
+// are not the run's.
 func TestEachAddressIsNamed(t *testing.T) {
 	for all, want := range map[bool]string{false: "", true: "malcolm: warning: 127.0.0.1:10001: odd\n"} {
 		term, _, stderr := newTestTerminal(screen.ColorAuto)
@@ -56,8 +57,9 @@ func TestEachAddressIsNamed(t *testing.T) {
 	}
 }
 
-// TestEndOfARun: an error has its hint, then comes what is kept, then the command that
-// continues. A signal is no error, and a pipe that nobody reads gets nothing.
+// TestEndOfARun: an error has its hint, then comes what is kept, then the
+// command that continues. A signal is not an error, and a pipe that nobody
+// reads gets nothing.
 func TestEndOfARun(t *testing.T) {
 	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
 	const keptLines = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\nmalcolm: hint: to continue: malcolm get -r h:1\n"

@@ -6,10 +6,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// helpWidth is the most columns that help takes.
+// helpWidth is the largest width of help, in columns.
 const helpWidth = 100
 
-// flagGroups are the groups in which help shows flags, in its order.
+// flagGroups are the groups of flags in help, in its order.
 var flagGroups = []struct {
 	title string
 	flags []string
@@ -34,7 +34,7 @@ var flagGroups = []struct {
 	{"Help:", []string{"help", "version"}},
 }
 
-// newParser returns the parser of the command line, into c.
+// newParser returns the parser of the command line, which fills c.
 func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 	all := append([]kong.Option{
 		kong.Name("malcolm"),
@@ -50,8 +50,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 	return parser, nil
 }
 
-// arrange sorts the flags of a command, and of those beneath it, into their
-// groups.
+// arrange sorts the flags of a command, and of its subcommands, into groups.
 func arrange(node *kong.Node) {
 	for _, f := range node.Flags {
 		if group := flagGroup(f.Name); group >= 0 {
@@ -71,7 +70,7 @@ func arrange(node *kong.Node) {
 	}
 }
 
-// flagGroup returns the place of a flag's group; -1: it has none.
+// flagGroup returns the index of a flag's group; -1: it has no group.
 func flagGroup(flag string) int {
 	for i, g := range flagGroups {
 		if slices.Contains(g.flags, flag) {

@@ -12,7 +12,7 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// commands returns what can be run, by the words that are typed.
+// commands returns the commands that can be run, by their words.
 func commands(t *testing.T) map[string]*kong.Node {
 	t.Helper()
 	parser, err := newParser(new(cli))
@@ -29,8 +29,8 @@ func commands(t *testing.T) map[string]*kong.Node {
 	return all
 }
 
-// TestHelp: the help of each command fits 100 columns also on a wider terminal,
-// shows its flags in groups, and has three examples of it that the parser takes.
+// TestHelp: each command's help fits 100 columns, also on a wider terminal. It
+// has the flags in groups and three examples that the parser takes.
 func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "200")
 	for name, node := range commands(t) {
@@ -73,7 +73,7 @@ func TestHelp(t *testing.T) {
 }
 
 // wantParsed fails the test if the parser does not take an example, up to where
-// the shell goes on with something else.
+// the shell continues with something else.
 func wantParsed(t *testing.T, example string) {
 	t.Helper()
 	words := strings.Fields(example)[1:]
@@ -112,8 +112,8 @@ func TestFlagGroups(t *testing.T) {
 	}
 }
 
-// TestVariables: flags of different names have different variables, and those
-// that have none are the ones that are meant.
+// TestVariables: different flags have different variables, and only the
+// intended flags have none.
 func TestVariables(t *testing.T) {
 	flags := make(map[string]string)
 	for _, node := range commands(t) {

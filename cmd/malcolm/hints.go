@@ -54,7 +54,7 @@ func hints(err error) []string {
 		}
 		return nil
 	case *certs.KeyFileError:
-		if _, ok := errors.AsType[syscall.Errno](e); ok { // the place is to blame, and not what is there
+		if _, ok := errors.AsType[syscall.Errno](e); ok { // the place is wrong, not what lies there
 			return []string{identityHint}
 		}
 		return nil
@@ -116,8 +116,8 @@ func targetHints(e *fetch.TargetError) []string {
 	return nil
 }
 
-// insteadOf says what becomes of a file that is not the right one. With -r,
-// --force keeps an unfinished download that lies beside it.
+// insteadOf says what can be done with a file that is not the right one. With
+// -r, --force keeps an unfinished download beside it.
 func insteadOf(path string) string {
 	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
 }
@@ -155,7 +155,7 @@ func partHints(e *partfile.Error) []string {
 	return nil
 }
 
-// diskHints is what to do about a disk.
+// diskHints say what to do about a disk.
 var diskHints = map[partfile.DiskFault]string{
 	partfile.Full:     "make room, or write elsewhere with -o DIR",
 	partfile.Quota:    "your quota is used up: make room, or write elsewhere with -o DIR",
@@ -170,7 +170,7 @@ func nobodyHints(e *fetch.NobodyAnsweredError) []string {
 			return advice
 		}
 	}
-	for _, s := range e.Servers { // each was told of, with what to do
+	for _, s := range e.Servers { // each was told of, with a hint
 		if d, ok := errors.AsType[*malcolm.DeniedError](s.Err); ok {
 			return deniedHints(d)
 		}
@@ -219,8 +219,8 @@ func checksums(groups []vote.Group) string {
 	return strings.Join(list, " ")
 }
 
-// resumeHints says how to go on with what a run has left, if anything: with
-// command unless that would end as this run has.
+// resumeHints says how to continue from what a run has left: with command,
+// unless that would end the same way.
 func resumeHints(o view.Outcome, command string) []string {
 	if !o.Kept() || hasOwnWay(o.Err) {
 		return nil
@@ -240,8 +240,8 @@ func resumeHints(o view.Outcome, command string) []string {
 	return []string{how + command}
 }
 
-// hasOwnWay reports whether the hint of an error itself says how to go on,
-// where the same command would end the same way.
+// hasOwnWay reports whether an error's own hint says how to continue, because
+// the same command would end the same way.
 func hasOwnWay(err error) bool {
 	if e, ok := errors.AsType[*fetch.FinishedError](err); ok {
 		return e.SHA256 != nil

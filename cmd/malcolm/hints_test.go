@@ -18,8 +18,8 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// A hint says how to go on with what was fetched, and not how to end the same
-// way.
+// A hint says how to continue from what was fetched, and not how to end the
+// same way.
 func TestResumeHints(t *testing.T) {
 	left := func(states ...fetch.State) error {
 		e := &fetch.NoServerLeftError{Missing: 1}
@@ -50,7 +50,8 @@ func TestResumeHints(t *testing.T) {
 	}
 }
 
-// No hint names a flag that drops what was fetched as the first or only way.
+// No hint names a flag that drops what was fetched, unless another way comes
+// first.
 func TestHintsLoseNothing(t *testing.T) {
 	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway} {
 		for _, final := range []partfile.FinalState{partfile.FinalNone, partfile.FinalUnread, partfile.FinalWrong} {
@@ -85,7 +86,7 @@ func TestHints(t *testing.T) {
 	tests := []struct {
 		name string
 		err  error
-		want string // a part of the only hint; empty: there is none
+		want string // a part of the only hint; empty: no hint
 	}{
 		{"resume", target(partfile.HintResume, partfile.FinalNone), "-r continues it"},
 		{"check", target(partfile.HintCheck, partfile.FinalUnread), "-r accepts it"},

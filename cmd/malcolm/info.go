@@ -12,7 +12,7 @@ type infoCmd struct {
 	ServerFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*infoCmd) Help() string {
 	return `Examples:
   malcolm info host:10001-10004 other:9000

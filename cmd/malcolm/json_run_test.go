@@ -18,7 +18,7 @@ import (
 	"malcolm/transport"
 )
 
-// A turncoat is a file whose reader flips bits once it is told to.
+// A turncoat is a file that returns flipped bits once it is told to.
 type turncoat struct {
 	localfile.Source
 	lies atomic.Bool
@@ -44,8 +44,8 @@ func (f turncoatFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.File.ReadAt(p, off)
 }
 
-// serveHere serves a file until the test ends, and returns the address once it is
-// ready.
+// serveHere serves a file until the test ends. It returns the address once it
+// is ready.
 func serveHere(t *testing.T, source localfile.Source) string {
 	t.Helper()
 	identity, err := certs.Generate()
@@ -81,8 +81,8 @@ func serveHere(t *testing.T, source localfile.Source) string {
 	return pc.LocalAddr().String()
 }
 
-// TestJSONOfALiar: a server that sends wrong bytes is told of, and the receipt
-// says so.
+// TestJSONOfALiar: an event tells of a server that sends wrong bytes, and so
+// does the receipt.
 func TestJSONOfALiar(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
@@ -97,7 +97,7 @@ func TestJSONOfALiar(t *testing.T) {
 	liar := &turncoat{Source: localfile.Named(path)}
 	lies, good := serveHere(t, liar), serveHere(t, localfile.Named(path))
 	liar.lies.Store(true)
-	// So slow that neither of them is done before the other one has begun.
+	// This is so slow that neither is done before the other has begun.
 	code, stdout, stderr := runHere(t, "get", "--json", "--limit", "8M", "-o", filepath.Join(dir, "copy"), lies, good)
 	if code != exitDone {
 		t.Fatalf("exit code %d, want 0; stderr: %s", code, stderr)

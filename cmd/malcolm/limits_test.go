@@ -11,7 +11,7 @@ import (
 	"malcolm/transport"
 )
 
-// Every limit is a flag of serve, with the default that transfer has.
+// Every limit is a flag of serve, with the default of package serve.
 func TestHostileLimitsAreFlags(t *testing.T) {
 	c, err := parsed("serve", "-f", "x")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 func main() { start(os.Stdout, os.Stderr) }
 
-// start is main with outputs that tests may listen to.
+// start is main with outputs that tests can read.
 func start(stdout, stderr io.Writer) {
 	var will screen.LastWill
 	defer will.Do() // when something panics

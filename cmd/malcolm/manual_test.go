@@ -12,8 +12,8 @@ import (
 
 var updateManual = flag.Bool("update", false, "write the manual's flag tables anew")
 
-// TestManualFlags: the manual's flags are those of the parser, in its words.
-// `just manual` writes them.
+// TestManualFlags: the manual's flags and their words are the parser's. `just
+// manual` writes them.
 func TestManualFlags(t *testing.T) {
 	const path = "README.md"
 	text, err := os.ReadFile(path)
@@ -63,8 +63,9 @@ func flagTable(command *kong.Node) string {
 	return b.String()
 }
 
-// flagList returns what writes the names of a command's flags as a sentence, and
-// those that another command does not have, or means otherwise, as a table.
+// flagList returns a function that writes the names of a command's flags as a
+// sentence. Those that other does not have, or that mean something else there,
+// follow as a table.
 func flagList(other *kong.Node) func(*kong.Node) string {
 	meanings := make(map[string]string)
 	for _, f := range other.Flags {
@@ -90,7 +91,7 @@ func flagList(other *kong.Node) func(*kong.Node) string {
 	}
 }
 
-// flagWords returns how a flag is typed: -o, --output DIR.
+// flagWords returns a flag as it is typed: -o, --output DIR.
 func flagWords(f *kong.Flag) string {
 	words := "--" + f.Name
 	if f.Short != 0 {
@@ -102,8 +103,8 @@ func flagWords(f *kong.Flag) string {
 	return words
 }
 
-// TestReadmeBuildsStatic: the lines that build malcolm give a binary that needs no C
-// library, as for an image that has none.
+// TestReadmeBuildsStatic: the README's build lines give a binary that needs no
+// C library, as for an image without one.
 func TestReadmeBuildsStatic(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -13,20 +13,20 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// OutputFlags are the flags of every command about what it writes, and how.
+// OutputFlags are every command's flags about what it writes, and how.
 type OutputFlags struct {
 	JSON      bool   `name:"json" help:"Write one JSON object a line to stdout, for scripts."`
 	Quiet     bool   `short:"q" xor:"loudness" help:"Write errors only."`
 	Verbose   bool   `short:"v" xor:"loudness" help:"Also say what is decided: what is tried again, moved, or fetched twice."`
-	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"What stderr gets: text, or json, one record a line. Default ${default}."`
-	LogTime   string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Write the time before each line of stderr: auto, always or never. auto does where nobody watches: serve, get, repair and verify off a terminal and a journal."`
+	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Format of stderr: text, or json with one record a line. Default ${default}."`
+	LogTime   string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Begin each line of stderr with the time: auto, always or never. auto: with serve, get, repair and verify, unless stderr is a terminal or the journal."`
 	ColorFlags
 }
 
-// output lets [run] have the flags of the command that it runs.
+// output gives [run] the flags of its command.
 func (f OutputFlags) output() OutputFlags { return f }
 
-// use makes t write as the flags say, in place of what it was told before.
+// use makes t write as the flags say, instead of as before.
 func (t *terminal) use(f OutputFlags, timed bool) {
 	t.flags, t.least, t.log = f, levelReport, slog.New(lineHandler{t, timed})
 	switch {
@@ -39,13 +39,13 @@ func (t *terminal) use(f OutputFlags, timed bool) {
 		t.On = false
 		t.log = slog.New(newRecordHandler(t)) // which has the time
 	}
-	// What libraries log goes the same way.
+	// Libraries log the same way.
 	slog.SetLogLoggerLevel(slog.LevelWarn)
 	slog.SetDefault(t.log)
 }
 
-// isTimed reports whether the lines of a command have the time before them. One
-// that is over soon has none by itself; a terminal has a person before it, who
+// isTimed reports whether a command's lines begin with the time. A command that
+// is over soon has none by default, and none has on a terminal, where a person
 // sees when.
 func (f OutputFlags) isTimed(cmd command, sys system) bool {
 	if f.LogTime != "auto" {
@@ -59,8 +59,7 @@ func (f OutputFlags) isTimed(cmd command, sys system) bool {
 	return false
 }
 
-// askedFor returns those flags that also matter when the command line turns out
-// to be wrong.
+// askedFor returns the flags that also matter when the command line is wrong.
 func askedFor(args []string, getenv func(string) string) OutputFlags {
 	f := OutputFlags{LogFormat: getenv("MALCOLM_LOG_FORMAT")}
 	f.JSON, _ = strconv.ParseBool(getenv("MALCOLM_JSON"))
@@ -79,23 +78,23 @@ func askedFor(args []string, getenv func(string) string) OutputFlags {
 	return f
 }
 
-// isInteractive reports whether stderr is a terminal that bars and tables may
-// be drawn on: nobody asked for silence, records or JSON.
+// isInteractive reports whether stderr is a terminal to draw bars and tables
+// on: nobody asked for silence, records or JSON.
 func (t *terminal) isInteractive() bool {
 	return t.screen != nil && !t.flags.Quiet && !t.flags.JSON && t.flags.LogFormat != "json"
 }
 
-// view returns what views show on t.
+// view returns where views show their output.
 func (t *terminal) view() view.Terminal {
 	return view.Terminal{Printer: t, Look: t.Look, Drawn: t.isInteractive(), JSON: t.flags.JSON, Debug: t.debug}
 }
 
 // ended shows how a run of Get, Repair or Verify ended, and writes its receipt,
-// if one is asked for; command continues it. The error is for
+// if one is wanted. command continues the run. The error is for
 // [terminal.finish].
 func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	if t.receipt != nil && o.Err == nil && o.Got != nil {
-		if err := t.receipt.Done(o.Got); err != nil { // that does not hide the file
+		if err := t.receipt.Done(o.Got); err != nil { // the file is told all the same
 			t.receipt = nil // no second try for the error
 			o.Late = &lateReceiptError{path: o.Got.Path, err: err}
 		}
@@ -108,8 +107,8 @@ func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	return o.Late
 }
 
-// openReceipt finds out whether the receipt can be written; an empty path asks
-// for none.
+// openReceipt checks that the receipt can be written. An empty path means no
+// receipt.
 func (t *terminal) openReceipt(path flags.Path) (err error) {
 	if path == "" {
 		return nil
@@ -121,7 +120,7 @@ func (t *terminal) openReceipt(path flags.Path) (err error) {
 	return err
 }
 
-// A lateReceiptError says that the file is there, and its receipt is not.
+// A lateReceiptError says that the file is there but its receipt is not.
 type lateReceiptError struct {
 	path string // of the file
 	err  error

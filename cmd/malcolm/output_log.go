@@ -11,16 +11,16 @@ import (
 	"malcolm/cmd/malcolm/spool"
 )
 
-// The levels of what stderr gets beyond those of slog. Hints belong to the line
-// before them: those behind an error are written when it is. A report says how
-// things stand, until the next one.
+// The levels of stderr beyond those of slog. Hints belong to the line before
+// them: an error's are written when it is. A report is the status, valid until
+// the next one.
 const (
 	levelReport   = slog.LevelInfo - 1
 	levelWarnHint = slog.LevelWarn + 1
 	levelHint     = slog.LevelError + 1
 )
 
-// nameLevels writes the levels that slog does not know.
+// nameLevels names the levels that slog does not know.
 func nameLevels(_ []string, a slog.Attr) slog.Attr {
 	if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey {
 		switch level {
@@ -44,12 +44,12 @@ func classOf(level slog.Level) spool.Class {
 	return spool.Event
 }
 
-// tell writes a record of a level to stderr, if the flags ask for so much.
+// tell writes a record to stderr, if the flags ask for its level.
 func (t *terminal) tell(level slog.Level, text string) {
 	t.log.Log(context.Background(), level, text)
 }
 
-// put writes lines to where a terminal's stderr goes.
+// put writes lines to the present sink of a terminal's stderr.
 func (t *terminal) put(level slog.Level, lines []byte) {
 	t.mu.Lock()
 	to := t.said
@@ -57,8 +57,8 @@ func (t *terminal) put(level slog.Level, lines []byte) {
 	to.Put(classOf(level), lines)
 }
 
-// divert sends the lines for stderr to another sink, which must not write to t
-// itself, until restore is called. It is how bars keep lines above them.
+// divert sends the lines for stderr to another sink until restore is called.
+// The sink must not write to t itself. Bars keep lines above them by it.
 func (t *terminal) divert(to sink) (restore func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,13 +71,12 @@ func (t *terminal) divert(to sink) (restore func()) {
 	}
 }
 
-// A formatter is a slog.Handler that can also say what a record looks like.
+// A formatter is a slog.Handler that can also return a record's text.
 type formatter interface {
 	format(r slog.Record) []byte
 }
 
-// lineOf is what a record would look like on stderr; nothing if the flags do not
-// ask for it.
+// lineOf is a record's text on stderr; nil: the flags do not ask for its level.
 func (t *terminal) lineOf(level slog.Level, text string) []byte {
 	if level < t.least {
 		return nil
@@ -85,11 +84,11 @@ func (t *terminal) lineOf(level slog.Level, text string) []byte {
 	return t.log.Handler().(formatter).format(slog.NewRecord(time.Now(), level, text, 0))
 }
 
-// A lineHandler writes records as lines for people, as the rules of the terminal
-// say.
+// A lineHandler writes records as lines for people, by the rules of the
+// terminal.
 type lineHandler struct {
 	t     *terminal
-	timed bool // the time is before each line
+	timed bool // each line begins with the time
 }
 
 func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.t.least }
@@ -125,7 +124,7 @@ func (h lineHandler) WithGroup(string) slog.Handler { return h }
 type recordHandler struct {
 	slog.Handler // writes to record
 	t            *terminal
-	record       *lockedBuffer // of all handlers that come of the same one
+	record       *lockedBuffer // shared by all handlers that come from the same one
 }
 
 type lockedBuffer struct {

@@ -6,12 +6,12 @@ import (
 	"malcolm/transport"
 )
 
-// QLogFlags are the flags of every command that has connections.
+// QLogFlags are the flags of commands that have connections.
 type QLogFlags struct {
-	QLog flags.Path `name:"qlog" placeholder:"DIR" help:"Write what each connection does, packet by packet, to a file there (qlog, for qvis). Costs speed."`
+	QLog flags.Path `name:"qlog" placeholder:"DIR" help:"Write each connection's packets to a file in DIR (qlog, for qvis). Costs speed."`
 }
 
-// openQLog returns where connections write what they do, nil when nobody asks.
+// openQLog returns where connections write their packets; nil: nobody asks.
 // [terminal.finish] ends it.
 func (t *terminal) openQLog(f QLogFlags) (*transport.QLog, error) {
 	if f.QLog == "" {

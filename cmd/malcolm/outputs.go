@@ -14,12 +14,12 @@ import (
 	"malcolm/transfer/localfile"
 )
 
-// lingerTime is how long the end of a run that a signal ended waits for whoever
-// reads stdout, and then stderr.
+// lingerTime bounds the wait for the reader of stdout, and then of stderr, when
+// a signal has ended the run.
 const lingerTime = 500 * time.Millisecond
 
-// outputs are stdout and stderr. A run never waits for whoever reads them: they
-// may be a pipe that is full, a terminal that is stopped by ^S, a slow disk.
+// outputs are stdout and stderr. A run never waits for their readers: they may
+// be a full pipe, a terminal stopped by ^S, a slow disk.
 type outputs struct {
 	raw            io.Writer // stdout itself, for a file's bytes
 	stdout, stderr *spool.Writer
@@ -29,8 +29,8 @@ type outputs struct {
 	cause          func() error    // why it has to
 }
 
-// newOutputs returns the outputs of a run. leftOut says on stderr what was left
-// out.
+// newOutputs returns the outputs of a run. leftOut says on stderr what is
+// missing.
 func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	abort := sys.abort
 	if abort == nil {
@@ -61,33 +61,33 @@ func newOutputs(sys system, leftOut func(spool.Gap) []byte) outputs {
 	return o
 }
 
-// flush waits until everything that was written is read, and returns whether it
-// is. It does not wait long when the run has to end.
+// flush waits until everything written is read; false: it is not. It does not
+// wait long when the run has to end.
 func (o *outputs) flush() bool {
 	out := o.stdout.Flush(o.quit, lingerTime)
 	err := o.stderr.Flush(o.quit, lingerTime)
 	return out && err
 }
 
-// leftOut is the line that stands for lines that were left out.
+// leftOut is the line in the place of lines that were left out.
 func (t *terminal) leftOut(g spool.Gap) []byte {
 	return t.lineOf(slog.LevelWarn, fmt.Sprintf("%s and %s are left out here: stderr did not take them in time",
 		human.Plural(g.Events, "line", "lines"), human.Plural(g.Reports, "status line", "status lines")))
 }
 
-// A pipeError says that nobody reads what is written any more.
+// A pipeError says that nobody reads an output any more.
 type pipeError struct{ name string }
 
 func (e *pipeError) Error() string { return "nobody reads " + e.name + " any more" }
 
-// A writeError says that what was asked for cannot be written.
+// A writeError says that an output cannot be written.
 type writeError struct{ err *localfile.Error }
 
 func (e *writeError) Error() string { return e.err.Error() }
 
 func (e *writeError) Unwrap() error { return e.err }
 
-// outputError sorts why stdout or stderr cannot be written to; nil stays nil.
+// outputError sorts why stdout or stderr cannot be written; nil stays nil.
 func outputError(name string, err error) error {
 	switch {
 	case err == nil:
@@ -103,7 +103,7 @@ func isPipe(err error) bool {
 	return ok
 }
 
-// isOutputError reports whether a run was ended because its output could not be
+// isOutputError reports whether a run ended because an output could not be
 // written.
 func isOutputError(err error) bool {
 	_, ok := errors.AsType[*writeError](err)

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// slowEndTime is how long after a signal it is said that the end takes long.
+	// slowEndTime after a signal, the user is told that the end takes long.
 	slowEndTime = 3 * time.Second
-	// endTime is how long after a signal a run ends that does not end by itself. A
-	// call of the system that hangs, such as one of a dead NFS server, cannot be
+	// endTime after a signal, a run that has not ended is left behind. A
+	// system call that hangs, such as one to a dead NFS server, cannot be
 	// ended; what it would have kept is fetched again.
 	endTime = 30 * time.Second
 )
@@ -27,8 +27,8 @@ func (e *overdueError) Error() string {
 
 func (e *overdueError) Unwrap() error { return e.cause }
 
-// watchEnd lets exit end the process when ctx has ended and the run does not, until
-// stop is called.
+// watchEnd has exit end the process if the run does not end after ctx has
+// ended, until stop is called.
 func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code int)) (stop func()) {
 	command := ""
 	if len(args) > 0 {
@@ -37,7 +37,7 @@ func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code i
 	done := make(chan struct{})
 	stopWaiting := context.AfterFunc(ctx, func() {
 		cause := context.Cause(ctx)
-		if errors.Is(cause, context.Canceled) { // that is the end
+		if errors.Is(cause, context.Canceled) { // the run has ended
 			return
 		}
 		slow, end := time.NewTimer(slowEndTime), time.NewTimer(endTime)
@@ -48,7 +48,7 @@ func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code i
 			case <-done:
 				return
 			case <-slow.C:
-				if command != "serve" { // which has said how long it may take
+				if command != "serve" { // serve has said how long it may take
 					t.Say("not done yet: a disk may be slow; ^C again ends at once")
 				}
 			case <-end.C:

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestRunThatDoesNotEnd: after a signal a run has its time, and is then left behind
-// with the signal's exit code, in words and events.
+// TestRunThatDoesNotEnd: after a signal a run has its time. Then it is left
+// behind with the signal's exit code, in words and events.
 func TestRunThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, stderr := newTranscript(), newTranscript()

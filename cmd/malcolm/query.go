@@ -11,17 +11,17 @@ import (
 	"malcolm/transfer/source/malcolm"
 )
 
-// A query is what the flags of a command say of the servers and of the file.
+// A query is what a command's flags say of the servers and the file.
 type query struct {
 	targets  []source.Target
 	all      bool // each address of a host is a server
 	reach    malcolm.Config
-	servers  fetch.Servers // but for its sources
+	servers  fetch.Servers // without its sources
 	ballot   fetch.Ballot
-	sha256   *[32]byte // that the file must have as well; nil: not asked
+	sha256   *[32]byte // that the file must have as well; nil: not checked
 	showMap  bool
-	interval time.Duration // between two reports; 0: there are none
-	// progress is told how things stand, besides the view; nil: nobody is.
+	interval time.Duration // between two reports; 0: no reports
+	// progress is given the status, besides the view; nil: nobody is.
 	progress func(fetch.Snapshot)
 }
 
@@ -31,17 +31,17 @@ func (q *query) limit(rate flags.Rate) { q.servers.Limit, q.reach.Limit = int64(
 // A shower shows what happens in a session.
 type shower interface {
 	Event(fetch.Event)
-	// Ask says how to ask how things stand, until the end is shown.
+	// Ask says how to get the status, until the end is shown.
 	Ask(status func() fetch.Snapshot)
 }
 
-// run is what is to be shown of a session.
+// run says what to show of a session.
 func (q query) run() view.Run {
 	alone := len(q.targets) == 1 && !q.all
 	return view.Run{Targets: q.targets, Alone: alone, Map: q.showMap, Interval: q.interval, Advice: serverHints}
 }
 
-// session lets do use a session of its own, and shows what happens in it.
+// session runs do with a session of its own, and shows what happens in it.
 func session[T any](ctx context.Context, q query, show shower, do func(*fetch.Session) (T, error)) (none T, err error) {
 	q.servers.Sources, err = malcolm.Sources(ctx, q.reach, q.targets, q.all)
 	if err != nil {

@@ -2,5 +2,6 @@
 
 package main
 
-// raceEnabled reports whether the race detector is on, which keeps several times the memory of the program.
+// raceEnabled reports whether the race detector is on, which needs several
+// times the memory of the program.
 const raceEnabled = true

@@ -16,14 +16,14 @@ type repairCmd struct {
 	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
 	DryRun     bool       `help:"Only list the chunks that would be fetched."`
-	SplitLinks bool       `help:"Repair FILE also when it has other names (hard links), which keep the old bytes."`
+	SplitLinks bool       `help:"Repair FILE even if it has other names (hard links), which keep the old bytes."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
 	ServerFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*repairCmd) Help() string {
 	return `Examples:
   malcolm repair data.mp4 host:10001-10004 other:9000
@@ -65,7 +65,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(args))
 }
 
-// commandLine is how args can be typed again.
+// commandLine returns args as they can be typed again.
 func commandLine(args []string) string {
 	words := []string{"malcolm"}
 	for _, a := range args {

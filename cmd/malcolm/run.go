@@ -15,7 +15,7 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// system is what a run has of the world around it.
+// system is the world around a run.
 type system struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -23,16 +23,16 @@ type system struct {
 	will           *screen.LastWill // nil: nobody asks for it
 	abort          func(error)      // ends the run; nil: nothing does
 	quit           <-chan struct{}  // closed when the run has to end; nil: never
-	cause          func() error     // why the run has to end
+	cause          func() error     // why it has to end
 	exit           func(code int)   // ends the process; nil: nothing does
-	wait           time.Duration    // how long a line waits for its reader at most; 0: a little
+	wait           time.Duration    // longest wait of a line for its reader; 0: a short default
 }
 
-// A command runs one of the subcommands. args are the words behind the
-// program's name, as they were typed.
+// A command runs one of the subcommands. args are the words after the program's
+// name, as typed.
 type command interface {
 	run(ctx context.Context, args []string, t *terminal) error
-	// mode is how the terminal is to be used; the error is one of usage.
+	// mode says how to use the terminal; the error is one of usage.
 	mode() (screen.ColorMode, error)
 }
 
@@ -52,7 +52,7 @@ type cli struct {
 	Info   infoCmd   `cmd:"" help:"Show what servers offer and how they vote; fetch nothing."`
 	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
 	Repair repairCmd `cmd:"" help:"Mend a local file: fetch only the chunks that differ."`
-	Trust  trustCmd  `cmd:"" help:"The servers that are remembered by their IDs."`
+	Trust  trustCmd  `cmd:"" help:"Show or forget remembered servers."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
 	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete malcolm's command lines."`
@@ -60,8 +60,8 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-// run does what the command line says and returns the exit code. It may be
-// called once at a time.
+// run does what the command line says and returns the exit code. Only one call
+// may be under way.
 func run(ctx context.Context, args []string, sys system) int {
 	quietQUIC()
 	ctx, abort := context.WithCancelCause(ctx)
@@ -105,12 +105,12 @@ func (t *terminal) carryOut(ctx context.Context, args []string, sys system) erro
 	return cmd.run(ctx, args, t)
 }
 
-// quietQUIC keeps quic-go from writing to the terminal: its one remark, on
-// socket buffers, is made by malcolm where it matters.
+// quietQUIC keeps quic-go from writing to the terminal. Its one remark, on
+// socket buffers, comes from malcolm where it matters.
 func quietQUIC() { os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") }
 
-// parse returns the command, or nil when there is nothing to run: a usage error, or
-// help and the version, which have been printed.
+// parse returns the command; nil: there is nothing to run, because of a usage
+// error, or since help or the version have been printed.
 func parse(args []string, sys system, t *terminal) (command, error) {
 	var c cli
 	exited := false
@@ -146,7 +146,7 @@ func parse(args []string, sys system, t *terminal) (command, error) {
 	return cmd, nil
 }
 
-// meant returns the command that a line names which is wrong, or the program.
+// meant returns the command that a wrong line names, or the program.
 func meant(parser *kong.Kong, err error) *kong.Node {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		if node := e.Context.Selected(); node != nil {
@@ -158,8 +158,8 @@ func meant(parser *kong.Kong, err error) *kong.Node {
 
 var shortValue = regexp.MustCompile(`^-([A-Za-z])=(.*)$`)
 
-// splitShortValues writes -o=DIR as --output=DIR: the parser would take the
-// equals sign for a part of the value.
+// splitShortValues rewrites -o=DIR as --output=DIR: the parser would take the
+// equals sign as part of the value.
 func splitShortValues(args []string, parser *kong.Kong) []string {
 	long := make(map[string]string)
 	for _, node := range parser.Model.Children {
@@ -183,7 +183,7 @@ func splitShortValues(args []string, parser *kong.Kong) []string {
 	return out
 }
 
-// version says what was built, from what the toolchain recorded.
+// version says what was built, as the toolchain recorded it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -196,7 +196,7 @@ func version() string {
 	return strings.Join([]string{"malcolm", v, info.GoVersion}, " ")
 }
 
-// A usageError says that the command line cannot be carried out as it stands.
+// A usageError says that the command line cannot be carried out.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }

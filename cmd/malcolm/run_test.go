@@ -25,13 +25,13 @@ func runHere(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// TestRunWithoutCommand: what is answered without running a command.
+// TestRunWithoutCommand: some lines are answered without running a command.
 func TestRunWithoutCommand(t *testing.T) {
 	t.Setenv("MALCOLM_PORTS", "")
 	tests := []struct {
 		args           []string
 		code           int
-		stdout, stderr string // the beginning; empty: nothing at all
+		stdout, stderr string // the beginning; empty: nothing
 	}{
 		{nil, exitDone, "Usage: malcolm <command>", ""},
 		{[]string{"--help"}, exitDone, "Usage: malcolm <command>", ""},
@@ -55,8 +55,8 @@ func TestRunWithoutCommand(t *testing.T) {
 	}
 }
 
-// TestUsageHintNamesTheCommand: the hint behind a usage error leads to the help
-// of the command that was meant.
+// TestUsageHintNamesTheCommand: the hint of a usage error leads to the help of
+// the command that was meant.
 func TestUsageHintNamesTheCommand(t *testing.T) {
 	for args, want := range map[string]string{
 		"serve --x": "malcolm serve --help", "get --x": "malcolm get --help", "demo --x": "malcolm demo --help", "trust list --x": "malcolm trust list --help",
@@ -118,7 +118,8 @@ func TestUsageError(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithItsSignal: what cancels the context decides the exit code.
+// TestRunEndsWithItsSignal: the cause of the context's end decides the exit
+// code.
 func TestRunEndsWithItsSignal(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&signalError{signal: 15})
@@ -131,7 +132,7 @@ func TestRunEndsWithItsSignal(t *testing.T) {
 	}
 }
 
-// TestInterruptedWhileATokenIsTyped: nobody has to type the rest.
+// TestInterruptedWhileATokenIsTyped: after a signal nobody has to type on.
 func TestInterruptedWhileATokenIsTyped(t *testing.T) {
 	for _, command := range []string{"get", "serve"} {
 		ctx, cancel := context.WithCancelCause(t.Context())

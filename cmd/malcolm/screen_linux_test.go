@@ -44,7 +44,7 @@ func openPair(t *testing.T, width, height int) (master, slave *os.File) {
 	return master, slave
 }
 
-// A watched is a program on a terminal, and all that it writes there.
+// A watched is a program on a terminal, and all that it has written there.
 type watched struct {
 	t      *testing.T
 	master *os.File
@@ -62,7 +62,7 @@ func onTerminal(t *testing.T, home string, env []string, args ...string) *watche
 	return startOnTerminal(t, 80, malcolmIn(home, args...), env)
 }
 
-// startOnTerminal starts a command on a terminal of so many columns.
+// startOnTerminal starts a command on a terminal of width columns.
 func startOnTerminal(t *testing.T, width int, cmd *exec.Cmd, env []string) *watched {
 	t.Helper()
 	master, slave := openPair(t, width, 24)
@@ -119,7 +119,7 @@ func (w *watched) tail() string {
 	return text[max(0, len(text)-2000):]
 }
 
-// await waits until the program has written what matches.
+// await waits until the program has written text that matches.
 func (w *watched) await(pattern string) {
 	w.t.Helper()
 	re, limit := regexp.MustCompile(pattern), time.After(hangTime)
@@ -142,7 +142,7 @@ func (w *watched) typed(keys string) {
 	}
 }
 
-// exits waits for the end, and returns what the terminal then looks like.
+// exits waits for the end, and returns the terminal's final state.
 func (w *watched) exits(code int) *emulator.Terminal {
 	w.t.Helper()
 	select {
@@ -215,8 +215,8 @@ func serveOnPipe(t *testing.T, size int) (port string) {
 	return port
 }
 
-// TestInterruptRestoresTheTerminal: ^C leaves no trace: the cursor is shown, the
-// tab cleared, and what is said is below the frame, of which there is one.
+// TestInterruptRestoresTheTerminal: ^C leaves no trace. The cursor is shown,
+// the tab cleared, and lines come below the one frame.
 func TestInterruptRestoresTheTerminal(t *testing.T) {
 	port := serveOnPipe(t, 8<<20)
 	home := t.TempDir()
@@ -238,8 +238,8 @@ func TestInterruptRestoresTheTerminal(t *testing.T) {
 	}
 }
 
-// TestDoneOnATerminal: the last frame stays, with what was delivered, and
-// nothing is told to tabs that do not show it.
+// TestDoneOnATerminal: the last frame stays and shows what was delivered. Tabs
+// that do not show progress are not told of it.
 func TestDoneOnATerminal(t *testing.T) {
 	port := serveOnPipe(t, 4<<20)
 	get := onTerminal(t, t.TempDir(), []string{"NO_COLOR=1"}, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
@@ -255,7 +255,7 @@ func TestDoneOnATerminal(t *testing.T) {
 	}
 }
 
-// TestServeOnATerminal: one table, drawn over and over, which stays.
+// TestServeOnATerminal: one table is drawn again and again, and stays.
 func TestServeOnATerminal(t *testing.T) {
 	home := t.TempDir()
 	file := filepath.Join(home, "data.bin")
@@ -271,7 +271,7 @@ func TestServeOnATerminal(t *testing.T) {
 	}
 }
 
-// TestDumbTerminal: one that nothing is known of gets lines.
+// TestDumbTerminal: an unknown terminal gets lines.
 func TestDumbTerminal(t *testing.T) {
 	port := serveOnPipe(t, 2<<20)
 	get := onTerminal(t, t.TempDir(), []string{"TERM=dumb"}, "get", "127.0.0.1:"+port, "--limit", "2M", "-i", "0.1")
@@ -281,8 +281,8 @@ func TestDumbTerminal(t *testing.T) {
 	}
 }
 
-// TestBackgroundOnATerminal: a program in the background does not draw over the
-// shell's prompt; what it says is said.
+// TestBackgroundOnATerminal: a program in the background writes its lines, but
+// does not draw over the shell's prompt.
 func TestBackgroundOnATerminal(t *testing.T) {
 	port := serveOnPipe(t, 2<<20)
 	cmd := malcolmIn(t.TempDir())
@@ -294,7 +294,7 @@ func TestBackgroundOnATerminal(t *testing.T) {
 	}
 }
 
-// TestStoppedTerminal: ^S stops what is shown, not what is done.
+// TestStoppedTerminal: ^S stops the display, not the work.
 func TestStoppedTerminal(t *testing.T) {
 	port := serveOnPipe(t, 4<<20)
 	home := t.TempDir()

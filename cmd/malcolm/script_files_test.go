@@ -169,8 +169,8 @@ func (s *script) unchanged([]string) {
 	}
 }
 
-// treeOf describes everything beneath dir but what is hidden at its top: mode,
-// size, time and bytes.
+// treeOf describes everything beneath dir, except what is hidden at its top:
+// mode, size, time and bytes.
 func treeOf(dir string) (map[string]string, error) {
 	tree := make(map[string]string)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -19,9 +19,9 @@ import (
 //	udpecho VAR       answer each datagram with itself
 //	otherquic VAR     speak QUIC, but another protocol than malcolm's
 
-// freePorts hands out ports that nobody uses: below those that systems hand
-// out by themselves, so that no socket of another test comes to have one
-// between the look and its use, and none twice.
+// freePorts hands out ports that nobody uses, none twice. They are below those
+// that systems hand out, so that no other test's socket takes one between the
+// check and its use.
 var freePorts = struct {
 	sync.Mutex
 	next int

@@ -36,8 +36,8 @@ func (s *script) unread(args []string) {
 	w.Close()
 }
 
-// fillPipe writes into a pipe that nobody reads until it is full, and returns how
-// many bytes that were.
+// fillPipe writes into a pipe that nobody reads until it is full, and returns
+// the number of bytes.
 func fillPipe(w *os.File) (junk int64) {
 	buf := []byte(strings.Repeat("j", 4096))
 	for len(buf) > 0 {
@@ -51,7 +51,7 @@ func fillPipe(w *os.File) (junk int64) {
 	return junk
 }
 
-// drainNow reads what nobody has read.
+// drainNow reads a pipe that nobody has read.
 func (s *script) drainNow(args []string) {
 	s.want(args, 1, "drain NAME")
 	p := s.process(args[0])

@@ -17,8 +17,8 @@ import (
 // The commands of scripts about files that change in their place, and about
 // what the journal says:
 //
-//	cut FILE SIZE           cut so many bytes from the end of a file
-//	grow FILE SIZE          add so many zeros, as a hole, to the end of a file that may be new
+//	cut FILE SIZE           cut SIZE bytes from the end of a file
+//	grow FILE SIZE          add SIZE zeros, as a hole, to the end of a file that may be new
 //	hasmode FILE PERM       demand permission bits, in octal digits
 //	sha256sum VAR FILE      set VAR to the file's SHA-256
 //	settle FILE             wait until the last change of the file is so old that its index is kept
@@ -86,8 +86,8 @@ func (s *script) journal(args []string) {
 	s.set(args[0], regexp.QuoteMeta(human.Bytes(n)))
 }
 
-// journalled returns how many bytes the journal of an unfinished download says
-// are good, by its layout as package partfile specifies it.
+// journalled returns how many bytes an unfinished download's journal says are
+// good. Package partfile specifies the journal's layout.
 func journalled(name string) (int64, error) {
 	const recordsAt, recordLen, good, void = 1024, 32, 1, 2
 	b, err := os.ReadFile(name + ".part.journal")

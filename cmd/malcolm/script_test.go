@@ -37,11 +37,12 @@ import (
 //	again CODE              run the command that the last stderr says continues
 //	snapshot, unchanged     remember every file outside of the homes; compare with it
 //
-// and those of script_files_test.go, script_net_test.go, script_repair_test.go and script_readers_test.go. What is still
-// running at the end of a script is sent SIGINT and must then exit with 0.
+// and those of script_files_test.go, script_net_test.go, script_repair_test.go
+// and script_readers_test.go. What is still running at the end of a script is
+// sent SIGINT and must then exit with 0.
 
-// hangTime is when a script gives up on a process: far beyond anything that
-// they wait for, on slow machines too.
+// hangTime is when a script gives up on a process: far beyond any wait, on slow
+// machines too.
 const hangTime = 2 * time.Minute
 
 func TestMain(m *testing.M) {
@@ -94,12 +95,11 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"appears":   withoutNeg((*script).appears),
 }
 
-// A script is one script's run. Its methods are called by the script's
-// goroutine.
+// A script is one script's run. The script's goroutine calls its methods.
 type script struct {
 	*testscript.TestScript // of the command that runs
 	work                   string
-	vars                   []string // names of the variables that processes of ours inherit
+	vars                   []string // names of the variables that our processes inherit
 	processes              map[string]*process
 	order                  []*process
 	tree                   map[string]string // of snapshot
@@ -107,7 +107,7 @@ type script struct {
 	overheard              string // directory; see overhear
 }
 
-// scriptKey is where a script lies among its testscript's values.
+// scriptKey is the key of a script among its testscript's values.
 type scriptKey struct{}
 
 func withoutNeg(do func(*script, []string)) func(*testscript.TestScript, bool, []string) {
@@ -142,7 +142,8 @@ func setUpScript(e *testscript.Env) error {
 	}
 	e.Setenv("LC_ALL", "C.UTF-8")
 	e.Setenv("MALCOLM_LOG_TIME", "never")
-	// The race detector's own pause at each exit would take most of the time.
+	// The race detector's own pause at each exit would take most of the
+	// time.
 	e.Setenv("GORACE", e.Getenv("GORACE")+" atexit_sleep_ms=0")
 	for _, v := range e.Vars {
 		key, _, _ := strings.Cut(v, "=")
@@ -154,13 +155,13 @@ func setUpScript(e *testscript.Env) error {
 	}
 	e.Values[scriptKey{}] = s
 	t := e.T().(testing.TB)
-	e.Defer(func() { s.checkWords(t) }) // behind end
+	e.Defer(func() { s.checkWords(t) }) // after end
 	e.Defer(func() { s.end(t) })
 	return nil
 }
 
-// homeOf is the environment that gives a user a home of its own, which lies
-// beneath a hidden directory, out of the way of snapshots.
+// homeOf is the environment that gives a user a home of its own. The home is
+// beneath a hidden directory, which snapshots leave out.
 func homeOf(work, user string) []string {
 	home := filepath.Join(work, ".homes", user)
 	return []string{
@@ -173,8 +174,8 @@ func homeOf(work, user string) []string {
 	}
 }
 
-// end stops what still runs and shows what the processes said if the script
-// has failed.
+// end stops what still runs. If the script has failed, it shows the output of
+// the processes.
 func (s *script) end(t testing.TB) {
 	for _, p := range s.order {
 		if p.running() {
@@ -236,8 +237,8 @@ func (p *process) wait() error {
 	return errors.New("does not end")
 }
 
-// dump ends a process that hangs, with its goroutines on its stderr where the
-// system can do that.
+// dump ends a process that hangs. Where the system can do that, its goroutines
+// are on its stderr.
 func (p *process) dump() {
 	if runtime.GOOS != "windows" {
 		p.cmd.Process.Signal(scriptSignals["QUIT"])
@@ -288,7 +289,7 @@ func (p *process) awaitIn(output *transcript, re *regexp.Regexp) ([]string, erro
 	hang := time.NewTimer(hangTime)
 	defer hang.Stop()
 	for {
-		ended := !p.running() // before the look: output is complete then
+		ended := !p.running() // checked first: then output is complete
 		text, more := output.now()
 		if m := re.FindStringSubmatch(text); m != nil {
 			return m, nil
@@ -360,7 +361,7 @@ func (s *script) command(name, program string, args, more []string) *process {
 
 func (s *script) begin(p *process) *process {
 	s.Check(p.cmd.Start())
-	done := p.done // drain puts another one there
+	done := p.done // drain replaces it
 	go func() {
 		p.cmd.Wait()
 		close(done)
@@ -411,13 +412,13 @@ func (s *script) signal(args []string) {
 		s.Fatalf("no signal is called %q", args[1])
 	}
 	err := s.process(args[0]).cmd.Process.Signal(number)
-	if !errors.Is(err, os.ErrProcessDone) { // how it ended is what "ends" looks at
+	if !errors.Is(err, os.ErrProcessDone) { // "ends" checks how it ended
 		s.Check(err)
 	}
 }
 
-// insist sends a signal until the process ends, or longer than what comes with the
-// first one counts as the same request.
+// insist sends a signal until the process ends, or until it counts as another
+// request than the first.
 func (s *script) insist(args []string) {
 	s.want(args, 2, "insist NAME SIGNAL")
 	p := s.process(args[0])

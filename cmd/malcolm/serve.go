@@ -22,26 +22,26 @@ import (
 	"malcolm/transport"
 )
 
-// defaultServers is how many virtual servers there are when nothing says.
+// defaultServers is the number of virtual servers when no flag gives one.
 const defaultServers = 4
 
 type serveCmd struct {
 	File     flags.Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
-	Rehash   bool            `help:"Hash the file although its hashes were kept: for disks that may have lost bits."`
-	Number   *int            `short:"n" placeholder:"N" help:"How many virtual servers; default: as many as ports, else 4."`
+	Rehash   bool            `help:"Hash the file even if its hashes were kept: for disks that may have lost bits."`
+	Number   *int            `short:"n" placeholder:"N" help:"Number of virtual servers. Default: one for each port, else 4."`
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
 	Bind      netip.Addr   `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
 	Advertise string       `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity  flags.Path   `placeholder:"FILE" help:"The key that proves who serves; made when there is none. Default: identity.pem in the user's state directory."`
-	Token     *flags.Token `placeholder:"WHERE" help:"A secret that clients must hold: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
+	Identity  flags.Path   `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
+	Token     *flags.Token `placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
 	Limit     flags.Rate   `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*serveCmd) Help() string {
 	return `Examples:
   malcolm serve -f data.mp4
@@ -123,8 +123,8 @@ func sizeOf(source localfile.Source) (int64, error) {
 	return info.Size(), nil
 }
 
-// ports returns the ports to bind, 0 for any free one. A word that is no port
-// is warned of and left out.
+// ports returns the ports to bind; 0 is any free one. It warns of a word that
+// is not a port, and leaves it out.
 func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
 	if n := c.Number; n != nil && (*n < 1 || *n > flags.MaxPorts) {
 		return nil, usage(fmt.Sprintf("-n %d: from 1 to %s virtual servers are possible", *n, human.Comma(flags.MaxPorts)))
@@ -158,14 +158,14 @@ func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
 	return ports, nil
 }
 
-// A listenError says that no port could be listened on.
+// A listenError says that no port could be bound.
 type listenError struct{ ports int }
 
 func (e *listenError) Error() string {
 	return fmt.Sprintf("no port to listen on: none of %d could be bound", e.ports)
 }
 
-// listen opens a socket for each port; one that cannot be bound is warned of.
+// listen opens a socket for each port. It warns of one that cannot be bound.
 func (c *serveCmd) listen(t *terminal, ports []uint16) ([]net.PacketConn, error) {
 	var conns []net.PacketConn
 	failed := make(map[string][]int)
@@ -195,7 +195,7 @@ func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
 	return transport.ListenUDP(bind, port)
 }
 
-// portNames writes ports briefly; 0 stands for any free one.
+// portNames writes ports briefly; 0 is any free one.
 func portNames(ports []int) string {
 	if ports[0] == 0 {
 		return "a free port"
@@ -216,8 +216,8 @@ func bindReason(err error) string {
 	return err.Error()
 }
 
-// indexCache is where the hashes of large files are kept; nil where there is no
-// place for it.
+// indexCache is the cache for the hashes of large files; nil: there is no place
+// for it.
 func indexCache() *cache.Cache {
 	dir, err := certs.CacheDir()
 	if err != nil {
@@ -226,7 +226,7 @@ func indexCache() *cache.Cache {
 	return &cache.Cache{Dir: dir}
 }
 
-// identity returns who serves, and the secret of the machine that lies beside.
+// identity returns who serves, and the machine's secret stored beside it.
 func (c *serveCmd) identity() (*certs.Identity, [32]byte, error) {
 	if c.Identity != "" {
 		id, err := certs.LoadOrCreateFile(string(c.Identity))

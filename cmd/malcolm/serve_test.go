@@ -57,7 +57,7 @@ func TestServePorts(t *testing.T) {
 	}
 }
 
-// TestBind: a port that is taken is warned of, and the others are bound.
+// TestBind: serve warns of a port that is taken, and binds the others.
 func TestBind(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

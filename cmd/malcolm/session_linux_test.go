@@ -16,7 +16,7 @@ import (
 
 var sessionFlag = flag.String("session", "", "the README, by its absolute path, to write a session into")
 
-// The session stands between these lines of the README.
+// These lines of the README enclose the session.
 const (
 	sessionBegin = "<!-- session: written by `just session` -->\n```text\n"
 	sessionEnd   = "```\n<!-- /session -->\n"
@@ -25,8 +25,8 @@ const (
 	sessionWidth = 100
 )
 
-// TestSession writes a session into the README if it is asked to, and else says
-// when the one that is there shows what is no longer drawn.
+// TestSession writes a session into the README if asked to. Else it fails when
+// the session there shows what is no longer drawn.
 func TestSession(t *testing.T) {
 	path := "../../README.md"
 	if *sessionFlag != "" {
@@ -55,7 +55,7 @@ func TestSession(t *testing.T) {
 }
 
 // takeSession copies a file from three servers of two hosts, one of which is
-// killed, and returns what the terminal shows soon after that and at the end.
+// killed. It returns the terminal's content soon after that and at the end.
 func takeSession(t *testing.T) string {
 	home := t.TempDir()
 	data := make([]byte, sessionSize)
@@ -85,7 +85,7 @@ func takeSession(t *testing.T) string {
 	return command + sessionScreen(frames) + "\n        … and in the end:\n\n" + end
 }
 
-// sessionServer starts a server of an identity of its own.
+// sessionServer starts a server with an identity of its own.
 func sessionServer(t *testing.T, file string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := malcolmIn(t.TempDir(), append([]string{"serve", "-f", file}, args...)...)
@@ -112,7 +112,7 @@ func sessionServer(t *testing.T, file string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// sessionScreen is what a terminal shows that wraps no line.
+// sessionScreen is the content of a terminal that wraps no line.
 func sessionScreen(text string) string {
 	e := emulator.New(1000, 100)
 	e.Write([]byte(text))

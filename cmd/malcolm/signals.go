@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A signalError is the cause with which a run ends that a signal ended.
+// A signalError is the cause of a run that a signal has ended.
 type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string {
@@ -24,22 +24,23 @@ func (e *signalError) Error() string {
 // exitCode is what a shell reports for a program that the signal ended.
 func (e *signalError) exitCode() int { return 128 + int(e.signal) }
 
-// sameRequest is how long after the first signal another one is the same request.
-// Who ends a program sends to it and to its process group (timeout), or SIGHUP
-// right behind SIGTERM (systemd); nobody who means "at once" is that quick.
+// sameRequest is how long after the first signal another one is the same
+// request. Some send to a program and to its process group (timeout), or SIGHUP
+// right after SIGTERM (systemd). A person who means "at once" is slower.
 const sameRequest = 200 * time.Millisecond
 
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
-// cancels, with a [*signalError] as its cause. A second one, later than
+// cancels, with a [*signalError] as its cause. A second signal, later than
 // sameRequest, calls exit at once. stop ends the watching. A signal that was
-// ignored when the program started stays ignored: nohup, and a shell that starts
-// a background job, ask for that.
+// ignored at the start stays ignored: nohup, and a shell that starts a
+// background job, ask for that.
 func withSignals(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	signal.Ignore(syscall.SIGPIPE) // what is written then has an error, which ends the run in order
+	signal.Ignore(syscall.SIGPIPE) // writing then fails, which ends the run in order
 	signals := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-		// Go tells of SIGINT and SIGHUP only: its runtime takes SIGTERM over before main.
+		// Go tells only of SIGINT and SIGHUP: its runtime handles
+		// SIGTERM before main.
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}
@@ -53,8 +54,8 @@ func withSignals(parent context.Context, exit func(int)) (ctx context.Context, s
 	}
 }
 
-// obey cancels at the first of signals, and exits at a later one that is not the
-// same request. It ends with done.
+// obey cancels at the first of signals, and exits at a later one that is not
+// the same request. It returns when done is closed.
 func obey(signals <-chan os.Signal, done <-chan struct{}, cancel context.CancelCauseFunc, exit func(int)) {
 	var first time.Time
 	for {

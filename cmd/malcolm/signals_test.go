@@ -50,14 +50,14 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a second one exits at once, but not what comes right behind
-// the first, as timeout and systemd send it: that is the same request.
+// TestSecondSignal: a second signal exits at once. One right after the first,
+// as timeout and systemd send it, is the same request.
 func TestSecondSignal(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		first os.Signal
 		again os.Signal
-		exits int // 0: it does not
+		exits int // 0: it does not exit
 	}{
 		{0, syscall.SIGINT, syscall.SIGINT, 0},
 		{sameRequest, syscall.SIGTERM, syscall.SIGHUP, 0},
@@ -82,9 +82,9 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// hearSignals makes this process, and those that it starts, hear the signals
-// that it was started with ignored, until quiet is called: tests may be run by
-// nohup or in the background.
+// hearSignals makes this process and its children hear the signals that were
+// ignored at its start, until quiet is called: tests may be run by nohup or in
+// the background.
 func hearSignals() (quiet func()) {
 	signals := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
@@ -95,7 +95,7 @@ func hearSignals() (quiet func()) {
 	return func() { signal.Stop(signals) }
 }
 
-// TestSignalsStop: stop ends the context, and nothing is said of a signal.
+// TestSignalsStop: stop ends the context and does not speak of a signal.
 func TestSignalsStop(t *testing.T) {
 	ctx, stop := withSignals(context.Background(), func(code int) { t.Errorf("exits with %d", code) })
 	if err := ctx.Err(); err != nil {

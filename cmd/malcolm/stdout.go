@@ -14,8 +14,8 @@ import (
 // stdoutName is the output that means stdout.
 const stdoutName = "-"
 
-// streamGCPercent is by how much memory may grow between two collections while
-// the window is most of it: it has no pointers, so that they cost little.
+// streamGCPercent is how much memory may grow between two collections while the
+// window is most of it. Collections are cheap then: the window has no pointers.
 const streamGCPercent = 20
 
 // A terminalOutputError says that a file was to be written to a terminal.
@@ -23,14 +23,14 @@ type terminalOutputError struct{}
 
 func (*terminalOutputError) Error() string { return "-o - would write the file to the terminal" }
 
-// A closedOutputError says that a file was to be written to a stdout that is closed.
+// A closedOutputError says that a file was to be written to a closed stdout.
 type closedOutputError struct{}
 
 func (*closedOutputError) Error() string {
 	return "-o - would lose the file: stdout is closed"
 }
 
-// checkStdout refuses what makes no sense when the file goes to stdout.
+// checkStdout refuses flags that make no sense when the file goes to stdout.
 func (c *getCmd) checkStdout(t *terminal) error {
 	file, _ := t.raw.(*os.File)
 	shown, lost := screen.IsTerminal(file), isLost(file)
@@ -79,10 +79,10 @@ func (c *getCmd) stream(ctx context.Context, t *terminal, q query) error {
 	})
 }
 
-// A stdoutWriter is stdout with errors in words.
+// A stdoutWriter is stdout, with errors in words.
 type stdoutWriter struct {
 	io.Writer
-	raw io.Writer // what is closed at the end
+	raw io.Writer // closed at the end
 }
 
 func (w stdoutWriter) Write(p []byte) (int, error) {
@@ -90,8 +90,8 @@ func (w stdoutWriter) Write(p []byte) (int, error) {
 	return n, outputError("stdout", err)
 }
 
-// close closes stdout, whatever it is. Network file systems say only then that
-// what was written could not be stored, and may take their time.
+// close closes stdout, whatever it is. Only then do network file systems say
+// that written bytes could not be stored; that may take time.
 func (w stdoutWriter) close(ctx context.Context) error {
 	file, ok := w.raw.(io.Closer)
 	if !ok {

@@ -4,6 +4,6 @@ package main
 
 import "os"
 
-// isLost is false: where this system has closed an output, writing to it fails, or
+// isLost is always false. On this system writing to a closed output fails, or
 // there is no simple way to ask.
 func isLost(*os.File) bool { return false }

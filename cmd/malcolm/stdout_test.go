@@ -12,8 +12,8 @@ import (
 	"malcolm/transfer/localfile"
 )
 
-// A lateOutput is stdout on a network file system: only when it is closed does
-// it say that what was written could not be stored.
+// A lateOutput is stdout on a network file system: only its Close says that
+// written bytes could not be stored.
 type lateOutput struct {
 	bytes.Buffer
 	err    error
@@ -25,7 +25,7 @@ func (o *lateOutput) Close() error {
 	return o.err
 }
 
-// With -o - stdout is closed at the end, and its error is the run's.
+// With -o - stdout is closed at the end. The run fails with its error.
 func TestStdoutIsClosed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// isLost reports whether what is written to an output is lost although nobody asked
-// for that: Go opens /dev/null, for reading and writing, in the place of an output
-// that was closed. A shell's > /dev/null is for writing only.
+// isLost reports whether an output loses what is written, although nobody asked
+// for that. Go opens /dev/null, for reading and writing, in the place of a
+// closed output. A shell's > /dev/null is for writing only.
 func isLost(output *os.File) bool {
 	if output == nil {
 		return false

@@ -3,19 +3,21 @@ package main
 // The rules of the terminal.
 //
 // stdout carries what was asked for and nothing else: the path of the finished
-// file, help, the version. Everything else goes to stderr, through this file. What
-// happened is put into words by package view, which writes through a terminal too.
+// file, help, the version. Everything else goes to stderr, through this file.
+// Package view puts what happened into words, and writes through a terminal
+// too.
 //
 // Text is in lower case and in sentences of one line. An error begins with
-// "malcolm: error: ", advice on what to do next with "malcolm: hint: ", what
-// goes wrong without ending the run with "malcolm: warning: "; all other lines
-// have no prefix. Names that somebody else chose are quoted. Where nobody watches, the
-// time is before each line of a command that lasts (see [OutputFlags.isTimed]).
+// "malcolm: error: ", advice on what to do next with "malcolm: hint: ", a
+// problem that does not end the run with "malcolm: warning: "; all other lines
+// have no prefix. Names that somebody else chose are quoted. Where nobody
+// watches, the lines of a command that lasts begin with the time (see
+// [OutputFlags.isTimed]).
 //
-// Every interval there is one line for each server whose numbers changed and
-// one for the total; nothing while nothing changes. On a terminal that can be
-// drawn on, a frame takes the place of these lines (see [screen.Screen]): all other
-// lines scroll above it, and the last frame stays.
+// Each interval there is one line for each server whose numbers changed and one
+// for the total; nothing while nothing changes. On a terminal that can be drawn
+// on, a frame replaces these lines (see [screen.Screen]): all other lines
+// scroll above it, and the last frame stays.
 
 import (
 	"errors"
@@ -37,13 +39,13 @@ type terminal struct {
 	screen.Look // of stderr
 	flags       OutputFlags
 	log         *slog.Logger // what stderr gets
-	least       slog.Level   // of what is written at all
-	debug       bool         // MALCOLM_DEBUG asks for what only helps to find faults
+	least       slog.Level   // least level that is written
+	debug       bool         // MALCOLM_DEBUG is set: say what helps only to find bugs
 	outputs
 
-	receipt *view.Receipt   // nil: none is asked for, or it could not be written
-	qlog    *transport.QLog // nil: none is asked for
-	screen  *os.File        // stderr, when it is a terminal that can be drawn on; else nil
+	receipt *view.Receipt   // nil: not wanted, or it could not be written
+	qlog    *transport.QLog // nil: not wanted
+	screen  *os.File        // stderr, if it is a terminal to draw on; else nil
 	will    *screen.LastWill
 	in      io.Reader
 
@@ -70,13 +72,14 @@ func newTerminal(sys system, mode screen.ColorMode) *terminal {
 	return t
 }
 
-// color colours stderr, or does not.
+// color turns stderr's colour on or off.
 func (t *terminal) color(mode screen.ColorMode, sys system) {
 	file, _ := sys.stderr.(*os.File)
 	t.On = mode.Enabled(file, sys.getenv)
 }
 
-// Result writes a line to stdout, which with --json gets events instead.
+// Result writes a line to stdout. With --json, which writes events there, it
+// does nothing.
 func (t *terminal) Result(line string) {
 	if !t.flags.JSON && !t.mute {
 		t.stdout.PutWait([]byte(t.inLocale(line)+"\n"), t.quit)
@@ -100,8 +103,8 @@ func (t *terminal) Emit(e view.Event) {
 	}
 }
 
-// inLocale writes what malcolm itself says beyond ASCII in the locale's characters.
-// Names are left as they are, so that they can be pasted.
+// inLocale writes malcolm's own characters beyond ASCII in the locale's. Names
+// stay as they are, so that they can be pasted.
 func (t *terminal) inLocale(text string) string {
 	if t.Unicode {
 		return text
@@ -109,8 +112,8 @@ func (t *terminal) inLocale(text string) string {
 	return strings.ReplaceAll(text, "…", "...")
 }
 
-// Report writes a line to stderr that says how things stand: the next one takes its
-// place, so some are left out when stderr is read slowly.
+// Report writes the status to stderr, valid until the next line. Some are left
+// out when stderr is read slowly.
 func (t *terminal) Report(format string, args ...any) {
 	t.tell(levelReport, fmt.Sprintf(format, args...))
 }
@@ -124,12 +127,12 @@ func (t *terminal) Warn(format string, args ...any) {
 	t.tell(slog.LevelWarn, fmt.Sprintf(format, args...))
 }
 
-// WarnHint is the hint that belongs to a warning.
+// WarnHint is the hint for a warning.
 func (t *terminal) WarnHint(text string) { t.tell(levelWarnHint, text) }
 
 func (t *terminal) fail(err error) { t.tell(slog.LevelError, err.Error()) }
 
-// Fail says why a run ends. A signal is no error.
+// Fail says why a run ends. A signal is not an error.
 func (t *terminal) Fail(err error) {
 	if s, ok := errors.AsType[*signalError](err); ok {
 		t.Say("%s", s.Error())
@@ -138,7 +141,7 @@ func (t *terminal) Fail(err error) {
 	}
 }
 
-// Hint is the hint that belongs to an error.
+// Hint is the hint for an error.
 func (t *terminal) Hint(text string) { t.tell(levelHint, text) }
 
 // finish reports how a command ended and returns the exit code.
@@ -170,10 +173,10 @@ func (t *terminal) finish(err error) int {
 	return exitCode(err)
 }
 
-// A reportedError has been told to the user already.
+// A reportedError has already been told to the user.
 type reportedError struct {
 	err  error
-	more []string // hints beyond those that the error has itself
+	more []string // hints beyond the error's own
 }
 
 func (e *reportedError) Error() string { return e.err.Error() }

@@ -13,14 +13,14 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// newTestTerminal returns a terminal and what is written to it.
+// newTestTerminal returns a terminal and its outputs.
 func newTestTerminal(mode screen.ColorMode) (t *terminal, out, err *bytes.Buffer) {
 	out, err = new(bytes.Buffer), new(bytes.Buffer)
 	t = newTerminal(system{stdout: out, stderr: err, wait: hangTime, getenv: utf8Locale}, mode)
 	return t, out, err
 }
 
-// utf8Locale is an environment that has nothing but a locale.
+// utf8Locale is an environment that has only a locale.
 func utf8Locale(name string) string {
 	if name == "LANG" {
 		return "C.UTF-8"
@@ -28,8 +28,8 @@ func utf8Locale(name string) string {
 	return ""
 }
 
-// TestTerminalInALocale: in a locale of ASCII, malcolm's own words are ASCII, and
-// names are as they are.
+// TestTerminalInALocale: in an ASCII locale malcolm's own words are ASCII, and
+// names are unchanged.
 func TestTerminalInALocale(t *testing.T) {
 	for lang, want := range map[string]string{"C": "getting \"ä\": 9f86d081...\n", "en_US.UTF-8": "getting \"ä\": 9f86d081…\n"} {
 		var out, stderr bytes.Buffer
@@ -60,8 +60,8 @@ func TestTerminalPrefixes(t *testing.T) {
 	}
 }
 
-// TestTerminalColors: only the prefix of an error is coloured, so that what is
-// copied from it is plain.
+// TestTerminalColors: only an error's prefix is coloured, so that text copied
+// from it is plain.
 func TestTerminalColors(t *testing.T) {
 	term, _, stderr := newTestTerminal(screen.ColorAlways)
 	term.fail(errors.New("no space"))
@@ -134,8 +134,9 @@ func (d *fullFile) Write(p []byte) (int, error) {
 	return d.Buffer.Write(p)
 }
 
-// TestFullLog: a log on a full disk does not end a run, and says afterwards how much
-// it lacks. A pipe that nobody reads ends it, once, and so does a stdout that is lost.
+// TestFullLog: a log on a full disk does not end a run, which says afterwards
+// how much the log lacks. A pipe that nobody reads ends it, once, and so does a
+// lost stdout.
 func TestFullLog(t *testing.T) {
 	var ends []error
 	log, out := new(fullFile), new(fullFile)
@@ -170,7 +171,7 @@ func TestFullLog(t *testing.T) {
 	}
 }
 
-// TestDebugIsAskedFor: MALCOLM_DEBUG asks views for what helps to find faults.
+// TestDebugIsAskedFor: MALCOLM_DEBUG makes views show what helps to find bugs.
 func TestDebugIsAskedFor(t *testing.T) {
 	for value, want := range map[string]bool{"": false, "1": true} {
 		getenv := func(name string) string { return map[string]string{"MALCOLM_DEBUG": value}[name] }

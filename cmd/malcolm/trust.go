@@ -17,12 +17,12 @@ import (
 
 // TrustFlags are the flags about who a server has to be.
 type TrustFlags struct {
-	Pins  []flags.Pin       `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID; may be repeated: then any of them."`
-	Trust certs.TrustPolicy `default:"first" placeholder:"WHOM" help:"Servers without a pin: first accepts and remembers those never seen, strict refuses them, pinned refuses all. Default ${default}."`
-	Token *flags.Token      `placeholder:"WHERE" help:"The secret that both sides prove to hold: @FILE, env:NAME or - for standard input."`
+	Pins  []flags.Pin       `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID. May be repeated: one must match."`
+	Trust certs.TrustPolicy `default:"first" placeholder:"WHOM" help:"Servers without a pin: first accepts and remembers new ones, strict refuses new ones, pinned refuses all. Default ${default}."`
+	Token *flags.Token      `placeholder:"WHERE" help:"Shared secret, which each side proves to have: @FILE, env:NAME, or - for standard input."`
 }
 
-// readToken returns the token, or the zero one when none is asked for.
+// readToken returns the token; zero: none is wanted.
 func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 	if from == nil {
 		return certs.Token{}, nil
@@ -30,7 +30,7 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 	var token certs.Token
 	var err error
 	read := make(chan struct{})
-	go func() { // a pipe, or somebody who types, may keep it waiting for ever
+	go func() { // a pipe, or a person typing, may keep it waiting for ever
 		defer close(read)
 		token, err = certs.ReadToken(from.Where, os.LookupEnv, t.in)
 	}()
@@ -49,7 +49,7 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 	return token, err
 }
 
-// trust returns what the flags say, and what is remembered of servers.
+// trust returns what the flags say, and the remembered servers.
 func (f *TrustFlags) trust(t *terminal) (malcolm.Trust, error) {
 	trust := malcolm.Trust{Policy: f.Trust}
 	for _, p := range f.Pins {
@@ -80,8 +80,8 @@ func openKnown() (*certs.Known, error) {
 	return certs.OpenKnown(dir)
 }
 
-// takeTickets replaces the tickets among positional targets by the addresses in
-// them, and returns what else they say. All tickets must be of one file.
+// takeTickets replaces tickets among the positional targets by their addresses,
+// and returns what else they say. All tickets must be of one file.
 func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[32]byte, err error) {
 	for _, word := range positional {
 		if !certs.IsTicket(word) {
@@ -106,7 +106,7 @@ func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[
 	return targets, pins, sum, nil
 }
 
-// checkTickets refuses tickets whose servers cannot satisfy the pins as well.
+// checkTickets refuses tickets whose servers cannot satisfy the pins too.
 func checkTickets(pins, tickets certs.Pins) error {
 	for _, p := range tickets {
 		lists := append(pins.Demands("", p.Host, p.Port), tickets.IDs(p.Host, p.Port))
@@ -118,13 +118,13 @@ func checkTickets(pins, tickets certs.Pins) error {
 }
 
 type trustCmd struct {
-	List   trustListCmd   `cmd:"" help:"Show the servers that are remembered."`
+	List   trustListCmd   `cmd:"" help:"Show the remembered servers."`
 	Forget trustForgetCmd `cmd:"" help:"Forget a server, or all servers of a host."`
 }
 
 type trustListCmd struct{ OutputFlags }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*trustListCmd) Help() string {
 	return `Examples:
   malcolm trust list
@@ -150,7 +150,7 @@ type trustForgetCmd struct {
 	OutputFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*trustForgetCmd) Help() string {
 	return `Examples:
   malcolm trust forget 10.0.0.5:10001

@@ -7,8 +7,8 @@ import (
 	"malcolm/certs"
 )
 
-// A server of a ticket has to satisfy the ticket and the flags: neither makes the
-// other void.
+// A ticket's server has to satisfy the ticket and the flags. Neither overrides
+// the other.
 func TestPinsOfFlagsAndTickets(t *testing.T) {
 	a, b := certs.ServerID{1}, certs.ServerID{2}
 	at := func(host string, port uint16, id certs.ServerID) certs.Pin {

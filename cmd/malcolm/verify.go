@@ -17,7 +17,7 @@ type verifyCmd struct {
 	ServerFlags
 }
 
-// Help is what kong prints behind the flags.
+// Help is what kong prints after the flags.
 func (*verifyCmd) Help() string {
 	return `Examples:
   malcolm verify data.mp4 host:10001-10004 other:9000
@@ -49,8 +49,8 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	return nil
 }
 
-// A mendableError says that a file differs from what the servers hold, and which
-// command mends it.
+// A mendableError says that a file differs from the servers', and which command
+// repairs it.
 type mendableError struct {
 	err     error // a [*fetch.MismatchError]
 	command string
@@ -60,8 +60,8 @@ func (e *mendableError) Error() string { return e.err.Error() }
 
 func (e *mendableError) Unwrap() error { return e.err }
 
-// repairCommand is the command that mends what args verify. Every flag of verify
-// is one of repair, and means the same.
+// repairCommand is the command that repairs what args verify. Every flag of
+// verify is one of repair, with the same meaning.
 func repairCommand(args []string) string {
 	args = slices.Clone(args)
 	if i := slices.Index(args, "verify"); i >= 0 {
@@ -80,7 +80,7 @@ func verify(ctx context.Context, t *terminal, q query, path string) (*fetch.Veri
 	return r, err
 }
 
-// checkOnly compares the file's own checksum with the one that is given.
+// checkOnly compares the file's checksum with the given one.
 func (c *verifyCmd) checkOnly(ctx context.Context, t *terminal) error {
 	var done atomic.Int64
 	stop := view.Hashing(t.view(), c.Interval.Duration(), string(c.File), &done)

@@ -219,7 +219,8 @@ func TestDownForOneFile(t *testing.T) {
 	})
 }
 
-// A run that ends while a wrong chunk is looked into leaves nothing to wait for.
+// A run that ends while a wrong chunk is looked into leaves nothing to wait
+// for.
 func TestJudgingEndsWithItsFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(8*chunk, 1)
