@@ -135,11 +135,12 @@ func (s *Session) finish() *Result {
 // begin makes an empty schedule whose chunks go into store.
 func (s *Session) begin(store chunkStore) {
 	d := s.download
+	post := d.post
 	d.schedule = schedule.New(d.layout)
 	d.job = &job{
 		means: s.means, checksum: d.offer.Checksum, layout: d.layout, manifest: d.manifest, store: store,
 		good: func(server, chunk int, xxh [16]byte) {
-			d.post(func() { s.gotChunk(s.roster.servers[server], chunk, xxh) })
+			post(func() { s.gotChunk(s.roster.servers[server], chunk, xxh) })
 		},
 	}
 	if s.watch.Map {
@@ -237,7 +238,8 @@ func (s *Session) start(r schedule.Range, now time.Time) {
 	if r.Second {
 		s.explain(Second, f, r.First, r.Count)
 	}
-	ended := func(err error) { d.post(func() { s.ended(f, err) }) }
+	post := d.post
+	ended := func(err error) { post(func() { s.ended(f, err) }) }
 	d.beside(func() { ended(run.fetch()) })
 }
 
@@ -414,8 +416,8 @@ func (s *Session) refused(v *server, c *connection, chunk int) {
 	if inUse := v.conns.pick(); inUse != nil {
 		c = inUse
 	}
-	way, ctx, offer := c.way, d.ctx, v.offer
-	judged := func(changed bool) { d.post(func() { s.judged(v, chunk, changed) }) }
+	way, ctx, offer, post := c.way, d.ctx, v.offer, d.post
+	judged := func(changed bool) { post(func() { s.judged(v, chunk, changed) }) }
 	d.beside(func() {
 		changed := offersElse(ctx, way, offer)
 		if !changed {

@@ -92,6 +92,7 @@ type filling struct {
 // fill fetches what is missing and gives the file its name.
 func (s *Session) fill(f *filling) (err error) {
 	d := s.download
+	post := d.post
 	var modTime *time.Time
 	if f.RemoteTime {
 		if modTime = s.remoteTime(); modTime == nil {
@@ -102,8 +103,8 @@ func (s *Session) fill(f *filling) (err error) {
 		Name: d.result.Name, Size: d.layout.Size, ChunkSize: d.layout.ChunkSize, Checksum: d.offer.Checksum,
 		Action: f.decision.Action, Replace: f.decision.Replace, Original: f.original, ModTime: modTime,
 		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
-		Lacks:    func(l partfile.Lack) { d.post(func() { s.emit(Lacks(l)) }) },
-		Reserved: func(done int64) { d.post(func() { d.space.reached(done, time.Now()) }) },
+		Lacks:    func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
+		Reserved: func(done int64) { post(func() { d.space.reached(done, time.Now()) }) },
 	}
 	f.part, err = obtain(s.loop, func(ctx context.Context) (*partfile.File, error) { return partfile.Open(ctx, f.fsys, options) })
 	defer func() { err = s.leavePart(f, err) }()
@@ -135,7 +136,8 @@ func (s *Session) fill(f *filling) (err error) {
 // fetchAll fetches every chunk that is missing.
 func (s *Session) fetchAll(f *filling) error {
 	d := s.download
-	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, d.layout.Size), nil })
+	post, size := d.post, d.layout.Size
+	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, size), nil })
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (s *Session) fetchAll(f *filling) error {
 	})
 	s.publish()
 	s.check(f, found)
-	failed := func(err error) { d.post(func() { s.loop.fail(err) }) }
+	failed := func(err error) { post(func() { s.loop.fail(err) }) }
 	part, ctx := f.part, d.ctx
 	d.beside(func() {
 		if err := checkpoints(ctx, part); err != nil {
@@ -165,12 +167,13 @@ func (s *Session) fetchAll(f *filling) error {
 // check checks, beside the loop, what is here already.
 func (s *Session) check(f *filling, found *survey) {
 	d := s.download
+	post := d.post
 	c := &checker{
 		job: d.job, part: f.part, survey: found, local: f.local,
-		found:   func(chunk int, ok bool) { d.post(func() { d.found(chunk, ok) }) },
-		damaged: func(chunk int) { d.post(func() { d.damaged(chunk) }) },
+		found:   func(chunk int, ok bool) { post(func() { d.found(chunk, ok) }) },
+		damaged: func(chunk int) { post(func() { d.damaged(chunk) }) },
 	}
-	failed := func(err error) { d.post(func() { s.loop.fail(err) }) }
+	failed := func(err error) { post(func() { s.loop.fail(err) }) }
 	ctx := d.ctx
 	d.beside(func() {
 		if err := c.run(ctx); err != nil {
@@ -205,7 +208,7 @@ func (s *Session) tellLost(part *partfile.File, told []partfile.Lost) {
 func (s *Session) leavePart(f *filling, err error) error {
 	d, ending := s.download, s.loop.ending
 	d.halt()
-	unfinished := d.result.Path == ""
+	unfinished, name := d.result.Path == "", d.result.Name
 	var failed error
 	var path string
 	switch {
@@ -218,7 +221,7 @@ func (s *Session) leavePart(f *filling, err error) error {
 		}
 		f.part.Close()
 		if unfinished {
-			path = existing(f.fsys, d.result.Name)
+			path = existing(f.fsys, name)
 		}
 	}):
 		d.result.Part = path
@@ -228,7 +231,7 @@ func (s *Session) leavePart(f *filling, err error) error {
 		return err
 	}
 	if unfinished {
-		d.result.Part = f.fsys.Path(d.result.Name + partfile.PartSuffix)
+		d.result.Part = f.fsys.Path(name + partfile.PartSuffix)
 	}
 	return err
 }

@@ -62,16 +62,15 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	d.tally.streams = true
 	w := newStreaming(out, d.layout)
 	s.begin(w.window)
-	written := false
-	w.wrote = func() { d.post(func() { s.slide(w) }) }
+	written, post, ctx := false, d.post, d.ctx
+	w.wrote = func() { post(func() { s.slide(w) }) }
 	ended := func(err error) {
-		d.post(func() {
+		post(func() {
 			if written = err == nil; !written {
 				s.loop.fail(err)
 			}
 		})
 	}
-	ctx := d.ctx
 	go func() {
 		defer close(w.ended)
 		ended(w.write(ctx))

@@ -72,7 +72,8 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 // durable; what could not be removed stays.
 func (s *Session) alreadyRight(fsys partfile.FS, path string) error {
 	r := &s.download.result
-	err := s.loop.do(func(context.Context) error { return partfile.FinishLeftover(fsys, r.Name) })
+	name := r.Name
+	err := s.loop.do(func(context.Context) error { return partfile.FinishLeftover(fsys, name) })
 	if e, ok := errors.AsType[*partfile.Error](err); err != nil && (!ok || e.Op != "remove" && e.Reason != partfile.Locked) {
 		return err
 	}

@@ -131,9 +131,9 @@ func (s *Session) requestManifest(a *asking, v *server, c *connection) {
 	a.last = r
 	a.requests = append(a.requests, r)
 	c.fetches++
-	got := func(m wire.Manifest, err error) { a.post(func() { s.gotManifest(a, r, m, err) }) }
-	way, offer := c.way, v.offer
-	a.beside(func() { got(way.Values(a.ctx, offer, p.came)) })
+	post, ctx, way, offer := a.post, a.ctx, c.way, v.offer
+	got := func(m wire.Manifest, err error) { post(func() { s.gotManifest(a, r, m, err) }) }
+	a.beside(func() { got(way.Values(ctx, offer, p.came)) })
 }
 
 // gotManifest runs in the loop. A failed request is nobody's fault once the
