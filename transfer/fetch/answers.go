@@ -55,8 +55,8 @@ func (s *Session) waitFor(v *server, state State) {
 // full says that a server has no room just now. The user is told once.
 func (s *Session) full(v *server, err error) {
 	s.waitFor(v, StateFull)
-	if v.err = err; !v.trouble.full {
-		v.trouble.full = true
+	if v.err = err; !v.trouble.toldFull {
+		v.trouble.toldFull = true
 		s.emit(Full{Target: v.target, Err: err, Left: s.servers.Patience})
 	}
 }
@@ -132,10 +132,10 @@ func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
 		s.notices.notRecorded = true
 		s.emit(NotRemembered{Err: a.NotRecorded})
 	}
-	if v.trouble.accepted || a == (source.Accepted{}) {
+	if v.trouble.toldAccepted || a == (source.Accepted{}) {
 		return
 	}
-	v.trouble.accepted = true
+	v.trouble.toldAccepted = true
 	if a.First {
 		s.emit(FirstContact{Target: v.target, ID: p.ID, Recorded: a.Recorded})
 	}
@@ -235,7 +235,7 @@ func (s *Session) admit(v *server) {
 	v.state = StateServing
 	s.presence.Serves(v.index)
 	if s.download.schedule != nil {
-		s.join(v, time.Now())
+		s.joinSchedule(v, time.Now())
 		s.dispatch(time.Now())
 	}
 }
@@ -282,7 +282,7 @@ func (s *Session) leave(v *server, state State, err error) {
 		return
 	}
 	v.state, v.err = state, err
-	s.part(v)
+	s.leaveSchedule(v)
 	v.hangUp()
 	tell := true
 	if state == StateLost {

@@ -42,8 +42,8 @@ type download struct {
 // A tally counts what happened to a download.
 type tally struct {
 	Counts
-	differs bool // ListDiffers was told
-	streams bool // the output is a stream, not a file
+	toldDiffers bool // ListDiffers was told
+	streams     bool // the output is a stream, not a file
 }
 
 // A flow measures the bytes that arrive.
@@ -155,21 +155,21 @@ func (s *Session) fetchQueued(done func() bool) error {
 	s.download.flow.meter.Start(meterTime, now)
 	s.growth = schedule.NewGrowth(schedule.GrowthConfig{Fixed: s.servers.Connections})
 	for _, v := range s.roster.byRank() {
-		s.join(v, now)
+		s.joinSchedule(v, now)
 	}
 	s.dispatch(now)
 	return s.loop.until(done)
 }
 
-// join adds a server to the schedule.
-func (s *Session) join(v *server, now time.Time) {
+// joinSchedule adds a server to the schedule.
+func (s *Session) joinSchedule(v *server, now time.Time) {
 	s.download.schedule.Join(v.index, v.conns.minRTT(), now)
 	s.growth.Join(v.index, now)
 	s.connsChanged(v)
 }
 
-// part removes a server and its ranges from the schedule.
-func (s *Session) part(v *server) {
+// leaveSchedule removes a server and its ranges from the schedule.
+func (s *Session) leaveSchedule(v *server) {
 	d := s.download
 	if d.schedule == nil {
 		return
@@ -377,8 +377,8 @@ func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
 		s.emit(Back{Target: v.target})
 	}
 	d.result.Fetched += n
-	if xxh != d.manifest.XXH3(chunk) && !d.tally.differs && d.lister != nil {
-		d.tally.differs = true
+	if xxh != d.manifest.XXH3(chunk) && !d.tally.toldDiffers && d.lister != nil {
+		d.tally.toldDiffers = true
 		s.emit(ListDiffers{Target: d.lister.target, Chunk: chunk})
 	}
 }

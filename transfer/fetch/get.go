@@ -51,7 +51,7 @@ func (s *Session) get(b Ballot, out Output) error {
 	if err := s.agree(b); err != nil {
 		return err
 	}
-	if s.sizes.again {
+	if s.sizes.retried {
 		if err := s.obtainManifest(); err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (s *Session) get(b Ballot, out Output) error {
 	if err != nil || s.download.result.AlreadyRight {
 		return err
 	}
-	if !s.sizes.again {
+	if !s.sizes.retried {
 		if err := s.obtainManifest(); err != nil {
 			return err
 		}

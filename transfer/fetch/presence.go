@@ -16,7 +16,7 @@ func (s *Session) attend(now time.Time) {
 	}
 	a := s.presence.Tick(presence.Look{Now: now, Wanted: s.download.wanted(), Servers: signs})
 	for _, i := range a.Tired {
-		s.tired(s.roster.servers[i])
+		s.stopWaiting(s.roster.servers[i])
 	}
 	for _, i := range a.Missed {
 		s.emitLost(s.roster.servers[i])
@@ -50,9 +50,9 @@ func (s *Session) giveUp(why presence.Cause) {
 	s.loop.fail(&NoServerLeftError{Missing: missing, Servers: s.reports()})
 }
 
-// tired gives up a server that has said for all of the patience that it will
-// serve later.
-func (s *Session) tired(v *server) {
+// stopWaiting gives up a server that has said for all of the patience that it
+// will serve later.
+func (s *Session) stopWaiting(v *server) {
 	v.hangUp()
 	v.contact.stop()
 	if v.state == StateFull {
@@ -74,14 +74,14 @@ func (s *Session) notice(now time.Time) {
 			heard = now
 		}
 		d.schedule.Arrived(id, n, heard)
-		f.server.sees(f.conn, waits)
+		f.server.noteRequest(f.conn, waits)
 	}
 	if d.asking != nil {
 		for _, r := range d.asking.requests {
 			n := r.arrived.Load() - r.counted
 			r.counted += n
 			r.server.came(r.conn, n)
-			r.server.sees(r.conn, true)
+			r.server.noteRequest(r.conn, true)
 		}
 	}
 	wanted := d.wanted()

@@ -43,14 +43,14 @@ type share struct {
 
 // trouble is what went wrong with a server, and what was told of it.
 type trouble struct {
-	failures int     // failed tries to reach it since it was last heard of
-	failed   error   // why it was last lost, or a range of it ended early
-	indexed  float64 // 0 to 1 while it is indexing
-	judging  bool    // its wrong chunk is being looked into
-	accepted bool    // what accepting it meant was told
-	full     bool    // Full was told
-	doubted  bool    // ManifestRefused was told
-	tried    bool    // no run with its size succeeded; it is not asked again
+	failures     int     // failed tries to reach it since it was last heard of
+	failed       error   // why it was last lost, or a range of it ended early
+	indexed      float64 // 0 to 1 while it is indexing
+	judging      bool    // its wrong chunk is being looked into
+	toldAccepted bool    // what accepting it meant was told
+	toldFull     bool    // Full was told
+	toldRefused  bool    // ManifestRefused was told
+	tried        bool    // no run with its size succeeded; it is not asked again
 }
 
 // A connection is one of those to a server. It belongs to the loop, except way,
@@ -186,9 +186,9 @@ func (s *server) came(c *connection, bytes int64) {
 	c.sign.Came += bytes
 }
 
-// sees notes that a request is under way on a connection. It waits for the
-// server (waits) or for this machine.
-func (s *server) sees(c *connection, waits bool) {
+// noteRequest notes that a request is under way on a connection. It waits for
+// the server (waits) or for this machine.
+func (s *server) noteRequest(c *connection, waits bool) {
 	for _, sign := range []*presence.Sign{&s.share.sign, &c.sign} {
 		sign.Owes = sign.Owes || waits
 		sign.Busy = sign.Busy || !waits

@@ -25,8 +25,8 @@ const proofTime = 20 * time.Second
 
 // sizes are what a session knows of the sizes it has tried for a checksum.
 type sizes struct {
-	again  bool // another size was tried before
-	proved bool // the size tried now is right
+	retried bool // another size was tried before
+	proved  bool // the size tried now is right
 
 	duplicate, refetched int64 // bytes, see Counts: of the sizes before
 }
@@ -79,7 +79,7 @@ func (s *Session) hasOtherSize(b Ballot, err error) bool {
 // ended. What came for it was wasted.
 func (s *Session) exclude() {
 	d := s.download
-	s.sizes.again, s.loop.fatal = true, nil
+	s.sizes.retried, s.loop.fatal = true, nil
 	s.sizes.duplicate, s.sizes.refetched = d.tally.Duplicate+d.result.Fetched, d.tally.Refetched
 	for _, v := range s.roster.servers {
 		if v.trouble.tried || !s.offersVoted(v) {
@@ -177,11 +177,11 @@ func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span,
 	})
 }
 
-// takesPart reports whether a run with a false size left this part file: its
-// journal names this checksum and another size.
-func (s *Session) takesPart(part partfile.PartState, found partfile.Found) bool {
+// isOfFalseSize reports whether a run with a false size left this part file:
+// its journal names this checksum and another size.
+func (s *Session) isOfFalseSize(part partfile.PartState, found partfile.Found) bool {
 	h, d := found.Header, s.download
-	return s.sizes.again && s.sizes.proved && part == partfile.PartOtherChecksum &&
+	return s.sizes.retried && s.sizes.proved && part == partfile.PartOtherChecksum &&
 		h.Checksum == d.offer.Checksum && h.Size != d.layout.Size
 }
 

@@ -94,7 +94,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 
 // slide lets the schedule ask for the chunks that there is room for now.
 func (s *Session) slide(w *streaming) {
-	w.telling.Store(false)
+	w.told.Store(false)
 	front := int(w.written.Load())
 	s.download.schedule.Window(front, front+len(w.window.slots))
 	s.dispatch(time.Now())
@@ -111,7 +111,7 @@ type streaming struct {
 	ended  chan struct{} // closed when write has returned
 
 	written atomic.Int64 // chunks
-	telling atomic.Bool  // the loop has been told of written
+	told    atomic.Bool  // the loop has been told of written
 }
 
 func newStreaming(out Stream, layout schedule.Config) *streaming {
@@ -141,7 +141,7 @@ func (w *streaming) write(ctx context.Context) error {
 		}
 		w.window.release(c)
 		w.written.Store(int64(c + 1))
-		if w.telling.CompareAndSwap(false, true) {
+		if w.told.CompareAndSwap(false, true) {
 			w.wrote()
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 	}
 	part := found.PartState(s.download.header())
 	d := partfile.Decide(final, part, out.Resume, out.Force)
-	if s.takesPart(part, found) {
+	if s.isOfFalseSize(part, found) {
 		if d = partfile.Decide(final, partfile.PartNone, out.Resume, out.Force); d.Action == partfile.Fetch {
 			d.Action = partfile.StartOver
 		}

@@ -153,8 +153,8 @@ func (s *Session) gotManifest(a *asking, r *manifestRequest, m wire.Manifest, er
 	if replaced && blame(err) == StateLost {
 		return
 	}
-	if !v.trouble.doubted {
-		v.trouble.doubted = true
+	if !v.trouble.toldRefused {
+		v.trouble.toldRefused = true
 		s.emit(ManifestRefused{Target: v.target, Err: err})
 	}
 	s.leave(v, blame(err), err)

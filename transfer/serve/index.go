@@ -22,10 +22,10 @@ const (
 	// longestRebuildPause.
 	rebuildPause        = time.Second
 	longestRebuildPause = 5 * time.Minute
-	// lookTime bounds a client's wait for a look at the file's name. A file
-	// system that hangs must not delay clients that ask for what is already
-	// open.
-	lookTime = time.Second
+	// nameCheckTime bounds a client's wait for a look at the file's name. A
+	// file system that hangs must not delay clients that ask for what is
+	// already open.
+	nameCheckTime = time.Second
 	// forgetTime is how long the previous version is held after somebody
 	// last asked for it: its file may be large and have no name.
 	forgetTime = 10 * time.Minute
@@ -34,13 +34,13 @@ const (
 // An index makes the versions of a source, and holds the current and the
 // previous one. One goroutine runs it, any other may ask.
 type index struct {
-	source  localfile.Source
-	name    string       // what is offered
-	cache   *cache.Cache // nil: none
-	rehash  bool         // nothing is taken from the cache
-	tell    func(Event)
-	looks   singleflight.Group
-	recheck rechecks
+	source     localfile.Source
+	name       string       // what is offered
+	cache      *cache.Cache // nil: none
+	rehash     bool         // nothing is taken from the cache
+	tell       func(Event)
+	nameChecks singleflight.Group
+	recheck    rechecks
 
 	making hashing // of the version that is being made
 
@@ -89,11 +89,11 @@ func newIndex(source localfile.Source, name string, cache *cache.Cache, tell fun
 // to be released. While there is none, the channel is closed when there is one,
 // and the error says why there will be none for now.
 func (ix *index) acquire(ctx context.Context) (*version, <-chan struct{}, error) {
-	looked := ix.looks.DoChan("", func() (any, error) {
-		ix.look()
+	looked := ix.nameChecks.DoChan("", func() (any, error) {
+		ix.checkName()
 		return nil, nil
 	})
-	late := time.NewTimer(lookTime)
+	late := time.NewTimer(nameCheckTime)
 	defer late.Stop()
 	select {
 	case <-looked:
@@ -151,9 +151,9 @@ func (ix *index) progress() wire.Indexing {
 	return wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}
 }
 
-// look compares what has the name now with the current version. If the name
-// cannot be looked at, nothing changes while the open file is intact.
-func (ix *index) look() {
+// checkName compares what has the name now with the current version. If the
+// name cannot be looked at, nothing changes while the open file is intact.
+func (ix *index) checkName() {
 	ix.mu.Lock()
 	v, numbers := ix.current, ix.doubts.numbers
 	if v == nil {

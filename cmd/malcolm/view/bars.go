@@ -33,7 +33,7 @@ type gauge struct {
 }
 
 // line draws a gauge in at most width columns.
-func (l look) line(width int, g gauge) string {
+func (l painter) line(width int, g gauge) string {
 	bytes := human.Bytes(g.done) + " of " + human.Bytes(g.total)
 	pieces := []struct {
 		text string
@@ -94,7 +94,7 @@ type getFrame struct {
 }
 
 // getLines draws a frame: the map, the servers, the total at the bottom.
-func (l look) getLines(f getFrame, width, height int) []string {
+func (l painter) getLines(f getFrame, width, height int) []string {
 	width-- // a full line moves the cursor on some terminals
 	total := l.totalLine(f, width)
 	if width < narrow || height < spareRows {
@@ -127,7 +127,7 @@ func (f getFrame) checkGauge() gauge {
 	return gauge{label: label, done: f.p.Checked, total: f.p.Check, rate: -1}
 }
 
-func (l look) totalLine(f getFrame, width int) string {
+func (l painter) totalLine(f getFrame, width int) string {
 	p := f.p
 	switch {
 	case f.took > 0:
@@ -191,7 +191,7 @@ var serverColumns = []screen.Column{
 }
 
 // serverLines is the table of the servers: the titles, and at most most rows.
-func (l look) serverLines(f getFrame, width, most int) []string {
+func (l painter) serverLines(f getFrame, width, most int) []string {
 	order := make([]int, len(f.p.Servers))
 	for i := range order {
 		order[i] = i
@@ -238,7 +238,7 @@ func rank(s fetch.State) int {
 	return 1
 }
 
-func (l look) serverRow(name string, state screen.Cell, s fetch.ServerReport, fetched int64) []screen.Cell {
+func (l painter) serverRow(name string, state screen.Cell, s fetch.ServerReport, fetched int64) []screen.Cell {
 	wrong := screen.Cell{Text: fmt.Sprint(s.BadChunks)}
 	if s.BadChunks > 0 {
 		wrong.Paint = l.Red

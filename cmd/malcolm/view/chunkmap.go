@@ -70,7 +70,7 @@ func mapCells(m fetch.ChunkMap, each int) []mapCell {
 
 // mapLines draws a map in at most rows rows of cells. The line below says what
 // the cells mean.
-func (l look) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
+func (l painter) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
 	if len(m) == 0 || width <= 0 || rows <= 0 {
 		return nil
 	}
@@ -85,7 +85,7 @@ func (l look) mapLines(m fetch.ChunkMap, servers, width, rows int) []string {
 
 // mapLine draws cells. Neighbours that look the same share their colour's
 // sequence.
-func (l look) mapLine(cells []mapCell, servers int) string {
+func (l painter) mapLine(cells []mapCell, servers int) string {
 	var b strings.Builder
 	style := ""
 	for _, c := range cells {
@@ -106,7 +106,7 @@ func (l look) mapLine(cells []mapCell, servers int) string {
 }
 
 // drawCell returns a cell's character and the SGR parameters of its colours.
-func (l look) drawCell(c mapCell, servers int) (text, style string) {
+func (l painter) drawCell(c mapCell, servers int) (text, style string) {
 	whole := c.good == c.chunks
 	switch {
 	case c.refused:
@@ -136,14 +136,14 @@ func (l look) drawCell(c mapCell, servers int) (text, style string) {
 }
 
 // dot stands for missing chunks.
-func (l look) dot() string {
+func (l painter) dot() string {
 	if l.Unicode {
 		return "·"
 	}
 	return "."
 }
 
-func (l look) colors() int {
+func (l painter) colors() int {
 	if l.Few {
 		return len(fewColors)
 	}
@@ -152,7 +152,7 @@ func (l look) colors() int {
 
 // color is the SGR parameter of a server's colour. basic and long are 30 and 38
 // for text, 40 and 48 for its background.
-func (l look) color(server, basic, long int) string {
+func (l painter) color(server, basic, long int) string {
 	if l.Few {
 		return fmt.Sprintf("%d%s", basic/10, fewColors[server%len(fewColors)])
 	}
@@ -168,7 +168,7 @@ func letterOf(server int) string {
 }
 
 // swatch shows what a server's cells look like.
-func (l look) swatch(server, servers int) string {
+func (l painter) swatch(server, servers int) string {
 	server = min(server, fetch.MapServers)
 	text, style := l.drawCell(mapCell{server: server, good: 1, chunks: 1}, servers)
 	if style == "" {
@@ -178,7 +178,7 @@ func (l look) swatch(server, servers int) string {
 }
 
 // mapLegend says what a cell stands for and what the marks in use mean.
-func (l look) mapLegend(cells []mapCell, each, width int) string {
+func (l painter) mapLegend(cells []mapCell, each, width int) string {
 	var missing, kept, partly, twice, refused bool
 	for _, c := range cells {
 		whole := c.good == c.chunks
@@ -204,7 +204,7 @@ func (l look) mapLegend(cells []mapCell, each, width int) string {
 }
 
 // mapText is a map to print once, with the servers named below it.
-func (l look) mapText(m fetch.ChunkMap, servers []fetch.ServerReport, width int) []string {
+func (l painter) mapText(m fetch.ChunkMap, servers []fetch.ServerReport, width int) []string {
 	lines := l.mapLines(m, len(servers), width, mapRows)
 	if lines == nil {
 		return nil

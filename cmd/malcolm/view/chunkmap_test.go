@@ -90,7 +90,7 @@ func TestMapScales(t *testing.T) {
 // TestMapColors: neighbouring cells of one server share a sequence, marks keep
 // the colour, and the colours end with the line.
 func TestMapColors(t *testing.T) {
-	l := look{screen.Look{Palette: screen.Palette{On: true}, Unicode: true}}
+	l := painter{screen.Look{Palette: screen.Palette{On: true}, Unicode: true}}
 	m := marks("AAB.=")
 	m[1] |= markTwice
 	got := l.mapLines(m, 2, 79, 1)[0]
@@ -110,13 +110,13 @@ func TestMapColors(t *testing.T) {
 func TestMapText(t *testing.T) {
 	targets := targetsOn("a", "b", "c")
 	servers := []fetch.ServerReport{{Target: targets[0], Bytes: 2048}, {Target: targets[1], BadChunks: 1}, {Target: targets[2]}}
-	golden(t, "text", (look{}).mapText(marks("AA."), servers, 80), `
+	golden(t, "text", (painter{}).mapText(marks("AA."), servers, 80), `
 AA.
 a cell is 1 chunk  . missing
 A a:10000  2.0 KiB
 B b:10001  0 B, 1 wrong
 `)
-	if got := (look{}).mapText(nil, servers, 80); got != nil {
+	if got := (painter{}).mapText(nil, servers, 80); got != nil {
 		t.Errorf("without a map: %q", got)
 	}
 }

@@ -98,7 +98,7 @@ func (b *getBars) frame(width, height int) screen.Frame {
 	case slow:
 		tab = screen.Tab{State: screen.TabIndeterminate}
 	}
-	return screen.Frame{Lines: b.on.look().getLines(f, width, height), Tab: tab}
+	return screen.Frame{Lines: b.on.painter().getLines(f, width, height), Tab: tab}
 }
 
 // ended draws the last frame, which stays.
@@ -154,7 +154,7 @@ func (m mapPrinter) ended(o Outcome) {
 		return
 	}
 	const width = 80
-	for _, line := range m.on.look().mapText(o.Got.Map, o.Got.Servers, width) {
+	for _, line := range m.on.painter().mapText(o.Got.Map, o.Got.Servers, width) {
 		m.on.Say("%s", line)
 	}
 }

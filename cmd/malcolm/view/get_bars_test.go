@@ -102,7 +102,7 @@ func TestLastFrame(t *testing.T) {
 	servers[0].Conns, servers[0].RTT = 0, 0 // its connections are closed
 	r := &fetch.Result{Size: 200 * miB, Fetched: 190 * miB, Resumed: 10 * miB, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
 	b.last(Outcome{Got: r})
-	golden(t, "the last frame", b.on.look().getLines(b.f, 80, 24), `
+	golden(t, "the last frame", b.on.painter().getLines(b.f, 80, 24), `
 ABAB
 a cell is 1 chunk
 server            state        share         rate  round trip  conns  wrong

@@ -18,14 +18,14 @@ func Hashing(on Terminal, interval time.Duration, path string, done *atomic.Int6
 	if err != nil || interval == 0 || !on.Drawn {
 		return every(interval, func() { on.Say("checking: %s", human.Bytes(done.Load())) })
 	}
-	h := &hashing{look: on.look(), done: done, total: info.Size(), begun: time.Now()}
+	h := &hashing{painter: on.painter(), done: done, total: info.Size(), begun: time.Now()}
 	h.meter.Start(rateTime, h.begun)
 	return on.Draw(h.frame)
 }
 
 // A hashing is one bar without events.
 type hashing struct {
-	look
+	painter
 	done  *atomic.Int64
 	total int64
 	begun time.Time

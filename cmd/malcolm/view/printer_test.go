@@ -37,4 +37,4 @@ var (
 )
 
 // shows is a terminal with block characters and without colour.
-var shows = look{screen.Look{Unicode: true}}
+var shows = painter{screen.Look{Unicode: true}}

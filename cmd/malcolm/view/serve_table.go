@@ -51,7 +51,7 @@ var clientColumns = []screen.Column{
 }
 
 // serveLines draws the table: the virtual servers, their total, the clients.
-func (l look) serveLines(f serveFrame, width, height int) []string {
+func (l painter) serveLines(f serveFrame, width, height int) []string {
 	width--
 	if width < narrow || height < spareRows {
 		return []string{l.serveTotal(f, width)}
@@ -79,7 +79,7 @@ func (l look) serveLines(f serveFrame, width, height int) []string {
 	return lines
 }
 
-func (l look) hashingLine(f serveFrame, width int) string {
+func (l painter) hashingLine(f serveFrame, width int) string {
 	i := f.s.Indexing
 	g := gauge{label: "hashing", done: i.Done, total: i.Total, rate: f.rate}
 	if f.rate > 0 {
@@ -89,7 +89,7 @@ func (l look) hashingLine(f serveFrame, width int) string {
 }
 
 // serveTotal is all that fits on a small terminal.
-func (l look) serveTotal(f serveFrame, width int) string {
+func (l painter) serveTotal(f serveFrame, width int) string {
 	var clients int
 	var sent int64
 	var rate float64
@@ -100,7 +100,7 @@ func (l look) serveTotal(f serveFrame, width int) string {
 }
 
 // virtualRows has at most most rows, and the total.
-func (l look) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
+func (l painter) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 	shown := len(f.s.Servers)
 	if shown > most {
 		shown = most - 1
@@ -139,7 +139,7 @@ func add(sum *serve.VirtualStatus, v serve.VirtualStatus) {
 	sum.Lost += v.Lost
 }
 
-func (l look) virtualRow(name string, state screen.Cell, v serve.VirtualStatus, rate float64) []screen.Cell {
+func (l painter) virtualRow(name string, state screen.Cell, v serve.VirtualStatus, rate float64) []screen.Cell {
 	if v.State == serve.StateStopped {
 		rate = 0
 	}
@@ -160,7 +160,7 @@ func stateOf(p screen.Palette, s serve.State) screen.Cell {
 }
 
 // clientRows has at most most rows.
-func (l look) clientRows(f serveFrame, most, width int) (rows [][]screen.Cell) {
+func (l painter) clientRows(f serveFrame, most, width int) (rows [][]screen.Cell) {
 	shown, hidden := f.s.Clients, f.s.MoreClients
 	if hidden > 0 || len(shown) > most {
 		kept := max(most-1, 0)
@@ -271,7 +271,7 @@ func (s *serveTable) frame(width, height int) screen.Frame {
 	if !s.has {
 		return screen.Frame{}
 	}
-	f := screen.Frame{Lines: s.on.look().serveLines(s.f, width, height)}
+	f := screen.Frame{Lines: s.on.painter().serveLines(s.f, width, height)}
 	if s.f.hashing {
 		f.Tab = screen.TabOf(s.f.s.Indexing.Done, s.f.s.Indexing.Total)
 	}

@@ -53,7 +53,7 @@ type Terminal struct {
 // bar.
 const slowTime = time.Second
 
-// A look draws malcolm's output with what a terminal can show.
-type look struct{ screen.Look }
+// A painter draws malcolm's output with what a terminal can show.
+type painter struct{ screen.Look }
 
-func (t Terminal) look() look { return look{t.Look} }
+func (t Terminal) painter() painter { return painter{t.Look} }

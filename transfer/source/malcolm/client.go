@@ -79,7 +79,7 @@ type client struct {
 	windows *transport.WindowBudget
 
 	checkBuffers sync.Once
-	small        []source.SmallBuffer // set by checkBuffers
+	smallBuffers []source.SmallBuffer // set by checkBuffers
 }
 
 // A server is one [source.Source].
@@ -125,7 +125,7 @@ func (c *conn) Peer() source.Peer {
 }
 
 func (c *conn) Traits() source.Traits {
-	return source.Traits{MoreConns: true, SmallBuffers: c.s.c.small}
+	return source.Traits{MoreConns: true, SmallBuffers: c.s.c.smallBuffers}
 }
 
 func (c *conn) Stats() source.Stats {

@@ -95,7 +95,7 @@ func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Co
 	if err != nil {
 		return nil, err
 	}
-	c.checkBuffers.Do(func() { c.small = transport.SmallBuffers(pc) })
+	c.checkBuffers.Do(func() { c.smallBuffers = transport.SmallBuffers(pc) })
 	stream, all := transport.InitialWindows(c.servers)
 	if c.Limit > 0 {
 		share := c.Limit / int64(c.servers)
