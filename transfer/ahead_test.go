@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A server announces what it will read next of a range while it sends what it
-// has, and nothing else.
+// While a server sends what it has of a range, it announces what it will read
+// next, and nothing else.
 func TestReadAhead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)

@@ -9,8 +9,8 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// movedAfter returns how long after a failure one of the chunks that a server
-// had then was first asked for from another one.
+// movedAfter returns how long after a failure another server was first asked
+// for one of the chunks in had.
 func movedAfter(t *testing.T, had map[int]bool, other *server, at time.Time) time.Duration {
 	t.Helper()
 	for _, r := range other.src.log() {
@@ -22,7 +22,8 @@ func movedAfter(t *testing.T, had map[int]bool, other *server, at time.Time) tim
 	return 0
 }
 
-// chunksOf returns the chunks of a server's ranges that are not good.
+// chunksOf returns the chunks of a server's ranges, without those that are
+// good.
 func chunksOf(s fetch.Snapshot, server int) map[int]bool {
 	had := make(map[int]bool)
 	for _, r := range s.Ranges {
@@ -35,7 +36,8 @@ func chunksOf(s fetch.Snapshot, server int) map[int]bool {
 	return had
 }
 
-// isAmid reports whether a server is in the middle of the first chunk of a range.
+// isAmid reports whether a server is in the middle of the first chunk of a
+// range.
 func isAmid(s fetch.Snapshot, server int) bool {
 	return slices.ContainsFunc(s.Ranges, func(r fetch.RangeReport) bool {
 		return r.Server == server && r.Arrived > chunk/8 && r.Arrived < chunk/2
@@ -54,8 +56,8 @@ func owes(s fetch.Snapshot, server int) (n int64) {
 
 var directions = [...]string{fromServer: "from the server", toServer: "to the server"}
 
-// A link that carries nothing in one direction any more is a stall: another
-// server soon has the work, also one that is slower than the stalled one was.
+// A link that carries nothing in one direction any more is a stall. Another
+// server soon has the work, even a slower one.
 func TestOneWayHole(t *testing.T) {
 	for dir, name := range directions {
 		for _, other := range []float64{400 << 10, 100 << 10} {
@@ -92,8 +94,8 @@ func TestOneWayHole(t *testing.T) {
 	}
 }
 
-// With no other server, such a hole costs no more than what was under way when it
-// began: nothing that has arrived is asked for again.
+// With no other server, such a hole costs at most what was under way when it
+// began. Nothing that has arrived is asked for again.
 func TestOneWayHoleAlone(t *testing.T) {
 	for dir, name := range directions {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +132,8 @@ func TestOneWayHoleAlone(t *testing.T) {
 				if got := s.total(); got > o.Size+chunk/2 {
 					t.Errorf("%d bytes were sent, want each one once, and what was under way", got)
 				}
-				// QUIC's own probes come at twice the last distance.
+				// QUIC sends its probes at twice the last
+				// distance.
 				if after := goesOn.Sub(began) - length; after > length+2*time.Second {
 					t.Errorf("went on %v after the hole", after)
 				}
@@ -139,7 +142,7 @@ func TestOneWayHoleAlone(t *testing.T) {
 	}
 }
 
-// A server that is away for longer than both sides wait, and alone, costs its
+// The only server is away for longer than both sides wait. That costs its
 // connection, and the chunk goes on where it stopped.
 func TestIdleTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -176,7 +179,7 @@ func TestIdleTimeout(t *testing.T) {
 		if first == nil || first.off%chunk == 0 {
 			t.Fatalf("went on with %+v, want the middle of a chunk", first)
 		}
-		// The pauses between the tries are at most 15 s and a quarter.
+		// The pauses between two tries are at most 15 s and a quarter.
 		if after := first.at.Sub(ended); after < 0 || after > 20*time.Second {
 			t.Errorf("went on %v after it was back", after)
 		}

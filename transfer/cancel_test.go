@@ -12,7 +12,8 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// slowReads is a directory in which each read of a file that is only read takes its time.
+// slowReads is a directory in which each read of a file opened for reading
+// takes some time.
 type slowReads struct{ partfile.FS }
 
 func openSlowReads(root *os.Root) partfile.FS { return slowReads{partfile.Dir(root)} }
@@ -29,8 +30,9 @@ func (h slowHandle) ReadAt(p []byte, off int64) (int, error) {
 	return h.Handle.ReadAt(p, off)
 }
 
-// interruptsCheck interrupts a run while it reads what has the final name, at a moment when the loop is busy telling of
-// it for longer than the read then takes to end.
+// interruptsCheck interrupts a run while it reads the file under the final
+// name. The loop is then busy with an event for longer than the rest of the
+// read takes.
 func interruptsCheck(cancel context.CancelCauseFunc) func(fetch.Event) {
 	return func(e fetch.Event) {
 		if p, ok := e.(progress); ok && p.Phase == fetch.PhasePreparing && p.Check > 0 {
@@ -40,10 +42,12 @@ func interruptsCheck(cancel context.CancelCauseFunc) func(fetch.Event) {
 	}
 }
 
-// cancelTries is how often a race is tried whose two outcomes are equally likely where it is lost.
+// cancelTries is how often a race is tried. Where the code is wrong, each try
+// fails with an even chance.
 const cancelTries = 16
 
-// What an interrupted check of the final file has found is nothing, and not that the file is wrong.
+// An interrupted check of the final file has found nothing. It does not say
+// that the file is wrong.
 func TestInterruptWhileHashing(t *testing.T) {
 	for range cancelTries {
 		bubble(t, func(t *testing.T, w *world) {
@@ -61,8 +65,8 @@ func TestInterruptWhileHashing(t *testing.T) {
 	}
 }
 
-// An interrupted -r --force leaves the unfinished download of another version alone, when the file that has the final
-// name is the right one.
+// The file under the final name is right. An interrupted -r --force leaves the
+// unfinished download of another version alone.
 func TestInterruptKeepsOtherPart(t *testing.T) {
 	for range cancelTries {
 		bubble(t, func(t *testing.T, w *world) {
@@ -84,7 +88,8 @@ func TestInterruptKeepsOtherPart(t *testing.T) {
 	}
 }
 
-// interrupted is a run that is interrupted when a share of the file is there.
+// interrupted is a run that is interrupted when a share of the file is there, 0
+// to 1.
 func (w *world) interrupted(share float64, cfg getConfig) *outcome {
 	w.t.Helper()
 	for _, t := range cfg.Targets {
@@ -99,7 +104,8 @@ func (w *world) interrupted(share float64, cfg getConfig) *outcome {
 	return o
 }
 
-// A journal of which less can be read the second time has chunks fetched again, and does not have them forgotten.
+// When less of a journal can be read the second time, chunks are fetched again.
+// None is forgotten.
 func TestResumeOfAJournalThatGetsShorter(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)

@@ -26,7 +26,8 @@ const (
 	chaosSteps     = 60 // that disturb them
 )
 
-// chaosRange returns which seeds are run: 0 to 39 (fewer with the race detector), or MALCOLM_CHAOS_SEEDS of them, from MALCOLM_CHAOS_FROM on.
+// chaosRange returns which seeds are run: 0 to 39 (fewer with the race
+// detector), or MALCOLM_CHAOS_SEEDS of them, from MALCOLM_CHAOS_FROM on.
 func chaosRange(t *testing.T) (from, to int) {
 	t.Helper()
 	number := func(name string, otherwise int) int {
@@ -50,11 +51,14 @@ func chaosRange(t *testing.T) (from, to int) {
 	return from, from + number("MALCOLM_CHAOS_SEEDS", seeds)
 }
 
-// TestChaos copies a file in a world in which everything happens that may: links that lose, fall silent, lose large packets
-// and change their rate; servers that are killed, whose disks stall, and of which one begins to lie; hosts that share an
-// ID; first tries that fail; readers and disks that pause for longer than patience and the servers' idle limit; interrupts
-// while an event is told. Whatever happens, the file is right in the end, no honest server is blamed, and no run ends for
-// want of a server that had answered: the last one is there again before patience is over.
+// TestChaos copies a file in a world in which everything happens that may.
+// Links lose packets, fall silent, lose large packets and change their rate.
+// Servers are killed, their disks stall, and one begins to lie. Hosts share an
+// ID. First tries fail. Readers and disks pause for longer than patience and
+// the servers' idle limit. Interrupts come while an event is told. Whatever
+// happens, the file is right in the end, no honest server is blamed, and no run
+// ends for lack of a server that had answered: the last one is back before
+// patience is over.
 func TestChaos(t *testing.T) {
 	from, to := chaosRange(t)
 	for seed := from; seed < to; seed++ {
@@ -76,7 +80,8 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// A chaos is one seed. Server 0 is the one that lies; the last one's disk does not stall.
+// A chaos is one seed. Server 0 is the one that lies; the last one's disk does
+// not stall.
 type chaos struct {
 	*world
 	rng  *rand.Rand
@@ -115,7 +120,8 @@ func (c *chaos) prepare() {
 	}
 }
 
-// disturb disturbs the servers until stop is called, or for chaosSteps; then all of them are as they should be.
+// disturb disturbs the servers until stop is called, or for chaosSteps. Then
+// all are well again.
 func (c *chaos) disturb(rng *rand.Rand) (stop func()) {
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -200,15 +206,16 @@ func (c *chaos) streams() {
 	c.wantBlame(o)
 }
 
-// gets copies the file, as often as that is interrupted or fails.
+// gets copies the file, and tries again when that is interrupted or fails.
 func (c *chaos) gets() {
 	dir := c.t.TempDir()
-	defer time.Sleep(4 * chaosPause) // a disk that was left behind comes to itself
+	defer time.Sleep(4 * chaosPause) // a disk that was left behind recovers
 	disk := func(root *os.Root) partfile.FS {
 		return restingFS{partfile.Dir(root), func() time.Duration { return 0 }}
 	}
 	if c.chance(3) {
-		// Its own numbers: the disk is used from several goroutines.
+		// It has random numbers of its own: several goroutines use the
+		// disk.
 		pauses := make(chan time.Duration, 3)
 		for range cap(pauses) {
 			pauses <- chaosPause
@@ -261,7 +268,8 @@ func (c *chaos) gets() {
 	c.t.Errorf("the file is not there after %d runs: %q", chaosTries, reasons)
 }
 
-// interrupts interrupts a run while one of its events is told, which then takes some time more.
+// interrupts interrupts a run while one of its events is told. That event takes
+// some more time.
 func (c *chaos) interrupts(cancel context.CancelCauseFunc) func(fetch.Event) {
 	if c.chance(2) {
 		return at(c.rng.Float64(), func() { cancel(errInterrupted) })
@@ -275,7 +283,8 @@ func (c *chaos) interrupts(cancel context.CancelCauseFunc) func(fetch.Event) {
 	}
 }
 
-// wantReason fails the test unless a run ended well, by an interrupt, or for what servers and the network do.
+// wantReason fails the test unless a run ended well, by an interrupt, or for
+// what servers and the network do.
 func (c *chaos) wantReason(o *outcome) {
 	c.t.Helper()
 	if o.err == nil || o.err == errInterrupted || partfile.ReasonOf(o.err) == partfile.Locked {
@@ -303,8 +312,9 @@ func (c *chaos) wantBlame(o *outcome) {
 	}
 }
 
-// restingFS is a directory whose part file rests now and then, in a read or a sync. (Not in a write, which has a mutex:
-// virtual time stands still for who waits for that.)
+// restingFS is a directory whose part file pauses now and then, in a read or a
+// sync. A write must not: it holds a mutex, and virtual time stands still for
+// who waits for one.
 type restingFS struct {
 	partfile.FS
 	rest func() time.Duration

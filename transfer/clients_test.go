@@ -8,8 +8,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// TestClients: a status tells of the host that is being served, over all virtual
-// servers, and of nobody once it has gone.
+// A status lists the host that is being served, over all virtual servers, and
+// nobody once it has gone.
 func TestClients(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -44,8 +44,8 @@ func TestClients(t *testing.T) {
 	})
 }
 
-// TestPacketsLost: what a link drops is counted for its virtual server, also
-// when the connection has ended.
+// The packets that a link drops are counted for its virtual server, also when
+// the connection has ended.
 func TestPacketsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(20*chunk, 1)

@@ -12,11 +12,13 @@ import (
 	"testing"
 )
 
-// wallClock are the functions and methods that make a time of the wall clock, which may be set at any moment, of one
-// that can measure how long something takes.
+// wallClock are the functions and methods that turn a time that can measure a
+// duration into one of the wall clock. Somebody may set that clock at any
+// moment.
 var wallClock = []string{"Unix", "UnixNano", "UnixMilli", "UnixMicro", "UTC", "Local", "Date", "AddDate", "Round", "Truncate", "In", "Parse", "ParseInLocation"}
 
-// wallClockIn are the files that may: times there are those of files, certificates and records, and are shown or kept.
+// wallClockIn are the files that may use wallClock. Their times are those of
+// files, certificates and records, and are shown or kept.
 var wallClockIn = []string{
 	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/fetch/modtime.go", "transfer/manifest/cache/key.go",
 	"transfer/partfile/journal.go", "transfer/partfile/layout.go", "transfer/partfile/sys_unix.go",
@@ -24,7 +26,8 @@ var wallClockIn = []string{
 	"transport/sockets.go", // a deadline that has passed
 }
 
-// How long something takes is measured by the monotonic clock everywhere: a clock that is set makes nobody silent.
+// Durations are measured by the monotonic clock everywhere. A clock that is set
+// makes nobody silent.
 func TestNoWallClock(t *testing.T) {
 	root := os.DirFS("..")
 	for _, dir := range []string{"certs", "transfer", "transport", "wire"} {
@@ -46,7 +49,8 @@ func TestNoWallClock(t *testing.T) {
 	}
 }
 
-// What counts as a time of the wall clock, and what only has the same name.
+// wallClockUses finds the uses of the wall clock, and nothing that only has the
+// same name.
 func TestWallClockUses(t *testing.T) {
 	for call, want := range map[string]bool{
 		"time.Now().Round(0)":              true,
@@ -94,8 +98,8 @@ func usesIn(t *testing.T, path string, text any) (uses []string) {
 	return uses
 }
 
-// isWallClock reports whether a call is one of wallClock, and not one of the
-// same name that is no time's: of math, unicode, a file or a duration.
+// isWallClock reports whether a call is one of wallClock. Packages math and
+// unicode, files and durations have functions of the same names, which are not.
 func isWallClock(call *ast.CallExpr) bool {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok || !slices.Contains(wallClock, f.Sel.Name) {
@@ -114,8 +118,8 @@ func isWallClock(call *ast.CallExpr) bool {
 	return f.Sel.Name != "Truncate" || mentionsTime(call.Args)
 }
 
-// mentionsTime reports whether an argument is made of package time's units: a
-// file is cut to a length.
+// mentionsTime reports whether an argument is made of package time's units.
+// Truncate cuts a file to a length, but a time to a duration.
 func mentionsTime(args []ast.Expr) (found bool) {
 	for _, a := range args {
 		ast.Inspect(a, func(n ast.Node) bool {

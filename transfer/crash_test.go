@@ -19,9 +19,10 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// crashSeeds is how many seeds the crash test runs through, each with some 50
-// crashes, and how many operations it skips at most between two crashes. The
-// environment's MALCOLM_CRASH_SEEDS asks for more seeds, and skips none.
+// crashSeeds returns how many seeds the crash test runs through, each with some
+// 50 crashes, and how many operations it skips at most between two crashes.
+// MALCOLM_CRASH_SEEDS in the environment asks for more seeds, and skips no
+// operation.
 func crashSeeds(t *testing.T) (seeds, skip int) {
 	if s := os.Getenv("MALCOLM_CRASH_SEEDS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -70,14 +71,14 @@ type crasher struct {
 	header partfile.Header
 
 	crashes int
-	doubles int            // how often the next run was to crash as well
+	doubles int            // times that the next run was to crash as well
 	resumes int            // runs that had to keep something
 	hit     map[string]int // crashes by operation
 }
 
-// The power fails in each operation of a run in turn, often in the next run as
-// well: then the file is completed all the same, and what was complete for the
-// time of a checkpoint is not fetched again.
+// The power fails in each operation of a run in turn, and often in the next run
+// as well. The file is completed all the same. What was complete for the time
+// of a checkpoint is not fetched again.
 func TestCrashes(t *testing.T) {
 	crashes, resumes := 0, 0
 	hit := make(map[string]int)
@@ -112,8 +113,8 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// crashesIn lets the power fail in an operation that all the crashes before have
-// missed, as the order of goroutines wanted it, and reports whether any plan has
+// crashesIn lets the power fail in an operation that all crashes before have
+// missed, because of the order of goroutines. It reports whether any plan has
 // that operation.
 func crashesIn(t *testing.T, op string) (hit bool) {
 	is := func(o, _ string) bool { return o == op }
@@ -123,7 +124,7 @@ func crashesIn(t *testing.T, op string) (hit bool) {
 			if hit = c.once(is, 1); hit {
 				return
 			}
-			// It may be one of those that go on.
+			// Some operations go on after the run.
 			d, kept := newSimDisk(t, c.data, c.old, c.rng.IntN), make(map[int]bool)
 			c.crash(d, kept, isData, 2, false)
 			hit = c.crash(d, kept, is, 1, true)
@@ -133,9 +134,9 @@ func crashesIn(t *testing.T, op string) (hit bool) {
 	return hit
 }
 
-// A run is killed when the file has its final name, or both, in the cache
-// alone: the next one makes the name durable before it says that it is there,
-// and before it takes the other away.
+// A run is killed when the cache alone holds the final name, or both names. The
+// next run makes the name durable first. Only then does it say that the file is
+// there, and remove the other name.
 func TestKilledBeforeTheNameIsDurable(t *testing.T) {
 	for _, both := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -192,7 +193,7 @@ func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 		servers = append(servers, liar)
 	}
 	for _, s := range servers {
-		// So slow that there are some checkpoints.
+		// At this rate there are some checkpoints.
 		slow(float64(max(c.plan.size/16, 40<<10))/float64(c.plan.servers), s)
 	}
 	c.cfg = getConfig{
@@ -212,8 +213,8 @@ func newCrasher(t *testing.T, w *world, seed uint64) *crasher {
 	return c
 }
 
-// everywhere lets the power fail in each operation that is not a write of data,
-// and in some of those. Up to skip operations are left out each time.
+// everywhere lets the power fail in each operation that does not write data,
+// and in some of those that do. It leaves out up to skip operations each time.
 func (c *crasher) everywhere(skip int) {
 	quiet := func(op, name string) bool { return !isData(op, name) }
 	for n := 1 + c.rng.IntN(skip+1); !c.t.Failed(); n += 1 + c.rng.IntN(skip+1) {
@@ -229,7 +230,7 @@ func (c *crasher) everywhere(skip int) {
 }
 
 // once lets the power fail in the n-th operation that counts, and then
-// completes the file. It is false when there was no such operation.
+// completes the file. It returns false if there was no such operation.
 func (c *crasher) once(counts func(op, name string) bool, n int) bool {
 	d := newSimDisk(c.t, c.data, c.old, c.rng.IntN)
 	kept := make(map[int]bool)
@@ -250,8 +251,8 @@ func (c *crasher) once(counts func(op, name string) bool, n int) bool {
 }
 
 // crash runs until the power fails in the n-th operation, or the process is
-// killed there, and is false when the run ended before. kept becomes what
-// the next run must not fetch again.
+// killed there. It returns false if the run ended before. kept becomes what the
+// next run must not fetch again.
 func (c *crasher) crash(d *simDisk, kept map[int]bool, counts func(op, name string) bool, n int, resume bool) bool {
 	c.moveAway(d)
 	d.Counts, d.CrashAt = counts, n
@@ -288,7 +289,7 @@ func (c *crasher) crash(d *simDisk, kept map[int]bool, counts func(op, name stri
 	return down
 }
 
-// fates is how many ends of a crash in an operation are looked at, before the
+// fates is how many outcomes of a crash in an operation are checked before the
 // test goes on with another one.
 func fates(op string) int {
 	switch op {
@@ -337,7 +338,8 @@ func (c *crasher) complete(d *simDisk, kept map[int]bool, what string) {
 		c.check(left, o, kept, what)
 	}
 	d.Crash()
-	// What was removed at the end may be back after that crash; another run ends it.
+	// What was removed at the end may be back after that crash. Another run
+	// removes it.
 	if d.Exists(simJournal) || d.Exists(simPart) {
 		c.prepare(d)
 		if o := c.get(d, true); !o.AlreadyRight || o.err != nil {
@@ -351,8 +353,8 @@ func (c *crasher) complete(d *simDisk, kept map[int]bool, what string) {
 	}
 }
 
-// moveAway does what repair's hint asks for after a crash between the making of
-// the part file and of its journal: it does not know whose the empty file is.
+// moveAway follows repair's hint after a crash between the creation of the part
+// file and of its journal. Repair does not know whose the empty file is.
 func (c *crasher) moveAway(d *simDisk) {
 	if !c.plan.repair || !d.Exists(simPart) || d.Exists(simJournal) || len(d.Content(simPart)) > 0 {
 		return
@@ -362,7 +364,7 @@ func (c *crasher) moveAway(d *simDisk) {
 	}
 }
 
-// get is what the user types: with -r once there is something to go on with.
+// get is what the user types, with -r once there is something to resume.
 func (c *crasher) get(d *simDisk, resume bool) *outcome {
 	cfg := c.cfg
 	cfg.open, cfg.Dir, cfg.Resume = d.open, d.dir, resume

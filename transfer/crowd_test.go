@@ -32,8 +32,8 @@ func alive(conn *transport.Conn) bool {
 	}
 }
 
-// A connection that no request of was accepted has its deadline from the handshake,
-// whatever it sends: nothing, what means nothing, or what asks for no token.
+// A connection without an accepted request has its deadline from the handshake.
+// That holds whatever it sends: nothing, noise, or requests without a token.
 func TestUnacceptedConnections(t *testing.T) {
 	for name, ask := range map[string][]byte{
 		"nothing": nil, "an empty stream": {}, "unsupported": {40, 0}, "malformed": {1, 1, 0xff}, "half a request": request(wire.Hello{})[:1],
@@ -57,8 +57,7 @@ func TestUnacceptedConnections(t *testing.T) {
 	}
 }
 
-// A connection that opened and does nothing but ask stays no longer than one that is
-// silent.
+// A connection that only asks stays no longer than one that is silent.
 func TestAskingIsIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const idle = 15 * time.Second
@@ -75,8 +74,8 @@ func TestAskingIsIdle(t *testing.T) {
 	})
 }
 
-// A client that moves to another address goes on there, also when another client has
-// that address; the counts are those of the address that it came from.
+// A client that moves to another address goes on there, even if another client
+// has that address. Its counts are those of its first address.
 func TestClientMovesToAnotherAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -119,7 +118,8 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 	})
 }
 
-// slowReaders are clients that take a number of bytes a second, in tenths of a second.
+// slowReaders are clients that each read rate bytes a second, every tenth of a
+// second.
 type slowReaders struct {
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -154,8 +154,8 @@ func (r *slowReaders) end() {
 	r.wg.Wait()
 }
 
-// A quick client keeps its rate beside slow ones, from many addresses and from its own.
-// They have another port, so that the network is no limit that they share.
+// A quick client keeps its rate beside slow ones, from many addresses and from
+// its own. They have another port, so that the network is no shared limit.
 func TestQuickBesideSlow(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it takes minutes with the race detector")
@@ -182,7 +182,8 @@ func TestQuickBesideSlow(t *testing.T) {
 		})
 		return mibs
 	}
-	// The rate alone is one of several, by how losses fall: the middle of three.
+	// The rate without others depends on how losses fall: the middle of
+	// three counts.
 	three := []float64{rate(0, 0), rate(0, 0), rate(0, 0)}
 	slices.Sort(three)
 	alone := three[1]
@@ -200,8 +201,8 @@ func TestQuickBesideSlow(t *testing.T) {
 	}
 }
 
-// An office holds 800 connections, four for each of 200 people, and one more client of
-// its address gets the file at once.
+// An office holds 800 connections, four for each of 200 people, and one more
+// client of its address gets the file at once.
 func TestOfficeOfConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -264,8 +265,8 @@ func TestOfficeOfClients(t *testing.T) {
 	})
 }
 
-// Places that have run out: who idles makes room for an office's newcomers, and a
-// client whose bytes move keeps its connection.
+// When all places are taken, idle clients make room for newcomers of an office.
+// A client whose bytes move keeps its connection.
 func TestPlacesMakeRoom(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const places = 64
@@ -289,8 +290,8 @@ func TestPlacesMakeRoom(t *testing.T) {
 	})
 }
 
-// A mute socket, once it is mute, sends one of the packets every five seconds that it
-// should have sent then: its connection lives, and nothing more is acknowledged.
+// A mute socket, once it is mute, sends one packet every five seconds and drops
+// the others. Its connection lives, and nothing more is acknowledged.
 type mute struct {
 	net.PacketConn
 	isMute atomic.Bool
@@ -315,8 +316,8 @@ func (m *mute) WriteTo(p []byte, to net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// Clients that stop acknowledging what they were sent go after 10 seconds, what all hold
-// keeps to the budget, and others get on meanwhile.
+// Clients that stop acknowledging go after 10 seconds. What all hold keeps to
+// the budget, and other clients get on meanwhile.
 func TestUnacknowledgedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const budget, attackers = 4 << 20, 8
@@ -368,7 +369,8 @@ func TestUnacknowledgedBytes(t *testing.T) {
 		if time.Since(began) > 20*time.Second {
 			t.Errorf("the honest client took %v", time.Since(began))
 		}
-		// The attackers do not hear that they were closed: their requests are over.
+		// The attackers do not hear that they were closed, but their
+		// requests are over.
 		if got := s.run.Status().Requests; got >= stuck {
 			t.Errorf("%d requests are left of %d whose bytes do not move", got, stuck)
 		}

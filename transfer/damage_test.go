@@ -9,8 +9,8 @@ import (
 	"malcolm/transfer/manifest"
 )
 
-// A server whose disk gives other bytes than were hashed finds it out when a
-// client tells it, says which chunk it is, and hashes its file anew.
+// A disk gives other bytes than were hashed. When a client reports it, the
+// server finds out, names the chunk, and hashes its file anew.
 func TestDamagedDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)

@@ -34,8 +34,8 @@ func failNth(op, name string, n int, err error) (fail func(op, name string) erro
 	}, failed
 }
 
-// Each operation of the disk that can fail does so, in turn: get ends with a
-// local error, or is not in need of it, keeps what was recorded, and the next
+// Each operation of the disk fails in turn. Either get ends with a local error
+// or it does not need that operation. It keeps what was recorded, and the next
 // run completes the file.
 func TestDiskErrors(t *testing.T) {
 	short := &crashfs.Short{Err: nil}
@@ -112,7 +112,7 @@ func testDiskError(t *testing.T, w *world, fail func(op, name string) error, fai
 	c.complete(d, kept, "after the error")
 }
 
-// A short write is an error, although the system gave none.
+// A short write is an error, even if the system returned none.
 func TestShortWrite(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		c := newCrasher(t, w, 0)
@@ -124,9 +124,9 @@ func TestShortWrite(t *testing.T) {
 	})
 }
 
-// The disk fills up while a file without reserved space arrives: get stops
+// The disk fills up while a file without reserved space arrives. Get stops
 // within one chunk, says where and how many bytes are missing, and keeps what
-// is good; with more room the next run completes the file.
+// is good. With more room the next run completes the file.
 func TestFullDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk+1, 1)

@@ -153,7 +153,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// The errors are those that a run would begin with.
+// A dry run ends with the errors that a run would begin with.
 func TestDryRunErrors(t *testing.T) {
 	data, other := file(3*chunk, 1), file(3*chunk, 2)
 	bubble(t, func(t *testing.T, w *world) {

@@ -21,6 +21,8 @@ func slow(rate float64, servers ...*server) {
 	}
 }
 
+// A server that vanishes in the middle of a run costs nothing but time: others
+// fetch its chunks.
 func TestVanishedServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
@@ -49,8 +51,8 @@ func TestVanishedServer(t *testing.T) {
 	})
 }
 
-// wantMoved fails the test unless chunks that a server had when it failed were
-// asked for from another one after that.
+// wantMoved fails the test unless another server was asked for chunks that the
+// failed one had, after it failed.
 func wantMoved(t *testing.T, failed *server, others []*server, at time.Time) {
 	t.Helper()
 	elsewhere := make(map[int64]time.Time)
@@ -74,6 +76,8 @@ func wantMoved(t *testing.T, failed *server, others []*server, at time.Time) {
 	}
 }
 
+// The chunks of a stalled server move to others. It keeps its connection and is
+// not lost.
 func TestStalledServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(48*chunk, 1) // so that it is asked again after it stalled
@@ -102,6 +106,7 @@ func TestStalledServer(t *testing.T) {
 	})
 }
 
+// Losses of packets on every link cost time and nothing else.
 func TestLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -120,8 +125,8 @@ func TestLoss(t *testing.T) {
 	})
 }
 
-// A server that lets a client open one stream only, and stalls on it, must not
-// keep the chunks that were to follow on others.
+// A server lets a client open only one stream, and stalls on it. It does not
+// keep the chunks that were planned for further streams.
 func TestStreamThatCannotBeOpened(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)

@@ -12,7 +12,7 @@ import (
 	"malcolm/wire"
 )
 
-// refusesFor has a server refuse in a way until so much time has passed since the world began.
+// refusesFor makes a server refuse until the world is lasts old.
 func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
 	begun := time.Now()
 	return func(m *hostile.Server) {
@@ -26,10 +26,11 @@ func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st *transpor
 	}
 }
 
-// A fullness is a way to say that there is no room: prepare makes a server ready for it, refuse says it.
+// A fullness is a way to say that there is no room: prepare makes a server
+// ready for it, refuse says it.
 type fullness func() (prepare func(m *hostile.Server), refuse func(*hostile.Server, *transport.Stream))
 
-// closes is that the connection is closed with a code.
+// closes says it by closing the connection with a code.
 func closes(code wire.CloseCode) fullness {
 	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
 		conns := make(chan *transport.Conn, 100)
@@ -38,7 +39,7 @@ func closes(code wire.CloseCode) fullness {
 	}
 }
 
-// answers is that the reply is a status.
+// answers says it by a reply with a status.
 func answers(status wire.Status) fullness {
 	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
 		return func(*hostile.Server) {},
@@ -46,7 +47,8 @@ func answers(status wire.Status) fullness {
 	}
 }
 
-// A server that has no room just now is waited for as one that is indexing, and that is said once.
+// A server without room is waited for like one that is indexing. That is said
+// once.
 func TestFullServer(t *testing.T) {
 	const patience = 3 * time.Minute
 	for _, test := range []struct {

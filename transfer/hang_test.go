@@ -13,8 +13,8 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// A hangingFS is a real directory of which one call, once it is asked for, hangs
-// in the system until the test lets it go.
+// A hangingFS is a real directory in which one call hangs in the system until
+// the test lets it go.
 type hangingFS struct {
 	partfile.FS
 	op    string
@@ -82,8 +82,8 @@ func (h hangingFile) Allocate(off, n int64) error {
 	return h.Handle.Allocate(off, n)
 }
 
-// Whichever call of the disk hangs: ^C ends the run within two seconds, and says
-// where the unfinished file is.
+// Whichever call of the disk hangs, ^C ends the run within two seconds, and
+// says where the unfinished file is.
 func TestInterruptWhileTheDiskHangs(t *testing.T) {
 	for _, op := range []string{"lstat", "allocate", "write", "datasync", "sync", "syncdir"} {
 		t.Run(op, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestInterruptWhileTheDiskHangs(t *testing.T) {
 	}
 }
 
-// Space that takes long to reserve is told of as a phase, and ^C ends it.
+// When reserving space takes long, it is told as a phase, and ^C ends it.
 func TestReservingIsTold(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)

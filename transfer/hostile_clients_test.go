@@ -23,8 +23,8 @@ import (
 	"malcolm/wire"
 )
 
-// baselineRates are the rates, in MiB/s of virtual time, at which a client copies
-// a file from a server without an attack, by its number of chunks.
+// baselineRates are the rates, in MiB/s of virtual time, at which a client
+// copies a file from a server without an attack, by its number of chunks.
 var baselineRates = map[int]float64{2: 3.29, 8: 5.58, 16: 6.47}
 
 // honest copies the file from the server while it is attacked, at the rate that
@@ -42,7 +42,7 @@ func (s *server) honest(data []byte) *outcome {
 	return o
 }
 
-// What the attacks are measured by is what a client has without one.
+// The baseline rates are what a client gets without an attack.
 func TestBaselineRates(t *testing.T) {
 	for chunks, baseline := range baselineRates {
 		bubble(t, func(t *testing.T, w *world) {
@@ -80,6 +80,8 @@ func wantClosed(t *testing.T, conn *transport.Conn, code wire.CloseCode) {
 	}
 }
 
+// Connections that are silent, or fall silent after a hello, are closed at
+// their time limits, and cost an honest client nothing.
 func TestHostileIdleConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const attackers = 40
@@ -112,6 +114,8 @@ func TestHostileIdleConnections(t *testing.T) {
 	})
 }
 
+// A request that does not end is reset when the request timeout is over, and
+// others go on meanwhile.
 func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -144,8 +148,8 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 	})
 }
 
-// Replies that nobody reads hold the smallest buffer for two of a connection's ranges,
-// and nothing of what is read for others.
+// A reply that nobody reads holds the smallest buffer, for two of a
+// connection's ranges, and none of what is read ahead for others.
 func TestHostileRepliesNeverRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const conns = 4
@@ -160,8 +164,9 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * bufferSpan)
-		// What requests are charged, what the client's window lets out with the two
-		// packets that are on their way to it, and what is free.
+		// The sum of three: the charge of each request, the client's
+		// window with the two packets on their way to it, and the free
+		// share.
 		const request, window, packet, free = 10 << 10, 64 << 10, 1452, 48 << 10
 		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + rangeSlots*admission.LeastBuffer - free))
 		if got := s.run.Status().Load.Held; got > most {
@@ -182,7 +187,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 	})
 }
 
-// A client that takes a byte now and then costs what it takes.
+// A client that reads a byte now and then costs what it reads.
 func TestHostileRepliesReadByTheByte(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -207,6 +212,8 @@ func TestHostileRepliesReadByTheByte(t *testing.T) {
 	})
 }
 
+// A connection with thousands of streams has a bounded number of requests under
+// way, and is closed when it has wasted its budget.
 func TestHostileThousandsOfStreams(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -224,15 +231,15 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 		if got := s.run.Status().Requests; got > transport.DefaultMaxStreams {
 			t.Errorf("%d requests are under way, want at most %d", got, transport.DefaultMaxStreams)
 		}
-		// None of them is ever whole.
+		// No request of these is ever whole.
 		time.Sleep(serve.DefaultRequestTimeout * (admission.DefaultWasted/transport.DefaultMaxStreams + 2))
 		wantClosed(t, conn, wire.CloseLimit)
 		wg.Wait()
 	})
 }
 
-// A client that gives each request up at once is cut off when it has wasted what
-// it may.
+// A client that gives each request up at once is cut off when its budget of
+// wasted requests is used up.
 func TestHostileRapidResets(t *testing.T) {
 	for _, reset := range hostile.RapidResets {
 		t.Run(reset.Name, func(t *testing.T) {
@@ -283,8 +290,8 @@ func (h *heldUp) Stat() (fs.FileInfo, error) {
 	return h.heldFile.Stat()
 }
 
-// While the work for a stream goes on, its client gets no other for it, even when
-// it has given the stream up.
+// While the work for a stream goes on, its client gets no other stream for it,
+// even if it has given that one up.
 func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -313,6 +320,8 @@ func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 	})
 }
 
+// Hellos of one connection are answered until its budget of wasted requests is
+// used up.
 func TestHostileHellos(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -329,7 +338,8 @@ func TestHostileHellos(t *testing.T) {
 				break
 			}
 		}
-		// The last offer may leave before the connection is closed for it.
+		// The last offer may leave before the connection is closed for
+		// it.
 		if n != admission.DefaultWasted && n != admission.DefaultWasted+1 {
 			t.Errorf("%d hellos were answered, want %d", n, admission.DefaultWasted)
 		}
@@ -338,7 +348,8 @@ func TestHostileHellos(t *testing.T) {
 	})
 }
 
-// While the file is hashed, one hello of a connection waits, and not for ever.
+// While the file is hashed, one hello of a connection waits, up to the indexing
+// timeout.
 func TestHostileHellosWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(2*chunk, 1))
@@ -372,7 +383,7 @@ func TestHostileHellosWhileIndexing(t *testing.T) {
 	})
 }
 
-// varints is a request of a type with a body.
+// varints returns a request of a type, whose body is a checksum and numbers.
 func varints(kind uint64, sum []byte, fields ...uint64) []byte {
 	body := append([]byte{}, sum...)
 	for _, f := range fields {
@@ -382,8 +393,8 @@ func varints(kind uint64, sum []byte, fields ...uint64) []byte {
 	return append(quicvarint.Append(b, uint64(len(body))), body...)
 }
 
-// Requests that nobody should send, and the statuses that they get; 0 is a
-// reset.
+// badRequests are requests that nobody should send, and the statuses of their
+// replies; 0 is a reset.
 func badRequests(sum [32]byte) map[string]struct {
 	ask    []byte
 	status wire.Status
@@ -422,6 +433,8 @@ func badRequests(sum [32]byte) map[string]struct {
 	}
 }
 
+// A bad request gets its status and nothing of the file, and many of them cost
+// the connection.
 func TestHostileRequests(t *testing.T) {
 	data := file(2*chunk, 1)
 	for name, bad := range badRequests(checksum(data)) {
@@ -478,7 +491,7 @@ func replyStatus(t *testing.T, reply []byte, err error) wire.Status {
 	return wire.Status(status)
 }
 
-// A fault of ours ends the connection that came upon it.
+// A panic of ours ends the connection that ran into it, and no other.
 func TestHostilePanics(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -518,8 +531,8 @@ func TestHostilePanics(t *testing.T) {
 	})
 }
 
-// An address gets no more of a limited rate for having more connections and
-// streams than another.
+// An address gets one share of a limited rate, however many connections and
+// streams it has.
 func TestHostileShareOfALimitedRate(t *testing.T) {
 	for _, test := range []struct{ addresses, conns int }{{1, 1}, {1, 2}, {1, 8}, {3, 2}} {
 		t.Run(fmt.Sprintf("%d addresses, %d connections of each", test.addresses, test.conns), func(t *testing.T) {

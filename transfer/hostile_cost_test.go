@@ -20,10 +20,10 @@ import (
 )
 
 // What one attacking address costs a server is compared with what one honest
-// client costs it that copies the file, over a network of the same kind, for as
-// long as the attack lasts, with as many connections and requests as the attacker
-// has. Attacks that live on patience go on for slowSpan, and are to cost no more
-// in that time than the client does in costSpan. Who is cut off comes back at once.
+// client costs that copies the file. Both have a network of the same kind, the
+// same time, and the same number of connections and requests. Slow attacks last
+// slowSpan, and may cost no more in that time than the client in costSpan. An
+// attacker that is cut off comes back at once.
 const (
 	costSpan   = 2 * time.Second
 	slowSpan   = time.Minute
@@ -31,7 +31,7 @@ const (
 	costChunks = 64 // of the file
 )
 
-// The kinds of what a server spends.
+// What a server spends, by kind.
 const (
 	packetsSent = iota
 	bytesSent
@@ -48,10 +48,10 @@ type bill [costs]int64
 
 var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "requests", "bytes held", "places", "packets received"}
 
-// most returns what an attack may cost when the honest client cost b. What is
-// read may be twice as much, since the server reads as far ahead as a client has
-// come. Of places everybody may have many. How many packets arrive is
-// not the server's to choose: of those there is no bound.
+// most returns what an attack may cost when the honest client cost b. It may
+// read twice as much of the file, since the server reads as far ahead as a
+// client has come. Everybody may have many places. The server does not choose
+// how many packets arrive, so they have no bound.
 func (b bill) most() bill {
 	b[bytesRead] *= 2
 	b[mostPlaces] = 128
@@ -59,8 +59,8 @@ func (b bill) most() bill {
 	return b
 }
 
-// A meter is the socket of a server that has clients at one address only, and
-// counts what they cost.
+// A meter is the socket of a server whose clients have one address. It counts
+// what they cost.
 type meter struct {
 	net.PacketConn
 	w      *world
@@ -113,8 +113,8 @@ func (m *meter) WriteTo(p []byte, to net.Addr) (int, error) {
 	return m.PacketConn.WriteTo(p, to)
 }
 
-// count adds what has come and gone, and looks at what is held, which it returns
-// with all that was counted so far.
+// count adds more to the bill, updates what is held at once, and returns the
+// bill so far.
 func (m *meter) count(more bill) bill {
 	st := m.run.Status()
 	now := bill{mostRequests: int64(st.Requests), mostHeld: st.Load.Held, mostPlaces: int64(st.Load.Conns)}
@@ -126,8 +126,7 @@ func (m *meter) count(more bill) bill {
 	return m.bill
 }
 
-// charge returns what one address costs in a time. The context of clients ends
-// then.
+// charge returns what clients cost in a time. Then their context ends.
 func (m *meter) charge(span time.Duration, clients func(ctx context.Context, a *hostile.Attacker)) bill {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -153,7 +152,7 @@ func forged(ctx context.Context, a *hostile.Attacker) {
 	}
 }
 
-// A costly is a way to make use of a server.
+// A costly is a way to use a server, and how long it lasts.
 type costly struct {
 	name    string
 	cfg     serve.Config
@@ -166,7 +165,7 @@ func narrow(a *hostile.Attacker) *hostile.Attacker {
 	return &hostile.Attacker{Server: a.Server, Open: a.Open, Window: 64 << 10}
 }
 
-// attacks returns every attack upon a server with a file of costChunks.
+// attacks returns every attack on a server with a file of costChunks chunks.
 func attacks(t *testing.T, sum [32]byte) []costly {
 	whole := request(wire.RangeRequest{Checksum: sum, Length: costChunks * chunk})
 	hello := request(wire.Hello{InlineManifest: true})
@@ -263,7 +262,8 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 	}})
 }
 
-// honestly copies the file again and again, a chunk by each request.
+// honestly returns a client that copies the file again and again, a chunk with
+// each request.
 func honestly(sum [32]byte) costly {
 	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
 		a.Requests(ctx, costConns, func(st *transport.Stream, i int) {
@@ -272,7 +272,7 @@ func honestly(sum [32]byte) costly {
 	}}
 }
 
-// One address that attacks costs at most what one honest client costs.
+// One attacking address costs at most what one honest client costs.
 func TestHostileCost(t *testing.T) {
 	data := file(costChunks*chunk, 1)
 	sum := checksum(data)

@@ -16,15 +16,15 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// A meddler does something to a directory over and over, outside of every
-// bubble, while it is on.
+// A meddler changes a directory again and again while it is on. It runs outside
+// of every bubble.
 type meddler struct {
 	on    atomic.Bool
 	turns atomic.Int64
 	mu    sync.Mutex // held in a turn
 }
 
-// meddle starts a meddler, which is off, for as long as the test.
+// meddle starts a meddler for the length of the test. It is off at first.
 func meddle(t *testing.T, turn func() error) *meddler {
 	m := new(meddler)
 	var ended atomic.Bool
@@ -49,15 +49,15 @@ func meddle(t *testing.T, turn func() error) *meddler {
 	return m
 }
 
-// pause returns when no turn is under way, and none will be.
+// pause turns the meddler off, and returns when no turn is under way.
 func (m *meddler) pause() {
 	m.on.Store(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 }
 
-// outside makes a directory with files in it that nobody may touch, and returns
-// it and what it holds.
+// outside makes a directory with files that nobody may touch. It returns the
+// directory and its content.
 func outside(t *testing.T, parent string) (string, map[string]string) {
 	dir := filepath.Join(parent, "outside")
 	must(t, os.Mkdir(dir, 0o755))
@@ -70,8 +70,8 @@ func outside(t *testing.T, parent string) (string, map[string]string) {
 // runs is how often a download is tried under a meddler.
 const runs = 12
 
-// The directory is swapped for a symbolic link and back, all the time that Get
-// writes into it: nothing gets to where the link leads, and the file gets to
+// While Get writes into a directory, it is swapped for a symbolic link and
+// back, all the time. Nothing gets to where the link leads. The file gets to
 // where the directory is.
 func TestHostileDirectoryBecomesALink(t *testing.T) {
 	parent := t.TempDir()
@@ -111,12 +111,12 @@ func TestHostileDirectoryBecomesALink(t *testing.T) {
 	}
 }
 
-// A trapFS is a directory in which, before one of the operations, the name that
-// it is about becomes a link to a file outside.
+// A trapFS is a directory in which a name becomes a link to a file outside,
+// right before one of the operations on it.
 type trapFS struct {
 	partfile.FS
 	forbidden string
-	left      *int // operations until the one that is meant
+	left      *int // operations before that one
 }
 
 func (f trapFS) trap(name string) {
@@ -165,8 +165,8 @@ func (f trapFS) Remove(name string) error {
 	return f.FS.Remove(name)
 }
 
-// A name becomes a link at the worst of all moments, each in turn: Get may fail,
-// but what the link leads to stays as it is.
+// A name becomes a link right before each operation in turn. Get may fail, but
+// what the link leads to stays as it is.
 func TestHostileNamesBecomeLinks(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {

@@ -27,22 +27,22 @@ import (
 )
 
 const (
-	// maxGrown bounds, in bytes, by how much memory grows while Get suffers an
-	// attack: both sides, the network between them, and garbage included.
+	// maxGrown bounds the growth of memory while Get suffers an attack, in
+	// bytes: both sides, the network between them, and garbage.
 	maxGrown = 24 << 20
-	// maxAllocated bounds what is allocated in all meanwhile, in bytes: more than is
-	// in use at a time, since the garbage collector empties the pools of packets, and
-	// far less than what is announced.
+	// maxAllocated bounds all that is allocated meanwhile, in bytes. It is
+	// more than is in use at a time, since the garbage collector empties
+	// the pools of packets. It is far less than what is announced.
 	maxAllocated = 4 * maxGrown
-	// inFlight bounds, in bytes of packets, what is taken from a server until it is
-	// found out and hung up on: its first chunk on each of the two streams that it
-	// has at first, and what its link carries in one round trip, twice: once until
-	// it hears of it, once while it is asked what it offers now.
+	// inFlight bounds what is taken from a server before it is cut off, in
+	// bytes of packets. That is its first chunk on each of its first two
+	// streams, and two round trips of its link: one until the wrong chunk
+	// is seen, one while it is asked what it offers now.
 	inFlight = 2*chunk + 2*defaultRate*2*int64(defaultDelay)/int64(time.Second)
 )
 
-// suffer is get against hostile servers. Nothing of Get may run when it has
-// returned, and memory must not grow by more than maxGrown meanwhile.
+// suffer is get against malicious servers. Nothing of Get may run when it has
+// returned, and memory may grow by maxGrown meanwhile.
 func (w *world) suffer(cfg getConfig) *outcome {
 	w.t.Helper()
 	var before, now runtime.MemStats
@@ -74,8 +74,8 @@ func (w *world) suffer(cfg getConfig) *outcome {
 // sentBy returns how many bytes of packets arrived from a malicious server.
 func (w *world) sentBy(m *hostile.Server) int64 { return w.link(m.Target).way(fromServer).carried }
 
-// named fails the test unless it was told which server is hostile, and nothing
-// of the others but that they serve.
+// named fails the test unless the run named the malicious server, and reports
+// all others as serving.
 func named(t *testing.T, o *outcome, m *hostile.Server, state fetch.State) {
 	t.Helper()
 	for _, r := range o.Servers {
@@ -100,11 +100,11 @@ func named(t *testing.T, o *outcome, m *hostile.Server, state fetch.State) {
 	}
 }
 
-// lengths are numbers that announce more than there may be.
+// lengths are numbers above all limits.
 var lengths = []uint64{4 << 30, quicvarint.Max}
 
-// A length that is too large is refused when it is read, in whatever message it
-// is: nothing is allocated for it, and nothing that it announces is waited for.
+// A length that is too large is refused when it is read, in whatever message.
+// Nothing is allocated for it, and nothing is waited for.
 func TestHostileLengths(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
@@ -168,8 +168,8 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
-// A manifest of the largest file is announced and does not come: memory is not
-// taken on the word of the server that announces it, nor is space on the disk.
+// A server announces a manifest of the largest file and does not send it. That
+// alone takes no memory and no space on the disk.
 func TestHostileManifestOfTheLargestFile(t *testing.T) {
 	for _, name := range []string{"nothing", "half of its header", "some of it"} {
 		t.Run(name, func(t *testing.T) {
@@ -196,8 +196,8 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 	}
 }
 
-// sized makes a server offer a file of any size whose chunks are all alike: its
-// manifest merges to the checksum.
+// sized makes a server offer a file of any size with equal chunks. Its manifest
+// merges to the checksum.
 func sized(m *hostile.Server, size int64) {
 	alike := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
 	for i := range alike.Len() {
@@ -209,7 +209,7 @@ func sized(m *hostile.Server, size int64) {
 }
 
 // A fullFS is a directory with little free space. It counts the bytes that are
-// reserved in it.
+// reserved.
 type fullFS struct {
 	partfile.FS
 	reserved *atomic.Int64
@@ -240,7 +240,8 @@ func (h countingHandle) Truncate(n int64) error {
 	return h.Handle.Truncate(n)
 }
 
-// A file that everybody offers, and that has no room here, takes none.
+// A file that does not fit on the disk is refused, and no space is reserved for
+// it.
 func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
@@ -261,7 +262,7 @@ func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	})
 }
 
-// A file that is larger than the user allows is not even asked for.
+// No byte is asked of a file that is larger than the user allows.
 func TestHostileSizeBeyondMaxSize(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, test := range []struct {
@@ -286,7 +287,7 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 	}
 }
 
-// layouts are headers of a manifest that are not what the file's size demands.
+// layouts are headers of a manifest that do not fit the file's size.
 var layouts = []struct {
 	name   string
 	change func(b []byte)
@@ -304,8 +305,8 @@ var layouts = []struct {
 	{"2^32-1 chunks", func(b []byte) { binary.BigEndian.PutUint32(b[12:], math.MaxUint32) }},
 }
 
-// A manifest's header that does not fit its file is refused, also when the
-// digest that was offered is its own.
+// A manifest whose header does not fit its file is refused, even if the offered
+// digest is right.
 func TestHostileLayouts(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range layouts {
@@ -364,8 +365,8 @@ var liars = []liar{
 	{"from another offset", func(m *hostile.Server) {
 		m.Data = append(m.Data[1:len(m.Data):len(m.Data)], 0)
 	}, (*hostile.Server).SendRange, true},
-	// The sums that come with the values of the right chunks are those of the
-	// wrong ones.
+	// The list of XXH3 sums is that of the wrong chunks, the values are
+	// those of the right ones.
 	{"right xxh3", func(m *hostile.Server) {
 		m.Data = spoilt(m.Data)
 		wrong, _ := hashes(m.Data)
@@ -384,7 +385,7 @@ var liars = []liar{
 	}, false},
 }
 
-// Whatever a liar sends, it is out after its first lie: no byte of it gets into
+// A liar is out after its first lie, whatever it sends. No byte of it gets into
 // the finished file, and no more is taken from it than was in flight.
 func TestHostileLiars(t *testing.T) {
 	data := file(16*chunk, 1)

@@ -31,8 +31,8 @@ func byteASecond(st *transport.Stream, p []byte) {
 	}
 }
 
-// A server that sends one byte a second of anything does not keep the others
-// from delivering the file.
+// A server that sends one byte a second, of anything, does not stop others from
+// delivering the file.
 func TestHostileByteASecond(t *testing.T) {
 	data := file(6*chunk+1, 1)
 	for _, test := range []struct {
@@ -78,7 +78,7 @@ func TestHostileByteASecond(t *testing.T) {
 	}
 }
 
-// Alone it goes on, and everybody can see how.
+// Alone, such a server goes on, and the rate shows it.
 func TestHostileByteASecondAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100, 1)
@@ -102,8 +102,8 @@ func TestHostileByteASecondAlone(t *testing.T) {
 	})
 }
 
-// A server that says that it is indexing, for ever: as often as it may, it is
-// waited for as long as patience has it; more often, it is out at once.
+// A server says for ever that it is indexing. At the allowed rate it is waited
+// for until patience ends. Above that rate it is out at once.
 func TestHostileIndexing(t *testing.T) {
 	const patience = 20 * time.Second
 	data := file(chunk, 1)
@@ -148,8 +148,8 @@ func TestHostileIndexing(t *testing.T) {
 	}
 }
 
-// An initialsOnly lets nothing but Initial packets out, so that a handshake goes
-// on for ever: each is answered, none comes to its end.
+// An initialsOnly lets only Initial packets out. Each handshake packet is
+// answered, and no handshake ends.
 type initialsOnly struct {
 	net.PacketConn
 	let *atomic.Int64 // packets
@@ -167,8 +167,8 @@ func (c initialsOnly) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// initialEnd returns how long the Initial packet is with which a datagram
-// begins; 0 when it begins with another one (RFC 9000, section 17.2.2).
+// initialEnd returns the length of the Initial packet at the start of a
+// datagram; 0 if another packet is there (RFC 9000, section 17.2.2).
 func initialEnd(b []byte) int {
 	if len(b) < 7 || b[0]&0xf0 != 0xc0 {
 		return 0
@@ -185,8 +185,8 @@ func initialEnd(b []byte) int {
 	return min(at, len(b))
 }
 
-// A handshake that does not come to its end costs its server the vote, and
-// nobody else more than the time that an answer may take.
+// A handshake that does not end costs its server the vote. Others wait at most
+// for the connect timeout.
 func TestHostileHandshake(t *testing.T) {
 	data := file(chunk, 1)
 	for _, test := range []struct {
@@ -237,8 +237,8 @@ func TestHostileHandshake(t *testing.T) {
 	}
 }
 
-// A server that drops every connection once it has made its offer is dialled
-// less and less often, and is told of once.
+// A server drops every connection after its offer. It is dialled less and less
+// often, and reported once.
 func TestHostileReconnects(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
@@ -270,7 +270,7 @@ func TestHostileReconnects(t *testing.T) {
 	})
 }
 
-// A server that comes back with something else than before is out.
+// A server that comes back with another file is out.
 func TestHostileOfferAfterReconnect(t *testing.T) {
 	data := file(12*chunk, 1)
 	for _, test := range []struct {
@@ -311,12 +311,12 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 	}
 }
 
-// nasty is a text that no terminal should get: it clears the screen, overwrites
-// the line, turns the direction, and rings.
+// nasty is a text that must not reach a terminal: it clears the screen,
+// overwrites the line, turns the direction, and rings.
 var nasty = strings.Repeat("\x1b[2J\x1b]0;x\a\r\n\u202e\u0085\x9b\xff", 40)
 
-// Whatever a server says while it closes, refuses or resets is told in a form
-// that is plain and short.
+// The words of a server that closes, refuses or resets are shown in a plain and
+// short form.
 func TestHostileReasons(t *testing.T) {
 	data := file(3*chunk, 1)
 	closing := func(m *hostile.Server) func(code uint64) {

@@ -29,13 +29,14 @@ const (
 	hugeSize   = wire.MaxFileSize
 	hugeChunk  = hugeSize / wire.MaxChunks
 	bytesChunk = 64 // of memory a chunk, at most
-	// hugeBesides is memory that does not grow with the file: buffers, 2 MiB of the
-	// part file, and what is under way between the two sides of a connection.
+	// hugeBesides is memory that does not grow with the file, in bytes:
+	// buffers, 2 MiB of the part file, and what is under way between both
+	// ends of a connection.
 	hugeBesides = 8 << 20
 )
 
-// A countingFS is a directory in which the part file of data.bin stores
-// nothing; everything else is real. The part file is there from the start.
+// A countingFS is a directory in which the part file of data.bin stores nothing
+// and is there from the start. Everything else is real.
 type countingFS struct {
 	partfile.FS
 	gate    chan struct{} // reads wait until it is closed, and then find nothing
@@ -104,7 +105,8 @@ var hugeMissing = []int{3, wire.MaxChunks / 2, wire.MaxChunks - 1}
 // hugePiece is what all chunks of the huge file consist of.
 var hugePiece = bytes.Repeat([]byte("malcolm!"), 32<<10)
 
-// hugeManifest is one of made-up values, but for the chunks that are fetched.
+// hugeManifest returns a manifest of made-up values, but for the chunks that
+// are fetched.
 func hugeManifest(t *testing.T) (wire.Manifest, [32]byte) {
 	m := wire.NewManifest(hugeSize, hugeChunk, wire.MaxChunks)
 	rng := rand.NewChaCha8([32]byte{1})
@@ -129,8 +131,8 @@ func hugeManifest(t *testing.T) (wire.Manifest, [32]byte) {
 	return m, manifest.Checksum(m)
 }
 
-// hugeJournal leaves a journal with a record for every chunk, and then takes
-// back those of the chunks that are missing.
+// hugeJournal leaves a journal with a record of every chunk but the missing
+// ones.
 func hugeJournal(t *testing.T, fsys partfile.FS, checksum [32]byte) partfile.Options {
 	o := partfile.Options{
 		Name: simName, Size: hugeSize, ChunkSize: hugeChunk, Checksum: checksum, Action: partfile.Resume, SkipSpaceCheck: true,
@@ -175,7 +177,7 @@ func startReal(t *testing.T, m *hostile.Server) {
 	t.Cleanup(m.Stop)
 }
 
-// A heap remembers how much more memory than at first was in use.
+// A heap remembers the growth of memory in use since its start.
 type heap struct {
 	first uint64
 	most  atomic.Uint64
@@ -194,8 +196,8 @@ func (h *heap) look() {
 	}
 }
 
-// The largest file that there can be, of which three chunks are missing, and
-// then all of them turn out to be: memory stays within its bound a chunk.
+// The largest possible file lacks three chunks, and then all turn out to be
+// missing. Memory stays within its bound a chunk.
 func TestHugeFile(t *testing.T) {
 	if raceEnabled {
 		t.Skip("memory is not what is measured with the race detector, and a million chunks take long")

@@ -15,6 +15,7 @@ import (
 	"malcolm/transfer/localfile"
 )
 
+// A server that is still indexing is waited for, and its progress is told.
 func TestIndexingServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -59,6 +60,7 @@ func TestIndexingServer(t *testing.T) {
 	})
 }
 
+// A server that is indexing is waited for until patience ends.
 func TestPatience(t *testing.T) {
 	for _, patience := range []time.Duration{2 * time.Second, 20 * time.Second} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -77,7 +79,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// A server that falls silent while it is indexing is not waited for as long.
+// A server that falls silent while it is indexing is not waited for until
+// patience ends.
 func TestSilentWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
@@ -98,6 +101,7 @@ func TestSilentWhileIndexing(t *testing.T) {
 	})
 }
 
+// A server can be stopped while it hashes its file.
 func TestStopWhileIndexing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
@@ -120,6 +124,7 @@ func TestStopWhileIndexing(t *testing.T) {
 	})
 }
 
+// A server whose file cannot be read ends with the error of the file.
 func TestSourceThatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(chunk, 1))
@@ -160,6 +165,8 @@ func TestSourceThatIsWritten(t *testing.T) {
 	})
 }
 
+// A file that changes while it is served ends the run of its only server. The
+// next run gets the new file.
 func TestChangedSource(t *testing.T) {
 	for _, size := range []int{8 * chunk, 5 * chunk} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -187,7 +194,7 @@ func TestChangedSource(t *testing.T) {
 	}
 }
 
-// Bytes that were read when the file had changed already are not sent.
+// Bytes that were read after the file had changed are not sent.
 func TestChangedWhileItIsRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(3*chunk, 1))[0]
@@ -214,6 +221,8 @@ func TestChangedWhileItIsRead(t *testing.T) {
 	})
 }
 
+// When the file of one server changes, the others deliver the file that was
+// agreed on.
 func TestChangedSourceOfOne(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)

@@ -15,7 +15,7 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// ask runs [Info], and fails the test if anything is recorded.
+// info runs [Info], and fails the test if anything is recorded.
 func (w *world) info(cfg getConfig) (r *fetch.InfoResult, o *outcome) {
 	w.t.Helper()
 	home := w.t.TempDir()
@@ -35,13 +35,15 @@ func (w *world) info(cfg getConfig) (r *fetch.InfoResult, o *outcome) {
 	return r, o
 }
 
+// Info tells what each server offers and what the vote says, and writes
+// nothing.
 func TestInfo(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(2*chunk, 2)
 		late := w.serve(newSource(data), 2, 1, serve.Config{Name: "late.bin"})
 		late.links[0].set(func(l *link) { l.delay = time.Second })
 		servers := append(w.holders(data, data, other), late)
-		// Nothing is at this one, and it is found out after the vote is over.
+		// Nobody is at this address, which is found out after the vote.
 		gone := source.Target{Host: "10.0.9.9", Port: 9}
 		w.link(gone)
 		r, o := w.info(getConfig{Targets: append(targetsOf(servers...), gone)})
@@ -80,7 +82,7 @@ func TestInfo(t *testing.T) {
 	})
 }
 
-// Without a majority the result is there all the same.
+// Without a majority there is a result all the same.
 func TestInfoWithoutMajority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, b := file(3*chunk, 1), file(3*chunk, 2)

@@ -14,9 +14,9 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// A poorFS is a directory on a file system that has neither exclusive renames
-// nor links, locks or times: as HPC file systems, shared folders of virtual
-// machines and mounted object stores are.
+// A poorFS is a directory on a file system without exclusive renames, links,
+// locks and times. HPC file systems, shared folders of virtual machines and
+// mounted object stores are like that.
 type poorFS struct{ partfile.FS }
 
 func (poorFS) RenameNoReplace(from, to string) error     { return errors.ErrUnsupported }
@@ -40,8 +40,8 @@ type poorFile struct{ partfile.Handle }
 
 func (poorFile) Lock() (bool, error) { return false, syscall.ENOSYS }
 
-// What a file system lacks is told, before the first byte where it is known then,
-// and the file is there all the same: also of a run that was interrupted.
+// What a file system lacks is told, before the first byte if it is known by
+// then. The file arrives all the same, also after an interrupt.
 func TestPoorFileSystem(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)

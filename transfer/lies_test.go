@@ -12,8 +12,8 @@ import (
 	"malcolm/wire"
 )
 
-// lie makes a server's first range wrong, one bit in its first chunk, and
-// reports which chunk that was; -1 as long as it did not lie.
+// lie makes a server's first range wrong by one bit in its first chunk. It
+// reports which chunk that was; -1 before.
 func lie(s *server) func() int {
 	wrong := make(chan int, 1)
 	s.src.onRange(func(p []byte, off int64) error {
@@ -34,6 +34,7 @@ func lie(s *server) func() int {
 	}
 }
 
+// A server is out with its first wrong chunk, and the others deliver the file.
 func TestHostileLiar(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(10*chunk, 1)
@@ -67,8 +68,8 @@ func wantRefused(t *testing.T, o *outcome, liar *server, chunkNumber int) {
 	}
 }
 
-// A liar that is slow does not get to the point: others fetch what it was
-// asked for a second time, and are done before it.
+// A slow liar does not finish: others fetch its chunk a second time, and are
+// done before it.
 func TestSlowLiarAtTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -89,6 +90,7 @@ func TestSlowLiarAtTheEnd(t *testing.T) {
 	})
 }
 
+// A run whose only server lies fails, and keeps the chunks that were right.
 func TestOnlyLiar(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -110,7 +112,7 @@ func TestOnlyLiar(t *testing.T) {
 		if r := o.report(liar.targets[0]); r.State != fetch.StateWrong || r.Bytes != o.Fetched {
 			t.Errorf("report = %+v, want wrong bytes and %d good ones", r, o.Fetched)
 		}
-		// What was right is kept, and nothing else.
+		// Right chunks are kept, and nothing else.
 		kept := o.Fetched
 		honest := w.holders(data)[0]
 		o = w.get(getConfig{Targets: honest.targets, Dir: o.dir, Resume: true})
@@ -122,7 +124,7 @@ func TestOnlyLiar(t *testing.T) {
 	})
 }
 
-// A server whose file is another one by now is no liar, however its bytes came.
+// A server whose file has changed is no liar, however its bytes came.
 func TestWrongChunkOfAChangedFile(t *testing.T) {
 	for _, again := range []struct {
 		name  string
@@ -169,8 +171,8 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 	}
 }
 
-// A liar that keeps its only stream, so that it cannot be asked again, is out
-// all the same.
+// A liar that keeps its only stream busy, so that it cannot be asked again, is
+// out all the same.
 func TestLiarThatCannotBeAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -180,7 +182,8 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 				if m.Hellos.Load() == 0 {
 					return false
 				}
-				// Without its last byte the request never ends here.
+				// Without its last byte the request never ends
+				// here.
 				hostile.Reply(st, wire.StatusOK, make([]byte, chunk))
 				m.Wait()
 				return true

@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// received returns how many bytes of the file have been taken from the network
-// so far, whatever became of them.
+// received returns how many bytes of the file were taken from the network so
+// far, wasted ones included.
 func received(s fetch.Snapshot) (n int64) {
 	for _, r := range s.Servers {
 		n += r.Arrived
@@ -25,8 +25,8 @@ type look struct {
 	seconds int   // of these, second copies
 }
 
-// looks runs Get, and looks at it every 100 ms while it fetches. At each look
-// react is told how long it has been fetching.
+// looks runs Get, and takes a look every 100 ms while it fetches. Each time
+// react is told the time since the fetching began.
 func (w *world) looks(cfg getConfig, react func(past time.Duration)) (o *outcome, looks []look) {
 	w.t.Helper()
 	cfg.Interval = tickTime / 2
@@ -49,11 +49,11 @@ func (w *world) looks(cfg getConfig, react func(past time.Duration)) (o *outcome
 	return o, looks
 }
 
-// A trouble is what happens to a world's servers in the course of a run.
+// A trouble disturbs a world's servers in the course of a run.
 type trouble func(w *world, past time.Duration)
 
-// stallInTurn has one server after the other silent for 2.5 s of 3, and from
-// 24 s on the second one too, so that its last chunk is fetched twice.
+// stallInTurn makes one server after the other silent for 2.5 s of 3. From 24 s
+// on the second one is silent too, so that its last chunk is fetched twice.
 func stallInTurn(w *world, past time.Duration) {
 	const turn = 3 * time.Second
 	for i, s := range w.servers {
@@ -62,22 +62,22 @@ func stallInTurn(w *world, past time.Duration) {
 	}
 }
 
-// stallTogether has all servers silent for 2 s of every 7.
+// stallTogether makes all servers silent for 2 s of every 7.
 func stallTogether(w *world, past time.Duration) {
 	for _, s := range w.servers {
 		s.links[0].set(func(l *link) { l.hole = past%(7*time.Second) >= 5*time.Second })
 	}
 }
 
-// dieAndReturn has the last server killed every 8 s.
+// dieAndReturn kills the last server every 8 s.
 func dieAndReturn(w *world, past time.Duration) {
 	if int(past/(8*time.Second)) > len(w.ended) {
 		w.servers[len(w.servers)-1].kill()
 	}
 }
 
-// Whatever the servers do, no window of 5 s has more than 1.02 times the limit;
-// and while they send as they can, none has less than 0.98 times.
+// Whatever the servers do, no window of 5 s has more than 1.02 times the limit.
+// While they send as they can, none has less than 0.98 times.
 func TestLimitIsExact(t *testing.T) {
 	stall, together, die := []trouble{stallInTurn}, []trouble{stallTogether}, []trouble{dieAndReturn}
 	for _, test := range []struct {
@@ -126,7 +126,7 @@ func TestLimitIsExact(t *testing.T) {
 	}
 }
 
-// counts are what makes it hard to keep to the limit.
+// counts are the events that make it hard to keep the limit.
 type counts struct {
 	fetches, seconds int // the most at one time, and those of them that are second copies
 	eaten            int // packets to and from the first server
@@ -137,8 +137,8 @@ func (c counts) reach(least counts) bool {
 	return c.fetches >= least.fetches && c.seconds >= least.seconds && c.eaten >= least.eaten && c.killed >= least.killed && c.lost >= least.lost
 }
 
-// wantLimit fails the test unless every window but those that begin in the
-// first second keeps to the limit.
+// wantLimit fails the test unless every window keeps to the limit, but for
+// those that begin in the first second.
 func wantLimit(t *testing.T, looks []look, rate, servers int64, steady bool) {
 	t.Helper()
 	const window = 5 * time.Second
@@ -167,7 +167,7 @@ func wantLimit(t *testing.T, looks []look, rate, servers int64, steady bool) {
 	if steady && least < 0.98 {
 		t.Errorf("%.3f of the limit in a window, want 0.98 at least", least)
 	}
-	// What is asked for ahead is a second of the limit, or a chunk a server.
+	// Requests run ahead by a second of the limit, or by a chunk a server.
 	if ahead := float64(max(rate, servers*chunk)) / (float64(rate) * window.Seconds()); wire > 1.1+ahead {
 		t.Errorf("%.3f of the limit on the wire in a window, want %.3f at most", wire, 1.1+ahead)
 	}

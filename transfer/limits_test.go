@@ -8,7 +8,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// wantDuration fails the test unless size bytes took the time of a rate.
+// wantDuration fails the test unless size bytes took the time that the rate
+// gives.
 func wantDuration(t *testing.T, got time.Duration, size, rate int64) {
 	t.Helper()
 	want := time.Duration(float64(size) / float64(rate) * float64(time.Second))
@@ -25,6 +26,7 @@ func fetchingTime(o *outcome) time.Duration {
 	return to.Sub(from)
 }
 
+// A client's limit holds for all its servers together.
 func TestClientLimit(t *testing.T) {
 	for _, servers := range []int{1, 3} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -38,11 +40,12 @@ func TestClientLimit(t *testing.T) {
 	}
 }
 
+// A server's limit holds for all its ports together.
 func TestServerLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const rate = 300 << 10
 		data := file(8*chunk, 1)
-		// One limit for all that the process sends: two ports are no quicker.
+		// One limit for the whole process: two ports are no quicker.
 		s := w.serve(newSource(data), 0, 2, serve.Config{Limit: rate})
 		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
@@ -50,7 +53,7 @@ func TestServerLimit(t *testing.T) {
 	})
 }
 
-// A rate at which one chunk takes minutes is no reason to give a server up.
+// A rate at which one chunk takes minutes is no reason to give up a server.
 func TestVeryLowLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const rate = 2 << 10

@@ -34,7 +34,7 @@ func (w *world) localFile(content []byte) *localFile {
 }
 
 // repair runs Repair. seize, unless nil, is called when the part file is open
-// and nothing was copied yet.
+// and nothing has been copied.
 func (l *localFile) repair(ctx context.Context, cfg getConfig, seize func()) *outcome {
 	l.w.t.Helper()
 	o := &outcome{t: l.w.t, dir: l.dir}
@@ -79,7 +79,7 @@ func (l *localFile) read() []byte {
 	return b
 }
 
-// A brokenFile is a File whose ReadAt is another one.
+// A brokenFile is a File with another ReadAt.
 type brokenFile struct {
 	localfile.File
 	readAt func(p []byte, off int64) (int, error)
@@ -87,8 +87,8 @@ type brokenFile struct {
 
 func (b brokenFile) ReadAt(p []byte, off int64) (int, error) { return b.readAt(p, off) }
 
-// plainDir is partfile.Dir without what only some systems can do: no copying by
-// the system. read, unless nil, sees what is read from the part file, may
+// plainDir is partfile.Dir without copying by the system, which only some
+// systems can do. read, unless nil, sees what is read from the part file, may
 // change it, and may fail.
 func plainDir(read func(p []byte, off int64) error) func(*os.Root) partfile.FS {
 	return func(root *os.Root) partfile.FS { return plainFS{partfile.Dir(root), read} }
@@ -132,7 +132,7 @@ func (h plainHandle) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // ways are the two ways in which Repair copies: by the system where it can, and
-// through our own hands.
+// through our own buffers.
 var ways = []struct {
 	name string
 	open func(*os.Root) partfile.FS
@@ -141,7 +141,7 @@ var ways = []struct {
 	{"by reading and writing", plainDir(nil)},
 }
 
-// eachWay runs a test in both.
+// eachWay runs a test in both ways.
 func eachWay(t *testing.T, f func(t *testing.T, w *world, cfg getConfig)) {
 	t.Helper()
 	for _, way := range ways {

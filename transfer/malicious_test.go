@@ -63,8 +63,8 @@ func (w *world) connect(a *hostile.Attacker) *transport.Conn {
 	return conn
 }
 
-// A malicious server without hooks is an honest one, so that what a test sees is
-// due to its hooks.
+// A malicious server without hooks is an honest one, so that what a test sees
+// is due to its hooks.
 func TestMaliciousServerIsHonestWithoutHooks(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk+5, 1)

@@ -16,6 +16,7 @@ import (
 // withoutInline makes a server send no manifest with its offer.
 func withoutInline(m *hostile.Server) { m.Offer.ManifestLen = 0 }
 
+// The first server to answer is asked for the manifest, and no other.
 func TestManifestIsAskedFor(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -42,6 +43,7 @@ func TestManifestOfAnother(t *testing.T) {
 	})
 }
 
+// While a server stalls with the manifest, another one is asked for it too.
 func TestManifestIsHedged(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, test := range []struct {
@@ -82,8 +84,8 @@ func TestManifestIsHedged(t *testing.T) {
 	}
 }
 
-// A manifest that never comes is asked for on another connection, then costs its
-// server the place, and the run ends when patience does.
+// A manifest that never comes is asked for on another connection. Then the
+// server is out, and the run ends when patience does.
 func TestHostileManifestNeverComes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
@@ -104,8 +106,8 @@ func TestHostileManifestNeverComes(t *testing.T) {
 	})
 }
 
-// sends makes a server send a manifest whose values are those of its file's, by
-// number (-1 is none of them), and offer its digest.
+// sends makes a server send a manifest of its file's values in another order,
+// by number, and offer its digest; -1 leaves a value empty.
 func sends(from ...int) func(m *hostile.Server) {
 	return func(m *hostile.Server) {
 		values := wire.NewManifest(m.Offer.Size, chunk, len(from))
@@ -118,12 +120,12 @@ func sends(from ...int) func(m *hostile.Server) {
 	}
 }
 
-// replies lets a server reply to the request for the manifest by hand.
+// replies sets the reply to a request for the manifest.
 func replies(reply func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
 	return func(m *hostile.Server) { m.OnManifest = func(st *transport.Stream) { reply(m, st) } }
 }
 
-// badManifests are manifests that are not believed, or do not come.
+// badManifests are manifests that are refused, or do not come.
 var badManifests = []struct {
 	name  string
 	bad   func(m *hostile.Server)
@@ -160,6 +162,8 @@ var badManifests = []struct {
 	}), fetch.StateLost, fetch.KindNetwork},
 }
 
+// A bad manifest is told, and its server is out. Another server's manifest is
+// used.
 func TestHostileManifests(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badManifests {
@@ -205,7 +209,7 @@ func TestHostileManifests(t *testing.T) {
 	}
 }
 
-// A wrong xxh3 list is told of once, and decides nothing.
+// A wrong list of XXH3 sums is told once, and decides nothing.
 func TestHostileList(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestMapOfALie: the map names who delivered each chunk, as often as the
-// reports do, and the chunk that was refused.
+// The map names who delivered each chunk, in line with the reports, and the
+// chunk that was refused.
 func TestMapOfALie(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(10*chunk+5, 1)
@@ -37,7 +37,7 @@ func TestMapOfALie(t *testing.T) {
 	})
 }
 
-// TestMapOfAResume: what an earlier run left is marked as kept.
+// The map marks what an earlier run left as kept.
 func TestMapOfAResume(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
@@ -58,7 +58,7 @@ func TestMapOfAResume(t *testing.T) {
 	})
 }
 
-// TestMapOfASecondCopy: a chunk that two servers were asked for is marked.
+// The map marks a chunk that two servers were asked for.
 func TestMapOfASecondCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -82,7 +82,7 @@ func TestMapOfASecondCopy(t *testing.T) {
 	})
 }
 
-// TestNoMap: nobody pays for a map that was not asked for.
+// Without a wish for a map none is made.
 func TestNoMap(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)

@@ -19,8 +19,8 @@ import (
 
 const hides = "contains a character that hides, or that changes how others show"
 
-// hostileNames are a few of the names that nobody's file gets from a server, and
-// why.
+// hostileNames are a few of the names that are refused when a server offers
+// them, and why.
 var hostileNames = []struct{ name, problem string }{
 	{"", "is empty"},
 	{"..", "is a directory"},
@@ -33,6 +33,8 @@ var hostileNames = []struct{ name, problem string }{
 	{"x.part.journal", "ends as an unfinished download does"},
 }
 
+// A name from a server that could do harm here is refused. The user's own name
+// is used instead.
 func TestHostileNames(t *testing.T) {
 	for _, test := range hostileNames {
 		t.Run(test.name, func(t *testing.T) {
@@ -54,7 +56,7 @@ func TestHostileNames(t *testing.T) {
 					t.Errorf("text = %q, want it plain", text)
 				}
 				wantTree(t, parent, before)
-				// The user's own name is used in its place.
+				// The user's own name is used instead.
 				o = w.get(getConfig{Targets: []source.Target{m.Target}, Dir: dir, Name: "mine"})
 				o.has("mine", data)
 			})
@@ -109,7 +111,7 @@ func wantTree(t *testing.T, dir string, want map[string]string) {
 	}
 }
 
-// A name that the protocol does not allow makes the offer malformed.
+// A name that the protocol forbids makes the offer malformed.
 func TestHostileMalformedNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", wire.MaxNameLen+1), "x\xff", "\xc0\xaf"} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -122,14 +124,14 @@ func TestHostileMalformedNames(t *testing.T) {
 				t.Errorf("not reached = %+v, want a broken protocol", out)
 			}
 			o.lists()
-			// Others are not held back by it.
+			// The other servers are not affected.
 			o = w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 			o.has("data.bin", data)
 		})
 	}
 }
 
-// Serve does not offer what no client could take.
+// Serve refuses to offer a name that no client would take.
 func TestUnofferableNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), "x\xff"} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -157,8 +159,8 @@ func TestNamesThatPeopleUse(t *testing.T) {
 	}
 }
 
-// The user's own name is refused only by the system, before anything is fetched,
-// and leaves nothing.
+// The system can refuse the user's own name. It does so before anything is
+// fetched, and nothing is left.
 func TestChosenNameThatTheSystemCannotHave(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 300), strings.Repeat("x", 248)} { // 248: the part file fits, its journal does not
 		bubble(t, func(t *testing.T, w *world) {
@@ -173,7 +175,7 @@ func TestChosenNameThatTheSystemCannotHave(t *testing.T) {
 	}
 }
 
-// Repair does not make a part file of a part file.
+// Repair refuses a part file.
 func TestRepairPartFile(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		l := w.localFile([]byte("unfinished"))
@@ -186,6 +188,7 @@ func TestRepairPartFile(t *testing.T) {
 	})
 }
 
+// The user's own name must not lead out of the directory either.
 func TestChosenName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(10, 1))[0]

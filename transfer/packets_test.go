@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// Packets that are lost in one direction only, that overtake each other, that
-// come twice or with a wrong bit cost time and nothing else.
+// Packets that are lost in one direction, overtake each other, come twice or
+// have a wrong bit cost time and nothing else.
 func TestBadPackets(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -78,8 +78,8 @@ func TestPortRebinding(t *testing.T) {
 				t.Fatalf("%d and %d packets under the new address, %d to the old one, want some", there.renamed, back.renamed, back.stale)
 			}
 			none[fetch.Lost](o)
-			// Nothing comes until the client speaks, which it does after a second
-			// of silence at the latest.
+			// Nothing comes until the client sends, which it does
+			// after at most a second of silence.
 			if took := followed.Sub(rebound); took > 3*time.Second {
 				t.Errorf("the server followed after %v", took)
 			}

@@ -18,8 +18,8 @@ import (
 	"malcolm/wire"
 )
 
-// A reader may pause for longer than the patience, and than the server keeps an idle connection; the server may be
-// started anew meanwhile.
+// A reader may pause for longer than the patience and the server's idle
+// timeout. The server may restart meanwhile.
 func TestStreamPauses(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -52,8 +52,8 @@ func TestStreamPauses(t *testing.T) {
 	}
 }
 
-// The check of what is there may take longer than the server keeps an idle connection, whether nothing or something is
-// missing.
+// The check of a part file may take longer than the server's idle timeout,
+// whether something is missing or not.
 func TestResumeChecksForHours(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -83,7 +83,8 @@ func TestResumeChecksForHours(t *testing.T) {
 	}
 }
 
-// So may the comparison of a local file, and what differs is fetched behind it.
+// The comparison of a local file may take as long. What differs is fetched
+// after it.
 func TestRepairComparesForHours(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -111,21 +112,23 @@ func TestRepairComparesForHours(t *testing.T) {
 	})
 }
 
-// A chunk may take longer than the patience: bytes are no silence, and a short loss is no long one.
+// A chunk may take longer than the patience. Slow bytes are not silence, and
+// short losses do not add up.
 func TestChunkThatTakesLongerThanPatience(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
 		s := w.holders(data)[0]
 		slow(16<<10, s)
 		time.AfterFunc(30*time.Second, s.kill)
-		// With a second connection, which may just be opened, it need not be lost.
+		// A second connection may just be open, and need not be lost
+		// then.
 		o := w.get(getConfig{Targets: s.targets, Patience: 15 * time.Second, Connections: 1})
 		o.has("data.bin", data)
 		only[fetch.Lost](o)
 	})
 }
 
-// A server may have nothing to say of an empty file.
+// A server may give no manifest of an empty file.
 func TestEmptyFileWithoutManifest(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(nil, 0, withoutInline)
@@ -148,7 +151,8 @@ func TestEmptyFileWithoutManifest(t *testing.T) {
 	})
 }
 
-// The manifest has an end: a server that opens no stream for it, or trickles it, uses up patience.
+// A server that opens no stream for the manifest, or trickles it, uses up
+// patience.
 func TestManifestHasAnEnd(t *testing.T) {
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
@@ -197,7 +201,8 @@ func TestManifestHasAnEnd(t *testing.T) {
 	}
 }
 
-// A lost server that comes back as something that is not tried again is not waited for.
+// A lost server that comes back as something else, which is not tried again, is
+// not waited for.
 func TestLostForGood(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		conns := make(chan *transport.Conn, 10)
@@ -227,7 +232,7 @@ func TestLostForGood(t *testing.T) {
 	})
 }
 
-// Further connections that open and die are opened again less and less often.
+// Further connections that open and die are opened less and less often.
 func TestFlappingConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -260,8 +265,8 @@ func TestFlappingConnections(t *testing.T) {
 	})
 }
 
-// Two hosts that share a home share an ID. One of them sends wrong bytes and dies in the middle of a chunk: the other one
-// is not blamed for them.
+// Two hosts share a home directory, and so an ID. One sends wrong bytes and
+// dies in the middle of a chunk. The other is not blamed.
 func TestBlameOfOneServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
@@ -285,8 +290,9 @@ func TestBlameOfOneServer(t *testing.T) {
 	})
 }
 
-// A further connection whose server says that it is indexing is given up at once, and the next one is tried. The
-// manifest, which is there by then, is not asked for again.
+// A further connection on which the server says that it is indexing is given up
+// at once, and the next one is tried. The manifest is there by then, and is not
+// asked for again.
 func TestFurtherConnectionThatIndexes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -311,7 +317,7 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 	})
 }
 
-// At the lowest limit of the rate no server takes its client for one that stalls.
+// At the lowest limit of the rate no server takes its client for a stalled one.
 func TestLowestLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)

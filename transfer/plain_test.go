@@ -9,6 +9,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
+// Files of all kinds of sizes arrive from one server and from several, and are
+// fetched once.
 func TestPlain(t *testing.T) {
 	for _, servers := range []int{1, 4} {
 		for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 9*chunk + 123} {
@@ -48,7 +50,8 @@ func testPlain(t *testing.T, w *world, size, servers int) {
 		t.Errorf("fetched %d, resumed %d, already right %t, in %v, want %d fetched",
 			o.Fetched, o.Resumed, o.AlreadyRight, o.Elapsed, size)
 	}
-	// More only for second copies, of which there are none without another server.
+	// There are more bytes only for second copies, which need another
+	// server.
 	extra := s.src.sent() - int64(size)
 	if extra < 0 || extra > 0 && servers == 1 || extra > 4*chunk {
 		t.Errorf("the source was read for %d bytes more than the file's %d, want four chunks at most, and none of an only server", extra, size)

@@ -20,13 +20,13 @@ import (
 	"malcolm/wire"
 )
 
-// longSize is the smallest size with chunks of hugeChunk bytes, which is the
-// largest there are, that is a multiple of them.
+// longSize is the smallest size, in bytes, whose chunks have hugeChunk bytes,
+// the largest there are, without a rest.
 const longSize = 32<<30 + hugeChunk
 
-// A longFile is a file of longSize bytes as source and as part file. All its
-// chunks are there already, as far as the journal of the part file tells, but
-// for a few, which are in memory.
+// A longFile is a file of longSize bytes, as source and as part file. The
+// journal of the part file records all its chunks but a few, which are in
+// memory.
 type longFile struct {
 	*countingFS
 	info     fs.FileInfo
@@ -36,7 +36,7 @@ type longFile struct {
 	checksum [32]byte
 }
 
-// longInfo gives a file another size.
+// longInfo changes the size of a file.
 type longInfo struct{ fs.FileInfo }
 
 func (longInfo) Size() int64 { return longSize }
@@ -72,8 +72,7 @@ func newLongFile(t *testing.T, root *os.Root, missing ...int) *longFile {
 	return l
 }
 
-// journal leaves a journal that has a record of every chunk that is not
-// missing.
+// journal leaves a journal with a record of every chunk that is not missing.
 func (l *longFile) journal(t *testing.T) {
 	t.Helper()
 	f := l.part(t)
@@ -99,7 +98,7 @@ func (l *longFile) part(t *testing.T) *partfile.File {
 	return f
 }
 
-// serve starts a server that knows the hashes from its cache.
+// serve starts a server that has the hashes in its cache.
 func (l *longFile) serve(t *testing.T, w *world) *server {
 	t.Helper()
 	key, ok := cache.KeyOf(l.info)
@@ -148,9 +147,9 @@ func (p longPart) WriteAt(b []byte, off int64) (int, error) {
 	return p.countingFile.WriteAt(b, off)
 }
 
-// One server behind 1 Mbit/s that says nothing for 3 s of every 20 s and is
-// killed every 60 s, while a chunk of 16 MiB takes longer than two minutes:
-// every chunk arrives, and hardly a byte twice.
+// One server behind 1 Mbit/s is silent for 3 s of every 20 s and killed every
+// 60 s, while a chunk of 16 MiB takes longer than two minutes. Every chunk
+// arrives, and hardly a byte comes twice.
 func TestProgressOnBadLink(t *testing.T) {
 	const (
 		rate     = 1e6 / 8

@@ -16,7 +16,7 @@ import (
 	"malcolm/wire"
 )
 
-// badOffer sends an offer that is not quite the server's.
+// badOffer sends a changed copy of the server's offer.
 func badOffer(change func(m *hostile.Server, o *wire.Offer)) func(m *hostile.Server, st *transport.Stream) {
 	return func(m *hostile.Server, st *transport.Stream) {
 		o := m.Offer
@@ -30,7 +30,7 @@ func raw(b ...byte) func(m *hostile.Server, st *transport.Stream) {
 	return func(_ *hostile.Server, st *transport.Stream) { st.Write(b) }
 }
 
-// badHellos are replies to hello that are no offer.
+// badHellos are replies to hello other than an offer.
 var badHellos = []struct {
 	name    string
 	hello   func(m *hostile.Server, st *transport.Stream)
@@ -76,8 +76,8 @@ var badHellos = []struct {
 	}, false},
 }
 
-// Whatever a server replies to hello that is no offer, it is named and out,
-// and does not keep the others from deciding.
+// A server that replies to hello with anything but an offer is named and out.
+// The others decide.
 func TestHostileOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badHellos {
@@ -101,8 +101,8 @@ func TestHostileOffers(t *testing.T) {
 	}
 }
 
-// A server alone that offers no bytes under any checksum must not make an
-// empty file of that checksum, whoever asked for it.
+// The only server offers no bytes under any checksum. That makes no empty file,
+// even if the user asked for that checksum.
 func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -118,8 +118,8 @@ func TestHostileEmptyFile(t *testing.T) {
 	}
 }
 
-// With a checksum asked for, one server's false size can win the vote; what it
-// cannot do is to have a file of that size believed.
+// When the user gives a checksum, one server's false size can win the vote. It
+// cannot make a file of that size believed.
 func TestHostileSizeOfAChecksum(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, size := range []int64{3*chunk - 1, 3*chunk + 1, chunk} {
@@ -138,7 +138,7 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 	}
 }
 
-// A text from a server is shown in a form that does no harm.
+// A server's text is shown in a harmless form.
 func TestHostileTexts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
@@ -212,8 +212,8 @@ var badRanges = []struct {
 	}, fetch.StateLost, fetch.KindNetwork},
 }
 
-// What a server may not reply to a request for a range puts it out; the others
-// do its work.
+// A server that breaks the protocol in its reply to a range is out, and the
+// others do its work.
 func TestHostileRanges(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badRanges {
@@ -256,7 +256,7 @@ func TestHostileRanges(t *testing.T) {
 	}
 }
 
-// A connection that the server closes is lost, with what it said.
+// A server that closes its connection is lost, and its reason is told.
 func TestServerCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {

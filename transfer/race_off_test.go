@@ -2,5 +2,6 @@
 
 package transfer
 
-// raceEnabled reports whether the race detector is on, which makes tests ten times slower.
+// raceEnabled reports whether the race detector is on, which makes tests ten
+// times slower.
 const raceEnabled = false

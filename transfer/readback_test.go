@@ -14,6 +14,7 @@ import (
 	"malcolm/transfer/partfile"
 )
 
+// A run with --recheck and a SHA-256 reads each byte back once for each.
 func TestReadBack(t *testing.T) {
 	for _, size := range []int{0, 1, chunk, 3*chunk + 5} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -38,6 +39,7 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// Nothing is read back unless the user asks for it.
 func TestNoReadBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -49,8 +51,8 @@ func TestNoReadBack(t *testing.T) {
 	})
 }
 
-// A disk that gives back something else than was written is found by Recheck,
-// and the file does not get its name; what the next run reads decides then.
+// Recheck finds a disk that returns other bytes than were written, and the file
+// does not get its name. The next run reads again and decides.
 func TestRecheckFindsDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(5*chunk, 1)
@@ -74,6 +76,7 @@ func TestRecheckFindsDisk(t *testing.T) {
 	})
 }
 
+// A file with another SHA-256 than the user named does not get its name.
 func TestWrongSHA256(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -89,6 +92,7 @@ func TestWrongSHA256(t *testing.T) {
 	})
 }
 
+// An error while the file is read back ends the run, and the part file stays.
 func TestReadBackErrors(t *testing.T) {
 	sum := sha256.Sum256(file(3*chunk, 1))
 	for name, cfg := range map[string]getConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
@@ -111,6 +115,7 @@ func TestReadBackErrors(t *testing.T) {
 	}
 }
 
+// ^C while the file is read back ends the run, and the part file stays.
 func TestReadBackInterrupted(t *testing.T) {
 	sum := sha256.Sum256(file(6*chunk, 1))
 	for name, cfg := range map[string]getConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
@@ -133,6 +138,7 @@ func TestReadBackInterrupted(t *testing.T) {
 	}
 }
 
+// The error of a finished file says what is wrong with it.
 func TestFinishedWords(t *testing.T) {
 	sum := [32]byte{0xab}
 	for _, test := range []struct {

@@ -19,6 +19,7 @@ import (
 	"malcolm/transfer/partfile"
 )
 
+// Repair fetches the damaged chunks, and nothing else.
 func TestRepair(t *testing.T) {
 	data := file(5*chunk+9, 1)
 	for _, test := range []struct {
@@ -47,6 +48,7 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// Repair leaves a right file as it is.
 func TestRepairRight(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -63,6 +65,7 @@ func TestRepairRight(t *testing.T) {
 	})
 }
 
+// A repaired file keeps its permission bits.
 func TestRepairKeepsMode(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o640, 0o755, 0o444, 0o000} {
 		if mode&0o400 == 0 && os.Geteuid() != 0 {
@@ -89,8 +92,8 @@ func TestRepairKeepsMode(t *testing.T) {
 	}
 }
 
-// What is copied is looked at after it was copied, and a local file that changed
-// meanwhile is not replaced: somebody else's bytes are in it.
+// Copied chunks are checked after the copy. A local file that changes meanwhile
+// is not replaced, because somebody else's bytes are in it.
 func TestRepairSeedChanges(t *testing.T) {
 	data := file(4*chunk, 1)
 	for _, test := range []struct {
@@ -127,7 +130,7 @@ func TestRepairSeedChanges(t *testing.T) {
 	}
 }
 
-// What is put under the name while the file is repaired stays.
+// A file that is put under the name during a repair stays.
 func TestRepairReplacedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
@@ -146,7 +149,7 @@ func TestRepairReplacedMeanwhile(t *testing.T) {
 	})
 }
 
-// holds fails the test unless a file has a content.
+// holds fails the test unless a file has this content.
 func (o *outcome) holds(name string, want []byte) {
 	o.t.Helper()
 	if !bytes.Equal(o.read(name), want) {
@@ -154,7 +157,7 @@ func (o *outcome) holds(name string, want []byte) {
 	}
 }
 
-// Repair takes no part file of which no journal says that malcolm made it.
+// Repair takes no part file without a journal that says that malcolm made it.
 func TestRepairForeignPart(t *testing.T) {
 	data := file(4*chunk, 1)
 	for _, test := range []struct {
@@ -211,8 +214,8 @@ func TestRepairRightBesideForeignPart(t *testing.T) {
 	})
 }
 
-// A second name would keep the damaged bytes: that is said before anything is
-// fetched, and done when it is asked for.
+// A second name would keep the damaged bytes. That is said before anything is
+// fetched, and repaired only on demand.
 func TestRepairLinks(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
@@ -240,7 +243,8 @@ func TestRepairLinks(t *testing.T) {
 	})
 }
 
-// What the system copied is read back from the part file, and not believed.
+// Bytes that the system copied are read back from the part file before they
+// count.
 func TestRepairCopyIsReadBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
@@ -256,7 +260,7 @@ func TestRepairCopyIsReadBack(t *testing.T) {
 	})
 }
 
-// lyingFS has a system that says it has copied, and has not.
+// lyingFS is a directory on a system that says it has copied, and has not.
 type lyingFS struct{ plainFS }
 
 func (f lyingFS) Create(name string) (partfile.Handle, error) {
@@ -271,7 +275,7 @@ type lyingHandle struct{ partfile.Handle }
 
 func (lyingHandle) CopyFrom(_ *os.File, _, _, n int64) (int64, error) { return n, nil }
 
-// A chunk that the disk has given once, and gives no more, is fetched.
+// A chunk that the disk returned once and then no more is fetched.
 func TestRepairSeedUnreadable(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
@@ -290,6 +294,8 @@ func TestRepairSeedUnreadable(t *testing.T) {
 	})
 }
 
+// An error of the disk in a local chunk, other than a bad sector, ends the
+// repair. The local file stays as it is.
 func TestRepairSeedReadError(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
@@ -311,6 +317,8 @@ func TestRepairSeedReadError(t *testing.T) {
 	})
 }
 
+// An interrupted repair leaves the file as it was, and the next one fetches the
+// rest.
 func TestRepairInterrupted(t *testing.T) {
 	eachWay(t, func(t *testing.T, w *world, cfg getConfig) {
 		data := file(12*chunk, 1)
@@ -338,7 +346,7 @@ func TestRepairInterrupted(t *testing.T) {
 	})
 }
 
-// A part file of another version is not touched.
+// A part file of another version stays as it is.
 func TestRepairOtherPart(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		old := file(12*chunk, 1)
@@ -363,6 +371,7 @@ func TestRepairOtherPart(t *testing.T) {
 	})
 }
 
+// Repair of a symbolic link is refused.
 func TestRepairLink(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
@@ -382,6 +391,7 @@ func TestRepairLink(t *testing.T) {
 	})
 }
 
+// Repair of a missing file is an error, and nothing is fetched.
 func TestRepairMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing")
 	_, err := Repair(t.Context(), getConfig{}, path)

@@ -12,8 +12,8 @@ import (
 	"malcolm/transfer/localfile"
 )
 
-// A renamable is a source under which one file can take the place of another,
-// as by a rename. It counts the files that are open.
+// A renamable is a source whose file can be replaced, as by a rename. It counts
+// the files that are open.
 type renamable struct {
 	file atomic.Pointer[heldFile]
 	open atomic.Int64
@@ -38,7 +38,7 @@ func (n *renamable) Open() (localfile.File, error) {
 	return &renamed{n.file.Load(), n}, nil
 }
 
-// A renamed is an open file that had the name when it was opened.
+// A renamed is an open file that had the name once.
 type renamed struct {
 	*heldFile
 	name *renamable
@@ -49,8 +49,8 @@ func (f *renamed) Close() error {
 	return nil
 }
 
-// A file that another one takes the place of is served to the end to those who
-// were offered it; others are offered the new one.
+// A file that is replaced is served to the end for those who were offered it.
+// Others are offered the new one.
 func TestReplacedSource(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, next := file(12*chunk, 1), file(5*chunk, 2)

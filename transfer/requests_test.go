@@ -52,6 +52,7 @@ func send(t *testing.T, conn *transport.Conn, b []byte) *transport.Stream {
 
 func request(r wire.Request) []byte { return wire.AppendRequest(nil, r) }
 
+// Each kind of request gets its reply.
 func TestReplies(t *testing.T) {
 	data := file(2*chunk+9, 1)
 	m, sum := hashes(data)
@@ -106,6 +107,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// A manifest comes with the offer only if the client asked for it.
 func TestInlineManifest(t *testing.T) {
 	for _, inline := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -137,7 +139,7 @@ func TestInlineManifest(t *testing.T) {
 	}
 }
 
-// wantReset fails the test unless a stream ends with a code, after d.
+// wantReset fails the test unless a stream ends with a code after a time.
 func wantReset(t *testing.T, st *transport.Stream, code wire.StreamCode, d time.Duration) {
 	t.Helper()
 	begun := time.Now()
@@ -150,7 +152,7 @@ func wantReset(t *testing.T, st *transport.Stream, code wire.StreamCode, d time.
 	}
 }
 
-// A request that does not come to its end is not waited for.
+// A request that does not end is not waited for.
 func TestSlowRequest(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(chunk, 1))[0]
@@ -168,7 +170,7 @@ func TestSlowRequest(t *testing.T) {
 	})
 }
 
-// A client that does not read what it asked for does not keep a buffer.
+// A client that does not read its reply does not keep a buffer.
 func TestClientThatDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
@@ -181,7 +183,8 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		if s.run.Status().Servers[0].Ranges != 1 {
 			t.Error("the range was given up too early")
 		}
-		// The first write made some progress, so that a second one has to fail.
+		// The first write made some progress, so that it takes a second
+		// one to fail.
 		time.Sleep(serve.DefaultStallTimeout + 2*time.Second)
 		if s.run.Status().Servers[0].Ranges != 0 {
 			t.Error("the range is still under way")
@@ -190,7 +193,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
-// A client may use one connection for as many requests as it likes.
+// A client may send any number of requests on one connection.
 func TestManyRequests(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(1000, 1)
@@ -215,6 +218,8 @@ func TestManyRequests(t *testing.T) {
 	})
 }
 
+// A server that is stopping finishes what is under way, and refuses what is
+// new.
 func TestStoppingRefusesRequests(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)

@@ -15,7 +15,7 @@ import (
 
 var errInterrupted = errors.New("interrupted")
 
-// interrupt runs a Get that is ended at a part of the file.
+// interrupt runs a Get that ends when a part of the file is good, 0 to 1.
 func interrupt(t *testing.T, w *world, part float64, servers ...*server) *outcome {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -39,6 +39,7 @@ func interrupt(t *testing.T, w *world, part float64, servers ...*server) *outcom
 	return o
 }
 
+// A run after an interrupt checks what is there, and fetches only the rest.
 func TestInterruptAndResume(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk+77, 1)
@@ -72,6 +73,7 @@ func goodChunks(part, data []byte) (good []int) {
 	return good
 }
 
+// A chunk that was damaged between two runs is fetched again.
 func TestResumeFindsCorruption(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -117,6 +119,8 @@ func write(t *testing.T, dir, name string, b []byte) {
 	}
 }
 
+// A part file of any size and content is completed, and its right chunks are
+// kept.
 func TestResumeOtherSizes(t *testing.T) {
 	data := file(5*chunk+9, 1)
 	for _, test := range []struct {

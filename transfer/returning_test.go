@@ -7,8 +7,8 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// A connection that dies does not end the run: its server is dialled again,
-// and an interrupted chunk goes on at the byte where it stopped.
+// A connection that dies does not end the run. Its server is dialled again, and
+// an interrupted chunk goes on at the byte where it stopped.
 func TestServerComesBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -55,8 +55,7 @@ func TestServerComesBack(t *testing.T) {
 	})
 }
 
-// Patience is counted from the last chunk that came, and said every half
-// minute.
+// Patience counts from the last chunk, and is told every half minute.
 func TestPatienceWithoutServers(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
@@ -84,8 +83,7 @@ func TestPatienceWithoutServers(t *testing.T) {
 	})
 }
 
-// restart ends a server without a word and starts it again with other
-// settings.
+// restart kills a server and starts it again with other settings.
 func restart(s *server, change func(s *server)) {
 	s.links[0].set(func(l *link) { l.hole = true })
 	s.cancel()
@@ -98,6 +96,7 @@ func restart(s *server, change func(s *server)) {
 	}()
 }
 
+// A server that comes back with another identity or file is out.
 func TestHostileReturn(t *testing.T) {
 	data := file(12*chunk, 1)
 	for _, test := range []struct {
@@ -126,7 +125,7 @@ func TestHostileReturn(t *testing.T) {
 	}
 }
 
-// A server that could not be reached at first joins when it can be.
+// A server that could not be reached at first joins later.
 func TestServerJoinsLate(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)

@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// rooms says, one package a line, what it may import besides the standard
-// library: our packages by their place in the module, others by their path or a
-// part of it that ends at a slash.
+// rooms lists what a package may import besides the standard library, one
+// package a line. Ours stand there by their place in the module, others by
+// their path or a front part of it that ends at a slash.
 const rooms = `
 wire: github.com/quic-go/quic-go/quicvarint
 certs: golang.org/x/sys
@@ -65,10 +65,9 @@ var testsOnly = []string{
 // forbidden is what nobody may import, whatever it is a part of.
 var forbidden = []string{"C", "github.com/quic-go/quic-go/http3"}
 
-// TestRooms fails when an import goes the wrong way: upwards, to a neighbour, or
-// to a library that the room is not meant to hold; and when a room may import what
-// it does not. It reads every file, whatever system it is for; tests may import
-// what they like.
+// An import goes down only: never upwards, to a neighbour, or to a library
+// outside of the room. A room that may import something does import it. Files
+// for every system are read; tests may import what they like.
 func TestRooms(t *testing.T) {
 	imports := importsBelow(t, os.DirFS(".."))
 	if len(imports) < 8 {
@@ -79,8 +78,7 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// TestRoomsRefuse: the rooms refuse each of these imports, and a permission that
-// is not used.
+// The rooms refuse each of these imports, and a permission without use.
 func TestRoomsRefuse(t *testing.T) {
 	tests := []struct{ place, imported string }{
 		{"wire", "malcolm/certs"},
@@ -122,8 +120,8 @@ func TestRoomsRefuse(t *testing.T) {
 	}
 }
 
-// problems returns what in the imports of packages is against the rooms, and what
-// the rooms permit to no use.
+// problems returns the imports that the rooms forbid, and the permissions
+// without use.
 func problems(rooms string, imports map[string][]string) (found []string) {
 	permitted := make(map[string][]string)
 	for line := range strings.Lines(strings.TrimSpace(rooms)) {
@@ -162,8 +160,8 @@ func isStandard(imported string) bool {
 	return first != "malcolm" && !strings.Contains(first, ".") && !slices.Contains(forbidden, imported)
 }
 
-// permits reports whether a name of the rooms is that of what is imported, or of
-// what that is a part of.
+// permits reports whether a name of the rooms is that of the import, or a front
+// part of it.
 func permits(name, imported string) bool {
 	if ours, ok := strings.CutPrefix(imported, "malcolm/"); ok {
 		return ours == name
@@ -171,7 +169,7 @@ func permits(name, imported string) bool {
 	return (imported == name || strings.HasPrefix(imported, name+"/")) && !slices.Contains(forbidden, imported)
 }
 
-// importsBelow returns the imports of each package's files that are no tests.
+// importsBelow returns the imports of each package, tests apart.
 func importsBelow(t *testing.T, fsys fs.FS) map[string][]string {
 	t.Helper()
 	imports := make(map[string][]string)

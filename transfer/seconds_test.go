@@ -21,8 +21,8 @@ import (
 // trickleLen is how many bytes a server sends at a time when it trickles.
 const trickleLen = 4 << 10
 
-// A contest is what two servers do to one chunk: the first is asked for it and
-// does not get on, so the second is asked for it too.
+// In a contest two servers are asked for one chunk: the first makes no
+// progress, so the second is asked too.
 type contest struct {
 	t    *testing.T
 	data []byte
@@ -74,8 +74,8 @@ func (c *contest) get(w *world) *outcome {
 	return w.get(getConfig{Targets: []source.Target{c.first.Target, c.second.Target}, Dir: c.disk.dir, open: c.disk.open})
 }
 
-// isSecond reports whether a range is the second copy of the chunk; the first
-// such is told to the first server.
+// isSecond reports whether a range is the second copy of the chunk. The first
+// time it also tells the first server.
 func (c *contest) isSecond(r wire.RangeRequest) bool {
 	if r.Offset/chunk != c.chunk.Load() {
 		return false
@@ -87,7 +87,7 @@ func (c *contest) isSecond(r wire.RangeRequest) bool {
 	return true
 }
 
-// trickle sends bytes with a pause before each few of them.
+// trickle sends trickleLen bytes at a time, with a pause before each.
 func trickle(st *transport.Stream, p []byte, pause time.Duration) error {
 	for len(p) > 0 {
 		time.Sleep(pause)
@@ -114,8 +114,8 @@ func spoilt(p []byte) []byte {
 	return p
 }
 
-// The server that is the second on the last chunk lies. What it sent stays in
-// memory: not one wrong byte gets to the disk, and the slow first one ends it.
+// The second server on the last chunk lies. What it sent stays in memory: no
+// wrong byte gets to the disk, and the slow first server ends the chunk.
 func TestHostileSecondCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(6*chunk, 1)
@@ -162,8 +162,8 @@ func TestHostileSecondCopy(t *testing.T) {
 	})
 }
 
-// stalledFirst makes the first server send half of the chunk and then nothing,
-// on any stream, until the second has been asked. Then it goes on.
+// stalledFirst makes the first server send half of the chunk and then stall on
+// every stream until the second has been asked. Then it goes on.
 func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Duration) {
 	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
 		if !c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
@@ -186,10 +186,9 @@ func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Durati
 	}
 }
 
-// A server stalls in a chunk and returns while the second copy is under way:
-// each is the one that ends first, by much, by little, or by nothing. Whoever
-// it is, the chunk is right, the other one has no part in it any more, and none
-// that is honest is blamed.
+// A server stalls in a chunk and returns while the second copy is under way.
+// Either may end first, by much or by little. The chunk is right in all cases,
+// the slower server stops, and no honest one is blamed.
 func TestStalledFirstReturns(t *testing.T) {
 	const firstPause = 20 * time.Millisecond
 	for _, test := range []struct {
@@ -218,8 +217,8 @@ func TestStalledFirstReturns(t *testing.T) {
 	}
 }
 
-// stalledFirstReturns reports whether the first one came to the end of the
-// chunk, which is good or is refused then, before the second copy was written.
+// stalledFirstReturns reports whether the first server came to the end of the
+// chunk before the second copy was written. The chunk is then good or refused.
 func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPause time.Duration) bool {
 	data := file(6*chunk, 1)
 	rest := data
@@ -253,7 +252,8 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 	if !lies && c.garbage > 0 || lies && c.garbage == 0 {
 		t.Errorf("%s, %d writes of wrong bytes", said, c.garbage)
 	}
-	// What one of them sent in vain is counted; the liar's bytes are, whole or not.
+	// The wasted bytes of the slower one are counted, and those of a liar
+	// in any case.
 	if o.Duplicate < trickleLen || o.Duplicate > 2*chunk {
 		t.Errorf("%s, %d duplicate bytes", said, o.Duplicate)
 	}

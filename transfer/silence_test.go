@@ -8,8 +8,8 @@ import (
 	"malcolm/transfer/fetch"
 )
 
-// stallsAt is a server that has a share of the file to send, and then none until
-// it is released.
+// stallsAt starts a server that sends a share of the file, 0 to 1, and then
+// nothing until it is released.
 func stallsAt(w *world, data []byte, share float64) (s *server, stall func(fetch.Event)) {
 	s = w.holders(data)[0]
 	slow(100<<10, s)
@@ -21,8 +21,8 @@ func stallsAt(w *world, data []byte, share float64) (s *server, stall func(fetch
 	})
 }
 
-// A server that is there and sends nothing is borne as long as the patience says,
-// and what came before is kept.
+// A silent server is waited for until patience ends, and what it sent before is
+// kept.
 func TestPatienceWithASilentServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
@@ -65,8 +65,8 @@ func TestSilenceThatEnds(t *testing.T) {
 	})
 }
 
-// While nobody reads what is streamed, servers are silent because nothing is
-// asked of them.
+// While nobody reads the stream, servers are silent because nothing is asked of
+// them.
 func TestSilenceOfAFullWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
@@ -79,7 +79,7 @@ func TestSilenceOfAFullWindow(t *testing.T) {
 	})
 }
 
-// pausing is a reader that reads nothing for so long after its first piece.
+// pausing is a reader that pauses after its first piece.
 func pausing(pause time.Duration) writerFunc {
 	paused := false
 	return func(p []byte) (int, error) {

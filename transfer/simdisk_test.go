@@ -56,10 +56,11 @@ const (
 	simJournal = simName + partfile.JournalSuffix
 )
 
-// simSector is so short that journal records are torn from each other.
+// simSector is short enough to tear journal records apart.
 const simSector = 32
 
-// A simDisk is a simulated disk that is watched while Get writes data.bin to it.
+// A simDisk is a simulated disk that is watched while Get writes data.bin to
+// it.
 type simDisk struct {
 	*crashfs.Disk
 	t    *testing.T
@@ -91,8 +92,7 @@ func newSimDisk(t *testing.T, data, old []byte, choose func(n int) int) *simDisk
 // open is for [GetConfig.open].
 func (d *simDisk) open(*os.Root) partfile.FS { return simFS{d.Disk} }
 
-// changes are operations that may change what the final name holds, if that
-// file were the one that is written to.
+// changes are the operations that may change what the final name holds.
 var changes = map[string]bool{
 	"create": true, "truncate": true, "allocate": true, "forget": true, "datasync": true, "sync": true,
 	"renamenoreplace": true, "rename": true, "link": true, "remove": true, "syncdir": true,
@@ -129,7 +129,7 @@ func (d *simDisk) chunk(c int) []byte { return d.data[c*chunk : min((c+1)*chunk,
 // holdsAll reports whether the final name holds the right file.
 func (d *simDisk) holdsAll() bool { return d.Is(simName, d.data) }
 
-// finalIsFine reports whether the final name holds what it may.
+// finalIsFine reports whether the final name holds what it may hold.
 func (d *simDisk) finalIsFine() bool {
 	if d.old == nil {
 		return !d.Exists(simName) || d.holdsAll()
@@ -137,8 +137,8 @@ func (d *simDisk) finalIsFine() bool {
 	return d.Is(simName, d.old) || d.holdsAll()
 }
 
-// inspect says what is wrong with what a crash may have left on the disk. kept
-// are the chunks that the next run must find.
+// inspect returns what is wrong on the disk after a crash. kept are the chunks
+// that the next run must find.
 func (d *simDisk) inspect(h partfile.Header, kept map[int]bool) error {
 	switch {
 	case d.wrong || !d.finalIsFine():
@@ -186,13 +186,13 @@ func (d *simDisk) claims(h partfile.Header) (map[int]bool, error) {
 	return claims, nil
 }
 
-// copy returns a copy to look at, which nobody watches.
+// copy returns a copy of the disk that nobody watches.
 func (d *simDisk) copy() *simDisk {
 	return &simDisk{Disk: d.Clone(), data: d.data, old: d.old, wrong: d.wrong}
 }
 
-// settled ends the watch over a run: it returns which chunks were complete a
-// whole checkpoint ago.
+// settled ends the watch over a run. It returns the chunks that were complete
+// for the time of a checkpoint.
 func (d *simDisk) settled() (chunks []int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -215,7 +215,7 @@ func (d *simDisk) bytesOf(chunks map[int]bool) (n int64) {
 	return n
 }
 
-// resumed says which chunks the next run begins with.
+// resumed sets the chunks that the next run begins with.
 func (d *simDisk) resumed(chunks map[int]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -224,5 +224,6 @@ func (d *simDisk) resumed(chunks map[int]bool) {
 	}
 }
 
-// isData says which operations write the file's bytes: all others are few.
+// isData reports whether an operation writes the file's bytes. All others are
+// few.
 func isData(op, name string) bool { return op == "write" && name == simPart }

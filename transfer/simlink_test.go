@@ -11,8 +11,8 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
 
-// A link is one server's way to all others. What is not in its ways is the same
-// in both directions. Its settings may be changed while packets are under way.
+// A link is one server's path to all others. Settings outside of its ways hold
+// in both directions. They may change while packets are under way.
 type link struct {
 	w *world
 
@@ -21,7 +21,7 @@ type link struct {
 	rate   float64       // bytes a second, each way; 0: no bound
 	loss   float64       // of packets, 0 to 1
 	hole   bool          // loses everything
-	mtu    int           // loses datagrams of more bytes from and to clients' ports up to narrow; 0: none
+	mtu    int           // datagrams above it from and to clients' ports up to narrow are lost; 0: none
 	narrow int
 	ways   [2]way // fromServer and toServer
 }
@@ -32,8 +32,8 @@ const (
 	toServer
 )
 
-// A way is one direction of a link. Its settings come on top of the link's;
-// shares are of packets, 0 to 1, chosen by chance.
+// A way is one direction of a link. Its settings come on top of the link's.
+// Shares are of packets, 0 to 1, chosen by chance.
 type way struct {
 	loss    float64
 	hole    bool
@@ -60,7 +60,8 @@ type way struct {
 const (
 	defaultDelay = 10 * time.Millisecond
 	defaultRate  = 8 << 20
-	// queueTime is how much of its rate a link holds before it drops.
+	// queueTime is the length of a link's queue at its rate. More is
+	// dropped.
 	queueTime = 100 * time.Millisecond
 )
 
@@ -113,7 +114,7 @@ func (w *world) SendPacket(p simnet.Packet) error {
 	return nil
 }
 
-// pass returns what becomes of a packet on its way: nothing, one packet or two.
+// pass returns what a packet becomes on its way: nothing, one packet or two.
 func (w *world) pass(p simnet.Packet) []simnet.Packet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,8 +147,8 @@ func clientPort(p simnet.Packet, fromServer bool) int {
 	return p.From.(*net.UDPAddr).Port
 }
 
-// narrows lets no large packet pass any more on the link of the connections that there are: the path has become narrower
-// than what they have found out. A new one finds out for itself.
+// narrows makes the path of the present connections narrower than they know:
+// large packets are lost. A new connection finds out for itself.
 func (l *link) narrows() {
 	l.set(func(l *link) { l.mtu, l.narrow = 600, l.w.port })
 }
@@ -198,19 +199,19 @@ func (w *world) transit(p simnet.Packet) time.Duration {
 	return arrives.Sub(now)
 }
 
-// A nat gives the clients' sockets other addresses, for the servers to see. As
-// long as nothing was rebound, there is none. It belongs to the world's lock.
+// A nat gives the clients' sockets other addresses towards the servers, once
+// something was rebound. The world's lock protects it.
 type nat struct {
 	public  map[netip.AddrPort]netip.AddrPort // by a socket's own address
 	private map[netip.AddrPort]netip.AddrPort // the reverse
 	turns   int
 }
 
-// natPorts is how far the ports of one rebinding lie from those of the last.
+// natPorts is the distance between the ports of one rebinding and of the next.
 const natPorts = 1000
 
-// rebind gives all sockets that clients have opened so far another port.
-// What is sent to those that they had gets nowhere.
+// rebind gives all sockets that clients have opened another port. Packets to
+// the former ones are lost.
 func (w *world) rebind() { w.rebindTo(clientHost) }
 
 // rebindTo gives them another port at another host.
@@ -228,8 +229,8 @@ func (w *world) rebindTo(host netip.Addr) {
 	}
 }
 
-// translate changes the client's address in a packet; false: it is one that the
-// client no longer has.
+// translate changes the client's address in a packet. It returns false if the
+// client no longer has that address.
 func (n *nat) translate(p *simnet.Packet, v *way, dir int) bool {
 	if dir == toServer {
 		if outside, ok := n.public[p.From.(*net.UDPAddr).AddrPort()]; ok {

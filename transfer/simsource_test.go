@@ -50,7 +50,7 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// A heldFile is a file in memory that can do what files should not.
+// A heldFile is a file in memory that can misbehave.
 type heldFile struct {
 	indexing func() error  // called before each read while there is no index; set before serving
 	released chan struct{} // closed at the end of the world
@@ -112,14 +112,14 @@ func (s *heldFile) Stat() (fs.FileInfo, error) {
 	return fileInfo{size: int64(len(s.data)), mtime: s.mtime}, nil
 }
 
-// served says that what is read from now on is for clients.
+// served marks the reads from now on as those for clients.
 func (s *heldFile) served() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ready = true
 }
 
-// replace changes the file, as an editor that writes it anew.
+// replace changes the file, like an editor that writes it anew.
 func (s *heldFile) replace(data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *heldFile) onRange(hook func(p []byte, off int64) error) {
 	s.hook = hook
 }
 
-// flips makes all that ranges read wrong, one bit in each read.
+// flips makes every read of a range wrong by one bit.
 func (s *heldFile) flips() {
 	s.onRange(func(p []byte, _ int64) error {
 		p[len(p)/2] ^= 1

@@ -46,7 +46,7 @@ var clientHost = netip.AddrFrom4([4]byte{10, 9, 0, 1})
 
 const firstPort = 20001
 
-// What a server promises, for tests that cannot look into it.
+// What a server promises, repeated for tests that look from outside.
 const (
 	drainSpan  = 5 * time.Second        // that requests under way have when it stops
 	stopSpan   = 7 * time.Second        // in which it stops
@@ -72,8 +72,8 @@ type world struct {
 	ended []chan struct{} // closed when processes that were killed have ended
 }
 
-// bubble runs f in a world of its own, which must be empty of goroutines when
-// f has returned and the servers have been stopped.
+// bubble runs f in a world of its own. No goroutine may be left in it when f
+// has returned and the servers have been stopped.
 func bubble(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func (w *world) nextTargets(n int) (targets []source.Target) {
 	return targets
 }
 
-// A server is one run of [serve.Serve].
+// A server is one run of [serve.Server].
 type server struct {
 	w       *world
 	src     *heldFile
@@ -160,7 +160,7 @@ type server struct {
 	conns   []net.PacketConn // of the process that runs
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when Serve has returned
-	err     error         // what it returned; of one that was killed, nothing
+	err     error         // what it returned; nil after a kill
 
 	mu     sync.Mutex
 	events []serve.Event
@@ -168,8 +168,8 @@ type server struct {
 }
 
 // serve starts a process that serves src on n ports under an identity of
-// testIDs. Of cfg, Name, Limit and Limits are used, and a Source that stands in
-// for src.
+// testIDs. It uses Name, Limit, Limits and Token of cfg, and Source in place of
+// src.
 func (w *world) serve(src *heldFile, id, n int, cfg serve.Config) *server {
 	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
 	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
@@ -224,8 +224,8 @@ func (s *server) start() {
 	}()
 }
 
-// kill ends the process, of whose last words nothing gets out, and starts it
-// again at once. Its clients hear of it by a stateless reset.
+// kill ends the process without a last word, and starts it again at once. Its
+// clients hear of it by a stateless reset.
 func (s *server) kill() {
 	for _, c := range s.conns {
 		c.Close()
@@ -235,8 +235,8 @@ func (s *server) kill() {
 	s.start()
 }
 
-// holders starts one process on one port for each of several files, under
-// the identities in turn.
+// holders starts one process on one port for each file, under the identities in
+// turn.
 func (w *world) holders(files ...[]byte) (servers []*server) {
 	for i, data := range files {
 		servers = append(servers, w.serve(newSource(data), i%len(testIDs), 1, serve.Config{}))
@@ -244,8 +244,8 @@ func (w *world) holders(files ...[]byte) (servers []*server) {
 	return servers
 }
 
-// total stops the server and returns how many bytes of its file it has sent.
-// What it has read may be more: of a reply that stalls, some is read again.
+// total stops the server and returns how many bytes of its file it has sent. It
+// may have read more: after a stall it reads some of a reply again.
 func (s *server) total() (n int64) {
 	s.cancel()
 	<-s.done
@@ -255,8 +255,8 @@ func (s *server) total() (n int64) {
 	return n
 }
 
-// watch asks the server how it does at an interval, until stop is called, which
-// returns what it said.
+// watch asks for the server's status at an interval until stop is called. stop
+// returns all answers.
 func (s *server) watch(interval time.Duration) (stop func() []serve.Status) {
 	quit, said := make(chan struct{}), make(chan []serve.Status)
 	go func() {
@@ -309,8 +309,8 @@ type timedEvent struct {
 	at time.Time
 }
 
-// maxVirtual is a time, in a world of slow networks, in which no test of these
-// is still busy.
+// maxVirtual is a time at which every run in a world has ended, even over slow
+// networks.
 const maxVirtual = time.Hour
 
 var errForever = errors.New("get would have gone on for ever")
@@ -368,7 +368,7 @@ func (w *world) run(ctx context.Context, cfg getConfig, do func(context.Context,
 	return o
 }
 
-// at calls f once, when a part of the file is good: 0.4 is 40 %.
+// at calls f once, when a part of the file is good, 0 to 1.
 func at(part float64, f func()) func(fetch.Event) {
 	done := false
 	return func(e fetch.Event) {
@@ -475,7 +475,7 @@ func (o *outcome) read(name string) []byte {
 	return b
 }
 
-// report returns what the result says of a target.
+// report returns the result's report of a target.
 func (o *outcome) report(t source.Target) fetch.ServerReport {
 	o.t.Helper()
 	for _, r := range o.Servers {

@@ -29,7 +29,7 @@ func lies(size int64) func(m *hostile.Server) {
 	}
 }
 
-// later makes a server answer after those whose links are as they were.
+// later makes a server answer after those with the default link.
 func later(servers ...*server) {
 	for _, s := range servers {
 		s.links[0].set(func(l *link) { l.delay = 200 * time.Millisecond })
@@ -38,7 +38,8 @@ func later(servers ...*server) {
 
 var falseSizes = []int64{3*chunk - 1, 3*chunk + 1, chunk}
 
-// A false size of the checksum that was asked for costs time, and no file, as long as an honest server is there.
+// A false size for the user's checksum costs time, and no file, while an honest
+// server is there.
 func TestFalseSizeThenTheTrueOne(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
@@ -59,7 +60,7 @@ func TestFalseSizeThenTheTrueOne(t *testing.T) {
 	}
 }
 
-// Several liars, each with a size of its own, are refused one after the other.
+// Several liars, each with its own size, are refused one after the other.
 func TestManyFalseSizes(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
@@ -75,7 +76,8 @@ func TestManyFalseSizes(t *testing.T) {
 	})
 }
 
-// A size that is in the way by itself is not believed either while others may still answer.
+// A size above the user's limit is not believed either while others may still
+// answer.
 func TestFalseSizeThatIsTooLarge(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
@@ -88,8 +90,8 @@ func TestFalseSizeThatIsTooLarge(t *testing.T) {
 	})
 }
 
-// What the honest servers gave before they were lost outlives a liar that is tried after them: its size is proved before
-// anything is done about the part file.
+// Honest servers are lost before the end, and a liar is tried after them. What
+// they gave is kept: the size is proved before the part file is touched.
 func TestFalseSizeAfterTheTrueOne(t *testing.T) {
 	data := file(40*chunk, 1)
 	want := checksum(data)
@@ -133,7 +135,7 @@ func TestFalseSizeOfAStream(t *testing.T) {
 	}
 }
 
-// A right file is right, whatever size a liar gives for its checksum.
+// Verify calls a right file right, whatever size a liar gives for its checksum.
 func TestFalseSizeInVerify(t *testing.T) {
 	data := file(3*chunk, 1)
 	want := checksum(data)
@@ -152,7 +154,7 @@ func TestFalseSizeInVerify(t *testing.T) {
 	}
 }
 
-// The end of the run is told as its end, also in a later size.
+// An interrupt is told as one, also in a later size.
 func TestInterruptedInALaterSize(t *testing.T) {
 	data := file(30*chunk, 1)
 	want := checksum(data)

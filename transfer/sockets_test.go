@@ -10,7 +10,7 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// A socket that has really failed is opened again, and clients come back to it.
+// A socket that has really failed is opened again, and its clients come back.
 func TestSocketThatFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
@@ -29,12 +29,12 @@ func TestSocketThatFailed(t *testing.T) {
 		if len(failed) != 1 || len(back) != 1 || failed[0].Addr.String() != s.conns[0].LocalAddr().String() || back[0].Addr != failed[0].Addr || tries != 3 {
 			t.Errorf("failed %+v, back %+v after %d tries, want the first socket once, at the third try", failed, back, tries)
 		}
-		// The server that was away takes clients again.
+		// The server that was away serves clients again.
 		w.get(getConfig{Targets: s.targets[:1]}).has("data.bin", data)
 	})
 }
 
-// A server ends within its promise though a read of its disk hangs.
+// A server stops within its promised time even if a read of its disk hangs.
 func TestStopWithADiskThatHangs(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(4*chunk, 1))[0]
@@ -68,7 +68,8 @@ func TestStopWithADiskThatHangs(t *testing.T) {
 	})
 }
 
-// The same while the file is still being hashed.
+// A server stops within its promised time even if a read hangs while the file
+// is hashed.
 func TestStopWhileHashingHangs(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(4*chunk, 1))

@@ -15,8 +15,8 @@ import (
 	"malcolm/wire"
 )
 
-// A server says what it does before it runs, meanwhile and after that, to
-// whoever asks.
+// Anyone may ask for a server's status, before it runs, meanwhile and after
+// that.
 func TestStatusAtAnyTime(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		src := newSource(file(2*chunk, 1))
@@ -55,7 +55,7 @@ func TestStatusAtAnyTime(t *testing.T) {
 	})
 }
 
-// What clients are refused can be asked for.
+// The status counts what clients are refused.
 func TestStatusCountsRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.ready(file(chunk, 1), serve.Config{Token: tokenOf(t, rightToken), Limits: serve.Limits{HandshakeRate: 1}})

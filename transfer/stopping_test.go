@@ -12,6 +12,8 @@ import (
 	"malcolm/wire"
 )
 
+// A stopped server sends what it has begun, and the run goes on with the
+// others.
 func TestStoppedServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -35,7 +37,7 @@ func TestStoppedServer(t *testing.T) {
 		if len(stopping) != 1 || stopping[0].Requests == 0 {
 			t.Fatalf("stopping = %+v, want ranges under way", stopping)
 		}
-		// Whatever it had begun to send arrived whole.
+		// Whatever it had begun to send arrived completely.
 		if got, want := o.report(stopped.targets[0]).Bytes, stopped.src.sent(); got != want || got == 0 {
 			t.Errorf("%d good bytes came from it, it read %d", got, want)
 		}
@@ -43,7 +45,7 @@ func TestStoppedServer(t *testing.T) {
 	})
 }
 
-// wantStopped fails the test unless a server says that it is over.
+// wantStopped fails the test unless a server's end is told as a stop.
 func wantStopped(t *testing.T, s *server) {
 	t.Helper()
 	s.mu.Lock()
@@ -58,7 +60,7 @@ func wantStopped(t *testing.T, s *server) {
 	}
 }
 
-// Ranges that take too long are not waited for.
+// A server that stops does not wait for ranges that take too long.
 func TestStopIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(4*chunk, 1))[0]
@@ -87,8 +89,8 @@ func TestStopIsBounded(t *testing.T) {
 	})
 }
 
-// A server that was killed and started again under the same identity tells its
-// former clients at once.
+// A server that was killed and restarts under its identity tells its former
+// clients at once.
 func TestRestartedServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
@@ -118,9 +120,9 @@ func TestRestartedServer(t *testing.T) {
 		if !errors.As(lost.Err, &peer) || peer.Kind != transport.PeerRestarted || lost.State != fetch.StateLost {
 			t.Errorf("lost = %+v, want that it was restarted", lost)
 		}
-		// It is told with the next probe, and probes double their distance (RFC
-		// 9002, section 6.2.1): after a silence of the drain's length, one comes
-		// within as much again.
+		// The next probe tells it, and probes double their distance
+		// (RFC 9002, section 6.2.1): after a silence of the drain's
+		// length, one comes within the same time.
 		if after := when.Sub(restarted); after < 0 || after > drainSpan+2*time.Second {
 			t.Errorf("told %v after the restart, want within %v", after, drainSpan)
 		}

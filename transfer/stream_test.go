@@ -31,7 +31,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// stream runs [Stream] in a directory that nothing is written into.
+// stream runs [Stream] in a directory that stays empty.
 func (w *world) stream(cfg getConfig, out io.Writer, window int64) *outcome {
 	w.t.Helper()
 	return w.streamUnder(context.Background(), cfg, out, window)
@@ -47,7 +47,7 @@ func (w *world) streamUnder(ctx context.Context, cfg getConfig, out io.Writer, w
 	return o
 }
 
-// streamed fails the test unless a run ended well and has written data.
+// streamed fails the test unless a run ended well and wrote data.
 func streamed(t *testing.T, o *outcome, out *sink, data []byte) {
 	t.Helper()
 	if o.err != nil {
@@ -61,6 +61,7 @@ func streamed(t *testing.T, o *outcome, out *sink, data []byte) {
 	}
 }
 
+// A stream brings the file, whatever its size and the window.
 func TestStream(t *testing.T) {
 	for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 9*chunk + 5, 40 * chunk} {
 		for _, window := range []int64{0, 1, 3 * chunk} {
@@ -78,7 +79,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// The name that the servers give is not used, and need not be one.
+// A stream ignores the servers' name, even one that no file may have.
 func TestStreamOfAnyName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(2*chunk, 1), &sink{}
@@ -87,8 +88,8 @@ func TestStreamOfAnyName(t *testing.T) {
 	})
 }
 
-// What the window has no room for is not asked for, however slow the reader is;
-// and that he is slow is no fault of the servers.
+// What does not fit into the window is not asked for, however slow the reader
+// is. His slowness is no fault of the servers.
 func TestStreamToASlowReader(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const window = 4
@@ -123,7 +124,7 @@ func TestStreamToASlowReader(t *testing.T) {
 	})
 }
 
-// Patience is not used up while a reader does not read.
+// A reader that does not read uses up no patience.
 func TestStreamPatience(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
@@ -169,8 +170,8 @@ func TestStreamWithASlowServer(t *testing.T) {
 	}
 }
 
-// A server that dies with the front of the window delays it by no more than the
-// time that it takes to see that it is silent.
+// A server that dies with the front of the window delays it only until its
+// silence is noticed.
 func TestStreamWithADyingServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(60*chunk, 1)
@@ -196,7 +197,7 @@ func TestStreamWithADyingServer(t *testing.T) {
 	})
 }
 
-// What a liar sends is not written, and he is named.
+// A liar's bytes are not written, and it is named.
 func TestStreamWithALiar(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(40*chunk, 1), &sink{}
@@ -230,6 +231,7 @@ func TestStreamOfLies(t *testing.T) {
 	})
 }
 
+// A stream with another SHA-256 than the user named ends with an error.
 func TestStreamWithAnotherSHA256(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(3*chunk, 1), &sink{}
@@ -241,7 +243,7 @@ func TestStreamWithAnotherSHA256(t *testing.T) {
 	})
 }
 
-// A stream that cannot be written to ends the run with its error, at once.
+// An error of the stream's writer ends the run at once.
 func TestStreamIsClosed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -265,7 +267,7 @@ func TestStreamIsClosed(t *testing.T) {
 	})
 }
 
-// The end of a run does not wait for a reader who does not read.
+// A run ends without waiting for a reader that does not read.
 func TestStreamEndsWithItsContext(t *testing.T) {
 	for name, blocked := range map[string]bool{"while it writes": true, "while it fetches": false} {
 		t.Run(name, func(t *testing.T) {

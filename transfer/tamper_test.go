@@ -23,8 +23,8 @@ import (
 type tampering struct {
 	name string
 	do   func(t *testing.T, p *paths)
-	// refused is set if get leaves everything as it is; else it completes the
-	// file, and keeps this many of the chunks that were good.
+	// If refused is set, get leaves everything as it is. Otherwise it
+	// completes the file, and keeps the number of good chunks.
 	refused bool
 	kept    func(good int) int
 }
@@ -44,7 +44,7 @@ func pathsIn(t *testing.T, dir string) *paths {
 	return p
 }
 
-// patch writes one byte, and is none that a download has there.
+// patch changes one byte to a value that no download has there.
 func patch(path string, off int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -57,7 +57,8 @@ func patch(path string, off int64) error {
 	return errors.Join(err, writeErr, f.Close())
 }
 
-// firstGood is where the first good chunk of an interrupted download begins.
+// firstGood returns the offset of the first good chunk of an interrupted
+// download.
 func firstGood(t *testing.T, p *paths) int64 {
 	part, err := os.ReadFile(p.part)
 	must(t, err)
@@ -95,9 +96,9 @@ var tamperings = []tampering{
 	{"target is another file", func(t *testing.T, p *paths) { must(t, os.WriteFile(p.final, []byte("theirs"), 0o644)) }, true, nil},
 }
 
-// Somebody tampers with an interrupted download: the next run completes the
-// file, or ends with a local error and leaves everything as it is. What lies
-// outside of the directory is never touched.
+// Somebody tampers with an interrupted download. The next run completes the
+// file, or ends with a local error and leaves everything as it is. Nothing
+// outside of the directory is touched.
 func TestTamperBeforeResume(t *testing.T) {
 	for _, test := range tamperings {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,8 +129,8 @@ func TestTamperBeforeResume(t *testing.T) {
 	}
 }
 
-// Somebody tampers with a download under way: it ends with a local error at the
-// next checkpoint, long before the last byte, and nothing has the final name.
+// Somebody tampers with a download under way. It ends with a local error at the
+// next checkpoint, long before the last byte, and nothing gets the final name.
 func TestTamperMeanwhile(t *testing.T) {
 	for _, test := range []tampering{
 		{name: "part deleted", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part)) }},
@@ -166,7 +167,7 @@ func TestTamperMeanwhile(t *testing.T) {
 	}
 }
 
-// A journal that is deleted under way is no reason to fail.
+// A run survives the loss of its journal.
 func TestJournalDeletedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		p := pathsIn(t, t.TempDir())
@@ -177,7 +178,7 @@ func TestJournalDeletedMeanwhile(t *testing.T) {
 	})
 }
 
-// A byte of a good chunk that is changed under way is what --recheck finds.
+// --recheck finds a good chunk that was changed under way.
 func TestRecheckFindsTampering(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		p := pathsIn(t, t.TempDir())
@@ -197,12 +198,12 @@ func TestRecheckFindsTampering(t *testing.T) {
 	})
 }
 
-// readOnlyDir is the environment that says which directory the test below,
-// run again by another user, is to use.
+// readOnlyDir names the environment variable with the directory for the test
+// below, when another user runs it.
 const readOnlyDir = "MALCOLM_TEST_READ_ONLY_DIR"
 
 // The directory is made read-only between the runs. Its mode means nothing to
-// root, who therefore runs this test a second time as somebody else.
+// root, so that root runs this test again as another user.
 func TestReadOnlyDirectory(t *testing.T) {
 	if dir := os.Getenv(readOnlyDir); dir != "" {
 		resumeReadOnly(t, dir)
@@ -239,8 +240,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	})
 }
 
-// resumeReadOnly fails, as the part file may be written to and could not get its
-// name: before a byte of it is fetched.
+// resumeReadOnly resumes a download whose part file can be written but not
+// renamed. That fails before a byte is fetched.
 func resumeReadOnly(t *testing.T, dir string) {
 	bubble(t, func(t *testing.T, w *world) {
 		o := w.get(getConfig{Targets: w.holders(tamperedData)[0].targets, Dir: dir, Resume: true})
@@ -289,8 +290,8 @@ func copyProgram(to string) error {
 	return errors.Join(err, dst.Close())
 }
 
-// The output directory is moved under way: the path that is told is where the
-// file is.
+// When the output directory is moved under way, the path that is told is where
+// the file is.
 func TestDirectoryMovedMeanwhile(t *testing.T) {
 	for _, interrupted := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {

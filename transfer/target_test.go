@@ -13,7 +13,7 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// What a run is to do about what is there already.
+// What a run does about a file or part file that is there.
 type action int
 
 const (
@@ -38,6 +38,8 @@ var targetTable = []struct {
 	{"short", "some", [4]action{refuses, refuses, startsOver, resumes}},
 }
 
+// For each state of the directory and each pair of flags, the table says what a
+// run does.
 func TestTargetTable(t *testing.T) {
 	data := file(chunk+50, 1)
 	for _, row := range targetTable {
@@ -58,8 +60,8 @@ func TestTargetTable(t *testing.T) {
 	}
 }
 
-// lay puts a file and a part file into a directory. The part has the first
-// chunk of data.
+// lay puts a file and a part file into a directory; empty: none. The part has
+// the first chunk of data.
 func lay(t *testing.T, dir, final, part string, data []byte) {
 	t.Helper()
 	switch final {
@@ -109,7 +111,7 @@ func wantAction(t *testing.T, o *outcome, s *server, want action, data []byte, b
 	}
 }
 
-// What is no regular file is left alone, whatever the flags.
+// Anything but a regular file is left alone, whatever the flags.
 func TestTargetsThatAreNoFiles(t *testing.T) {
 	data := file(100, 1)
 	for _, test := range []struct {
@@ -145,6 +147,7 @@ func TestTargetsThatAreNoFiles(t *testing.T) {
 	}
 }
 
+// The output directory must exist, and a file is none.
 func TestOutputDirectory(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(file(10, 1))[0]
@@ -158,7 +161,7 @@ func TestOutputDirectory(t *testing.T) {
 	})
 }
 
-// A part file that another run is writing is left to it.
+// A part file that another run is writing is left alone.
 func TestTwoRunsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
@@ -182,8 +185,8 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	})
 }
 
-// A file that appears under the final name meanwhile is not replaced, unless
-// that was asked for.
+// A file that appears under the final name meanwhile is replaced only with
+// --force.
 func TestTargetThatAppears(t *testing.T) {
 	for _, force := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {

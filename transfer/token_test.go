@@ -33,6 +33,7 @@ const (
 	wrongToken = "wrong-wrong-wrong-wrong-wroA"
 )
 
+// A token opens a server with the same token, and is no good with any other.
 func TestToken(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -78,8 +79,6 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// Before a hello with the token nothing is answered, whatever is asked, and a
-// proof is of no use on another connection.
 // proof is what shows the server of a connection that we hold a token.
 func proof(c *transport.Conn, token certs.Token) (*[32]byte, error) {
 	exporter, err := certs.TokenExporter(c.TLS())
@@ -90,6 +89,8 @@ func proof(c *transport.Conn, token certs.Token) (*[32]byte, error) {
 	return &p, nil
 }
 
+// Before a hello with the token no request is answered, and a proof is worth
+// nothing on another connection.
 func TestTokenComesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -123,9 +124,9 @@ func TestTokenComesFirst(t *testing.T) {
 	})
 }
 
-// Who guesses gets one guess a connection, and is told at once that it was wrong; its
-// connections do not outlive those that ask for nothing, and who holds the token notices
-// nothing.
+// A guess costs a connection, and the client is told at once that it was wrong.
+// Those connections live no longer than silent ones. A client with the token
+// notices nothing.
 func TestHostileGuessesOfTheToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)

@@ -28,6 +28,7 @@ func knownServers(t *testing.T) (*certs.Known, string) {
 	return k, dir
 }
 
+// The identity of a server is recorded at the first contact, and told.
 func TestFirstContact(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -57,7 +58,7 @@ func TestFirstContact(t *testing.T) {
 	})
 }
 
-// What is not accepted ends the contact with that server, and nothing of it is
+// A refused identity ends the contact with that server, and nothing of it is
 // recorded.
 func TestRefusedID(t *testing.T) {
 	pin := func(i int) certs.Pins { return certs.Pins{{ID: testIDs[i].ID()}} }
@@ -106,7 +107,7 @@ func TestRefusedID(t *testing.T) {
 	}
 }
 
-// The run goes on without a server that is refused, if a majority is left.
+// A run goes on without a refused server if a majority is left.
 func TestRefusedMinority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -127,7 +128,8 @@ func TestRefusedMinority(t *testing.T) {
 	})
 }
 
-// With a refusal and no majority among the others, the identity is to blame.
+// If a server is refused and the others have no majority, the refused identity
+// is the error.
 func TestRefusedAndUndecided(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		servers := w.holders(file(chunk, 1), file(chunk, 2), file(chunk, 1))
@@ -142,7 +144,7 @@ func TestRefusedAndUndecided(t *testing.T) {
 	})
 }
 
-// A server that comes back under another key is not taken back.
+// A server that comes back under another key is refused.
 func TestRefusedReturn(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
@@ -161,8 +163,8 @@ func TestRefusedReturn(t *testing.T) {
 	})
 }
 
-// What cannot be remembered is said once and stops nobody, unless nobody is to be
-// trusted that is not known.
+// An identity that cannot be recorded is told once and stops nobody, unless
+// only known servers are to be trusted.
 func TestNotRemembered(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -202,7 +204,7 @@ func TestNotRemembered(t *testing.T) {
 	}
 }
 
-// A host's pins hold for each of its addresses, when each is a server of its own.
+// A host's pins hold for all its addresses, when each is a server of its own.
 func TestPinsOfAllAddresses(t *testing.T) {
 	right, wrong := testIDs[0].ID(), testIDs[3].ID()
 	for _, tt := range []struct {
@@ -243,8 +245,8 @@ func TestPinsOfAllAddresses(t *testing.T) {
 	}
 }
 
-// Another process has recorded another ID for a server since the file was read:
-// this one has not the first contact.
+// Another process has recorded another ID since the file was read. This run is
+// no first contact any more.
 func TestRecordedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
@@ -268,7 +270,8 @@ func TestRecordedMeanwhile(t *testing.T) {
 	})
 }
 
-// wantRecord fails the test unless an identity of testIDs is recorded of a server; -1: none.
+// wantRecord fails the test unless an identity of testIDs is recorded for the
+// server; -1: nothing.
 func wantRecord(t *testing.T, known *certs.Known, where string, want int) {
 	t.Helper()
 	s, ok, err := known.Lookup(where)
@@ -277,8 +280,8 @@ func wantRecord(t *testing.T, known *certs.Known, where string, want int) {
 	}
 }
 
-// A server that fails a check behind that of its ID is not remembered, and nothing is told of it: the right one is
-// accepted later.
+// A server that fails a check after that of its ID is neither recorded nor
+// told. The right one is accepted later.
 func TestImpostorIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -304,7 +307,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 	})
 }
 
-// Neither is one that offers what cannot be.
+// A server with an invalid offer is not recorded.
 func TestInvalidOfferIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
@@ -322,7 +325,8 @@ func TestInvalidOfferIsNotRemembered(t *testing.T) {
 	})
 }
 
-// What is known of a name holds for its addresses, when each is a server of its own: a DNS answer makes no first contact.
+// A record of a name holds for its addresses, when each is a server of its own.
+// A DNS answer makes no first contact.
 func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -368,7 +372,8 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 	}
 }
 
-// A pin that contradicts a record updates it and says so; a ticket says so and never writes over it.
+// A pin that contradicts a record updates it and says so. A ticket says so and
+// updates nothing.
 func TestContradictedRecord(t *testing.T) {
 	pins := certs.Pins{{ID: testIDs[0].ID()}}
 	for _, tt := range []struct {
@@ -404,7 +409,7 @@ func TestContradictedRecord(t *testing.T) {
 	}
 }
 
-// A ticket for a server that is not known is remembered, as a pin is.
+// A ticket for an unknown server is recorded, like a pin.
 func TestTicketOfUnknownServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
@@ -416,7 +421,7 @@ func TestTicketOfUnknownServer(t *testing.T) {
 	})
 }
 
-// A pin for no server of the run protects nobody: the run does not begin.
+// A pin without a server of the run protects nobody: the run does not begin.
 func TestPinOfNoServer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
@@ -448,7 +453,7 @@ func TestPinOfNoServer(t *testing.T) {
 	})
 }
 
-// A server whose address is none that can be compared is not taken for an unknown one.
+// A server whose address cannot be compared does not count as unknown.
 func TestUnreadableTargetIsNotUnknown(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		known, _ := knownServers(t)

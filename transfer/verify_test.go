@@ -17,6 +17,8 @@ import (
 	"malcolm/transfer/localfile"
 )
 
+// Verify names the wrong chunks of a local file, and says whether its size is
+// wrong.
 func TestVerify(t *testing.T) {
 	data := file(5*chunk+9, 1)
 	span := func(c int) fetch.Span {
@@ -55,7 +57,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// wantMismatch demands the error that belongs to so many bad chunks.
+// wantMismatch fails the test unless err is that of bad wrong chunks.
 func wantMismatch(t *testing.T, err error, bad int, size bool) {
 	t.Helper()
 	if bad == 0 && !size {
@@ -70,6 +72,7 @@ func wantMismatch(t *testing.T, err error, bad int, size bool) {
 	}
 }
 
+// An empty file is verified like any other.
 func TestVerifyEmpty(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.holders(nil)[0]
@@ -85,7 +88,7 @@ func TestVerifyEmpty(t *testing.T) {
 	})
 }
 
-// unreadableAt is a file of which the disk does not give some chunks.
+// unreadableAt is a file with chunks that the disk cannot read.
 func unreadableAt(data []byte, errno error, chunks func(int64) bool) brokenFile {
 	return brokenFile{readAt: func(p []byte, off int64) (int, error) {
 		if chunks(off / chunk) {
@@ -95,6 +98,7 @@ func unreadableAt(data []byte, errno error, chunks func(int64) bool) brokenFile 
 	}}
 }
 
+// A missing file, and a directory, are local errors.
 func TestVerifyMissing(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "missing"), dir} {
@@ -108,6 +112,7 @@ func TestVerifyMissing(t *testing.T) {
 	}
 }
 
+// Without a majority nothing is verified.
 func TestVerifyUndecided(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		servers := w.holders(file(chunk, 1), file(chunk, 2))
@@ -118,6 +123,7 @@ func TestVerifyUndecided(t *testing.T) {
 	})
 }
 
+// VerifyChecksum compares a file with a checksum, without a server.
 func TestVerifyChecksum(t *testing.T) {
 	dir, data := t.TempDir(), file(3*chunk+1, 1)
 	write(t, dir, "x", data)
@@ -143,7 +149,7 @@ func wantMismatchOf(t *testing.T, err error, path string) {
 	}
 }
 
-// A Verify that is interrupted says so, and not that the file could not be
+// An interrupted Verify says so. It does not say that the file could not be
 // read.
 func TestVerifyInterrupted(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -161,6 +167,7 @@ func TestVerifyInterrupted(t *testing.T) {
 	})
 }
 
+// The words of a mismatch name the number of chunks and the size.
 func TestMismatchWords(t *testing.T) {
 	for _, test := range []struct {
 		err  fetch.MismatchError
@@ -178,8 +185,8 @@ func TestMismatchWords(t *testing.T) {
 	}
 }
 
-// A file that is written to while it is read is neither right nor wrong, and is
-// not repaired.
+// A file that changes while it is read is neither right nor wrong, and is not
+// repaired.
 func TestVerifyFileThatChanges(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, test := range []struct {

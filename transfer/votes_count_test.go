@@ -19,7 +19,8 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// A server whose first try failed has its vote: it answers while the vote is open, for a third one is indexing.
+// A server whose first try failed has its vote: it answers while a third one is
+// indexing, so the vote is still open.
 func TestAnswerBehindAFailureCounts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
@@ -42,7 +43,8 @@ func TestAnswerBehindAFailureCounts(t *testing.T) {
 	})
 }
 
-// Of two servers, one answers at its second try and the other fails: the file is the one's.
+// Of two servers, one answers at its second try and the other fails. The answer
+// decides.
 func TestAnswerBehindAFailureIsEnough(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -57,7 +59,7 @@ func TestAnswerBehindAFailureIsEnough(t *testing.T) {
 	})
 }
 
-// A refusingNetwork has a server whose port is closed for its first tries.
+// In a refusingNetwork, the port of one server is closed for its first tries.
 type refusingNetwork struct {
 	*world
 	addr netip.AddrPort
@@ -78,7 +80,8 @@ func (n refusingNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
 	return n.world.Open(remote)
 }
 
-// A first try that fails at once does not count before the second one has: until then a server is waited for.
+// A failed first try does not count until the second one has failed: the server
+// is waited for.
 func TestSecondTryBeforeTheVote(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
@@ -94,7 +97,7 @@ func TestSecondTryBeforeTheVote(t *testing.T) {
 	})
 }
 
-// A vote of which one server is down is over when that has failed twice.
+// A vote with one server down is over when that server has failed twice.
 func TestDownServerDelaysNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -109,7 +112,8 @@ func TestDownServerDelaysNothing(t *testing.T) {
 	})
 }
 
-// Three ports of a liar, whatever their keys, do not close the vote against two hosts that are connected and indexing.
+// Three ports of a liar, under any keys, do not close the vote against two
+// hosts that are connected and indexing.
 func TestPortsDoNotCloseTheVote(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, lie := file(3*chunk, 1), file(3*chunk, 2)
@@ -129,7 +133,7 @@ func TestPortsDoNotCloseTheVote(t *testing.T) {
 	})
 }
 
-// One host of four lies, under a key of its own at each of its ports.
+// One host of four lies, under another key at each port.
 func TestKeysAreNoVotes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
@@ -149,7 +153,8 @@ func TestKeysAreNoVotes(t *testing.T) {
 	})
 }
 
-// manyKeys starts n processes on n ports of one new host, each under a key of its own.
+// manyKeys starts n processes on n ports of one new host, each under its own
+// key.
 func (w *world) manyKeys(src *heldFile, n int) (targets []source.Target) {
 	targets = w.nextTargets(n)
 	for _, target := range targets {
@@ -165,7 +170,7 @@ func (w *world) manyKeys(src *heldFile, n int) (targets []source.Target) {
 	return targets
 }
 
-// A named ID is a host of its own: ports of one host vote when their IDs are pinned.
+// Ports of one host are voters of their own if their IDs are pinned.
 func TestPinnedIDsVote(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
@@ -194,7 +199,7 @@ func TestPinnedIDsVote(t *testing.T) {
 	})
 }
 
-// A names is a network with names of its own: a name may have several addresses.
+// A names is a network with names, each of which may have several addresses.
 type names struct {
 	*world
 	of map[string][]string
@@ -202,7 +207,7 @@ type names struct {
 
 func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, err error) {
 	if n.of[host] == nil {
-		time.Sleep(time.Millisecond) // its own names are first at their servers
+		time.Sleep(time.Millisecond) // so that other names are first at their servers
 		return n.world.Resolve(ctx, host)
 	}
 	for _, a := range n.of[host] {
@@ -211,13 +216,15 @@ func (n names) Resolve(ctx context.Context, host string) (addrs []netip.Addr, er
 	return addrs, nil
 }
 
-// A lying host whose name leads to honest servers as well, and is first there, takes no vote from them.
+// A lying host has a name that leads to honest servers as well, and is the
+// first there. It takes no vote from them.
 func TestNamesTakeNoVotes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
 		honest := []*server{w.serve(newSource(good), 0, 1, serve.Config{}), w.serve(newSource(good), 1, 1, serve.Config{})}
 		liar := w.manyKeys(newSource(bad), 3)
-		// At port 9001 the name leads to the honest ones, at 9002 and 9003 to the liar.
+		// At port 9001 the name leads to the honest ones, at 9002 and
+		// 9003 to the liar.
 		oneHost := names{w, map[string][]string{"several": {honest[0].targets[0].Host, honest[1].targets[0].Host, liar[0].Host}}}
 		targets := []source.Target{{Host: "several", Port: 9001}, {Host: "several", Port: 9002}, {Host: "several", Port: 9003}}
 		for _, s := range honest {
@@ -233,7 +240,8 @@ func TestNamesTakeNoVotes(t *testing.T) {
 	})
 }
 
-// A server that is refused under one name is used under another: the record of the first is stale.
+// A server that is refused under one name is used under another, if the record
+// of the first is stale.
 func TestRefusedUnderOneName(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -252,8 +260,8 @@ func TestRefusedUnderOneName(t *testing.T) {
 	})
 }
 
-// An identity that is refused at the second address of a host is the host's error, although nobody answers at the first:
-// it is not tried again.
+// An identity that is refused at the second address of a host is the host's
+// error, even if nobody answers at the first. It is not tried again.
 func TestRefusedAtSecondAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)

@@ -16,6 +16,8 @@ import (
 	"malcolm/transport"
 )
 
+// The file of the majority is fetched, and the servers with another one are
+// left out.
 func TestMinority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(3*chunk, 2)
@@ -40,6 +42,7 @@ func TestMinority(t *testing.T) {
 	})
 }
 
+// Without a majority nothing is fetched, and the votes are told.
 func TestUndecided(t *testing.T) {
 	a, b := file(3*chunk, 1), file(3*chunk, 2)
 	nobodys := checksum(file(3*chunk, 3))
@@ -86,6 +89,7 @@ func TestUndecided(t *testing.T) {
 	}
 }
 
+// A quorum that is met decides.
 func TestQuorumMet(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
@@ -94,11 +98,13 @@ func TestQuorumMet(t *testing.T) {
 	})
 }
 
+// The user's checksum decides against a majority.
 func TestChecksumAgainstMajority(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(3*chunk, 2)
 		servers := w.holders(other, other, data)
-		// The others answer first, so that there is a majority to decide against.
+		// The others answer first, so that there is a majority to
+		// decide against.
 		servers[2].links[0].set(func(l *link) { l.delay = 100 * time.Millisecond })
 		want := checksum(data)
 		o := w.get(getConfig{Targets: targetsOf(servers...), Checksum: &want})
@@ -115,6 +121,7 @@ func TestChecksumAgainstMajority(t *testing.T) {
 	})
 }
 
+// One server under two names has one vote.
 func TestDuplicates(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -141,6 +148,8 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
+// If no server answers, the run fails at the connect timeout, with each
+// server's reason.
 func TestNobodyAnswers(t *testing.T) {
 	for _, timeout := range []time.Duration{0, 2 * time.Second} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -173,7 +182,8 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
-// TestSlowAnswer: who connects and offers nothing in time has not been silent.
+// A server that connects and makes no offer in time counts as late, and not as
+// silent.
 func TestSlowAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
@@ -187,6 +197,7 @@ func TestSlowAnswer(t *testing.T) {
 	})
 }
 
+// A host without an address is told as one.
 func TestUnknownHost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		o := w.get(getConfig{Targets: []source.Target{{Host: "nowhere.invalid", Port: 1}}})
@@ -200,6 +211,7 @@ func TestUnknownHost(t *testing.T) {
 	})
 }
 
+// One reachable server of four is enough once the others have failed.
 func TestOneOfFourReachable(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
@@ -212,7 +224,7 @@ func TestOneOfFourReachable(t *testing.T) {
 		if got := len(events[fetch.NotReached](o)); got != 3 {
 			t.Errorf("%d events NotReached, want 3", got)
 		}
-		// One of four is no majority of those asked before the others have failed.
+		// One of four is no majority before the others have failed.
 		if voted, when := only[fetch.Voted](o); len(voted.Result.Failed) != 3 || when.Sub(o.events[0].at) < 4*time.Second {
 			t.Errorf("vote = %+v, want three failed", voted.Result)
 		}
@@ -220,7 +232,7 @@ func TestOneOfFourReachable(t *testing.T) {
 }
 
 // A server that is still indexing when two of three have agreed is not waited
-// for, and comes in later.
+// for, and joins later.
 func TestLateServer(t *testing.T) {
 	late := func(t *testing.T, w *world, same bool) (*outcome, []*server) {
 		data := file(12*chunk, 1)
@@ -270,7 +282,7 @@ func TestLateServer(t *testing.T) {
 	})
 }
 
-// The servers that make the majority may be gone before the vote is over.
+// The servers of the majority may be gone before the vote is over.
 func TestMajorityIsGone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)

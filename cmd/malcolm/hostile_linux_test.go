@@ -87,23 +87,23 @@ func withSpare(expected int64) int64 { return expected + expected/2 }
 type cost struct{ conns, streams, buffers int64 }
 
 // bound is by how many bytes serve's memory may grow for it. A connection
-// without a request takes 60 to 75 KiB (its goroutines, TLS, quic-go), a request
-// 10 KiB (the stack of its goroutine, its stream).
+// without a request takes 60 to 75 KiB (its goroutines, TLS, quic-go), a
+// request 10 KiB (the stack of its goroutine, its stream).
 func (c cost) bound() int64 {
 	const conn, stream = 80 << 10, 10 << 10
 	return withSpare(c.conns*conn + c.streams*stream + c.buffers*admission.MostBuffer)
 }
 
-// An attacker asks for more than it is granted: a multiple of the places, and of
-// the streams of a connection.
+// An attacker asks for more than it is granted: a multiple of the places, and
+// of the streams of a connection.
 const (
 	greedyConns   = 3
 	greedyStreams = 4
 )
 
-// A serveProcess is serve under attack, on a port of 127.0.0.1. The honest client
-// comes from there as well, attackers from other addresses of the loopback
-// network.
+// A serveProcess is serve under attack, on a port of 127.0.0.1. The honest
+// client comes from there as well, attackers from other addresses of the
+// loopback network.
 type serveProcess struct {
 	*process
 	t      *testing.T
@@ -158,8 +158,8 @@ func serveFile(t *testing.T) servedFile {
 	return f
 }
 
-// residentNow returns how much memory serve has needed so far, in bytes. It fails
-// the test if serve is not well.
+// residentNow returns how much memory serve has needed so far, in bytes. It
+// fails the test if serve is not well.
 func (s *serveProcess) residentNow() int64 {
 	s.t.Helper()
 	m, ok := s.memory()
@@ -219,8 +219,8 @@ func (s *serveProcess) connectAll(addresses, perAddress int, do func(conn *trans
 }
 
 // openAll makes attackConns connections from one address. On each it begins all
-// requests that it may, and asks for more: i counts those of one. It returns when
-// all that are granted are begun.
+// requests that it may, and asks for more: i counts those of one. It returns
+// when all that are granted are begun.
 func (s *serveProcess) openAll(begin func(st *transport.Stream, i int)) {
 	s.t.Helper()
 	n := s.connectAll(1, attackConns, func(conn *transport.Conn) error {
@@ -283,8 +283,8 @@ func (s *serveProcess) neverRead() {
 	s.honest()
 }
 
-// neverWhole sends one byte of each request. In the end serve answers all, which
-// shows that it had them at once.
+// neverWhole sends one byte of each request. In the end serve answers all,
+// which shows that it had them at once.
 func (s *serveProcess) neverWhole() {
 	ask := wire.AppendRequest(nil, wire.Hello{})
 	var mu sync.Mutex
@@ -340,7 +340,8 @@ func (s *serveProcess) forged() {
 				if i%100 != 99 {
 					continue
 				}
-				// What the kernel drops while serve is behind would be no attack.
+				// What the kernel drops while serve is behind
+				// would be no attack.
 				pc.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
 				for _, _, err = pc.ReadFrom(answer); err == nil; _, _, err = pc.ReadFrom(answer) {
 					replies.Add(1)
@@ -386,14 +387,15 @@ const (
 	places        = 256
 	idleAddresses = 2
 	resetConns    = 24
-	// halfOpen is how many connections are begun without a proof of an address
-	// within half of the time for a handshake, after which silence ends one.
+	// halfOpen is how many connections are begun without a proof of an
+	// address within half of the time for a handshake, after which silence
+	// ends one.
 	halfOpen = admission.DefaultHandshakes * (1 + int64(transport.DefaultHandshakeTimeout/time.Second)/2)
 )
 
 // attacksOnServe are attacks during which an honest client gets the file, and
-// what they are granted. Longer times and higher counts make them worse, and give
-// slow machines the time for all of them at once.
+// what they are granted. Longer times and higher counts make them worse, and
+// give slow machines the time for all of them at once.
 var attacksOnServe = []struct {
 	name    string
 	flags   []string
@@ -409,8 +411,8 @@ var attacksOnServe = []struct {
 	{"rapid resets", nil, (*serveProcess).rapidResets, cost{resetConns, attackers * transport.DefaultMaxStreams, 2 * attackers}},
 }
 
-// Whatever attackers do, serve's memory stays within what its limits grant them,
-// and an honest client gets the file.
+// Whatever attackers do, serve's memory stays within what its limits grant
+// them, and an honest client gets the file.
 func TestHostileClientsMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs more memory than the attacks")

@@ -19,8 +19,8 @@ import (
 	"malcolm/wire"
 )
 
-// maliciousSize is the size of the file that a malicious server offers, in bytes:
-// more chunks than get asks for at once.
+// maliciousSize is the size of the file that a malicious server offers, in
+// bytes: more chunks than get asks for at once.
 const maliciousSize = 4 * mib
 
 // startMalicious starts a malicious server on loopback that lasts as long as t.
@@ -86,8 +86,8 @@ func indexing() []byte {
 	return hostile.Frame(wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
 }
 
-// indexForEver says that it is indexing as often as an honest server does, until
-// the server stops.
+// indexForEver says that it is indexing as often as an honest server does,
+// until the server stops.
 func indexForEver(m *hostile.Server, _ chan<- struct{}) {
 	m.OnHello = func(st *transport.Stream, _ int) {
 		tick := time.NewTicker(250 * time.Millisecond)
@@ -107,14 +107,16 @@ func indexForEver(m *hostile.Server, _ chan<- struct{}) {
 
 const (
 	fourGiB = 4 << 30
-	// plainBound is by how many bytes get's memory may grow for any server but one
-	// that offers a large file: what a connection may have in its window.
+	// plainBound is by how many bytes get's memory may grow for any server
+	// but one that offers a large file: what a connection may have in its
+	// window.
 	plainBound = 24 * mib
-	// greatestBound is for the largest file there may be: its manifest of 48 MiB,
-	// a third of it again while it grows.
+	// greatestBound is for the largest file there may be: its manifest of
+	// 48 MiB, a third of it again while it grows.
 	greatestBound = plainBound + 48*mib + 16*mib
-	// mappedBound is by how many bytes of its address space get may grow: a length
-	// that a server made up shows there even if nothing is ever written.
+	// mappedBound is by how many bytes of its address space get may grow: a
+	// length that a server made up shows there even if nothing is ever
+	// written.
 	mappedBound = 1 << 30
 )
 

@@ -20,10 +20,10 @@ import (
 	"malcolm/transport"
 )
 
-// A tardy socket is an attacker's whose packets leave late, so that the server's
-// congestion window grows as on a long path. Once it holds them back, only those
-// that the test lets go leave: the connection lives, and nothing more is
-// acknowledged.
+// A tardy socket is an attacker's whose packets leave late, so that the
+// server's congestion window grows as on a long path. Once it holds them back,
+// only those that the test lets go leave: the connection lives, and nothing
+// more is acknowledged.
 type tardy struct {
 	net.PacketConn
 	delay time.Duration
@@ -72,8 +72,8 @@ func (c *tardy) let() {
 func (c *tardy) SetReadBuffer(int) error  { return nil }
 func (c *tardy) SetWriteBuffer(int) error { return nil }
 
-// connectTardily connects from an address by its number, with windows that bound
-// nothing.
+// connectTardily connects from an address by its number, with windows that
+// bound nothing.
 func (s *serveProcess) connectTardily(from int) (*tardy, *transport.Conn, error) {
 	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(attackerAddr(from), 0)))
 	if err != nil {
@@ -111,8 +111,8 @@ func (s *serveProcess) readOn(conn *transport.Conn, got *atomic.Int64) {
 }
 
 // What clients do not acknowledge is kept below serve: it is bounded, too.
-// MALCOLM_TEST_UNACKED=512 makes it as large as the promise: 512 connections, the
-// default budget of 256 MiB, and less than 384 MiB resident in all.
+// MALCOLM_TEST_UNACKED=512 makes it as large as the promise: 512 connections,
+// the default budget of 256 MiB, and less than 384 MiB resident in all.
 func TestHostileUnacknowledgedMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs more memory than the attacks")

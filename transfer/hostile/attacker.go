@@ -15,8 +15,8 @@ import (
 	"malcolm/wire"
 )
 
-// An Attacker is a client that makes use of a server. Any goroutine may call its
-// methods.
+// An Attacker is a client that makes use of a server. Any goroutine may call
+// its methods.
 type Attacker struct {
 	Server net.Addr                       // whom it attacks
 	Open   func() (net.PacketConn, error) // a socket for one connection, which closes it

@@ -58,7 +58,8 @@ func (s *Server) Hold(data []byte) error {
 	return nil
 }
 
-// Start serves on a socket under an identity, until Stop. Both close the socket.
+// Start serves on a socket under an identity, until Stop. Both close the
+// socket.
 func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
 	conf, err := id.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {

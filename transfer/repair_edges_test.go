@@ -18,7 +18,7 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// Verify and Repair of the smallest files, on either side.
+// The smallest files are verified and repaired, locally and on the servers.
 func TestSmallestFiles(t *testing.T) {
 	for _, local := range [][]byte{nil, {1}, {2}, file(chunk+1, 2)} {
 		for _, right := range [][]byte{nil, {1}, file(chunk, 1)} {
@@ -42,7 +42,8 @@ func TestSmallestFiles(t *testing.T) {
 	}
 }
 
-// What is no file is refused before a server is asked; nothing is opened that waits.
+// Anything but a file is refused before a server is asked, and nothing is
+// opened that waits.
 func TestRepairNoFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo, folder, missing := filepath.Join(dir, "fifo"), filepath.Join(dir, "folder"), filepath.Join(dir, "missing")
@@ -66,8 +67,8 @@ func TestRepairNoFile(t *testing.T) {
 	}
 }
 
-// A file that cannot be replaced is refused before anything is fetched; one that
-// is right needs no replacing.
+// A file that cannot be replaced is refused before anything is fetched. A right
+// one needs no replacing.
 func TestRepairNotReplaceable(t *testing.T) {
 	data := file(4*chunk, 1)
 	for _, right := range []bool{false, true} {
@@ -99,7 +100,7 @@ func TestRepairNotReplaceable(t *testing.T) {
 	}
 }
 
-// readOnlyFS is a directory of a file system that is read-only.
+// readOnlyFS is a directory of a read-only file system.
 type readOnlyFS struct{ partfile.FS }
 
 func (readOnlyFS) Obstacle(string) error { return syscall.EROFS }

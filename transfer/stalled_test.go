@@ -9,8 +9,9 @@ import (
 	"malcolm/transfer/source"
 )
 
-// A path that becomes narrower in the middle of a run costs its server the time until that is noticed, and no more: small
-// packets still pass, so the connection lives, and brings nothing.
+// A path becomes narrower in the middle of a run. That costs the server the
+// time until it is noticed. Small packets still pass: the connection lives, and
+// brings nothing.
 func TestPathBecomesNarrower(t *testing.T) {
 	data := file(60*chunk, 1)
 	t.Run("alone", func(t *testing.T) {
@@ -63,7 +64,8 @@ func TestPathBecomesNarrower(t *testing.T) {
 	})
 }
 
-// A server that is there and sends nothing while others do is called silent, once, and is asked again when it sends.
+// A server that is silent while others send is called silent, once. It is asked
+// again when it sends.
 func TestServerIsCalledSilent(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)
@@ -79,14 +81,16 @@ func TestServerIsCalledSilent(t *testing.T) {
 		if e, _ := only[fetch.ServerSilent](o); e.Target != servers[1].targets[0] {
 			t.Errorf("%+v, want the one that sends nothing", e)
 		}
-		// Another way is tried after 10 s, and then less and less often.
+		// Another connection is tried after 10 s, and then less and
+		// less often.
 		if n := len(servers[1].links); n == 0 || o.Elapsed < time.Minute {
 			t.Errorf("took %v, want longer than the silence", o.Elapsed)
 		}
 	})
 }
 
-// waysTold returns what was told of further ways to servers, in order.
+// waysTold returns the decisions about further connections to servers, in
+// order.
 func waysTold(o *outcome) (kinds []fetch.DecisionKind) {
 	for _, d := range events[fetch.Decision](o) {
 		if d.What >= fetch.WayTried {
@@ -96,7 +100,8 @@ func waysTold(o *outcome) (kinds []fetch.DecisionKind) {
 	return kinds
 }
 
-// Which of two ways to a server stays is told, and why it is the first.
+// It is told which of two connections to a server stays, and why it is the
+// first.
 func TestSilentWayStays(t *testing.T) {
 	data := file(40*chunk, 1)
 	t.Run("it sends again", func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"malcolm/transfer/serve"
 )
 
-// The finished file has the time that most servers name, ties to the first, and
-// those who have another file are not asked.
+// The finished file has the modification time that most servers name; in a tie,
+// the first of them. Servers with another file have no say.
 func TestRemoteTime(t *testing.T) {
 	data, other := file(3*chunk, 1), file(3*chunk, 2)
 	first, second, third := time.Unix(1e9, 500), time.Unix(1.1e9, 0), time.Unix(1.2e9, 0)
@@ -60,8 +60,8 @@ func TestRemoteTime(t *testing.T) {
 	}
 }
 
-// Without the flag, and for a file that is there already, time stays as it is; a
-// resumed one gets it.
+// Only what is written gets the remote time, also when it is resumed. Without
+// the flag, and for a file that is there already, the time stays as it is.
 func TestRemoteTimeOnlyOfWhatIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)

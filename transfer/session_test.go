@@ -19,7 +19,8 @@ import (
 	"malcolm/wire"
 )
 
-// Times of the packages under test that tests count with.
+// Times and rates of the packages under test. Tests that look from outside
+// repeat them.
 const (
 	tickTime       = 100 * time.Millisecond
 	hedgeTime      = 2 * time.Second
@@ -33,14 +34,14 @@ const (
 // hidden reports whether a character does not show as itself.
 func hidden(r rune) bool { return !strconv.IsPrint(r) }
 
-// isLate reports whether an error says that a server did not do in time what it was
-// asked.
+// isLate reports whether an error says that a server missed the deadline for
+// what it was asked.
 func isLate(err error, what source.What, after time.Duration) bool {
 	return source.WhatOf(err) == what && strings.HasSuffix(err.Error(), " "+after.String())
 }
 
-// streamCode returns the code with which the peer reset a stream; 0 when err is
-// something else.
+// streamCode returns the code with which the peer reset a stream; 0 for other
+// errors.
 func streamCode(err error) wire.StreamCode {
 	if peer, ok := errors.AsType[*transport.PeerError](err); ok && peer.Kind == transport.PeerReset {
 		return wire.StreamCode(peer.Code)
@@ -63,7 +64,7 @@ func ask(st *transport.Stream, r wire.Request) error {
 	return st.CloseWrite()
 }
 
-// A getConfig is what a test says of one run of a session.
+// A getConfig is what a test sets for one run of a session.
 type getConfig struct {
 	Targets        []source.Target
 	AllAddresses   bool
@@ -92,7 +93,7 @@ type getConfig struct {
 	Map      bool
 }
 
-// A progress is a snapshot as an event: what a report owns a ticker for.
+// A progress is a snapshot as an event.
 type progress struct {
 	fetch.Finishing // makes it an event
 	fetch.Snapshot
@@ -119,8 +120,8 @@ func mostVotes(c getConfig) int {
 	return fetch.MostVotes(malcolm.Voters(c.Trust, c.Targets, c.AllAddresses))
 }
 
-// session opens a session, and closes it when f has returned. Until then events and
-// progress are told one at a time.
+// session opens a session, and closes it when f has returned. Meanwhile events
+// and progress are told one at a time.
 func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T, error)) (none T, err error) {
 	sources, err := malcolm.Sources(ctx, malcolm.Config{
 		Trust: c.Trust, Network: c.Network, ConnectTimeout: c.ConnectTimeout, Limit: c.Limit, QLog: c.QLog,
@@ -160,8 +161,8 @@ func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T,
 	return f(s)
 }
 
-// Get, Stream, Repair, Verify, Info and DryRun are one run each of a session of its
-// own.
+// Get, Stream, Repair, Verify, Info and DryRun are one run each of a session of
+// its own.
 func Get(ctx context.Context, c getConfig) (*fetch.Result, error) {
 	return session(ctx, c, func(s *fetch.Session) (*fetch.Result, error) { return s.Get(c.ballot(), c.output()) })
 }
