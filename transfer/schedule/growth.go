@@ -105,42 +105,6 @@ type Growth struct {
 	came    int64
 }
 
-// A grower is one server.
-type grower struct {
-	id     int
-	number int // connections that it should have, at least 1
-
-	// what the caller said
-	joined time.Time
-	open   int
-	rtt    time.Duration // 0: not known
-	came   int64         // bytes since it joined
-	heard  time.Time     // when bytes came last
-	idle   time.Time     // when the caller last said that it was not busy
-
-	// what is measured
-	settled time.Time   // nothing is measured before this time
-	current measurement // the measurement under way, unless its start is zero
-	half    measurement // its later part, once that has begun
-	steps   []float64   // rates between the steps of the measurement, bytes a second
-	stepped time.Time   // its last step, and the bytes by then
-	counted int64
-
-	// the try under way, or the last one
-	from    int       // number before it; 0: none is under way
-	opened  bool      // all its connections have been open at once
-	whole   time.Time // when they last were
-	before  rates
-	started time.Time // when the measurement of before began
-	noise   float64   // variation of the total during that measurement, bytes a second
-	grown   time.Time // when it began
-
-	// what came of it
-	shrunk time.Time // when the number was last reduced
-	held   time.Time // no try before this time
-	usual  float64   // the greater rate, before or after, of a try that was undone
-}
-
 // A measurement holds all servers' bytes at its start.
 type measurement struct {
 	start time.Time
@@ -165,7 +129,7 @@ func NewGrowth(cfg GrowthConfig) *Growth {
 // server that joins a second time begins anew.
 func (g *Growth) Join(server int, now time.Time) {
 	g.servers[server] = &grower{
-		id: server, number: 1, joined: now, open: 1, heard: now, settled: now.Add(maxSettle),
+		id: server, number: 1, seen: seen{joined: now, open: 1, heard: now}, gauge: gauge{settled: now.Add(maxSettle)},
 	}
 }
 

@@ -165,7 +165,11 @@ type Schedule struct {
 	lastID     int
 	window     slidingWindow
 
-	// Bytes that arrived.
+	arrivals
+}
+
+// Arrivals are the bytes that arrived.
+type arrivals struct {
 	tally      tally
 	settled    chunkSet // good chunks whose bytes were counted
 	duplicates int64
@@ -209,14 +213,13 @@ type server struct {
 // New returns a schedule with an empty queue.
 func New(cfg Config) *Schedule {
 	return &Schedule{
-		cfg:     cfg,
-		chunks:  make([]chunkState, cfg.Chunks),
-		missing: newChunkSet(cfg.Chunks),
-		left:    cfg.Chunks,
-		tally:   make(tally),
-		settled: newChunkSet(cfg.Chunks),
-		ranges:  make(map[int]*rangeState),
-		servers: make(map[int]*server),
+		cfg:      cfg,
+		chunks:   make([]chunkState, cfg.Chunks),
+		missing:  newChunkSet(cfg.Chunks),
+		left:     cfg.Chunks,
+		ranges:   make(map[int]*rangeState),
+		servers:  make(map[int]*server),
+		arrivals: arrivals{tally: make(tally), settled: newChunkSet(cfg.Chunks)},
 	}
 }
 
