@@ -12,8 +12,7 @@
 //	fetch   sources -> contact all at once -> offers -> vote -> manifest ->
 //	        part file -> loop <-> one fetcher a range -> commit
 //
-// What serve and fetch decide is decided in small rooms without a network, a
-// goroutine or a clock:
+// Small rooms make their decisions, without a network, a goroutine or a clock:
 //
 //	vote       which file most servers hold
 //	schedule   who fetches what next, and over how many connections
