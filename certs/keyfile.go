@@ -244,11 +244,16 @@ func decode(content []byte) (id *Identity, reason string) {
 // fileError wraps the system's error for the identity file at path, or for the
 // directories and the temporary file that it needs.
 func fileError(path string, err error) error {
-	reason := err.Error()
+	return &KeyFileError{Path: path, Reason: reasonAt(path, err), Err: err}
+}
+
+// reasonAt returns the text of the system's error, without the path if that is
+// the given one.
+func reasonAt(path string, err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == path {
-		reason = pe.Op + ": " + pe.Err.Error()
+		return pe.Op + ": " + pe.Err.Error()
 	}
-	return &KeyFileError{Path: path, Reason: reason, Err: err}
+	return err.Error()
 }
 
 // shellQuote returns path as one word of a POSIX shell.

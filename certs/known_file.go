@@ -106,11 +106,7 @@ func othersMayWrite(path string) func(fs.FileInfo) error {
 }
 
 func knownFileError(path string, err error) error {
-	reason := err.Error()
-	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == path {
-		reason = pe.Op + ": " + pe.Err.Error()
-	}
-	return &KnownFileError{Path: path, Reason: reason, Err: err}
+	return &KnownFileError{Path: path, Reason: reasonAt(path, err), Err: err}
 }
 
 // rewrite makes the changes of batch to the file as it is now, under the lock,
