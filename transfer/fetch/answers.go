@@ -69,7 +69,6 @@ func (s *Session) notReached(v *server, err error, final bool) {
 	awaited := v.state.isAwaited()
 	switch {
 	case source.WhatOf(err) == source.Here:
-		s.outOfVote(v, err)
 		s.loop.fail(unwrapFault(err))
 	case source.IsFull(err) && (awaited || v.state == StateNotReached):
 		s.full(v, err)

@@ -12,6 +12,9 @@ import (
 // may hold them for hours.
 const lastDisk = 1500 * time.Millisecond
 
+// lastLook is how long is waited for the first of what is then left behind.
+const lastLook = 100 * time.Millisecond
+
 // A joiner waits for what runs beside the loop. Once the caller's context has
 // ended and lastDisk is over, it leaves behind what still hangs in the system,
 // which shares nothing with the loop that is read later. Only the loop's
@@ -47,9 +50,18 @@ func (j *joiner) wait(done <-chan struct{}) bool {
 	case <-done:
 		return true
 	case <-j.late.Done():
-		j.left = true
-		return false
 	}
+	if !j.left { // what begins only now has a moment, too
+		t := time.NewTimer(lastLook)
+		defer t.Stop()
+		select {
+		case <-done:
+			return true
+		case <-t.C:
+		}
+	}
+	j.left = true
+	return false
 }
 
 // run runs f and waits for it; false: f was left behind.

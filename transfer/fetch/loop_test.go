@@ -70,3 +70,23 @@ func TestPostedBehindTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// What ends at once is joined, also when the run has ended long ago.
+func TestJoinedLongAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		l := newLoop(ctx)
+		ended := false
+		l.beside(func() {
+			<-l.ctx.Done()
+			ended = true
+		})
+		cancel()
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		l.close()
+		if !ended || l.ending.left {
+			t.Errorf("ended: %t, something left behind: %t", ended, l.ending.left)
+		}
+	})
+}

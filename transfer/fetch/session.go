@@ -91,6 +91,7 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 // Close ends the session's connections and all that runs for it. No event comes
 // after it.
 func (s *Session) Close() {
+	s.download.halt()
 	s.loop.close()
 	s.publish()
 }

@@ -382,3 +382,32 @@ func TestToldBehindTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// Records of ours that cannot be used end the run, and are not the server's fault.
+func TestRecordsOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(chunk, 1)
+		broken := true
+		f := newFleet(2, data, func(server int, c *sourcetest.Conn) {
+			if server == 0 && broken {
+				c.OnStat = func(context.Context, source.Ask, func(done, total int64)) (o source.Offer, _ error) {
+					return o, &source.Fault{What: source.Here, Words: "broken", Err: errTest}
+				}
+			}
+		})
+		s := f.open(t, 0)
+		defer s.Close()
+		if _, err := s.Stream(Ballot{}, Stream{Out: io.Discard}); err != errTest {
+			t.Errorf("error = %v, want that of the records", err)
+		}
+		for _, e := range f.told {
+			if _, ok := e.(NotReached); ok {
+				t.Errorf("told %+v of a server", e)
+			}
+		}
+		broken = false
+		if r := fetchAll(t, s, data); r.Servers[0].State != StateServing {
+			t.Errorf("the server is %v, want it to serve the next file", r.Servers[0].State)
+		}
+	})
+}

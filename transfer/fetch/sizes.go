@@ -139,7 +139,7 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 	stalled := &source.Fault{What: source.NoAnswer, Words: "no answer in " + proofTime.String()}
 	progress := time.AfterFunc(proofTime, func() { cancel(stalled) })
 	defer progress.Stop()
-	err := m.hashBody(ctx, way, span, &hasher, func() { progress.Reset(proofTime) })
+	err := m.hashBody(ctx, way, span, &hasher, progress)
 	if err != nil && context.Cause(ctx) == stalled {
 		err = stalled
 	}
@@ -152,8 +152,9 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 	return nil
 }
 
-// hashBody hashes a span. It calls moved each time bytes have come.
-func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, moved func()) error {
+// hashBody hashes a span. progress runs only while bytes are waited for, and
+// begins anew with each of them.
+func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, progress *time.Timer) error {
 	body, err := way.Range(ctx, span)
 	if err != nil {
 		return err
@@ -162,16 +163,17 @@ func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span,
 	return m.pass(ctx, hasher, func(p []byte, _ int64) error {
 		for len(p) > 0 {
 			piece := m.limit.Piece(len(p))
+			progress.Stop()
 			if err := m.limit.Wait(ctx, piece); err != nil {
 				return err
 			}
+			progress.Reset(proofTime)
 			n, err := body.Read(p[:piece])
 			m.limit.Refund(piece - n)
 			if n == 0 && err != nil {
 				return err
 			}
 			p = p[n:]
-			moved()
 		}
 		return nil
 	})
