@@ -14,6 +14,7 @@ import (
 
 	"malcolm/transfer/vote"
 	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // The file of the majority is fetched, and the servers with another one are
@@ -193,6 +194,32 @@ func TestSlowAnswer(t *testing.T) {
 		err := fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
 		if r := err.Servers[0]; !isLate(r.Err, source.SlowAnswer, 3*time.Second) || r.Err.Error() != "no complete answer in 3s" {
 			t.Errorf("report = %+v, want no complete answer", r)
+		}
+	})
+}
+
+// A server that lets nobody ask is late after the time it had in all, and not
+// after what was left of it.
+func TestSlowAnswerWithoutAStream(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+			m.OnRange = func(*transport.Stream, wire.RangeRequest) { time.Sleep(time.Minute) }
+		})
+		sources, err := malcolm.Sources(t.Context(), malcolm.Config{Network: w}, []source.Target{m.Target}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		way, err := sources[0].Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer way.Close()
+		for range transport.DefaultMaxStreams {
+			go way.Range(t.Context(), source.Span{Length: chunk})
+		}
+		time.Sleep(time.Second)
+		if _, err := way.Stat(t.Context(), source.Ask{}, nil); !isLate(err, source.SlowAnswer, malcolm.DefaultConnectTimeout) {
+			t.Errorf("error = %v, want that it was late", err)
 		}
 	})
 }

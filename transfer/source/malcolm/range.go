@@ -97,7 +97,7 @@ func (b *body) Close() {
 func (c *conn) Recheck(ctx context.Context, checksum [32]byte, chunk int) {
 	timeout := c.s.c.ConnectTimeout
 	deadline := time.Now().Add(timeout)
-	st, end, err := c.open(ctx, timeout, source.SlowAnswer)
+	st, end, err := c.open(ctx, deadline, timeout, source.SlowAnswer)
 	if err != nil {
 		return
 	}

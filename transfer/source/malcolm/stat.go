@@ -30,9 +30,10 @@ var (
 	errDigest    = errors.New("manifest does not have the digest that was offered")
 )
 
-// open opens a stream, which ends with ctx and with end. The error is a fault.
-func (c *conn) open(ctx context.Context, timeout time.Duration, late source.What) (st *transport.Stream, end func(), err error) {
-	opening, cancel := context.WithTimeout(ctx, timeout)
+// open opens a stream before a deadline. The stream ends with ctx and with end.
+// The error is a fault; a late one names timeout.
+func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Duration, late source.What) (st *transport.Stream, end func(), err error) {
+	opening, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if st, err = c.quic.OpenStream(opening); err != nil {
 		if errors.Is(opening.Err(), context.DeadlineExceeded) {
@@ -72,7 +73,7 @@ func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, tot
 
 func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, indexing func(done, total int64)) (o source.Offer, err error) {
 	timeout := c.s.c.ConnectTimeout
-	st, end, err := c.open(ctx, time.Until(deadline), source.SlowAnswer)
+	st, end, err := c.open(ctx, deadline, timeout, source.SlowAnswer)
 	if err != nil {
 		return o, err
 	}
@@ -159,7 +160,7 @@ func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Manifest
 
 // Values gives up when nothing comes for manifestTime.
 func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
-	st, end, err := c.open(ctx, manifestTime, source.NoAnswer)
+	st, end, err := c.open(ctx, time.Now().Add(manifestTime), manifestTime, source.NoAnswer)
 	if err != nil {
 		return wire.Manifest{}, err
 	}
