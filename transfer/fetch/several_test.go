@@ -73,16 +73,6 @@ func fetchAll(t *testing.T, s *Session, want []byte) *Result {
 	return r
 }
 
-// failInTheOutput streams the file into an output that is broken.
-func failInTheOutput(t *testing.T, s *Session) {
-	t.Helper()
-	reader, writer := io.Pipe()
-	reader.CloseWithError(errTest)
-	if _, err := s.Stream(Ballot{}, Stream{Out: writer}); !errors.Is(err, errTest) {
-		t.Fatalf("error = %v, want that of the output", err)
-	}
-}
-
 // A server whose connection dies between two files is reached anew.
 func TestConnectionDiesBetweenFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -103,7 +93,7 @@ func TestConnectionDiesBetweenFiles(t *testing.T) {
 
 // A server that does not answer again on the connection that it has is asked on
 // another one, whatever the fault.
-func TestAskedAgainInVain(t *testing.T) {
+func TestAskedAgainWithoutAnAnswer(t *testing.T) {
 	for _, what := range []source.What{source.Lost, source.SlowAnswer, source.Full} {
 		synctest.Test(t, func(t *testing.T) {
 			data := file(5*chunk+7, 1)
