@@ -373,7 +373,8 @@ func TestToldBehindTheEnd(t *testing.T) {
 	})
 }
 
-// Records of ours that cannot be used end the run, and are not the server's fault.
+// Records of ours that cannot be used end the run, and are not the server's
+// fault.
 func TestRecordsOfOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(chunk, 1)
