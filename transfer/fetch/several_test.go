@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +24,7 @@ import (
 // A fleet is servers whose connections a test can reach.
 type fleet struct {
 	sources []source.Source
+	mu      sync.Mutex
 	conns   [][]*sourcetest.Conn // of each server, in the order in which they were made
 	told    []Event
 }
@@ -32,7 +35,9 @@ func newFleet(n int, data []byte, change func(server int, c *sourcetest.Conn)) *
 	f := &fleet{conns: make([][]*sourcetest.Conn, n)}
 	for i := range n {
 		f.sources = append(f.sources, sourcetest.Holder(place(i), data, func(c *sourcetest.Conn) {
+			f.mu.Lock()
 			f.conns[i] = append(f.conns[i], c)
+			f.mu.Unlock()
 			if change != nil {
 				change(i, c)
 			}
@@ -50,10 +55,16 @@ func (f *fleet) open(t *testing.T, connections int) *Session {
 }
 
 // last returns the last connection to a server.
-func (f *fleet) last(server int) *sourcetest.Conn { return f.conns[server][len(f.conns[server])-1] }
+func (f *fleet) last(server int) *sourcetest.Conn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.conns[server][len(f.conns[server])-1]
+}
 
 // alive returns how many connections to a server are open.
 func (f *fleet) alive(server int) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, c := range f.conns[server] {
 		if c.Err() == nil {
 			n++
@@ -111,6 +122,34 @@ func TestAskedAgainWithoutAnAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A path that died between two files is no failure of a server: what counts is
+// what it says on a new connection.
+func TestPathsDieBetweenFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(5*chunk+7, 1)
+		f := newFleet(2, data, nil)
+		s := f.open(t, 0)
+		defer s.Close()
+		fetchAll(t, s, data)
+		for i := range f.conns {
+			holder := f.sources[i].(*sourcetest.Source)
+			dial := holder.Dial
+			holder.Dial = func(ctx context.Context) (source.Conn, error) {
+				_ = pace.Sleep(ctx, time.Second)
+				return dial(ctx)
+			}
+			f.last(i).OnStat = func(ctx context.Context, _ source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
+				_ = pace.Sleep(ctx, 5*time.Second)
+				return o, &source.Fault{What: source.SlowAnswer, Words: "no complete answer in 5s"}
+			}
+		}
+		r := fetchAll(t, s, data)
+		if a, b := r.Servers[0].State, r.Servers[1].State; a != StateServing || b != StateServing {
+			t.Errorf("the servers are %v and %v, want both to serve", a, b)
+		}
+	})
 }
 
 // Each connection of a server goes on to serve, or is closed.
@@ -184,10 +223,12 @@ func TestDownForOneFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(5*chunk+7, 1)
 		f := newFleet(2, data, nil)
-		holder, down := f.sources[1].(*sourcetest.Source), true
+		holder := f.sources[1].(*sourcetest.Source)
+		var down atomic.Bool
+		down.Store(true)
 		dial := holder.Dial
 		holder.Dial = func(ctx context.Context) (source.Conn, error) {
-			if down {
+			if down.Load() {
 				return nil, &source.Fault{What: source.NoPort, Words: "connection refused"}
 			}
 			return dial(ctx)
@@ -202,7 +243,7 @@ func TestDownForOneFile(t *testing.T) {
 			t.Errorf("waited %v for the server that is down", took)
 		}
 		time.Sleep(10 * time.Minute)
-		down = false
+		down.Store(false)
 		if r := fetchAll(t, s, data); r.Servers[1].State != StateServing {
 			t.Errorf("the server is %v, want it to serve", r.Servers[1].State)
 		}
@@ -214,12 +255,13 @@ func TestDownForOneFile(t *testing.T) {
 func TestJudgingEndsWithItsFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(8*chunk, 1)
-		lies := true
+		var lies atomic.Bool
+		lies.Store(true)
 		f := newFleet(2, data, func(server int, c *sourcetest.Conn) {
 			next, stat := c.OnRange, c.OnStat
 			c.OnRange = func(ctx context.Context, span source.Span) (source.Body, error) {
 				switch {
-				case !lies:
+				case !lies.Load():
 				case server == 0:
 					return sourcetest.NewBody(bytes.NewReader(file(int(span.Length), 2))), nil
 				default:
@@ -246,7 +288,8 @@ func TestJudgingEndsWithItsFile(t *testing.T) {
 		if _, err := s.Stream(Ballot{}, Stream{Out: writer}); !errors.Is(err, errTest) {
 			t.Fatalf("error = %v, want that of the test", err)
 		}
-		s.loop.sample, lies = s.sample, false
+		s.loop.sample = s.sample
+		lies.Store(false)
 		begun := time.Now()
 		fetchAll(t, s, data)
 		if took := time.Since(begun); took > time.Minute {
@@ -289,21 +332,21 @@ func TestChangedVotesAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := file(5*chunk, 1), file(6*chunk, 2)
 		now := sourcetest.Holder(place(0), after, nil)
-		changed := false
+		var changed atomic.Bool
 		f := newFleet(3, before, func(server int, c *sourcetest.Conn) {
 			stat, get := c.OnStat, c.OnRange
 			later, _ := now.Dial(context.Background())
 			c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
-				if changed && server > 0 {
+				if changed.Load() && server > 0 {
 					return later.Stat(ctx, ask, indexing)
 				}
 				return stat(ctx, ask, indexing)
 			}
 			c.OnRange = func(ctx context.Context, span source.Span) (source.Body, error) {
 				switch {
-				case changed && server > 0 && span.Offset+span.Length > int64(len(before)):
+				case changed.Load() && server > 0 && span.Offset+span.Length > int64(len(before)):
 					return later.Range(ctx, span)
-				case changed && server > 0:
+				case changed.Load() && server > 0:
 					return nil, &source.Fault{What: source.Changed, Words: "its file changed"}
 				}
 				return get(ctx, span)
@@ -315,7 +358,7 @@ func TestChangedVotesAnew(t *testing.T) {
 		for _, v := range s.roster.servers[1:] { // during a file
 			s.leave(v, StateChanged, &source.Fault{What: source.Changed, Words: "its file changed"})
 		}
-		changed = true
+		changed.Store(true)
 		var out bytes.Buffer
 		r, err := s.Stream(Ballot{}, Stream{Out: &out})
 		if r.Size != int64(len(after)) {
@@ -378,9 +421,10 @@ func TestToldBehindTheEnd(t *testing.T) {
 func TestRecordsOfOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(chunk, 1)
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		f := newFleet(2, data, func(server int, c *sourcetest.Conn) {
-			if server == 0 && broken {
+			if server == 0 && broken.Load() {
 				c.OnStat = func(context.Context, source.Ask, func(done, total int64)) (o source.Offer, _ error) {
 					return o, &source.Fault{What: source.Here, Words: "broken", Err: errTest}
 				}
@@ -396,7 +440,7 @@ func TestRecordsOfOurs(t *testing.T) {
 				t.Errorf("told %+v of a server", e)
 			}
 		}
-		broken = false
+		broken.Store(false)
 		if r := fetchAll(t, s, data); r.Servers[0].State != StateServing {
 			t.Errorf("the server is %v, want it to serve the next file", r.Servers[0].State)
 		}

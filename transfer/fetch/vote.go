@@ -120,14 +120,13 @@ func (s *Session) askAgain(v *server, way source.Conn) {
 	l.beside(func() { told(way.Stat(ctx, ask, indexing)) })
 }
 
-// askedAgain takes what a server says on a connection that it had. If that
-// connection has ended, the server's contact asks on a new one.
+// askedAgain takes what a server says on a connection that it had. That it says
+// nothing may be the path's fault, and does not count.
 func (s *Session) askedAgain(v *server, way source.Conn, o source.Offer, err error) {
 	switch {
 	case v.conns.of(way) == nil, !v.state.isAwaited():
 	case err != nil:
-		v.hangUp()
-		s.notReached(v, err, source.IsFinal(err))
+		v.hangUp() // its contact asks on a new one
 	default:
 		s.answered(v, way, o)
 	}

@@ -56,7 +56,8 @@ const (
 // A State is what a server is to the run.
 type State uint8
 
-// The states. Those from Trying to Lost may lead to Serving.
+// The states. Those from Trying to Lost may lead to Serving, and with another
+// file all lead to Trying.
 const (
 	Trying  State = iota // it was not reached yet
 	Waiting              // it says that it will serve later
@@ -75,7 +76,7 @@ const (
 	Silent       // servers are there, and send nothing
 )
 
-// A Presence is the state of one run. It belongs to one goroutine.
+// A Presence is the state of one session. It belongs to one goroutine.
 type Presence struct {
 	patience time.Duration
 	servers  []server
