@@ -35,9 +35,16 @@ type Server struct {
 	OnManifest func(st *transport.Stream)
 	OnRange    func(st *transport.Stream, r wire.RangeRequest)
 
-	// Requests so far; Inlines are the hellos that ask for the manifest.
-	Hellos, Inlines, Manifests, Ranges atomic.Int64
+	Asked
+	running
+}
 
+// Asked counts the requests so far; Inlines are the hellos that ask for the
+// manifest.
+type Asked struct{ Hellos, Inlines, Manifests, Ranges atomic.Int64 }
+
+// A running is what Stop ends.
+type running struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
