@@ -281,8 +281,8 @@ type contact struct {
 	tell   contactTold
 }
 
-// contactTold receives what happens to a contact. Each function returns once the
-// loop has room for it, and has no answer.
+// contactTold receives what happens to a contact. Each function returns once
+// the loop has room for it, and has no answer.
 type contactTold struct {
 	connected func(source.Peer, source.Traits)
 	indexing  func(done, total int64)
