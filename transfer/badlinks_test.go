@@ -62,6 +62,7 @@ func TestOneWayHole(t *testing.T) {
 	for dir, name := range directions {
 		for _, other := range []float64{400 << 10, 100 << 10} {
 			t.Run(fmt.Sprintf("%s, the other with %.0f bytes a second", name, other), func(t *testing.T) {
+				t.Parallel()
 				bubble(t, func(t *testing.T, w *world) {
 					data := file(24*chunk, 1)
 					servers := w.holders(data, data)

@@ -68,6 +68,7 @@ func TestInterruptWhileHashing(t *testing.T) {
 // The file under the final name is right. An interrupted -r --force leaves the
 // unfinished download of another version alone.
 func TestInterruptKeepsOtherPart(t *testing.T) {
+	t.Parallel()
 	for range cancelTries {
 		bubble(t, func(t *testing.T, w *world) {
 			data, old := file(8*chunk, 1), file(8*chunk, 2)
@@ -107,6 +108,7 @@ func (w *world) interrupted(share float64, cfg getConfig) *outcome {
 // When less of a journal can be read the second time, chunks are fetched again.
 // None is forgotten.
 func TestResumeOfAJournalThatGetsShorter(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		targets := w.holders(data)[0].targets

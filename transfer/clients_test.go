@@ -11,6 +11,7 @@ import (
 // A status lists the host that is being served, over all virtual servers, and
 // nobody once it has gone.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, serve.Config{})

@@ -80,6 +80,7 @@ type crasher struct {
 // as well. The file is completed all the same. What was complete for the time
 // of a checkpoint is not fetched again.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	crashes, resumes := 0, 0
 	hit := make(map[string]int)
 	seeds, skip := crashSeeds(t)

@@ -204,6 +204,7 @@ func TestQuickBesideSlow(t *testing.T) {
 // An office holds 800 connections, four for each of 200 people, and one more
 // client of its address gets the file at once.
 func TestOfficeOfConnections(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		s := w.serve(newSource(data), 0, 4, serve.Config{})
@@ -222,6 +223,7 @@ func TestOfficeOfConnections(t *testing.T) {
 
 // 200 clients of one address, each on four ports, all finish.
 func TestOfficeOfClients(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const clients = 200
 		data := file(2*chunk, 1)
@@ -268,6 +270,7 @@ func TestOfficeOfClients(t *testing.T) {
 // When all places are taken, idle clients make room for newcomers of an office.
 // A client whose bytes move keeps its connection.
 func TestPlacesMakeRoom(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const places = 64
 		data := file(64*chunk, 1)
@@ -319,6 +322,7 @@ func (m *mute) WriteTo(p []byte, to net.Addr) (int, error) {
 // Clients that stop acknowledging go after 10 seconds. What all hold keeps to
 // the budget, and other clients get on meanwhile.
 func TestUnacknowledgedBytes(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const budget, attackers = 4 << 20, 8
 		data := file(64*chunk, 1)

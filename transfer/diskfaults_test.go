@@ -73,6 +73,7 @@ func TestDiskErrors(t *testing.T) {
 		}
 		for _, nth := range test.nth {
 			t.Run(fmt.Sprintf("%s %s %d %v", test.op, test.name, nth, test.err), func(t *testing.T) {
+				t.Parallel()
 				bubble(t, func(t *testing.T, w *world) {
 					fail, failed := failNth(test.op, test.name, nth, test.err)
 					testDiskError(t, w, fail, failed, test.fails)

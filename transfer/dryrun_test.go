@@ -66,6 +66,7 @@ func contents(t *testing.T, dir string) map[string]string {
 
 // The plan is what a run then does, and the dry run changes nothing.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	data := file(12*chunk+77, 1)
 	damage := func(t *testing.T, o *outcome, at int64) {
 		f, err := os.OpenFile(filepath.Join(o.dir, "data.bin.part"), os.O_RDWR, 0)

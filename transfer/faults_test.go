@@ -79,6 +79,7 @@ func wantMoved(t *testing.T, failed *server, others []*server, at time.Time) {
 // The chunks of a stalled server move to others. It keeps its connection and is
 // not lost.
 func TestStalledServer(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(48*chunk, 1) // so that it is asked again after it stalled
 		servers := w.holders(data, data, data)

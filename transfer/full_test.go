@@ -88,6 +88,7 @@ func TestFullServer(t *testing.T) {
 
 // While others serve, a server that was full joins when it has room.
 func TestFullServerJoins(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		servers := w.holders(data, data, data)

@@ -274,6 +274,7 @@ func honestly(sum [32]byte) costly {
 
 // One attacking address costs at most what one honest client costs.
 func TestHostileCost(t *testing.T) {
+	t.Parallel()
 	data := file(costChunks*chunk, 1)
 	sum := checksum(data)
 	cost := func(c costly) (b bill) {

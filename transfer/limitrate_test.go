@@ -99,6 +99,7 @@ func TestLimitIsExact(t *testing.T) {
 		{"all of it", 256 << 10, 28, 4, 2, append(stall, die...), counts{fetches: 4, eaten: 20, killed: 3, lost: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {
 				data := file(int(test.size*test.rate), 1)
 				var servers []*server

@@ -22,6 +22,7 @@ func TestBadPackets(t *testing.T) {
 	} {
 		for dir, name := range [...]string{fromServer: "from the servers", toServer: "to the servers"} {
 			t.Run(test.name+" "+name, func(t *testing.T) {
+				t.Parallel()
 				bubble(t, func(t *testing.T, w *world) {
 					data := file(12*chunk+5, 1)
 					servers := w.holders(data, data)

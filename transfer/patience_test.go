@@ -55,6 +55,7 @@ func TestStreamPauses(t *testing.T) {
 // The check of a part file may take longer than the server's idle timeout,
 // whether something is missing or not.
 func TestResumeChecksForHours(t *testing.T) {
+	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(64*chunk, 1)
@@ -86,6 +87,7 @@ func TestResumeChecksForHours(t *testing.T) {
 // The comparison of a local file may take as long. What differs is fetched
 // after it.
 func TestRepairComparesForHours(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		s := w.holders(data)[0]

@@ -151,6 +151,7 @@ func (p longPart) WriteAt(b []byte, off int64) (int, error) {
 // 60 s, while a chunk of 16 MiB takes longer than two minutes. Every chunk
 // arrives, and hardly a byte comes twice.
 func TestProgressOnBadLink(t *testing.T) {
+	t.Parallel()
 	const (
 		rate     = 1e6 / 8
 		every    = 20 * time.Second

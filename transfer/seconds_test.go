@@ -190,6 +190,7 @@ func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Durati
 // Either may end first, by much or by little. The chunk is right in all cases,
 // the slower server stops, and no honest one is blamed.
 func TestStalledFirstReturns(t *testing.T) {
+	t.Parallel()
 	const firstPause = 20 * time.Millisecond
 	for _, test := range []struct {
 		name string

@@ -129,11 +129,11 @@ func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T,
 	if err != nil {
 		return none, err
 	}
-	var mu sync.Mutex
+	turn := make(chan struct{}, 1) // unlike of a mutex, time passes while one waits for it
 	tell := func(e fetch.Event) {
 		if c.Events != nil {
-			mu.Lock()
-			defer mu.Unlock()
+			turn <- struct{}{}
+			defer func() { <-turn }()
 			c.Events(e)
 		}
 	}
@@ -146,10 +146,14 @@ func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T,
 		reporting.Go(func() {
 			ticker := time.NewTicker(c.Interval)
 			defer ticker.Stop()
+			var last time.Time
 			for {
 				select {
 				case <-ticker.C:
-					tell(progress{Snapshot: s.Snapshot()})
+					if now := s.Snapshot(); !now.Taken.Equal(last) {
+						last = now.Taken
+						tell(progress{Snapshot: now})
+					}
 				case <-stop:
 					return
 				}

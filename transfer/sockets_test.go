@@ -12,6 +12,7 @@ import (
 
 // A socket that has really failed is opened again, and its clients come back.
 func TestSocketThatFailed(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
 		s, tries := &server{}, 0

@@ -15,6 +15,7 @@ import (
 func TestPathBecomesNarrower(t *testing.T) {
 	data := file(60*chunk, 1)
 	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
 		bubble(t, func(t *testing.T, w *world) {
 			s := w.holders(data)[0]
 			slow(1<<20, s)
@@ -36,6 +37,7 @@ func TestPathBecomesNarrower(t *testing.T) {
 		})
 	})
 	t.Run("with another server", func(t *testing.T) {
+		t.Parallel()
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(200*chunk, 1)
 			servers := w.holders(data, data)
@@ -67,6 +69,7 @@ func TestPathBecomesNarrower(t *testing.T) {
 // A server that is silent while others send is called silent, once. It is asked
 // again when it sends.
 func TestServerIsCalledSilent(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)
 		servers := w.holders(data, data)
@@ -103,6 +106,7 @@ func waysTold(o *outcome) (kinds []fetch.DecisionKind) {
 // It is told which of two connections to a server stays, and why it is the
 // first.
 func TestSilentWayStays(t *testing.T) {
+	t.Parallel()
 	data := file(40*chunk, 1)
 	t.Run("it sends again", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {

@@ -149,6 +149,7 @@ func TestStreamWithASlowServer(t *testing.T) {
 	alone := time.Duration(float64(len(data)) / (1 << 20) * float64(time.Second))
 	for name, after := range map[string]float64{"from the start": 0, "later": 0.3} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {
 				servers := w.holders(data, data)
 				slow(1<<20, servers...)

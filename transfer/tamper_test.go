@@ -102,6 +102,7 @@ var tamperings = []tampering{
 func TestTamperBeforeResume(t *testing.T) {
 	for _, test := range tamperings {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {
 				o := interrupt(t, w, 0.6, w.holders(tamperedData)...)
 				good := len(goodChunks(o.read(simPart), tamperedData))
