@@ -54,7 +54,7 @@ func (p Pin) String() string {
 type Pins []Pin
 
 // IDs returns the IDs of which a server must have one, in the order of the
-// pins. If there are none, no pin is about the server. See [Pins.Demands].
+// pins. An empty list: no pin is about the server. See [Pins.Demands].
 func (p Pins) IDs(host string, port uint16) []ServerID { return Common(p.Demands("", host, port)) }
 
 // Demands returns what the pins demand of the server at addr and port: it must

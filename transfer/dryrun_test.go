@@ -85,7 +85,7 @@ func TestDryRun(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name   string
-		there  func(t *testing.T, o *outcome) // what becomes of what an interrupted run left; nil: there was none
+		there  func(t *testing.T, o *outcome) // what becomes of what an interrupted run left; nil: nothing was left
 		force  bool
 		action partfile.Action
 		kept   bool

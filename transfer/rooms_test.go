@@ -78,6 +78,31 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// Each package says what it holds.
+func TestRoomsHaveComments(t *testing.T) {
+	said := make(map[string]bool)
+	err := fs.WalkDir(os.DirFS(".."), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		place := path.Dir(name)
+		said[place] = said[place] || len(file.Doc.Text()) > 40
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, ok := range said {
+		if !ok {
+			t.Errorf("no file of %s has a package comment", place)
+		}
+	}
+}
+
 // The rooms refuse each of these imports, and a permission without use.
 func TestRoomsRefuse(t *testing.T) {
 	tests := []struct{ place, imported string }{

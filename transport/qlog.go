@@ -47,7 +47,7 @@ type QLog struct {
 	broken error // the first
 }
 
-// NewQLog makes the directory if there is none.
+// NewQLog makes the directory unless it exists.
 func NewQLog(dir string) (*QLog, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("qlog: %w", err)

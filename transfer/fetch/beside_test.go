@@ -28,8 +28,8 @@ var beside = []reflect.Type{
 	reflect.TypeFor[manifestProgress](), reflect.TypeFor[partStore](), reflect.TypeFor[streamWindow](), reflect.TypeFor[slotClaim](),
 }
 
-// reaches returns the way from a type to a state; "": there is none. Functions,
-// channels and interfaces are opaque.
+// reaches returns the way from a type to a state; "" without such a way.
+// Functions, channels and interfaces are opaque.
 func reaches(t reflect.Type, met map[reflect.Type]bool) string {
 	if slices.Contains(states, t) {
 		return t.Name()

@@ -19,8 +19,8 @@ const checkpointTime = 2 * time.Second
 // Result is what [Session.Get] did. A run that failed has one too, of what it
 // did until then.
 type Result struct {
-	Path         string // of the finished file; empty when there is none
-	Part         string // of the unfinished file that was kept; empty when there is none
+	Path         string // of the finished file; empty without one
+	Part         string // of the unfinished file that was kept; empty without one
 	Name         string // as voted or chosen; empty before the vote
 	Size         int64  // in bytes
 	Checksum     [32]byte

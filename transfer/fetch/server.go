@@ -91,7 +91,7 @@ type conns struct {
 }
 
 // pick returns the connection for the next range: the one with the fewest
-// requests under way; nil: there is none.
+// requests under way; nil without a connection.
 func (c *conns) pick() (best *connection) {
 	for _, l := range c.list {
 		if !l.retired && (best == nil || l.fetches < best.fetches) {
@@ -246,7 +246,7 @@ type meetings struct {
 }
 
 // used returns the server that is already used at the address where s has
-// answered. nil: there was none, and s is from now on.
+// answered. nil: nobody was, and s is from now on.
 func (m *meetings) used(s *server, addr netip.AddrPort) *server {
 	other := m.at[addr]
 	if other == nil || other == s || !other.state.isUsed() {

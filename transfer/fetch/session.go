@@ -1,3 +1,24 @@
+// Package fetch copies files from sources: into a directory, to a stream, or
+// over the damage of a local file. It proves that what arrived is what most
+// of the sources hold.
+//
+// A [Session] is the sources of one command, connected and proved once, for
+// as many files as the command copies. [Session.Get], [Session.Stream],
+// [Session.Repair], [Session.Verify], [Session.Info] and [Session.Plan]
+// belong to one goroutine. While one of them runs, that goroutine is the
+// loop: it owns all changing state, and tells of each [Event].
+// [Session.Snapshot] says how things stand, to anybody at any time.
+//
+// The state has owners, each a type with a file of its own: roster (the
+// servers and their connections), poll (the vote), download (one file), and
+// the rooms presence and schedule. What runs beside the loop (contact,
+// rangeRun, checker, streaming) gets an immutable job and holds no such
+// state, which tests prove. It posts what it found into its scope; behind a
+// scope's end that is dropped.
+//
+// A range walks: schedule -> rangeRun -> Body -> claim in the part file and
+// hasher -> marked -> schedule. An offer walks: contact -> Stat -> loop ->
+// vote.
 package fetch
 
 import (

@@ -92,7 +92,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	return w.compare()
 }
 
-// slide lets the schedule ask for the chunks that there is room for now.
+// slide lets the schedule ask for the chunks that have room in the window.
 func (s *Session) slide(w *streaming) {
 	w.told.Store(false)
 	front := int(w.written.Load())

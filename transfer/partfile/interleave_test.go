@@ -362,7 +362,7 @@ func (r *race) mark(w *contender) {
 }
 
 // stop interrupts a fetcher. The bytes of the chunk so far can be of use unless
-// there are none, or all.
+// nothing or all of it has come.
 func (r *race) stop(w *contender) {
 	r.stops--
 	r.stopped = true

@@ -8,7 +8,7 @@ type timer interface {
 }
 
 // setModTime gives the part file the finished file's modification time. It does
-// nothing if there is none to set. Nothing may write afterwards.
+// nothing if no time is to be set. Nothing may write afterwards.
 func (f *File) setModTime() error {
 	fsys, ok := f.fs.(timer)
 	if f.modTime == nil || !ok {

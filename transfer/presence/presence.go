@@ -126,7 +126,7 @@ func (p *Presence) Serves(s int) {
 	v.quiet, v.silent, v.failing = 0, false, 0
 }
 
-// Lost says that a server no longer takes part for now, and is tried again.
+// Lost says that a server no longer takes part, and is tried again.
 // tell reports whether to tell the user: once until something good has come
 // from it. If the loss does not matter it is not told while nothing is wanted,
 // as the server may be back by then.

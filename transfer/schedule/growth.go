@@ -349,8 +349,7 @@ func (g *Growth) room() int {
 	return n
 }
 
-// measure continues the measurement of s, or begins it; false if there is none
-// yet.
+// measure continues the measurement of s, or begins it; false before a result.
 func (g *Growth) measure(s *grower, now time.Time) bool {
 	if s.open != s.number || s.silent(now) {
 		s.current = measurement{}

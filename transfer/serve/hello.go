@@ -53,7 +53,7 @@ func (c *clientConn) await(waits bool) bool {
 	return true
 }
 
-// awaitIndex returns the current version, acquired. While there is none it
+// awaitIndex returns the current version, acquired. Before there is one it
 // tells the client the progress of hashing.
 func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
 	if !c.await(true) {

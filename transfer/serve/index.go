@@ -36,7 +36,7 @@ const (
 type index struct {
 	source     localfile.Source
 	name       string       // what is offered
-	cache      *cache.Cache // nil: none
+	cache      *cache.Cache // nil: hashes are not kept
 	rehash     bool         // nothing is taken from the cache
 	tell       func(Event)
 	nameChecks singleflight.Group
@@ -45,8 +45,8 @@ type index struct {
 	making hashing // of the version that is being made
 
 	mu       sync.Mutex
-	current  *version      // nil while there is none
-	previous *version      // the one before, nil: there is none, or nobody asks for it
+	current  *version      // nil before there is one
+	previous *version      // the one before, nil when nobody asks for it any more
 	failed   error         // why there is no current one; nil while it is being made
 	ready    chan struct{} // closed when current or failed is set
 	wake     chan struct{} // receives when current was dropped, or is doubted
@@ -86,8 +86,9 @@ func newIndex(source localfile.Source, name string, cache *cache.Cache, tell fun
 }
 
 // acquire checks that the name still has the current version, and returns it,
-// to be released. While there is none, the channel is closed when there is one,
-// and the error says why there will be none for now.
+// to be released. Before the first version is made there is a channel instead,
+// which is closed when a version is there. The error says why the file cannot
+// be hashed; hashing is tried again.
 func (ix *index) acquire(ctx context.Context) (*version, <-chan struct{}, error) {
 	looked := ix.nameChecks.DoChan("", func() (any, error) {
 		ix.checkName()
@@ -389,7 +390,8 @@ func (ix *index) forget() {
 	ix.release(v)
 }
 
-// fail tells those who wait that there will be no version for now.
+// fail tells those who wait that the file cannot be hashed; that is tried
+// again.
 func (ix *index) fail(err error) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()

@@ -95,7 +95,7 @@ func TestReplacedVersions(t *testing.T) {
 		}
 		ix.release(current)
 		ix.release(previous)
-		for range 5 { // asked for now and then
+		for range 5 { // asked for from time to time
 			time.Sleep(forgetTime - time.Minute)
 			v := ix.version(sums[4])
 			if v == nil {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// cgroupMemory returns the memory limit of a process's control group, in bytes,
-// from the system files below root; 0: there is none. A group is bound by those
-// above it, too.
+// cgroupMemory returns the memory limit of a process's control group, in
+// bytes, from the system files below root; 0 without a limit. A group is
+// bound by those above it, too.
 func cgroupMemory(root fs.FS) (limit int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -38,8 +38,7 @@ func cgroupMemory(root fs.FS) (limit int64) {
 func limitAbove(root fs.FS, top, group, name string) (limit int64) {
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 		if b, err := fs.ReadFile(root, path.Join(top, dir, name)); err == nil {
-			// "max", and the largest number of pages, mean that
-			// there is none.
+			// "max" and the largest number of pages mean no limit.
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 && n < 1<<60 {
 				limit = least(limit, n)
 			}

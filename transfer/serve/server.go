@@ -1,3 +1,16 @@
+// Package serve offers one local file on several virtual servers: QUIC
+// listeners on UDP ports of their own, under one identity.
+//
+// A [Server] is made by [NewServer] and served by [Server.Run], which returns
+// when the server has stopped. [Server.Status] says what it does, to anybody
+// at any time; an [Event] is something that happened.
+//
+// A file is hashed before it is offered, and again when it changes: the index
+// holds the current version, and the one before it for those who still read
+// it. A connection is accepted (virtual), accounted for (conn), and asks
+// (request): for the offer (hello), for the manifest, for ranges. Whom a
+// server lets in, who goes, and who has which memory is decided by package
+// admission.
 package serve
 
 import (

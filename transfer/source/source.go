@@ -122,7 +122,7 @@ func (o Offer) SameFile(other Offer) bool {
 type Accepted struct {
 	First    bool // nothing was known of it
 	Recorded bool // its ID is remembered from now on
-	// Contradicts is a record of another ID; nil: there is none.
+	// Contradicts is a record of another ID; nil without such a record.
 	Contradicts *certs.KnownServer
 	// NotRecorded is why its ID is not remembered; nil: it is, or need not
 	// be.

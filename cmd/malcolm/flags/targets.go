@@ -47,7 +47,7 @@ type HostPorts struct {
 //	host:10001-10004  host:1,2,5-7  [::1]:10001  [fe80::1%eth0]:9000
 //
 // The host comes back in lower case, an IP address in its shortest form. The
-// port words, nil if there are none, are for [ExpandPorts]; they are made of
+// port words, nil without any, are for [ExpandPorts]; they are made of
 // digits, "-" and "," but may be invalid. The error says in words what is
 // wrong, and repeats at most 80 columns of s.
 func ParseTarget(s string) (host string, portWords []string, err error) {

@@ -16,7 +16,7 @@ type Failure struct {
 	Kind    string // the code as a word
 	Message string
 	Hints   []string
-	Path    string // of a file that is there all the same; empty: there is none
+	Path    string // of a file that is there all the same; else empty
 }
 
 // Event is the last event of the run, "error".

@@ -73,7 +73,7 @@ type infoEvent struct {
 	head
 	Name     string       `json:"name"`
 	Bytes    int64        `json:"bytes"`
-	Checksum string       `json:"checksum"` // of the majority; empty: there is none
+	Checksum string       `json:"checksum"` // of the majority; empty without one
 	Servers  []infoServer `json:"servers"`
 }
 
