@@ -3,7 +3,7 @@
 // of the sources hold.
 //
 // A [Session] is the sources of one command, connected and proved once, for
-// as many files as the command copies. [Session.Get], [Session.Stream],
+// every file that the command copies. [Session.Get], [Session.Stream],
 // [Session.Repair], [Session.Verify], [Session.Info] and [Session.Plan]
 // belong to one goroutine. While one of them runs, that goroutine is the
 // loop: it owns all changing state, and tells of each [Event].
