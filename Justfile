@@ -89,26 +89,32 @@ guards NAMES=".":
     git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$copy"
     cd "$copy"
     guards() { grep -v -e '^#' -e '^$' .ci/guards | awk -F '\t' -v names={{ quote(NAMES) }} '$1 ~ names'; }
-    broken() { echo "guard $1: $2" >&2; exit 1; }
+    wrong=0
+    broken() { echo "guard $1: $2" >&2; wrong=1; }
     [[ -n $(guards) ]] || broken {{ quote(NAMES) }} "no name matches"
-    guards | cut -f 5,6 | sort -u | while IFS=$'\t' read -r package tests; do
+    while IFS=$'\t' read -r package tests; do
         go test -count 1 -run "$tests" "$package" > out 2>&1 || { cat out; broken "$package $tests" "is red without a fault"; }
-    done
+    done < <(guards | cut -f 5,6 | sort -u)
     while IFS=$'\t' read -r name file text replacement package tests; do
         text=$(printf %b "$text") replacement=$(printf %b "$replacement")
         content=$(cat "$file"; echo x) content=${content%x}
         rest=${content#*"$text"}
-        [[ $rest != "$content" && ${rest#*"$text"} == "$rest" ]] || broken "$name" "its text is not in $file exactly once"
+        [[ $rest != "$content" && ${rest#*"$text"} == "$rest" ]] || { broken "$name" "its text is not in $file exactly once"; continue; }
         cp "$file" original
         printf %s "${content/"$text"/"$replacement"}" > "$file"
-        go test -run '^$' "$package" > out 2>&1 || { cat out; broken "$name" "does not compile"; }
-        if go test -count 1 -timeout 5m -run "$tests" "$package" > out 2>&1; then
+        if ! go test -run '^$' "$package" > out 2>&1; then
+            cat out; broken "$name" "does not compile"
+        elif go test -count 1 -timeout 5m -run "$tests" "$package" > out 2>&1; then
             broken "$name" "$package $tests stays green without it"
+        elif grep -q '^panic: test timed out' out; then
+            broken "$name" "$package $tests does not end without it, instead of failing"
+        else
+            caught=$(grep -om 1 -e '--- FAIL: [^ ]*' -e '^panic: .*' out || head -n 1 out)
+            echo "$name: caught by $package ${caught#--- FAIL: }"
         fi
-        caught=$(grep -om 1 -e '--- FAIL: [^ ]*' -e '^panic: .*' out || head -n 1 out)
-        echo "$name: caught by $package ${caught#--- FAIL: }"
         mv original "$file"
     done < <(guards)
+    exit $wrong
 
 # is the text of every guard in its file exactly once
 guarded:

@@ -115,7 +115,7 @@ func TestSilentWayStays(t *testing.T) {
 			s.links[0].set(func(l *link) { l.delay = time.Second })
 			var until time.Time
 			o := w.get(getConfig{Targets: s.targets, Connections: 1, Events: at(0.3, func() {
-				until = time.Now().Add(12 * time.Second)
+				until = time.Now().Add(14 * time.Second)
 				s.src.onRange(func([]byte, int64) error {
 					time.Sleep(time.Until(until))
 					return nil

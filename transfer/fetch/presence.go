@@ -93,11 +93,10 @@ func (s *Session) notice(now time.Time) {
 // watchConns looks for a server's connections that are alive and useless.
 func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 	for _, c := range v.conns.list {
-		var packets uint64
-		if c.sign.Owes {
-			packets = c.way.Stats().Received
-		}
-		another := c.silence.Look(now, presence.Seen{Sign: c.sign, Wanted: wanted, Packets: packets})
+		stats := c.way.Stats()
+		another := c.silence.Look(now, presence.Seen{
+			Sign: c.sign, Wanted: wanted, Packets: stats.Received, RTT: stats.SmoothedRTT,
+		})
 		c.sign = presence.Sign{}
 		if another && v.state == StateServing && !v.trouble.judging {
 			s.tryAnother(v, c)

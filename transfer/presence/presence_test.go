@@ -318,6 +318,9 @@ func TestWay(t *testing.T) {
 		{"a byte now and then", func(i int) Seen { v := owes(i); v.Came = int64(1 - min(1, i%90)); return v }, nil},
 		{"alive", owes, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
 		{"noPacket", func(int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7} }, []time.Duration{2 * s, 12 * s, 32 * s, 72 * s}},
+		{"noPacket, far away", func(int) Seen {
+			return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7, RTT: time.Second}
+		}, []time.Duration{6 * s, 16 * s, 36 * s, 76 * s}},
 		{"its work was given to others", func(i int) Seen { v := owes(i); v.Owes = i < 15; return v }, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
 		{"its work was given to others soon", func(i int) Seen { v := owes(i); v.Owes = i < 5; return v }, nil},
 		{"then nothing is wanted", func(i int) Seen { v := owes(i); v.Owes, v.Wanted = i < 15, i < 15; return v }, nil},

@@ -5,9 +5,12 @@ import "time"
 const (
 	// useless is how long a connection may owe bytes and bring none.
 	// noPacket is the same while no packet at all comes, though a
-	// keep-alive asks for one each second.
+	// keep-alive asks for one each second. On a long path it is noAnswer
+	// round trips instead: quic-go asks after 1.5 probe time-outs, and one
+	// of those may be 3 round trips (RFC 9002, section 6.2).
 	useless  = 10 * time.Second
 	noPacket = 2 * time.Second
+	noAnswer = 6
 	// againMost bounds the time between two tries of another way. That time
 	// doubles with each try, until a connection has brought enough bytes.
 	againMost = time.Minute
@@ -25,6 +28,7 @@ type Way struct {
 	looked  time.Time
 	quiet   time.Duration // in which it owed bytes and brought none
 	nothing time.Duration // the part of quiet since the last packet
+	rtt     time.Duration // round trip at the last call
 	packets uint64        // that had come at the last call
 	brought int64         // bytes
 	tried   time.Duration // since another way was tried last
@@ -35,7 +39,8 @@ type Way struct {
 type Seen struct {
 	Sign
 	Wanted  bool   // bytes are wanted, from whatever server
-	Packets uint64 // that have come in all; used while bytes are owed
+	Packets uint64 // that have come in all
+	RTT     time.Duration
 }
 
 // Look reports whether to try another way now. Call it several times a second.
@@ -43,6 +48,7 @@ func (w *Way) Look(now time.Time, s Seen) (another bool) {
 	passed := since(w.looked, now)
 	w.looked = now
 	w.tried += passed
+	w.rtt = s.RTT
 	if w.brought += s.Came; w.brought >= enough {
 		w.pause = 0
 	}
@@ -68,7 +74,9 @@ func (w *Way) Look(now time.Time, s Seen) (another bool) {
 }
 
 // Useless reports whether the connection brings nothing of what it owes.
-func (w *Way) Useless() bool { return w.quiet >= useless || w.nothing >= noPacket }
+func (w *Way) Useless() bool {
+	return w.quiet >= useless || w.nothing >= max(noPacket, noAnswer*w.rtt)
+}
 
 // Next returns the Way of the connection that takes this one's place. Until
 // that brings bytes, other ways are tried less and less often.
