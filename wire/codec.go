@@ -5,8 +5,19 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
+)
+
+// checksumBLAKE3 is the only kind of checksum: BLAKE3-256.
+const checksumBLAKE3 = 0
+
+// The range of a time: what a varint can hold.
+const (
+	minSeconds = -1 << 61
+	maxSeconds = 1<<61 - 1
+	maxNanos   = 999_999_999
 )
 
 // A decoder consumes the fields of one message body. The first error stays:
@@ -69,6 +80,21 @@ func (d *decoder) hash(field string) (h [32]byte) {
 	return h
 }
 
+// checksum reads a checksum of the only kind that is known.
+func (d *decoder) checksum(field string) [32]byte {
+	kind := d.varint(field+" kind", quicvarint.Max)
+	if d.err == nil && kind != checksumBLAKE3 {
+		d.fail("%s is of the unknown kind %d", field, kind)
+	}
+	return d.hash(field)
+}
+
+func (d *decoder) time(field string) time.Time {
+	seconds := unzigzag(d.varint(field, quicvarint.Max))
+	nanos := int64(d.varint(field+" nanoseconds", maxNanos))
+	return time.Unix(seconds, nanos).UTC()
+}
+
 func (d *decoder) proof() *[32]byte {
 	p := d.bytes("proof", hashLen)
 	switch len(p) {
@@ -91,6 +117,16 @@ func (d *decoder) done() error {
 
 func appendBytes[T string | []byte](b []byte, p T) []byte {
 	return append(quicvarint.Append(b, uint64(len(p))), p...)
+}
+
+func appendChecksum(b []byte, sum [32]byte) []byte {
+	return append(quicvarint.Append(b, checksumBLAKE3), sum[:]...)
+}
+
+// appendTime appends t, or the nearest second that a time can hold.
+func appendTime(b []byte, t time.Time) []byte {
+	b = quicvarint.Append(b, zigzag(min(max(t.Unix(), minSeconds), maxSeconds)))
+	return quicvarint.Append(b, uint64(t.Nanosecond()))
 }
 
 func appendProof(b []byte, p *[32]byte) []byte {

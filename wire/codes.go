@@ -22,11 +22,12 @@ const (
 	StatusBusy        Status = 8
 	StatusStopping    Status = 9
 	StatusUnreadable  Status = 10
+	StatusFailedSpan  Status = 11
 )
 
 var statusNames = [...]string{
 	"ok", "indexing", "changed", "not found", "out of range", "unsupported",
-	"malformed", "denied", "busy", "stopping", "unreadable",
+	"malformed", "denied", "busy", "stopping", "unreadable", "failed span",
 }
 
 // String returns the status's name in the specification, or "status N".

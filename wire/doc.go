@@ -1,5 +1,5 @@
 // Package wire is the specification of malcolm/1, the protocol by which a
-// malcolm client copies one file from several servers. It is also the codec:
+// malcolm client copies files from several servers. It is also the codec:
 // messages to bytes and back, and the limits of every length. It does no I/O
 // beyond the [io.Reader] it is handed, does not know connections, and holds no
 // state.
@@ -7,61 +7,96 @@
 // # Goals
 //
 //   - Ask many servers what they hold before trusting any of them.
-//   - A first byte of data two round trips after the handshake: hello, range.
+//   - A first byte of data two round trips after the handshake: stat, ranges.
+//   - Content is named by its checksum. A file that several trees hold, or that
+//     two servers keep in different places, is one file.
 //   - Every length is checked against a limit before anything is allocated.
-//   - One message has exactly one encoding, so that a digest of a message and
-//     the message itself are interchangeable.
+//   - One message has exactly one encoding.
 //
-// Not goals: directories, writing to a server, compression, proxying, finding
-// servers. QUIC (RFC 9000) brings encryption, streams, flow control and
-// recovery; none of it is repeated here.
-//
-// # Connection
-//
-// QUIC version 1 and TLS 1.3, ALPN "malcolm/1". No 0-RTT, no session tickets,
-// no datagrams, no unidirectional streams. The server's certificate carries the
-// Ed25519 key that is its identity; names, chains and dates in it mean nothing.
-// The client opens every stream, bidirectional; a server never opens one. A
-// stream carries one request and its reply, and ends. Streams are independent
-// of each other and may be answered in any order.
+// Not goals: writing to a server, compression, finding servers. QUIC (RFC 9000)
+// and TLS bring encryption, flow control and recovery; none of it is repeated
+// here.
 //
 // # Notation
 //
 //	varint      a QUIC variable-length integer (RFC 9000, section 16) in its
 //	            shortest form; a longer form is malformed
-//	u32, u64    unsigned, big-endian, fixed width
 //	hash        32 bytes
 //	bytes<=N    varint length, at most N, and that many bytes
-//	proof       bytes<=32 of length 0 (none) or 32, see "Proof"
+//	checksum    varint kind, and what the kind demands; only kind 0 is used:
+//	            BLAKE3-256 of the whole file, a hash
+//	time        varint seconds since 1970-01-01 UTC, rounded down, -2^61 to
+//	            2^61 - 1, zigzag: 2n for n >= 0, -2n-1 for n < 0; varint
+//	            nanoseconds, 0 to 999999999, counted forward from those seconds
+//	tail        up to the end of the body: varint type, bytes<=256, each type at
+//	            most once, in ascending order; at most 16 of them
 //
-// Bytes left over behind the last field of a body are malformed. A message has
-// no room for extensions: a new field is a new request type or a new ALPN. A
-// peer that skips what it does not understand would answer a question that was
-// not asked.
+// Bytes left over behind the last field of a body are malformed. A tail is room
+// for what comes later. Whoever reads a tail passes over an odd type that he
+// does not know; a body with an even type that he does not know is malformed.
+// No type has a meaning yet. Types of 2^16 to 2^30 never get one. Whoever writes
+// a tail puts a random odd one of them in it, with up to 16 random bytes, so
+// that readers do pass over it.
+//
+// # Connection
+//
+// A client connects with QUIC, or with TCP on the same port number. Both use TLS
+// 1.3, ALPN "malcolm/1", without 0-RTT and session tickets. A client may offer
+// the names of other revisions beside it, and a server takes one that it knows.
+// The server's certificate carries the Ed25519 key that is its identity; names,
+// chains and dates in it mean nothing. A stream carries one request and its
+// reply, and ends. The client opens every stream.
+//
+// The first stream of a connection begins with the request "open", and its reply
+// begins with the reply to that. The first real request follows "open" at once,
+// on the same stream. A server reads no other stream before it has accepted
+// "open", for which the client has a limited time from the handshake on.
+//
+// Over QUIC there are no datagrams and no unidirectional streams. Streams are
+// independent of each other and may be answered in any order.
+//
+// Over TCP, each direction inside TLS is a sequence of segments:
+//
+//	varint n >= 1, at most 2^18    n bytes of a message follow
+//	varint 0, then varint kind:
+//	0  end    this request or reply is complete
+//	1  reset  varint stream code: this request or reply will not be completed
+//	2  close  varint close code, bytes<=256 text: nothing follows
+//
+// Requests and replies come strictly in turn. A client may send one request
+// while the reply before it is still under way. To cancel a reply it closes the
+// connection. If little is left of the reply, it may read that and go on. A
+// message may be cut into segments anywhere.
 //
 // # Request
 //
 // The client sends one request and finishes its side of the stream at once. The
-// end of the stream is part of the request, and more bytes are malformed. A
-// request that ends before it is whole, or takes too long, is answered by a
-// reset of both sides of the stream.
+// end of the stream is part of the request, and more bytes are malformed. (Only
+// "open" is followed by another request.) A request that ends before it is
+// whole, or takes too long, is answered by a reset of both sides of the stream.
 //
 //	varint  type
-//	varint  length of the body, at most 4096
+//	varint  length of the body, at most 16384
 //	body
 //
 //	type  name      body
-//	1     hello     varint flags: bit 0 = send the manifest with the offer if it
-//	                is at most 65536 bytes long; every other bit is 0
-//	                bytes<=1024 selector: which file, compared byte by byte;
-//	                empty = the only one
-//	                proof: the client's
-//	2     manifest  hash checksum of the version that is meant
-//	3     range     hash checksum of the version that is meant
-//	                varint offset, in bytes
-//	                varint length, in bytes, at least 1;
-//	                offset + length is at most 2^44
-//	4     recheck   hash checksum of the version that is meant
+//	0     open      16 bytes run: random, the same on all connections of one run
+//	                bytes<=8 key: name of the token's key, 0 or 8 bytes
+//	                bytes<=32 proof: the client's, 0 bytes without a key, else 32
+//	                tail
+//	1     stat      varint flags: bit 0 = send the values with the offer if they
+//	                take at most 65536 bytes; every other bit is 0
+//	                bytes<=1024 selector: which file or tree, compared byte by
+//	                byte; empty = the only one
+//	                tail
+//	2     values    checksum of the file
+//	                varint first, the number of a chunk
+//	                varint count, at least 1; first + count is at most 2^20
+//	3     ranges    varint n, the number of spans, 1 to 256
+//	                n spans: checksum of the file, varint offset, varint length,
+//	                both in bytes; length is at least 1, and offset + length at
+//	                most 2^44
+//	4     recheck   checksum of the file
 //	                varint chunk, below 2^20: the server is asked to read it from
 //	                its disk once more, since the client got other bytes of it
 //	                than its value says
@@ -69,113 +104,178 @@
 // A server answers an unknown type with the status "unsupported", whatever its
 // body says, if the length is within the limit.
 //
+// An opened connection may name every checksum that the server holds, offered or
+// not. A server holds the current version of a file, and the one before until
+// nobody has asked for it for some time.
+//
 // # Reply
 //
-// A reply is a sequence of frames; the last one is followed by the end of the
-// stream. Every status but "ok" and "indexing" ends the reply.
+// A reply is a sequence of frames. The last one is followed by the end of the
+// stream, except after the reply to an accepted "open".
 //
 //	varint  status
-//	varint  length of the body
+//	varint  length of the body, at most 131072
 //	body
 //
 //	status  name         body
 //	0       ok           what was asked for, see below
 //	1       indexing     varint bytes hashed so far, varint bytes in all,
 //	                     each at most 2^44, the first at most the second; only
-//	                     in reply to hello; more frames follow, at most 4 a
+//	                     in reply to stat; more frames follow, at most 4 a
 //	                     second on average and 16 besides, until an offer
-//	                     or a status that ends the reply; both numbers may fall
-//	                     when the file changes while it is hashed
-//	2       changed      text: the version that is named is no longer held
-//	3       not found    text: no file of that selector
-//	4       out of range text: the range does not lie within the file
-//	5       unsupported  text: unknown request type
-//	6       malformed    text: the request breaks this specification
-//	7       denied       text: the proof is missing or wrong
-//	8       busy         text: a limit of the server is reached, come back later
-//	9       stopping     text: the server is shutting down
-//	10      unreadable   text: the server cannot read its file
+//	                     or a refusal; both numbers may fall when the file
+//	                     changes while it is hashed
+//	2       changed      refusal: no version with that checksum is held
+//	3       not found    refusal: no file or tree of that selector
+//	4       out of range refusal: it does not lie within the file
+//	5       unsupported  refusal: unknown request type
+//	6       malformed    refusal: the request breaks this specification
+//	7       denied       refusal: the proof is missing or wrong
+//	8       busy         refusal: a limit of the server is reached
+//	9       stopping     refusal: the server is shutting down
+//	10      unreadable   refusal: the server cannot read its file
+//	11      failed span  varint index of the span, varint status, refusal; only
+//	                     in reply to ranges
 //
-// A text is bytes<=256 without its length (the body's length is enough). It is
-// for people only, means nothing to a program, and is hostile until quoted. It
-// need not be UTF-8. A status that is not in the table has a text too.
+// A refusal ends the reply. Its body, like that of a status that is not in the
+// table:
+//
+//	varint  milliseconds after which to come back, at most 2^32; 0: a wait may
+//	        not help, or nobody knows
+//	text    up to the end of the body, at most 256 bytes
+//
+// A text is for people only, means nothing to a program, and is hostile until
+// quoted. It need not be UTF-8.
 //
 // Bodies of "ok":
 //
-//	hello     an offer; when it announces a manifest, a second frame "ok" with
-//	          that manifest follows
-//	manifest  the manifest
-//	range     exactly the bytes asked for
+//	open      varint streams: requests that may be under way on a connection, at
+//	          least 1; varint flight: bytes of ranges that may be under way on
+//	          it; varint longest: bytes that a request for ranges may ask for,
+//	          at most flight; varint wasted: requests that may come to nothing
+//	          before the server closes the connection; bytes<=32 proof: the
+//	          server's, 0 or 32 bytes; tail
+//	stat      an offer; when it announces values, they follow as in reply to
+//	          values
+//	values    the values asked for: 32 bytes each, in as few frames as the limit
+//	          of a frame allows
+//	ranges    the bytes of the spans, in their order, cut into frames of at least
+//	          1 byte; a frame may hold the end of a span and the beginning of
+//	          the next; the reply ends with the last byte of the last span
 //	recheck   nothing: the chunk has its value. A server whose chunk has not
 //	          answers "changed", or "unreadable"; one that has looked too
 //	          often lately answers "busy"
 //
-// A server may bound whatever a client makes it do. It answers "busy" to a
-// hello that has waited for the index for too long, or while another hello of
-// the same connection waits. It closes the connection with the code "limit" in
-// these cases:
+// The limits in the reply to "open" bind both sides: a client keeps them, and a
+// server never holds less against him. flight and longest are at least 2^24, the
+// length of the largest chunk. wasted counts requests that were refused or
+// cancelled before a byte of the reply was taken, less one for each that was
+// answered whole, and stats.
+//
+// A server reads and checks the bytes of a range before it writes the header of
+// their frame. So it can always answer with "failed span" for the span that the
+// next byte belongs to. That takes the place of the rest of the span, and the
+// next one follows.
+//
+// A server may bound whatever a client makes it do. It answers "busy" to a stat
+// that has waited for the index for too long, or while another stat of the same
+// connection waits. It closes the connection with the code "limit" in these
+// cases:
 //
 //   - No request was accepted soon, or none comes for too long.
-//   - Too many requests were wasted.
+//   - More requests were wasted than it has said.
 //   - The client takes too little of what the server sends.
 //   - The connection is idle and others need its place.
 //
-// A client may come back later.
-//
-// If the file changes, or the server stops, while the bytes of a range are
-// under way, the server resets the stream with a code from the table below.
+// A client may come back later. Connections of one run share what the server
+// gives to it, and the runs of one address share what it gives to that address.
+// A new run number never gets a client more.
 //
 // # Offer
 //
 // At most 1024 bytes.
 //
-//	varint      size of the file in bytes, at most 2^44
-//	varint      modification time, seconds since 1970-01-01 UTC, rounded down,
-//	            -2^61 to 2^61 - 1, zigzag: 2n for n >= 0, -2n-1 for n < 0
-//	varint      modification time, nanoseconds, 0 to 999999999, counted forward
-//	            from those seconds
-//	hash        checksum: BLAKE3-256 of the whole file
-//	hash        digest: BLAKE3-256 of the encoded manifest
+//	varint      kind: 0 = file, 1 = tree; of a tree, size, checksum and values are
+//	            those of its listing
+//	varint      size in bytes, at most 2^44
+//	time        of the last modification
+//	checksum
 //	bytes<=230  name: UTF-8, empty when the server has none that it can offer;
 //	            what a client writes to is for the client to decide
-//	proof       the server's
-//	varint      length of the manifest that follows in a frame of its own: that
-//	            of the file's manifest if hello asked for it and it fits, else 0 =
-//	            none follows; at most 65536
+//	checksum    only in the offer of a tree: that of its list of times
+//	varint      length of the values that follow: all of them if stat asked for
+//	            them and they fit, else 0 = none follow; at most 65536
+//	tail
 //
-// # Manifest
-//
-// 16 + 48n bytes for n chunks.
-//
-//	u64        size of the file in bytes, at most 2^44
-//	u32        chunk size in bytes
-//	u32        n, the number of chunks, at most 2^20
-//	n * hash   chunk values: the BLAKE3 chaining value of each chunk as a
-//	           subtree of the file; with a single chunk, the root hash itself
-//	n * 16 B   xxh3-128 of each chunk, canonical (big-endian) form
+// # Values
 //
 // The chunk size is a function of the file's size alone: the smallest power of
 // two that is at least size/4096 (a fraction, not rounded), at least 2^18 and
-// at most 2^24. n is size / chunk size, rounded up. So all of the header is
-// redundant. A client refuses a manifest whose header is not what the size
-// demands, and one whose values do not merge to the checksum. An empty file has
-// no chunk; its checksum is the BLAKE3 of no bytes.
+// at most 2^24. The number of chunks is size / chunk size, rounded up. The value
+// of a chunk is its BLAKE3 chaining value as a subtree of the file, a hash. The
+// values of all chunks, merged as BLAKE3 merges, give the checksum. A client
+// refuses values that do not. A file of one chunk needs no values: they would be
+// its checksum. An empty file has no chunk; its checksum is the BLAKE3 of no
+// bytes. For both, a request for values is answered "out of range".
+//
+// # Listing
+//
+// A tree is a file that lists its entries, at most 2^27 bytes:
+//
+//	the bytes "malcolm listing 1\n"
+//	varint  number of entries, at most 2^20
+//	entries, in the order of their paths:
+//	    varint       kind: 0 = file, 1 = executable file, 2 = empty directory,
+//	                 3 = link
+//	    bytes<=4096  path
+//	    file:        varint size, at most 2^44; checksum
+//	    link:        bytes<=4096 target
+//
+// A path is one or more parts of 1 to 255 bytes, joined by "/". No part is "."
+// or ".." or holds a NUL byte; any other byte is allowed. Paths are in the order
+// of their bytes with "/" before every other byte. No path comes twice. No path
+// lies beneath the path of another entry: a directory is an entry only when it
+// is empty.
+//
+// A target is one or more parts like those of a path, but "." is allowed, and
+// ".." in front of every other part. It has no more of ".." than there are
+// directories above the link. The way from the link's directory to the target
+// leads through no other link; the target itself may be one. It need not exist.
+//
+// Modification times are a second file, for replicas differ in them:
+//
+//	the bytes "malcolm times 1\n"
+//	varint  number of entries
+//	time    of each entry of the listing, in its order
+//
+// # File of values
+//
+// NAME.malcolm beside an object says what the object holds:
+//
+//	the bytes "malcolm values 1\n"
+//	bytes<=1024  an offer without values to follow and with an empty tail
+//	file:        its values, if it has more than one chunk
+//	tree:        varint length, at most 2^27, and the listing; then the values of
+//	             each file in it of more than one chunk, in the order of the
+//	             listing, those of one checksum once
 //
 // # Proof
 //
 // An access token is a text of at least 22 characters, without white space
 // around it. If both sides hold one, each proves it to the other by an
 // HMAC-SHA256. Its key is HKDF-SHA256 (RFC 5869) of the text, without a salt,
-// with the info "malcolm/1 auth"; it has 32 bytes. Its input is the role
-// ("client" or "server", ASCII) and 32 bytes that TLS exports for this
-// connection (RFC 8446, section 7.5) with the label "EXPORTER-malcolm-auth" and
-// an empty context. Nobody who relays a proof can use it on another connection.
-// A server that asks for a token answers "denied" to a hello without a valid
-// proof, and to everything before a hello with one.
+// with the info "malcolm/1 auth"; it has 32 bytes. The name of the key is the
+// first 8 bytes of HKDF-SHA256 of the text with the info "malcolm/1 key". A
+// server may hold several tokens, and finds the client's by that name. The input
+// of the HMAC is the role ("client" or "server", ASCII) and 32 bytes that TLS
+// exports for this connection (RFC 8446, section 7.5) with the label
+// "EXPORTER-malcolm-auth" and the ALPN as context. Nobody who relays a proof can
+// use it on another connection. A server that asks for a token answers "denied"
+// to an open without a valid proof, and closes the connection.
 //
 // # Codes
 //
-// The application error code with which a connection is closed:
+// The code with which a connection is closed:
 //
 //	0  done        the client has what it wanted
 //	1  stopping    the server is shutting down; another may be asked at once
@@ -195,4 +295,11 @@
 //	5  stopping    the server is shutting down
 //	6  protocol    the request breaks this specification
 //	7  internal    a fault of the sending side
+//
+// # Example
+//
+// A client without a token opens a connection, asks for the only file, and then,
+// on a second stream, for two spans of it:
+//
+//	EXAMPLE
 package wire
