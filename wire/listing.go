@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 
@@ -132,7 +133,6 @@ func checkTree(entries []Entry) error {
 	fail := func(i int, reason string) error {
 		return malformed("listing", fmt.Sprintf("entry %d: %s", i, reason))
 	}
-	links := make(map[string]bool)
 	for i := range entries {
 		e := &entries[i]
 		if reason := checkPath(e.Path); reason != "" {
@@ -145,13 +145,14 @@ func checkTree(entries []Entry) error {
 				return fail(i, "path lies beneath that of another entry")
 			}
 		}
-		if e.Kind == EntryLink {
-			links[e.Path] = true
-		}
 	}
 	for i := range entries {
 		if e := &entries[i]; e.Kind == EntryLink {
-			if reason := checkTarget(e, links); reason != "" {
+			to, reason := resolve(e)
+			if reason == "" && throughLink(entries, to) {
+				reason = "target leads through another link"
+			}
+			if reason != "" {
 				return fail(i, reason)
 			}
 		}
@@ -200,28 +201,25 @@ func checkPart(part string) string {
 	return ""
 }
 
-// checkTarget returns what is wrong with a link's target, or "". links holds
-// the paths of all links.
-func checkTarget(e *Entry, links map[string]bool) string {
+// resolve returns the path in the tree that a link leads to ("": its root), or
+// what is wrong with its target.
+func resolve(e *Entry) (to, wrong string) {
 	if len(e.Target) > MaxPathLen {
-		return fmt.Sprintf("target of %d bytes, at most %d are allowed", len(e.Target), MaxPathLen)
+		return "", fmt.Sprintf("target of %d bytes, at most %d are allowed", len(e.Target), MaxPathLen)
 	}
 	at := strings.Split(e.Path, "/")
-	at = at[:len(at)-1] // where the way has come to, from the root of the tree
+	at = at[:len(at)-1]
 	front := true
 	for part := range strings.SplitSeq(e.Target, "/") {
 		if reason := checkPart(part); reason != "" {
-			return "target " + reason
-		}
-		if links[strings.Join(at, "/")] {
-			return "target leads through another link"
+			return "", "target " + reason
 		}
 		switch {
 		case part == ".":
 		case part == ".." && !front:
-			return `target has ".." behind another part`
+			return "", `target has ".." behind another part`
 		case part == ".." && len(at) == 0:
-			return "target leads out of the tree"
+			return "", "target leads out of the tree"
 		case part == "..":
 			at = at[:len(at)-1]
 		default:
@@ -229,7 +227,19 @@ func checkTarget(e *Entry, links map[string]bool) string {
 			at = append(at, part)
 		}
 	}
-	return ""
+	return strings.Join(at, "/"), ""
+}
+
+// throughLink reports whether a path lies beneath a link. The entries are in
+// order, and none lies beneath another: then such a link is the last entry that
+// does not come behind the path.
+func throughLink(entries []Entry, path string) bool {
+	i := sort.Search(len(entries), func(i int) bool { return pathLess(path, entries[i].Path) })
+	if i == 0 {
+		return false
+	}
+	e := &entries[i-1]
+	return e.Kind == EntryLink && strings.HasPrefix(path, e.Path+"/")
 }
 
 // AppendTimes appends the list of times of a tree's entries to b; their number
