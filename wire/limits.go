@@ -7,6 +7,8 @@ const (
 	MaxRequestLen = 16 << 10
 	// MaxFrameLen bounds the body of a frame of a reply, in bytes.
 	MaxFrameLen = 128 << 10
+	// MaxSegmentLen bounds the bytes of a message in a segment over TCP.
+	MaxSegmentLen = 256 << 10
 	// MaxOfferLen bounds an encoded offer, in bytes.
 	MaxOfferLen = 1 << 10
 	// MaxNameLen bounds the name in an offer, in bytes of UTF-8.

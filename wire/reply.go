@@ -61,7 +61,8 @@ func (e *Refusal) Append(b []byte) []byte {
 }
 
 func (e *Refusal) appendBody(b []byte) []byte {
-	ms := min(max(e.Wait+time.Millisecond-1, 0)/time.Millisecond, MaxWait)
+	wait := min(max(e.Wait, 0), MaxWait*time.Millisecond)
+	ms := (wait + time.Millisecond - 1) / time.Millisecond
 	b = quicvarint.Append(b, uint64(ms))
 	return append(b, e.Text[:min(len(e.Text), MaxTextLen)]...)
 }
@@ -70,8 +71,8 @@ func (e *Refusal) appendBody(b []byte) []byte {
 const maxRefusalLen = 8 + MaxTextLen
 
 // ReadRefusal reads the body that belongs to h and returns the refusal as an
-// error. Any other error says that it could not be read: [*MalformedError],
-// [io.ErrUnexpectedEOF] or r's own.
+// error. Any other error says that it could not be read: [*MalformedError]
+// (also if the status is no refusal), [io.ErrUnexpectedEOF] or r's own.
 func ReadRefusal(r io.Reader, h Header) error {
 	b, err := readLimited(r, h, "refusal", maxRefusalLen)
 	if err != nil {
@@ -87,6 +88,9 @@ func ReadRefusal(r io.Reader, h Header) error {
 
 // refusal reads the rest of the body.
 func (d *decoder) refusal(s Status) *Refusal {
+	if !s.refuses() {
+		d.fail("status %q is no refusal", s)
+	}
 	e := &Refusal{Status: s, Wait: time.Duration(d.varint("wait", MaxWait)) * time.Millisecond}
 	if d.err == nil && len(d.b) > MaxTextLen {
 		d.fail("text of %d bytes, at most %d are allowed", len(d.b), MaxTextLen)
@@ -120,9 +124,6 @@ func ReadFailedSpan(r io.Reader, h Header) (FailedSpan, error) {
 	d := decoder{message: "failed span", b: b}
 	f := FailedSpan{Index: int(d.varint("index", MaxSpans-1))}
 	s := Status(d.varint("status", quicvarint.Max))
-	if d.err == nil && (s == StatusOK || s == StatusIndexing || s == StatusFailedSpan) {
-		d.fail("status %q is no refusal", s)
-	}
 	f.Refusal = *d.refusal(s)
 	if err := d.done(); err != nil {
 		return FailedSpan{}, err
