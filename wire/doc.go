@@ -134,8 +134,8 @@
 //	8       busy         refusal: a limit of the server is reached
 //	9       stopping     refusal: the server is shutting down
 //	10      unreadable   refusal: the server cannot read its file
-//	11      failed span  varint index of the span, varint status, refusal; only
-//	                     in reply to ranges
+//	11      failed span  varint index of the span, varint status of a refusal,
+//	                     and its body; only in reply to ranges
 //
 // A refusal ends the reply. Its body, like that of a status that is not in the
 // table:
@@ -149,12 +149,12 @@
 //
 // Bodies of "ok":
 //
-//	open      varint streams: requests that may be under way on a connection, at
-//	          least 1; varint flight: bytes of ranges that may be under way on
-//	          it; varint longest: bytes that a request for ranges may ask for,
-//	          at most flight; varint wasted: requests that may come to nothing
-//	          before the server closes the connection; bytes<=32 proof: the
-//	          server's, 0 or 32 bytes; tail
+//	open      varint streams: requests that may be under way on a connection, 1
+//	          to 2^31 - 1; varint flight: bytes of ranges that may be under way
+//	          on it; varint longest: bytes that a request for ranges may ask
+//	          for, at most flight; varint wasted: requests that may come to
+//	          nothing before the server closes the connection, at most
+//	          2^31 - 1; bytes<=32 proof: the server's, 0 or 32 bytes; tail
 //	stat      an offer; when it announces values, they follow as in reply to
 //	          values
 //	values    the values asked for: 32 bytes each, in as few frames as the limit
@@ -237,10 +237,11 @@
 // lies beneath the path of another entry: a directory is an entry only when it
 // is empty.
 //
-// A target is one or more parts like those of a path, but "." is allowed, and
-// ".." in front of every other part. It has no more of ".." than there are
-// directories above the link. The way from the link's directory to the target
-// leads through no other link; the target itself may be one. It need not exist.
+// A target is one or more parts like those of a path, but "." is allowed
+// anywhere, and ".." in front of the first part that is neither. It has no more
+// of ".." than there are directories above the link. The way from the link's
+// directory to the target leads through no link; the target itself may be one,
+// unless "." follows it. It need not exist.
 //
 // Modification times are a second file, for replicas differ in them:
 //

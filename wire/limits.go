@@ -48,5 +48,6 @@ const (
 	hashLen     = 32  // BLAKE3, and every HMAC proof
 	runLen      = 16
 	keyLen      = 8
-	maxAnnounce = 1<<62 - 1 // of a limit in the reply to open
+	maxAnnounce = 1<<62 - 1 // of bytes in the reply to open
+	maxCount    = 1<<31 - 1 // of requests in the reply to open
 )

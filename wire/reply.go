@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"io"
-	"math"
 	"time"
 	"unicode/utf8"
 
@@ -133,10 +132,10 @@ func ReadFailedSpan(r io.Reader, h Header) (FailedSpan, error) {
 
 // Limits are what a server allows on one connection.
 type Limits struct {
-	Streams int   // requests under way, at least 1
+	Streams int   // requests under way, 1 to 2^31 - 1
 	Flight  int64 // bytes of ranges under way, at least LeastLongest
 	Longest int64 // bytes that one request for ranges asks for, LeastLongest to Flight
-	Wasted  int   // requests that may come to nothing
+	Wasted  int   // requests that may come to nothing, 0 to 2^31 - 1
 }
 
 // Opened is the reply to an accepted [Open].
@@ -167,10 +166,10 @@ func ReadOpened(r io.Reader, h Header) (Opened, error) {
 	}
 	d := decoder{message: "reply to open", b: b}
 	var o Opened
-	o.Limits.Streams = int(d.varint("streams", math.MaxInt32))
+	o.Limits.Streams = int(d.varint("streams", maxCount))
 	o.Limits.Flight = int64(d.varint("bytes under way", maxAnnounce))
 	o.Limits.Longest = int64(d.varint("longest request", maxAnnounce))
-	o.Limits.Wasted = int(d.varint("wasted requests", math.MaxInt32))
+	o.Limits.Wasted = int(d.varint("wasted requests", maxCount))
 	if l := o.Limits; d.err == nil && (l.Streams < 1 || l.Longest < LeastLongest || l.Flight < l.Longest) {
 		d.fail("limits of %d streams, %d bytes under way and %d in one request are too small", l.Streams, l.Flight, l.Longest)
 	}
