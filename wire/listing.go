@@ -198,7 +198,9 @@ func checkPath(path string) string {
 	if len(path) > MaxPathLen {
 		return fmt.Sprintf("path of %d bytes, at most %d are allowed", len(path), MaxPathLen)
 	}
-	for part := range strings.SplitSeq(path, "/") {
+	for more := true; more; {
+		var part string
+		part, path, more = strings.Cut(path, "/")
 		if part == "." || part == ".." {
 			return "path has a part of dots"
 		}
@@ -230,7 +232,9 @@ func resolve(e *Entry) (to, wrong string) {
 	}
 	at := []byte(e.Path[:max(strings.LastIndexByte(e.Path, '/'), 0)])
 	front := true
-	for part := range strings.SplitSeq(e.Target, "/") {
+	for rest, more := e.Target, true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, "/")
 		if reason := checkPart(part); reason != "" {
 			return "", "target " + reason
 		}
