@@ -113,35 +113,35 @@ func TestHostileLengths(t *testing.T) {
 		lie   func(m *hostile.Server, n uint64)
 	}{
 		{"offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"name", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
 			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 64), quicvarint.Append(nil, n))
-			m.OnHello = func(st *transport.Stream, _ int) {
+			m.OnHello = func(st transport.Stream, _ int) {
 				m.Stall(st, append(hostile.Header(wire.StatusOK, uint64(len(b))), b...))
 			}
 		}},
 		{"indexing", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
 		}},
 		{"text", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 		{"manifest with the offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) {
+			m.OnHello = func(st transport.Stream, _ int) {
 				hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 				m.Stall(st, hostile.Header(wire.StatusOK, n))
 			}
 		}},
 		{"manifest", fetch.StateWrong, func(m *hostile.Server, n uint64) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnManifest = func(st transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"text of a range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 				body := map[string]int{"nothing": 0, "half of its header": 8, "some of it": 1 << 20}[name]
 				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 					m.Offer.Size, m.Offer.ManifestLen = wire.MaxFileSize, 0
-					m.OnManifest = func(st *transport.Stream) {
+					m.OnManifest = func(st transport.Stream) {
 						b := hostile.Header(wire.StatusOK, uint64(wire.ManifestLen(wire.MaxChunks)))
 						m.Stall(st, append(b, make([]byte, body)...))
 					}
@@ -246,7 +246,7 @@ func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 			sized(m, 1<<40)
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) {}
+			m.OnRange = func(transport.Stream, wire.RangeRequest) {}
 		})
 		var reserved atomic.Int64
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, open: func(r *os.Root) partfile.FS {
@@ -317,12 +317,12 @@ func TestHostileLayouts(t *testing.T) {
 						b := m.Manifest.Append(nil)
 						test.change(b)
 						m.Offer.Digest = checksum(b)
-						m.OnManifest = func(st *transport.Stream) { hostile.Reply(st, wire.StatusOK, b) }
+						m.OnManifest = func(st transport.Stream) { hostile.Reply(st, wire.StatusOK, b) }
 						if !inline {
 							withoutInline(m)
 							return
 						}
-						m.OnHello = func(st *transport.Stream, _ int) {
+						m.OnHello = func(st transport.Stream, _ int) {
 							hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 							hostile.Reply(st, wire.StatusOK, b)
 						}
@@ -347,15 +347,15 @@ func TestHostileLayouts(t *testing.T) {
 type liar struct {
 	name    string
 	prepare func(m *hostile.Server) // nil: nothing
-	lie     func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest)
+	lie     func(m *hostile.Server, st transport.Stream, r wire.RangeRequest)
 	refused bool // a chunk, else the reply as such
 }
 
 var liars = []liar{
-	{"every byte is wrong", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"every byte is wrong", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		hostile.Reply(st, wire.StatusOK, spoilt(m.Data[r.Offset:r.Offset+r.Length]))
 	}, true},
-	{"one bit of each chunk", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"one bit of each chunk", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		b := bytes.Clone(m.Data[r.Offset : r.Offset+r.Length])
 		for i := chunk - 1; i < len(b); i += chunk {
 			b[i] ^= 1
@@ -375,11 +375,11 @@ var liars = []liar{
 		}
 		m.Offer.Digest = manifest.Digest(m.Manifest)
 	}, (*hostile.Server).SendRange, true},
-	{"more than asked, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"more than asked, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		m.SendRange(st, r)
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
-	{"announces more, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"announces more, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		st.Write(hostile.Header(wire.StatusOK, uint64(r.Length)+1))
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
@@ -393,7 +393,7 @@ func TestHostileLiars(t *testing.T) {
 		start := func(w *world) (m *hostile.Server, asked *atomic.Int64) {
 			asked = new(atomic.Int64)
 			m = w.malicious(data, 0, func(m *hostile.Server) {
-				m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+				m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 					asked.Add(r.Length)
 					test.lie(m, st, r)
 				}

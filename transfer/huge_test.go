@@ -215,8 +215,8 @@ func TestHugeFile(t *testing.T) {
 	options := hugeJournal(t, fsys, m.Offer.Checksum)
 	clear(fsys.written)
 	mem := &heap{first: inUse()}
-	m.OnManifest = func(st *transport.Stream) { sendSlices(st, m.Manifest.Bytes(), mem.look) }
-	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+	m.OnManifest = func(st transport.Stream) { sendSlices(st, m.Manifest.Bytes(), mem.look) }
+	m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 		if !missingRange(r) {
 			m.Wait() // a chunk of which only the survey says that it is missing
 			return
@@ -300,7 +300,7 @@ func missingRange(r wire.RangeRequest) bool {
 }
 
 // sendSlices sends one frame, and calls look a few times meanwhile.
-func sendSlices(st *transport.Stream, b []byte, look func()) {
+func sendSlices(st transport.Stream, b []byte, look func()) {
 	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(len(b))}.Append(nil))
 	for len(b) > 0 {
 		n := min(len(b), 8<<20)

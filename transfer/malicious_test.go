@@ -47,7 +47,7 @@ func (w *world) attacker(t source.Target, host byte) *hostile.Attacker {
 
 // attack connects to a server from an attacker's address, 10.66.0.host. The
 // window is in bytes; 0 is transport's default.
-func (w *world) attack(t source.Target, host byte, window int64) *transport.Conn {
+func (w *world) attack(t source.Target, host byte, window int64) transport.Conn {
 	w.t.Helper()
 	a := w.attacker(t, host)
 	a.Window = window
@@ -55,7 +55,7 @@ func (w *world) attack(t source.Target, host byte, window int64) *transport.Conn
 }
 
 // connect makes a connection that is closed at the end of the world.
-func (w *world) connect(a *hostile.Attacker) *transport.Conn {
+func (w *world) connect(a *hostile.Attacker) transport.Conn {
 	w.t.Helper()
 	conn, err := a.Connect(w.t.Context())
 	must(w.t, err)

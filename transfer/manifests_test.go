@@ -48,10 +48,10 @@ func TestManifestIsHedged(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, test := range []struct {
 		name  string
-		stall func(m *hostile.Server, st *transport.Stream)
+		stall func(m *hostile.Server, st transport.Stream)
 	}{
-		{"at once", func(m *hostile.Server, _ *transport.Stream) { m.Wait() }},
-		{"in the middle", func(m *hostile.Server, st *transport.Stream) {
+		{"at once", func(m *hostile.Server, _ transport.Stream) { m.Wait() }},
+		{"in the middle", func(m *hostile.Server, st transport.Stream) {
 			st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
 			st.Write(m.Manifest.Bytes()[:20])
 			m.Wait()
@@ -61,7 +61,7 @@ func TestManifestIsHedged(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				stalls := w.malicious(data, 0, func(m *hostile.Server) {
 					withoutInline(m)
-					m.OnManifest = func(st *transport.Stream) { test.stall(m, st) }
+					m.OnManifest = func(st transport.Stream) { test.stall(m, st) }
 				})
 				other := w.malicious(data, 1, withoutInline)
 				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond })
@@ -90,7 +90,7 @@ func TestHostileManifestNeverComes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(*transport.Stream) { m.Wait() }
+			m.OnManifest = func(transport.Stream) { m.Wait() }
 		})
 		const patience = 3 * manifestTime
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: patience})
@@ -121,8 +121,8 @@ func sends(from ...int) func(m *hostile.Server) {
 }
 
 // replies sets the reply to a request for the manifest.
-func replies(reply func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
-	return func(m *hostile.Server) { m.OnManifest = func(st *transport.Stream) { reply(m, st) } }
+func replies(reply func(m *hostile.Server, st transport.Stream)) func(m *hostile.Server) {
+	return func(m *hostile.Server) { m.OnManifest = func(st transport.Stream) { reply(m, st) } }
 }
 
 // badManifests are manifests that are refused, or do not come.
@@ -134,30 +134,30 @@ var badManifests = []struct {
 }{
 	{"does not merge", sends(-1, -1, -1), fetch.StateWrong, fetch.KindIntegrity},
 	{"two values swapped", sends(1, 0, 2), fetch.StateWrong, fetch.KindIntegrity},
-	{"too short", replies(func(m *hostile.Server, st *transport.Stream) {
+	{"too short", replies(func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, m.Manifest.Bytes()[1:])
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"too long", replies(func(m *hostile.Server, st *transport.Stream) {
+	{"too long", replies(func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, append(m.Manifest.Append(nil), 0))
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"far too long", replies(func(_ *hostile.Server, st *transport.Stream) {
+	{"far too long", replies(func(_ *hostile.Server, st transport.Stream) {
 		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"cut off", replies(func(m *hostile.Server, st *transport.Stream) {
+	{"cut off", replies(func(m *hostile.Server, st transport.Stream) {
 		st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
 		st.Write(m.Manifest.Bytes()[:50])
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"another digest", replies(func(m *hostile.Server, st *transport.Stream) {
+	{"another digest", replies(func(m *hostile.Server, st transport.Stream) {
 		values := wire.NewManifest(m.Offer.Size, chunk, 3)
 		for i := range 3 {
 			values.SetChunk(i, m.Manifest.Value(i), [16]byte{byte(i)})
 		}
 		hostile.Reply(st, wire.StatusOK, values.Bytes())
 	}), fetch.StateWrong, fetch.KindIntegrity},
-	{"changed", replies(func(_ *hostile.Server, st *transport.Stream) {
+	{"changed", replies(func(_ *hostile.Server, st transport.Stream) {
 		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
 	}), fetch.StateChanged, fetch.KindChanged},
-	{"reset", replies(func(_ *hostile.Server, st *transport.Stream) {
+	{"reset", replies(func(_ *hostile.Server, st transport.Stream) {
 		st.CancelWrite(uint64(wire.StreamInternal))
 	}), fetch.StateLost, fetch.KindNetwork},
 }

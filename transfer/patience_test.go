@@ -159,7 +159,7 @@ func TestManifestHasAnEnd(t *testing.T) {
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
 		m.Streams = 1
-		m.OnHello = func(st *transport.Stream, _ int) {
+		m.OnHello = func(st transport.Stream, _ int) {
 			m.SendOffer(st, m.Offer)
 			m.Wait()
 		}
@@ -167,7 +167,7 @@ func TestManifestHasAnEnd(t *testing.T) {
 	trickle := func(every time.Duration) func(m *hostile.Server) {
 		return func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) {
+			m.OnManifest = func(st transport.Stream) {
 				st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
 				for _, b := range m.Manifest.Bytes() {
 					if _, err := st.Write([]byte{b}); err != nil {
@@ -207,17 +207,17 @@ func TestManifestHasAnEnd(t *testing.T) {
 // not waited for.
 func TestLostForGood(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		conns := make(chan *transport.Conn, 10)
+		conns := make(chan transport.Conn, 10)
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnConn = func(c *transport.Conn) { conns <- c }
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnConn = func(c transport.Conn) { conns <- c }
+			m.OnHello = func(st transport.Stream, n int) {
 				if n == 0 {
 					m.SendOffer(st, m.Offer)
 					return
 				}
 				st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) // no offer
 			}
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) {
+			m.OnRange = func(transport.Stream, wire.RangeRequest) {
 				select {
 				case c := <-conns:
 					c.Close(uint64(wire.CloseStopping), "")
@@ -239,14 +239,14 @@ func TestFlappingConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		var mu sync.Mutex
-		var conns []*transport.Conn
+		var conns []transport.Conn
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnConn = func(c *transport.Conn) {
+			m.OnConn = func(c transport.Conn) {
 				mu.Lock()
 				defer mu.Unlock()
 				conns = append(conns, c)
 			}
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnHello = func(st transport.Stream, n int) {
 				m.SendOffer(st, m.Offer)
 				if n > 0 {
 					time.AfterFunc(60*time.Millisecond, func() {
@@ -299,7 +299,7 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnHello = func(st transport.Stream, n int) {
 				if n != 1 {
 					m.SendOffer(st, m.Offer)
 					return

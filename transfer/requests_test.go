@@ -18,7 +18,7 @@ import (
 )
 
 // dial connects to a server by hand.
-func (w *world) dial(t source.Target, window int64) *transport.Conn {
+func (w *world) dial(t source.Target, window int64) transport.Conn {
 	w.t.Helper()
 	pc, err := w.Open(netip.AddrPort{})
 	if err != nil {
@@ -35,9 +35,9 @@ func (w *world) dial(t source.Target, window int64) *transport.Conn {
 }
 
 // send sends bytes on a stream of its own, and ends it.
-func send(t *testing.T, conn *transport.Conn, b []byte) *transport.Stream {
+func send(t *testing.T, conn transport.Conn, b []byte) transport.Stream {
 	t.Helper()
-	st, err := conn.OpenStream(t.Context())
+	st, err := conn.OpenStream(t.Context(), transport.Patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestInlineManifest(t *testing.T) {
 }
 
 // wantReset fails the test unless a stream ends with a code after a time.
-func wantReset(t *testing.T, st *transport.Stream, code wire.StreamCode, d time.Duration) {
+func wantReset(t *testing.T, st transport.Stream, code wire.StreamCode, d time.Duration) {
 	t.Helper()
 	begun := time.Now()
 	_, err := io.Copy(io.Discard, st)
@@ -159,7 +159,7 @@ func TestSlowRequest(t *testing.T) {
 		conn := w.dial(s.targets[0], 0)
 		defer conn.Close(0, "")
 		io.ReadAll(send(t, conn, request(wire.Hello{})))
-		st, err := conn.OpenStream(t.Context())
+		st, err := conn.OpenStream(t.Context(), transport.Patient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestManyRequests(t *testing.T) {
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
 		for i := range 3 * transport.DefaultMaxStreams {
-			st, err := conn.OpenStream(t.Context())
+			st, err := conn.OpenStream(t.Context(), transport.Patient)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -56,7 +56,7 @@ func as[E error](err error) bool {
 }
 
 // ask sends one request and finishes our side of the stream.
-func ask(st *transport.Stream, r wire.Request) error {
+func ask(st transport.Stream, r wire.Request) error {
 	st.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
 		return err

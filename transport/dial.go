@@ -36,7 +36,7 @@ type DialOptions struct {
 // *NetworkError or *LocalError. If ctx's deadline passes it is a NetworkError
 // of kind NoAnswer, or SlowAnswer if packets came. A refusal by
 // VerifyConnection is a LocalError that wraps it.
-func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
+func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (Conn, error) {
 	d := dialed{pc: pc, watch: newWatch(func() {}, func([]byte) {})}
 	if u, ok := pc.(*udpConn); ok {
 		d.watch, remote = u.watch, u.RemoteAddr()
@@ -51,7 +51,7 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	if u, ok := pc.(*udpConn); ok && u.gro != nil {
 		u.pressure.follow(func() uint64 { return qc.ConnectionStats().PacketsReceived })
 	}
-	c := &Conn{qc: qc, released: make(chan struct{})}
+	c := &quicConn{qc: qc, released: make(chan struct{})}
 	context.AfterFunc(qc.Context(), func() {
 		d.release()
 		close(c.released)

@@ -29,11 +29,11 @@ type Server struct {
 
 	OnTLS      func(c *tls.Config) // once, before it listens
 	OnPackets  func(c net.PacketConn) net.PacketConn
-	OnConn     func(c *transport.Conn)           // once its handshake is complete
-	OnStream   func(st *transport.Stream) bool   // before the request is read; true: leave the stream as it is
-	OnHello    func(st *transport.Stream, n int) // n is 0 for the first one
-	OnManifest func(st *transport.Stream)
-	OnRange    func(st *transport.Stream, r wire.RangeRequest)
+	OnConn     func(c transport.Conn)           // once its handshake is complete
+	OnStream   func(st transport.Stream) bool   // before the request is read; true: leave the stream as it is
+	OnHello    func(st transport.Stream, n int) // n is 0 for the first one
+	OnManifest func(st transport.Stream)
+	OnRange    func(st transport.Stream, r wire.RangeRequest)
 
 	Asked
 	running
@@ -101,7 +101,7 @@ func (s *Server) Stopping() <-chan struct{} { return s.ctx.Done() }
 // Wait blocks until Stop is called.
 func (s *Server) Wait() { <-s.ctx.Done() }
 
-func (s *Server) run(l *transport.Listener) {
+func (s *Server) run(l transport.Listener) {
 	defer close(s.done)
 	var wg sync.WaitGroup
 	defer l.Close()
@@ -130,7 +130,7 @@ func (s *Server) run(l *transport.Listener) {
 	}
 }
 
-func (s *Server) answer(st *transport.Stream) {
+func (s *Server) answer(st transport.Stream) {
 	if s.OnStream != nil && s.OnStream(st) {
 		return
 	}
@@ -168,7 +168,7 @@ func (s *Server) answer(st *transport.Stream) {
 }
 
 // SendOffer sends an offer, and the manifest if the offer announces one.
-func (s *Server) SendOffer(st *transport.Stream, o wire.Offer) {
+func (s *Server) SendOffer(st transport.Stream, o wire.Offer) {
 	Reply(st, wire.StatusOK, o.Append(nil))
 	if o.ManifestLen > 0 {
 		s.SendManifest(st)
@@ -176,15 +176,15 @@ func (s *Server) SendOffer(st *transport.Stream, o wire.Offer) {
 }
 
 // SendManifest sends the manifest.
-func (s *Server) SendManifest(st *transport.Stream) { Reply(st, wire.StatusOK, s.Manifest.Bytes()) }
+func (s *Server) SendManifest(st transport.Stream) { Reply(st, wire.StatusOK, s.Manifest.Bytes()) }
 
 // SendRange sends the bytes of Data that r asks for.
-func (s *Server) SendRange(st *transport.Stream, r wire.RangeRequest) {
+func (s *Server) SendRange(st transport.Stream, r wire.RangeRequest) {
 	Reply(st, wire.StatusOK, s.Data[r.Offset:r.Offset+r.Length])
 }
 
 // Stall sends bytes and then nothing, until Stop.
-func (s *Server) Stall(st *transport.Stream, b []byte) {
+func (s *Server) Stall(st transport.Stream, b []byte) {
 	st.Write(b)
 	s.Wait()
 }
@@ -200,11 +200,11 @@ func Frame(status wire.Status, body []byte) []byte {
 }
 
 // Reply sends one frame.
-func Reply(st *transport.Stream, status wire.Status, body []byte) { st.Write(Frame(status, body)) }
+func Reply(st transport.Stream, status wire.Status, body []byte) { st.Write(Frame(status, body)) }
 
 // Flood repeats b, which is not empty, while somebody takes it, up to size
 // bytes.
-func Flood(st *transport.Stream, b []byte, size int64) {
+func Flood(st transport.Stream, b []byte, size int64) {
 	b = bytes.Repeat(b, 1+(64<<10)/len(b))
 	for ; size > 0; size -= int64(len(b)) {
 		if _, err := st.Write(b); err != nil {

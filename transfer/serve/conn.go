@@ -31,7 +31,7 @@ const (
 type clientConn struct {
 	srv     *Server
 	virtual *virtualServer
-	conn    *transport.Conn
+	conn    transport.Conn
 	rec     *admission.Conn
 	slots   chan struct{} // one token for each range that is being written
 	gate    tokenGate
@@ -43,7 +43,7 @@ type clientConn struct {
 }
 
 // serve answers a connection's requests until the connection or ctx ends.
-func (v *virtualServer) serve(ctx context.Context, conn *transport.Conn) {
+func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 	c := &clientConn{
 		srv: v.srv, virtual: v, conn: conn, rec: conn.Place().(*admission.Conn),
 		slots: make(chan struct{}, connSlots), gate: tokenGate{token: v.srv.cfg.Token},
@@ -166,7 +166,7 @@ func (c *clientConn) excused(do func() error) error {
 }
 
 // write sends p while there is progress.
-func (c *clientConn) write(st *transport.Stream, p []byte) error {
+func (c *clientConn) write(st transport.Stream, p []byte) error {
 	for {
 		st.SetWriteDeadline(time.Now().Add(c.srv.limits.StallTimeout))
 		n, err := st.Write(p)

@@ -13,7 +13,7 @@ import (
 const indexingEvery = 500 * time.Millisecond
 
 // hello waits for the index, reports progress meanwhile, and sends the offer.
-func (c *clientConn) hello(ctx context.Context, st *transport.Stream, req wire.Hello) error {
+func (c *clientConn) hello(ctx context.Context, st transport.Stream, req wire.Hello) error {
 	if req.Selector != "" {
 		return c.refuse(st, wire.StatusNotFound, "this server has one file, without a selector")
 	}
@@ -55,7 +55,7 @@ func (c *clientConn) await(waits bool) bool {
 
 // awaitIndex returns the current version, acquired. Before there is one it
 // tells the client the progress of hashing.
-func (c *clientConn) awaitIndex(ctx context.Context, st *transport.Stream) (*version, error) {
+func (c *clientConn) awaitIndex(ctx context.Context, st transport.Stream) (*version, error) {
 	if !c.await(true) {
 		return nil, c.refuse(st, wire.StatusBusy, "another hello waits on this connection")
 	}

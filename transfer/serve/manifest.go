@@ -11,7 +11,7 @@ import (
 
 // held returns the version that a client names, acquired, if it is held and the
 // open file still matches it. Else a refusal has been sent.
-func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, error) {
+func (c *clientConn) held(st transport.Stream, checksum [32]byte) (*version, error) {
 	v := c.srv.index.version(checksum)
 	if v == nil {
 		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
@@ -25,7 +25,7 @@ func (c *clientConn) held(st *transport.Stream, checksum [32]byte) (*version, er
 }
 
 // manifest answers a request for the manifest of a version.
-func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wire.ManifestRequest) error {
+func (c *clientConn) manifest(ctx context.Context, st transport.Stream, req wire.ManifestRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c *clientConn) manifest(ctx context.Context, st *transport.Stream, req wir
 	return st.CloseWrite()
 }
 
-func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m wire.Manifest) error {
+func (c *clientConn) sendManifest(ctx context.Context, st transport.Stream, m wire.Manifest) error {
 	rest := m.Bytes()
 	head := wire.Header{Status: wire.StatusOK, Length: uint64(len(rest))}.Append(nil)
 	if err := c.write(st, head); err != nil {
@@ -58,7 +58,7 @@ func (c *clientConn) sendManifest(ctx context.Context, st *transport.Stream, m w
 
 // recheck checks a chunk of which a client got bytes that do not match its
 // value.
-func (c *clientConn) recheck(st *transport.Stream, req wire.RecheckRequest) error {
+func (c *clientConn) recheck(st transport.Stream, req wire.RecheckRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
 		return err

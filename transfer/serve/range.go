@@ -32,7 +32,7 @@ const (
 // belongs to one goroutine.
 type rangeSender struct {
 	c       *clientConn
-	st      *transport.Stream
+	st      transport.Stream
 	v       *version
 	offset  int64 // of the next byte to send
 	end     int64 // behind the last one
@@ -43,7 +43,7 @@ type rangeSender struct {
 
 // sendRange answers a request for a range of a version. ctx also ends when the
 // client gives up.
-func (c *clientConn) sendRange(ctx context.Context, st *transport.Stream, req wire.RangeRequest) error {
+func (c *clientConn) sendRange(ctx context.Context, st transport.Stream, req wire.RangeRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
 		return err

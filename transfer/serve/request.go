@@ -15,12 +15,12 @@ import (
 // A reply is the work for one request, from the request's first byte on.
 type reply struct {
 	c        *clientConn
-	st       *transport.Stream
+	st       transport.Stream
 	accepted bool
 }
 
 // begin says that a request has begun on a stream. The reply must be ended.
-func (c *clientConn) begin(st *transport.Stream) *reply {
+func (c *clientConn) begin(st transport.Stream) *reply {
 	c.srv.active.begin()
 	c.change(func(now time.Time) { c.srv.book.Begin(c.rec, now) })
 	return &reply{c: c, st: st}
@@ -84,7 +84,7 @@ var errRefused = errors.New("refused")
 
 // refuse answers with a status that is not success. The error is errRefused, or
 // the stream's.
-func (c *clientConn) refuse(st *transport.Stream, status wire.Status, text string) error {
+func (c *clientConn) refuse(st transport.Stream, status wire.Status, text string) error {
 	if err := c.write(st, wire.AppendRefusal(nil, status, text)); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (c *clientConn) refuse(st *transport.Stream, status wire.Status, text strin
 }
 
 // refuseRequest answers a request that could not be read.
-func (c *clientConn) refuseRequest(st *transport.Stream, err error) {
+func (c *clientConn) refuseRequest(st transport.Stream, err error) {
 	var malformed *wire.MalformedError
 	var unsupported *wire.UnsupportedError
 	switch {
@@ -104,15 +104,15 @@ func (c *clientConn) refuseRequest(st *transport.Stream, err error) {
 	case errors.As(err, &malformed):
 		c.refuse(st, wire.StatusMalformed, malformed.Error())
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		st.CancelRead(uint64(wire.StreamStalled))
+		st.CancelRead(uint64(wire.StreamStalled), transport.LeftUnknown)
 		st.CancelWrite(uint64(wire.StreamStalled))
 		return
 	default:
-		st.CancelRead(uint64(wire.StreamProtocol))
+		st.CancelRead(uint64(wire.StreamProtocol), transport.LeftUnknown)
 		st.CancelWrite(uint64(wire.StreamProtocol))
 		return
 	}
-	st.CancelRead(uint64(wire.StreamProtocol)) // what follows is not read
+	st.CancelRead(uint64(wire.StreamProtocol), transport.LeftUnknown) // what follows is not read
 }
 
 // errReset carries the code with which a stream is reset.

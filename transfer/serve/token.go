@@ -20,7 +20,7 @@ type tokenGate struct {
 
 // isOpen reports whether the client may be told of the file: no token is
 // needed, or the client has shown it, now with req or before.
-func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
+func (g *tokenGate) isOpen(conn transport.Conn, req wire.Request) bool {
 	if g.token.IsZero() || g.proof.Load() != nil {
 		return true
 	}
@@ -40,7 +40,7 @@ func (g *tokenGate) isOpen(conn *transport.Conn, req wire.Request) bool {
 // admit reports whether a client may be told of the file. If not, the client
 // has been refused at once, so that it knows why, and the connection ends: each
 // is good for one guess. The rate of handshakes limits a client's guesses.
-func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.Request) bool {
+func (c *clientConn) admit(ctx context.Context, st transport.Stream, req wire.Request) bool {
 	if c.gate.isOpen(c.conn, req) {
 		return true
 	}
@@ -58,7 +58,7 @@ func (c *clientConn) admit(ctx context.Context, st *transport.Stream, req wire.R
 
 // deny says that the token is missing or wrong, and ends the connection once
 // the client has read that.
-func (c *clientConn) deny(ctx context.Context, st *transport.Stream) {
+func (c *clientConn) deny(ctx context.Context, st transport.Stream) {
 	_ = c.refuse(st, wire.StatusDenied, "this server asks for a token")
 	// The client hangs up when it has read the answer.
 	linger := time.NewTimer(c.linger())

@@ -97,7 +97,7 @@ func (s *server) Voter() (source.Voter, bool) {
 // A conn is a connection to a server whose identity is accepted.
 type conn struct {
 	s      *server
-	quic   *transport.Conn
+	quic   transport.Conn
 	remote netip.AddrPort
 	id     certs.ServerID
 

@@ -77,7 +77,7 @@ func (c *conn) Again(ctx context.Context) (source.Conn, error) {
 }
 
 // newConn takes a connection whose handshake is complete.
-func (s *server) newConn(quic *transport.Conn, remote netip.AddrPort) (*conn, error) {
+func (s *server) newConn(quic transport.Conn, remote netip.AddrPort) (*conn, error) {
 	id, err := certs.PeerID(quic.TLS())
 	if err != nil {
 		hangUp(quic)
@@ -86,10 +86,10 @@ func (s *server) newConn(quic *transport.Conn, remote netip.AddrPort) (*conn, er
 	return &conn{s: s, quic: quic, remote: remote, id: id}, nil
 }
 
-func hangUp(quic *transport.Conn) { quic.Close(uint64(wire.CloseDone), "") }
+func hangUp(quic transport.Conn) { quic.Close(uint64(wire.CloseDone), "") }
 
 // dial connects to a server at one of its addresses, if its ID is accepted.
-func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
+func (s *server) dial(ctx context.Context, remote netip.AddrPort) (transport.Conn, error) {
 	c := s.c
 	pc, err := c.Network.Open(remote)
 	if err != nil {
@@ -134,10 +134,10 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 // the first connection (RFC 8305, section 5). The error is that of the first
 // address where a server answered that is not accepted, else that of the first
 // address.
-func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
+func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (transport.Conn, error)) (transport.Conn, netip.AddrPort, error) {
 	type outcome struct {
 		i    int
-		conn *transport.Conn
+		conn transport.Conn
 		err  error
 	}
 	ctx, cancel := context.WithCancel(ctx)

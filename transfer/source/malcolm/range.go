@@ -17,7 +17,7 @@ var errMore = errors.New("more bytes than were asked for")
 // Range asks for a span. It returns when the server has said that the bytes
 // follow.
 func (c *conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
-	st, err := c.quic.OpenStream(ctx)
+	st, err := c.quic.OpenStream(ctx, transport.Patient)
 	if err != nil {
 		return nil, fault(err)
 	}
@@ -32,7 +32,7 @@ func (c *conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
 
 // A body is a [source.Body]: what comes on a stream of its own.
 type body struct {
-	st      *transport.Stream
+	st      transport.Stream
 	left    int64 // bytes that have not been read
 	timeout time.Duration
 	stop    func() bool // the context no longer ends the stream

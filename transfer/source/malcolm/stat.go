@@ -32,10 +32,10 @@ var (
 
 // open opens a stream before a deadline. The stream ends with ctx and with end.
 // The error is a fault; a late one names timeout.
-func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Duration, late source.What) (st *transport.Stream, end func(), err error) {
+func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Duration, late source.What) (st transport.Stream, end func(), err error) {
 	opening, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if st, err = c.quic.OpenStream(opening); err != nil {
+	if st, err = c.quic.OpenStream(opening, transport.Urgent); err != nil {
 		if errors.Is(opening.Err(), context.DeadlineExceeded) {
 			return nil, nil, lateFault(late, timeout)
 		}
@@ -48,10 +48,12 @@ func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Durati
 	}, nil
 }
 
-func cancelStream(st *transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled)) }
+func cancelStream(st transport.Stream) {
+	st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
+}
 
 // send sends one request and finishes our side of the stream.
-func send(st *transport.Stream, r wire.Request, deadline time.Time) error {
+func send(st transport.Stream, r wire.Request, deadline time.Time) error {
 	st.SetWriteDeadline(deadline)
 	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
 		return err
@@ -115,7 +117,7 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 
 // readOffer reads an offer, whose server must pass check, and what comes with
 // it.
-func readOffer(st *transport.Stream, h wire.Header, check func(*[32]byte) error, timeout time.Duration) (o source.Offer, err error) {
+func readOffer(st transport.Stream, h wire.Header, check func(*[32]byte) error, timeout time.Duration) (o source.Offer, err error) {
 	if o.Offer, err = wire.ReadOffer(st, h); err != nil {
 		return o, replyFault(err, timeout)
 	}
@@ -174,7 +176,7 @@ func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes in
 // A steadyReader reports the bytes that come. It gives up when none come for
 // manifestTime.
 type steadyReader struct {
-	st      *transport.Stream
+	st      transport.Stream
 	arrived func(bytes int)
 }
 
