@@ -9,8 +9,7 @@
 //   - Ask many servers what they hold before trusting any of them.
 //   - A first byte of data two round trips after the handshake: hello, range.
 //   - Every length is checked against a limit before anything is allocated.
-//   - One message has exactly one encoding, so that a digest of a message and
-//     the message itself are interchangeable.
+//   - One message has exactly one encoding.
 //
 // Not goals: directories, writing to a server, compression, proxying, finding
 // servers. QUIC (RFC 9000) brings encryption, streams, flow control and
@@ -29,7 +28,6 @@
 //
 //	varint      a QUIC variable-length integer (RFC 9000, section 16) in its
 //	            shortest form; a longer form is malformed
-//	u32, u64    unsigned, big-endian, fixed width
 //	hash        32 bytes
 //	bytes<=N    varint length, at most N, and that many bytes
 //	proof       bytes<=32 of length 0 (none) or 32, see "Proof"
@@ -51,12 +49,12 @@
 //	body
 //
 //	type  name      body
-//	1     hello     varint flags: bit 0 = send the manifest with the offer if it
-//	                is at most 65536 bytes long; every other bit is 0
+//	1     hello     varint flags: bit 0 = send the values with the offer if they
+//	                are at most 65536 bytes long; every other bit is 0
 //	                bytes<=1024 selector: which file, compared byte by byte;
 //	                empty = the only one
 //	                proof: the client's
-//	2     manifest  hash checksum of the version that is meant
+//	2     manifest  hash checksum of the version whose values are meant
 //	3     range     hash checksum of the version that is meant
 //	                varint offset, in bytes
 //	                varint length, in bytes, at least 1;
@@ -102,9 +100,9 @@
 //
 // Bodies of "ok":
 //
-//	hello     an offer; when it announces a manifest, a second frame "ok" with
-//	          that manifest follows
-//	manifest  the manifest
+//	hello     an offer; when it announces values, a second frame "ok" with
+//	          them follows
+//	manifest  the values
 //	range     exactly the bytes asked for
 //	recheck   nothing: the chunk has its value. A server whose chunk has not
 //	          answers "changed", or "unreadable"; one that has looked too
@@ -135,31 +133,30 @@
 //	varint      modification time, nanoseconds, 0 to 999999999, counted forward
 //	            from those seconds
 //	hash        checksum: BLAKE3-256 of the whole file
-//	hash        digest: BLAKE3-256 of the encoded manifest
 //	bytes<=230  name: UTF-8, empty when the server has none that it can offer;
 //	            what a client writes to is for the client to decide
 //	proof       the server's
-//	varint      length of the manifest that follows in a frame of its own: that
-//	            of the file's manifest if hello asked for it and it fits, else 0 =
-//	            none follows; at most 65536
+//	varint      length in bytes of the values that follow in a frame of their
+//	            own: that of all of the file's values if hello asked for them,
+//	            they fit and there are two or more; else 0 = none follow; at
+//	            most 65536
 //
-// # Manifest
+// # Values
 //
-// 16 + 48n bytes for n chunks.
+// 32n bytes for the n chunks of a file, at most 2^20.
 //
-//	u64        size of the file in bytes, at most 2^44
-//	u32        chunk size in bytes
-//	u32        n, the number of chunks, at most 2^20
-//	n * hash   chunk values: the BLAKE3 chaining value of each chunk as a
-//	           subtree of the file; with a single chunk, the root hash itself
-//	n * 16 B   xxh3-128 of each chunk, canonical (big-endian) form
+//	n * hash   the value of each chunk: its BLAKE3 chaining value as a subtree
+//	           of the file
 //
 // The chunk size is a function of the file's size alone: the smallest power of
 // two that is at least size/4096 (a fraction, not rounded), at least 2^18 and
-// at most 2^24. n is size / chunk size, rounded up. So all of the header is
-// redundant. A client refuses a manifest whose header is not what the size
-// demands, and one whose values do not merge to the checksum. An empty file has
-// no chunk; its checksum is the BLAKE3 of no bytes.
+// at most 2^24. n is size / chunk size, rounded up. A client refuses values of
+// any other length, and values that do not merge to the checksum. The merge
+// proves the values, not the size: the last chunk does.
+//
+// The values of a file of one chunk are its checksum. An empty file has no
+// chunk; its checksum is the BLAKE3 of no bytes. A client knows both without
+// asking, and they never follow an offer.
 //
 // # Proof
 //

@@ -16,15 +16,11 @@ const (
 	// MaxFileSize is the size of the largest file that can be offered, in
 	// bytes: MaxChunks chunks of 16 MiB.
 	MaxFileSize = MaxChunks * 16 << 20
-	// MaxChunks bounds the number of chunks in a manifest.
+	// MaxChunks bounds the number of chunks of a file.
 	MaxChunks = 1 << 20
-	// MaxInlineManifest is the largest length in bytes of a manifest that
-	// follows the offer on the same stream, if the hello asks for it.
-	MaxInlineManifest = 64 << 10
-	// ManifestHeaderLen and ManifestChunkLen give a manifest's length.
-	ManifestHeaderLen = 16
-	ManifestChunkLen  = hashLen + xxh3Len
+	// MaxInlineValues is the largest length in bytes of values that follow
+	// the offer on the same stream, if the hello asks for them.
+	MaxInlineValues = 64 << 10
 
 	hashLen = 32 // BLAKE3, and every HMAC proof
-	xxh3Len = 16
 )

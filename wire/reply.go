@@ -120,13 +120,12 @@ func ReadIndexing(r io.Reader, h Header) (Indexing, error) {
 
 // An Offer is what a server says of its file.
 type Offer struct {
-	Size        int64     // in bytes, 0 to MaxFileSize
-	ModTime     time.Time // UTC when parsed; -2^61 to 2^61 - 1 s, more years than its JSON can hold
-	Checksum    [32]byte  // BLAKE3-256 of the file
-	Digest      [32]byte  // BLAKE3-256 of the encoded manifest
-	Name        string    // at most MaxNameLen bytes of UTF-8; empty: no name
-	Proof       *[32]byte // that the server holds the access token; nil: no proof
-	ManifestLen int       // bytes of the manifest that follows; 0: it does not follow
+	Size      int64     // in bytes, 0 to MaxFileSize
+	ModTime   time.Time // UTC when parsed; -2^61 to 2^61 - 1 s, more years than its JSON can hold
+	Checksum  [32]byte  // BLAKE3-256 of the file
+	Name      string    // at most MaxNameLen bytes of UTF-8; empty: no name
+	Proof     *[32]byte // that the server holds the access token; nil: no proof
+	ValuesLen int       // bytes of the values that follow; 0: none follow
 }
 
 // Append appends the encoding of o to b. The caller keeps o within the limits
@@ -137,10 +136,9 @@ func (o Offer) Append(b []byte) []byte {
 	b = quicvarint.Append(b, zigzag(min(max(o.ModTime.Unix(), minSeconds), maxSeconds)))
 	b = quicvarint.Append(b, uint64(o.ModTime.Nanosecond()))
 	b = append(b, o.Checksum[:]...)
-	b = append(b, o.Digest[:]...)
 	b = appendBytes(b, o.Name)
 	b = appendProof(b, o.Proof)
-	return quicvarint.Append(b, uint64(o.ManifestLen))
+	return quicvarint.Append(b, uint64(o.ValuesLen))
 }
 
 // ParseOffer reads the body of an offer. Errors are [*MalformedError].
@@ -155,13 +153,12 @@ func ParseOffer(b []byte) (Offer, error) {
 	nanos := int64(d.varint("nanoseconds", maxNanos))
 	o.ModTime = time.Unix(seconds, nanos).UTC()
 	o.Checksum = d.hash("checksum")
-	o.Digest = d.hash("digest")
 	o.Name = string(d.bytes("name", MaxNameLen))
 	if d.err == nil && !utf8.ValidString(o.Name) {
 		d.fail("name is not UTF-8")
 	}
 	o.Proof = d.proof()
-	o.ManifestLen = int(d.varint("length of the manifest", MaxInlineManifest))
+	o.ValuesLen = int(d.varint("length of the values", MaxInlineValues))
 	if err := d.done(); err != nil {
 		return Offer{}, err
 	}
@@ -178,18 +175,18 @@ func ReadOffer(r io.Reader, h Header) (Offer, error) {
 	return ParseOffer(b)
 }
 
-// ReadManifest reads a manifest with the head h. want is its length in bytes
-// for the size agreed on; any other length is malformed. Errors are
+// ReadValues reads values with the head h. want is their length in bytes for
+// the size agreed on; any other length is malformed. Errors are
 // [*MalformedError], [io.ErrUnexpectedEOF] or r's own.
-func ReadManifest(r io.Reader, h Header, want int) (Manifest, error) {
+func ReadValues(r io.Reader, h Header, want int) (Values, error) {
 	if h.Length != uint64(want) {
-		return Manifest{}, malformed("manifest", fmt.Sprintf("%d bytes, want %d", h.Length, want))
+		return Values{}, malformed("values", fmt.Sprintf("%d bytes, want %d", h.Length, want))
 	}
 	b, err := readBody(r, want)
 	if err != nil {
-		return Manifest{}, err
+		return Values{}, err
 	}
-	return ParseManifest(b)
+	return ParseValues(b)
 }
 
 func readLimited(r io.Reader, h Header, message string, limit int) ([]byte, error) {

@@ -27,11 +27,11 @@ type Request interface {
 // Hello asks what the server offers. It is the first request on a connection.
 type Hello struct {
 	Selector       string    // which file, at most MaxSelectorLen bytes; empty: the only one
-	InlineManifest bool      // send the manifest too if it is at most MaxInlineManifest long
+	InlineManifest bool      // send the values too if they are at most MaxInlineValues long
 	Proof          *[32]byte // that the client holds the access token; nil: no proof
 }
 
-// ManifestRequest asks for the manifest of one version of the file.
+// ManifestRequest asks for the values of one version of the file.
 type ManifestRequest struct {
 	Checksum [32]byte
 }

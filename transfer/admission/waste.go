@@ -9,7 +9,7 @@ type Use int
 const (
 	UseNone   Use = iota // it was wasted
 	UseHello             // an offer
-	UseFetch             // a manifest or a range, whole
+	UseFetch             // values or a range, whole
 	UseAnswer            // told that the server is stopping
 )
 

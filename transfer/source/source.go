@@ -72,10 +72,11 @@ type Conn interface {
 	// says that it is hashing its file. If indexing is nil, that is a Fault
 	// of kind [Indexing].
 	Stat(ctx context.Context, ask Ask, indexing func(done, total int64)) (Offer, error)
-	// Values returns the manifest of an offer, checked against the offer's
-	// checksum. It calls arrived, in the caller's goroutine, with the
+	// Values returns the values of an offer's file, checked against the
+	// offer's checksum. Those of a file of at most one chunk are known
+	// without asking. It calls arrived, in the caller's goroutine, with the
 	// number of bytes that came.
-	Values(ctx context.Context, o Offer, arrived func(bytes int)) (wire.Manifest, error)
+	Values(ctx context.Context, o Offer, arrived func(bytes int)) (wire.Values, error)
 	// Range asks for a span of a file.
 	Range(ctx context.Context, s Span) (Body, error)
 	// Recheck tells the source of a wrong chunk, so that it checks its own
@@ -99,14 +100,14 @@ type Peer struct {
 
 // An Ask is what is asked of a source.
 type Ask struct {
-	Values bool // ask for the manifest too if it is small, which saves a round trip
+	Values bool // ask for the values too if they are few, which saves a round trip
 }
 
 // An Offer is what a source offers.
 type Offer struct {
 	wire.Offer
-	// Values is the manifest that came with it, checked; zero: none came.
-	Values wire.Manifest
+	// Values are those that came with it, checked; empty: none came.
+	Values wire.Values
 	// Accepted says what accepting the source meant. It is set in the first
 	// offer of a connection.
 	Accepted Accepted

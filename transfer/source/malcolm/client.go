@@ -1,5 +1,5 @@
 // Package malcolm is a malcolm server as a source of files. It finds and dials
-// the server over QUIC, proves who it is, and asks for offers, manifests and
+// the server over QUIC, proves who it is, and asks for offers, values and
 // ranges.
 package malcolm
 

@@ -18,8 +18,8 @@ const (
 	// indexingSpare times more: what was held up comes all at once.
 	indexingRate  = 4
 	indexingSpare = 16
-	// manifestTime is how long a manifest may make no progress at all.
-	manifestTime = 20 * time.Second
+	// valuesTime is how long values may make no progress at all.
+	valuesTime = 20 * time.Second
 	// askTime is how long a request may take to leave.
 	askTime = 10 * time.Second
 )
@@ -27,7 +27,6 @@ const (
 var (
 	errTalkative = errors.New("says too often that it is indexing")
 	errNoBytes   = errors.New("no bytes have the checksum that is offered")
-	errDigest    = errors.New("manifest does not have the digest that was offered")
 )
 
 // open opens a stream before a deadline. The stream ends with ctx and with end.
@@ -61,7 +60,7 @@ func send(st transport.Stream, r wire.Request, deadline time.Time) error {
 	return st.CloseWrite()
 }
 
-// Stat asks a server what it offers, and checks a manifest that comes with the
+// Stat asks a server what it offers, and checks values that come with the
 // offer. The first Stat after Connect also has the server accepted for good,
 // once all other checks have passed.
 func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
@@ -128,66 +127,64 @@ func readOffer(st transport.Stream, h wire.Header, check func(*[32]byte) error, 
 	if o.Size == 0 && o.Checksum != manifest.Merge(0, nil) {
 		return o, broken(errNoBytes)
 	}
-	if o.ManifestLen == 0 {
+	if o.ValuesLen == 0 {
 		return o, nil
 	}
-	if want := wire.ManifestLen(manifest.Count(o.Size)); o.ManifestLen != want {
-		return o, broken(fmt.Errorf("manifest of %d bytes, want %d", o.ManifestLen, want))
+	if n := manifest.Count(o.Size); n < 2 || o.ValuesLen != wire.ValuesLen(n) {
+		return o, broken(fmt.Errorf("%d bytes of values with the offer of a file of %d chunks", o.ValuesLen, n))
 	}
 	o.Values, err = readValues(st, o.Offer, timeout)
 	return o, err
 }
 
-// readValues reads an offer's manifest and checks it against the offer.
-func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Manifest, error) {
+// readValues reads the values of an offer's file and checks them against the
+// offer.
+func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Values, error) {
 	h, err := wire.ReadHeader(r)
 	if err != nil {
-		return wire.Manifest{}, replyFault(err, timeout)
+		return wire.Values{}, replyFault(err, timeout)
 	}
 	if h.Status != wire.StatusOK {
-		return wire.Manifest{}, replyFault(wire.ReadRefusal(r, h), timeout)
+		return wire.Values{}, replyFault(wire.ReadRefusal(r, h), timeout)
 	}
-	m, err := wire.ReadManifest(r, h, wire.ManifestLen(manifest.Count(o.Size)))
+	values, err := wire.ReadValues(r, h, wire.ValuesLen(manifest.Count(o.Size)))
 	if err != nil {
-		return wire.Manifest{}, replyFault(err, timeout)
+		return wire.Values{}, replyFault(err, timeout)
 	}
-	if err := manifest.Check(m, o.Size, o.Checksum); err != nil {
-		return wire.Manifest{}, broken(err)
+	if err := manifest.Check(values, o.Size, o.Checksum); err != nil {
+		return wire.Values{}, broken(err)
 	}
-	if manifest.Digest(m) != o.Digest {
-		return wire.Manifest{}, broken(errDigest)
-	}
-	return m, nil
+	return values, nil
 }
 
-// Values gives up when nothing comes for manifestTime.
-func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
-	st, end, err := c.open(ctx, time.Now().Add(manifestTime), manifestTime, source.NoAnswer)
+// Values gives up when nothing comes for valuesTime.
+func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error) {
+	st, end, err := c.open(ctx, time.Now().Add(valuesTime), valuesTime, source.NoAnswer)
 	if err != nil {
-		return wire.Manifest{}, err
+		return wire.Values{}, err
 	}
 	defer end()
-	if err := send(st, wire.ManifestRequest{Checksum: o.Checksum}, time.Now().Add(manifestTime)); err != nil {
-		return wire.Manifest{}, fault(err)
+	if err := send(st, wire.ManifestRequest{Checksum: o.Checksum}, time.Now().Add(valuesTime)); err != nil {
+		return wire.Values{}, fault(err)
 	}
-	return readValues(&steadyReader{st, arrived}, o.Offer, manifestTime)
+	return readValues(&steadyReader{st, arrived}, o.Offer, valuesTime)
 }
 
 // A steadyReader reports the bytes that come. It gives up when none come for
-// manifestTime.
+// valuesTime.
 type steadyReader struct {
 	st      transport.Stream
 	arrived func(bytes int)
 }
 
 func (r *steadyReader) Read(p []byte) (int, error) {
-	r.st.SetReadDeadline(time.Now().Add(manifestTime))
+	r.st.SetReadDeadline(time.Now().Add(valuesTime))
 	n, err := r.st.Read(p)
 	if n > 0 {
 		r.arrived(n)
 	}
 	if isDeadline(err) {
-		err = lateFault(source.NoAnswer, manifestTime)
+		err = lateFault(source.NoAnswer, valuesTime)
 	}
 	return n, err
 }
