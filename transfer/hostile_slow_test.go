@@ -47,10 +47,10 @@ func TestHostileByteASecond(t *testing.T) {
 				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(o))), o...))
 			}
 		}, fetch.StateNotReached, malcolm.DefaultConnectTimeout + 2*time.Second},
-		{"manifest", func(m *hostile.Server) {
+		{"values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st transport.Stream) {
-				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Manifest.Bytes()))), m.Manifest.Bytes()...))
+			m.OnValues = func(st transport.Stream) {
+				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))), m.Values.Bytes()...))
 			}
 		}, fetch.StateServing, slowTime + 2*time.Second},
 		{"ranges", func(m *hostile.Server) {
@@ -292,7 +292,7 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 					m.OnHello = func(st transport.Stream, n int) {
 						o := m.Offer
 						if n > 0 {
-							o.ManifestLen = 0
+							o.ValuesLen = 0
 							test.change(&o)
 						}
 						m.SendOffer(st, o)
@@ -347,9 +347,9 @@ func TestHostileReasons(t *testing.T) {
 				st.Write(wire.AppendRefusal(nil, wire.Status(quicvarint.Max), nasty))
 			}
 		}},
-		{"refuses the manifest", func(m *hostile.Server) {
+		{"refuses the values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
+			m.OnValues = func(st transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
 		}},
 		{"resets with a code that is none", func(m *hostile.Server) {
 			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
@@ -366,7 +366,7 @@ func TestHostileReasons(t *testing.T) {
 						errs = append(errs, ev.Err)
 					case fetch.Lost:
 						errs = append(errs, ev.Err)
-					case fetch.ManifestRefused:
+					case fetch.ValuesRefused:
 						errs = append(errs, ev.Err)
 					}
 				}

@@ -132,7 +132,7 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 	}{
 		{"another offer", func(m *hostile.Server, st transport.Stream) {
 			offer := m.Offer
-			offer.ManifestLen = 0
+			offer.ValuesLen = 0
 			offer.Checksum[0] ^= 1
 			m.SendOffer(st, offer)
 		}},

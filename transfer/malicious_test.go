@@ -11,7 +11,7 @@ import (
 )
 
 // malicious starts a malicious server under an identity of testIDs. It offers
-// data and its manifest inline; prepare may change that.
+// data and its values inline; prepare may change that.
 func (w *world) malicious(data []byte, id int, prepare func(m *hostile.Server)) *hostile.Server {
 	w.t.Helper()
 	m := &hostile.Server{Target: w.nextTargets(1)[0]}

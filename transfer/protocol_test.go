@@ -11,7 +11,6 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
-	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -49,26 +48,20 @@ var badHellos = []struct {
 	{"more indexed than there is", func(_ *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
 	}, false},
-	{"too large", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), false},
-	{"length of the manifest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.ManifestLen++ }), false},
-	{"manifest that does not merge", badOffer(func(m *hostile.Server, o *wire.Offer) {
-		m.Manifest = wire.NewManifest(m.Offer.Size, chunk, 3)
-		o.Digest = manifest.Digest(m.Manifest)
+	{"too large", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ValuesLen = 0 }), false},
+	{"length of the values", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.ValuesLen++ }), false},
+	{"values of no file", badOffer(func(m *hostile.Server, o *wire.Offer) { o.Size, o.Checksum = 0, checksum(nil) }), false},
+	{"values of one chunk", badOffer(func(m *hostile.Server, o *wire.Offer) {
+		m.Values = wire.NewValues(1)
+		m.Values.Set(0, o.Checksum)
+		o.Size, o.ValuesLen = chunk, 32
 	}), false},
-	{"manifest of another size", badOffer(func(m *hostile.Server, o *wire.Offer) {
-		values := wire.NewManifest(m.Offer.Size-1, chunk, 3)
-		for i := range 3 {
-			values.SetChunk(i, m.Manifest.Value(i), m.Manifest.XXH3(i))
-		}
-		m.Manifest = values
-		o.Digest = manifest.Digest(values)
-	}), false},
-	{"digest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Digest[3] ^= 1 }), false},
-	{"manifest that is refused", func(m *hostile.Server, st transport.Stream) {
+	{"values that do not merge", badOffer(func(m *hostile.Server, _ *wire.Offer) { m.Values = wire.NewValues(3) }), false},
+	{"values that are refused", func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 		st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
 	}, true},
-	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), false},
+	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ValuesLen = 0, 0 }), false},
 	{"unknown status", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
 	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
 	{"text without end", func(_ *hostile.Server, st transport.Stream) {
@@ -106,7 +99,7 @@ func TestHostileOffers(t *testing.T) {
 func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
-			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ManifestLen = 0, 0 })
+			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ValuesLen = 0, 0 })
 			cfg := getConfig{Targets: []source.Target{m.Target}}
 			if asked {
 				cfg.Checksum = &m.Offer.Checksum

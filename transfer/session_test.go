@@ -25,7 +25,7 @@ const (
 	tickTime       = 100 * time.Millisecond
 	hedgeTime      = 2 * time.Second
 	slowTime       = 10 * time.Second
-	manifestTime   = 20 * time.Second
+	valuesTime     = 20 * time.Second
 	checkpointTime = 2 * time.Second
 	longestPause   = 15 * time.Second
 	indexingRate   = 4 // a second

@@ -16,8 +16,8 @@ func benchmarkRequests() map[string]Request {
 func benchmarkOffer() Offer {
 	return Offer{
 		Size: 2 << 30, ModTime: time.Unix(1_700_000_000, 123_456_789).UTC(),
-		Checksum: filled(0), Digest: filled(0x40),
-		Name: "data.mp4", Proof: ptr(filled(0x80)), ManifestLen: 16,
+		Checksum: filled(0),
+		Name:     "data.mp4", Proof: ptr(filled(0x80)), ValuesLen: 64,
 	}
 }
 

@@ -5,7 +5,7 @@ import "fmt"
 // A MalformedError says that bytes from a peer are not a message of malcolm/1.
 // Its text holds nothing that the peer chose except numbers.
 type MalformedError struct {
-	Message string // which message: "hello", "offer", "manifest", ...
+	Message string // which message: "hello", "offer", "values", ...
 	Reason  string // what is wrong with it
 }
 

@@ -45,10 +45,8 @@ func TestFrozenLimits(t *testing.T) {
 		{"MaxSelectorLen", MaxSelectorLen, 1024},
 		{"MaxFileSize", MaxFileSize, 17_592_186_044_416},
 		{"MaxChunks", MaxChunks, 1_048_576},
-		{"MaxInlineManifest", MaxInlineManifest, 65_536},
-		{"ManifestHeaderLen", ManifestHeaderLen, 16},
-		{"ManifestChunkLen", ManifestChunkLen, 48},
-		{"manifest of the largest file", uint64(ManifestLen(MaxChunks)), 50_331_664},
+		{"MaxInlineValues", MaxInlineValues, 65_536},
+		{"values of the largest file", uint64(ValuesLen(MaxChunks)), 33_554_432},
 		{"flag inline manifest", flagInlineManifest, 1},
 	} {
 		if tt.got != tt.want {
@@ -135,7 +133,7 @@ func TestSpecificationLimits(t *testing.T) {
 		{"Notation", fmt.Sprintf("hash        %d bytes\n", hashLen)},
 		{"Notation", fmt.Sprintf("proof       bytes<=%d of length 0 (none) or %[1]d", hashLen)},
 		{"Request", fmt.Sprintf("length of the body, at most %d\n", MaxRequestLen)},
-		{"Request", fmt.Sprintf("bit 0 = send the manifest with the offer if it\n\t                is at most %d bytes", MaxInlineManifest)},
+		{"Request", fmt.Sprintf("bit 0 = send the values with the offer if they\n\t                are at most %d bytes", MaxInlineValues)},
 		{"Request", fmt.Sprintf("bytes<=%d selector", MaxSelectorLen)},
 		{"Request", "offset + length is " + size + "\n"},
 		{"Reply", fmt.Sprintf("A text is bytes<=%d ", MaxTextLen)},
@@ -144,11 +142,8 @@ func TestSpecificationLimits(t *testing.T) {
 		{"Offer", "size of the file in bytes, " + size},
 		{"Offer", fmt.Sprintf("nanoseconds, 0 to %d", maxNanos)},
 		{"Offer", fmt.Sprintf("bytes<=%d  name", MaxNameLen)},
-		{"Offer", fmt.Sprintf("none follows; at most %d", MaxInlineManifest)},
-		{"Manifest", fmt.Sprintf("%d + %dn bytes", ManifestHeaderLen, ManifestChunkLen)},
-		{"Manifest", "size of the file in bytes, " + size},
-		{"Manifest", fmt.Sprintf("number of chunks, at most 2^%d", log2(MaxChunks))},
-		{"Manifest", fmt.Sprintf("n * %d B", xxh3Len)},
+		{"Offer", fmt.Sprintf("none follow; at\n\t            most %d", MaxInlineValues)},
+		{"Values", fmt.Sprintf("%dn bytes for the n chunks of a file, at most 2^%d.", hashLen, log2(MaxChunks))},
 	} {
 		if !strings.Contains(spec[tt.section], tt.want) {
 			t.Errorf("section %q does not say %q", tt.section, tt.want)

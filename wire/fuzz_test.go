@@ -31,7 +31,7 @@ func targets() []target {
 		{"FuzzReadRefusal", checkRefusal, of[Refusal](replies())},
 		{"FuzzParseIndexing", checkIndexing, of[Indexing](replies())},
 		{"FuzzParseOffer", checkOffer, offers()},
-		{"FuzzParseManifest", checkManifest, manifests()},
+		{"FuzzParseValues", checkValues, lists()},
 	}
 }
 
@@ -45,7 +45,7 @@ func FuzzReadHeader(f *testing.F)    { fuzz(f) }
 func FuzzReadRefusal(f *testing.F)   { fuzz(f) }
 func FuzzParseIndexing(f *testing.F) { fuzz(f) }
 func FuzzParseOffer(f *testing.F)    { fuzz(f) }
-func FuzzParseManifest(f *testing.F) { fuzz(f) }
+func FuzzParseValues(f *testing.F)   { fuzz(f) }
 
 // fuzz runs the target that has f's name. Its seeds are the valid messages,
 // also cut short, with a byte too many, and with a bit flipped. Odd seeds are
@@ -59,8 +59,11 @@ func fuzz(f *testing.F) {
 	for _, m := range target.seeds {
 		b := m.bytes(f)
 		f.Add(b)
-		f.Add(b[:len(b)-1])
 		f.Add(append(bytes.Clone(b), 0))
+		if len(b) == 0 {
+			continue
+		}
+		f.Add(b[:len(b)-1])
 		flipped := bytes.Clone(b)
 		flipped[len(b)/2] ^= 0x40
 		f.Add(flipped)
@@ -157,21 +160,21 @@ func checkOffer(t testing.TB, b []byte) bool {
 		return refused(t, err)
 	}
 	same(t, o.Append(nil), b)
-	if o.Size < 0 || o.Size > MaxFileSize || o.ManifestLen < 0 || o.ManifestLen > MaxInlineManifest {
+	if o.Size < 0 || o.Size > MaxFileSize || o.ValuesLen < 0 || o.ValuesLen > MaxInlineValues {
 		t.Errorf("accepted %+v", o)
 	}
 	return true
 }
 
-func checkManifest(t testing.TB, b []byte) bool {
-	m, err := ParseManifest(b)
+func checkValues(t testing.TB, b []byte) bool {
+	v, err := ParseValues(b)
 	if err != nil {
 		return refused(t, err)
 	}
-	same(t, m.Append(nil), b)
-	rebuilt := NewManifest(m.Size(), m.ChunkSize(), m.Len())
-	for i := range m.Len() {
-		rebuilt.SetChunk(i, m.Value(i), m.XXH3(i))
+	same(t, v.Append(nil), b)
+	rebuilt := NewValues(v.Len())
+	for i := range v.Len() {
+		rebuilt.Set(i, v.At(i))
 	}
 	same(t, rebuilt.Bytes(), b)
 	return true

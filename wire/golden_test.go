@@ -112,13 +112,13 @@ func offer(name, hex string, o Offer) message {
 	}
 }
 
-func manifest(name, hex string, m Manifest) message {
+func values(name, hex string, v Values) message {
 	h := bodyHeader(hex)
 	return message{
-		name: name, hex: hex, value: m,
-		append: m.Append,
-		read:   func(r io.Reader) (any, error) { return ReadManifest(r, h, int(h.Length)) },
-		parse:  func(b []byte) (any, error) { return ParseManifest(b) },
+		name: name, hex: hex, value: v,
+		append: v.Append,
+		read:   func(r io.Reader) (any, error) { return ReadValues(r, h, int(h.Length)) },
+		parse:  func(b []byte) (any, error) { return ParseValues(b) },
 	}
 }
 
@@ -127,7 +127,7 @@ func messages() []message {
 	all := requests()
 	all = append(all, replies()...)
 	all = append(all, offers()...)
-	return append(all, manifests()...)
+	return append(all, lists()...)
 }
 
 func requests() []message {
@@ -177,52 +177,45 @@ func replies() []message {
 
 func offers() []message {
 	return []message{
-		offer("offer, empty", "00 00 00"+hex00+hex40+"00 00 00", Offer{
-			ModTime: time.Unix(0, 0).UTC(), Checksum: filled(0), Digest: filled(0x40),
+		offer("offer, empty", "00 00 00"+hex00+"00 00 00", Offer{
+			ModTime: time.Unix(0, 0).UTC(), Checksum: filled(0),
 		}),
-		offer("offer, full", "c000100000000000 c0000000caa7e200 05"+hex00+hex40+"06c3a92e6d7034 20"+hex80+"80010000", Offer{
+		offer("offer, full", "c000100000000000 c0000000caa7e200 05"+hex00+"06c3a92e6d7034 20"+hex80+"80010000", Offer{
 			Size: 1 << 44, ModTime: time.Unix(1_700_000_000, 5).UTC(),
-			Checksum: filled(0), Digest: filled(0x40),
-			Name: "é.mp4", Proof: ptr(filled(0x80)), ManifestLen: 65536,
+			Checksum: filled(0),
+			Name:     "é.mp4", Proof: ptr(filled(0x80)), ValuesLen: 65536,
 		}),
-		offer("offer, before 1970", "05 01 bb9ac9ff"+hex80+hex00+"0161 00 10", Offer{
+		offer("offer, before 1970", "05 01 bb9ac9ff"+hex80+"0161 00 4040", Offer{
 			Size: 5, ModTime: time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
-			Checksum: filled(0x80), Digest: filled(0), Name: "a", ManifestLen: 16,
+			Checksum: filled(0x80), Name: "a", ValuesLen: 64,
 		}),
-		offer("offer, earliest time", "05 ffffffffffffffff 00"+hex80+hex00+"0161 00 00", Offer{
+		offer("offer, earliest time", "05 ffffffffffffffff 00"+hex80+"0161 00 00", Offer{
 			Size: 5, ModTime: time.Unix(-1<<61, 0).UTC(),
-			Checksum: filled(0x80), Digest: filled(0), Name: "a",
+			Checksum: filled(0x80), Name: "a",
 		}),
-		offer("offer, latest time", "05 fffffffffffffffe 00"+hex80+hex00+"0161 00 00", Offer{
+		offer("offer, latest time", "05 fffffffffffffffe 00"+hex80+"0161 00 00", Offer{
 			Size: 5, ModTime: time.Unix(1<<61-1, 0).UTC(),
-			Checksum: filled(0x80), Digest: filled(0), Name: "a",
+			Checksum: filled(0x80), Name: "a",
 		}),
-		offer("offer, longest name", "05 00 00"+hex80+hex00+"40e6"+strings.Repeat("6e", 230)+"00 00", Offer{
+		offer("offer, longest name", "05 00 00"+hex80+"40e6"+strings.Repeat("6e", 230)+"00 00", Offer{
 			Size: 5, ModTime: time.Unix(0, 0).UTC(),
-			Checksum: filled(0x80), Digest: filled(0), Name: strings.Repeat("n", 230),
+			Checksum: filled(0x80), Name: strings.Repeat("n", 230),
 		}),
 	}
 }
 
-func manifests() []message {
-	two := NewManifest(300<<10, 256<<10, 2)
-	two.SetChunk(0, filled(0x00), [16]byte(unhexed(hex80)))
-	two.SetChunk(1, filled(0x40), [16]byte(unhexed(hex80)[16:]))
+func lists() []message {
+	two := NewValues(2)
+	two.Set(0, filled(0x00))
+	two.Set(1, filled(0x40))
+	three := NewValues(3)
+	three.Set(1, filled(0x80))
+	zero := strings.Repeat("00", 32)
 	return []message{
-		manifest("manifest, no chunk", "0000000000000000 00040000 00000000", NewManifest(0, 256<<10, 0)),
-		manifest("manifest, two chunks", "000000000004b000 00040000 00000002"+hex00+hex40+hex80, two),
-		manifest("manifest, largest numbers", "0000100000000000 ffffffff 00000001"+strings.Repeat("00", 48),
-			NewManifest(1<<44, 1<<32-1, 1)),
+		values("values, no chunk", "", Values{[]byte{}}),
+		values("values, two chunks", hex00+hex40, two),
+		values("values, three chunks", zero+hex80+zero, three),
 	}
-}
-
-// unhexed is unhex for the constants above, which are known to be right.
-func unhexed(s string) []byte {
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		panic(err)
-	}
-	return b
 }
 
 func TestGoldenAppend(t *testing.T) {
@@ -265,10 +258,10 @@ func TestGoldenParse(t *testing.T) {
 }
 
 // TestParsedKeepsNothing proves that a message does not change if the buffer it
-// was parsed from is used again. A Manifest is a view by contract.
+// was parsed from is used again. Values are a view by contract.
 func TestParsedKeepsNothing(t *testing.T) {
 	for _, m := range messages() {
-		if _, view := m.value.(Manifest); view || m.parse == nil {
+		if _, view := m.value.(Values); view || m.parse == nil {
 			continue
 		}
 		b := m.bytes(t)[m.head:]
@@ -283,40 +276,37 @@ func TestParsedKeepsNothing(t *testing.T) {
 	}
 }
 
-func TestManifestFields(t *testing.T) {
-	b := unhexed("000000000004b000" + "00040000" + "00000002" + hex00 + hex40 + hex80)
-	m, err := ParseManifest(b)
+func TestValuesFields(t *testing.T) {
+	b := unhex(t, hex00+hex40)
+	v, err := ParseValues(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(m.Size(), m.ChunkSize(), m.Len()), "307200 262144 2"; got != want {
-		t.Errorf("size, chunk size, chunks: got %s, want %s", got, want)
+	if got := v.Len(); got != 2 {
+		t.Errorf("got %d chunks, want 2", got)
 	}
-	for i, want := range []struct{ value, xxh3 string }{{hex00, hex80[:32]}, {hex40, hex80[32:]}} {
-		if got := fmt.Sprintf("%x", m.Value(i)); got != want.value {
-			t.Errorf("value %d: got %s, want %s", i, got, want.value)
-		}
-		if got := fmt.Sprintf("%x", m.XXH3(i)); got != want.xxh3 {
-			t.Errorf("xxh3 %d: got %s, want %s", i, got, want.xxh3)
+	for i, want := range []string{hex00, hex40} {
+		if got := fmt.Sprintf("%x", v.At(i)); got != want {
+			t.Errorf("value %d: got %s, want %s", i, got, want)
 		}
 	}
-	if !bytes.Equal(m.Bytes(), b) {
-		t.Errorf("bytes: got %x, want %x", m.Bytes(), b)
+	if !bytes.Equal(v.Bytes(), b) {
+		t.Errorf("bytes: got %x, want %x", v.Bytes(), b)
 	}
-	if got, want := ManifestLen(2), len(b); got != want {
+	if got, want := ValuesLen(2), len(b); got != want {
 		t.Errorf("length of two chunks: got %d, want %d", got, want)
 	}
 }
 
-// TestManifestSetChunkConcurrently is for the race detector: the goroutines
-// that hash chunks record them.
-func TestManifestSetChunkConcurrently(t *testing.T) {
+// TestValuesSetConcurrently is for the race detector: the goroutines that hash
+// chunks record their values.
+func TestValuesSetConcurrently(t *testing.T) {
 	const n = 8
-	m := NewManifest(n, 1, n)
+	v := NewValues(n)
 	done := make(chan struct{})
 	for i := range n {
 		go func() {
-			m.SetChunk(i, filled(byte(i)), [16]byte{byte(i)})
+			v.Set(i, filled(byte(i)))
 			done <- struct{}{}
 		}()
 	}
@@ -324,32 +314,21 @@ func TestManifestSetChunkConcurrently(t *testing.T) {
 		<-done
 	}
 	for i := range n {
-		if m.Value(i) != filled(byte(i)) || m.XXH3(i) != [16]byte{byte(i)} {
-			t.Errorf("chunk %d: got %x, %x", i, m.Value(i), m.XXH3(i))
+		if v.At(i) != filled(byte(i)) {
+			t.Errorf("chunk %d: got %x", i, v.At(i))
 		}
 	}
 }
 
-func TestNewManifestPanics(t *testing.T) {
-	for _, tt := range []struct {
-		name            string
-		size, chunkSize int64
-		n               int
-	}{
-		{"size -1", -1, 1, 1},
-		{"size 2^44 + 1", 1<<44 + 1, 1, 1},
-		{"chunk size -1", 1, -1, 1},
-		{"chunk size 2^32", 1, 1 << 32, 1},
-		{"-1 chunks", 1, 1, -1},
-		{"2^20 + 1 chunks", 1, 1, 1<<20 + 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+func TestNewValuesPanics(t *testing.T) {
+	for _, n := range []int{-1, 1<<20 + 1} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			defer func() {
 				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "malcolm: internal error") {
 					t.Errorf("recovered %q", got)
 				}
 			}()
-			NewManifest(tt.size, tt.chunkSize, tt.n)
+			NewValues(n)
 		})
 	}
 }

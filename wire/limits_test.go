@@ -140,9 +140,9 @@ func TestRequestLengthLimit(t *testing.T) {
 
 func TestOfferLimits(t *testing.T) {
 	times := body(0, 0)
-	rest := body(hash, hash, 0, 0, 0)
+	rest := body(hash, 0, 0, 0)
 	with := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	named := func(name string) []byte { return body(0, 0, 0, hash, hash, len(name), name, 0, 0) }
+	named := func(name string) []byte { return body(0, 0, 0, hash, len(name), name, 0, 0) }
 	check(t, func(b []byte) error { _, err := ParseOffer(b); return err }, []bound{
 		{"size 2^44", with(body(u64(1<<44)), times, rest), ""},
 		{"size 2^44 + 1", with(body(u64(1<<44+1)), times, rest), "size is 17592186044417"},
@@ -151,25 +151,25 @@ func TestOfferLimits(t *testing.T) {
 		{"nanoseconds 10^9", with(body(0, 0, 1_000_000_000), rest), "nanoseconds is 1000000000"},
 		{"name of 230", named(text(230)), ""},
 		{"name of 231", named(text(231)), "name length is 231"},
-		{"name of 2^62 - 1", body(0, 0, 0, hash, hash, u64(1<<62-1)), "name length"},
+		{"name of 2^62 - 1", body(0, 0, 0, hash, u64(1<<62-1)), "name length"},
 		{"name of UTF-8", named("\u00e9\U0001f600\x00/.."), ""},
 		{"name with a lone byte", named("a\xff"), "UTF-8"},
 		{"name with a surrogate", named("\xed\xa0\x80"), "UTF-8"},
 		{"name with an overlong form", named("\xc0\xaf"), "UTF-8"},
 		{"name that ends within a rune", named("a\xc3"), "UTF-8"},
-		{"proof of 1", body(0, 0, 0, hash, hash, 0, 1, text(1), 0), "proof has 1 bytes"},
-		{"proof of 31", body(0, 0, 0, hash, hash, 0, 31, text(31), 0), "proof has 31 bytes"},
-		{"proof of 33", body(0, 0, 0, hash, hash, 0, 33, text(33), 0), "proof length is 33"},
-		{"manifest of 65536", body(0, 0, 0, hash, hash, 0, 0, 65536), ""},
-		{"manifest of 65537", body(0, 0, 0, hash, hash, 0, 0, 65537), "length of the manifest is 65537"},
-		{"1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-70)), "954 bytes too many"},
-		{"1025 bytes", with(body(0, 0, 0), rest, make([]byte, 1025-70)), "1025 bytes, at most 1024"},
+		{"proof of 1", body(0, 0, 0, hash, 0, 1, text(1), 0), "proof has 1 bytes"},
+		{"proof of 31", body(0, 0, 0, hash, 0, 31, text(31), 0), "proof has 31 bytes"},
+		{"proof of 33", body(0, 0, 0, hash, 0, 33, text(33), 0), "proof length is 33"},
+		{"values of 65536", body(0, 0, 0, hash, 0, 0, 65536), ""},
+		{"values of 65537", body(0, 0, 0, hash, 0, 0, 65537), "length of the values is 65537"},
+		{"1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-38)), "986 bytes too many"},
+		{"1025 bytes", with(body(0, 0, 0), rest, make([]byte, 1025-38)), "1025 bytes, at most 1024"},
 	})
 	check(t, func(b []byte) error {
 		_, err := ReadOffer(bytes.NewReader(b), Header{Length: uint64(len(b))})
 		return err
 	}, []bound{
-		{"read 1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-70)), "954 bytes too many"},
+		{"read 1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-38)), "986 bytes too many"},
 		{"read 1025 bytes", make([]byte, 1025), "1025 bytes, at most 1024"},
 	})
 }
@@ -225,22 +225,15 @@ func TestIndexingLimits(t *testing.T) {
 	}, bounds)
 }
 
-// TestManifestLimits cannot afford a manifest of 2^20 chunks. The error of one
-// with only the header shows whether the limit let it pass.
-func TestManifestLimits(t *testing.T) {
-	head := func(size uint64, n uint32) []byte {
-		return unhexed(fmt.Sprintf("%016x%08x%08x", size, 256<<10, n))
-	}
-	check(t, func(b []byte) error { _, err := ParseManifest(b); return err }, []bound{
-		{"size 2^44", head(1<<44, 0), ""},
-		{"size 2^44 + 1", head(1<<44+1, 0), "file size"},
-		{"size 2^64 - 1", head(1<<64-1, 0), "file size"},
-		{"2^20 chunks", head(1, 1<<20), "16 bytes for 1048576 chunks"},
-		{"2^20 + 1 chunks", head(1, 1<<20+1), "1048577 chunks, at most 1048576"},
-		{"2^32 - 1 chunks", head(1, 1<<32-1), "at most 1048576"},
-		{"one chunk fewer", append(head(1, 1), make([]byte, 96)...), "112 bytes for 1 chunks"},
-		{"one chunk more", append(head(1, 2), make([]byte, 48)...), "64 bytes for 2 chunks"},
-		{"15 bytes", head(1, 0)[:15], "header"},
+func TestValuesLimits(t *testing.T) {
+	check(t, func(b []byte) error { _, err := ParseValues(b); return err }, []bound{
+		{"no chunk", nil, ""},
+		{"1 byte", make([]byte, 1), "1 bytes are not a multiple of 32"},
+		{"31 bytes", make([]byte, 31), "31 bytes are not a multiple of 32"},
+		{"one chunk", make([]byte, 32), ""},
+		{"33 bytes", make([]byte, 33), "33 bytes are not a multiple of 32"},
+		{"2^20 chunks", make([]byte, 32<<20), ""},
+		{"2^20 + 1 chunks", make([]byte, 32<<20+32), "33554464 bytes, at most 33554432"},
 	})
 }
 
@@ -261,7 +254,7 @@ func TestLongVarint(t *testing.T) {
 		{"indexing", func(b []byte) error { _, err := ParseIndexing(b); return err },
 			[]field{63, 16383}},
 		{"offer", func(b []byte) error { _, err := ParseOffer(b); return err },
-			[]field{0, 64, 16384, hash, hash, 1, "a", 0, 16}},
+			[]field{0, 64, 16384, hash, 1, "a", 0, 64}},
 	} {
 		if err := tt.parse(body(tt.fields...)); err != nil && tt.name != "unknown request" {
 			t.Fatalf("%s in the shortest form: %v", tt.name, err)
@@ -295,7 +288,7 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	for name, err := range map[string]error{
 		"selector": func() error { _, err := parseHello(body(0, len(malicious)+1, malicious)); return err }(),
 		"name": func() error {
-			_, err := ParseOffer(body(0, 0, 0, hash, hash, len(malicious)+1, malicious+"\xff", 0, 0))
+			_, err := ParseOffer(body(0, 0, 0, hash, len(malicious)+1, malicious+"\xff", 0, 0))
 			return err
 		}(),
 		"text": ReadRefusal(strings.NewReader(malicious), Header{Status: StatusBusy, Length: uint64(len(malicious))}),

@@ -47,25 +47,21 @@ func drawOffer(t *rapid.T) Offer {
 	seconds := rapid.Int64Range(minSeconds, maxSeconds).Draw(t, "seconds")
 	nanos := rapid.Int64Range(0, maxNanos).Draw(t, "nanoseconds")
 	return Offer{
-		Size:        rapid.Int64Range(0, MaxFileSize).Draw(t, "size"),
-		ModTime:     time.Unix(seconds, nanos).UTC(),
-		Checksum:    drawHash(t, "checksum"),
-		Digest:      drawHash(t, "digest"),
-		Name:        rapid.StringN(-1, -1, MaxNameLen).Draw(t, "name"),
-		Proof:       drawProof(t),
-		ManifestLen: rapid.IntRange(0, MaxInlineManifest).Draw(t, "manifest"),
+		Size:      rapid.Int64Range(0, MaxFileSize).Draw(t, "size"),
+		ModTime:   time.Unix(seconds, nanos).UTC(),
+		Checksum:  drawHash(t, "checksum"),
+		Name:      rapid.StringN(-1, -1, MaxNameLen).Draw(t, "name"),
+		Proof:     drawProof(t),
+		ValuesLen: rapid.IntRange(0, MaxInlineValues).Draw(t, "values"),
 	}
 }
 
-func drawManifest(t *rapid.T) Manifest {
-	size := rapid.Int64Range(0, MaxFileSize).Draw(t, "size")
-	chunkSize := rapid.Int64Range(0, 1<<32-1).Draw(t, "chunk size")
-	m := NewManifest(size, chunkSize, rapid.IntRange(0, 5).Draw(t, "chunks"))
-	for i := range m.Len() {
-		xxh := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "xxh3")
-		m.SetChunk(i, drawHash(t, "value"), [16]byte(xxh))
+func drawValues(t *rapid.T) Values {
+	v := NewValues(rapid.IntRange(0, 5).Draw(t, "chunks"))
+	for i := range v.Len() {
+		v.Set(i, drawHash(t, "value"))
 	}
-	return m
+	return v
 }
 
 // survives appends a message behind a prefix and reads it back.
@@ -136,10 +132,10 @@ func TestOffersSurvive(t *testing.T) {
 	})
 }
 
-func TestManifestsSurvive(t *testing.T) {
+func TestValuesSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawManifest(t)
+		want := drawValues(t)
 		survives(t, want, want.Append,
-			func(r *bytes.Reader) (Manifest, error) { return ReadManifest(r, whole(r, StatusOK), r.Len()) })
+			func(r *bytes.Reader) (Values, error) { return ReadValues(r, whole(r, StatusOK), r.Len()) })
 	})
 }

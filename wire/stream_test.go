@@ -43,7 +43,11 @@ func TestPrefixesOfBody(t *testing.T) {
 			continue
 		}
 		b := m.bytes(t)[m.head:]
+		_, list := m.value.(Values)
 		for i := range b {
+			if list && i%hashLen == 0 {
+				continue // the values of fewer chunks
+			}
 			if got, err := m.parse(b[:i]); !isMalformed(err) {
 				t.Errorf("%s: first %d of %d bytes: got %+v, %v, want a *MalformedError", m.name, i, len(b), got, err)
 			}
@@ -180,9 +184,9 @@ func TestRefusedBeforeRead(t *testing.T) {
 		"refusal":  func(r io.Reader) error { return ReadRefusal(r, tooLong(MaxTextLen)) },
 		"indexing": func(r io.Reader) error { _, err := ReadIndexing(r, tooLong(maxIndexingLen)); return err },
 		"offer":    func(r io.Reader) error { _, err := ReadOffer(r, tooLong(MaxOfferLen)); return err },
-		"manifest": func(r io.Reader) error { _, err := ReadManifest(r, tooLong(64), 64); return err },
-		"manifest, shorter than wanted": func(r io.Reader) error {
-			_, err := ReadManifest(r, tooLong(62), 64)
+		"values":   func(r io.Reader) error { _, err := ReadValues(r, tooLong(64), 64); return err },
+		"values, shorter than wanted": func(r io.Reader) error {
+			_, err := ReadValues(r, tooLong(62), 64)
 			return err
 		},
 	} {

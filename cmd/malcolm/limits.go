@@ -51,7 +51,7 @@ func (f *LimitFlags) limits(memory int64) serve.Limits {
 // what it needs for each chunk of its file: the values of three versions.
 const (
 	memoryLeast   = 24 << 20
-	memoryOfChunk = 3 * 48
+	memoryOfChunk = 3 * 32
 )
 
 // keepMemory returns a function that sets the garbage collector's limit: below

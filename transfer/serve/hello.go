@@ -24,9 +24,10 @@ func (c *clientConn) hello(ctx context.Context, st transport.Stream, req wire.He
 	defer c.srv.index.release(v)
 	offer := v.offer
 	offer.Proof = c.gate.proof.Load()
-	inline := req.InlineManifest && len(v.manifest.Bytes()) <= wire.MaxInlineManifest
+	size := len(v.values.Bytes())
+	inline := req.InlineManifest && v.values.Len() > 1 && size <= wire.MaxInlineValues
 	if inline {
-		offer.ManifestLen = len(v.manifest.Bytes())
+		offer.ValuesLen = size
 	}
 	body := offer.Append(nil)
 	reply := wire.Header{Status: wire.StatusOK, Length: uint64(len(body))}.Append(nil)
@@ -35,7 +36,7 @@ func (c *clientConn) hello(ctx context.Context, st transport.Stream, req wire.He
 		return err
 	}
 	if inline {
-		if err := c.sendManifest(ctx, st, v.manifest); err != nil {
+		if err := c.sendValues(ctx, st, v.values); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,7 @@ type Limits struct {
 	HandshakeRate int
 	// Wasted bounds wasted requests: malformed, refused or abandoned ones,
 	// and every hello after the first. A connection may waste this many
-	// more than it completed (ranges and manifests sent whole), else it is
+	// more than it completed (ranges and values sent whole), else it is
 	// closed. One address, over all its connections, has the same budget,
 	// which refills in 16 s. Connections from an address over its budget
 	// are delayed.

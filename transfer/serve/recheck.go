@@ -77,7 +77,7 @@ func matches(v *version, chunk int) error {
 		h.Write(p)
 		at += int64(len(p))
 	}
-	if value, _ := h.Sum(); value != v.manifest.Value(chunk) {
+	if value, _ := h.Sum(); value != v.values.At(chunk) {
 		return errOtherBytes
 	}
 	return nil

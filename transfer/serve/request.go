@@ -64,7 +64,7 @@ func (r *reply) answer(ctx context.Context) admission.Use {
 	case wire.Hello:
 		u, err = admission.UseHello, c.hello(replying, st, req)
 	case wire.ManifestRequest:
-		u, err = admission.UseFetch, c.manifest(replying, st, req)
+		u, err = admission.UseFetch, c.values(replying, st, req)
 	case wire.RangeRequest:
 		u, err = admission.UseFetch, c.sendRange(replying, st, req)
 	case wire.RecheckRequest:

@@ -8,7 +8,7 @@
 // A file is hashed before it is offered, and again when it changes: the index
 // holds the current version, and the one before it for those who still read
 // it. A connection is accepted (virtual), accounted for (conn), and asks
-// (request): for the offer (hello), for the manifest, for ranges. Whom a
+// (request): for the offer (hello), for the values, for ranges. Whom a
 // server lets in, who goes, and who has which memory is decided by package
 // admission.
 package serve

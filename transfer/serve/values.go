@@ -24,21 +24,21 @@ func (c *clientConn) held(st transport.Stream, checksum [32]byte) (*version, err
 	return v, nil
 }
 
-// manifest answers a request for the manifest of a version.
-func (c *clientConn) manifest(ctx context.Context, st transport.Stream, req wire.ManifestRequest) error {
+// values answers a request for the values of a version.
+func (c *clientConn) values(ctx context.Context, st transport.Stream, req wire.ManifestRequest) error {
 	v, err := c.held(st, req.Checksum)
 	if err != nil {
 		return err
 	}
 	defer c.srv.index.release(v)
-	if err := c.sendManifest(ctx, st, v.manifest); err != nil {
+	if err := c.sendValues(ctx, st, v.values); err != nil {
 		return err
 	}
 	return st.CloseWrite()
 }
 
-func (c *clientConn) sendManifest(ctx context.Context, st transport.Stream, m wire.Manifest) error {
-	rest := m.Bytes()
+func (c *clientConn) sendValues(ctx context.Context, st transport.Stream, values wire.Values) error {
+	rest := values.Bytes()
 	head := wire.Header{Status: wire.StatusOK, Length: uint64(len(rest))}.Append(nil)
 	if err := c.write(st, head); err != nil {
 		return err
