@@ -404,8 +404,8 @@ var attacksOnServe = []struct {
 }{
 	// Each connection has two buffers, and soon only the smallest ones.
 	{"replies never read", []string{"--stall-timeout", "300"}, (*serveProcess).neverRead, cost{attackConns, allStreams, 2 * attackConns}},
-	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
-	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
+	{"requests never whole", []string{"--request-timeout", "300", "--open-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
+	{"handshakes", []string{"--open-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
 	{"forged datagrams", nil, (*serveProcess).forged, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.
 	{"rapid resets", nil, (*serveProcess).rapidResets, cost{resetConns, attackers * transport.DefaultMaxStreams, 2 * attackers}},
