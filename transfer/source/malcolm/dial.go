@@ -86,7 +86,7 @@ func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*conn, error)
 	dialed := &conn{s: s, remote: remote}
 	dialed.way, err = transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)), Windows: c.windows, StreamWindow: stream, ConnWindow: all,
-		QLog: c.QLog, Greeting: transport.Greeting{Say: c.say, Hear: dialed.hear},
+		QLog: c.QLog, Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
 	})
 	if err != nil {
 		return nil, err

@@ -52,14 +52,6 @@ func (c *conn) enter(ctx context.Context, bytes int64) (*place, error) {
 	return nil, ctx.Err()
 }
 
-// leave gives a place back. Without the reply to open nothing is known of the
-// server, and a connection whose first request has ended has none any more.
-func (c *conn) leave(p *place) {
-	if !p.leave() {
-		hangUp(c.way)
-	}
-}
-
 // open opens a stream before a deadline. The stream ends with ctx and with end.
 // The error is a fault; a late one names timeout.
 func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Duration, late source.What) (st transport.Stream, end func(), err error) {
@@ -68,7 +60,7 @@ func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Durati
 	p, err := c.enter(opening, 0)
 	if err == nil {
 		if st, err = c.way.OpenStream(opening, transport.Urgent); err != nil {
-			c.leave(p)
+			p.leave()
 		}
 	}
 	if err != nil {
@@ -81,7 +73,7 @@ func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Durati
 	return st, func() {
 		stop()
 		cancelStream(st, transport.LeftUnknown)
-		c.leave(p)
+		p.leave()
 	}, nil
 }
 

@@ -177,7 +177,7 @@ func (b *body) cancel() {
 func (b *body) Close() {
 	b.stop()
 	b.cancel()
-	b.c.leave(b.place)
+	b.place.leave()
 }
 
 // Recheck waits as long as a server may take to answer.

@@ -406,14 +406,3 @@ func TestContextEndsABody(t *testing.T) {
 		}
 	})
 }
-
-// A connection whose first request ends without the reply to open is of no use.
-func TestFirstRequestEndsUnheard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, f := newFake(wire.Limits{}, func(st *fakeStream, _ wire.Request) { st.pause(time.Hour) })
-		ranges(t, c, part(sumA, 0, 20)).Close()
-		if f.Err() == nil {
-			t.Error("the connection lives on")
-		}
-	})
-}

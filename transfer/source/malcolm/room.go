@@ -102,22 +102,18 @@ func (p *place) shrink(bytes int64) {
 }
 
 // leave gives a place back, or no longer waits for it. It may be called again.
-// heard reports whether the server has said its limits.
-func (p *place) leave() (heard bool) {
+func (p *place) leave() {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := slices.Index(r.queue, p); i >= 0 {
+	i := slices.Index(r.queue, p)
+	switch {
+	case i >= 0:
 		r.queue = slices.Delete(r.queue, i, i+1)
-		r.admit()
-		return true // it was of no consequence
+	case !p.left:
+		p.left = true
+		r.streams--
+		r.flight -= p.held
 	}
-	if p.left {
-		return true
-	}
-	p.left = true
-	r.streams--
-	r.flight -= p.held
 	r.admit()
-	return r.opened
 }
