@@ -13,14 +13,14 @@ import (
 	"malcolm/wire"
 )
 
-// maxTokens bounds [Config.Tokens]: the old one and the new one while clients
-// change it.
-const maxTokens = 2
+// MaxTokens bounds [Config.Tokens]: the old one and the new one, while clients
+// change from one to the other.
+const MaxTokens = 2
 
 // checkTokens refuses tokens that would not protect what they should.
 func checkTokens(tokens []certs.Token) error {
-	if len(tokens) > maxTokens {
-		return fmt.Errorf("%d tokens, at most %d are possible", len(tokens), maxTokens)
+	if len(tokens) > MaxTokens {
+		return fmt.Errorf("%d tokens, at most %d are possible", len(tokens), MaxTokens)
 	}
 	for _, t := range tokens {
 		if t.IsZero() {

@@ -55,8 +55,8 @@ type Config struct {
 	// Reopen opens a virtual server's failed socket again on its address;
 	// nil: that server is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// Tokens, at most two, are the ones of which clients must prove one
-	// before they are told anything of the file; empty: none is needed.
+	// Tokens are those of which clients must prove one before they are told
+	// anything of the file, at most MaxTokens; empty: none is needed.
 	Tokens []certs.Token
 	// Limit bounds the bytes a second of all virtual servers together; 0:
 	// no limit.
@@ -103,7 +103,7 @@ type Server struct {
 
 // NewServer prepares a server, which does nothing until [Server.Run]. The
 // sockets belong to it from now on, even after an error, which says that a
-// limit is negative, or that there are more tokens than two.
+// limit is negative, or that a token is empty or too many.
 func NewServer(cfg Config) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
 	if err == nil {
