@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 
 	"github.com/quic-go/quic-go"
 )
@@ -11,7 +12,9 @@ import (
 // quicConn is a [Conn] over QUIC.
 type quicConn struct {
 	qc       *quic.Conn
-	released chan struct{} // closed when everything that Dial took is given back; nil on a server
+	released chan struct{}         // closed when everything that Dial took is given back; nil on a server
+	greeting *Greeting             // on a client that has one
+	unheard  atomic.Pointer[error] // the greeting's error, which ended the connection; nil: none did
 }
 
 // OpenStream opens a stream at once, urgent or not: none waits for another.
@@ -20,7 +23,17 @@ func (c *quicConn) OpenStream(ctx context.Context, _ bool) (Stream, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &quicStream{s, c}, nil
+	st := &quicStream{qs: s, c: c}
+	if st.First() {
+		st.salute = newSalute(c.greeting, c.TLS())
+	}
+	return st, nil
+}
+
+// greetingFailed ends the connection with err.
+func (c *quicConn) greetingFailed(code uint64, err error) {
+	c.unheard.CompareAndSwap(nil, &err)
+	c.qc.CloseWithError(quic.ApplicationErrorCode(code), "")
 }
 
 func (c *quicConn) AcceptStream(ctx context.Context) (Stream, error) {
@@ -28,7 +41,7 @@ func (c *quicConn) AcceptStream(ctx context.Context) (Stream, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &quicStream{s, c}, nil
+	return &quicStream{qs: s, c: c}, nil
 }
 
 func (c *quicConn) Close(code uint64, text string) {
@@ -41,7 +54,13 @@ func (c *quicConn) Close(code uint64, text string) {
 
 func (c *quicConn) Done() <-chan struct{} { return c.qc.Context().Done() }
 
-func (c *quicConn) Err() error { return classify(context.Cause(c.qc.Context())) }
+func (c *quicConn) Err() error {
+	err := classify(context.Cause(c.qc.Context()))
+	if why := c.unheard.Load(); err != nil && why != nil {
+		return *why
+	}
+	return err
+}
 
 func (c *quicConn) TLS() tls.ConnectionState { return c.qc.ConnectionState().TLS }
 

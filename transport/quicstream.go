@@ -10,27 +10,41 @@ import (
 
 // quicStream is a [Stream] over QUIC.
 type quicStream struct {
-	qs *quic.Stream
-	c  *quicConn
+	qs     *quic.Stream
+	c      *quicConn
+	salute *salute // on the first stream of a client that greets
 }
 
 func (s *quicStream) Read(p []byte) (int, error) {
+	if err := s.salute.hear(reader(s.read), s.c.greetingFailed); err != nil {
+		return 0, err
+	}
+	return s.read(p)
+}
+
+func (s *quicStream) read(p []byte) (int, error) {
 	n, err := s.qs.Read(p)
 	return n, classify(err)
 }
 
 func (s *quicStream) Peek(p []byte) (int, error) {
+	if err := s.salute.hear(reader(s.read), s.c.greetingFailed); err != nil {
+		return 0, err
+	}
 	n, err := s.qs.Peek(p)
 	return n, classify(err)
 }
 
 // Write waits for the peer's window and the congestion window.
 func (s *quicStream) Write(p []byte) (int, error) {
-	n, err := s.qs.Write(p)
+	n, err := s.salute.write(p, s.qs.Write)
 	return n, classifyWrite(err)
 }
 
 func (s *quicStream) CloseWrite() error {
+	if err := s.salute.end(s.qs.Write); err != nil {
+		return classifyWrite(err)
+	}
 	if err := s.qs.Close(); err != nil {
 		return classifyWrite(context.Cause(s.qs.Context()))
 	}
@@ -38,7 +52,10 @@ func (s *quicStream) CloseWrite() error {
 }
 
 // CancelRead costs one frame, so it is never better to read what is left.
-func (s *quicStream) CancelRead(code uint64, _ int64) { s.qs.CancelRead(quic.StreamErrorCode(code)) }
+func (s *quicStream) CancelRead(code uint64, _ int64) {
+	s.qs.CancelRead(quic.StreamErrorCode(code))
+	s.salute.cancel(s.c.greetingFailed)
+}
 
 func (s *quicStream) CancelWrite(code uint64) { s.qs.CancelWrite(quic.StreamErrorCode(code)) }
 
