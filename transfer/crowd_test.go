@@ -22,7 +22,7 @@ import (
 )
 
 // alive reports whether a connection has not ended.
-func alive(conn *transport.Conn) bool {
+func alive(conn transport.Conn) bool {
 	synctest.Wait()
 	select {
 	case <-conn.Done():
@@ -138,7 +138,7 @@ func (w *world) slowReaders(s *server, addresses, each, rate int, ask []byte) *s
 					}
 					select {
 					case <-r.stop:
-						st.CancelRead(uint64(wire.StreamCancelled))
+						st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 						return
 					case <-time.After(100 * time.Millisecond):
 					}
@@ -277,7 +277,7 @@ func TestPlacesMakeRoom(t *testing.T) {
 		s := w.ready(data, serve.Config{Limits: serve.Limits{Places: places, IdleTimeout: time.Hour}})
 		crowd := w.slowReaders(s, 1, 2, 20<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk}))
 		defer crowd.end()
-		var idle []*transport.Conn
+		var idle []transport.Conn
 		for range places - 2 {
 			conn := w.attack(s.targets[0], 2, 0)
 			io.ReadAll(send(t, conn, request(wire.Hello{})))
@@ -339,7 +339,7 @@ func TestUnacknowledgedBytes(t *testing.T) {
 			sockets = append(sockets, m)
 			wg.Go(func() {
 				for {
-					st, err := conn.OpenStream(t.Context())
+					st, err := conn.OpenStream(t.Context(), transport.Patient)
 					if err != nil {
 						return
 					}

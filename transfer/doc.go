@@ -8,8 +8,8 @@
 //
 // The way data takes:
 //
-//	serve   file -> index -> offer, manifest; range: read -> limit -> stream
-//	fetch   sources -> contact all at once -> offers -> vote -> manifest ->
+//	serve   file -> index -> offer, values; range: read -> limit -> stream
+//	fetch   sources -> contact all at once -> offers -> vote -> values ->
 //	        part file -> loop <-> one fetcher a range -> commit
 //
 // Small rooms make their decisions, without a network, a goroutine or a clock:

@@ -135,7 +135,7 @@ func TestStreamThatCannotBeOpened(t *testing.T) {
 		slow(100<<10, honest)
 		m := w.malicious(data, 1, func(m *hostile.Server) {
 			m.Streams = 1
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) { m.Wait() }
+			m.OnRange = func(transport.Stream, wire.RangeRequest) { m.Wait() }
 		})
 		o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
 		o.has("data.bin", data)

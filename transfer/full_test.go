@@ -13,10 +13,10 @@ import (
 )
 
 // refusesFor makes a server refuse until the world is lasts old.
-func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st *transport.Stream)) func(m *hostile.Server) {
+func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st transport.Stream)) func(m *hostile.Server) {
 	begun := time.Now()
 	return func(m *hostile.Server) {
-		m.OnHello = func(st *transport.Stream, _ int) {
+		m.OnHello = func(st transport.Stream, _ int) {
 			if time.Since(begun) < lasts {
 				refuse(m, st)
 			} else {
@@ -28,22 +28,22 @@ func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st *transpor
 
 // A fullness is a way to say that there is no room: prepare makes a server
 // ready for it, refuse says it.
-type fullness func() (prepare func(m *hostile.Server), refuse func(*hostile.Server, *transport.Stream))
+type fullness func() (prepare func(m *hostile.Server), refuse func(*hostile.Server, transport.Stream))
 
 // closes says it by closing the connection with a code.
 func closes(code wire.CloseCode) fullness {
-	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
-		conns := make(chan *transport.Conn, 100)
-		return func(m *hostile.Server) { m.OnConn = func(c *transport.Conn) { conns <- c } },
-			func(*hostile.Server, *transport.Stream) { (<-conns).Close(uint64(code), "") }
+	return func() (func(m *hostile.Server), func(*hostile.Server, transport.Stream)) {
+		conns := make(chan transport.Conn, 100)
+		return func(m *hostile.Server) { m.OnConn = func(c transport.Conn) { conns <- c } },
+			func(*hostile.Server, transport.Stream) { (<-conns).Close(uint64(code), "") }
 	}
 }
 
 // answers says it by a reply with a status.
 func answers(status wire.Status) fullness {
-	return func() (func(m *hostile.Server), func(*hostile.Server, *transport.Stream)) {
+	return func() (func(m *hostile.Server), func(*hostile.Server, transport.Stream)) {
 		return func(*hostile.Server) {},
-			func(_ *hostile.Server, st *transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
+			func(_ *hostile.Server, st transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
 	}
 }
 
@@ -93,7 +93,7 @@ func TestFullServerJoins(t *testing.T) {
 		data := file(40*chunk, 1)
 		servers := w.holders(data, data, data)
 		slow(100<<10, servers...)
-		m := w.malicious(data, 3, refusesFor(10*time.Second, func(_ *hostile.Server, st *transport.Stream) {
+		m := w.malicious(data, 3, refusesFor(10*time.Second, func(_ *hostile.Server, st transport.Stream) {
 			st.Write(wire.AppendRefusal(nil, wire.StatusBusy, ""))
 		}))
 		o := w.get(getConfig{Targets: append(targetsOf(servers...), m.Target)})

@@ -66,7 +66,7 @@ func (w *world) ready(data []byte, cfg serve.Config) *server {
 
 // wantClosed fails the test unless the server has closed a connection with a
 // code.
-func wantClosed(t *testing.T, conn *transport.Conn, code wire.CloseCode) {
+func wantClosed(t *testing.T, conn transport.Conn, code wire.CloseCode) {
 	t.Helper()
 	synctest.Wait()
 	select {
@@ -88,7 +88,7 @@ func TestHostileIdleConnections(t *testing.T) {
 		data := file(8*chunk, 1)
 		s := w.ready(data, serve.Config{Limits: serve.Limits{IdleTimeout: time.Minute}})
 		before := runtime.NumGoroutine()
-		var silent, quiet []*transport.Conn
+		var silent, quiet []transport.Conn
 		for range attackers {
 			silent = append(silent, w.attack(s.targets[0], 1, 0))
 			quiet = append(quiet, w.attack(s.targets[0], 2, 0))
@@ -122,7 +122,7 @@ func TestHostileRequestsOfAByteAMinute(t *testing.T) {
 		s := w.ready(data, serve.Config{})
 		conn := w.attack(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.Hello{}))) // else the connection goes with them
-		var slow []*transport.Stream
+		var slow []transport.Stream
 		for range transport.DefaultMaxStreams {
 			st, err := hostile.Send(t.Context(), conn, request(wire.Hello{})[:1])
 			if err != nil {
@@ -156,7 +156,7 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 		data := file(16*chunk, 1)
 		s := w.ready(data, serve.Config{})
 		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
-		var streams []*transport.Stream
+		var streams []transport.Stream
 		for range conns {
 			conn := w.attack(s.targets[0], 1, 64<<10)
 			for range transport.DefaultMaxStreams {
@@ -250,7 +250,7 @@ func TestHostileRapidResets(t *testing.T) {
 				ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 16 * chunk})
 				made := 0
 				for ; made < 5000; made++ {
-					st, err := conn.OpenStream(t.Context())
+					st, err := conn.OpenStream(t.Context(), transport.Patient)
 					if err != nil {
 						break
 					}
@@ -306,7 +306,7 @@ func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 			wg.Go(func() {
 				if st, err := hostile.Send(t.Context(), conn, ask); err == nil {
 					st.CloseWrite()
-					st.CancelRead(uint64(wire.StreamCancelled))
+					st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 				}
 			})
 		}
@@ -357,7 +357,7 @@ func TestHostileHellosWhileIndexing(t *testing.T) {
 		s := w.serve(src, 0, 1, serve.Config{Limits: serve.Limits{IndexingTimeout: time.Minute}})
 		conn := w.attack(s.targets[0], 1, 0)
 		began := time.Now()
-		var streams []*transport.Stream
+		var streams []transport.Stream
 		for range transport.DefaultMaxStreams {
 			streams = append(streams, send(t, conn, request(wire.Hello{})))
 		}
@@ -546,7 +546,7 @@ func TestHostileShareOfALimitedRate(t *testing.T) {
 					for range test.conns {
 						conn := w.attack(s.targets[0], byte(1+host), 0)
 						for range min(100/test.conns, transport.DefaultMaxStreams) {
-							st, err := conn.OpenStream(t.Context())
+							st, err := conn.OpenStream(t.Context(), transport.Patient)
 							if err != nil {
 								t.Fatal(err)
 							}

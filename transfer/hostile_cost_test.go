@@ -170,11 +170,11 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 	whole := request(wire.RangeRequest{Checksum: sum, Length: costChunks * chunk})
 	hello := request(wire.Hello{InlineManifest: true})
 	guess := request(wire.Hello{Proof: new([32]byte)})
-	cancel := func(st *transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled)) }
+	cancel := func(st transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown) }
 	type (
 		attacker = *hostile.Attacker
-		conn     = *transport.Conn
-		stream   = *transport.Stream
+		conn     = transport.Conn
+		stream   = transport.Stream
 	)
 	list := []costly{
 		{"handshakes", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
@@ -182,7 +182,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		{"idle connections", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
 		{"a hello and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
-				if st, err := c.OpenStream(ctx); err == nil {
+				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, hello)
 				}
 				<-c.Done()
@@ -190,7 +190,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		}},
 		{"hellos of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
-				if st, err := c.OpenStream(ctx); err == nil {
+				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, hello)
 				}
 			})
@@ -212,7 +212,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		{"replies never read, of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
 			narrow(a).Connections(ctx, costConns, func(c conn) {
 				for range rangeSlots {
-					if st, err := c.OpenStream(ctx); err == nil {
+					if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 						st.Write(whole)
 						st.CloseWrite()
 					}
@@ -233,7 +233,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				var wg sync.WaitGroup
 				for range 200 {
 					wg.Go(func() {
-						if st, err := c.OpenStream(ctx); err == nil {
+						if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 							st.Write([]byte{1})
 						}
 					})
@@ -266,7 +266,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 // each request.
 func honestly(sum [32]byte) costly {
 	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
-		a.Requests(ctx, costConns, func(st *transport.Stream, i int) {
+		a.Requests(ctx, costConns, func(st transport.Stream, i int) {
 			hostile.Exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
 		})
 	}}

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -113,35 +112,35 @@ func TestHostileLengths(t *testing.T) {
 		lie   func(m *hostile.Server, n uint64)
 	}{
 		{"offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"name", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 64), quicvarint.Append(nil, n))
-			m.OnHello = func(st *transport.Stream, _ int) {
+			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 32), quicvarint.Append(nil, n))
+			m.OnHello = func(st transport.Stream, _ int) {
 				m.Stall(st, append(hostile.Header(wire.StatusOK, uint64(len(b))), b...))
 			}
 		}},
 		{"indexing", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
 		}},
 		{"text", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
-		{"manifest with the offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st *transport.Stream, _ int) {
+		{"values with the offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
+			m.OnHello = func(st transport.Stream, _ int) {
 				hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 				m.Stall(st, hostile.Header(wire.StatusOK, n))
 			}
 		}},
-		{"manifest", fetch.StateWrong, func(m *hostile.Server, n uint64) {
+		{"values", fetch.StateWrong, func(m *hostile.Server, n uint64) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnValues = func(st transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"text of a range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -168,17 +167,16 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
-// A server announces a manifest of the largest file and does not send it. That
-// alone takes no memory and no space on the disk.
-func TestHostileManifestOfTheLargestFile(t *testing.T) {
-	for _, name := range []string{"nothing", "half of its header", "some of it"} {
+// A server announces the values of the largest file and does not send them.
+// That alone takes no memory and no space on the disk.
+func TestHostileValuesOfTheLargestFile(t *testing.T) {
+	for name, body := range map[string]int{"nothing": 0, "half a value": 16, "some of them": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				body := map[string]int{"nothing": 0, "half of its header": 8, "some of it": 1 << 20}[name]
 				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
-					m.Offer.Size, m.Offer.ManifestLen = wire.MaxFileSize, 0
-					m.OnManifest = func(st *transport.Stream) {
-						b := hostile.Header(wire.StatusOK, uint64(wire.ManifestLen(wire.MaxChunks)))
+					m.Offer.Size, m.Offer.ValuesLen = wire.MaxFileSize, 0
+					m.OnValues = func(st transport.Stream) {
+						b := hostile.Header(wire.StatusOK, uint64(wire.ValuesLen(wire.MaxChunks)))
 						m.Stall(st, append(b, make([]byte, body)...))
 					}
 				})
@@ -196,16 +194,15 @@ func TestHostileManifestOfTheLargestFile(t *testing.T) {
 	}
 }
 
-// sized makes a server offer a file of any size with equal chunks. Its manifest
-// merges to the checksum.
+// sized makes a server offer a file of any size with equal chunks. Their values
+// merge to the checksum.
 func sized(m *hostile.Server, size int64) {
-	alike := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
+	alike := wire.NewValues(manifest.Count(size))
 	for i := range alike.Len() {
-		alike.SetChunk(i, [32]byte{1}, [16]byte{})
+		alike.Set(i, [32]byte{1})
 	}
-	m.Manifest = alike
-	m.Offer.Size, m.Offer.ManifestLen = size, 0
-	m.Offer.Checksum, m.Offer.Digest = manifest.Checksum(alike), manifest.Digest(alike)
+	m.Values = alike
+	m.Offer.Size, m.Offer.ValuesLen, m.Offer.Checksum = size, 0, manifest.Checksum(alike)
 }
 
 // A fullFS is a directory with little free space. It counts the bytes that are
@@ -246,7 +243,7 @@ func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 			sized(m, 1<<40)
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) {}
+			m.OnRange = func(transport.Stream, wire.RangeRequest) {}
 		})
 		var reserved atomic.Int64
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, open: func(r *os.Root) partfile.FS {
@@ -280,65 +277,10 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 				t.Errorf("error = %+v, want the size and what is allowed", err)
 			}
 			o.lists()
-			if n := m.Manifests.Load() + m.Ranges.Load(); n != 0 {
+			if n := m.Lists.Load() + m.Ranges.Load(); n != 0 {
 				t.Errorf("%d times something was asked of the file", n)
 			}
 		})
-	}
-}
-
-// layouts are headers of a manifest that do not fit the file's size.
-var layouts = []struct {
-	name   string
-	change func(b []byte)
-}{
-	{"size 2^63", func(b []byte) { binary.BigEndian.PutUint64(b, 1<<63) }},
-	{"size 2^64-1", func(b []byte) { binary.BigEndian.PutUint64(b, math.MaxUint64) }},
-	{"size 2^44+1", func(b []byte) { binary.BigEndian.PutUint64(b, wire.MaxFileSize+1) }},
-	{"one byte more", func(b []byte) { b[7]++ }},
-	{"chunks of no bytes", func(b []byte) { binary.BigEndian.PutUint32(b[8:], 0) }},
-	{"chunks of 4 GiB", func(b []byte) { binary.BigEndian.PutUint32(b[8:], math.MaxUint32) }},
-	{"chunks of twice the size", func(b []byte) { binary.BigEndian.PutUint32(b[8:], 2*chunk) }},
-	{"no chunks", func(b []byte) { binary.BigEndian.PutUint32(b[12:], 0) }},
-	{"one chunk less", func(b []byte) { b[15]-- }},
-	{"one chunk more", func(b []byte) { b[15]++ }},
-	{"2^32-1 chunks", func(b []byte) { binary.BigEndian.PutUint32(b[12:], math.MaxUint32) }},
-}
-
-// A manifest whose header does not fit its file is refused, even if the offered
-// digest is right.
-func TestHostileLayouts(t *testing.T) {
-	data := file(2*chunk+1, 1)
-	for _, test := range layouts {
-		for _, inline := range []bool{false, true} {
-			t.Run(test.name, func(t *testing.T) {
-				bubble(t, func(t *testing.T, w *world) {
-					m := w.malicious(data, 0, func(m *hostile.Server) {
-						b := m.Manifest.Append(nil)
-						test.change(b)
-						m.Offer.Digest = checksum(b)
-						m.OnManifest = func(st *transport.Stream) { hostile.Reply(st, wire.StatusOK, b) }
-						if !inline {
-							withoutInline(m)
-							return
-						}
-						m.OnHello = func(st *transport.Stream, _ int) {
-							hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
-							hostile.Reply(st, wire.StatusOK, b)
-						}
-					})
-					other := w.malicious(data, 1, withoutInline)
-					w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
-					o := w.suffer(getConfig{Targets: []source.Target{m.Target, other.Target}})
-					o.has("data.bin", data)
-					state := fetch.StateWrong
-					if inline {
-						state = fetch.StateNotReached
-					}
-					named(t, o, m, state)
-				})
-			})
-		}
 	}
 }
 
@@ -347,15 +289,15 @@ func TestHostileLayouts(t *testing.T) {
 type liar struct {
 	name    string
 	prepare func(m *hostile.Server) // nil: nothing
-	lie     func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest)
+	lie     func(m *hostile.Server, st transport.Stream, r wire.RangeRequest)
 	refused bool // a chunk, else the reply as such
 }
 
 var liars = []liar{
-	{"every byte is wrong", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"every byte is wrong", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		hostile.Reply(st, wire.StatusOK, spoilt(m.Data[r.Offset:r.Offset+r.Length]))
 	}, true},
-	{"one bit of each chunk", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"one bit of each chunk", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		b := bytes.Clone(m.Data[r.Offset : r.Offset+r.Length])
 		for i := chunk - 1; i < len(b); i += chunk {
 			b[i] ^= 1
@@ -365,21 +307,11 @@ var liars = []liar{
 	{"from another offset", func(m *hostile.Server) {
 		m.Data = append(m.Data[1:len(m.Data):len(m.Data)], 0)
 	}, (*hostile.Server).SendRange, true},
-	// The list of XXH3 sums is that of the wrong chunks, the values are
-	// those of the right ones.
-	{"right xxh3", func(m *hostile.Server) {
-		m.Data = spoilt(m.Data)
-		wrong, _ := hashes(m.Data)
-		for i := range m.Manifest.Len() {
-			m.Manifest.SetChunk(i, m.Manifest.Value(i), wrong.XXH3(i))
-		}
-		m.Offer.Digest = manifest.Digest(m.Manifest)
-	}, (*hostile.Server).SendRange, true},
-	{"more than asked, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"more than asked, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		m.SendRange(st, r)
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
-	{"announces more, without an end", nil, func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"announces more, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		st.Write(hostile.Header(wire.StatusOK, uint64(r.Length)+1))
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
@@ -393,7 +325,7 @@ func TestHostileLiars(t *testing.T) {
 		start := func(w *world) (m *hostile.Server, asked *atomic.Int64) {
 			asked = new(atomic.Int64)
 			m = w.malicious(data, 0, func(m *hostile.Server) {
-				m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+				m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 					asked.Add(r.Length)
 					test.lie(m, st, r)
 				}

@@ -22,7 +22,7 @@ import (
 )
 
 // byteASecond sends bytes one by one, a second apart.
-func byteASecond(st *transport.Stream, p []byte) {
+func byteASecond(st transport.Stream, p []byte) {
 	for i := range p {
 		time.Sleep(time.Second)
 		if _, err := st.Write(p[i : i+1]); err != nil {
@@ -42,19 +42,19 @@ func TestHostileByteASecond(t *testing.T) {
 		takes time.Duration // at most
 	}{
 		{"offer", func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, _ int) {
+			m.OnHello = func(st transport.Stream, _ int) {
 				o := m.Offer.Append(nil)
 				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(o))), o...))
 			}
 		}, fetch.StateNotReached, malcolm.DefaultConnectTimeout + 2*time.Second},
-		{"manifest", func(m *hostile.Server) {
+		{"values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) {
-				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Manifest.Bytes()))), m.Manifest.Bytes()...))
+			m.OnValues = func(st transport.Stream) {
+				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))), m.Values.Bytes()...))
 			}
 		}, fetch.StateServing, slowTime + 2*time.Second},
 		{"ranges", func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 				header(st, r)
 				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
 			}
@@ -83,7 +83,7 @@ func TestHostileByteASecondAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 				header(st, r)
 				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
 			}
@@ -119,7 +119,7 @@ func TestHostileIndexing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 0, func(m *hostile.Server) {
-					m.OnHello = func(st *transport.Stream, _ int) {
+					m.OnHello = func(st transport.Stream, _ int) {
 						word := wire.Indexing{Done: 1, Total: wire.MaxFileSize}.Append(nil)
 						for range 1 << 20 {
 							b := hostile.Header(wire.StatusIndexing, uint64(len(word)))
@@ -244,15 +244,15 @@ func TestHostileReconnects(t *testing.T) {
 		data := file(chunk, 1)
 		var conn atomic.Pointer[transport.Conn]
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnConn = func(c *transport.Conn) { conn.Store(c) }
-			m.OnHello = func(st *transport.Stream, _ int) {
+			m.OnConn = func(c transport.Conn) { conn.Store(&c) }
+			m.OnHello = func(st transport.Stream, _ int) {
 				m.SendOffer(st, m.Offer)
 				time.Sleep(50 * time.Millisecond) // so that it arrives
-				conn.Load().Close(uint64(wire.CloseStopping), "")
+				(*conn.Load()).Close(uint64(wire.CloseStopping), "")
 			}
 		})
 		patient := w.malicious(data, 1, func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 				header(st, r)
 				trickle(st, m.Data[r.Offset:r.Offset+r.Length], 20*time.Second)
 			}
@@ -285,14 +285,14 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				var conn atomic.Pointer[transport.Conn]
 				m := w.malicious(data, 0, func(m *hostile.Server) {
-					m.OnConn = func(c *transport.Conn) { conn.Store(c) }
-					m.OnRange = func(*transport.Stream, wire.RangeRequest) {
-						conn.Load().Close(uint64(wire.CloseInternal), "")
+					m.OnConn = func(c transport.Conn) { conn.Store(&c) }
+					m.OnRange = func(transport.Stream, wire.RangeRequest) {
+						(*conn.Load()).Close(uint64(wire.CloseInternal), "")
 					}
-					m.OnHello = func(st *transport.Stream, n int) {
+					m.OnHello = func(st transport.Stream, n int) {
 						o := m.Offer
 						if n > 0 {
-							o.ManifestLen = 0
+							o.ValuesLen = 0
 							test.change(&o)
 						}
 						m.SendOffer(st, o)
@@ -321,8 +321,8 @@ func TestHostileReasons(t *testing.T) {
 	data := file(3*chunk, 1)
 	closing := func(m *hostile.Server) func(code uint64) {
 		var conn atomic.Pointer[transport.Conn]
-		m.OnConn = func(c *transport.Conn) { conn.Store(c) }
-		return func(code uint64) { conn.Load().Close(code, nasty) }
+		m.OnConn = func(c transport.Conn) { conn.Store(&c) }
+		return func(code uint64) { (*conn.Load()).Close(code, nasty) }
 	}
 	for _, test := range []struct {
 		name string
@@ -330,29 +330,29 @@ func TestHostileReasons(t *testing.T) {
 	}{
 		{"closes in hello", func(m *hostile.Server) {
 			end := closing(m)
-			m.OnHello = func(*transport.Stream, int) { end(quicvarint.Max) }
+			m.OnHello = func(transport.Stream, int) { end(quicvarint.Max) }
 		}},
 		{"closes in a range", func(m *hostile.Server) {
 			end := closing(m)
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
+			m.OnRange = func(transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
 		}},
 		{"refuses hello", func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
+			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
 		}},
 		{"denies", func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
+			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
 		}},
 		{"refuses a range", func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) {
 				st.Write(wire.AppendRefusal(nil, wire.Status(quicvarint.Max), nasty))
 			}
 		}},
-		{"refuses the manifest", func(m *hostile.Server) {
+		{"refuses the values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
+			m.OnValues = func(st transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
 		}},
 		{"resets with a code that is none", func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
+			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -366,7 +366,7 @@ func TestHostileReasons(t *testing.T) {
 						errs = append(errs, ev.Err)
 					case fetch.Lost:
 						errs = append(errs, ev.Err)
-					case fetch.ManifestRefused:
+					case fetch.ValuesRefused:
 						errs = append(errs, ev.Err)
 					}
 				}

@@ -28,7 +28,7 @@ import (
 const (
 	hugeSize   = wire.MaxFileSize
 	hugeChunk  = hugeSize / wire.MaxChunks
-	bytesChunk = 64 // of memory a chunk, at most
+	bytesChunk = 48 // of memory a chunk, at most
 	// hugeBesides is memory that does not grow with the file, in bytes:
 	// buffers, 2 MiB of the part file, and what is under way between both
 	// ends of a connection.
@@ -105,17 +105,14 @@ var hugeMissing = []int{3, wire.MaxChunks / 2, wire.MaxChunks - 1}
 // hugePiece is what all chunks of the huge file consist of.
 var hugePiece = bytes.Repeat([]byte("malcolm!"), 32<<10)
 
-// hugeManifest returns a manifest of made-up values, but for the chunks that
-// are fetched.
-func hugeManifest(t *testing.T) (wire.Manifest, [32]byte) {
-	m := wire.NewManifest(hugeSize, hugeChunk, wire.MaxChunks)
+// hugeValues returns made-up values, but for the chunks that are fetched.
+func hugeValues(t *testing.T) (wire.Values, [32]byte) {
+	values := wire.NewValues(wire.MaxChunks)
 	rng := rand.NewChaCha8([32]byte{1})
 	var value [32]byte
-	var xxh [16]byte
-	for c := range m.Len() {
+	for c := range values.Len() {
 		rng.Read(value[:])
-		rng.Read(xxh[:])
-		m.SetChunk(c, value, xxh)
+		values.Set(c, value)
 	}
 	var h manifest.Hasher
 	for _, c := range hugeMissing {
@@ -125,10 +122,10 @@ func hugeManifest(t *testing.T) (wire.Manifest, [32]byte) {
 				t.Fatal(err)
 			}
 		}
-		value, xxh := h.Sum()
-		m.SetChunk(c, value, xxh)
+		value, _ := h.Sum()
+		values.Set(c, value)
 	}
-	return m, manifest.Checksum(m)
+	return values, manifest.Checksum(values)
 }
 
 // hugeJournal leaves a journal with a record of every chunk but the missing
@@ -209,14 +206,13 @@ func TestHugeFile(t *testing.T) {
 	defer root.Close()
 	fsys := &countingFS{FS: partfile.Dir(root), gate: make(chan struct{}), written: make(map[int]int64), size: hugeSize}
 	m := &hostile.Server{}
-	m.Manifest, m.Offer.Checksum = hugeManifest(t)
+	m.Values, m.Offer.Checksum = hugeValues(t)
 	m.Offer.Size, m.Offer.Name, m.Offer.ModTime = hugeSize, simName, time.Unix(1e9, 0)
-	m.Offer.Digest = manifest.Digest(m.Manifest)
 	options := hugeJournal(t, fsys, m.Offer.Checksum)
 	clear(fsys.written)
 	mem := &heap{first: inUse()}
-	m.OnManifest = func(st *transport.Stream) { sendSlices(st, m.Manifest.Bytes(), mem.look) }
-	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+	m.OnValues = func(st transport.Stream) { sendSlices(st, m.Values.Bytes(), mem.look) }
+	m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 		if !missingRange(r) {
 			m.Wait() // a chunk of which only the survey says that it is missing
 			return
@@ -300,7 +296,7 @@ func missingRange(r wire.RangeRequest) bool {
 }
 
 // sendSlices sends one frame, and calls look a few times meanwhile.
-func sendSlices(st *transport.Stream, b []byte, look func()) {
+func sendSlices(st transport.Stream, b []byte, look func()) {
 	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(len(b))}.Append(nil))
 	for len(b) > 0 {
 		n := min(len(b), 8<<20)

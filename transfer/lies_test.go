@@ -128,16 +128,16 @@ func TestOnlyLiar(t *testing.T) {
 func TestWrongChunkOfAChangedFile(t *testing.T) {
 	for _, again := range []struct {
 		name  string
-		hello func(m *hostile.Server, st *transport.Stream)
+		hello func(m *hostile.Server, st transport.Stream)
 	}{
-		{"another offer", func(m *hostile.Server, st *transport.Stream) {
+		{"another offer", func(m *hostile.Server, st transport.Stream) {
 			offer := m.Offer
-			offer.ManifestLen = 0
+			offer.ValuesLen = 0
 			offer.Checksum[0] ^= 1
 			m.SendOffer(st, offer)
 		}},
-		{"changed", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusChanged, nil) }},
-		{"indexing", func(m *hostile.Server, st *transport.Stream) {
+		{"changed", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusChanged, nil) }},
+		{"indexing", func(m *hostile.Server, st transport.Stream) {
 			hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
 			m.Wait()
 		}},
@@ -147,7 +147,7 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 				data := file(3*chunk, 1)
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.Data = file(3*chunk, 2)
-					m.OnHello = func(st *transport.Stream, n int) {
+					m.OnHello = func(st transport.Stream, n int) {
 						if n == 0 {
 							m.SendOffer(st, m.Offer)
 						} else {
@@ -178,7 +178,7 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 		data := file(3*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
 			m.Streams = 1
-			m.OnStream = func(st *transport.Stream) bool {
+			m.OnStream = func(st transport.Stream) bool {
 				if m.Hellos.Load() == 0 {
 					return false
 				}

@@ -11,7 +11,7 @@ import (
 )
 
 // malicious starts a malicious server under an identity of testIDs. It offers
-// data and its manifest inline; prepare may change that.
+// data and its values inline; prepare may change that.
 func (w *world) malicious(data []byte, id int, prepare func(m *hostile.Server)) *hostile.Server {
 	w.t.Helper()
 	m := &hostile.Server{Target: w.nextTargets(1)[0]}
@@ -47,7 +47,7 @@ func (w *world) attacker(t source.Target, host byte) *hostile.Attacker {
 
 // attack connects to a server from an attacker's address, 10.66.0.host. The
 // window is in bytes; 0 is transport's default.
-func (w *world) attack(t source.Target, host byte, window int64) *transport.Conn {
+func (w *world) attack(t source.Target, host byte, window int64) transport.Conn {
 	w.t.Helper()
 	a := w.attacker(t, host)
 	a.Window = window
@@ -55,7 +55,7 @@ func (w *world) attack(t source.Target, host byte, window int64) *transport.Conn
 }
 
 // connect makes a connection that is closed at the end of the world.
-func (w *world) connect(a *hostile.Attacker) *transport.Conn {
+func (w *world) connect(a *hostile.Attacker) transport.Conn {
 	w.t.Helper()
 	conn, err := a.Connect(w.t.Context())
 	must(w.t, err)

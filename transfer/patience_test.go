@@ -130,36 +130,39 @@ func TestChunkThatTakesLongerThanPatience(t *testing.T) {
 	})
 }
 
-// A server may give no manifest of an empty file.
-func TestEmptyFileWithoutManifest(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		m := w.malicious(nil, 0, withoutInline)
-		targets := []source.Target{m.Target}
-		if r, err := w.localFile(nil).verify(getConfig{Targets: targets}); err != nil || !r.Right() {
-			t.Errorf("verify: %+v, %v", r, err)
-		}
-		if o := w.localFile(file(5, 1)).repair(context.Background(), getConfig{Targets: targets}, nil); o.err != nil {
-			t.Errorf("repair: %v", o.err)
-		}
-		w.get(getConfig{Targets: targets, Recheck: true}).has("data.bin", nil)
-		dir := t.TempDir()
-		write(t, dir, "data.bin.part", []byte("x"))
-		if _, err := DryRun(context.Background(), getConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
-			t.Errorf("dry run: %v", err)
-		}
-		if n := m.Manifests.Load(); n > 0 {
-			t.Errorf("asked %d times for what is known", n)
-		}
-	})
+// The values of a file of at most one chunk are not asked for.
+func TestSmallFileWithoutValues(t *testing.T) {
+	for _, size := range []int{0, 1, chunk} {
+		data := file(size, 1)
+		bubble(t, func(t *testing.T, w *world) {
+			m := w.malicious(data, 0, nil)
+			targets := []source.Target{m.Target}
+			if r, err := w.localFile(data).verify(getConfig{Targets: targets}); err != nil || !r.Right() {
+				t.Errorf("verify: %+v, %v", r, err)
+			}
+			if o := w.localFile(file(5, 2)).repair(context.Background(), getConfig{Targets: targets}, nil); o.err != nil {
+				t.Errorf("repair: %v", o.err)
+			}
+			w.get(getConfig{Targets: targets, Recheck: true}).has("data.bin", data)
+			dir := t.TempDir()
+			write(t, dir, "data.bin.part", []byte("x"))
+			if _, err := DryRun(context.Background(), getConfig{Targets: targets, Dir: dir, Resume: true, Network: w}); err != nil {
+				t.Errorf("dry run: %v", err)
+			}
+			if n := m.Lists.Load(); n > 0 {
+				t.Errorf("%d bytes: asked %d times for what is known", size, n)
+			}
+		})
+	}
 }
 
-// A server that opens no stream for the manifest, or trickles it, uses up
+// A server that opens no stream for the values, or trickles them, uses up
 // patience.
-func TestManifestHasAnEnd(t *testing.T) {
+func TestValuesHaveAnEnd(t *testing.T) {
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
 		m.Streams = 1
-		m.OnHello = func(st *transport.Stream, _ int) {
+		m.OnHello = func(st transport.Stream, _ int) {
 			m.SendOffer(st, m.Offer)
 			m.Wait()
 		}
@@ -167,9 +170,9 @@ func TestManifestHasAnEnd(t *testing.T) {
 	trickle := func(every time.Duration) func(m *hostile.Server) {
 		return func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnManifest = func(st *transport.Stream) {
-				st.Write(wire.Header{Length: uint64(len(m.Manifest.Bytes()))}.Append(nil))
-				for _, b := range m.Manifest.Bytes() {
+			m.OnValues = func(st transport.Stream) {
+				st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+				for _, b := range m.Values.Bytes() {
 					if _, err := st.Write([]byte{b}); err != nil {
 						return
 					}
@@ -207,17 +210,17 @@ func TestManifestHasAnEnd(t *testing.T) {
 // not waited for.
 func TestLostForGood(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		conns := make(chan *transport.Conn, 10)
+		conns := make(chan transport.Conn, 10)
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnConn = func(c *transport.Conn) { conns <- c }
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnConn = func(c transport.Conn) { conns <- c }
+			m.OnHello = func(st transport.Stream, n int) {
 				if n == 0 {
 					m.SendOffer(st, m.Offer)
 					return
 				}
 				st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) // no offer
 			}
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) {
+			m.OnRange = func(transport.Stream, wire.RangeRequest) {
 				select {
 				case c := <-conns:
 					c.Close(uint64(wire.CloseStopping), "")
@@ -239,14 +242,14 @@ func TestFlappingConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		var mu sync.Mutex
-		var conns []*transport.Conn
+		var conns []transport.Conn
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnConn = func(c *transport.Conn) {
+			m.OnConn = func(c transport.Conn) {
 				mu.Lock()
 				defer mu.Unlock()
 				conns = append(conns, c)
 			}
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnHello = func(st transport.Stream, n int) {
 				m.SendOffer(st, m.Offer)
 				if n > 0 {
 					time.AfterFunc(60*time.Millisecond, func() {
@@ -293,13 +296,13 @@ func TestBlameOfOneServer(t *testing.T) {
 }
 
 // A further connection on which the server says that it is indexing is given up
-// at once, and the next one is tried. The manifest is there by then, and is not
+// at once, and the next one is tried. The values are there by then, and are not
 // asked for again.
 func TestFurtherConnectionThatIndexes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, n int) {
+			m.OnHello = func(st transport.Stream, n int) {
 				if n != 1 {
 					m.SendOffer(st, m.Offer)
 					return
@@ -314,7 +317,7 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
 		if h, inline := m.Hellos.Load(), m.Inlines.Load(); h != 3 || inline != 1 {
-			t.Errorf("%d hellos, %d of them for the manifest, want 3 and 1", h, inline)
+			t.Errorf("%d hellos, %d of them for the values, want 3 and 1", h, inline)
 		}
 	})
 }

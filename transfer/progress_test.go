@@ -32,7 +32,7 @@ type longFile struct {
 	info     fs.FileInfo
 	missing  map[int][]byte // what the source holds
 	fetched  map[int][]byte // what the part file holds; under countingFS.mu
-	manifest wire.Manifest
+	values   wire.Values
 	checksum [32]byte
 }
 
@@ -54,9 +54,9 @@ func newLongFile(t *testing.T, root *os.Root, missing ...int) *longFile {
 		t.Fatal(err)
 	}
 	l.info = longInfo{info}
-	l.manifest = wire.NewManifest(longSize, hugeChunk, manifest.Count(longSize))
-	for c := range l.manifest.Len() {
-		l.manifest.SetChunk(c, [32]byte{byte(c), byte(c >> 8)}, [16]byte{byte(c)})
+	l.values = wire.NewValues(manifest.Count(longSize))
+	for c := range l.values.Len() {
+		l.values.Set(c, [32]byte{byte(c), byte(c >> 8)})
 	}
 	var h manifest.Hasher
 	for _, c := range missing {
@@ -65,10 +65,10 @@ func newLongFile(t *testing.T, root *os.Root, missing ...int) *longFile {
 		if _, err := h.Write(l.missing[c]); err != nil {
 			t.Fatal(err)
 		}
-		value, xxh := h.Sum()
-		l.manifest.SetChunk(c, value, xxh)
+		value, _ := h.Sum()
+		l.values.Set(c, value)
 	}
-	l.checksum = manifest.Checksum(l.manifest)
+	l.checksum = manifest.Checksum(l.values)
 	return l
 }
 
@@ -106,7 +106,7 @@ func (l *longFile) serve(t *testing.T, w *world) *server {
 		t.Skip("this system does not tell versions of a file apart, so that it would have to be hashed")
 	}
 	kept := &cache.Cache{Dir: filepath.Join(t.TempDir(), "cache")}
-	if err := kept.Store(key, l.manifest); err != nil {
+	if err := kept.Store(key, l.values); err != nil {
 		t.Fatal(err)
 	}
 	return w.serve(newSource(nil), 0, 1, serve.Config{Source: longSource{l}, Name: simName, Cache: kept})

@@ -11,14 +11,13 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/source"
 
-	"malcolm/transfer/manifest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
 // badOffer sends a changed copy of the server's offer.
-func badOffer(change func(m *hostile.Server, o *wire.Offer)) func(m *hostile.Server, st *transport.Stream) {
-	return func(m *hostile.Server, st *transport.Stream) {
+func badOffer(change func(m *hostile.Server, o *wire.Offer)) func(m *hostile.Server, st transport.Stream) {
+	return func(m *hostile.Server, st transport.Stream) {
 		o := m.Offer
 		change(m, &o)
 		m.SendOffer(st, o)
@@ -26,52 +25,46 @@ func badOffer(change func(m *hostile.Server, o *wire.Offer)) func(m *hostile.Ser
 }
 
 // raw sends bytes as they are.
-func raw(b ...byte) func(m *hostile.Server, st *transport.Stream) {
-	return func(_ *hostile.Server, st *transport.Stream) { st.Write(b) }
+func raw(b ...byte) func(m *hostile.Server, st transport.Stream) {
+	return func(_ *hostile.Server, st transport.Stream) { st.Write(b) }
 }
 
 // badHellos are replies to hello other than an offer.
 var badHellos = []struct {
 	name    string
-	hello   func(m *hostile.Server, st *transport.Stream)
+	hello   func(m *hostile.Server, st transport.Stream)
 	refusal bool // it is told as what the server said, else as a broken protocol
 }{
 	{"nothing", raw(), false},
 	{"half a header", raw(0), false},
 	{"no varint", raw(0x40, 0, 5), false},
-	{"empty offer", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }, false},
-	{"offer without end", func(_ *hostile.Server, st *transport.Stream) {
+	{"empty offer", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }, false},
+	{"offer without end", func(_ *hostile.Server, st transport.Stream) {
 		st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
 	}, false},
-	{"bytes behind the offer", func(m *hostile.Server, st *transport.Stream) {
+	{"bytes behind the offer", func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, append(m.Offer.Append(nil), 0))
 	}, false},
-	{"more indexed than there is", func(_ *hostile.Server, st *transport.Stream) {
+	{"more indexed than there is", func(_ *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 2, Total: 1}.Append(nil))
 	}, false},
-	{"too large", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ManifestLen = 0 }), false},
-	{"length of the manifest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.ManifestLen++ }), false},
-	{"manifest that does not merge", badOffer(func(m *hostile.Server, o *wire.Offer) {
-		m.Manifest = wire.NewManifest(m.Offer.Size, chunk, 3)
-		o.Digest = manifest.Digest(m.Manifest)
+	{"too large", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size = wire.MaxFileSize + 1; o.ValuesLen = 0 }), false},
+	{"length of the values", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.ValuesLen++ }), false},
+	{"values of no file", badOffer(func(m *hostile.Server, o *wire.Offer) { o.Size, o.Checksum = 0, checksum(nil) }), false},
+	{"values of one chunk", badOffer(func(m *hostile.Server, o *wire.Offer) {
+		m.Values = wire.NewValues(1)
+		m.Values.Set(0, o.Checksum)
+		o.Size, o.ValuesLen = chunk, 32
 	}), false},
-	{"manifest of another size", badOffer(func(m *hostile.Server, o *wire.Offer) {
-		values := wire.NewManifest(m.Offer.Size-1, chunk, 3)
-		for i := range 3 {
-			values.SetChunk(i, m.Manifest.Value(i), m.Manifest.XXH3(i))
-		}
-		m.Manifest = values
-		o.Digest = manifest.Digest(values)
-	}), false},
-	{"digest", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Digest[3] ^= 1 }), false},
-	{"manifest that is refused", func(m *hostile.Server, st *transport.Stream) {
+	{"values that do not merge", badOffer(func(m *hostile.Server, _ *wire.Offer) { m.Values = wire.NewValues(3) }), false},
+	{"values that are refused", func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 		st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
 	}, true},
-	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ManifestLen = 0, 0 }), false},
-	{"unknown status", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
-	{"busy", func(_ *hostile.Server, st *transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
-	{"text without end", func(_ *hostile.Server, st *transport.Stream) {
+	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ValuesLen = 0, 0 }), false},
+	{"unknown status", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
+	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
+	{"text without end", func(_ *hostile.Server, st transport.Stream) {
 		st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
 	}, false},
 }
@@ -84,7 +77,7 @@ func TestHostileOffers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, func(m *hostile.Server) {
-					m.OnHello = func(st *transport.Stream, _ int) { test.hello(m, st) }
+					m.OnHello = func(st transport.Stream, _ int) { test.hello(m, st) }
 				})
 				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 				o.has("data.bin", data)
@@ -106,7 +99,7 @@ func TestHostileOffers(t *testing.T) {
 func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
-			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ManifestLen = 0, 0 })
+			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ValuesLen = 0, 0 })
 			cfg := getConfig{Targets: []source.Target{m.Target}}
 			if asked {
 				cfg.Checksum = &m.Offer.Checksum
@@ -143,7 +136,7 @@ func TestHostileTexts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
+			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
 		})
 		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
@@ -157,11 +150,11 @@ func TestHostileTexts(t *testing.T) {
 	})
 }
 
-type rangeReply func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest)
+type rangeReply func(m *hostile.Server, st transport.Stream, r wire.RangeRequest)
 
 // refusesRange replies to a request for a range with a status.
 func refusesRange(s wire.Status) rangeReply {
-	return func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+	return func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
 		st.Write(wire.AppendRefusal(nil, s, "no"))
 	}
 }
@@ -173,38 +166,38 @@ var badRanges = []struct {
 	state fetch.State
 	kind  fetch.Kind // when it is the only server
 }{
-	{"fewer bytes", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"fewer bytes", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(m.Data[r.Offset : r.Offset+r.Length-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"more bytes", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"more bytes", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a shorter length", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"a shorter length", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		hostile.Reply(st, wire.StatusOK, m.Data[r.Offset:r.Offset+r.Length-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a longer length", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"a longer length", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		hostile.Reply(st, wire.StatusOK, append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"nothing", func(*hostile.Server, *transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
-	{"no varint", func(m *hostile.Server, st *transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(m, st) }, fetch.StateWrong, fetch.KindIntegrity},
-	{"indexing", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+	{"nothing", func(*hostile.Server, transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
+	{"no varint", func(m *hostile.Server, st transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(m, st) }, fetch.StateWrong, fetch.KindIntegrity},
+	{"indexing", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
 		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"malformed", refusesRange(wire.StatusMalformed), fetch.StateWrong, fetch.KindIntegrity},
 	{"out of range", refusesRange(wire.StatusOutOfRange), fetch.StateWrong, fetch.KindIntegrity},
 	{"unsupported", refusesRange(wire.StatusUnsupported), fetch.StateWrong, fetch.KindIntegrity},
-	{"text without end", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+	{"text without end", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
 		st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", refusesRange(wire.StatusChanged), fetch.StateChanged, fetch.KindChanged},
-	{"reset: changed", func(_ *hostile.Server, st *transport.Stream, _ wire.RangeRequest) {
+	{"reset: changed", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
 		st.CancelWrite(uint64(wire.StreamChanged))
 	}, fetch.StateChanged, fetch.KindChanged},
 	{"unknown status", refusesRange(99), fetch.StateLost, fetch.KindNetwork},
 	{"busy", refusesRange(wire.StatusBusy), fetch.StateLost, fetch.KindNetwork},
-	{"some bytes, then reset", func(m *hostile.Server, st *transport.Stream, r wire.RangeRequest) {
+	{"some bytes, then reset", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
 		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
 		st.Write(m.Data[r.Offset : r.Offset+r.Length/2])
 		time.Sleep(100 * time.Millisecond) // so that they arrive
@@ -219,7 +212,7 @@ func TestHostileRanges(t *testing.T) {
 	for _, test := range badRanges {
 		start := func(w *world) *hostile.Server {
 			return w.malicious(data, 1, func(m *hostile.Server) {
-				m.OnRange = func(st *transport.Stream, r wire.RangeRequest) { test.reply(m, st, r) }
+				m.OnRange = func(st transport.Stream, r wire.RangeRequest) { test.reply(m, st, r) }
 			})
 		}
 		t.Run(test.name, func(t *testing.T) {
@@ -260,7 +253,7 @@ func TestHostileRanges(t *testing.T) {
 func TestServerCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnRange = func(*transport.Stream, wire.RangeRequest) {
+			m.OnRange = func(transport.Stream, wire.RangeRequest) {
 				go m.Stop()
 				time.Sleep(time.Second) // the stream does not end before the connection
 			}

@@ -18,7 +18,7 @@ import (
 )
 
 // dial connects to a server by hand.
-func (w *world) dial(t source.Target, window int64) *transport.Conn {
+func (w *world) dial(t source.Target, window int64) transport.Conn {
 	w.t.Helper()
 	pc, err := w.Open(netip.AddrPort{})
 	if err != nil {
@@ -35,9 +35,9 @@ func (w *world) dial(t source.Target, window int64) *transport.Conn {
 }
 
 // send sends bytes on a stream of its own, and ends it.
-func send(t *testing.T, conn *transport.Conn, b []byte) *transport.Stream {
+func send(t *testing.T, conn transport.Conn, b []byte) transport.Stream {
 	t.Helper()
-	st, err := conn.OpenStream(t.Context())
+	st, err := conn.OpenStream(t.Context(), transport.Patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func request(r wire.Request) []byte { return wire.AppendRequest(nil, r) }
 // Each kind of request gets its reply.
 func TestReplies(t *testing.T) {
 	data := file(2*chunk+9, 1)
-	m, sum := hashes(data)
+	values, sum := hashes(data)
 	other := [32]byte{1}
 	for _, test := range []struct {
 		name   string
@@ -69,8 +69,8 @@ func TestReplies(t *testing.T) {
 		{"beyond", request(wire.RangeRequest{Checksum: sum, Offset: 2*chunk + 8, Length: 2}), wire.StatusOutOfRange, nil},
 		{"far beyond", request(wire.RangeRequest{Checksum: sum, Offset: wire.MaxFileSize - 1, Length: 1}), wire.StatusOutOfRange, nil},
 		{"of another version", request(wire.RangeRequest{Checksum: other, Length: 1}), wire.StatusChanged, nil},
-		{"manifest", request(wire.ManifestRequest{Checksum: sum}), wire.StatusOK, m.Bytes()},
-		{"manifest of another version", request(wire.ManifestRequest{Checksum: other}), wire.StatusChanged, nil},
+		{"values", request(wire.ManifestRequest{Checksum: sum}), wire.StatusOK, values.Bytes()},
+		{"values of another version", request(wire.ManifestRequest{Checksum: other}), wire.StatusChanged, nil},
 		{"selector", request(wire.Hello{Selector: "x"}), wire.StatusNotFound, nil},
 		{"unknown type", []byte{9, 2, 0, 0}, wire.StatusUnsupported, nil},
 		{"empty range", []byte{3, 34, 31: 0, 35: 0}, wire.StatusMalformed, nil},
@@ -107,40 +107,44 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// A manifest comes with the offer only if the client asked for it.
-func TestInlineManifest(t *testing.T) {
-	for _, inline := range []bool{false, true} {
+// The values come with the offer only if the client asked for them, and if the
+// checksum does not say them already.
+func TestInlineValues(t *testing.T) {
+	for _, test := range []struct {
+		size   int
+		asked  bool
+		inline bool
+	}{{2 * chunk, false, false}, {2 * chunk, true, true}, {chunk, true, false}, {0, true, false}} {
 		bubble(t, func(t *testing.T, w *world) {
-			data := file(2*chunk, 1)
-			m, sum := hashes(data)
+			data := file(test.size, 1)
+			values, sum := hashes(data)
 			s := w.holders(data)[0]
 			conn := w.dial(s.targets[0], 0)
 			defer conn.Close(0, "")
 			time.Sleep(time.Second) // it is hashed
-			st := send(t, conn, request(wire.Hello{InlineManifest: inline}))
+			st := send(t, conn, request(wire.Hello{InlineManifest: test.asked}))
 			h, err := wire.ReadHeader(st)
 			if err != nil {
 				t.Fatal(err)
 			}
 			offer, err := wire.ReadOffer(st, h)
-			if err != nil || offer.Checksum != sum || offer.Size != 2*chunk || offer.Name != "data.bin" {
+			if err != nil || offer.Checksum != sum || offer.Size != int64(test.size) || offer.Name != "data.bin" {
 				t.Fatalf("offer = %+v, %v, want the file", offer, err)
 			}
 			rest, err := io.ReadAll(st)
-			want := wire.Header{Length: uint64(len(m.Bytes()))}.Append(nil)
-			want = append(want, m.Bytes()...)
-			if !inline {
-				want = []byte{}
+			var want []byte
+			if test.inline {
+				want = append(wire.Header{Length: uint64(len(values.Bytes()))}.Append(nil), values.Bytes()...)
 			}
-			if err != nil || !bytes.Equal(rest, want) || (offer.ManifestLen > 0) != inline {
-				t.Errorf("%d bytes behind the offer, %v, want %d", len(rest), err, len(want))
+			if err != nil || !bytes.Equal(rest, want) || (offer.ValuesLen > 0) != test.inline {
+				t.Errorf("%+v: %d bytes behind the offer, %v, want %d", test, len(rest), err, len(want))
 			}
 		})
 	}
 }
 
 // wantReset fails the test unless a stream ends with a code after a time.
-func wantReset(t *testing.T, st *transport.Stream, code wire.StreamCode, d time.Duration) {
+func wantReset(t *testing.T, st transport.Stream, code wire.StreamCode, d time.Duration) {
 	t.Helper()
 	begun := time.Now()
 	_, err := io.Copy(io.Discard, st)
@@ -159,7 +163,7 @@ func TestSlowRequest(t *testing.T) {
 		conn := w.dial(s.targets[0], 0)
 		defer conn.Close(0, "")
 		io.ReadAll(send(t, conn, request(wire.Hello{})))
-		st, err := conn.OpenStream(t.Context())
+		st, err := conn.OpenStream(t.Context(), transport.Patient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +206,7 @@ func TestManyRequests(t *testing.T) {
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
 		for i := range 3 * transport.DefaultMaxStreams {
-			st, err := conn.OpenStream(t.Context())
+			st, err := conn.OpenStream(t.Context(), transport.Patient)
 			if err != nil {
 				t.Fatal(err)
 			}

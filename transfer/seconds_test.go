@@ -88,7 +88,7 @@ func (c *contest) isSecond(r wire.RangeRequest) bool {
 }
 
 // trickle sends trickleLen bytes at a time, with a pause before each.
-func trickle(st *transport.Stream, p []byte, pause time.Duration) error {
+func trickle(st transport.Stream, p []byte, pause time.Duration) error {
 	for len(p) > 0 {
 		time.Sleep(pause)
 		n := min(trickleLen, len(p))
@@ -101,7 +101,7 @@ func trickle(st *transport.Stream, p []byte, pause time.Duration) error {
 }
 
 // header begins the reply to a range.
-func header(st *transport.Stream, r wire.RangeRequest) {
+func header(st transport.Stream, r wire.RangeRequest) {
 	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(r.Length)}.Append(nil))
 }
 
@@ -121,7 +121,7 @@ func TestHostileSecondCopy(t *testing.T) {
 		data := file(6*chunk, 1)
 		c := newContest(t, data)
 		c.first = w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 				if c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
 					header(st, r)
 					trickle(st, data[r.Offset:r.Offset+r.Length], 250*time.Millisecond)
@@ -129,7 +129,7 @@ func TestHostileSecondCopy(t *testing.T) {
 			}
 		})
 		c.second = w.malicious(data, 1, func(m *hostile.Server) {
-			m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 				if !c.isSecond(r) {
 					m.SendRange(st, r)
 					return
@@ -165,7 +165,7 @@ func TestHostileSecondCopy(t *testing.T) {
 // stalledFirst makes the first server send half of the chunk and then stall on
 // every stream until the second has been asked. Then it goes on.
 func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Duration) {
-	m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+	m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 		if !c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
 			select {
 			case <-c.begun:
@@ -229,7 +229,7 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 	c := newContest(t, data)
 	c.first = w.malicious(data, 0, func(m *hostile.Server) { c.stalledFirst(m, rest, firstPause) })
 	c.second = w.malicious(data, 1, func(m *hostile.Server) {
-		m.OnRange = func(st *transport.Stream, r wire.RangeRequest) {
+		m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
 			if c.chunk.Load() == r.Offset/chunk && c.isSecond(r) {
 				header(st, r)
 				trickle(st, data[r.Offset:r.Offset+r.Length], secondPause)

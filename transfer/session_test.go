@@ -25,7 +25,7 @@ const (
 	tickTime       = 100 * time.Millisecond
 	hedgeTime      = 2 * time.Second
 	slowTime       = 10 * time.Second
-	manifestTime   = 20 * time.Second
+	valuesTime     = 20 * time.Second
 	checkpointTime = 2 * time.Second
 	longestPause   = 15 * time.Second
 	indexingRate   = 4 // a second
@@ -56,7 +56,7 @@ func as[E error](err error) bool {
 }
 
 // ask sends one request and finishes our side of the stream.
-func ask(st *transport.Stream, r wire.Request) error {
+func ask(st transport.Stream, r wire.Request) error {
 	st.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
 		return err

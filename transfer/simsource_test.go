@@ -22,13 +22,13 @@ func file(n int, seed byte) []byte {
 	return b
 }
 
-// hashes returns the manifest and the checksum of a file.
-func hashes(data []byte) (wire.Manifest, [32]byte) {
-	m, sum, err := manifest.Build(context.Background(), readerAt(data), int64(len(data)), manifest.BuildOptions{Workers: 1})
+// hashes returns the values and the checksum of a file.
+func hashes(data []byte) (wire.Values, [32]byte) {
+	values, sum, err := manifest.Build(context.Background(), readerAt(data), int64(len(data)), manifest.BuildOptions{Workers: 1})
 	if err != nil {
 		panic(err)
 	}
-	return m, sum
+	return values, sum
 }
 
 func checksum(data []byte) [32]byte {

@@ -18,13 +18,12 @@ import (
 // lies makes a malicious server offer the true checksum with a false size.
 func lies(size int64) func(m *hostile.Server) {
 	return func(m *hostile.Server) {
-		m.Offer.Size, m.Offer.ManifestLen = size, 0
-		values := wire.NewManifest(size, chunk, manifest.Count(size))
-		for i := range min(values.Len(), m.Manifest.Len()) {
-			values.SetChunk(i, m.Manifest.Value(i), m.Manifest.XXH3(i))
+		m.Offer.Size, m.Offer.ValuesLen = size, 0
+		values := wire.NewValues(manifest.Count(size))
+		for i := range min(values.Len(), m.Values.Len()) {
+			values.Set(i, m.Values.At(i))
 		}
-		m.Manifest = values
-		m.Offer.Digest = manifest.Digest(values)
+		m.Values = values
 		m.Data = append(bytes.Clone(m.Data), make([]byte, max(0, size-int64(len(m.Data))))...)
 	}
 }

@@ -80,7 +80,7 @@ func TestToken(t *testing.T) {
 }
 
 // proof is what shows the server of a connection that we hold a token.
-func proof(c *transport.Conn, token certs.Token) (*[32]byte, error) {
+func proof(c transport.Conn, token certs.Token) (*[32]byte, error) {
 	exporter, err := certs.TokenExporter(c.TLS())
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func TestTokenComesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.serve(newSource(data), 0, 1, serve.Config{Token: tokenOf(t, rightToken)})
-		proofOf := func(c *transport.Conn) (*[32]byte, error) { return proof(c, tokenOf(t, rightToken)) }
+		proofOf := func(c transport.Conn) (*[32]byte, error) { return proof(c, tokenOf(t, rightToken)) }
 		ctx := context.Background()
 		first := w.dial(s.targets[0], 0)
 		stolen, err := proofOf(first)
@@ -108,7 +108,7 @@ func TestTokenComesFirst(t *testing.T) {
 			wire.RangeRequest{Checksum: checksum(data), Length: 1}, wire.ManifestRequest{Checksum: checksum(data)},
 		} {
 			conn := w.dial(s.targets[0], 0)
-			st, err := conn.OpenStream(ctx)
+			st, err := conn.OpenStream(ctx, transport.Patient)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 		}
 		// All at once.
 		began = time.Now()
-		var conns []*transport.Conn
+		var conns []transport.Conn
 		for range 100 {
 			conn := w.attack(s.targets[0], 1, 0)
 			for range 10 {

@@ -311,7 +311,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 func TestInvalidOfferIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnHello = func(st *transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
+			m.OnHello = func(st transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
 		})
 		known, _ := knownServers(t)
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Trust: malcolm.Trust{Known: known}})

@@ -5,65 +5,143 @@ import (
 	"crypto/tls"
 	"net"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
-// Conn is a QUIC connection whose handshake is complete. Any goroutine may call
-// its methods.
-type Conn struct {
-	qc       *quic.Conn
-	released chan struct{} // closed when everything that Dial took is given back; nil on a server
-}
+// A Protocol is what carries a connection.
+type Protocol uint8
 
-// OpenStream opens a stream. It waits while the peer's limit of open streams is
-// reached. The peer learns of the stream by its first byte.
-func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
-	s, err := c.qc.OpenStreamSync(ctx)
-	if err != nil {
-		return nil, classify(err)
+const (
+	QUIC Protocol = iota + 1 // over UDP
+	TCP                      // with TLS 1.3 inside
+)
+
+func (p Protocol) String() string {
+	switch p {
+	case QUIC:
+		return "quic"
+	case TCP:
+		return "tcp"
 	}
-	return &Stream{s}, nil
+	return "unknown"
 }
 
-// AcceptStream returns the next stream that the peer has opened. A client's
-// connection never has one. Release the stream when nothing works on it any
-// more.
-func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
-	s, err := c.qc.AcceptStream(ctx)
-	if err != nil {
-		return nil, classify(err)
-	}
-	return &Stream{s}, nil
+// Whether a stream may wait behind another one's reply: see [Conn.OpenStream].
+const (
+	Patient = false
+	Urgent  = true
+)
+
+// A Conn is a connection whose handshake is complete. Over TCP a client's is a
+// few TLS connections to one address. Any goroutine may call its methods.
+type Conn interface {
+	// OpenStream opens a stream. It waits while the peer's limit of open
+	// streams is reached. The peer learns of the stream by its first byte.
+	// Over TCP a stream that is not urgent may have to wait for the end of
+	// another one's reply before its own begins.
+	OpenStream(ctx context.Context, urgent bool) (Stream, error)
+
+	// AcceptStream returns the next stream that the peer has opened. A
+	// client's connection never has one. Release the stream when nothing
+	// works on it any more.
+	AcceptStream(ctx context.Context) (Stream, error)
+
+	// Close ends the connection and all its streams, tells the peer code
+	// and the first 256 bytes of text, and waits until everything that
+	// Dial took is given back. If the connection has ended it only waits.
+	Close(code uint64, text string)
+
+	// Done is closed when the connection has ended.
+	Done() <-chan struct{}
+
+	// Err returns why the connection ended, as *PeerError, *NetworkError or
+	// *LocalError; nil while it lives.
+	Err() error
+
+	// TLS returns the state of the first handshake, which says who the peer
+	// is. See [Stream.TLS].
+	TLS() tls.ConnectionState
+
+	Protocol() Protocol
+
+	// RemoteAddr returns the peer's address. A client's address may change
+	// while the connection lives: to count by it, take it once.
+	RemoteAddr() net.Addr
+
+	// Stats returns the counts as they are now.
+	Stats() Stats
+
+	// Place returns what the listener's [Gate] gave the connection. It is
+	// nil without a gate, and on a connection that was dialed.
+	Place() any
 }
 
-// Close ends the connection and all its streams, tells the peer code and the
-// first 256 bytes of text, and waits until everything that Dial took is given
-// back. If the connection has ended it only waits.
-func (c *Conn) Close(code uint64, text string) {
-	// CloseWithError documents no error and never returns one.
-	_ = c.qc.CloseWithError(quic.ApplicationErrorCode(code), bounded(text))
-	if c.released != nil {
-		<-c.released
-	}
+// A Stream has two sides, which end one by one. Read and Peek belong to one
+// goroutine at a time, Write and CloseWrite to one. Any goroutine may call the
+// other methods. Errors are io.EOF, *PeerError, *NetworkError or *LocalError.
+type Stream interface {
+	// Read reads what the peer wrote; io.EOF follows its last byte.
+	Read(p []byte) (int, error)
+
+	// Peek waits for len(p) bytes and fills p with them, without consuming
+	// them. If the stream ends before, it returns the bytes that are left
+	// and io.EOF. It cannot peek more than the receive window.
+	Peek(p []byte) (int, error)
+
+	// Write returns when all of p is taken. It waits for the peer and for
+	// the network. After a deadline the first n bytes are taken, and may
+	// still be sent; one may write on behind them.
+	Write(p []byte) (n int, err error)
+
+	// CloseWrite ends our side after the bytes written; the peer reads
+	// io.EOF. If our side was cancelled it returns the reason.
+	CloseWrite() error
+
+	// CancelRead tells the peer with code to stop writing, and drops what
+	// has come. After the peer's last byte was read it does nothing. left
+	// is how many bytes are still to come, as far as the caller knows;
+	// LeftUnknown if it does not. Over TCP a small rest is read, for
+	// cancelling costs a TLS connection.
+	CancelRead(code uint64, left int64)
+
+	// CancelWrite ends our side with code; bytes on their way may be lost.
+	// It does nothing after the peer has acknowledged the end of our side.
+	CancelWrite(code uint64)
+
+	// SetReadDeadline makes Read and Peek fail after t, pending calls too;
+	// the zero time: never.
+	SetReadDeadline(t time.Time) error
+
+	// SetWriteDeadline makes Write fail after t, pending calls too; the
+	// zero time: never.
+	SetWriteDeadline(t time.Time) error
+
+	// Done is closed when our side has ended: by CloseWrite or CancelWrite,
+	// by a peer that stopped reading, or with the connection. If it is
+	// closed before CloseWrite, further writes are useless.
+	Done() <-chan struct{}
+
+	// AfterDone calls f in a goroutine of its own once Done is closed. stop
+	// undoes that, and reports false if it was too late.
+	AfterDone(f func()) (stop func() bool)
+
+	// Release says that a stream that the peer has opened needs no more
+	// work. Once both of its sides have ended, the peer may open another
+	// one in its place. Release each stream of AcceptStream; later calls do
+	// nothing.
+	Release()
+
+	// First reports whether the stream is the first one of its handshake:
+	// of the connection over QUIC, of a TLS connection over TCP.
+	First() bool
+
+	// TLS returns the state of the handshake under which the stream runs,
+	// whose keys are its own over TCP.
+	TLS() tls.ConnectionState
 }
 
-// Done is closed when the connection has ended.
-func (c *Conn) Done() <-chan struct{} { return c.qc.Context().Done() }
-
-// Err returns why the connection ended, as *PeerError, *NetworkError or
-// *LocalError; nil while it lives.
-func (c *Conn) Err() error { return classify(context.Cause(c.qc.Context())) }
-
-// TLS returns the state of the handshake.
-func (c *Conn) TLS() tls.ConnectionState { return c.qc.ConnectionState().TLS }
-
-// RemoteAddr returns the peer's address. A client's address may change while
-// the connection lives: to count by it, take it once.
-func (c *Conn) RemoteAddr() net.Addr { return c.qc.RemoteAddr() }
-
-// GSO reports whether the system cuts packets for us when we send.
-func (c *Conn) GSO() bool { return c.qc.ConnectionState().GSO }
+// LeftUnknown is the number of bytes to come of which the caller of
+// [Stream.CancelRead] does not know it.
+const LeftUnknown = -1
 
 // Stats counts what a connection has done so far. Bytes are those of UDP
 // payloads.
@@ -75,16 +153,4 @@ type Stats struct {
 	// Window is the congestion window now, in bytes. Unacknowledged bytes
 	// are kept, up to the largest window that there was.
 	Window uint64
-}
-
-// Stats returns the counts as they are now.
-func (c *Conn) Stats() Stats {
-	s := c.qc.ConnectionStats()
-	return Stats{
-		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT,
-		PacketsSent: s.PacketsSent, BytesSent: s.BytesSent,
-		PacketsReceived: s.PacketsReceived, BytesReceived: s.BytesReceived,
-		PacketsLost: s.PacketsLost, BytesLost: s.BytesLost,
-		Window: s.CongestionWindow,
-	}
 }

@@ -24,6 +24,9 @@ type DialOptions struct {
 	// Windows, the connection starts with that, but at least 64 KiB.
 	// Negative numbers are refused.
 	StreamWindow, ConnWindow int64
+	// Greeting is exchanged on the first stream of each handshake; nil:
+	// nothing is.
+	Greeting *Greeting
 	// QLog, if not nil, gets the connection's events.
 	QLog *QLog
 }
@@ -36,7 +39,7 @@ type DialOptions struct {
 // *NetworkError or *LocalError. If ctx's deadline passes it is a NetworkError
 // of kind NoAnswer, or SlowAnswer if packets came. A refusal by
 // VerifyConnection is a LocalError that wraps it.
-func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
+func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions) (Conn, error) {
 	d := dialed{pc: pc, watch: newWatch(func() {}, func([]byte) {})}
 	if u, ok := pc.(*udpConn); ok {
 		d.watch, remote = u.watch, u.RemoteAddr()
@@ -51,7 +54,7 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 	if u, ok := pc.(*udpConn); ok && u.gro != nil {
 		u.pressure.follow(func() uint64 { return qc.ConnectionStats().PacketsReceived })
 	}
-	c := &Conn{qc: qc, released: make(chan struct{})}
+	c := &quicConn{qc: qc, released: make(chan struct{}), greeting: o.Greeting}
 	context.AfterFunc(qc.Context(), func() {
 		d.release()
 		close(c.released)

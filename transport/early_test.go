@@ -44,7 +44,7 @@ func TestNo0RTT(t *testing.T) {
 		// ... our client never sends any there ...
 		for host := range byte(2) {
 			c := mustDial(t, n.conn(4+host, 4), to, DialOptions{TLS: resuming})
-			if s := c.qc.ConnectionState(); s.Used0RTT || s.TLS.DidResume {
+			if s := c.(*quicConn).qc.ConnectionState(); s.Used0RTT || s.TLS.DidResume {
 				t.Errorf("our client resumed: %t, with 0-RTT: %t", s.TLS.DidResume, s.Used0RTT)
 			}
 		}

@@ -34,7 +34,7 @@ type placeKey struct{}
 
 // mustProve is called by quic-go for the first packet of a client that has not
 // proved its address.
-func (l *Listener) mustProve(from net.Addr) bool {
+func (l *quicListener) mustProve(from net.Addr) bool {
 	return l.gate != nil && l.gate.MustProve(hostOf(from))
 }
 
@@ -42,7 +42,7 @@ func (l *Listener) mustProve(from net.Addr) bool {
 // ends when the connection ends or its handshake fails, but only if admit
 // returns no error. GetConfigForClient is called earlier and never learns of
 // the end.
-func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+func (l *quicListener) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	if l.gate == nil {
 		return ctx, nil
 	}
@@ -53,10 +53,6 @@ func (l *Listener) admit(ctx context.Context, info *quic.ClientInfo) (context.Co
 	context.AfterFunc(ctx, leave)
 	return context.WithValue(ctx, placeKey{}, place), nil
 }
-
-// Place returns what the listener's [Gate] gave the connection. It is nil
-// without a gate, and on a connection that was dialed.
-func (c *Conn) Place() any { return c.qc.Context().Value(placeKey{}) }
 
 // hostOf returns a's IP address; the zero value if it has none (no socket of
 // this package has such a peer).

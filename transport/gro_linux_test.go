@@ -206,7 +206,7 @@ func TestGROOfAConnection(t *testing.T) {
 				t.Fatal("packets are joined against the user's will")
 			}
 			const size = 4 << 20
-			st, err := client.OpenStream(t.Context())
+			st, err := client.OpenStream(t.Context(), Patient)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,8 +225,8 @@ func TestGROOfAConnection(t *testing.T) {
 				return
 			}
 			runs, packets := pc.gro.runs.Load(), pc.gro.packets.Load()
-			if !server.GSO() || runs*2 > packets {
-				t.Errorf("%d packets in %d reads, GSO %v; want them joined", packets, runs, server.GSO())
+			if !server.(*quicConn).gso() || runs*2 > packets {
+				t.Errorf("%d packets in %d reads, GSO %v; want them joined", packets, runs, server.(*quicConn).gso())
 			}
 		})
 	}

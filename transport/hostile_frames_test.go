@@ -35,7 +35,7 @@ type maliciousServer struct {
 // clientIDLen is the length of a client's connection IDs, in bytes.
 const clientIDLen = 4
 
-func newMaliciousServer(t *testing.T) (f *maliciousServer, client *Conn) {
+func newMaliciousServer(t *testing.T) (f *maliciousServer, client Conn) {
 	f = &maliciousServer{network: newNetwork(t)}
 	conf := serverTLS()
 	conf.KeyLogWriter = &f.keys
@@ -157,7 +157,7 @@ func TestHostileFrames(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, client := newMaliciousServer(t)
-				if _, err := client.OpenStream(context.Background()); err != nil { // number 0
+				if _, err := client.OpenStream(context.Background(), Patient); err != nil { // number 0
 					t.Fatal(err)
 				}
 				f.send(test.frame)

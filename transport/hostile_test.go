@@ -114,7 +114,7 @@ func (s *attackedServer) honest(t *testing.T, port, size int) {
 	t.Helper()
 	began := time.Now()
 	c := mustDial(t, s.conn(honestHost, port), s.server, DialOptions{})
-	st, err := c.OpenStream(t.Context())
+	st, err := c.OpenStream(t.Context(), Patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,15 +352,15 @@ func TestHostileStreamsThatEndEarly(t *testing.T) {
 		l := serve(t, n.conn(1, 1), ListenOptions{MaxStreams: streams})
 		client := mustDial(t, n.conn(2, 2), l.Addr(), DialOptions{})
 		server := mustAccept(t, l)
-		var working []*Stream
+		var working []Stream
 		for range streams {
-			st, err := client.OpenStream(t.Context())
+			st, err := client.OpenStream(t.Context(), Patient)
 			if err != nil {
 				t.Fatal(err)
 			}
 			st.Write([]byte{1})
 			st.CloseWrite()
-			st.CancelRead(1)
+			st.CancelRead(1, LeftUnknown)
 			s, err := server.AcceptStream(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -371,11 +371,11 @@ func TestHostileStreamsThatEndEarly(t *testing.T) {
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := client.OpenStream(short); err == nil {
+		if _, err := client.OpenStream(short, Patient); err == nil {
 			t.Error("a stream more was opened while the server works on all")
 		}
 		working[0].Release()
-		if _, err := client.OpenStream(t.Context()); err != nil {
+		if _, err := client.OpenStream(t.Context(), Patient); err != nil {
 			t.Errorf("no stream in the place of one that was released: %v", err)
 		}
 	})

@@ -95,7 +95,7 @@ func TestWindowBudgetProperties(t *testing.T) {
 }
 
 // download reads size bytes on one stream as they come.
-func download(t *testing.T, client, server *Conn, size int64) {
+func download(t *testing.T, client, server Conn, size int64) {
 	t.Helper()
 	c, s := streams(t, client, server)
 	go func() {

@@ -76,7 +76,7 @@ func (n *network) conn(host byte, port int) net.PacketConn {
 	return c
 }
 
-func serve(t *testing.T, pc net.PacketConn, o ListenOptions) *Listener {
+func serve(t *testing.T, pc net.PacketConn, o ListenOptions) Listener {
 	t.Helper()
 	if o.TLS == nil {
 		o.TLS = serverTLS()
@@ -89,7 +89,7 @@ func serve(t *testing.T, pc net.PacketConn, o ListenOptions) *Listener {
 	return l
 }
 
-func dial(pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
+func dial(pc net.PacketConn, remote net.Addr, o DialOptions) (Conn, error) {
 	if o.TLS == nil {
 		o.TLS = clientTLS()
 	}
@@ -98,7 +98,7 @@ func dial(pc net.PacketConn, remote net.Addr, o DialOptions) (*Conn, error) {
 	return Dial(ctx, pc, remote, o)
 }
 
-func mustDial(t *testing.T, pc net.PacketConn, remote net.Addr, o DialOptions) *Conn {
+func mustDial(t *testing.T, pc net.PacketConn, remote net.Addr, o DialOptions) Conn {
 	t.Helper()
 	c, err := dial(pc, remote, o)
 	if err != nil {
@@ -108,7 +108,7 @@ func mustDial(t *testing.T, pc net.PacketConn, remote net.Addr, o DialOptions) *
 	return c
 }
 
-func mustAccept(t *testing.T, l *Listener) *Conn {
+func mustAccept(t *testing.T, l Listener) Conn {
 	t.Helper()
 	c, err := l.Accept(t.Context())
 	if err != nil {
@@ -118,7 +118,7 @@ func mustAccept(t *testing.T, l *Listener) *Conn {
 }
 
 // pair returns both ends of one connection over a simulated network.
-func pair(t *testing.T) (client, server *Conn) {
+func pair(t *testing.T) (client, server Conn) {
 	n := newNetwork(t)
 	l := serve(t, n.conn(1, 1), ListenOptions{})
 	client = mustDial(t, n.conn(2, 2), l.Addr(), DialOptions{})
@@ -126,9 +126,9 @@ func pair(t *testing.T) (client, server *Conn) {
 }
 
 // streams returns both ends of one stream; the client has sent one byte.
-func streams(t *testing.T, client, server *Conn) (c, s *Stream) {
+func streams(t *testing.T, client, server Conn) (c, s Stream) {
 	t.Helper()
-	c, err := client.OpenStream(t.Context())
+	c, err := client.OpenStream(t.Context(), Patient)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func portOf(a net.Addr) uint16 { return uint16(a.(*net.UDPAddr).Port) }
 
 // loopbackPair returns a listener on a free port of 127.0.0.1 and a connection
 // to it.
-func loopbackPair(t *testing.T) (l *Listener, pc *udpConn, client, server *Conn) {
+func loopbackPair(t *testing.T) (l Listener, pc *udpConn, client, server Conn) {
 	t.Helper()
 	lpc, err := ListenUDP("127.0.0.1", 0)
 	if err != nil {
@@ -125,7 +125,7 @@ func TestKilledServer(t *testing.T) {
 	pc.watch.patience = refusalPatience / 10
 	pc.watch.mu.Unlock()
 	l.Close() // says nothing to the client
-	s, err := client.OpenStream(t.Context())
+	s, err := client.OpenStream(t.Context(), Patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestKilledServer(t *testing.T) {
 
 func TestRealTransfer(t *testing.T) {
 	_, pc, client, server := loopbackPair(t)
-	if runtime.GOOS == "linux" && kernelHasGSO(t, pc.UDPConn) && !client.GSO() {
+	if runtime.GOOS == "linux" && kernelHasGSO(t, pc.UDPConn) && !client.(*quicConn).gso() {
 		t.Error("no GSO on a connected socket")
 	}
 	const size = 4 << 20

@@ -58,10 +58,10 @@ func TestCloseCodes(t *testing.T) {
 	long := strings.Repeat("x", maxText)
 	for _, tc := range []struct {
 		name   string
-		choose func(client, server *Conn) (closing, other *Conn)
+		choose func(client, server Conn) (closing, other Conn)
 	}{
-		{"client", func(c, s *Conn) (*Conn, *Conn) { return c, s }},
-		{"server", func(c, s *Conn) (*Conn, *Conn) { return s, c }},
+		{"client", func(c, s Conn) (Conn, Conn) { return c, s }},
+		{"server", func(c, s Conn) (Conn, Conn) { return s, c }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestCloseCodes(t *testing.T) {
 				wantPeer(t, err, PeerClosed)
 				_, err = theirs.Write(make([]byte, 1))
 				wantPeer(t, err, PeerClosed)
-				_, err = other.OpenStream(t.Context())
+				_, err = other.OpenStream(t.Context(), Patient)
 				wantPeer(t, err, PeerClosed)
 				_, err = other.AcceptStream(t.Context())
 				wantPeer(t, err, PeerClosed)
@@ -121,7 +121,7 @@ func TestStreamCodes(t *testing.T) {
 		wantLocal(t, s.CloseWrite(), LocalCanceled)
 
 		c, s = streams(t, client, server)
-		c.CancelRead(42)
+		c.CancelRead(42, LeftUnknown)
 		<-s.Done()
 		_, err = s.Write([]byte{1})
 		if e := wantPeer(t, err, PeerStopped); e.Code != 42 {
@@ -150,13 +150,13 @@ func TestOpenStreamWaitsForTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := pair(t)
 		for range DefaultMaxStreams {
-			if _, err := client.OpenStream(t.Context()); err != nil {
+			if _, err := client.OpenStream(t.Context(), Patient); err != nil {
 				t.Fatal(err)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := client.OpenStream(ctx)
+		_, err := client.OpenStream(ctx, Patient)
 		wantLocal(t, err, LocalCanceled)
 	})
 }
@@ -166,7 +166,7 @@ func TestHostileServerStreams(t *testing.T) {
 		_, server := pair(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := server.OpenStream(ctx)
+		_, err := server.OpenStream(ctx, Patient)
 		wantLocal(t, err, LocalCanceled)
 	})
 }
@@ -176,7 +176,7 @@ func TestServerWindows(t *testing.T) {
 		client, _ := pair(t)
 		var total int
 		for range 8 {
-			s, err := client.OpenStream(t.Context())
+			s, err := client.OpenStream(t.Context(), Patient)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -57,7 +57,7 @@ func TestListingOfTheMostBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a listing of 128 MiB")
 	}
-	const head, each = 18 + 4, 3 + 4095 // of the number; of kind, length, path
+	const head, each = 18 + 4, 3 + 4095                         // of the number; of kind, length, path
 	deep := "/" + strings.Repeat(text(255)+"/", 15) + text(249) // with five digits in front: 4095 bytes
 	entries := generate((MaxListingLen-head-leastEntry)/each, func(i int) Entry { return dir(fmt.Sprintf("%05d", i) + deep) })
 	last := MaxListingLen - head - len(entries)*each - 2

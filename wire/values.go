@@ -14,6 +14,9 @@ import (
 // others read.
 type Values struct{ b []byte }
 
+// ValuesLen returns the length in bytes of the values of n chunks.
+func ValuesLen(n int) int { return n * ValueLen }
+
 // NewValues returns n values (0 to [MaxChunks]) that are zero until
 // [Values.Set] fills them. It panics if n is outside its range: it comes from
 // our own arithmetic.
@@ -37,8 +40,8 @@ func ParseValues(b []byte) (Values, error) {
 // Len returns the number of values, 0 to [MaxChunks].
 func (v Values) Len() int { return len(v.b) / ValueLen }
 
-// Value returns the value of chunk i.
-func (v Values) Value(i int) [32]byte { return [32]byte(v.b[i*ValueLen : (i+1)*ValueLen]) }
+// At returns the value of chunk i.
+func (v Values) At(i int) [32]byte { return [32]byte(v.b[i*ValueLen : (i+1)*ValueLen]) }
 
 // Set records the value of chunk i.
 func (v Values) Set(i int, value [32]byte) { copy(v.b[i*ValueLen:(i+1)*ValueLen], value[:]) }

@@ -26,7 +26,7 @@ var flagGroups = []struct {
 	{"Speed:", []string{"limit", "connections"}},
 	{"Limits for clients:", []string{
 		"max-clients", "max-held", "max-streams", "max-wasted", "handshake-rate", "handshake-timeout",
-		"hello-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
+		"open-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
 	}},
 	{"What is shown:", []string{
 		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "log-time", "qlog",

@@ -193,7 +193,7 @@ const attackers = 8
 // connectAll connects perAddress times from each of a number of addresses, and
 // does do with each connection. It returns how many were not refused. They last
 // until the test ends.
-func (s *serveProcess) connectAll(addresses, perAddress int, do func(conn *transport.Conn) error) int {
+func (s *serveProcess) connectAll(addresses, perAddress int, do func(conn transport.Conn) error) int {
 	s.t.Helper()
 	var all errgroup.Group
 	var granted atomic.Int64
@@ -221,13 +221,13 @@ func (s *serveProcess) connectAll(addresses, perAddress int, do func(conn *trans
 // openAll makes attackConns connections from one address. On each it begins all
 // requests that it may, and asks for more: i counts those of one. It returns
 // when all that are granted are begun.
-func (s *serveProcess) openAll(begin func(st *transport.Stream, i int)) {
+func (s *serveProcess) openAll(begin func(st transport.Stream, i int)) {
 	s.t.Helper()
-	n := s.connectAll(1, attackConns, func(conn *transport.Conn) error {
+	n := s.connectAll(1, attackConns, func(conn transport.Conn) error {
 		i := 0
 		more := func(n int) error {
 			for ; n > 0; n, i = n-1, i+1 {
-				st, err := conn.OpenStream(s.t.Context())
+				st, err := conn.OpenStream(s.t.Context(), transport.Patient)
 				if err != nil {
 					return err
 				}
@@ -272,7 +272,7 @@ func (s *serveProcess) wholeFile() []byte {
 // few it reads what makes serve read ahead as far as it ever does.
 func (s *serveProcess) neverRead() {
 	ask := s.wholeFile()
-	s.openAll(func(st *transport.Stream, i int) {
+	s.openAll(func(st transport.Stream, i int) {
 		st.Write(ask)
 		st.CloseWrite()
 		if i < 2 {
@@ -288,8 +288,8 @@ func (s *serveProcess) neverRead() {
 func (s *serveProcess) neverWhole() {
 	ask := wire.AppendRequest(nil, wire.Hello{})
 	var mu sync.Mutex
-	var begun []*transport.Stream
-	s.openAll(func(st *transport.Stream, _ int) {
+	var begun []transport.Stream
+	s.openAll(func(st transport.Stream, _ int) {
 		st.Write(ask[:1])
 		mu.Lock()
 		defer mu.Unlock()
@@ -314,7 +314,7 @@ func (s *serveProcess) neverWhole() {
 // comes later gets the place of an earlier one: all are let in.
 func (s *serveProcess) handshakes() {
 	const conns = greedyConns * places
-	if n := s.connectAll(idleAddresses, conns/idleAddresses, func(*transport.Conn) error { return nil }); n != conns {
+	if n := s.connectAll(idleAddresses, conns/idleAddresses, func(transport.Conn) error { return nil }); n != conns {
 		s.t.Errorf("%d connections of %d addresses, want %d", n, idleAddresses, conns)
 	}
 	s.awaits("2[45][0-9] clients") // on a busy machine a handshake may fail and leave its place
@@ -365,9 +365,9 @@ func (s *serveProcess) forged() {
 func (s *serveProcess) rapidResets() {
 	ask := s.wholeFile()
 	var made atomic.Int64
-	s.connectAll(1, resetConns, func(conn *transport.Conn) error {
+	s.connectAll(1, resetConns, func(conn transport.Conn) error {
 		for {
-			st, err := conn.OpenStream(s.t.Context())
+			st, err := conn.OpenStream(s.t.Context(), transport.Patient)
 			if peer, ok := errors.AsType[*transport.PeerError](err); ok && peer.Code == uint64(wire.CloseLimit) {
 				return nil
 			}
@@ -404,8 +404,8 @@ var attacksOnServe = []struct {
 }{
 	// Each connection has two buffers, and soon only the smallest ones.
 	{"replies never read", []string{"--stall-timeout", "300"}, (*serveProcess).neverRead, cost{attackConns, allStreams, 2 * attackConns}},
-	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
-	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
+	{"requests never whole", []string{"--request-timeout", "300", "--open-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
+	{"handshakes", []string{"--open-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
 	{"forged datagrams", nil, (*serveProcess).forged, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.
 	{"rapid resets", nil, (*serveProcess).rapidResets, cost{resetConns, attackers * transport.DefaultMaxStreams, 2 * attackers}},

@@ -24,7 +24,7 @@ import (
 const maliciousSize = 4 * mib
 
 // startMalicious starts a malicious server on loopback that lasts as long as t.
-// It offers no manifest inline.
+// It sends no values with its offer.
 func startMalicious(t *testing.T, prepare func(m *hostile.Server)) *hostile.Server {
 	t.Helper()
 	data := make([]byte, maliciousSize)
@@ -33,7 +33,7 @@ func startMalicious(t *testing.T, prepare func(m *hostile.Server)) *hostile.Serv
 	if err := m.Hold(data); err != nil {
 		t.Fatal(err)
 	}
-	m.Offer.ManifestLen = 0
+	m.Offer.ValuesLen = 0
 	prepare(m)
 	id, err := certs.Generate()
 	if err != nil {
@@ -52,24 +52,24 @@ func startMalicious(t *testing.T, prepare func(m *hostile.Server)) *hostile.Serv
 }
 
 // flood repeats b while somebody takes it, up to 4 GiB.
-func flood(st *transport.Stream, b []byte) { hostile.Flood(st, b, fourGiB) }
+func flood(st transport.Stream, b []byte) { hostile.Flood(st, b, fourGiB) }
 
 // offerLargest offers the largest file that there may be. send gets the stream
-// after the header of its manifest, and the manifest.
-func offerLargest(m *hostile.Server, send func(st *transport.Stream, manifest []byte)) {
+// after the header of its values, and the values.
+func offerLargest(m *hostile.Server, send func(st transport.Stream, values []byte)) {
 	const size = wire.MaxFileSize
-	largest := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
+	largest := wire.NewValues(manifest.Count(size))
 	m.Offer.Size = size
-	m.OnManifest = func(st *transport.Stream) {
+	m.OnValues = func(st transport.Stream) {
 		st.Write(hostile.Header(wire.StatusOK, uint64(len(largest.Bytes()))))
 		send(st, largest.Bytes())
 	}
 }
 
 // answersHello replies to each hello with what send sends, and then nothing.
-func answersHello(send func(st *transport.Stream)) func(m *hostile.Server, _ chan<- struct{}) {
+func answersHello(send func(st transport.Stream)) func(m *hostile.Server, _ chan<- struct{}) {
 	return func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnHello = func(st *transport.Stream, _ int) {
+		m.OnHello = func(st transport.Stream, _ int) {
 			send(st)
 			m.Wait()
 		}
@@ -78,7 +78,7 @@ func answersHello(send func(st *transport.Stream)) func(m *hostile.Server, _ cha
 
 // announces replies to each hello with a header, and then nothing.
 func announces(status wire.Status, length uint64) func(m *hostile.Server, _ chan<- struct{}) {
-	return answersHello(func(st *transport.Stream) { st.Write(hostile.Header(status, length)) })
+	return answersHello(func(st transport.Stream) { st.Write(hostile.Header(status, length)) })
 }
 
 // indexing is a frame that makes get wait.
@@ -89,7 +89,7 @@ func indexing() []byte {
 // indexForEver says that it is indexing as often as an honest server does,
 // until the server stops.
 func indexForEver(m *hostile.Server, _ chan<- struct{}) {
-	m.OnHello = func(st *transport.Stream, _ int) {
+	m.OnHello = func(st transport.Stream, _ int) {
 		tick := time.NewTicker(250 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -111,9 +111,9 @@ const (
 	// but one that offers a large file: what a connection may have in its
 	// window.
 	plainBound = 24 * mib
-	// greatestBound is for the largest file there may be: its manifest of
-	// 48 MiB, a third of it again while it grows.
-	greatestBound = plainBound + 48*mib + 16*mib
+	// greatestBound is for the largest file there may be: its values of
+	// 32 MiB, half of that again while they grow.
+	greatestBound = plainBound + 32*mib + 16*mib
 	// mappedBound is by how many bytes of its address space get may grow: a
 	// length that a server made up shows there even if nothing is ever
 	// written.
@@ -130,37 +130,37 @@ var maliciousServers = []struct {
 	code    int
 	left    []string
 }{
-	{"manifest that ends in its middle", func(m *hostile.Server, spent chan<- struct{}) {
-		offerLargest(m, func(st *transport.Stream, manifest []byte) {
-			st.Write(manifest[:len(manifest)/2])
+	{"values that end in their middle", func(m *hostile.Server, spent chan<- struct{}) {
+		offerLargest(m, func(st transport.Stream, values []byte) {
+			st.Write(values[:len(values)/2])
 			close(spent)
 			m.Wait()
 		})
 	}, greatestBound, 130, nil},
-	{"manifest without an end", func(m *hostile.Server, _ chan<- struct{}) {
-		offerLargest(m, func(st *transport.Stream, manifest []byte) {
-			st.Write(manifest)
+	{"values without an end", func(m *hostile.Server, _ chan<- struct{}) {
+		offerLargest(m, func(st transport.Stream, values []byte) {
+			st.Write(values)
 			flood(st, []byte{0})
 		})
 	}, greatestBound, exitIntegrity, nil},
 	{"offer of 4 GiB", announces(wire.StatusOK, fourGiB), plainBound, exitNetwork, nil},
 	{"text of 4 GiB", announces(wire.StatusBusy, fourGiB), plainBound, exitNetwork, nil},
 	{"indexing of 4 GiB", announces(wire.StatusIndexing, fourGiB), plainBound, exitNetwork, nil},
-	{"manifest of 4 GiB", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnManifest = func(st *transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
+	{"values of 4 GiB", func(m *hostile.Server, _ chan<- struct{}) {
+		m.OnValues = func(st transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
 	}, plainBound, exitIntegrity, nil},
 	{"range of 4 GiB", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnRange = func(st *transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
+		m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
 	}, plainBound, exitIntegrity, nil},
 	{"indexing for ever", indexForEver, plainBound, exitNetwork, nil},
-	{"indexing without a pause", answersHello(func(st *transport.Stream) { flood(st, indexing()) }), plainBound, exitNetwork, nil},
-	{"text without an end", answersHello(func(st *transport.Stream) {
+	{"indexing without a pause", answersHello(func(st transport.Stream) { flood(st, indexing()) }), plainBound, exitNetwork, nil},
+	{"text without an end", answersHello(func(st transport.Stream) {
 		st.Write(hostile.Header(wire.StatusBusy, wire.MaxTextLen))
 		flood(st, []byte("\x1b[2J"))
 	}), plainBound, exitNetwork, nil},
 	// What was asked for is right, and is kept for the next run.
 	{"more bytes than asked", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnRange = func(st *transport.Stream, r wire.RangeRequest) { m.SendRange(st, r); flood(st, []byte{0}) }
+		m.OnRange = func(st transport.Stream, r wire.RangeRequest) { m.SendRange(st, r); flood(st, []byte{0}) }
 	}, plainBound, exitIntegrity, []string{"data.bin.part", "data.bin.part.journal"}},
 }
 

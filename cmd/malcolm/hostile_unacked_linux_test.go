@@ -74,7 +74,7 @@ func (c *tardy) SetWriteBuffer(int) error { return nil }
 
 // connectTardily connects from an address by its number, with windows that
 // bound nothing.
-func (s *serveProcess) connectTardily(from int) (*tardy, *transport.Conn, error) {
+func (s *serveProcess) connectTardily(from int) (*tardy, transport.Conn, error) {
 	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(attackerAddr(from), 0)))
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +91,7 @@ func (s *serveProcess) connectTardily(from int) (*tardy, *transport.Conn, error)
 
 // readOn asks for the whole file again and again, and reads it, until the
 // connection ends.
-func (s *serveProcess) readOn(conn *transport.Conn, got *atomic.Int64) {
+func (s *serveProcess) readOn(conn transport.Conn, got *atomic.Int64) {
 	p := make([]byte, 64<<10)
 	for {
 		st, err := hostile.Send(s.t.Context(), conn, s.wholeFile())
@@ -128,7 +128,7 @@ func TestHostileUnacknowledgedMemory(t *testing.T) {
 	var got atomic.Int64
 	var reading sync.WaitGroup
 	var sockets []*tardy
-	var all []*transport.Conn
+	var all []transport.Conn
 	// A few at a time, so that each has the rate for a large window.
 	for i := range conns {
 		c, conn, err := s.connectTardily(1 + i/16)

@@ -32,11 +32,11 @@ type serveCmd struct {
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
-	Bind      netip.Addr   `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
-	Advertise string       `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity  flags.Path   `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
-	Token     *flags.Token `placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
-	Limit     flags.Rate   `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	Bind      netip.Addr    `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	Advertise string        `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity  flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
+	Tokens    []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
+	Limit     flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
 }
@@ -68,7 +68,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	token, err := t.readToken(c.Token)
+	tokens, err := t.readTokens(c.Tokens)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	show := view.NewServe(t.view(), view.Offer{
-		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: c.Token != nil, Interval: c.Interval.Duration(),
+		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
 	})
 	memory, _ := serve.MemoryLimit()
 	server, err := serve.NewServer(serve.Config{
@@ -91,7 +91,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Name:     filepath.Base(string(c.File)),
 		Identity: identity,
 		Machine:  machine,
-		Token:    token,
+		Tokens:   tokens,
 		Conns:    conns,
 		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
 		Limit:    int64(c.Limit),

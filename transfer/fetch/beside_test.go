@@ -18,14 +18,14 @@ import (
 var states = []reflect.Type{
 	reflect.TypeFor[Session](), reflect.TypeFor[roster](), reflect.TypeFor[server](), reflect.TypeFor[conns](),
 	reflect.TypeFor[connection](), reflect.TypeFor[poll](), reflect.TypeFor[download](), reflect.TypeFor[asking](),
-	reflect.TypeFor[fetch](), reflect.TypeFor[manifestRequest](),
+	reflect.TypeFor[fetch](), reflect.TypeFor[valuesRequest](),
 }
 
 // beside are the types whose methods run beside the loop, and what they share.
 var beside = []reflect.Type{
 	reflect.TypeFor[means](), reflect.TypeFor[job](), reflect.TypeFor[rangeRun](), reflect.TypeFor[partial](),
 	reflect.TypeFor[contact](), reflect.TypeFor[checker](), reflect.TypeFor[streaming](),
-	reflect.TypeFor[manifestProgress](), reflect.TypeFor[partStore](), reflect.TypeFor[streamWindow](), reflect.TypeFor[slotClaim](),
+	reflect.TypeFor[valuesProgress](), reflect.TypeFor[partStore](), reflect.TypeFor[streamWindow](), reflect.TypeFor[slotClaim](),
 }
 
 // reaches returns the way from a type to a state; "" without such a way.

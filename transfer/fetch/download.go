@@ -25,9 +25,8 @@ type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
 	layout   schedule.Config    // of its chunks; zero before the vote
-	manifest wire.Manifest      // empty until it is obtained
-	lister   *server            // the server the manifest came from; nil: none was asked
-	asking   *asking            // for the manifest; nil: not now
+	values   wire.Values        // empty until they are obtained
+	asking   *asking            // for the values; nil: not now
 	schedule *schedule.Schedule // nil before chunks are wanted
 	job      *job               // nil before chunks are wanted
 	fetches  map[int]*fetch     // by range ID
@@ -42,8 +41,7 @@ type download struct {
 // A tally counts what happened to a download.
 type tally struct {
 	Counts
-	toldDiffers bool // ListDiffers was told
-	streams     bool // the output is a stream, not a file
+	streams bool // the output is a stream, not a file
 }
 
 // A flow measures the bytes that arrive.
@@ -64,9 +62,9 @@ type job struct {
 	*means
 	checksum [32]byte
 	layout   schedule.Config
-	manifest wire.Manifest
+	values   wire.Values
 	store    chunkStore
-	good     func(server, chunk int, xxh [16]byte) // tells the loop
+	good     func(server, chunk int) // tells the loop
 }
 
 // newDownload returns the download of the file that group g offers; g is nil
@@ -138,9 +136,9 @@ func (s *Session) begin(store chunkStore) {
 	post := d.post
 	d.schedule = schedule.New(d.layout)
 	d.job = &job{
-		means: s.means, checksum: d.offer.Checksum, layout: d.layout, manifest: d.manifest, store: store,
-		good: func(server, chunk int, xxh [16]byte) {
-			post(func() { s.gotChunk(s.roster.servers[server], chunk, xxh) })
+		means: s.means, checksum: d.offer.Checksum, layout: d.layout, values: d.values, store: store,
+		good: func(server, chunk int) {
+			post(func() { s.gotChunk(s.roster.servers[server], chunk) })
 		},
 	}
 	if s.watch.Map {
@@ -367,7 +365,7 @@ func (s *Session) backOff(v *server, err error, now time.Time) {
 }
 
 // gotChunk runs in the loop when a chunk is good.
-func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
+func (s *Session) gotChunk(v *server, chunk int) {
 	d := s.download
 	_, n := manifest.Span(d.layout.Size, chunk)
 	d.schedule.Good(chunk)
@@ -377,10 +375,6 @@ func (s *Session) gotChunk(v *server, chunk int, xxh [16]byte) {
 		s.emit(Back{Target: v.target})
 	}
 	d.result.Fetched += n
-	if xxh != d.manifest.XXH3(chunk) && !d.tally.toldDiffers && d.lister != nil {
-		d.tally.toldDiffers = true
-		s.emit(ListDiffers{Target: d.lister.target, Chunk: chunk})
-	}
 }
 
 // refetch returns how many of a fetch's useless bytes must be fetched again

@@ -12,10 +12,10 @@ import (
 
 // An Event is something that happened to a session: [Connected], [NotReached],
 // [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress],
-// [Voted], [LeftOut], [Joined], [Started], [ChunkRefused], [ListDiffers],
-// [ManifestRefused], [Lost], [Back], [Waiting], [Full], [Silent],
-// [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept], [Decision],
-// [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or [Finishing].
+// [Voted], [LeftOut], [Joined], [Started], [ChunkRefused], [ValuesRefused],
+// [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers],
+// [ChunksUnreadable], [NotKept], [Decision], [NoModTime], [Lacks],
+// [OutputMoved], [ReadingBack] or [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.
@@ -106,15 +106,8 @@ type ChunkRefused struct {
 	Changed bool // the server now offers another file: no lie
 }
 
-// ListDiffers says that a good chunk's xxh3-128 differs from the one in a
-// server's manifest. Nothing depends on it.
-type ListDiffers struct {
-	Target source.Target
-	Chunk  int
-}
-
-// ManifestRefused says that a server's manifest was wrong or did not come.
-type ManifestRefused struct {
+// ValuesRefused says that a server's values were wrong or did not come.
+type ValuesRefused struct {
 	Target source.Target
 	Err    error
 }
@@ -199,8 +192,7 @@ func (Started) event()          {}
 func (Lacks) event()            {}
 func (OutputMoved) event()      {}
 func (ChunkRefused) event()     {}
-func (ListDiffers) event()      {}
-func (ManifestRefused) event()  {}
+func (ValuesRefused) event()    {}
 func (Lost) event()             {}
 func (Back) event()             {}
 func (Waiting) event()          {}
@@ -220,7 +212,7 @@ type Phase int
 // The phases, in order.
 const (
 	PhaseAsking    Phase = iota // connecting, voting
-	PhasePreparing              // looking at what is there, fetching the manifest
+	PhasePreparing              // looking at what is there, fetching the values
 	PhaseReserving              // the disk's space, once that takes over a second
 	PhaseFetching
 	PhaseReadingBack // with Recheck or SHA256

@@ -52,7 +52,7 @@ func (s *Session) get(b Ballot, out Output) error {
 		return err
 	}
 	if s.sizes.retried {
-		if err := s.obtainManifest(); err != nil {
+		if err := s.obtainValues(); err != nil {
 			return err
 		}
 		if err := s.proveSize(); err != nil {
@@ -65,7 +65,7 @@ func (s *Session) get(b Ballot, out Output) error {
 		return err
 	}
 	if !s.sizes.retried {
-		if err := s.obtainManifest(); err != nil {
+		if err := s.obtainValues(); err != nil {
 			return err
 		}
 	}

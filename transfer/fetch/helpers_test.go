@@ -26,13 +26,13 @@ func file(n int, seed uint64) []byte {
 	return b
 }
 
-// hashes returns the manifest and the checksum of data.
-func hashes(data []byte) (wire.Manifest, [32]byte) {
-	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
+// hashes returns the values and the checksum of data.
+func hashes(data []byte) (wire.Values, [32]byte) {
+	values, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
 	if err != nil {
 		panic(err)
 	}
-	return m, sum
+	return values, sum
 }
 
 // A brokenFile is a File with another ReadAt.

@@ -73,7 +73,7 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 		return 0, 0, err
 	}
 	if !records.Whole {
-		if err := s.obtainManifest(); err != nil {
+		if err := s.obtainValues(); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -83,9 +83,9 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 	}
 	defer part.Close()
 	var bytes, chunks atomic.Int64
-	whole, m, path := d.layout.Size, d.manifest, fsys.Path(d.result.Name+partfile.PartSuffix)
+	whole, values, path := d.layout.Size, d.values, fsys.Path(d.result.Name+partfile.PartSuffix)
 	err = s.hashing(min(size, whole), func(ctx context.Context, done *atomic.Int64) error {
-		err := keepable(ctx, part, whole, m, records, done, func(chunk int) {
+		err := keepable(ctx, part, whole, values, records, done, func(chunk int) {
 			_, n := manifest.Span(whole, chunk)
 			bytes.Add(n)
 			chunks.Add(1)
@@ -101,10 +101,10 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 // keepable calls right for each chunk of an unfinished file that a resumed run
 // would keep. These are:
 //   - chunks whose records match
-//   - chunks without a record that match the manifest, where such may be right
+//   - chunks without a record that match their values, where such may be right
 //
 // right is called from several goroutines.
-func keepable(ctx context.Context, part partfile.Reader, size int64, m wire.Manifest, r partfile.Records, done *atomic.Int64, right func(chunk int)) error {
+func keepable(ctx context.Context, part partfile.Reader, size int64, values wire.Values, r partfile.Records, done *atomic.Int64, right func(chunk int)) error {
 	workers := max(1, runtime.GOMAXPROCS(0)-1)
 	each := func(yield func(int, [16]byte) bool) error {
 		for chunk, xxh := range r.XXH3 {
@@ -127,7 +127,7 @@ func keepable(ctx context.Context, part partfile.Reader, size int64, m wire.Mani
 		return has
 	}
 	o := manifest.MatchOptions{Workers: workers, Skip: skip, Done: done}
-	return manifest.Match(ctx, part, m, o, func(chunk int, ok bool, _ [16]byte) {
+	return manifest.Match(ctx, part, size, values, o, func(chunk int, ok bool, _ [16]byte) {
 		if ok {
 			right(chunk)
 		}

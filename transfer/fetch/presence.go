@@ -62,7 +62,7 @@ func (s *Session) stopWaiting(v *server) {
 	}
 }
 
-// notice counts what ranges and manifest requests have read since the last
+// notice counts what ranges and requests for values have read since the last
 // tick, and finds connections that owe bytes and bring none.
 func (s *Session) notice(now time.Time) {
 	d := s.download
@@ -122,8 +122,8 @@ func (s *Session) tryAnother(v *server, c *connection) {
 	}
 }
 
-// mostRetired bounds a server's replaced connections that stay open because the
-// manifest may still come on them.
+// mostRetired bounds a server's replaced connections that stay open because
+// values may still come on them.
 const mostRetired = 2
 
 // retire gives a connection no more ranges, and ends those that it has. Their

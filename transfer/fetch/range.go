@@ -16,8 +16,7 @@ import (
 
 // This file runs beside the loop: it takes the chunks of one range.
 
-// A wrongChunkError says that a chunk's value differs from the majority's
-// manifest.
+// A wrongChunkError says that a chunk's value differs from the majority's.
 type wrongChunkError struct{ chunk int }
 
 func (e *wrongChunkError) Error() string { return fmt.Sprintf("chunk %d is wrong", e.chunk) }
@@ -84,7 +83,7 @@ func (f *rangeRun) fetchChunks() error {
 	if f.resume != nil {
 		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
 	}
-	body, err := f.way.Range(f.ctx, span)
+	body, err := f.way.Range(f.ctx, []source.Span{span})
 	if err != nil {
 		return err
 	}
@@ -121,7 +120,7 @@ func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
 		return f.resume, nil
 	}
 	if f.hasher == nil {
-		f.hasher = new(manifest.Hasher)
+		f.hasher = &manifest.Hasher{XXH3: true}
 	}
 	f.hasher.Reset(f.layout.Size, chunk)
 	c := &partial{chunk: chunk, hasher: f.hasher, server: f.Server}
@@ -170,7 +169,7 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 		}
 	}
 	value, xxh := c.hasher.Sum()
-	if value != f.manifest.Value(chunk) {
+	if value != f.values.At(chunk) {
 		f.drop(c)
 		return &wrongChunkError{chunk}
 	}
@@ -185,7 +184,7 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 	}
 	_, length := manifest.Span(f.layout.Size, chunk)
 	f.useful.Add(length - c.from)
-	f.good(f.Server, chunk, xxh)
+	f.good(f.Server, chunk)
 	return nil
 }
 

@@ -36,14 +36,14 @@ func (s *Session) readBack(f *filling) error {
 	if !f.Recheck && f.SHA256 == nil {
 		return nil
 	}
-	size, m := s.download.layout.Size, s.download.manifest
+	size, values := s.download.layout.Size, s.download.values
 	s.emit(ReadingBack{Size: size})
 	return s.hashing(size, func(ctx context.Context, done *atomic.Int64) error {
 		if err := f.part.Sync(); err != nil {
 			return err
 		}
 		if f.Recheck {
-			if err := recheck(ctx, f.part, m, done); err != nil {
+			if err := recheck(ctx, f.part, size, values, done); err != nil {
 				return err
 			}
 		}
@@ -55,12 +55,12 @@ func (s *Session) readBack(f *filling) error {
 	})
 }
 
-// recheck compares what the disk gives back with the manifest.
-func recheck(ctx context.Context, part *partfile.File, m wire.Manifest, done *atomic.Int64) error {
+// recheck compares what the disk gives back with the values.
+func recheck(ctx context.Context, part *partfile.File, size int64, values wire.Values, done *atomic.Int64) error {
 	part.Forget()
 	var bad atomic.Int64
 	o := manifest.MatchOptions{Done: done}
-	err := manifest.Match(ctx, part, m, o, func(_ int, ok bool, _ [16]byte) {
+	err := manifest.Match(ctx, part, size, values, o, func(_ int, ok bool, _ [16]byte) {
 		if !ok {
 			bad.Add(1)
 		}

@@ -62,7 +62,7 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	}
 	d := s.download
 	d.result.Name = name
-	if err := s.obtainManifest(); err != nil {
+	if err := s.obtainValues(); err != nil {
 		return err
 	}
 	original, err := file.named(root, fsys)
@@ -137,7 +137,7 @@ func (c *checker) copyLocal(ctx context.Context) error {
 	workers, ctx := errgroup.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() error {
-			var hasher manifest.Hasher
+			hasher := manifest.Hasher{XXH3: true}
 			for {
 				chunk := int(next.Add(1) - 1)
 				if chunk >= c.layout.Chunks {
@@ -184,7 +184,7 @@ func (c *checker) copyChunk(ctx context.Context, hasher *manifest.Hasher, chunk 
 		return false, err
 	}
 	value, xxh := hasher.Sum()
-	if value != c.manifest.Value(chunk) {
+	if value != c.values.At(chunk) {
 		return false, nil
 	}
 	return true, claim.Mark(xxh)

@@ -49,7 +49,7 @@ type trouble struct {
 	judging      bool    // its wrong chunk is being looked into
 	toldAccepted bool    // what accepting it meant was told
 	toldFull     bool    // Full was told
-	toldRefused  bool    // ManifestRefused was told
+	toldRefused  bool    // ValuesRefused was told
 	tried        bool    // no run with its size succeeded; it is not asked again
 }
 
@@ -58,7 +58,7 @@ type trouble struct {
 type connection struct {
 	way     source.Conn
 	opened  time.Time
-	fetches int  // requests for ranges and for the manifest under way on it
+	fetches int  // requests for ranges and for values under way on it
 	retired bool // gets no more of them, and is closed when it has none
 	sign    presence.Sign
 	silence presence.Way
@@ -277,7 +277,7 @@ type contact struct {
 	stop   context.CancelFunc // ends ctx; any goroutine may call it
 	down   chan struct{}      // receives when the source has no connection left
 	source source.Source
-	values *atomic.Bool // whether the manifest is wanted
+	values *atomic.Bool // whether values are wanted
 	tell   contactTold
 }
 

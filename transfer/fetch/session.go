@@ -62,7 +62,7 @@ type Session struct {
 	download *download // the file that is copied now, or was last
 	sizes    sizes
 	notices  notices
-	values   atomic.Bool // whether contacts are to ask for the manifest
+	values   atomic.Bool // whether contacts are to ask for values
 	status   atomic.Pointer[Snapshot]
 }
 

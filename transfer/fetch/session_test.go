@@ -143,7 +143,7 @@ func TestMirrorHasNoValues(t *testing.T) {
 				c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
 					time.Sleep(time.Second) // the mirror is first
 					o, err := stat(ctx, ask, indexing)
-					o.Values = wire.Manifest{}
+					o.Values = wire.Values{}
 					return o, err
 				}
 			})

@@ -103,14 +103,14 @@ func (s *Session) proveSize() error {
 		s.sizes.proved = true
 		return nil
 	}
-	m, size, means := d.manifest, d.layout.Size, s.means
+	values, size, means := d.values, d.layout.Size, s.means
 	for _, v := range s.roster.byRank() {
 		c := v.conns.pick()
 		if c == nil {
 			continue
 		}
 		way, checksum := c.way, d.offer.Checksum
-		err := s.loop.do(func(ctx context.Context) error { return means.showLast(ctx, way, checksum, size, m) })
+		err := s.loop.do(func(ctx context.Context) error { return means.showLast(ctx, way, checksum, size, values) })
 		switch {
 		case err == nil:
 			s.sizes.proved = true
@@ -128,8 +128,8 @@ func (s *Session) proveSize() error {
 }
 
 // showLast fetches the last chunk, beside the loop, and checks it.
-func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte, size int64, list wire.Manifest) error {
-	chunk := list.Len() - 1
+func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte, size int64, values wire.Values) error {
+	chunk := values.Len() - 1
 	span := source.Span{Checksum: checksum}
 	span.Offset, span.Length = manifest.Span(size, chunk)
 	var hasher manifest.Hasher
@@ -146,7 +146,7 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 	if err != nil {
 		return err
 	}
-	if value, _ := hasher.Sum(); value != list.Value(chunk) {
+	if value, _ := hasher.Sum(); value != values.At(chunk) {
 		return &wrongChunkError{chunk}
 	}
 	return nil
@@ -155,7 +155,7 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 // hashBody hashes a span. progress runs only while bytes are waited for, and
 // begins anew with each of them.
 func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, progress *time.Timer) error {
-	body, err := way.Range(ctx, span)
+	body, err := way.Range(ctx, []source.Span{span})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	if err := s.agree(b); err != nil {
 		return err
 	}
-	if err := s.obtainManifest(); err != nil {
+	if err := s.obtainValues(); err != nil {
 		return err
 	}
 	d := s.download

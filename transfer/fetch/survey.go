@@ -62,7 +62,7 @@ func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64))
 
 // A checker checks, beside the loop, what an earlier run left in the part file,
 // and tells the loop whether each chunk is good. It compares what the journal
-// claims with its xxh3, the rest with the manifest.
+// claims with its xxh3, the rest with the values.
 type checker struct {
 	*job
 	part    *partfile.File
@@ -100,7 +100,8 @@ func (c *checker) check(ctx context.Context) error {
 	}
 	if s.unknown.bytes > 0 {
 		skip := func(chunk int) bool { return !s.unknown.has(chunk) }
-		if err := manifest.Match(ctx, c.part, c.manifest, manifest.MatchOptions{Workers: workers, Skip: skip}, report); err != nil {
+		o := manifest.MatchOptions{Workers: workers, Skip: skip, XXH3: true}
+		if err := manifest.Match(ctx, c.part, c.layout.Size, c.values, o, report); err != nil {
 			return err
 		}
 	}

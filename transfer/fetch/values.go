@@ -5,34 +5,35 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/manifest"
 	"malcolm/wire"
 )
 
 const (
-	// hedgeTime: a manifest that makes no progress for this long is asked
-	// of a second server as well.
+	// hedgeTime: values that make no progress for this long are asked of a
+	// second server as well.
 	hedgeTime = 2 * time.Second
-	// slowManifest is the least rate, in bytes a second, at which a
-	// manifest is awaited from one server alone once slowTime has passed.
-	slowManifest = 16 << 10
-	slowTime     = 10 * time.Second
+	// slowValues is the least rate, in bytes a second, at which values are
+	// awaited from one server alone once slowTime has passed.
+	slowValues = 16 << 10
+	slowTime   = 10 * time.Second
 )
 
-// obtainManifest takes the manifest that came with an offer, or asks the
-// servers for it one after the other, in the order of their answers. Whenever
-// those asked make no or too little progress, it asks the next one as well. An
-// empty file's is known.
-func (s *Session) obtainManifest() error {
+// obtainValues takes the values that came with an offer, or asks the servers
+// for them one after the other, in the order of their answers. Whenever those
+// asked make no or too little progress, it asks the next one as well. Those of
+// a file of at most one chunk are known.
+func (s *Session) obtainValues() error {
 	d := s.download
 	defer s.dropInline()
 	defer s.values.Store(false)
-	if d.layout.Chunks == 0 {
-		d.manifest = wire.NewManifest(0, d.layout.ChunkSize, 0)
+	if values, ok := manifest.Known(d.layout.Size, d.offer.Checksum); ok {
+		d.values = values
 		return nil
 	}
 	for _, v := range s.roster.byRank() {
 		if v.votes() && v.offer.Values.Len() > 0 {
-			d.manifest, d.lister = v.offer.Values, v
+			d.values = v.offer.Values
 			return nil
 		}
 	}
@@ -44,7 +45,7 @@ func (s *Session) obtainManifest() error {
 		a.release()
 	}()
 	return s.loop.until(func() bool {
-		if d.lister != nil {
+		if d.values.Len() > 0 {
 			return true
 		}
 		if a.wantsMore(time.Now()) {
@@ -54,13 +55,13 @@ func (s *Session) obtainManifest() error {
 	})
 }
 
-// An asking is the state while the manifest is asked for. It belongs to the
+// An asking is the state while values are asked for. It belongs to the
 // loop.
 type asking struct {
 	*scope
 	asked    map[*connection]bool // a server that is lost and comes back is asked again
-	requests []*manifestRequest   // under way
-	last     *manifestRequest     // nil: none yet
+	requests []*valuesRequest     // under way
+	last     *valuesRequest       // nil: none yet
 }
 
 // wantsMore reports whether another server should be asked as well.
@@ -82,70 +83,70 @@ func (s *Session) askNext(a *asking) {
 	for _, v := range s.roster.byRank() {
 		if c := v.conns.pick(); c != nil && v.votes() && !a.asked[c] {
 			a.asked[c] = true
-			s.requestManifest(a, v, c)
+			s.requestValues(a, v, c)
 			return
 		}
 	}
 }
 
-// dropInline frees the manifests that are not needed.
+// dropInline frees the values that are not needed.
 func (s *Session) dropInline() {
 	for _, v := range s.roster.servers {
-		v.offer.Values = wire.Manifest{}
+		v.offer.Values = wire.Values{}
 	}
 }
 
-// A manifestRequest asks one server for the manifest.
-type manifestRequest struct {
+// A valuesRequest asks one server for the values.
+type valuesRequest struct {
 	server  *server
 	conn    *connection
 	counted int64 // of arrived
 	failed  bool
-	*manifestProgress
+	*valuesProgress
 }
 
-// A manifestProgress is written beside the loop and read by it.
-type manifestProgress struct {
+// A valuesProgress is written beside the loop and read by it.
+type valuesProgress struct {
 	asked    time.Time
 	arrived  atomic.Int64 // bytes
 	progress atomic.Int64 // when bytes last came, in nanoseconds since asked
 }
 
 // came notes bytes that came.
-func (p *manifestProgress) came(bytes int) {
+func (p *valuesProgress) came(bytes int) {
 	p.arrived.Add(int64(bytes))
 	p.progress.Store(int64(time.Since(p.asked)))
 }
 
 // behind reports whether another server should be asked as well.
-func (p *manifestProgress) behind(now time.Time) bool {
+func (p *valuesProgress) behind(now time.Time) bool {
 	age := now.Sub(p.asked)
 	return age-time.Duration(p.progress.Load()) >= hedgeTime ||
-		age >= slowTime && float64(p.arrived.Load()) < age.Seconds()*slowManifest
+		age >= slowTime && float64(p.arrived.Load()) < age.Seconds()*slowValues
 }
 
-// requestManifest asks one server on one connection, beside the loop.
-func (s *Session) requestManifest(a *asking, v *server, c *connection) {
-	p := &manifestProgress{asked: time.Now()}
-	r := &manifestRequest{server: v, conn: c, manifestProgress: p}
+// requestValues asks one server on one connection, beside the loop.
+func (s *Session) requestValues(a *asking, v *server, c *connection) {
+	p := &valuesProgress{asked: time.Now()}
+	r := &valuesRequest{server: v, conn: c, valuesProgress: p}
 	a.last = r
 	a.requests = append(a.requests, r)
 	c.fetches++
 	post, ctx, way, offer := a.post, a.ctx, c.way, v.offer
-	got := func(m wire.Manifest, err error) { post(func() { s.gotManifest(a, r, m, err) }) }
+	got := func(values wire.Values, err error) { post(func() { s.gotValues(a, r, values, err) }) }
 	a.beside(func() { got(way.Values(ctx, offer, p.came)) })
 }
 
-// gotManifest runs in the loop. A failed request is nobody's fault once the
-// manifest is there or another connection has replaced this one.
-func (s *Session) gotManifest(a *asking, r *manifestRequest, m wire.Manifest, err error) {
+// gotValues runs in the loop. A failed request is nobody's fault once the
+// values are there or another connection has replaced this one.
+func (s *Session) gotValues(a *asking, r *valuesRequest, values wire.Values, err error) {
 	v, replaced, d := r.server, r.conn.retired, s.download
-	a.requests = slices.DeleteFunc(a.requests, func(other *manifestRequest) bool { return other == r })
+	a.requests = slices.DeleteFunc(a.requests, func(other *valuesRequest) bool { return other == r })
 	r.conn.fetches--
 	v.conns.closeRetired(r.conn)
 	if err == nil {
-		if d.lister == nil {
-			d.manifest, d.lister = m, v
+		if d.values.Len() == 0 {
+			d.values = values
 		}
 		return
 	}
@@ -155,7 +156,7 @@ func (s *Session) gotManifest(a *asking, r *manifestRequest, m wire.Manifest, er
 	}
 	if !v.trouble.toldRefused {
 		v.trouble.toldRefused = true
-		s.emit(ManifestRefused{Target: v.target, Err: err})
+		s.emit(ValuesRefused{Target: v.target, Err: err})
 	}
 	s.leave(v, blame(err), err)
 }

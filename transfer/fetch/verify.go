@@ -73,7 +73,7 @@ func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
 	if err := s.agree(b); err != nil {
 		return nil, err
 	}
-	if err := s.obtainManifest(); err != nil {
+	if err := s.obtainValues(); err != nil {
 		return nil, err
 	}
 	d := s.download
@@ -107,15 +107,15 @@ func (f *ownFile) hasChecksum(ctx context.Context, want [32]byte) bool {
 }
 
 // compare reads a local file and returns the chunks that differ from the
-// manifest. It fails if the file changes meanwhile.
+// values. It fails if the file changes meanwhile.
 func (s *Session) compare(file *ownFile) (bad []Span, err error) {
 	if err := file.describe(); err != nil {
 		return nil, err
 	}
 	var holes unreadable
-	m := s.download.manifest
-	err = s.hashing(min(file.info.Size, m.Size()), func(ctx context.Context, done *atomic.Int64) (err error) {
-		if bad, err = mismatches(ctx, file, m, done, &holes); err != nil {
+	size, values := s.download.layout.Size, s.download.values
+	err = s.hashing(min(file.info.Size, size), func(ctx context.Context, done *atomic.Int64) (err error) {
+		if bad, err = mismatches(ctx, file, size, values, done, &holes); err != nil {
 			return file.failure("read", err)
 		}
 		return file.unchanged()
@@ -172,17 +172,17 @@ func (u *unreadable) read(chunk int) bool {
 }
 
 // mismatches returns, in order, the chunks of a file that differ from the
-// manifest, and adds to holes those that could not be read.
-func mismatches(ctx context.Context, file io.ReaderAt, m wire.Manifest, done *atomic.Int64, holes *unreadable) ([]Span, error) {
+// values, and adds to holes those that could not be read.
+func mismatches(ctx context.Context, file io.ReaderAt, size int64, values wire.Values, done *atomic.Int64, holes *unreadable) ([]Span, error) {
 	var mu sync.Mutex
 	var bad []Span
 	o := manifest.MatchOptions{Done: done, Unreadable: holes.take}
-	err := manifest.Match(ctx, file, m, o, func(chunk int, ok bool, _ [16]byte) {
+	err := manifest.Match(ctx, file, size, values, o, func(chunk int, ok bool, _ [16]byte) {
 		read := holes.read(chunk)
 		if ok {
 			return
 		}
-		offset, length := manifest.Span(m.Size(), chunk)
+		offset, length := manifest.Span(size, chunk)
 		mu.Lock()
 		defer mu.Unlock()
 		bad = append(bad, Span{Chunk: chunk, Offset: offset, Length: length, Unreadable: !read})

@@ -24,7 +24,7 @@ type Attacker struct {
 }
 
 // Connect makes a connection, which the caller closes.
-func (a *Attacker) Connect(ctx context.Context) (*transport.Conn, error) {
+func (a *Attacker) Connect(ctx context.Context) (transport.Conn, error) {
 	pc, err := a.Open()
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func (a *Attacker) Connect(ctx context.Context) (*transport.Conn, error) {
 	return a.connect(ctx, pc)
 }
 
-func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (*transport.Conn, error) {
+func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (transport.Conn, error) {
 	return transport.Dial(ctx, pc, a.Server, transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: a.Window, ConnWindow: a.Window,
 	})
@@ -41,7 +41,7 @@ func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (*transport.C
 // Connections keeps n connections, on each of which it runs use. When use
 // returns or the server refuses, a new one begins. It returns when ctx ends and
 // all is closed.
-func (a *Attacker) Connections(ctx context.Context, n int, use func(conn *transport.Conn)) {
+func (a *Attacker) Connections(ctx context.Context, n int, use func(conn transport.Conn)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for range n {
@@ -63,13 +63,13 @@ func (a *Attacker) Connections(ctx context.Context, n int, use func(conn *transp
 // Requests keeps transport.DefaultMaxStreams streams on each of n connections.
 // On each it runs use, with a number that differs from its neighbours'. It
 // returns when ctx ends and all is closed.
-func (a *Attacker) Requests(ctx context.Context, n int, use func(st *transport.Stream, i int)) {
-	a.Connections(ctx, n, func(conn *transport.Conn) {
+func (a *Attacker) Requests(ctx context.Context, n int, use func(st transport.Stream, i int)) {
+	a.Connections(ctx, n, func(conn transport.Conn) {
 		var wg sync.WaitGroup
 		for i := range transport.DefaultMaxStreams {
 			wg.Go(func() {
 				for n := i; ; n += transport.DefaultMaxStreams {
-					st, err := conn.OpenStream(ctx)
+					st, err := conn.OpenStream(ctx, transport.Patient)
 					if err != nil {
 						return
 					}
@@ -165,8 +165,8 @@ func (f *Forger) Next() []byte {
 }
 
 // Send opens a stream and sends bytes, which need not be a request.
-func Send(ctx context.Context, conn *transport.Conn, b []byte) (*transport.Stream, error) {
-	st, err := conn.OpenStream(ctx)
+func Send(ctx context.Context, conn transport.Conn, b []byte) (transport.Stream, error) {
+	st, err := conn.OpenStream(ctx, transport.Patient)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func Send(ctx context.Context, conn *transport.Conn, b []byte) (*transport.Strea
 }
 
 // Exchange sends a request and reads the reply to its end.
-func Exchange(st *transport.Stream, ask []byte) {
+func Exchange(st transport.Stream, ask []byte) {
 	st.Write(ask)
 	st.CloseWrite()
 	io.Copy(io.Discard, st)
@@ -185,27 +185,27 @@ func Exchange(st *transport.Stream, ask []byte) {
 // CVE-2023-44487.
 type RapidReset struct {
 	Name string
-	Do   func(st *transport.Stream, ask []byte)
+	Do   func(st transport.Stream, ask []byte)
 }
 
 // RapidResets are all the ways to give a request up.
 var RapidResets = []RapidReset{
-	{"reset", func(st *transport.Stream, ask []byte) {
+	{"reset", func(st transport.Stream, ask []byte) {
 		st.Write(ask[:len(ask)-1])
 		st.CancelWrite(uint64(wire.StreamCancelled))
 	}},
-	{"stop sending", func(st *transport.Stream, ask []byte) {
+	{"stop sending", func(st transport.Stream, ask []byte) {
 		st.Write(ask)
 		st.CloseWrite()
-		st.CancelRead(uint64(wire.StreamCancelled))
+		st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 	}},
-	{"both", func(st *transport.Stream, ask []byte) {
+	{"both", func(st transport.Stream, ask []byte) {
 		st.Write(ask[:1])
 		st.CancelWrite(uint64(wire.StreamCancelled))
-		st.CancelRead(uint64(wire.StreamCancelled))
+		st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 	}},
-	{"reset without a byte", func(st *transport.Stream, _ []byte) {
+	{"reset without a byte", func(st transport.Stream, _ []byte) {
 		st.CancelWrite(uint64(wire.StreamCancelled))
-		st.CancelRead(uint64(wire.StreamCancelled))
+		st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 	}},
 }

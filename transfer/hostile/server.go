@@ -21,27 +21,27 @@ import (
 // its stream. The reply ends when the hook returns. Fields and hooks are set
 // before Start, which every other method needs; those are safe for all.
 type Server struct {
-	Target   source.Target
-	Data     []byte
-	Offer    wire.Offer
-	Manifest wire.Manifest // follows the offer if Offer.ManifestLen is positive
-	Streams  int64         // that a client may have open; 0: transport's default
+	Target  source.Target
+	Data    []byte
+	Offer   wire.Offer
+	Values  wire.Values // follow the offer if Offer.ValuesLen is positive
+	Streams int64       // that a client may have open; 0: transport's default
 
-	OnTLS      func(c *tls.Config) // once, before it listens
-	OnPackets  func(c net.PacketConn) net.PacketConn
-	OnConn     func(c *transport.Conn)           // once its handshake is complete
-	OnStream   func(st *transport.Stream) bool   // before the request is read; true: leave the stream as it is
-	OnHello    func(st *transport.Stream, n int) // n is 0 for the first one
-	OnManifest func(st *transport.Stream)
-	OnRange    func(st *transport.Stream, r wire.RangeRequest)
+	OnTLS     func(c *tls.Config) // once, before it listens
+	OnPackets func(c net.PacketConn) net.PacketConn
+	OnConn    func(c transport.Conn)           // once its handshake is complete
+	OnStream  func(st transport.Stream) bool   // before the request is read; true: leave the stream as it is
+	OnHello   func(st transport.Stream, n int) // n is 0 for the first one
+	OnValues  func(st transport.Stream)
+	OnRange   func(st transport.Stream, r wire.RangeRequest)
 
 	Asked
 	running
 }
 
 // Asked counts the requests so far; Inlines are the hellos that ask for the
-// manifest.
-type Asked struct{ Hellos, Inlines, Manifests, Ranges atomic.Int64 }
+// values, Lists the requests for them.
+type Asked struct{ Hellos, Inlines, Lists, Ranges atomic.Int64 }
 
 // A running is what Stop ends.
 type running struct {
@@ -50,17 +50,19 @@ type running struct {
 	done   chan struct{}
 }
 
-// Hold makes the server hold data, and offer it as "data.bin" with its manifest
-// inline.
+// Hold makes the server hold data, and offer it as "data.bin" with its values
+// inline if there are several.
 func (s *Server) Hold(data []byte) error {
-	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{Workers: 1})
+	values, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{Workers: 1})
 	if err != nil {
 		return err
 	}
-	s.Data, s.Manifest = data, m
+	s.Data, s.Values = data, values
 	s.Offer = wire.Offer{
-		Size: int64(len(data)), ModTime: time.Unix(1e9, 0), Checksum: sum, Digest: manifest.Digest(m),
-		ManifestLen: len(m.Bytes()), Name: "data.bin",
+		Size: int64(len(data)), ModTime: time.Unix(1e9, 0), Checksum: sum, Name: "data.bin",
+	}
+	if values.Len() > 1 {
+		s.Offer.ValuesLen = len(values.Bytes())
 	}
 	return nil
 }
@@ -101,7 +103,7 @@ func (s *Server) Stopping() <-chan struct{} { return s.ctx.Done() }
 // Wait blocks until Stop is called.
 func (s *Server) Wait() { <-s.ctx.Done() }
 
-func (s *Server) run(l *transport.Listener) {
+func (s *Server) run(l transport.Listener) {
 	defer close(s.done)
 	var wg sync.WaitGroup
 	defer l.Close()
@@ -130,7 +132,7 @@ func (s *Server) run(l *transport.Listener) {
 	}
 }
 
-func (s *Server) answer(st *transport.Stream) {
+func (s *Server) answer(st transport.Stream) {
 	if s.OnStream != nil && s.OnStream(st) {
 		return
 	}
@@ -150,11 +152,11 @@ func (s *Server) answer(st *transport.Stream) {
 			s.SendOffer(st, s.Offer)
 		}
 	case wire.ManifestRequest:
-		s.Manifests.Add(1)
-		if s.OnManifest != nil {
-			s.OnManifest(st)
+		s.Lists.Add(1)
+		if s.OnValues != nil {
+			s.OnValues(st)
 		} else {
-			s.SendManifest(st)
+			s.SendValues(st)
 		}
 	case wire.RangeRequest:
 		s.Ranges.Add(1)
@@ -167,24 +169,24 @@ func (s *Server) answer(st *transport.Stream) {
 	st.CloseWrite()
 }
 
-// SendOffer sends an offer, and the manifest if the offer announces one.
-func (s *Server) SendOffer(st *transport.Stream, o wire.Offer) {
+// SendOffer sends an offer, and the values if the offer announces them.
+func (s *Server) SendOffer(st transport.Stream, o wire.Offer) {
 	Reply(st, wire.StatusOK, o.Append(nil))
-	if o.ManifestLen > 0 {
-		s.SendManifest(st)
+	if o.ValuesLen > 0 {
+		s.SendValues(st)
 	}
 }
 
-// SendManifest sends the manifest.
-func (s *Server) SendManifest(st *transport.Stream) { Reply(st, wire.StatusOK, s.Manifest.Bytes()) }
+// SendValues sends the values.
+func (s *Server) SendValues(st transport.Stream) { Reply(st, wire.StatusOK, s.Values.Bytes()) }
 
 // SendRange sends the bytes of Data that r asks for.
-func (s *Server) SendRange(st *transport.Stream, r wire.RangeRequest) {
+func (s *Server) SendRange(st transport.Stream, r wire.RangeRequest) {
 	Reply(st, wire.StatusOK, s.Data[r.Offset:r.Offset+r.Length])
 }
 
 // Stall sends bytes and then nothing, until Stop.
-func (s *Server) Stall(st *transport.Stream, b []byte) {
+func (s *Server) Stall(st transport.Stream, b []byte) {
 	st.Write(b)
 	s.Wait()
 }
@@ -200,11 +202,11 @@ func Frame(status wire.Status, body []byte) []byte {
 }
 
 // Reply sends one frame.
-func Reply(st *transport.Stream, status wire.Status, body []byte) { st.Write(Frame(status, body)) }
+func Reply(st transport.Stream, status wire.Status, body []byte) { st.Write(Frame(status, body)) }
 
 // Flood repeats b, which is not empty, while somebody takes it, up to size
 // bytes.
-func Flood(st *transport.Stream, b []byte, size int64) {
+func Flood(st transport.Stream, b []byte, size int64) {
 	b = bytes.Repeat(b, 1+(64<<10)/len(b))
 	for ; size > 0; size -= int64(len(b)) {
 		if _, err := st.Write(b); err != nil {

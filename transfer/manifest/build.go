@@ -21,37 +21,37 @@ type BuildOptions struct {
 	Done    *atomic.Int64 // gets the bytes hashed added as they are, unless nil
 }
 
-// Build reads a file of size bytes from src and returns its manifest and its
+// Build reads a file of size bytes from src and returns its values and its
 // checksum. Chunks are taken from the front, several at once, so src must
 // allow concurrent ReadAt; a worker holds about 300 KiB.
 //
 // Errors: a size over [wire.MaxFileSize] (or negative); [io.ErrUnexpectedEOF],
 // wrapped, when src ends before size; what src returned, wrapped with the
 // chunk; ctx.Err() within one buffer of its end. No worker is left behind.
-func Build(ctx context.Context, src io.ReaderAt, size int64, o BuildOptions) (wire.Manifest, [32]byte, error) {
+func Build(ctx context.Context, src io.ReaderAt, size int64, o BuildOptions) (wire.Values, [32]byte, error) {
 	if !validSize(size) {
-		return wire.Manifest{}, [32]byte{}, fmt.Errorf("a file of %d bytes cannot be hashed: the limit is %d (16 TiB)",
+		return wire.Values{}, [32]byte{}, fmt.Errorf("a file of %d bytes cannot be hashed: the limit is %d (16 TiB)",
 			size, int64(wire.MaxFileSize))
 	}
 	return build(ctx, src, size, ChunkSize(size), o)
 }
 
-func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildOptions) (wire.Manifest, [32]byte, error) {
-	m := wire.NewManifest(size, chunkSize, count(size, chunkSize))
+func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildOptions) (wire.Values, [32]byte, error) {
+	values := wire.NewValues(count(size, chunkSize))
 	s := scan{src: src, size: size, chunkSize: chunkSize, done: o.Done}
 	s.each = func(chunk int, h *Hasher, whole bool) error {
 		if !whole {
 			return fmt.Errorf("read chunk %d of %d: the source has fewer than %d bytes: %w",
-				chunk, m.Len(), size, io.ErrUnexpectedEOF)
+				chunk, values.Len(), size, io.ErrUnexpectedEOF)
 		}
-		value, xxh := h.Sum()
-		m.SetChunk(chunk, value, xxh)
+		value, _ := h.Sum()
+		values.Set(chunk, value)
 		return nil
 	}
 	if err := s.run(ctx, o.Workers); err != nil {
-		return wire.Manifest{}, [32]byte{}, err
+		return wire.Values{}, [32]byte{}, err
 	}
-	return m, Checksum(m), nil
+	return values, Checksum(values), nil
 }
 
 // MatchOptions are the choices that [Match] leaves to its caller. The zero
@@ -60,6 +60,7 @@ type MatchOptions struct {
 	Workers int                  // chunks hashed at once; 0 or less: GOMAXPROCS
 	Done    *atomic.Int64        // gets the bytes hashed added as they are, unless nil
 	Skip    func(chunk int) bool // true: the chunk is neither read nor reported; nil: never
+	XXH3    bool                 // report gets the xxh3-128 of chunks that are ok, else zeros
 
 	// Unreadable decides about a chunk for which src returned an error.
 	// True means that it is not ok, false that Match fails. It must allow
@@ -67,30 +68,30 @@ type MatchOptions struct {
 	Unreadable func(chunk int, err error) bool
 }
 
-// Match reads every chunk of m from src and calls report once for each. ok says
-// whether its BLAKE3 value is m's; then xxh is the xxh3-128 of the bytes read.
-// A chunk that src does not hold whole is not ok, and no error. Match does not
-// read bytes of src behind m's size. m should have passed [Check].
+// Match reads every chunk of a file of size bytes from src and calls report
+// once for each. ok says whether its BLAKE3 value is that of values, which
+// should have passed [Check]. A chunk that src does not hold whole is not ok,
+// and no error. Match does not read bytes of src behind size.
 //
 // Chunks are taken from the front, several at once: src must allow concurrent
 // ReadAt, and report must allow concurrent calls. All calls have returned when
 // Match returns; after an error, some chunks have not been reported. Errors: a
-// [*CheckError] when m's chunks are not those of a file of its size; what src
-// returned, wrapped with the chunk, unless o.Unreadable takes it; ctx.Err()
+// [*CheckError] when a file of size bytes has another number of chunks; what
+// src returned, wrapped with the chunk, unless o.Unreadable takes it; ctx.Err()
 // within one buffer of its end.
-func Match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
-	if err := CheckShape(m, m.Size()); err != nil {
+func Match(ctx context.Context, src io.ReaderAt, size int64, values wire.Values, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
+	if err := CheckLen(values, size); err != nil {
 		return err
 	}
-	return match(ctx, src, m, o, report)
+	return match(ctx, src, size, ChunkSize(size), values, o, report)
 }
 
-func match(ctx context.Context, src io.ReaderAt, m wire.Manifest, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
-	s := scan{src: src, size: m.Size(), chunkSize: m.ChunkSize(), done: o.Done, skip: o.Skip, unreadable: o.Unreadable}
+func match(ctx context.Context, src io.ReaderAt, size, chunkSize int64, values wire.Values, o MatchOptions, report func(chunk int, ok bool, xxh [16]byte)) error {
+	s := scan{src: src, size: size, chunkSize: chunkSize, xxh3: o.XXH3, done: o.Done, skip: o.Skip, unreadable: o.Unreadable}
 	s.each = func(chunk int, h *Hasher, whole bool) error {
 		if whole {
 			value, xxh := h.Sum()
-			report(chunk, value == m.Value(chunk), xxh)
+			report(chunk, value == values.At(chunk), xxh)
 		} else {
 			report(chunk, false, [16]byte{})
 		}
@@ -117,6 +118,7 @@ type scan struct {
 	src       io.ReaderAt
 	size      int64
 	chunkSize int64
+	xxh3      bool                 // also computed
 	done      *atomic.Int64        // may be nil
 	skip      func(chunk int) bool // may be nil
 
@@ -169,6 +171,7 @@ func (s *scan) work(ctx context.Context, chunks int) error {
 // hash reads one chunk into w.h. whole is false, without an error, if the
 // source ends before the chunk does.
 func (s *scan) hash(ctx context.Context, w *worker, chunk int) (whole bool, err error) {
+	w.h.XXH3 = s.xxh3
 	w.h.reset(s.size, s.chunkSize, chunk)
 	at := int64(chunk) * s.chunkSize
 	for w.h.Remaining() > 0 {

@@ -27,7 +27,7 @@ func TestBuild(t *testing.T) {
 	for _, g := range goldenSums {
 		for _, workers := range []int{0, 1, 3} {
 			var done atomic.Int64
-			m, checksum, err := Build(t.Context(), bytes.NewReader(data[:g.size]), g.size, BuildOptions{Workers: workers, Done: &done})
+			values, checksum, err := Build(t.Context(), bytes.NewReader(data[:g.size]), g.size, BuildOptions{Workers: workers, Done: &done})
 			if err != nil {
 				t.Fatalf("size %d: %v", g.size, err)
 			}
@@ -37,14 +37,8 @@ func TestBuild(t *testing.T) {
 			if got := done.Load(); got != g.size {
 				t.Errorf("size %d: done %d", g.size, got)
 			}
-			if err := Check(m, g.size, checksum); err != nil {
+			if err := Check(values, g.size, checksum); err != nil {
 				t.Errorf("size %d: %v", g.size, err)
-			}
-			for i := range m.Len() {
-				offset, length := Span(g.size, i)
-				if got, want := m.XXH3(i), xxh3.Hash128(data[offset:offset+length]).Bytes(); got != want {
-					t.Errorf("size %d: xxh3 %d = %x, want %x", g.size, i, got, want)
-				}
 			}
 		}
 	}
@@ -67,7 +61,7 @@ func TestBuildLargestChunks(t *testing.T) {
 		}
 		return n, nil
 	})
-	m, checksum, err := build(t.Context(), src, goldenLarge.size, MaxChunkSize, BuildOptions{Workers: 2})
+	values, checksum, err := build(t.Context(), src, goldenLarge.size, MaxChunkSize, BuildOptions{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +76,7 @@ func TestBuildLargestChunks(t *testing.T) {
 	bad[3*MaxChunkSize-1] ^= 1
 	want := []int{0, 3}
 	got := matched(t, func(report func(int, bool, [16]byte)) error {
-		return match(t.Context(), bytes.NewReader(bad), m, MatchOptions{}, report)
+		return match(t.Context(), bytes.NewReader(bad), goldenLarge.size, MaxChunkSize, values, MatchOptions{}, report)
 	}, 4)
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("chunks that match: %v, want %v", got, want)
@@ -111,7 +105,7 @@ func TestBuildSizeOutOfRange(t *testing.T) {
 // and do not take a source that breaks io.ReaderAt's rules for a short one.
 func TestSourceError(t *testing.T) {
 	data := pattern(4 * MinChunkSize)
-	m, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
+	values, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +129,10 @@ func TestSourceError(t *testing.T) {
 			return copy(p, data[at:]), nil
 		})
 		for _, workers := range []int{1, 4} {
-			if _, _, err := Build(t.Context(), src, m.Size(), BuildOptions{Workers: workers}); !errors.Is(err, c.want) {
+			if _, _, err := Build(t.Context(), src, int64(len(data)), BuildOptions{Workers: workers}); !errors.Is(err, c.want) {
 				t.Errorf("%s, %d workers: Build = %v, want %v", c.name, workers, err, c.want)
 			}
-			err := Match(t.Context(), src, m, MatchOptions{Workers: workers}, func(chunk int, ok bool, _ [16]byte) {
+			err := Match(t.Context(), src, int64(len(data)), values, MatchOptions{Workers: workers}, func(chunk int, ok bool, _ [16]byte) {
 				if chunk == 2 || !ok {
 					t.Errorf("%s: chunk %d reported %v", c.name, chunk, ok)
 				}
@@ -155,7 +149,7 @@ func TestSourceError(t *testing.T) {
 func TestCancel(t *testing.T) {
 	const chunkSize, size = 16 * readLen, 40 * readLen
 	data := pattern(size)
-	m, _, err := build(t.Context(), bytes.NewReader(data), size, chunkSize, BuildOptions{})
+	values, _, err := build(t.Context(), bytes.NewReader(data), size, chunkSize, BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +159,7 @@ func TestCancel(t *testing.T) {
 			return err
 		},
 		"Match": func(ctx context.Context, src io.ReaderAt, done *atomic.Int64) error {
-			return match(ctx, src, m, MatchOptions{Workers: 1, Done: done}, func(int, bool, [16]byte) {})
+			return match(ctx, src, size, chunkSize, values, MatchOptions{Workers: 1, Done: done}, func(int, bool, [16]byte) {})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +236,7 @@ func matched(t *testing.T, run func(report func(chunk int, ok bool, xxh [16]byte
 func TestMatchFlippedBytes(t *testing.T) {
 	const size = 3*MinChunkSize + 7
 	data := pattern(size)
-	m, _, err := Build(t.Context(), bytes.NewReader(data), size, BuildOptions{})
+	values, _, err := Build(t.Context(), bytes.NewReader(data), size, BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,8 +259,8 @@ func TestMatchFlippedBytes(t *testing.T) {
 		}
 		var done atomic.Int64
 		got := matched(t, func(report func(int, bool, [16]byte)) error {
-			return Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Done: &done}, report)
-		}, m.Len())
+			return Match(t.Context(), bytes.NewReader(data), size, values, MatchOptions{Done: &done}, report)
+		}, values.Len())
 		if fmt.Sprint(got) != c.want {
 			t.Errorf("byte %d flipped: chunks that match %v, want %s", c.at, got, c.want)
 		}
@@ -282,7 +276,7 @@ func TestMatchFlippedBytes(t *testing.T) {
 func TestMatchSourceOfAnotherLength(t *testing.T) {
 	const size = 3*MinChunkSize + 7
 	data := pattern(size + 100)
-	m, _, err := Build(t.Context(), bytes.NewReader(data), size, BuildOptions{})
+	values, _, err := Build(t.Context(), bytes.NewReader(data), size, BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,8 +295,8 @@ func TestMatchSourceOfAnotherLength(t *testing.T) {
 		{0, "[]"},
 	} {
 		got := matched(t, func(report func(int, bool, [16]byte)) error {
-			return Match(t.Context(), bytes.NewReader(data[:c.length]), m, MatchOptions{}, report)
-		}, m.Len())
+			return Match(t.Context(), bytes.NewReader(data[:c.length]), size, values, MatchOptions{}, report)
+		}, values.Len())
 		if fmt.Sprint(got) != c.want {
 			t.Errorf("%d bytes: chunks that match %v, want %s", c.length, got, c.want)
 		}
@@ -311,12 +305,12 @@ func TestMatchSourceOfAnotherLength(t *testing.T) {
 
 func TestMatchInOrderFromTheFront(t *testing.T) {
 	data := pattern(5 * MinChunkSize)
-	m, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
+	values, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := 0
-	err = Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Workers: 1}, func(chunk int, ok bool, _ [16]byte) {
+	err = Match(t.Context(), bytes.NewReader(data), int64(len(data)), values, MatchOptions{Workers: 1}, func(chunk int, ok bool, _ [16]byte) {
 		if chunk != next || !ok {
 			t.Errorf("report of chunk %d, %v; want %d, true", chunk, ok, next)
 		}
@@ -327,20 +321,22 @@ func TestMatchInOrderFromTheFront(t *testing.T) {
 	}
 }
 
-func TestMatchRefusesWrongShape(t *testing.T) {
-	for name, m := range map[string]wire.Manifest{
-		"chunk too many": wire.NewManifest(MinChunkSize, MinChunkSize, 2),
-		"chunk missing":  wire.NewManifest(MinChunkSize+1, MinChunkSize, 1),
-		"no chunk size":  wire.NewManifest(1, 0, 1),
+func TestMatchRefusesWrongNumber(t *testing.T) {
+	for name, c := range map[string]struct {
+		size int64
+		n    int
+	}{
+		"chunk too many": {MinChunkSize, 2},
+		"chunk missing":  {MinChunkSize + 1, 1},
+		"negative size":  {-1, 0},
 	} {
 		var got *CheckError
-		err := Match(t.Context(), bytes.NewReader(nil), m, MatchOptions{}, func(int, bool, [16]byte) { t.Error("reported") })
+		err := Match(t.Context(), bytes.NewReader(nil), c.size, wire.NewValues(c.n), MatchOptions{}, func(int, bool, [16]byte) { t.Error("reported") })
 		if !errors.As(err, &got) {
 			t.Errorf("%s: %v, want a *CheckError", name, err)
 		}
 	}
-	empty := wire.NewManifest(0, MinChunkSize, 0)
-	if err := Match(t.Context(), bytes.NewReader(nil), empty, MatchOptions{}, nil); err != nil {
+	if err := Match(t.Context(), bytes.NewReader(nil), 0, wire.Values{}, MatchOptions{}, nil); err != nil {
 		t.Errorf("empty: %v", err)
 	}
 }
@@ -361,17 +357,30 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-func TestMatchSkipsAndSums(t *testing.T) {
-	data := make([]byte, 4*MinChunkSize+1)
-	m, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
+func TestMatchSkips(t *testing.T) {
+	for _, sums := range []bool{false, true} {
+		matchSkips(t, sums)
+	}
+}
+
+// matchSkips skips every second chunk, and wants sums of the others.
+func matchSkips(t *testing.T, sums bool) {
+	t.Helper()
+	data := pattern(4*MinChunkSize + 1)
+	values, _, err := Build(t.Context(), bytes.NewReader(data), int64(len(data)), BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	skip := func(chunk int) bool { return chunk%2 == 1 }
 	var next int
-	err = Match(t.Context(), bytes.NewReader(data), m, MatchOptions{Workers: 1, Skip: skip}, func(chunk int, ok bool, xxh [16]byte) {
-		if chunk != next || !ok || xxh != m.XXH3(chunk) {
-			t.Errorf("chunk %d, %v, %x; want chunk %d with its sum", chunk, ok, xxh, next)
+	err = Match(t.Context(), bytes.NewReader(data), int64(len(data)), values, MatchOptions{Workers: 1, Skip: skip, XXH3: sums}, func(chunk int, ok bool, xxh [16]byte) {
+		var want [16]byte
+		if sums {
+			offset, length := Span(int64(len(data)), chunk)
+			want = xxh3.Hash128(data[offset:][:length]).Bytes()
+		}
+		if chunk != next || !ok || xxh != want {
+			t.Errorf("chunk %d, %v, %x; want chunk %d with %x", chunk, ok, xxh, next, want)
 		}
 		next += 2
 	})

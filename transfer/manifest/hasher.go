@@ -11,11 +11,15 @@ import (
 // subtree, as chunks begin at multiples of it.
 const blockLen = guts.MaxSIMD * guts.ChunkSize
 
-// A Hasher computes both hashes of one chunk from its bytes in order. It has no
+// A Hasher computes the value of one chunk from its bytes in order. It has no
 // constructor: Reset makes any Hasher, even the zero one, ready for a chunk. It
 // holds about 18 KiB and allocates nothing. It must not be copied, and only one
 // goroutine at a time may use it.
 type Hasher struct {
+	// XXH3 says that the xxh3-128 is computed too, for our own journal. It
+	// is set before Reset.
+	XXH3 bool
+
 	left    int64  // bytes of the chunk not yet written
 	counter uint64 // position in the file of the next block, in KiB
 	root    bool   // the chunk is the whole file
@@ -79,7 +83,9 @@ func (h *Hasher) Write(p []byte) (int, error) {
 // block hashes the next n bytes of the chunk: a whole block, or the last one,
 // where h.left is 0.
 func (h *Hasher) block(b *[blockLen]byte, n int) {
-	h.xxh.Write(b[:n])
+	if h.XXH3 {
+		h.xxh.Write(b[:n])
+	}
 	node := guts.CompressBuffer(b, n, &guts.IV, h.counter, 0)
 	h.counter += blockLen / guts.ChunkSize
 	if h.left > 0 {
@@ -99,12 +105,16 @@ func (h *Hasher) block(b *[blockLen]byte, n int) {
 // Remaining returns how many bytes of the chunk are still to be written.
 func (h *Hasher) Remaining() int64 { return h.left }
 
-// Sum returns the chunk's BLAKE3 value, and the xxh3-128 of its bytes in
-// canonical (big-endian) form. The value is the file's checksum if the file has
-// one chunk. Sum panics while bytes remain to be written, and before any Reset.
+// Sum returns the chunk's BLAKE3 value. With h.XXH3 it also returns the
+// xxh3-128 of the bytes in canonical (big-endian) form, else zeros. The value
+// is the file's checksum if the file has one chunk. Sum panics while bytes
+// remain to be written, and before any Reset.
 func (h *Hasher) Sum() (value [32]byte, xxh [16]byte) {
 	if !h.done {
 		panic(fmt.Sprintf("malcolm: internal error: sum of a chunk of which %d bytes remain", h.left))
 	}
-	return h.value, h.xxh.Sum128().Bytes()
+	if h.XXH3 {
+		xxh = h.xxh.Sum128().Bytes()
+	}
+	return h.value, xxh
 }

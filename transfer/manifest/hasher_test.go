@@ -79,7 +79,7 @@ func hashFile(t testing.TB, data []byte, chunkSize int64, step int, want []chunk
 	t.Helper()
 	size := int64(len(data))
 	values := make([][32]byte, len(want))
-	var h Hasher
+	h := Hasher{XXH3: true}
 	for i := len(want) - 1; i >= 0; i-- {
 		offset, length := span(size, chunkSize, i)
 		h.reset(size, chunkSize, i)
@@ -163,7 +163,7 @@ func TestPositionOverFourTebibytes(t *testing.T) {
 func TestHasherRefusesMoreThanTheChunk(t *testing.T) {
 	const size = MinChunkSize + 20000
 	data := pattern(size)
-	var h Hasher
+	h := Hasher{XXH3: true}
 	h.Reset(size, 1)
 	feed(t, &h, data[MinChunkSize:][:19999], 16385)
 	if n, err := h.Write([]byte{1, 2}); n != 0 || err == nil {
@@ -196,7 +196,7 @@ func TestHasherRefusesMoreThanTheChunk(t *testing.T) {
 // TestHasherForgets resets in the middle of a chunk.
 func TestHasherForgets(t *testing.T) {
 	data := pattern(100 << 10)
-	var h Hasher
+	h := Hasher{XXH3: true}
 	for _, given := range []int{1, 16384, 40000, 49152, 102400} {
 		h.Reset(int64(len(data)), 0)
 		feed(t, &h, data[:given], 1<<20)
@@ -218,7 +218,7 @@ func TestAnySplittingGivesTheSameSums(t *testing.T) {
 		offset, length := span(size, chunkSize, chunk)
 		p := data[offset : offset+length]
 
-		var h Hasher
+		h := Hasher{XXH3: rapid.Bool().Draw(t, "xxh3 too")}
 		h.reset(size, chunkSize, chunk)
 		for at := int64(0); at < length; {
 			n := rapid.OneOf(
@@ -238,7 +238,11 @@ func TestAnySplittingGivesTheSameSums(t *testing.T) {
 		if want := naiveValue(p, uint64(offset)>>10, length == size); value != want {
 			t.Errorf("value = %x, want %x", value, want)
 		}
-		if want := xxh3.Hash128(p).Bytes(); xxh != want {
+		var want [16]byte
+		if h.XXH3 {
+			want = xxh3.Hash128(p).Bytes()
+		}
+		if xxh != want {
 			t.Errorf("xxh3 = %x, want %x", xxh, want)
 		}
 	})
@@ -247,7 +251,7 @@ func TestAnySplittingGivesTheSameSums(t *testing.T) {
 func TestHasherDoesNotAllocate(t *testing.T) {
 	const size = 3*MinChunkSize + 12345
 	data := pattern(size)
-	var h Hasher
+	h := Hasher{XXH3: true}
 	for _, step := range []int{1 << 20, 16384, 10007} {
 		chunk := 0
 		got := testing.AllocsPerRun(8, func() {
@@ -266,14 +270,17 @@ func TestHasherDoesNotAllocate(t *testing.T) {
 func BenchmarkHasher(b *testing.B) {
 	const size = 1 << 30
 	data := pattern(MinChunkSize)
-	for _, step := range []int{256 << 10, 64 << 10, 16 << 10, 10007} {
-		b.Run(fmt.Sprintf("write=%d", step), func(b *testing.B) {
-			var h Hasher
+	for _, c := range []struct {
+		step int
+		xxh3 bool
+	}{{256 << 10, true}, {64 << 10, true}, {16 << 10, true}, {10007, true}, {256 << 10, false}} {
+		b.Run(fmt.Sprintf("write=%d,xxh3=%t", c.step, c.xxh3), func(b *testing.B) {
+			h := Hasher{XXH3: c.xxh3}
 			b.ReportAllocs()
 			b.SetBytes(MinChunkSize)
 			for b.Loop() {
 				h.Reset(size, 5)
-				feed(b, &h, data, step)
+				feed(b, &h, data, c.step)
 				h.Sum()
 			}
 		})

@@ -1,5 +1,5 @@
-// Package manifest cuts a file into chunks, hashes them, and compares a list of
-// their hashes with the file's checksum.
+// Package manifest cuts a file into chunks, computes their values, and compares
+// these with the file's checksum.
 //
 // A chunk is 2^k KiB at a multiple of its own size, so its BLAKE3 chaining
 // value is that of a whole subtree of the file, even if the last chunk is short
@@ -12,8 +12,8 @@
 // The merge proves the values, not the size: a size is proved when the last
 // chunk has arrived and matched.
 //
-// The xxh3-128 beside each value finds accidents on our own disk. It proves
-// nothing about bytes that others sent.
+// The xxh3-128 of a chunk finds accidents on our own disk, quicker than its
+// value does. It is made here, where a value has matched, and never sent.
 package manifest
 
 import (

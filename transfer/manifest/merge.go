@@ -63,17 +63,28 @@ func Merge(n int, value func(i int) [32]byte) [32]byte {
 	return cvBytes(guts.ChainingValue(node))
 }
 
-// Checksum returns what the values of m merge to.
-func Checksum(m wire.Manifest) [32]byte { return Merge(m.Len(), m.Value) }
+// Checksum returns what values merge to.
+func Checksum(values wire.Values) [32]byte { return Merge(values.Len(), values.At) }
 
-// Digest returns the BLAKE3-256 of m's encoding.
-func Digest(m wire.Manifest) [32]byte { return Sum(m.Bytes()) }
+// Known returns the values of a file of at most one chunk, which follow from
+// its checksum; false: the file has more.
+func Known(size int64, checksum [32]byte) (values wire.Values, ok bool) {
+	n := Count(size)
+	if n > 1 {
+		return wire.Values{}, false
+	}
+	values = wire.NewValues(n)
+	if n == 1 {
+		values.Set(0, checksum)
+	}
+	return values, true
+}
 
 // Sum returns the BLAKE3-256 of all parts, one after another; at least one
 // byte. It starts no goroutine and copies no part.
 func Sum(parts ...[]byte) [32]byte {
-	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and an
-	// encoding is up to 48 MiB.
+	// Not blake3.Sum256: that starts a goroutine for every 16 KiB, and the
+	// values of a file have up to 32 MiB.
 	var n int64
 	for _, p := range parts {
 		n += int64(len(p))
@@ -89,46 +100,39 @@ func Sum(parts ...[]byte) [32]byte {
 	return sum
 }
 
-// A CheckError says why a manifest is not that of its file. Its text holds
+// A CheckError says why values are not those of their file. Its text holds
 // nothing that a peer chose except numbers and hashes.
 type CheckError struct {
 	Reason string
 }
 
-func (e *CheckError) Error() string { return "manifest refused: " + e.Reason }
+func (e *CheckError) Error() string { return "values refused: " + e.Reason }
 
 func refused(format string, args ...any) error {
 	return &CheckError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Check says whether m can be the manifest of a file of size bytes with this
-// checksum: its size is size, its chunk size and number of chunks follow from
-// that, and its values merge to checksum. This proves the values, but of the
-// size only that m agrees with it. Errors are [*CheckError]; no size makes it
-// panic.
-func Check(m wire.Manifest, size int64, checksum [32]byte) error {
-	if err := CheckShape(m, size); err != nil {
+// Check says whether values are those of a file of size bytes with this
+// checksum: there is one for each chunk, and they merge to checksum. This
+// proves the values, but of the size only the number of chunks. Errors are
+// [*CheckError]; no size makes it panic.
+func Check(values wire.Values, size int64, checksum [32]byte) error {
+	if err := CheckLen(values, size); err != nil {
 		return err
 	}
-	if got := Checksum(m); got != checksum {
-		return refused("its values merge to %x, not to the checksum %x", got, checksum)
+	if got := Checksum(values); got != checksum {
+		return refused("they merge to %x, not to the checksum %x", got, checksum)
 	}
 	return nil
 }
 
-// CheckShape is the part of [Check] that computes no hash.
-func CheckShape(m wire.Manifest, size int64) error {
+// CheckLen is the part of [Check] that computes no hash.
+func CheckLen(values wire.Values, size int64) error {
 	if !validSize(size) {
 		return refused("no file has a size of %d bytes", size)
 	}
-	if m.Size() != size {
-		return refused("it is for %d bytes, not %d", m.Size(), size)
-	}
-	if want := ChunkSize(size); m.ChunkSize() != want {
-		return refused("its chunks have %d bytes, not %d", m.ChunkSize(), want)
-	}
-	if want := Count(size); m.Len() != want {
-		return refused("it has %d chunks, not %d", m.Len(), want)
+	if want := Count(size); values.Len() != want {
+		return refused("they are of %d chunks, not %d", values.Len(), want)
 	}
 	return nil
 }

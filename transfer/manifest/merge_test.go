@@ -66,49 +66,60 @@ func TestMergeOfMostChunks(t *testing.T) {
 	}
 }
 
-func TestDigest(t *testing.T) {
-	for _, n := range []int{0, 1, 21, 22, 341, 342, 5000} {
-		m := wire.NewManifest(1, MinChunkSize, n)
-		for i := range n {
-			m.SetChunk(i, [32]byte{byte(i), 1}, [16]byte{byte(i >> 8), 2})
+func TestSum(t *testing.T) {
+	data := pattern(5*blockLen + 1)
+	for _, n := range []int{1, 1023, blockLen, blockLen + 1, len(data)} {
+		want := blake3.Sum256(data[:n])
+		if got := Sum(data[:n]); got != want {
+			t.Errorf("Sum of %d bytes = %x, want %x", n, got, want)
 		}
-		if got, want := Digest(m), blake3.Sum256(m.Bytes()); got != want {
-			t.Errorf("Digest of %d chunks = %x, want %x", n, got, want)
+		if got := Sum(data[:n/3], data[n/3:n]); got != want {
+			t.Errorf("Sum of %d bytes in two parts = %x, want %x", n, got, want)
 		}
 	}
 }
 
-// built returns the manifest and the checksum of pattern(size).
-func built(t *testing.T, size int64) (wire.Manifest, [32]byte) {
+// built returns the values and the checksum of pattern(size).
+func built(t *testing.T, size int64) (wire.Values, [32]byte) {
 	t.Helper()
-	m, checksum, err := Build(context.Background(), bytes.NewReader(pattern(size)), size, BuildOptions{})
+	values, checksum, err := Build(context.Background(), bytes.NewReader(pattern(size)), size, BuildOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, checksum
+	return values, checksum
 }
 
-// changed returns a copy of m with one chunk's hashes replaced.
-func changed(t *testing.T, m wire.Manifest, chunk int, value [32]byte, xxh [16]byte) wire.Manifest {
+// changed returns a copy of values with that of one chunk replaced.
+func changed(t *testing.T, values wire.Values, chunk int, value [32]byte) wire.Values {
 	t.Helper()
-	c, err := wire.ParseManifest(bytes.Clone(m.Bytes()))
+	c, err := wire.ParseValues(bytes.Clone(values.Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetChunk(chunk, value, xxh)
+	c.Set(chunk, value)
 	return c
 }
 
 func TestCheckAccepts(t *testing.T) {
 	for _, size := range []int64{0, 1, MinChunkSize, MinChunkSize + 1, 5*MinChunkSize + 17} {
-		m, checksum := built(t, size)
-		if err := Check(m, size, checksum); err != nil {
+		values, checksum := built(t, size)
+		if err := Check(values, size, checksum); err != nil {
 			t.Errorf("size %d: %v", size, err)
 		}
 	}
-	m, checksum := built(t, 2*MinChunkSize)
-	if err := Check(changed(t, m, 1, m.Value(1), [16]byte{}), m.Size(), checksum); err != nil {
-		t.Errorf("another xxh3: %v", err)
+}
+
+func TestKnown(t *testing.T) {
+	for size, want := range map[int64]bool{0: true, 1: true, MinChunkSize: true, MinChunkSize + 1: false, wire.MaxFileSize: false} {
+		var values wire.Values
+		var checksum [32]byte
+		if want {
+			values, checksum = built(t, size)
+		}
+		got, ok := Known(size, checksum)
+		if ok != want || !bytes.Equal(got.Bytes(), values.Bytes()) {
+			t.Errorf("size %d: values %x, %t, want %x, %t", size, got.Bytes(), ok, values.Bytes(), want)
+		}
 	}
 }
 
@@ -117,41 +128,38 @@ func TestCheckRefuses(t *testing.T) {
 	good, checksum := built(t, size)
 	empty, emptySum := built(t, 0)
 	one, _ := built(t, 1)
-	shaped := func(size, chunkSize int64, n int) wire.Manifest {
-		m := wire.NewManifest(size, chunkSize, n)
+	first := func(n int) wire.Values {
+		values := wire.NewValues(n)
 		for i := range min(n, good.Len()) {
-			m.SetChunk(i, good.Value(i), good.XXH3(i))
+			values.Set(i, good.At(i))
 		}
-		return m
+		return values
 	}
-	exchanged := changed(t, changed(t, good, 1, good.Value(2), good.XXH3(1)), 2, good.Value(1), good.XXH3(2))
+	exchanged := changed(t, changed(t, good, 1, good.At(2)), 2, good.At(1))
 
 	for _, c := range []struct {
 		name     string
-		m        wire.Manifest
+		values   wire.Values
 		size     int64
 		checksum [32]byte
 		reason   string
 	}{
-		{"other size", good, size - 1, checksum, "it is for 1310737 bytes, not 1310736"},
 		{"negative size", good, -1, checksum, "no file has a size of -1 bytes"},
 		{"size over the limit", good, wire.MaxFileSize + 1, checksum, "no file has a size of 17592186044417 bytes"},
-		{"half the chunk size", shaped(size, MinChunkSize/2, 6), size, checksum, "its chunks have 131072 bytes, not 262144"},
-		{"no chunk size", shaped(size, 0, 6), size, checksum, "its chunks have 0 bytes, not 262144"},
-		{"chunk missing", shaped(size, MinChunkSize, 5), size, checksum, "it has 5 chunks, not 6"},
-		{"chunk too many", shaped(size, MinChunkSize, 7), size, checksum, "it has 7 chunks, not 6"},
-		{"none", shaped(size, MinChunkSize, 0), size, checksum, "it has 0 chunks, not 6"},
-		{"chunk of an empty file", shaped(0, MinChunkSize, 1), 0, good.Value(0), "it has 1 chunks, not 0"},
-		{"first value", changed(t, good, 0, [32]byte{}, good.XXH3(0)), size, checksum, "its values merge to"},
-		{"last value", changed(t, good, 5, [32]byte{}, good.XXH3(5)), size, checksum, "its values merge to"},
-		{"values exchanged", exchanged, size, checksum, "its values merge to"},
-		{"other checksum", good, size, emptySum, "its values merge to"},
-		{"empty, other checksum", empty, 0, checksum, "its values merge to"},
-		{"one byte, other checksum", one, 1, checksum, "its values merge to"},
+		{"chunk missing", first(5), size, checksum, "they are of 5 chunks, not 6"},
+		{"chunk too many", first(7), size, checksum, "they are of 7 chunks, not 6"},
+		{"none", first(0), size, checksum, "they are of 0 chunks, not 6"},
+		{"chunk of an empty file", first(1), 0, good.At(0), "they are of 1 chunks, not 0"},
+		{"first value", changed(t, good, 0, [32]byte{}), size, checksum, "they merge to"},
+		{"last value", changed(t, good, 5, [32]byte{}), size, checksum, "they merge to"},
+		{"values exchanged", exchanged, size, checksum, "they merge to"},
+		{"other checksum", good, size, emptySum, "they merge to"},
+		{"empty, other checksum", empty, 0, checksum, "they merge to"},
+		{"one byte, other checksum", one, 1, checksum, "they merge to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got *CheckError
-			if err := Check(c.m, c.size, c.checksum); !errors.As(err, &got) {
+			if err := Check(c.values, c.size, c.checksum); !errors.As(err, &got) {
 				t.Fatalf("Check = %v, want a *CheckError", err)
 			}
 			if !strings.HasPrefix(got.Reason, c.reason) {
@@ -162,9 +170,9 @@ func TestCheckRefuses(t *testing.T) {
 }
 
 func BenchmarkChecksum(b *testing.B) {
-	m := wire.NewManifest(1<<30, MinChunkSize, 4096)
+	values := wire.NewValues(4096)
 	b.ReportAllocs()
 	for b.Loop() {
-		Checksum(m)
+		Checksum(values)
 	}
 }

@@ -38,7 +38,6 @@ func (ix *index) build(ctx context.Context) (*version, error) {
 		file.Close()
 		return nil, err
 	}
-	v.offer.Digest = manifest.Digest(v.manifest)
 	return v, nil
 }
 
@@ -63,7 +62,7 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 		return true, nil
 	}
 	began := time.Now()
-	m, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.making.done})
+	values, sum, err := manifest.Build(ctx, v.file, size, manifest.BuildOptions{Done: &ix.making.done})
 	early := errors.Is(err, io.ErrUnexpectedEOF)
 	if err != nil && !early {
 		return false, fmt.Errorf("hash: %w", err)
@@ -77,7 +76,7 @@ func (ix *index) hash(ctx context.Context, v *version) (steady bool, err error) 
 	case beyond:
 		return false, errSizeLies
 	}
-	v.manifest, v.offer.Checksum = m, sum
+	v.values, v.offer.Checksum = values, sum
 	ix.store(v, began)
 	return true, nil
 }
@@ -88,7 +87,7 @@ func (ix *index) load(v *version) bool {
 	if !ok || ix.cache == nil || ix.rehash || key.Size < cacheLeast {
 		return false
 	}
-	v.manifest, v.offer.Checksum, ok = ix.cache.Load(key)
+	v.values, v.offer.Checksum, ok = ix.cache.Load(key)
 	return ok
 }
 
@@ -99,7 +98,7 @@ func (ix *index) store(v *version, began time.Time) {
 	if !ok || ix.cache == nil || key.Size < cacheLeast || !key.Settled(began) {
 		return
 	}
-	if err := ix.cache.Store(key, v.manifest); err != nil {
+	if err := ix.cache.Store(key, v.values); err != nil {
 		ix.tell(CacheFailed{Err: err})
 	}
 }

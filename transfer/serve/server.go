@@ -7,8 +7,8 @@
 //
 // A file is hashed before it is offered, and again when it changes: the index
 // holds the current version, and the one before it for those who still read
-// it. A connection is accepted (virtual), accounted for (conn), and asks
-// (request): for the offer (hello), for the manifest, for ranges. Whom a
+// it. A connection is accepted (virtual), accounted for (conn), opened (open),
+// and asks (request): for the offer (stat), for values, for ranges. Whom a
 // server lets in, who goes, and who has which memory is decided by package
 // admission.
 package serve
@@ -55,9 +55,9 @@ type Config struct {
 	// Reopen opens a virtual server's failed socket again on its address;
 	// nil: that server is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// Token must be proved by clients before they are told anything of the
-	// file; zero: none is needed.
-	Token certs.Token
+	// Tokens are those of which clients must prove one before they are told
+	// anything of the file, at most MaxTokens; empty: none is needed.
+	Tokens []certs.Token
 	// Limit bounds the bytes a second of all virtual servers together; 0:
 	// no limit.
 	Limit int64
@@ -103,9 +103,12 @@ type Server struct {
 
 // NewServer prepares a server, which does nothing until [Server.Run]. The
 // sockets belong to it from now on, even after an error, which says that a
-// limit is negative.
+// limit is negative, or that a token is empty or too many.
 func NewServer(cfg Config) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
+	if err == nil {
+		err = checkTokens(cfg.Tokens)
+	}
 	if err != nil {
 		closeAll(cfg.Conns)
 		return nil, err

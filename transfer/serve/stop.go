@@ -17,7 +17,7 @@ const (
 // drain refuses new requests and waits for those under way.
 func (s *Server) drain() {
 	for _, v := range s.virtual {
-		v.listener.Load().StopAccepting()
+		v.current().StopAccepting()
 	}
 	s.stopping.Store(true)
 	s.events.emit(Stopping{Requests: s.active.count()})

@@ -11,10 +11,10 @@ import (
 
 // A version is one state of the file, held open, and what is said of it.
 type version struct {
-	file     localfile.File
-	info     fs.FileInfo // of file, before it was hashed
-	offer    wire.Offer
-	manifest wire.Manifest
+	file   localfile.File
+	info   fs.FileInfo // of file, before it was hashed
+	offer  wire.Offer
+	values wire.Values
 
 	// under index.mu
 	users int       // the file is closed when nobody uses it

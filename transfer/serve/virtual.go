@@ -63,13 +63,21 @@ func (s *Server) listen() error {
 }
 
 // use has the virtual server listen with l.
-func (v *virtualServer) use(l *transport.Listener) {
-	v.listener.Store(l)
+func (v *virtualServer) use(l transport.Listener) {
+	v.listener.Store(&l)
 	v.listening.Store(true)
 }
 
+// current returns the listener of now; nil: it never listened.
+func (v *virtualServer) current() transport.Listener {
+	if l := v.listener.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
 // listenOn makes a listener from a socket, which it owns from now on.
-func (s *Server) listenOn(pc net.PacketConn) (*transport.Listener, error) {
+func (s *Server) listenOn(pc net.PacketConn) (transport.Listener, error) {
 	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
 		pc.Close()
@@ -108,7 +116,7 @@ func closeAll(conns []net.PacketConn) {
 // closeListeners closes those that were opened.
 func (s *Server) closeListeners() {
 	for _, v := range s.virtual {
-		if l := v.listener.Load(); l != nil {
+		if l := v.current(); l != nil {
 			l.Close()
 		}
 	}
@@ -122,7 +130,7 @@ func (v *virtualServer) accept(accepting, work context.Context, onStop func()) {
 	defer onStop()
 	defer v.listening.Store(false)
 	for {
-		conn, err := v.listener.Load().Accept(accepting)
+		conn, err := v.current().Accept(accepting)
 		if err != nil {
 			if accepting.Err() != nil || !v.reopen(accepting, err) {
 				return
@@ -142,7 +150,7 @@ func (v *virtualServer) accept(accepting, work context.Context, onStop func()) {
 // failed. false: accepting ended before, or there is no way to open a socket.
 func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 	v.listening.Store(false)
-	v.listener.Load().Close()
+	v.current().Close()
 	v.srv.events.post(ServerFailed{Server: v.number, Addr: v.addr, Err: failure})
 	reopen := v.srv.cfg.Reopen
 	if reopen == nil {
@@ -170,7 +178,7 @@ func (v *virtualServer) reopen(accepting context.Context, failure error) bool {
 
 // contain is deferred by each goroutine that works for a connection. A panic
 // ends the connection, not the process.
-func (v *virtualServer) contain(conn *transport.Conn) {
+func (v *virtualServer) contain(conn transport.Conn) {
 	p := recover()
 	if p == nil {
 		return

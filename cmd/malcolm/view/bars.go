@@ -137,7 +137,7 @@ func (l painter) totalLine(f getFrame, width int) string {
 	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return l.line(width, f.checkGauge())
 	case p.Phase == fetch.PhasePreparing:
-		return screen.CutEnd("asking for the list of chunks", width)
+		return screen.CutEnd("asking for the chunk values", width)
 	case p.Phase == fetch.PhaseReserving:
 		return l.line(width, gauge{label: "reserving space", done: p.Reserved, total: p.Size, rate: -1})
 	case p.Phase == fetch.PhaseReadingBack:

@@ -90,7 +90,7 @@ func TestTotalOfEachPhase(t *testing.T) {
 	}{
 		{"asking", getFrame{p: asking}, "asking 4 servers: 2 answered, 1 still hashing the file"},
 		{"preparing", getFrame{p: preparing}, "checking what is there   25.0 %  ██████░░░░░░░░░░░░░░░░░  25.0 MiB of 100.0 MiB"},
-		{"manifest", getFrame{p: list}, "asking for the list of chunks"},
+		{"values", getFrame{p: list}, "asking for the chunk values"},
 		{"reading back", getFrame{p: reading}, "reading back   25.0 %  ████████░░░░░░░░░░░░░░░░░░░░░░░░░  50.0 MiB of 200.0 MiB"},
 		{"finishing", getFrame{p: finishing}, "100.0 %  ▓██████████████████████████  200.0 MiB of 200.0 MiB  making it durable"},
 		{"waiting", getFrame{p: fetching(), waiting: 14*time.Minute + 55*time.Second},

@@ -35,10 +35,8 @@ func (v *getText) ofServers(e fetch.Event) {
 		v.Warn("%s answered late and has another file (%s, %s): left out", e.Target, human.HexShort(e.Checksum), human.Bytes(e.Size))
 	case fetch.ChunkRefused:
 		v.chunkRefused(e)
-	case fetch.ListDiffers:
-		v.Warn("%s: its list of xxh3 is wrong at chunk %d; the file is not affected", e.Target, e.Chunk)
-	case fetch.ManifestRefused:
-		v.Warn("%s: its manifest is not used: %s", e.Target, e.Err.Error())
+	case fetch.ValuesRefused:
+		v.Warn("%s: its chunk values are not used: %s", e.Target, e.Err.Error())
 	case fetch.Lost:
 		v.lost(e)
 	case fetch.Back:

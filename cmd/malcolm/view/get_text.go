@@ -158,7 +158,7 @@ func totalLine(p fetch.Snapshot) string {
 	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return fmt.Sprintf("checking what is there: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
 	case p.Phase == fetch.PhasePreparing:
-		return "asking for the manifest"
+		return "asking for the chunk values"
 	}
 	line := fmt.Sprintf("total  %s  %s of %s  %s", human.Percent(p.Good, p.Size), human.Bytes(p.Good), human.Bytes(p.Size), human.Rate(p.Rate))
 	if p.Left >= 0 {

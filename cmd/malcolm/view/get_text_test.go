@@ -120,7 +120,7 @@ func TestTotalLine(t *testing.T) {
 		want string
 	}{
 		{fetch.Snapshot{Phase: fetch.PhaseFinishing}, "total  100 %  making it durable"},
-		{fetch.Snapshot{Phase: fetch.PhasePreparing}, "asking for the manifest"},
+		{fetch.Snapshot{Phase: fetch.PhasePreparing}, "asking for the chunk values"},
 		{fetch.Snapshot{Phase: fetch.PhasePreparing, Check: 2048, Checked: 1024}, "checking what is there: 1.0 KiB of 2.0 KiB"},
 		{fetch.Snapshot{Phase: fetch.PhaseFetching, Size: 2048, Good: 2047, Left: -1}, "total  99.9 %  2.0 KiB of 2.0 KiB  0 B/s"},
 	}
@@ -152,10 +152,9 @@ func TestEventLines(t *testing.T) {
 		{fetch.ChunkRefused{Target: here, Chunk: 7, Offset: 7 << 18, Length: 1 << 18},
 			"malcolm: warning: 127.0.0.1:10001 sent wrong bytes: chunk 7 (256.0 KiB at 1.8 MiB) is refused, and the server is out for this run\n"},
 		{fetch.ChunkRefused{Target: here, Chunk: 7, Changed: true}, "malcolm: warning: 127.0.0.1:10001: its file changed: chunk 7 "},
-		{fetch.ListDiffers{Target: here, Chunk: 3}, "malcolm: warning: 127.0.0.1:10001: its list of xxh3 is wrong at chunk 3; "},
 		{fetch.Silent{Lasted: 30 * time.Second, Left: 14*time.Minute + 30*time.Second}, "malcolm: warning: nothing has come for 30.0s: waiting for 14m30s more\n"},
 		{fetch.ChunksUnreadable{Path: "a b", Chunks: 1, Err: errors.New("bad sector")}, "malcolm: warning: 'a b': 1 chunk cannot be read: bad sector; the disk may be failing\n"},
-		{fetch.ManifestRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its manifest is not used: odd\n"},
+		{fetch.ValuesRefused{Target: here, Err: errors.New("odd")}, "malcolm: warning: 127.0.0.1:10001: its chunk values are not used: odd\n"},
 		{fetch.Lost{Target: here, State: fetch.StateLost, Err: stopping, Left: 1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping; 1 server left, which takes its work\n"},
 		{fetch.Lost{Target: here, State: fetch.StateLost, Err: stopping, Left: -1}, "malcolm: warning: lost 127.0.0.1:10001: the server is stopping\n"},
 		{fetch.Lost{Target: here, State: fetch.StateChanged, Err: errors.New("its file changed"), Left: 2},

@@ -1,10 +1,10 @@
-// Package cache keeps the manifests of local files on the disk between runs, so
+// Package cache keeps the values of local files on the disk between runs, so
 // that a file that has not changed is not hashed again.
 //
 // A [Cache] is a directory, a [Key] names one version of one file by what the
 // system says of it. Any goroutine, and any process, may use one directory at
 // the same time; the package holds nothing open and starts no goroutine. Its
-// calls wait for the disk: an entry has up to 48 MiB.
+// calls wait for the disk: an entry has up to 32 MiB.
 package cache
 
 import (
@@ -30,18 +30,18 @@ import (
 //
 //	offset  bytes  field
 //	0       8      magic, "mlcindex"
-//	8       4      version, 1
+//	8       4      version, 2
 //	12      40     key: device, inode, size, mtime, ctime, 8 bytes each
 //	52      32     checksum of the file
-//	84      n      manifest, as on the wire
+//	84      n      values, as on the wire
 //	84+n    32     BLAKE3-256 of all that is before it
 //
 // The size in the key decides n. The entry's name is made of its version and
 // key, so that programs with different versions do not touch each other's
-// entries.
+// entries. Those of older versions are evicted in their turn.
 const (
 	entryMagic   = "mlcindex"
-	entryVersion = 1
+	entryVersion = 2
 	entryHeadLen = len(entryMagic) + 4 + keyLen + 32
 	entrySumLen  = 32
 
@@ -53,7 +53,7 @@ const (
 	// bytes: the usual block of a file system.
 	blockSize = 4 << 10
 
-	// defaultMaxBytes holds ten of the largest manifests and some 2,500 of
+	// defaultMaxBytes holds 15 of the largest entries and some 3,900 of
 	// files of 1 to 64 GiB.
 	defaultMaxBytes = 512 << 20
 
@@ -65,15 +65,15 @@ const (
 // errDamaged says that the file under an entry's name is not that entry.
 var errDamaged = errors.New("damaged entry")
 
-// A Cache keeps the manifests of local files between runs, so that an unchanged
+// A Cache keeps the values of local files between runs, so that an unchanged
 // file need not be hashed again. It holds nothing open. Several goroutines and
 // processes may use one directory at the same time. It touches nothing outside
 // the directory, and in it only files with names of entries.
 //
 // The cache is as reliable as [Key] and as the directory's owner: on Unix,
 // directory and entries must belong to the user of the process and must not be
-// open to others for writing. Store a manifest only if the file's key was the
-// same before and after it was hashed, and was [Key.Settled] when that began.
+// open to others for writing. Store values only if the file's key was the same
+// before and after it was hashed, and was [Key.Settled] when that began.
 type Cache struct {
 	// Dir is the directory, see certs.CacheDir. Store makes it, with mode
 	// 0700.
@@ -83,24 +83,24 @@ type Cache struct {
 	MaxBytes int64
 }
 
-// Load returns the manifest that was stored for k, and its checksum. Anything
+// Load returns the values that were stored for k, and their checksum. Anything
 // wrong is a miss: no entry, no directory, one that others may write to,
 // something other than a regular file, an entry that cannot be read or has a
 // wrong bit. A file that is not the entry under its name is removed, without
 // following links. A hit makes the entry the most recently used one.
-func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
+func (c *Cache) Load(k Key) (values wire.Values, checksum [32]byte, ok bool) {
 	if !validSize(k.Size) {
-		return wire.Manifest{}, [32]byte{}, false
+		return wire.Values{}, [32]byte{}, false
 	}
 	root, err := openCache(c.Dir)
 	if err != nil {
-		return wire.Manifest{}, [32]byte{}, false
+		return wire.Values{}, [32]byte{}, false
 	}
 	defer root.Close()
 	name := entryName(k)
 	b, err := readEntry(root, name, entryLen(k.Size))
 	if err == nil {
-		m, checksum, err = decodeEntry(b, k)
+		values, checksum, err = decodeEntry(b, k)
 	}
 	if err != nil {
 		if errors.Is(err, errDamaged) {
@@ -108,10 +108,10 @@ func (c *Cache) Load(k Key) (m wire.Manifest, checksum [32]byte, ok bool) {
 			// the file is hashed once more than needed.
 			_ = root.Remove(name)
 		}
-		return wire.Manifest{}, [32]byte{}, false
+		return wire.Values{}, [32]byte{}, false
 	}
 	_ = root.Chtimes(name, time.Time{}, time.Now()) // if that fails, the entry is only evicted earlier
-	return m, checksum, true
+	return values, checksum, true
 }
 
 // Drop forgets what was stored for k, as the file no longer holds it. It does
@@ -126,26 +126,23 @@ func (c *Cache) Drop(k Key) {
 	_ = root.Remove(entryName(k))
 }
 
-// Store keeps m as the manifest of the file with key k, and replaces the one
-// stored before. It removes the least recently used entries beyond MaxBytes. An
-// entry appears as a whole or not at all.
+// Store keeps the values of the file with key k, and replaces those stored
+// before. It removes the least recently used entries beyond MaxBytes. An entry
+// appears as a whole or not at all.
 //
 // An error says why the next run may have to hash again; nothing else depends
-// on it. It comes from the system, or says that m is no manifest of k.Size
-// bytes, that the entry alone is larger than MaxBytes, or that others may write
-// to the directory.
-func (c *Cache) Store(k Key, m wire.Manifest) error {
-	if err := c.store(k, m); err != nil {
+// on it. It comes from the system, or says that a file of k.Size bytes has
+// another number of chunks, that the entry alone is larger than MaxBytes, or
+// that others may write to the directory.
+func (c *Cache) Store(k Key, values wire.Values) error {
+	if err := c.store(k, values); err != nil {
 		return fmt.Errorf("store index in %q: %w", c.Dir, err)
 	}
 	return nil
 }
 
-func (c *Cache) store(k Key, m wire.Manifest) error {
-	if len(m.Bytes()) == 0 {
-		return errors.New("no manifest")
-	}
-	if err := manifest.CheckShape(m, k.Size); err != nil {
+func (c *Cache) store(k Key, values wire.Values) error {
+	if err := manifest.CheckLen(values, k.Size); err != nil {
 		return err
 	}
 	if n := onDisk(int64(entryLen(k.Size))); n > c.maxBytes() {
@@ -160,7 +157,7 @@ func (c *Cache) store(k Key, m wire.Manifest) error {
 	}
 	defer root.Close()
 	name := entryName(k)
-	if err := replaceEntry(root, name, k, m); err != nil {
+	if err := replaceEntry(root, name, k, values); err != nil {
 		return err
 	}
 	return evict(root, name, c.maxBytes())
@@ -211,7 +208,7 @@ func isTempName(name string) bool {
 
 // entryLen returns the length in bytes of the entry for a file of size bytes.
 func entryLen(size int64) int {
-	return entryHeadLen + wire.ManifestLen(manifest.Count(size)) + entrySumLen
+	return entryHeadLen + wire.ValuesLen(manifest.Count(size)) + entrySumLen
 }
 
 // entryPrefix returns the fields of an entry that are known before it is read.
@@ -251,34 +248,34 @@ func readEntry(root *os.Root, name string, n int) ([]byte, error) {
 	return b, nil
 }
 
-// decodeEntry checks an entry for k, of any length, and returns its manifest,
-// which keeps b. The only error is errDamaged.
-func decodeEntry(b []byte, k Key) (m wire.Manifest, checksum [32]byte, err error) {
+// decodeEntry checks an entry for k, of any length, and returns its values,
+// which keep b. The only error is errDamaged.
+func decodeEntry(b []byte, k Key) (values wire.Values, checksum [32]byte, err error) {
 	prefix := entryPrefix(k)
 	if len(b) < entryHeadLen+entrySumLen || !bytes.HasPrefix(b, prefix) {
-		return wire.Manifest{}, [32]byte{}, errDamaged
+		return wire.Values{}, [32]byte{}, errDamaged
 	}
 	body, sum := b[:len(b)-entrySumLen], b[len(b)-entrySumLen:]
 	if manifest.Sum(body) != [32]byte(sum) {
-		return wire.Manifest{}, [32]byte{}, errDamaged
+		return wire.Values{}, [32]byte{}, errDamaged
 	}
 	checksum = [32]byte(body[len(prefix):])
-	m, err = wire.ParseManifest(body[entryHeadLen:])
-	if err != nil || manifest.Check(m, k.Size, checksum) != nil {
-		return wire.Manifest{}, [32]byte{}, errDamaged
+	values, err = wire.ParseValues(body[entryHeadLen:])
+	if err != nil || manifest.Check(values, k.Size, checksum) != nil {
+		return wire.Values{}, [32]byte{}, errDamaged
 	}
-	return m, checksum, nil
+	return values, checksum, nil
 }
 
 // replaceEntry writes the entry under another name and renames it once it is on
 // the disk.
-func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
+func replaceEntry(root *os.Root, name string, k Key, values wire.Values) error {
 	temp := name + "." + rand.Text() + tempSuffix
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = writeEntry(f, k, m)
+	err = writeEntry(f, k, values)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -291,12 +288,12 @@ func replaceEntry(root *os.Root, name string, k Key, m wire.Manifest) error {
 	return nil
 }
 
-// writeEntry does not copy m, which may have 48 MiB.
-func writeEntry(w io.Writer, k Key, m wire.Manifest) error {
-	checksum := manifest.Checksum(m)
+// writeEntry does not copy values, which may have 32 MiB.
+func writeEntry(w io.Writer, k Key, values wire.Values) error {
+	checksum := manifest.Checksum(values)
 	head := append(entryPrefix(k), checksum[:]...)
-	sum := manifest.Sum(head, m.Bytes())
-	for _, part := range [][]byte{head, m.Bytes(), sum[:]} {
+	sum := manifest.Sum(head, values.Bytes())
+	for _, part := range [][]byte{head, values.Bytes(), sum[:]} {
 		if _, err := w.Write(part); err != nil {
 			return err
 		}

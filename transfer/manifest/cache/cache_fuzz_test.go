@@ -41,7 +41,7 @@ func FuzzCacheEntry(f *testing.F) {
 }
 
 // checkEntry reports whether b is accepted as the entry of the key in its head.
-// An accepted entry must be a manifest of that key, come out of the encoder
+// An accepted entry must be the values of that key, come out of the encoder
 // again, and be no other key's entry.
 func checkEntry(t testing.TB, b []byte) (accepted bool) {
 	k := keyIn(b)

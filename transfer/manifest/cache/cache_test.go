@@ -21,15 +21,13 @@ import (
 	"malcolm/wire"
 )
 
-// madeUp returns a manifest of the right shape for a file of size bytes, with
-// values that depend on seed.
-func madeUp(size int64, seed byte) wire.Manifest {
-	m := wire.NewManifest(size, manifest.ChunkSize(size), manifest.Count(size))
-	for i := range m.Len() {
-		value := blake3.Sum256([]byte{seed, byte(i), byte(i >> 8), byte(i >> 16)})
-		m.SetChunk(i, value, [16]byte(value[:16]))
+// madeUp returns values for a file of size bytes, which depend on seed.
+func madeUp(size int64, seed byte) wire.Values {
+	values := wire.NewValues(manifest.Count(size))
+	for i := range values.Len() {
+		values.Set(i, blake3.Sum256([]byte{seed, byte(i), byte(i >> 8), byte(i >> 16)}))
 	}
-	return m
+	return values
 }
 
 // keyFor returns a made-up key.
@@ -50,7 +48,7 @@ func wantMiss(t testing.TB, c *Cache, k Key, what string) {
 	}
 }
 
-func wantHit(t testing.TB, c *Cache, k Key, want wire.Manifest, what string) {
+func wantHit(t testing.TB, c *Cache, k Key, want wire.Values, what string) {
 	t.Helper()
 	m, checksum, ok := c.Load(k)
 	if !ok || !bytes.Equal(m.Bytes(), want.Bytes()) || checksum != manifest.Checksum(want) {
@@ -155,6 +153,13 @@ func TestCacheOtherKey(t *testing.T) {
 	}
 }
 
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	must(t, err)
+	return b
+}
+
 // TestCacheEntryFrozen pins the format: an entry that an older malcolm wrote
 // must be read or refused, never misread.
 func TestCacheEntryFrozen(t *testing.T) {
@@ -164,12 +169,11 @@ func TestCacheEntryFrozen(t *testing.T) {
 	content, err := os.ReadFile(c.path(k))
 	must(t, err)
 	value := blake3.Sum256([]byte{1, 0, 0, 0})
-	want := hex.EncodeToString([]byte("mlcindex")) + "00000001" +
+	want := hex.EncodeToString([]byte("mlcindex")) + "00000002" +
 		"0102030405060708" + "1112131415161718" + "0000000000000005" + "2122232425262728" + "fffffffffffffffe" +
 		hex.EncodeToString(value[:]) + // one chunk: its value is the checksum
-		"0000000000000005" + "00040000" + "00000001" + hex.EncodeToString(value[:]) + hex.EncodeToString(value[:16])
-	body, err := hex.DecodeString(want)
-	must(t, err)
+		hex.EncodeToString(value[:])
+	body := unhex(t, want)
 	sum := blake3.Sum256(body)
 	want += hex.EncodeToString(sum[:])
 	if got := hex.EncodeToString(content); got != want {
@@ -179,6 +183,28 @@ func TestCacheEntryFrozen(t *testing.T) {
 	if got, want := c.names(t), []string{hex.EncodeToString(name[:16]) + ".index"}; !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
+}
+
+// TestCacheOldVersion has an entry of the first version, which held xxh3 sums
+// and the sizes too. It is ignored, and goes when its time has come.
+func TestCacheOldVersion(t *testing.T) {
+	c := newCache(t)
+	c.MaxBytes = blockSize
+	k := keyFor(5)
+	prefix := append([]byte("mlcindex"), 0, 0, 0, 1)
+	prefix = k.append(prefix)
+	sum := madeUp(5, 1).At(0)
+	old := slices.Concat(prefix, sum[:], unhex(t, "0000000000000005"+"00040000"+"00000001"), sum[:], sum[:16])
+	name := manifest.Sum(prefix)
+	path := filepath.Join(c.Dir, hex.EncodeToString(name[:16])+".index")
+	must(t, os.MkdirAll(c.Dir, 0o700))
+	must(t, os.WriteFile(path, sealed(old), 0o600))
+	wantMiss(t, c, k, "of the first version")
+	must(t, os.WriteFile(c.path(k), sealed(old), 0o600))
+	wantMiss(t, c, k, "of the first version, by name")
+	must(t, c.Store(k, madeUp(5, 1)))
+	wantHit(t, c, k, madeUp(5, 1), "stored anew")
+	wantGone(t, path, "there is room for one")
 }
 
 // TestCacheDamage puts every damaged form of an entry in its place.
@@ -211,7 +237,7 @@ func TestCacheDamage(t *testing.T) {
 
 	// Whole and with a right hash, but not the entry.
 	body := good[:len(good)-entrySumLen]
-	for _, at := range []int{0, len(entryMagic) + 3, entryHeadLen - 1, entryHeadLen, entryHeadLen + wire.ManifestHeaderLen} {
+	for _, at := range []int{0, len(entryMagic) + 3, entryHeadLen - 1, entryHeadLen} {
 		b := bytes.Clone(body)
 		b[at] ^= 1
 		try(sealed(b), "byte %d, with a right hash", at)
@@ -304,11 +330,9 @@ func TestCacheNoDirectory(t *testing.T) {
 
 func TestCacheStoreRefuses(t *testing.T) {
 	c := newCache(t)
-	for name, m := range map[string]wire.Manifest{
-		"no manifest":        {},
-		"of another size":    madeUp(6, 1),
-		"chunk too many":     wire.NewManifest(5, manifest.MinChunkSize, 2),
-		"another chunk size": wire.NewManifest(5, 2*manifest.MinChunkSize, 1),
+	for name, m := range map[string]wire.Values{
+		"no values":      {},
+		"chunk too many": wire.NewValues(2),
 	} {
 		if err := c.Store(keyFor(5), m); err == nil {
 			t.Errorf("%s: stored", name)
@@ -370,7 +394,7 @@ func TestCacheEviction(t *testing.T) {
 			c.use(t, keys[i], minute)
 		}
 	}
-	large := keyFor(30 << 20) // 120 chunks: two blocks
+	large := keyFor(40 << 20) // 160 chunks: two blocks
 	must(t, c.Store(large, madeUp(large.Size, 1)))
 	left(2, 5)
 	wantHit(t, c, large, madeUp(large.Size, 1), "the larger one")
@@ -451,7 +475,7 @@ func TestCacheConcurrently(t *testing.T) {
 					k.Size = size
 					m, _, ok := c.Load(k)
 					if ok && !bytes.Equal(m.Bytes(), madeUp(size, byte(k.Inode)).Bytes()) {
-						t.Errorf("size %d: loaded another manifest", size)
+						t.Errorf("size %d: loaded other values", size)
 					}
 					if ok {
 						hits.Store(k, true)

@@ -1,11 +1,10 @@
 // Package malcolm is a malcolm server as a source of files. It finds and dials
-// the server over QUIC, proves who it is, and asks for offers, manifests and
-// ranges.
+// the server, proves who it is, and asks for offers, values and ranges.
 package malcolm
 
 import (
 	"context"
-	"crypto/tls"
+	"crypto/rand"
 	"net/netip"
 	"sync"
 	"time"
@@ -49,6 +48,7 @@ func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool)
 		return nil, err
 	}
 	c := &client{Config: cfg, servers: len(targets), windows: transport.NewWindowBudget(transport.DefaultWindows)}
+	rand.Read(c.run[:]) // never fails
 	sources := make([]source.Source, len(targets))
 	for i, t := range targets {
 		sources[i] = &server{c: c, target: t}
@@ -75,6 +75,7 @@ func Voters(t Trust, targets []source.Target, all bool) []source.Voter {
 // A client is what the servers of one command share. Any goroutine may use it.
 type client struct {
 	Config
+	run     [16]byte // tells its connections from those of other runs
 	servers int
 	windows *transport.WindowBudget
 
@@ -97,9 +98,10 @@ func (s *server) Voter() (source.Voter, bool) {
 // A conn is a connection to a server whose identity is accepted.
 type conn struct {
 	s      *server
-	quic   *transport.Conn
+	way    transport.Conn
 	remote netip.AddrPort
 	id     certs.ServerID
+	room   room
 
 	// opening is the time by which the first offer must have begun to come.
 	// The first Stat takes it, and has the identity accepted for good; nil:
@@ -121,7 +123,8 @@ func (c *conn) takeOpening() (deadline time.Time, first bool) {
 }
 
 func (c *conn) Peer() source.Peer {
-	return source.Peer{ID: c.id, Addr: netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())}
+	addr := netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
+	return source.Peer{ID: c.id, Addr: addr, Transport: c.way.Protocol()}
 }
 
 func (c *conn) Traits() source.Traits {
@@ -129,19 +132,17 @@ func (c *conn) Traits() source.Traits {
 }
 
 func (c *conn) Stats() source.Stats {
-	s := c.quic.Stats()
+	s := c.way.Stats()
 	return source.Stats{MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, Received: s.PacketsReceived}
 }
 
-func (c *conn) Done() <-chan struct{} { return c.quic.Done() }
+func (c *conn) Done() <-chan struct{} { return c.way.Done() }
 
 func (c *conn) Err() error {
-	if err := c.quic.Err(); err != nil {
+	if err := c.way.Err(); err != nil {
 		return fault(err)
 	}
 	return nil
 }
 
-func (c *conn) Close() { hangUp(c.quic) }
-
-func (c *conn) tls() tls.ConnectionState { return c.quic.TLS() }
+func (c *conn) Close() { hangUp(c.way) }

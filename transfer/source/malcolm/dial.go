@@ -45,13 +45,9 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	for _, addr := range inTurn(addrs) {
 		remotes = append(remotes, netip.AddrPortFrom(addr, s.target.Port))
 	}
-	quic, remote, err := race(ctx, remotes, s.dial)
+	c, err := race(ctx, remotes, s.dial)
 	if err != nil {
 		return nil, s.c.dialFault(ctx, err)
-	}
-	c, err := s.newConn(quic, remote)
-	if err != nil {
-		return nil, err
 	}
 	c.opening = &deadline
 	return c, nil
@@ -61,35 +57,21 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 func (c *conn) Again(ctx context.Context) (source.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.c.ConnectTimeout)
 	defer cancel()
-	quic, err := c.s.dial(ctx, c.remote)
+	again, err := c.s.dial(ctx, c.remote)
 	if err != nil {
 		return nil, c.s.c.dialFault(ctx, err)
 	}
-	again, err := c.s.newConn(quic, c.remote)
-	if err == nil && again.id != c.id {
+	if again.id != c.id {
 		again.Close()
 		return nil, &source.Fault{What: source.Changed, Words: "came back with another server ID"}
-	}
-	if err != nil {
-		return nil, err
 	}
 	return again, nil
 }
 
-// newConn takes a connection whose handshake is complete.
-func (s *server) newConn(quic *transport.Conn, remote netip.AddrPort) (*conn, error) {
-	id, err := certs.PeerID(quic.TLS())
-	if err != nil {
-		hangUp(quic)
-		return nil, broken(err)
-	}
-	return &conn{s: s, quic: quic, remote: remote, id: id}, nil
-}
-
-func hangUp(quic *transport.Conn) { quic.Close(uint64(wire.CloseDone), "") }
+func hangUp(way transport.Conn) { way.Close(uint64(wire.CloseDone), "") }
 
 // dial connects to a server at one of its addresses, if its ID is accepted.
-func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Conn, error) {
+func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*conn, error) {
 	c := s.c
 	pc, err := c.Network.Open(remote)
 	if err != nil {
@@ -101,10 +83,19 @@ func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*transport.Co
 		share := c.Limit / int64(c.servers)
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))
 	}
-	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
+	dialed := &conn{s: s, remote: remote}
+	dialed.way, err = transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
 		TLS: certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)), Windows: c.windows, StreamWindow: stream, ConnWindow: all,
-		QLog: c.QLog,
+		QLog: c.QLog, Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
 	})
+	if err != nil {
+		return nil, err
+	}
+	if dialed.id, err = certs.PeerID(dialed.way.TLS()); err != nil {
+		dialed.Close()
+		return nil, broken(err)
+	}
+	return dialed, nil
 }
 
 // inTurn sorts addresses so that the families alternate, beginning with that of
@@ -134,10 +125,10 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 // the first connection (RFC 8305, section 5). The error is that of the first
 // address where a server answered that is not accepted, else that of the first
 // address.
-func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*transport.Conn, error)) (*transport.Conn, netip.AddrPort, error) {
+func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*conn, error)) (*conn, error) {
 	type outcome struct {
 		i    int
-		conn *transport.Conn
+		conn *conn
 		err  error
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -153,11 +144,11 @@ func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Conte
 			outcomes <- outcome{i, conn, err}
 		}()
 	}
-	var won outcome
+	var won *conn
 	start()
 	for ended < started {
 		var next <-chan time.Time
-		if started < len(remotes) && won.conn == nil {
+		if started < len(remotes) && won == nil {
 			next = time.After(raceTime)
 		}
 		select {
@@ -165,22 +156,22 @@ func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Conte
 			ended++
 			errs[o.i] = o.err
 			switch {
-			case o.conn != nil && won.conn == nil:
-				won = o
+			case o.conn != nil && won == nil:
+				won = o.conn
 				cancel()
 			case o.conn != nil:
-				hangUp(o.conn)
-			case started < len(remotes) && won.conn == nil && ctx.Err() == nil:
+				o.conn.Close()
+			case started < len(remotes) && won == nil && ctx.Err() == nil:
 				start()
 			}
 		case <-next:
 			start()
 		}
 	}
-	if won.conn == nil {
-		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, isUntrusted))]
+	if won == nil {
+		return nil, errs[max(0, slices.IndexFunc(errs, isUntrusted))]
 	}
-	return won.conn, remotes[won.i], nil
+	return won, nil
 }
 
 // isUntrusted reports whether an error says that an ID is not accepted.

@@ -62,7 +62,6 @@ var (
 		wire.StatusUnsupported: {source.Wrong, wordsOfUs},
 		wire.StatusOutOfRange:  {source.Wrong, wordsOfUs},
 		wire.StatusNotFound:    {what: source.Wrong},
-		wire.StatusIndexing:    {what: source.Wrong}, // only a hello may be answered so
 	}
 	networkRows = map[transport.NetworkKind]row{
 		transport.PortUnreachable: {source.NoPort, "connection refused"},
@@ -80,6 +79,39 @@ var (
 		transport.LocalDeadline: {source.Lost, "no answer in time"},
 	}
 )
+
+// A question is what a server is asked for; toSpan is a part of toRanges.
+type question uint8
+
+const (
+	toOpen question = 1 << iota
+	toStat
+	toValues
+	toRanges
+	toSpan
+
+	toAll = toOpen | toStat | toValues | toRanges
+)
+
+// refusals says what may be refused with each status. Nothing is refused with a
+// status that it says 0 of, and anything with one that it does not know.
+var refusals = map[wire.Status]question{
+	wire.StatusOK:          0,
+	wire.StatusIndexing:    0,
+	wire.StatusFailedSpan:  0,
+	wire.StatusChanged:     toValues | toRanges | toSpan,
+	wire.StatusNotFound:    toStat,
+	wire.StatusOutOfRange:  toValues | toRanges | toSpan,
+	wire.StatusUnsupported: toAll,
+	wire.StatusMalformed:   toAll,
+	wire.StatusDenied:      toOpen,
+}
+
+// isRefusal reports whether what was asked for may be refused with a status.
+func isRefusal(s wire.Status, of question) bool {
+	known, ok := refusals[s]
+	return !ok || known&of != 0
+}
 
 // rowOf finds what an error of transport or wire means; false: it is from
 // neither.
@@ -125,7 +157,11 @@ func fault(err error) *source.Fault {
 	if r.words == "" {
 		r.words = innermost(err).Error()
 	}
-	return &source.Fault{What: r.what, Words: r.words, Err: err}
+	f := &source.Fault{What: r.what, Words: r.words, Err: err}
+	if e, ok := errors.AsType[*wire.Refusal](err); ok {
+		f.Wait = e.Wait
+	}
+	return f
 }
 
 // hereFault sorts why accepting a server failed: its ID, or our records.
@@ -156,8 +192,16 @@ func broken(err error) *source.Fault {
 	return &source.Fault{What: source.Wrong, Words: "breaks the protocol: " + err.Error(), Err: err}
 }
 
+// strange says that a server answered with a status that does not belong.
+func strange(s wire.Status) *source.Fault {
+	return broken(fmt.Errorf("status %q where it does not belong", s))
+}
+
 // replyFault sorts how reading a reply can fail.
 func replyFault(err error, timeout time.Duration) *source.Fault {
+	if f, ok := errors.AsType[*source.Fault](err); ok {
+		return f
+	}
 	_, malformed := errors.AsType[*wire.MalformedError](err)
 	switch {
 	case malformed, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -168,9 +212,18 @@ func replyFault(err error, timeout time.Duration) *source.Fault {
 	return fault(err)
 }
 
-// helloRefusal sorts what wire.ReadRefusal returns for a hello. Unlike for a
+// refusal reads the rest of a frame that ends a reply. The error says so, or
+// why it could not be read.
+func refusal(of question, r io.Reader, h wire.Header) error {
+	if !isRefusal(h.Status, of) {
+		return strange(h.Status)
+	}
+	return wire.ReadRefusal(r, h)
+}
+
+// openRefusal sorts what refusal returns for an open or a stat. Unlike for a
 // range, another try may have a better answer.
-func (c *client) helloRefusal(err error) *source.Fault {
+func (c *client) openRefusal(err error) *source.Fault {
 	r, ok := errors.AsType[*wire.Refusal](err)
 	if ok && r.Status == wire.StatusDenied {
 		return denied(&DeniedError{Ours: true, Had: !c.Trust.Token.IsZero(), Text: r.Text})

@@ -36,8 +36,8 @@ type Conn struct {
 	Can       source.Traits
 	OnAgain   func(ctx context.Context) (source.Conn, error)
 	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
-	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error)
-	OnRange   func(ctx context.Context, s source.Span) (source.Body, error)
+	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error)
+	OnRange   func(ctx context.Context, spans []source.Span) (source.Body, error)
 	OnRecheck func(chunk int) // nil: nobody asks
 
 	once   sync.Once
@@ -56,12 +56,12 @@ func (c *Conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, tot
 	return c.OnStat(ctx, ask, indexing)
 }
 
-func (c *Conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
+func (c *Conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error) {
 	return c.OnValues(ctx, o, arrived)
 }
 
-func (c *Conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
-	return c.OnRange(ctx, s)
+func (c *Conn) Range(ctx context.Context, spans []source.Span) (source.Body, error) {
+	return c.OnRange(ctx, spans)
 }
 
 func (c *Conn) Recheck(_ context.Context, _ [32]byte, chunk int) {
@@ -100,7 +100,7 @@ func (c *Conn) End(why error) {
 // Holder returns a source at a place, which holds data and answers at once. If
 // change is not nil, it gets each connection before it is used.
 func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
-	m, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
+	values, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
 	if err != nil {
 		panic(err) // memory can be read
 	}
@@ -117,16 +117,20 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
 			o.Name, o.Size, o.Checksum = "data.bin", int64(len(data)), sum
 			if ask.Values {
-				o.Values = m
+				o.Values = values
 			}
 			return o, nil
 		}
-		c.OnValues = func(_ context.Context, _ source.Offer, arrived func(bytes int)) (wire.Manifest, error) {
-			arrived(len(m.Bytes()))
-			return m, nil
+		c.OnValues = func(_ context.Context, _ source.Offer, arrived func(bytes int)) (wire.Values, error) {
+			arrived(len(values.Bytes()))
+			return values, nil
 		}
-		c.OnRange = func(_ context.Context, s source.Span) (source.Body, error) {
-			return NewBody(bytes.NewReader(data[s.Offset : s.Offset+s.Length])), nil
+		c.OnRange = func(_ context.Context, spans []source.Span) (source.Body, error) {
+			var all []io.Reader
+			for _, s := range spans {
+				all = append(all, bytes.NewReader(data[s.Offset:s.Offset+s.Length]))
+			}
+			return NewBody(io.MultiReader(all...)), nil
 		}
 		if change != nil {
 			change(c)
