@@ -16,10 +16,7 @@ import (
 )
 
 // offer is a frame with an offer.
-func offer(o wire.Offer) []byte {
-	body := o.Append(nil)
-	return append(wire.Header{Status: wire.StatusOK, Length: len(body)}.Append(nil), body...)
-}
+func offer(o wire.Offer) []byte { return frame(o.Append(nil)) }
 
 // offers makes the server answer every stat with an offer.
 func (s *sim) offers(o wire.Offer, behind ...byte) {
@@ -273,6 +270,7 @@ func TestStatReplies(t *testing.T) {
 		{name: "with values that nobody asked for", reply: append(offer(change(func(o *wire.Offer) { o.ValuesLen = 64000 })), values...), what: source.Wrong},
 		{name: "with too few values", reply: append(offer(change(func(o *wire.Offer) { o.ValuesLen = 32 * 1999 })), values...), asked: true, what: source.Wrong},
 		{name: "with other values", reply: append(offer(change(func(o *wire.Offer) { o.ValuesLen, o.Checksum = 64000, sumA })), values...), asked: true, what: source.Wrong},
+		{name: "with values of one chunk", reply: append(offer(change(func(o *wire.Offer) { o.Size, o.ValuesLen, o.Checksum = 5, 32, sumA })), frame(sumA[:])...), asked: true, what: source.Wrong},
 		{name: "values that are refused", reply: (&wire.Refusal{Status: wire.StatusBusy, Wait: time.Second}).Append(offer(change(func(o *wire.Offer) { o.ValuesLen = 64000 }))), asked: true, what: source.Full, words: "refused: busy"},
 		{name: "values refused as denied", reply: (&wire.Refusal{Status: wire.StatusDenied}).Append(offer(change(func(o *wire.Offer) { o.ValuesLen = 64000 }))), asked: true, what: source.Wrong},
 		{name: "an empty file of another checksum", reply: offer(change(func(o *wire.Offer) { o.Size = 0 })), what: source.Wrong},

@@ -40,10 +40,7 @@ type sim struct {
 var simPlace = source.Target{Host: "10.0.0.1", Port: 9001}
 
 // opened is a reply that accepts an open.
-func opened(o wire.Opened) []byte {
-	body := o.Append(nil)
-	return append(wire.Header{Status: wire.StatusOK, Length: len(body)}.Append(nil), body...)
-}
+func opened(o wire.Opened) []byte { return frame(o.Append(nil)) }
 
 // leastLimits are the least that a server may say.
 var leastLimits = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
