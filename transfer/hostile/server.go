@@ -277,14 +277,18 @@ func Refuse(st transport.Stream, status wire.Status, wait time.Duration, text st
 	st.Write((&wire.Refusal{Status: status, Wait: wait, Text: text}).Append(nil))
 }
 
-// SendBytes sends bytes of ranges in as few frames as the limit allows.
-func SendBytes(st transport.Stream, b []byte) {
+// Frames are the bytes of ranges in as few frames as the limit allows.
+func Frames(b []byte) (frames []byte) {
 	for len(b) > 0 {
 		n := min(len(b), wire.MaxFrameLen)
-		Reply(st, wire.StatusOK, b[:n])
+		frames = append(frames, Frame(wire.StatusOK, b[:n])...)
 		b = b[n:]
 	}
+	return frames
 }
+
+// SendBytes sends the bytes of ranges.
+func SendBytes(st transport.Stream, b []byte) { st.Write(Frames(b)) }
 
 // Flood repeats b, which is not empty, while somebody takes it, up to size
 // bytes.
