@@ -134,8 +134,8 @@ func TestStreamThatCannotBeOpened(t *testing.T) {
 		honest := w.holders(data)[0]
 		slow(100<<10, honest)
 		m := w.malicious(data, 1, func(m *hostile.Server) {
-			m.Streams = 1
-			m.OnRange = func(transport.Stream, wire.RangeRequest) { m.Wait() }
+			m.Limits.Streams = 1
+			m.OnRanges = func(transport.Stream, []wire.Span) { m.Wait() }
 		})
 		o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
 		o.has("data.bin", data)

@@ -136,7 +136,7 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 			offer.Checksum[0] ^= 1
 			m.SendOffer(st, offer)
 		}},
-		{"changed", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusChanged, nil) }},
+		{"changed", func(_ *hostile.Server, st transport.Stream) { hostile.Refuse(st, wire.StatusChanged, 0, "") }},
 		{"indexing", func(m *hostile.Server, st transport.Stream) {
 			hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
 			m.Wait()
@@ -147,7 +147,7 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 				data := file(3*chunk, 1)
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.Data = file(3*chunk, 2)
-					m.OnHello = func(st transport.Stream, n int) {
+					m.OnStat = func(st transport.Stream, n int) {
 						if n == 0 {
 							m.SendOffer(st, m.Offer)
 						} else {
@@ -163,8 +163,8 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 				if r := o.report(m.Target); r.State != fetch.StateChanged {
 					t.Errorf("report = %+v, want changed", r)
 				}
-				if got := m.Hellos.Load(); got != 2 {
-					t.Errorf("%d hellos, want 2", got)
+				if got := m.Stats.Load(); got != 2 {
+					t.Errorf("%d stats, want 2", got)
 				}
 			})
 		})
@@ -177,9 +177,9 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.Streams = 1
+			m.Limits.Streams = 1
 			m.OnStream = func(st transport.Stream) bool {
-				if m.Hellos.Load() == 0 {
+				if m.Stats.Load() == 0 {
 					return false
 				}
 				// Without its last byte the request never ends

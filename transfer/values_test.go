@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestValuesAreHedged(t *testing.T) {
 	}{
 		{"at once", func(m *hostile.Server, _ transport.Stream) { m.Wait() }},
 		{"in the middle", func(m *hostile.Server, st transport.Stream) {
-			st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+			st.Write(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))))
 			st.Write(m.Values.Bytes()[:20])
 			m.Wait()
 		}},
@@ -60,7 +61,7 @@ func TestValuesAreHedged(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				stalls := w.malicious(data, 0, func(m *hostile.Server) {
 					withoutInline(m)
-					m.OnValues = func(st transport.Stream) { test.stall(m, st) }
+					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { test.stall(m, st) }
 				})
 				other := w.malicious(data, 1, withoutInline)
 				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond })
@@ -89,7 +90,7 @@ func TestHostileValuesNeverCome(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnValues = func(transport.Stream) { m.Wait() }
+			m.OnValues = func(transport.Stream, wire.ValuesRequest) { m.Wait() }
 		})
 		const patience = 3 * valuesTime
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: patience})
@@ -121,7 +122,7 @@ func sends(from ...int) func(m *hostile.Server) {
 
 // replies sets the reply to a request for the values.
 func replies(reply func(m *hostile.Server, st transport.Stream)) func(m *hostile.Server) {
-	return func(m *hostile.Server) { m.OnValues = func(st transport.Stream) { reply(m, st) } }
+	return func(m *hostile.Server) { m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { reply(m, st) } }
 }
 
 // badValues are values that are refused, or do not come.
@@ -137,20 +138,20 @@ var badValues = []struct {
 		hostile.Reply(st, wire.StatusOK, m.Values.Bytes()[1:])
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"too long", replies(func(m *hostile.Server, st transport.Stream) {
-		hostile.Reply(st, wire.StatusOK, append(m.Values.Append(nil), 0))
+		hostile.Reply(st, wire.StatusOK, append(bytes.Clone(m.Values.Bytes()), 0))
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"far too long", replies(func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
+		st.Write(hostile.Header(wire.StatusOK, 1<<61))
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"cut off", replies(func(m *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+		st.Write(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))))
 		st.Write(m.Values.Bytes()[:50])
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"nothing", replies(func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }), fetch.StateWrong, fetch.KindIntegrity},
 	{"one chunk less", sends(0, 1), fetch.StateWrong, fetch.KindIntegrity},
 	{"one chunk more", sends(0, 1, 2, -1), fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", replies(func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
+		hostile.Refuse(st, wire.StatusChanged, 0, "gone")
 	}), fetch.StateChanged, fetch.KindChanged},
 	{"reset", replies(func(_ *hostile.Server, st transport.Stream) {
 		st.CancelWrite(uint64(wire.StreamInternal))

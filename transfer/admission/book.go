@@ -67,8 +67,10 @@ type Conn struct {
 	still  meter // against stillBytes
 	worth  meter // against its charge
 	held   held
-	wasted int // wasted requests, less useful ones
 	lane   lane
+
+	wasted  int  // wasted requests, less those answered whole
+	offered bool // the first stat is over
 }
 
 // New returns an empty book.

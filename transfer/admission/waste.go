@@ -31,8 +31,9 @@ func (a *account) forgive(now time.Time, limit int) {
 }
 
 // Account counts what a request was good for. tooMany reports whether the
-// connection must be closed: it, or its client, has wasted more requests than
-// allowed. The first stat of a connection counts for the connection only: the
+// connection must be closed: it, or all of its client, have wasted more requests
+// than allowed. What a connection has wasted is less one for each request that
+// was answered whole; that is no help to others. The first stat of a connection counts for the connection only: the
 // pace of handshakes limits those of a client.
 func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	b.mu.Lock()
@@ -47,14 +48,16 @@ func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	if u == UseNone {
 		b.counts.Wasted++
 	}
-	c.wasted = max(c.wasted+n, 0)
-	if u == UseStat && c.wasted <= 1 {
-		n = 0
+	before := max(c.wasted, 0)
+	c.wasted += n
+	more := max(c.wasted, 0) - before
+	if u == UseStat && !c.offered {
+		c.offered, more = true, 0
 	}
 	a, limit := &c.client.waste, b.limits.Wasted
 	a.forgive(now, limit)
-	a.requests = min(max(0, a.requests+float64(n)), float64(limit+1))
-	return c.wasted > limit || n > 0 && a.requests > float64(limit)
+	a.requests = min(max(0, a.requests+float64(more)), float64(limit+1))
+	return c.wasted > limit || more > 0 && a.requests > float64(limit)
 }
 
 // Turn returns how long a new connection waits for its first answer, at most

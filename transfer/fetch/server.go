@@ -273,12 +273,13 @@ func (m *meetings) other(host string, addr netip.Addr) string {
 // A contact keeps a way to a source while that may be of use. It runs beside
 // the loop, which it tells what happens.
 type contact struct {
-	ctx    context.Context    // lives while the source may be of use
-	stop   context.CancelFunc // ends ctx; any goroutine may call it
-	down   chan struct{}      // receives when the source has no connection left
-	source source.Source
-	values *atomic.Bool // whether values are wanted
-	tell   contactTold
+	ctx      context.Context    // lives while the source may be of use
+	stop     context.CancelFunc // ends ctx; any goroutine may call it
+	down     chan struct{}      // receives when the source has no connection left
+	source   source.Source
+	patience time.Duration
+	values   *atomic.Bool // whether values are wanted
+	tell     contactTold
 }
 
 // contactTold receives what happens to a contact. Each function returns once

@@ -150,7 +150,7 @@ func (s *Session) reach(v *server) {
 		v.contact.stop()
 	}
 	l := s.loop
-	c := &contact{source: v.source, down: make(chan struct{}, 1), values: &s.values}
+	c := &contact{source: v.source, down: make(chan struct{}, 1), patience: s.servers.Patience, values: &s.values}
 	c.ctx, c.stop = context.WithCancel(l.ctx)
 	post := func(f func()) {
 		l.post(func() {

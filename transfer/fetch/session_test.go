@@ -98,10 +98,10 @@ func TestMirrorHasNoVote(t *testing.T) {
 		holder := func(n int, data []byte) *sourcetest.Source {
 			return sourcetest.Holder(place(n), data, func(c *sourcetest.Conn) {
 				next := c.OnRange
-				c.OnRange = func(ctx context.Context, s source.Span) (source.Body, error) {
+				c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 					time.Sleep(100 * time.Millisecond)
-					served[n].Add(s.Length)
-					return next(ctx, s)
+					served[n].Add(spans[0].Length)
+					return next(ctx, spans)
 				}
 			})
 		}

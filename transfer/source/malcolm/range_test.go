@@ -256,7 +256,7 @@ func TestManySpans(t *testing.T) {
 // The requests of a connection keep its server's limits, at every moment, and
 // all are answered.
 func TestLimitsAreKept(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			limits := wire.Limits{Streams: 1 + rng.IntN(4), Longest: wire.LeastLongest}
@@ -286,7 +286,7 @@ func TestLimitsAreKept(t *testing.T) {
 				st.reply(frames(make([]byte, requestBytes(req)), wire.MaxFrameLen))
 			})
 			ended := make(chan bool)
-			const bodies = 6
+			const bodies = 5
 			for range bodies {
 				n := 1 + rng.Int64N(20<<20)
 				go func() {

@@ -96,8 +96,8 @@ func readOffer(r io.Reader, h wire.Header, ask source.Ask, timeout time.Duration
 	if !ask.Values {
 		return o, broken(errUnasked)
 	}
-	if want := manifest.Count(o.Size) * wire.ValueLen; o.ValuesLen != want {
-		return o, broken(fmt.Errorf("values of %d bytes, want %d", o.ValuesLen, want))
+	if n := manifest.Count(o.Size); n < 2 || o.ValuesLen != n*wire.ValueLen {
+		return o, broken(fmt.Errorf("values of %d bytes, want those of %d chunks", o.ValuesLen, n))
 	}
 	o.Values, err = readValues(r, o.Offer, timeout)
 	return o, err
