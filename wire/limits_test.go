@@ -187,8 +187,8 @@ func TestAddOverflows(t *testing.T) {
 }
 
 func TestRequestLengthLimit(t *testing.T) {
-	// Every valid request is shorter than the limit, so the error shows what
-	// was read.
+	// Every valid request is shorter than the limit, so the error shows
+	// what was read.
 	for _, typ := range []int{typeStat, typeRecheck} {
 		check(t, streamed(ReadRequest), []bound{
 			{"16384", body(typ, 16384, text(16384)), "malformed"},

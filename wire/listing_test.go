@@ -183,8 +183,8 @@ func TestListingNothingBeneath(t *testing.T) {
 		})
 	}
 	checkTrees(t, []tree{
-		// Bytewise, "a!" would come between "a" and "a/b" and hide the one
-		// from the other.
+		// By bytes alone, "a!" would come between "a" and "a/b" and
+		// hide the one from the other.
 		{"beneath, with others between", []Entry{dir("a"), file("a!"), file("a/b")}, "not behind"},
 		{"beneath a part", many("x/a", "x/a/b"), "beneath"},
 	})

@@ -103,7 +103,7 @@ func TestIdle(t *testing.T) {
 			}
 		}
 	}
-	// 2000 draws of 2^29 types: two that are alike in 1 of 300 runs, 10 never.
+	// 2000 draws of 2^29 types: two are alike in 1 of 300 runs, 10 never.
 	if len(types) < 1990 || len(lengths) != 17 {
 		t.Errorf("got %d types and %d lengths of 2000, want nearly all and 17", len(types), len(lengths))
 	}
