@@ -186,8 +186,9 @@ func TestWastedRequests(t *testing.T) {
 			t.Fatal("closed within the budget")
 		}
 		answer(wire.StatRequest{Selector: "other"})()
-		if <-c.done; c.code != wire.CloseLimit {
-			t.Errorf("closed with code %d", c.code)
+		synctest.Wait()
+		if !isClosed(c.done) || c.code != wire.CloseLimit {
+			t.Errorf("closed: %v, with code %d; want over the budget, with limit", isClosed(c.done), c.code)
 		}
 	})
 }
@@ -251,6 +252,9 @@ func TestWaits(t *testing.T) {
 			t.Errorf("a second stat: %v, wait %v", got, got.Wait)
 		}
 		time.Sleep(DefaultIndexingTimeout)
+		if !isClosed(first.gone) {
+			t.Error("it waits for longer than the time for indexing")
+		}
 		r := bytes.NewReader(first.end())
 		opened(t, r)
 		var refusal *wire.Refusal
