@@ -15,6 +15,7 @@ import (
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
+	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -165,11 +166,16 @@ func narrow(a *hostile.Attacker) *hostile.Attacker {
 	return &hostile.Attacker{Server: a.Server, Open: a.Open, Window: 64 << 10}
 }
 
+// unopened returns the attacker without what opens its connections.
+func unopened(a *hostile.Attacker) *hostile.Attacker {
+	return &hostile.Attacker{Server: a.Server, Open: a.Open, Unopened: true}
+}
+
 // attacks returns every attack on a server with a file of costChunks chunks.
 func attacks(t *testing.T, sum [32]byte) []costly {
-	whole := request(wire.RangeRequest{Checksum: sum, Length: costChunks * chunk})
-	hello := request(wire.Hello{InlineManifest: true})
-	guess := request(wire.Hello{Proof: new([32]byte)})
+	whole := rangeOf(sum, 0, costChunks*chunk)
+	stat := request(wire.StatRequest{Values: true})
+	guess := append(request(wire.Open{Proof: new([32]byte)}), stat...)
 	cancel := func(st transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown) }
 	type (
 		attacker = *hostile.Attacker
@@ -180,18 +186,18 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		{"handshakes", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
 		{"half-open connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
 		{"idle connections", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
-		{"a hello and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+		{"a stat and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
-					hostile.Exchange(st, hello)
+					hostile.Exchange(st, stat)
 				}
 				<-c.Done()
 			})
 		}},
-		{"hellos of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{"stats of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
-					hostile.Exchange(st, hello)
+					hostile.Exchange(st, stat)
 				}
 			})
 		}},
@@ -242,11 +248,19 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"hellos", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
-			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, hello) })
+		{"stats", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, stat) })
 		}},
-		{"wrong tokens", serve.Config{Token: tokenOf(t, rightToken)}, costSpan, func(ctx context.Context, a attacker) {
-			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, guess) })
+		{"wrong tokens", serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}}, costSpan, func(ctx context.Context, a attacker) {
+			unopened(a).Connections(ctx, costConns, func(c conn) {
+				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
+					hostile.Exchange(st, guess)
+				}
+				<-c.Done()
+			})
+		}},
+		{"requests before open", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+			unopened(a).Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, whole) })
 		}},
 		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}
@@ -267,7 +281,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 func honestly(sum [32]byte) costly {
 	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
 		a.Requests(ctx, costConns, func(st transport.Stream, i int) {
-			hostile.Exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
+			hostile.Exchange(st, rangeOf(sum, int64(i%costChunks)*chunk, chunk))
 		})
 	}}
 }

@@ -36,20 +36,25 @@ func (d *decoder) fail(format string, args ...any) {
 
 // varint reads an integer of at most limit.
 func (d *decoder) varint(field string, limit uint64) uint64 {
+	return d.varintOf(field, "", limit)
+}
+
+// varintOf reads an integer of at most limit, which is a part of a field.
+func (d *decoder) varintOf(field, part string, limit uint64) uint64 {
 	if d.err != nil {
 		return 0
 	}
 	v, n, err := quicvarint.Parse(d.b)
 	if err != nil {
-		d.fail("ends within its %s", field)
+		d.fail("ends within its %s%s", field, part)
 		return 0
 	}
 	if n != quicvarint.Len(v) {
-		d.fail("%s is not in its shortest form", field)
+		d.fail("%s%s is not in its shortest form", field, part)
 		return 0
 	}
 	if v > limit {
-		d.fail("%s is %d, at most %d is allowed", field, v, limit)
+		d.fail("%s%s is %d, at most %d is allowed", field, part, v, limit)
 		return 0
 	}
 	d.b = d.b[n:]
@@ -72,7 +77,7 @@ func (d *decoder) take(field string, n int) []byte {
 
 // bytes reads a length of at most limit, and that number of bytes.
 func (d *decoder) bytes(field string, limit int) []byte {
-	return d.take(field, int(d.varint(field+" length", uint64(limit))))
+	return d.take(field, int(d.varintOf(field, " length", uint64(limit))))
 }
 
 func (d *decoder) hash(field string) (h [32]byte) {
@@ -82,7 +87,7 @@ func (d *decoder) hash(field string) (h [32]byte) {
 
 // checksum reads a checksum of the only kind that is known.
 func (d *decoder) checksum(field string) [32]byte {
-	kind := d.varint(field+" kind", quicvarint.Max)
+	kind := d.varintOf(field, " kind", quicvarint.Max)
 	if d.err == nil && kind != checksumBLAKE3 {
 		d.fail("%s is of the unknown kind %d", field, kind)
 	}
@@ -91,7 +96,7 @@ func (d *decoder) checksum(field string) [32]byte {
 
 func (d *decoder) time(field string) time.Time {
 	seconds := unzigzag(d.varint(field, quicvarint.Max))
-	nanos := int64(d.varint(field+" nanoseconds", maxNanos))
+	nanos := int64(d.varintOf(field, " nanoseconds", maxNanos))
 	return time.Unix(seconds, nanos).UTC()
 }
 

@@ -34,23 +34,24 @@
 // Bytes left over behind the last field of a body are malformed. A tail is room
 // for what comes later. Whoever reads a tail passes over an odd type that he
 // does not know; a body with an even type that he does not know is malformed.
-// No type has a meaning yet. Types of 2^16 to 2^30 never get one. Whoever writes
-// a tail puts a random odd one of them in it, with up to 16 random bytes, so
-// that readers do pass over it.
+// No type has a meaning yet. Types of 2^16 to 2^30 never get one. Whoever
+// writes a tail puts a random odd one of them in it, with up to 16 random
+// bytes, so that readers do pass over it.
 //
 // # Connection
 //
-// A client connects with QUIC, or with TCP on the same port number. Both use TLS
-// 1.3, ALPN "malcolm/1", without 0-RTT and session tickets. A client may offer
-// the names of other revisions beside it, and a server takes one that it knows.
-// The server's certificate carries the Ed25519 key that is its identity; names,
-// chains and dates in it mean nothing. A stream carries one request and its
-// reply, and ends. The client opens every stream.
+// A client connects with QUIC, or with TCP on the same port number. Both use
+// TLS 1.3, ALPN "malcolm/1", without 0-RTT and session tickets. A client may
+// offer the names of other revisions beside it, and a server takes one that it
+// knows. The server's certificate carries the Ed25519 key that is its identity;
+// names, chains and dates in it mean nothing. A stream carries one request and
+// its reply, and ends. The client opens every stream.
 //
-// The first stream of a connection begins with the request "open", and its reply
-// begins with the reply to that. The first real request follows "open" at once,
-// on the same stream. A server reads no other stream before it has accepted
-// "open", for which the client has a limited time from the handshake on.
+// The first stream of a connection begins with the request "open", and its
+// reply begins with the reply to that. The first real request follows "open" at
+// once, on the same stream. A server reads no other stream before it has
+// accepted "open", for which the client has a limited time from the handshake
+// on.
 //
 // Over QUIC there are no datagrams and no unidirectional streams. Streams are
 // independent of each other and may be answered in any order.
@@ -104,9 +105,9 @@
 // A server answers an unknown type with the status "unsupported", whatever its
 // body says, if the length is within the limit.
 //
-// An opened connection may name every checksum that the server holds, offered or
-// not. A server holds the current version of a file, and the one before until
-// nobody has asked for it for some time.
+// An opened connection may name every checksum that the server holds, offered
+// or not. A server holds the current version of a file, and the one before
+// until nobody has asked for it for some time.
 //
 // # Reply
 //
@@ -134,8 +135,8 @@
 //	8       busy         refusal: a limit of the server is reached
 //	9       stopping     refusal: the server is shutting down
 //	10      unreadable   refusal: the server cannot read its file
-//	11      failed span  varint index of the span, varint status, refusal; only
-//	                     in reply to ranges
+//	11      failed span  varint index of the span, varint status of a refusal,
+//	                     and its body; only in reply to ranges
 //
 // A refusal ends the reply. Its body, like that of a status that is not in the
 // table:
@@ -149,12 +150,12 @@
 //
 // Bodies of "ok":
 //
-//	open      varint streams: requests that may be under way on a connection, at
-//	          least 1; varint flight: bytes of ranges that may be under way on
-//	          it; varint longest: bytes that a request for ranges may ask for,
-//	          at most flight; varint wasted: requests that may come to nothing
-//	          before the server closes the connection; bytes<=32 proof: the
-//	          server's, 0 or 32 bytes; tail
+//	open      varint streams: requests that may be under way on a connection, 1
+//	          to 2^31 - 1; varint flight: bytes of ranges that may be under way
+//	          on it; varint longest: bytes that a request for ranges may ask
+//	          for, at most flight; varint wasted: requests that may come to
+//	          nothing before the server closes the connection, at most
+//	          2^31 - 1; bytes<=32 proof: the server's, 0 or 32 bytes; tail
 //	stat      an offer; when it announces values, they follow as in reply to
 //	          values
 //	values    the values asked for: 32 bytes each, in as few frames as the limit
@@ -167,8 +168,8 @@
 //	          often lately answers "busy"
 //
 // The limits in the reply to "open" bind both sides: a client keeps them, and a
-// server never holds less against him. flight and longest are at least 2^24, the
-// length of the largest chunk. wasted counts requests that were refused or
+// server never holds less against him. flight and longest are at least 2^24,
+// the length of the largest chunk. wasted counts requests that were refused or
 // cancelled before a byte of the reply was taken, less one for each that was
 // answered whole, and stats.
 //
@@ -211,12 +212,12 @@
 //
 // The chunk size is a function of the file's size alone: the smallest power of
 // two that is at least size/4096 (a fraction, not rounded), at least 2^18 and
-// at most 2^24. The number of chunks is size / chunk size, rounded up. The value
-// of a chunk is its BLAKE3 chaining value as a subtree of the file, a hash. The
-// values of all chunks, merged as BLAKE3 merges, give the checksum. A client
-// refuses values that do not. A file of one chunk needs no values: they would be
-// its checksum. An empty file has no chunk; its checksum is the BLAKE3 of no
-// bytes. For both, a request for values is answered "out of range".
+// at most 2^24. The number of chunks is size / chunk size, rounded up. The
+// value of a chunk is its BLAKE3 chaining value as a subtree of the file, a
+// hash. The values of all chunks, merged as BLAKE3 merges, give the checksum. A
+// client refuses values that do not. A file of one chunk needs no values: they
+// would be its checksum. An empty file has no chunk; its checksum is the BLAKE3
+// of no bytes. For both, a request for values is answered "out of range".
 //
 // # Listing
 //
@@ -232,15 +233,16 @@
 //	    link:        bytes<=4096 target
 //
 // A path is one or more parts of 1 to 255 bytes, joined by "/". No part is "."
-// or ".." or holds a NUL byte; any other byte is allowed. Paths are in the order
-// of their bytes with "/" before every other byte. No path comes twice. No path
-// lies beneath the path of another entry: a directory is an entry only when it
-// is empty.
+// or ".." or holds a NUL byte; any other byte is allowed. Paths are in the
+// order of their bytes with "/" before every other byte. No path comes twice.
+// No path lies beneath the path of another entry: a directory is an entry only
+// when it is empty.
 //
-// A target is one or more parts like those of a path, but "." is allowed, and
-// ".." in front of every other part. It has no more of ".." than there are
-// directories above the link. The way from the link's directory to the target
-// leads through no other link; the target itself may be one. It need not exist.
+// A target is one or more parts like those of a path, but "." is allowed
+// anywhere, and ".." in front of the first part that is neither. It has no more
+// of ".." than there are directories above the link. The way from the link's
+// directory to the target leads through no link; the target itself may be one,
+// unless "." follows it. It need not exist.
 //
 // Modification times are a second file, for replicas differ in them:
 //
@@ -266,12 +268,12 @@
 // HMAC-SHA256. Its key is HKDF-SHA256 (RFC 5869) of the text, without a salt,
 // with the info "malcolm/1 auth"; it has 32 bytes. The name of the key is the
 // first 8 bytes of HKDF-SHA256 of the text with the info "malcolm/1 key". A
-// server may hold several tokens, and finds the client's by that name. The input
-// of the HMAC is the role ("client" or "server", ASCII) and 32 bytes that TLS
-// exports for this connection (RFC 8446, section 7.5) with the label
-// "EXPORTER-malcolm-auth" and the ALPN as context. Nobody who relays a proof can
-// use it on another connection. A server that asks for a token answers "denied"
-// to an open without a valid proof, and closes the connection.
+// server may hold several tokens, and finds the client's by that name. The
+// input of the HMAC is the role ("client" or "server", ASCII) and 32 bytes that
+// TLS exports for this connection (RFC 8446, section 7.5) with the label
+// "EXPORTER-malcolm-auth" and the ALPN as context. Nobody who relays a proof
+// can use it on another connection. A server that asks for a token answers
+// "denied" to an open without a valid proof, and closes the connection.
 //
 // # Codes
 //
@@ -298,8 +300,70 @@
 //
 // # Example
 //
-// A client without a token opens a connection, asks for the only file, and then,
-// on a second stream, for two spans of it:
+// A client without a token opens a connection and asks for the only file, with
+// its values. On the first stream it sends:
 //
-//	EXAMPLE
+//	00 1a                                            open, 26 bytes
+//	6f 1d 8a 02 c4 7b e9 50 33 a7 f6 18 4d d2 90 5e  run
+//	00 00                                            no key, no proof
+//	80 ab cd ef 03 9c 41 07                          tail: an idle type
+//	01 07                                            stat, 7 bytes
+//	01 00                                            values; no selector
+//	80 01 23 45 00                                   tail: an idle type
+//
+// The server has a file of 300000 bytes, of which byte n is n mod 251, in two
+// chunks:
+//
+//	00 12                                            ok, 18 bytes: opened
+//	40 64                                            100 streams
+//	90 00 00 00                                      2^28 bytes in flight
+//	84 00 00 00                                      2^26 in one request
+//	14 00                                            20 wasted; no proof
+//	81 02 03 05 01 5a                                tail: an idle type
+//	00 3c                                            ok, 60 bytes: offer
+//	00 80 04 93 e0                                   a file, its size
+//	c0 00 00 00 ca a7 e2 00 00                       modified: s, ns
+//	00                                               kind of the checksum
+//	6c c9 dc e0 5d 4c ff 8c 5b ef 5c 5a 24 68 1e 42  checksum
+//	b1 3f 03 e3 4a 0b c5 e6 6f 65 a9 1d 48 c9 44 fa
+//	05 61 2e 62 69 6e                                name
+//	40 40                                            64 bytes of values
+//	b1 41 59 27 00                                   tail: an idle type
+//	00 40 40                                         ok, 64 bytes: values
+//	69 fe bc 86 41 03 72 6f 98 eb a5 f7 43 7e d4 da  of the first chunk
+//	19 3c 9d 6c b0 2d 46 03 67 29 c1 ea 9d c3 ff ad
+//	4e 4f 11 e5 80 84 4c 42 ba f6 e2 04 fc 0d bd d0  of the second chunk
+//	71 a6 b7 01 a4 b4 2f b9 a9 30 79 1f c2 80 61 83
+//
+// On a second stream the client asks for the first three bytes of each chunk:
+//
+//	03 40 4a                                         ranges, 74 bytes
+//	02                                               two spans
+//	00                                               kind of the checksum
+//	6c c9 dc e0 5d 4c ff 8c 5b ef 5c 5a 24 68 1e 42  checksum
+//	b1 3f 03 e3 4a 0b c5 e6 6f 65 a9 1d 48 c9 44 fa
+//	00 03                                            offset, length
+//	00                                               kind of the checksum
+//	6c c9 dc e0 5d 4c ff 8c 5b ef 5c 5a 24 68 1e 42  checksum
+//	b1 3f 03 e3 4a 0b c5 e6 6f 65 a9 1d 48 c9 44 fa
+//	80 04 00 00 03                                   offset, length
+//
+// The first frame of the reply holds the first span and a byte of the second:
+//
+//	00 04                                            ok, 4 bytes
+//	00 01 02 64                                      bytes 0-2, 262144
+//	00 02                                            ok, 2 bytes
+//	65 66                                            bytes 262145-262146
+//
+// The server might fail to read the first span behind its first byte. The
+// second span follows all the same:
+//
+//	00 01                                            ok, 1 byte
+//	00                                               byte 0
+//	0b 08                                            failed span, 8 bytes
+//	00 0a                                            span 0: unreadable
+//	43 e8                                            come back in 1000 ms
+//	64 69 73 6b                                      text: "disk"
+//	00 03                                            ok, 3 bytes
+//	64 65 66                                         bytes 262144-262146
 package wire

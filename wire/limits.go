@@ -7,6 +7,8 @@ const (
 	MaxRequestLen = 16 << 10
 	// MaxFrameLen bounds the body of a frame of a reply, in bytes.
 	MaxFrameLen = 128 << 10
+	// MaxSegmentLen bounds the bytes of a message in a segment over TCP.
+	MaxSegmentLen = 256 << 10
 	// MaxOfferLen bounds an encoded offer, in bytes.
 	MaxOfferLen = 1 << 10
 	// MaxNameLen bounds the name in an offer, in bytes of UTF-8.
@@ -46,5 +48,6 @@ const (
 	hashLen     = 32  // BLAKE3, and every HMAC proof
 	runLen      = 16
 	keyLen      = 8
-	maxAnnounce = 1<<62 - 1 // of a limit in the reply to open
+	maxAnnounce = 1<<62 - 1 // of bytes in the reply to open
+	maxCount    = 1<<31 - 1 // of requests in the reply to open
 )

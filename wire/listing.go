@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -135,13 +136,13 @@ func checkTree(entries []Entry) error {
 	}
 	for i := range entries {
 		e := &entries[i]
-		if reason := checkPath(e.Path); reason != "" {
+		if reason := checkEntry(e); reason != "" {
 			return fail(i, reason)
 		}
 		if i > 0 {
 			if before := entries[i-1].Path; !pathLess(before, e.Path) {
 				return fail(i, "path is not behind the one before it")
-			} else if strings.HasPrefix(e.Path, before+"/") {
+			} else if isBeneath(e.Path, before) {
 				return fail(i, "path lies beneath that of another entry")
 			}
 		}
@@ -162,15 +163,34 @@ func checkTree(entries []Entry) error {
 
 // pathLess is the order of a listing: that of bytes, with "/" before all.
 func pathLess(a, b string) bool {
-	n := min(len(a), len(b))
-	for i := range n {
-		x, y := a[i], b[i]
-		if x == y {
-			continue
+	const step = 64 // long paths that begin alike are compared by steps
+	i, n := 0, min(len(a), len(b))
+	for i+step <= n && a[i:i+step] == b[i:i+step] {
+		i += step
+	}
+	for ; i < n; i++ {
+		if x, y := a[i], b[i]; x != y {
+			return x == '/' || y != '/' && x < y
 		}
-		return x == '/' || y != '/' && x < y
 	}
 	return len(a) < len(b)
+}
+
+// isBeneath reports whether path lies beneath dir.
+func isBeneath(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
+
+// checkEntry returns what is wrong with an entry by itself, or "". The target
+// of a link is checked by resolve.
+func checkEntry(e *Entry) string {
+	switch {
+	case e.Kind > EntryLink:
+		return fmt.Sprintf("unknown kind %d", e.Kind)
+	case e.IsFile() && (e.Size < 0 || e.Size > MaxFileSize):
+		return fmt.Sprintf("size is %d, at most %d is allowed", e.Size, int64(MaxFileSize))
+	}
+	return checkPath(e.Path)
 }
 
 // checkPath returns what is wrong with a path, or "".
@@ -178,7 +198,9 @@ func checkPath(path string) string {
 	if len(path) > MaxPathLen {
 		return fmt.Sprintf("path of %d bytes, at most %d are allowed", len(path), MaxPathLen)
 	}
-	for part := range strings.SplitSeq(path, "/") {
+	for more := true; more; {
+		var part string
+		part, path, more = strings.Cut(path, "/")
 		if part == "." || part == ".." {
 			return "path has a part of dots"
 		}
@@ -202,32 +224,44 @@ func checkPart(part string) string {
 }
 
 // resolve returns the path in the tree that a link leads to ("": its root), or
-// what is wrong with its target.
+// what is wrong with its target. A "." at the end of a target stays behind a
+// name: what has that name is not the target, but on the way to it.
 func resolve(e *Entry) (to, wrong string) {
 	if len(e.Target) > MaxPathLen {
 		return "", fmt.Sprintf("target of %d bytes, at most %d are allowed", len(e.Target), MaxPathLen)
 	}
-	at := strings.Split(e.Path, "/")
-	at = at[:len(at)-1]
+	at := []byte(e.Path[:max(strings.LastIndexByte(e.Path, '/'), 0)])
 	front := true
-	for part := range strings.SplitSeq(e.Target, "/") {
+	for rest, more := e.Target, true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, "/")
 		if reason := checkPart(part); reason != "" {
 			return "", "target " + reason
 		}
 		switch {
 		case part == ".":
 		case part == ".." && !front:
-			return "", `target has ".." behind another part`
+			return "", `target has ".." behind a name`
 		case part == ".." && len(at) == 0:
 			return "", "target leads out of the tree"
 		case part == "..":
-			at = at[:len(at)-1]
+			at = at[:max(bytes.LastIndexByte(at, '/'), 0)]
 		default:
 			front = false
-			at = append(at, part)
+			at = appendPart(at, part)
 		}
 	}
-	return strings.Join(at, "/"), ""
+	if !front && strings.HasSuffix(e.Target, "/.") {
+		at = appendPart(at, ".")
+	}
+	return string(at), ""
+}
+
+func appendPart(path []byte, part string) []byte {
+	if len(path) > 0 {
+		path = append(path, '/')
+	}
+	return append(path, part...)
 }
 
 // throughLink reports whether a path lies beneath a link. The entries are in
@@ -239,7 +273,7 @@ func throughLink(entries []Entry, path string) bool {
 		return false
 	}
 	e := &entries[i-1]
-	return e.Kind == EntryLink && strings.HasPrefix(path, e.Path+"/")
+	return e.Kind == EntryLink && isBeneath(path, e.Path)
 }
 
 // AppendTimes appends the list of times of a tree's entries to b; their number

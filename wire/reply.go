@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"io"
-	"math"
 	"time"
 	"unicode/utf8"
 
@@ -61,7 +60,8 @@ func (e *Refusal) Append(b []byte) []byte {
 }
 
 func (e *Refusal) appendBody(b []byte) []byte {
-	ms := min(max(e.Wait+time.Millisecond-1, 0)/time.Millisecond, MaxWait)
+	wait := min(max(e.Wait, 0), MaxWait*time.Millisecond)
+	ms := (wait + time.Millisecond - 1) / time.Millisecond
 	b = quicvarint.Append(b, uint64(ms))
 	return append(b, e.Text[:min(len(e.Text), MaxTextLen)]...)
 }
@@ -70,8 +70,8 @@ func (e *Refusal) appendBody(b []byte) []byte {
 const maxRefusalLen = 8 + MaxTextLen
 
 // ReadRefusal reads the body that belongs to h and returns the refusal as an
-// error. Any other error says that it could not be read: [*MalformedError],
-// [io.ErrUnexpectedEOF] or r's own.
+// error. Any other error says that it could not be read: [*MalformedError]
+// (also if the status is no refusal), [io.ErrUnexpectedEOF] or r's own.
 func ReadRefusal(r io.Reader, h Header) error {
 	b, err := readLimited(r, h, "refusal", maxRefusalLen)
 	if err != nil {
@@ -87,6 +87,9 @@ func ReadRefusal(r io.Reader, h Header) error {
 
 // refusal reads the rest of the body.
 func (d *decoder) refusal(s Status) *Refusal {
+	if !s.refuses() {
+		d.fail("status %q is no refusal", s)
+	}
 	e := &Refusal{Status: s, Wait: time.Duration(d.varint("wait", MaxWait)) * time.Millisecond}
 	if d.err == nil && len(d.b) > MaxTextLen {
 		d.fail("text of %d bytes, at most %d are allowed", len(d.b), MaxTextLen)
@@ -120,9 +123,6 @@ func ReadFailedSpan(r io.Reader, h Header) (FailedSpan, error) {
 	d := decoder{message: "failed span", b: b}
 	f := FailedSpan{Index: int(d.varint("index", MaxSpans-1))}
 	s := Status(d.varint("status", quicvarint.Max))
-	if d.err == nil && (s == StatusOK || s == StatusIndexing || s == StatusFailedSpan) {
-		d.fail("status %q is no refusal", s)
-	}
 	f.Refusal = *d.refusal(s)
 	if err := d.done(); err != nil {
 		return FailedSpan{}, err
@@ -132,10 +132,10 @@ func ReadFailedSpan(r io.Reader, h Header) (FailedSpan, error) {
 
 // Limits are what a server allows on one connection.
 type Limits struct {
-	Streams int   // requests under way, at least 1
+	Streams int   // requests under way, 1 to 2^31 - 1
 	Flight  int64 // bytes of ranges under way, at least LeastLongest
 	Longest int64 // bytes that one request for ranges asks for, LeastLongest to Flight
-	Wasted  int   // requests that may come to nothing
+	Wasted  int   // requests that may come to nothing, 0 to 2^31 - 1
 }
 
 // Opened is the reply to an accepted [Open].
@@ -166,10 +166,10 @@ func ReadOpened(r io.Reader, h Header) (Opened, error) {
 	}
 	d := decoder{message: "reply to open", b: b}
 	var o Opened
-	o.Limits.Streams = int(d.varint("streams", math.MaxInt32))
+	o.Limits.Streams = int(d.varint("streams", maxCount))
 	o.Limits.Flight = int64(d.varint("bytes under way", maxAnnounce))
 	o.Limits.Longest = int64(d.varint("longest request", maxAnnounce))
-	o.Limits.Wasted = int(d.varint("wasted requests", math.MaxInt32))
+	o.Limits.Wasted = int(d.varint("wasted requests", maxCount))
 	if l := o.Limits; d.err == nil && (l.Streams < 1 || l.Longest < LeastLongest || l.Flight < l.Longest) {
 		d.fail("limits of %d streams, %d bytes under way and %d in one request are too small", l.Streams, l.Flight, l.Longest)
 	}

@@ -51,9 +51,9 @@ func TestFramesRunOverBorders(t *testing.T) {
 	})
 }
 
-// A file that changes under spans fails each of them that is left, and the reply
-// ends whole. If more of a frame was promised than is in the smallest buffer, it
-// is reset: no byte of another version is sent.
+// A file that changes under spans fails each of them that is left, and the
+// reply ends whole. If more of a frame was promised than is in the smallest
+// buffer, it is reset: no byte of another version is sent.
 func TestChangeUnderSpans(t *testing.T) {
 	const head = 5
 	for room, reset := range map[int]bool{
@@ -176,8 +176,8 @@ func TestWastedRequests(t *testing.T) {
 		if isClosed(c.done) {
 			t.Fatal("closed too early")
 		}
-		// The connection has wasted 2 stats and 8 requests, less 3 that were
-		// answered whole.
+		// The connection has wasted 2 stats and 8 requests, less 3 that
+		// were answered whole.
 		for range budget - 7 {
 			answer(wire.StatRequest{Selector: "other"})()
 		}
@@ -186,8 +186,9 @@ func TestWastedRequests(t *testing.T) {
 			t.Fatal("closed within the budget")
 		}
 		answer(wire.StatRequest{Selector: "other"})()
-		if <-c.done; c.code != wire.CloseLimit {
-			t.Errorf("closed with code %d", c.code)
+		synctest.Wait()
+		if !isClosed(c.done) || c.code != wire.CloseLimit {
+			t.Errorf("closed: %v, with code %d; want over the budget, with limit", isClosed(c.done), c.code)
 		}
 	})
 }
@@ -251,6 +252,9 @@ func TestWaits(t *testing.T) {
 			t.Errorf("a second stat: %v, wait %v", got, got.Wait)
 		}
 		time.Sleep(DefaultIndexingTimeout)
+		if !isClosed(first.gone) {
+			t.Error("it waits for longer than the time for indexing")
+		}
 		r := bytes.NewReader(first.end())
 		opened(t, r)
 		var refusal *wire.Refusal
