@@ -152,7 +152,8 @@ func TestPlacesRunOut(t *testing.T) {
 	}
 }
 
-// A connection that is not opened goes before any other. Its deadline runs from the handshake, whatever it sends.
+// A connection that is not opened goes before any other. Its deadline runs from
+// the handshake, whatever it sends.
 func TestUnopenedGoFirst(t *testing.T) {
 	b := New(Limits{Places: 2})
 	idle := b.open(t, numbered(1, 1), "idle", start)

@@ -45,8 +45,8 @@
 //
 // # Shares
 //
-// Limited things are shared evenly between clients, then between the runs of one
-// client, then between the connections of one run. A client is an IPv4 address,
-// an IPv6 /64, or a link. A run is what a client calls one, by a number of its
-// choice: more numbers get a client no more.
+// Limited things are shared evenly between clients, then between the runs of
+// one client, then between the connections of one run. A client is an IPv4
+// address, an IPv6 /64, or a link. A run is what a client calls one, by a
+// number of its choice: more numbers get a client no more.
 package admission

@@ -3,9 +3,9 @@ package admission
 import "time"
 
 // A run is what the connections of a client have in common that were opened
-// with one number. A client chooses its numbers, so a run shares what its client
-// has, and never gets it more. A connection that is not opened yet has a run of
-// its own. There are never more runs than connections.
+// with one number. A client chooses its numbers, so a run shares what its
+// client has, and never gets it more. A connection that is not opened yet has a
+// run of its own. There are never more runs than connections.
 type run struct {
 	key     [16]byte
 	places  int // of its connections

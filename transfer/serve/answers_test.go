@@ -51,9 +51,9 @@ func TestFramesRunOverBorders(t *testing.T) {
 	})
 }
 
-// A file that changes under spans fails each of them that is left, and the reply
-// ends whole. If more of a frame was promised than is in the smallest buffer, it
-// is reset: no byte of another version is sent.
+// A file that changes under spans fails each of them that is left, and the
+// reply ends whole. If more of a frame was promised than is in the smallest
+// buffer, it is reset: no byte of another version is sent.
 func TestChangeUnderSpans(t *testing.T) {
 	const head = 5
 	for room, reset := range map[int]bool{
@@ -176,8 +176,8 @@ func TestWastedRequests(t *testing.T) {
 		if isClosed(c.done) {
 			t.Fatal("closed too early")
 		}
-		// The connection has wasted 2 stats and 8 requests, less 3 that were
-		// answered whole.
+		// The connection has wasted 2 stats and 8 requests, less 3 that
+		// were answered whole.
 		for range budget - 7 {
 			answer(wire.StatRequest{Selector: "other"})()
 		}

@@ -12,9 +12,9 @@ import (
 const frameHead = 8
 
 // bufferPools hold the buffers for what is being sent: one pool for each power
-// of two from [admission.LeastBuffer] to [admission.MostBuffer], with room for a
-// header in front. The book decides who may have one. The zero value is ready to
-// use.
+// of two from [admission.LeastBuffer] to [admission.MostBuffer], with room for
+// a header in front. The book decides who may have one. The zero value is ready
+// to use.
 type bufferPools [6]sync.Pool // of *[]byte
 
 // bufferSize returns the size of the smallest buffer that holds n bytes, or of

@@ -28,9 +28,9 @@ type Limits struct {
 	// Wasted bounds wasted requests: those that were refused, or cancelled
 	// before a byte of the reply was taken, and every stat after the first.
 	// A connection may waste this many more than were answered whole, else
-	// it is closed. One address, over all its connections, has the same budget,
-	// which refills in 16 s. Connections from an address over its budget
-	// are delayed.
+	// it is closed. One address, over all its connections, has the same
+	// budget, which refills in 16 s. Connections from an address over its
+	// budget are delayed.
 	Wasted int
 
 	HandshakeTimeout time.Duration // for a handshake

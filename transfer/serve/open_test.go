@@ -168,8 +168,8 @@ func token(t *testing.T, s string) certs.Token {
 	return tok
 }
 
-// A server holds two tokens, and proves the one that the client has. Whoever has
-// neither gets the same answer, whatever is wrong, and his connection ends.
+// A server holds two tokens, and proves the one that the client has. Whoever
+// has neither gets the same answer, whatever is wrong, and his connection ends.
 func TestTokens(t *testing.T) {
 	one, two, other := token(t, "the first token of this server"), token(t, "the second token of this server"), token(t, "a token of another server")
 	client, server := handshake(t)

@@ -15,8 +15,8 @@ import (
 // at a time than it was told that it may.
 const flightWait = 100 * time.Millisecond
 
-// A rangeSender sends the bytes of spans. A span that fails is answered by that,
-// and the next one follows. It belongs to one goroutine.
+// A rangeSender sends the bytes of spans. A span that fails is answered by
+// that, and the next one follows. It belongs to one goroutine.
 type rangeSender struct {
 	r       *reply
 	spans   spanReader

@@ -20,9 +20,9 @@ const (
 	pieceTime = time.Second
 )
 
-// A readSize is how much is read at once for a reply with ranges. It grows for a quick
-// client and shrinks for a slow one. So buffers are soon free, and little is
-// read beyond what a client that gives up has taken.
+// A readSize is how much is read at once for a reply with ranges. It grows for
+// a quick client and shrinks for a slow one. So buffers are soon free, and
+// little is read beyond what a client that gives up has taken.
 type readSize struct {
 	bytes  int // a power of two
 	streak int // bytes in a row that were taken quickly

@@ -17,8 +17,8 @@ const recheckEvery = time.Second
 // recheckPiece is how many bytes of a chunk are read at once.
 const recheckPiece = 128 << 10
 
-// recheckBusy says that another check is under way, or that the last one was too
-// short a time ago.
+// recheckBusy says that another check is under way, or that the last one was
+// too short a time ago.
 type recheckBusy struct {
 	wait time.Duration // until the next one
 }
