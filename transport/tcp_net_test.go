@@ -153,8 +153,8 @@ func (c *memoryConn) Close() error {
 
 // kill ends both directions with an error, as a network does.
 func (c *memoryConn) kill(err error) {
-	c.out.end(err)
 	c.in.end(err)
+	c.out.end(err)
 }
 
 func (c *memoryConn) SetDeadline(t time.Time) error {

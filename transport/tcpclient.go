@@ -109,7 +109,7 @@ func (c *tcpConn) place(ctx context.Context, s *tcpStream, urgent bool) error {
 	}
 }
 
-// choose returns a link with a free place; nil: there is no such. The caller
+// choose returns a link with a free place; nil: all are taken. The caller
 // holds mu.
 func (c *tcpConn) choose(urgent bool) *clientLink {
 	for _, l := range c.links {

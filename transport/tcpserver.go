@@ -28,8 +28,8 @@ type tcpServerConn struct {
 
 	mu      sync.Mutex
 	begun   int              // requests
-	current *tcpServerStream // its reply is not finished; nil: there is none
-	ahead   *tcpServerStream // the next one; nil: there is none
+	current *tcpServerStream // its reply is not finished; nil: no request
+	ahead   *tcpServerStream // the next one; nil: no request
 }
 
 // newTCPServerConn begins to read requests.
