@@ -373,7 +373,7 @@ func TestTCPGreetingOfLinks(t *testing.T) {
 		if !a.First() || !b.First() || !<-firsts || !<-firsts || <-firsts {
 			t.Error("not the first streams are the first ones")
 		}
-		// A request that was ahead is greeted once more on its new link.
+		// A request that was ahead is greeted again on its new link.
 		ahead := asking(t, c, Patient, "d")
 		replyOf(t, ahead, "to d")
 		e := asking(t, c, Patient, "hold")

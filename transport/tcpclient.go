@@ -280,8 +280,9 @@ func (c *tcpConn) remove(l *clientLink) ([]*tcpStream, bool) {
 	return queue, true
 }
 
-// failed ends a link that died by itself, with its streams. With a watcher, only
-// if no stream has taken the link from that one: then who did calls failed.
+// failed ends a link that died by itself, with its streams. With a watcher it
+// does nothing if a stream has taken the link from that one: then who did calls
+// failed.
 func (c *tcpConn) failed(l *clientLink, err error, of *watcher) {
 	err = classifyTCP(err)
 	c.mu.Lock()
