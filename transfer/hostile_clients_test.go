@@ -161,9 +161,9 @@ func TestHostileRepliesNeverRead(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * bufferSpan)
-		// The sum of three: the charge of each request and its span, the client's
-		// window with the two packets on their way to it, and the free
-		// share.
+		// The sum of three: the charge of each request and its span,
+		// the client's window with the two packets on their way to it,
+		// and the free share.
 		const request, window, packet, free = 10<<10 + 48, 64 << 10, 1452, 48 << 10
 		most := int64(conns * (transport.DefaultMaxStreams*request + window*4/3 + 2*packet + rangeSlots*admission.LeastBuffer - free))
 		if got := s.run.Status().Load.Held; got > most {
