@@ -31,6 +31,19 @@ type DialOptions struct {
 	QLog *QLog
 }
 
+// check refuses options that cannot work.
+func (o *DialOptions) check() error {
+	switch {
+	case o.TLS == nil || o.TLS.VerifyConnection == nil:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("a tls configuration without VerifyConnection would trust anybody")}
+	case len(o.TLS.NextProtos) == 0:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("the tls configuration offers no protocol")}
+	case o.StreamWindow < 0 || o.ConnWindow < 0:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("a receive window is negative")}
+	}
+	return nil
+}
+
 // Dial connects to the server at remote over pc. It owns pc from now on: pc is
 // closed when the connection ends, and when Dial fails. With a socket from
 // [DialUDP], remote is what the socket is connected to, whatever the argument.
@@ -82,13 +95,8 @@ func (d *dialed) release() {
 }
 
 func (d *dialed) dial(ctx context.Context, remote net.Addr, o DialOptions) (*quic.Conn, error) {
-	switch {
-	case o.TLS == nil || o.TLS.VerifyConnection == nil:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a tls configuration without VerifyConnection would trust anybody")}
-	case len(o.TLS.NextProtos) == 0:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the tls configuration offers no protocol")}
-	case o.StreamWindow < 0 || o.ConnWindow < 0:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a receive window is negative")}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	budget := o.Windows
 	if budget == nil {

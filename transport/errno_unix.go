@@ -19,6 +19,17 @@ var (
 	errnoProhibited = []syscall.Errno{syscall.EACCES, syscall.EPERM}
 	errnoNoWay      = []syscall.Errno{syscall.EINVAL}
 	errnoNoAddress  = []syscall.Errno{syscall.EADDRNOTAVAIL}
+	// errnoGone says that the peer's system does not have the TCP
+	// connection, errnoTimedOut that it does not acknowledge.
+	errnoGone     = []syscall.Errno{syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}
+	errnoTimedOut = []syscall.Errno{syscall.ETIMEDOUT}
+	// errnoAccept are the errors of accept after which it may succeed: the
+	// client is gone, or the system is out of something.
+	errnoAccept = []syscall.Errno{
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EPROTO, syscall.EINTR, syscall.EPERM, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+		syscall.ENETDOWN, syscall.EHOSTDOWN, syscall.EOPNOTSUPP, syscall.ENOPROTOOPT,
+	}
 	// errnoICMP are the errors that a system makes of ICMP messages; see
 	// icmp_err_convert in Linux' net/ipv4/icmp.c and icmpv6_err_convert in
 	// net/ipv6/icmp.c.

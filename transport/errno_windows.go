@@ -20,6 +20,15 @@ var (
 	errnoProhibited = []syscall.Errno{windows.WSAEACCES}
 	errnoNoWay      = []syscall.Errno{}
 	errnoNoAddress  = []syscall.Errno{windows.WSAEADDRNOTAVAIL}
+	// errnoGone says that the peer's system does not have the TCP
+	// connection, errnoTimedOut that it does not acknowledge.
+	errnoGone     = []syscall.Errno{windows.WSAECONNRESET, windows.WSAECONNABORTED, windows.WSAESHUTDOWN}
+	errnoTimedOut = []syscall.Errno{windows.WSAETIMEDOUT}
+	// errnoAccept are the errors of accept after which it may succeed: the
+	// client is gone, or the system is out of something.
+	errnoAccept = []syscall.Errno{
+		windows.WSAECONNRESET, windows.WSAECONNABORTED, windows.WSAEMFILE, windows.WSAENOBUFS, windows.WSAENETDOWN,
+	}
 	// errnoICMP are the errors that the system makes of ICMP messages.
 	errnoICMP = []syscall.Errno{
 		windows.WSAECONNRESET, windows.WSAECONNREFUSED, windows.WSAENETRESET,

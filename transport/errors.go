@@ -82,6 +82,7 @@ const (
 	SlowAnswer                             // packets came, but the handshake was not complete in time
 	Prohibited                             // this system does not let packets out to the peer's host
 	NoLocalAddress                         // no interface has the address to send from
+	ProxyFailed                            // a proxy could not be reached, or did not connect us
 )
 
 // NetworkError says that a connection failed though neither side ended it.
@@ -106,6 +107,8 @@ func (e *NetworkError) Error() string {
 		return "connection lost: nothing came for too long"
 	case PortUnreachable:
 		return "connection refused"
+	case ProxyFailed:
+		return e.Err.Error()
 	case HostUnreachable:
 		return "host unreachable"
 	}

@@ -97,6 +97,16 @@ func (s *salute) hear(r io.Reader, fail func(code uint64, err error)) error {
 	return s.bad
 }
 
+// unheard reports whether the answer is still to be read.
+func (s *salute) unheard() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.met
+}
+
 // cancel ends the connection if the answer was not heard.
 func (s *salute) cancel(fail func(code uint64, err error)) {
 	if s == nil {

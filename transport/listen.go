@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -27,6 +28,10 @@ type ListenOptions struct {
 	// it may go without a packet; zero: DefaultHandshakeTimeout. A negative
 	// one is refused.
 	HandshakeTimeout time.Duration
+	// StallTimeout is how long a client may acknowledge nothing of what is
+	// sent to it by TCP, where the system can tell; zero: the system
+	// decides.
+	StallTimeout time.Duration
 	// QLog, if not nil, gets the connections' events.
 	QLog *QLog
 }
@@ -51,4 +56,17 @@ type Listener interface {
 	// Close ends the listener and all its connections, silently, and closes
 	// the socket. Later calls return the first one's error.
 	Close() error
+}
+
+// check refuses options that cannot work.
+func (o *ListenOptions) check() error {
+	switch {
+	case o.TLS == nil || len(o.TLS.NextProtos) == 0:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("a listener needs a tls configuration with protocols")}
+	case o.MaxStreams < 0:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("the limit of streams is negative")}
+	case o.HandshakeTimeout < 0:
+		return &LocalError{Kind: LocalConfig, Err: errors.New("the time for a handshake is negative")}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -51,13 +50,8 @@ func Listen(pc net.PacketConn, o ListenOptions) (Listener, error) {
 }
 
 func listen(pc net.PacketConn, o ListenOptions) (*quicListener, error) {
-	switch {
-	case o.TLS == nil || len(o.TLS.NextProtos) == 0:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("a listener needs a tls configuration with protocols")}
-	case o.MaxStreams < 0:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the limit of streams is negative")}
-	case o.HandshakeTimeout < 0:
-		return nil, &LocalError{Kind: LocalConfig, Err: errors.New("the time for a handshake is negative")}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	tlsConf := o.TLS.Clone()
 	tlsConf.MinVersion = tls.VersionTLS13

@@ -1,0 +1,641 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go/quicvarint"
+)
+
+// tcpServer answers every request of every connection by serve.
+type tcpServer struct {
+	*memory
+	l Listener
+
+	mu    sync.Mutex
+	heard []string // requests, in the order in which they were complete
+}
+
+// answered returns a server whose requests are answered by answer, in a
+// goroutine of their own.
+func answered(t *testing.T, o ListenOptions, answer func(c Conn, st Stream, request string)) *tcpServer {
+	s := &tcpServer{memory: newMemory()}
+	s.l = serveTCP(t, s.memory, o)
+	go func() {
+		for {
+			c, err := s.l.Accept(t.Context())
+			if err != nil {
+				return
+			}
+			go s.serve(t.Context(), c, answer)
+		}
+	}()
+	return s
+}
+
+func (s *tcpServer) serve(ctx context.Context, c Conn, answer func(c Conn, st Stream, request string)) {
+	for {
+		st, err := c.AcceptStream(ctx)
+		if err != nil {
+			return
+		}
+		go func() {
+			b, err := io.ReadAll(st)
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.heard = append(s.heard, string(b))
+			s.mu.Unlock()
+			answer(c, st, string(b))
+		}()
+	}
+}
+
+func (s *tcpServer) requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.heard)
+}
+
+// asking opens a stream and sends a request.
+func asking(t *testing.T, c Conn, urgent bool, request string) Stream {
+	t.Helper()
+	st, err := c.OpenStream(t.Context(), urgent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// replyOf reads a reply.
+func replyOf(t *testing.T, st Stream, want string) {
+	t.Helper()
+	if got, err := io.ReadAll(st); string(got) != want || err != nil {
+		t.Fatalf("reply = %.40q, %v, want %.40q", got, err, want)
+	}
+}
+
+// held answers a request "hold …" when told to, and others at once, by what
+// they say.
+type held struct{ tell chan struct{} }
+
+func (h held) answer(_ Conn, st Stream, request string) {
+	if strings.HasPrefix(request, "hold") {
+		select {
+		case <-h.tell:
+		case <-st.Done():
+			return
+		}
+	}
+	st.Write([]byte("to " + request))
+	st.CloseWrite()
+}
+
+// One request goes ahead of the reply that is under way, and others have links
+// of their own.
+func TestTCPAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{})}
+		s := answered(t, ListenOptions{}, h.answer)
+		c := mustDialTCP(t, s.dial, DialOptions{})
+		first := asking(t, c, Patient, "hold 1")
+		second := asking(t, c, Patient, "2")
+		synctest.Wait()
+		if n := s.dialled(); n != 1 {
+			t.Errorf("%d links for a request and one ahead, want 1", n)
+		}
+		replyOf(t, asking(t, c, Urgent, "3"), "to 3")
+		if n := s.dialled(); n != 2 {
+			t.Errorf("%d links with an urgent one, want 2", n)
+		}
+		if got := s.requests(); !slices.Equal(got, []string{"hold 1", "3"}) {
+			t.Errorf("answered %q, want not the one that is ahead", got)
+		}
+		second.SetReadDeadline(time.Now().Add(time.Second))
+		_, err := second.Read(make([]byte, 1))
+		wantLocal(t, err, LocalDeadline)
+		second.SetReadDeadline(time.Time{})
+		close(h.tell)
+		replyOf(t, first, "to hold 1")
+		replyOf(t, second, "to 2")
+	})
+}
+
+// A reply that is not wanted, and is long, costs its link. What was ahead there
+// goes over another one.
+func TestTCPReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{})}
+		s := answered(t, ListenOptions{}, h.answer)
+		c := mustDialTCP(t, s.dial, DialOptions{})
+		first := asking(t, c, Patient, "hold 1")
+		second, err := c.OpenStream(t.Context(), Patient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Write([]byte("tw"))
+		first.CancelRead(1, 1<<30)
+		synctest.Wait()
+		second.Write([]byte("o"))
+		second.CloseWrite()
+		replyOf(t, second, "to two")
+		_, err = first.Read(make([]byte, 1))
+		wantLocal(t, err, LocalCanceled)
+		if got := s.requests(); !slices.Equal(got, []string{"hold 1", "two"}) || s.dialled() != 2 {
+			t.Errorf("heard %q over %d links", got, s.dialled())
+		}
+		if c.Err() != nil {
+			t.Errorf("the connection ended: %v", c.Err())
+		}
+	})
+}
+
+// A small rest of a reply is read, and the link stays.
+func TestTCPDrain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size, left int
+		links      int
+	}{
+		"small":         {200 << 10, 200 << 10, 1},
+		"large":         {200 << 10, 300 << 10, 2},
+		"unknown":       {200 << 10, LeftUnknown, 1},
+		"unknown large": {1 << 20, LeftUnknown, 2},
+		"lie":           {1 << 20, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := answered(t, ListenOptions{}, func(_ Conn, st Stream, request string) {
+					if request == "long" {
+						st.Write(make([]byte, tt.size))
+					}
+					st.CloseWrite()
+				})
+				c := mustDialTCP(t, s.dial, DialOptions{})
+				st := asking(t, c, Patient, "long")
+				st.Read(make([]byte, 1))
+				st.CancelRead(1, int64(tt.left))
+				_, err := st.Read(make([]byte, 1))
+				wantLocal(t, err, LocalCanceled)
+				synctest.Wait()
+				replyOf(t, asking(t, c, Patient, "short"), "")
+				if n := s.dialled(); n != tt.links {
+					t.Errorf("%d links, want %d", n, tt.links)
+				}
+			})
+		})
+	}
+}
+
+// Links are bounded. Who finds no place waits.
+func TestTCPLinksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{})}
+		s := answered(t, ListenOptions{}, h.answer)
+		c := mustDialTCP(t, s.dial, DialOptions{})
+		var all []Stream
+		for range maxLinks {
+			all = append(all, asking(t, c, Urgent, "hold"))
+		}
+		for range maxLinks {
+			all = append(all, asking(t, c, Patient, "hold"))
+		}
+		for _, urgent := range []bool{Patient, Urgent} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := c.OpenStream(ctx, urgent)
+			wantLocal(t, err, LocalCanceled)
+			cancel()
+		}
+		if n := s.dialled(); n != maxLinks {
+			t.Errorf("%d links, want %d", n, maxLinks)
+		}
+		opened := make(chan Stream)
+		go func() {
+			st, _ := c.OpenStream(t.Context(), Patient)
+			opened <- st
+		}()
+		close(h.tell)
+		for _, st := range all {
+			replyOf(t, st, "to hold")
+		}
+		if st := <-opened; st == nil {
+			t.Error("no place in the end")
+		}
+	})
+}
+
+// When its last link dies, so does the connection; when another lives, it does
+// not.
+func TestTCPDeath(t *testing.T) {
+	for name, kill := range map[string]struct {
+		do   func(c *memoryConn)
+		want func(t *testing.T, err error)
+	}{
+		"reset": {func(c *memoryConn) { c.kill(sysErr("read", errnoGone[0])) }, func(t *testing.T, err error) { wantPeer(t, err, PeerRestarted) }},
+		"end":   {func(c *memoryConn) { c.kill(io.EOF) }, func(t *testing.T, err error) { wantPeer(t, err, PeerRestarted) }},
+		"silence": {func(c *memoryConn) { c.kill(sysErr("read", errnoTimedOut[0])) }, func(t *testing.T, err error) {
+			wantNetwork(t, err, IdleTimeout)
+		}},
+		"no way": {func(c *memoryConn) { c.kill(noRoute) }, func(t *testing.T, err error) { wantNetwork(t, err, HostUnreachable) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := held{make(chan struct{})}
+				s := answered(t, ListenOptions{}, h.answer)
+				c := mustDialTCP(t, s.dial, DialOptions{})
+				first, second := asking(t, c, Urgent, "hold 1"), asking(t, c, Urgent, "hold 2")
+				kill.do(s.dials[0])
+				_, err := first.Read(make([]byte, 1))
+				kill.want(t, err)
+				<-first.Done()
+				if c.Err() != nil {
+					t.Fatalf("the connection ended with one link of two: %v", c.Err())
+				}
+				kill.do(s.dials[1])
+				_, err = second.Read(make([]byte, 1))
+				kill.want(t, err)
+				<-c.Done()
+				kill.want(t, c.Err())
+				_, err = c.OpenStream(t.Context(), Urgent)
+				kill.want(t, err)
+			})
+		})
+	}
+}
+
+// The end of an idle link is noticed at once.
+func TestTCPIdleLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server, _ := tcpPair(t)
+		synctest.Wait()
+		server.Close(3, "stopping")
+		synctest.Wait()
+		if e := wantPeer(t, client.Err(), PeerClosed); e.Code != 3 || e.Text != "stopping" {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// A server's stream learns that its client is gone, though it neither reads nor
+// writes.
+func TestTCPServerNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server, m := tcpPair(t)
+		_, s := streams(t, client, server)
+		called := make(chan struct{})
+		s.AfterDone(func() { close(called) })
+		m.dials[0].kill(io.EOF)
+		<-called
+		<-s.Done()
+		_, err := s.Write([]byte{1})
+		wantPeer(t, err, PeerRestarted)
+		wantPeer(t, server.Err(), PeerRestarted)
+	})
+}
+
+// otherCert is a certificate with another key.
+func otherCert(t *testing.T) tls.Certificate {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1<<33, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, pub, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// All links lead to one server.
+func TestTCPOtherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{})}
+		s := answered(t, ListenOptions{}, h.answer)
+		conf := serverTLS()
+		conf.Certificates = []tls.Certificate{otherCert(t)}
+		other := answered(t, ListenOptions{TLS: conf}, h.answer)
+		dial := s.dial
+		c := mustDialTCP(t, func(ctx context.Context) (net.Conn, error) { return dial(ctx) }, DialOptions{})
+		first := asking(t, c, Urgent, "hold 1")
+		dial = other.dial
+		_, err := c.OpenStream(t.Context(), Urgent)
+		wantLocal(t, err, LocalRefused)
+		close(h.tell)
+		replyOf(t, first, "to hold 1")
+	})
+}
+
+// Every link is greeted, and a link whose greeting was not heard is not used.
+func TestTCPGreetingOfLinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		firsts := make(chan bool, 10)
+		s := answered(t, ListenOptions{}, func(_ Conn, st Stream, request string) {
+			firsts <- st.First()
+			if rest, ok := strings.CutPrefix(request, "hello"); ok {
+				st.Write([]byte("hi"))
+				request = rest
+			}
+			if request == "hold" {
+				<-st.Done()
+				return
+			}
+			st.Write([]byte("to " + request))
+			st.CloseWrite()
+		})
+		c := mustDialTCP(t, s.dial, DialOptions{Greeting: hello()})
+		a := asking(t, c, Urgent, "hold")
+		b := asking(t, c, Urgent, "b")
+		replyOf(t, b, "to b")
+		replyOf(t, asking(t, c, Patient, "c"), "to c")
+		if got := s.requests(); !slices.Equal(got, []string{"hellohold", "hellob", "c"}) {
+			t.Errorf("heard %q", got)
+		}
+		if !a.First() || !b.First() || !<-firsts || !<-firsts || <-firsts {
+			t.Error("not the first streams are the first ones")
+		}
+		// A request that was ahead is greeted again on its new link.
+		ahead := asking(t, c, Patient, "d")
+		replyOf(t, ahead, "to d")
+		e := asking(t, c, Patient, "hold")
+		f := asking(t, c, Patient, "f")
+		e.CancelRead(1, LeftUnknown)
+		a.CancelRead(1, LeftUnknown)
+		replyOf(t, f, "to f")
+		if got := s.requests(); !slices.Contains(got, "hellof") {
+			t.Errorf("heard %q", got)
+		}
+		if c.Err() != nil {
+			t.Errorf("the connection ended: %v", c.Err())
+		}
+	})
+}
+
+// raw is a TLS connection by hand, with one of our ends at the other side.
+func rawClient(t *testing.T, m *memory) *tls.Conn {
+	c, err := m.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := tls.Client(c, clientTLS())
+	if err := raw.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return raw
+}
+
+// rawServer answers a client's link by hand.
+func rawServer(t *testing.T) (client Conn, raw *tls.Conn) {
+	m := newMemory()
+	done := make(chan *tls.Conn)
+	go func() {
+		c, err := m.Accept()
+		if err != nil {
+			close(done)
+			return
+		}
+		t.Cleanup(func() { c.Close() })
+		raw := tls.Server(c, serverTLS())
+		raw.Handshake()
+		done <- raw
+	}()
+	client = mustDialTCP(t, m.dial, DialOptions{})
+	return client, <-done
+}
+
+// garbageSegments are what no peer may send, whatever it was asked for.
+var garbageSegments = map[string][]byte{
+	"too long":          quicvarint.Append(nil, maxSegment+1),
+	"long varint":       {0x40, 1},
+	"long kind":         {0, 0x40, 0},
+	"unknown kind":      {0, 3},
+	"text that is long": append([]byte{0, 2, 7}, quicvarint.Append(nil, maxText+1)...),
+	"huge":              bytes.Repeat([]byte{255}, 8),
+}
+
+func TestTCPGarbageToAServer(t *testing.T) {
+	garbage := map[string][]byte{
+		"two requests ahead": {1, 'a', 0, 0, 1, 'b', 0, 0, 1, 'c'},
+		"resets without end": bytes.Repeat([]byte{0, 1, 5}, 3),
+	}
+	for name, b := range garbageSegments {
+		garbage[name] = b
+		garbage[name+" behind bytes"] = append([]byte{1, 'a'}, b...)
+	}
+	for name, b := range garbage {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				l := serveTCP(t, m, ListenOptions{})
+				raw := rawClient(t, m)
+				server := mustAccept(t, l)
+				raw.Write(b)
+				<-server.Done()
+				wantPeer(t, server.Err(), PeerProtocol)
+			})
+		})
+	}
+}
+
+func TestTCPGarbageToAClient(t *testing.T) {
+	garbage := map[string][]byte{
+		"bytes":     {1, 'a'},
+		"an end":    {0, 0},
+		"a reset":   {0, 1, 5},
+		"no record": nil,
+	}
+	for name, b := range garbageSegments {
+		garbage[name] = b
+	}
+	for name, b := range garbage {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, raw := rawServer(t)
+				if b == nil {
+					raw.NetConn().Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+				} else {
+					raw.Write(b)
+				}
+				<-client.Done()
+				wantPeer(t, client.Err(), PeerProtocol)
+			})
+		})
+	}
+	for name, b := range garbageSegments {
+		t.Run("asked: "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, raw := rawServer(t)
+				go io.Copy(io.Discard, raw)
+				st := asking(t, client, Patient, "x")
+				raw.Write(append([]byte{2, 'a', 'b'}, b...))
+				got, err := io.ReadAll(st)
+				if e := wantPeer(t, err, PeerProtocol); string(got) != "ab" || e.Error() == "" {
+					t.Errorf("%q, %v", got, err)
+				}
+				<-client.Done()
+			})
+		})
+	}
+}
+
+// A message may come in any pieces, also with deadlines between them.
+func TestTCPPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, raw := rawServer(t)
+		go io.Copy(io.Discard, raw)
+		st := asking(t, client, Patient, "x")
+		b := append([]byte{3, 'a', 'b', 'c', 1, 'd'}, quicvarint.Append(nil, 70)...)
+		b = append(append(b, bytes.Repeat([]byte{'e'}, 70)...), 0, 1, 0x40, 0x60)
+		var got []byte
+		for i, one := range b {
+			raw.Write([]byte{one})
+			st.SetReadDeadline(time.Now().Add(time.Second))
+			p := make([]byte, 10)
+			n, err := st.Read(p)
+			got = append(got, p[:n]...)
+			if i == len(b)-1 {
+				if e := wantPeer(t, err, PeerReset); e.Code != 0x60 {
+					t.Errorf("code %d", e.Code)
+				}
+			} else if err != nil {
+				wantLocal(t, err, LocalDeadline)
+			}
+		}
+		if want := "abcd" + strings.Repeat("e", 70); string(got) != want {
+			t.Errorf("read %q, want %q", got, want)
+		}
+	})
+}
+
+// What a client sends of a request without being read is bounded.
+func TestTCPRequestIsBounded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		drop bool
+		most int
+	}{"unread": {false, requestBuffer}, "dropped": {true, requestRest}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server, _ := tcpPair(t)
+				c, s := streams(t, client, server)
+				if tt.drop {
+					s.CancelRead(1, LeftUnknown)
+				}
+				c.SetWriteDeadline(time.Now().Add(time.Second))
+				total := 0
+				var err error
+				for err == nil && total < 10<<20 {
+					var n int
+					n, err = c.Write(make([]byte, 8<<10))
+					total += n
+				}
+				// Both sockets and both buffers hold something.
+				if most := tt.most + memorySocket + 2*pipeBuffer; err == nil || total > most {
+					t.Errorf("took %d bytes, %v, want at most %d", total, err, most)
+				}
+				if tt.drop {
+					<-server.Done()
+					wantPeer(t, server.Err(), PeerProtocol)
+				}
+			})
+		})
+	}
+}
+
+// Close does not wait for a client that does not read.
+func TestTCPCloseOfAStalledClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server, _ := tcpPair(t)
+		_, s := streams(t, client, server)
+		wrote := make(chan error)
+		go func() {
+			_, err := s.Write(make([]byte, 1<<20))
+			wrote <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		server.Close(4, "")
+		if err := <-wrote; !isLocal(err, LocalClosed) {
+			t.Errorf("the pending write: %v", err)
+		}
+		if took := time.Since(start); took > soon {
+			t.Errorf("closing took %v", took)
+		}
+		client.Close(0, "")
+	})
+}
+
+// Who does not answer is told from who does.
+func TestTCPNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, err := dialTCP(func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, DialOptions{})
+		wantNetwork(t, err, NoAnswer)
+		silent := newMemory()
+		go silent.Accept()
+		_, err = dialTCP(silent.dial, DialOptions{})
+		wantNetwork(t, err, SlowAnswer)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		go silent.Accept()
+		_, err = DialTCP(ctx, silent.dial, memoryAddr, DialOptions{TLS: clientTLS()})
+		wantLocal(t, err, LocalCanceled)
+	})
+}
+
+// What answers and is no server of ours.
+func TestTCPSomethingElse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(c net.Conn)
+		want   PeerKind
+	}{
+		"http": {func(c net.Conn) {
+			c.Read(make([]byte, 1))
+			io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			c.Close()
+		}, PeerNoALPN},
+		"ssh": {func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.9\r\n") }, PeerNoALPN},
+		"end": {func(c net.Conn) { c.Read(make([]byte, 1)); c.Close() }, PeerRefused},
+		"https": {func(c net.Conn) {
+			tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCert}}).Handshake()
+		}, PeerNoALPN},
+		"tls 1.2": {func(c net.Conn) {
+			tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCert}, MaxVersion: tls.VersionTLS12}).Handshake()
+		}, PeerTLS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				go func() {
+					if c, err := m.Accept(); err == nil {
+						tt.answer(c)
+						io.Copy(io.Discard, c)
+					}
+				}()
+				_, err := dialTCP(m.dial, DialOptions{})
+				wantPeer(t, err, tt.want)
+			})
+		})
+	}
+}
