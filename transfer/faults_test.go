@@ -177,8 +177,8 @@ func TestUnreadableSource(t *testing.T) {
 			o := unreadable(t, w)
 			fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 			lost, _ := only[fetch.Lost](o)
-			if lost.State != fetch.StateLost || streamCode(lost.Err) == 0 {
-				t.Errorf("lost = %+v, want that the range was reset", lost)
+			if r, ok := errors.AsType[*wire.Refusal](lost.Err); !ok || r.Status != wire.StatusUnreadable || lost.State != fetch.StateLost {
+				t.Errorf("lost = %+v, want that the file is unreadable", lost)
 			}
 		})
 	})

@@ -176,8 +176,9 @@ func TestHostileValuesOfTheLargestFile(t *testing.T) {
 				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 					m.Offer.Size, m.Offer.ValuesLen = wire.MaxFileSize, 0
 					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) {
-						b := hostile.Header(wire.StatusOK, uint64(wire.ValuesLen(wire.MaxChunks)))
-						m.Stall(st, append(b, make([]byte, body)...))
+						hostile.SendBytes(st, make([]byte, body/wire.MaxFrameLen*wire.MaxFrameLen))
+						b := hostile.Header(wire.StatusOK, wire.MaxFrameLen)
+						m.Stall(st, append(b, make([]byte, body%wire.MaxFrameLen)...))
 					}
 				})
 				var before, after runtime.MemStats

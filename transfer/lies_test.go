@@ -127,8 +127,8 @@ func TestOnlyLiar(t *testing.T) {
 // A server whose file has changed is no liar, however its bytes came.
 func TestWrongChunkOfAChangedFile(t *testing.T) {
 	for _, again := range []struct {
-		name  string
-		hello func(m *hostile.Server, st transport.Stream)
+		name string
+		stat func(m *hostile.Server, st transport.Stream)
 	}{
 		{"another offer", func(m *hostile.Server, st transport.Stream) {
 			offer := m.Offer
@@ -136,7 +136,6 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 			offer.Checksum[0] ^= 1
 			m.SendOffer(st, offer)
 		}},
-		{"changed", func(_ *hostile.Server, st transport.Stream) { hostile.Refuse(st, wire.StatusChanged, 0, "") }},
 		{"indexing", func(m *hostile.Server, st transport.Stream) {
 			hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
 			m.Wait()
@@ -151,7 +150,7 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 						if n == 0 {
 							m.SendOffer(st, m.Offer)
 						} else {
-							again.hello(m, st)
+							again.stat(m, st)
 						}
 					}
 				})
@@ -184,7 +183,7 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 				}
 				// Without its last byte the request never ends
 				// here.
-				hostile.Reply(st, wire.StatusOK, make([]byte, chunk))
+				hostile.SendBytes(st, make([]byte, chunk))
 				m.Wait()
 				return true
 			}

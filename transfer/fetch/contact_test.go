@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -64,11 +65,14 @@ func TestRangeIsRefusedForATime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			data := file(6*chunk, 1)
 			var refused atomic.Int64
+			var mu sync.Mutex
 			var asked []time.Time
 			f := newFleet(1, data, func(_ int, c *sourcetest.Conn) {
 				get := c.OnRange
 				c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
+					mu.Lock()
 					asked = append(asked, time.Now())
+					mu.Unlock()
 					if refused.Add(1) == 1 {
 						busy := &source.Fault{What: source.Full, Words: "full", Wait: wait}
 						return sourcetest.NewBody(failing{&source.FailedSpan{Fault: busy}}), nil
@@ -79,6 +83,8 @@ func TestRangeIsRefusedForATime(t *testing.T) {
 			s := f.open(t, 1)
 			defer s.Close()
 			fetchAll(t, s, data)
+			mu.Lock()
+			defer mu.Unlock()
 			if got, want := asked[1].Sub(asked[0]), min(wait, longestAway); got < want || got > want+time.Second {
 				t.Errorf("asked again after %v, want after %v", got, want)
 			}

@@ -2,14 +2,13 @@ package hostile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/quic-go/quic-go/quicvarint"
 
 	"malcolm/certs"
 	"malcolm/transfer/manifest"
@@ -27,7 +26,7 @@ type Server struct {
 	Data   []byte
 	Offer  wire.Offer
 	Values wire.Values // follow the offer if Offer.ValuesLen is positive
-	Limits wire.Limits // that it announces; Hold sets generous ones. Streams is kept, too
+	Limits wire.Limits // that it announces; zero: generous ones. It keeps that of streams
 
 	Hooks
 	Asked
@@ -65,7 +64,6 @@ func (s *Server) Hold(data []byte) error {
 		return err
 	}
 	s.Data, s.Values = data, values
-	s.Limits = wire.Limits{Streams: transport.DefaultMaxStreams, Flight: 1 << 40, Longest: 1 << 40, Wasted: 1 << 20}
 	s.Offer = wire.Offer{
 		Size: int64(len(data)), ModTime: time.Unix(1e9, 0), Checksum: sum, Name: "data.bin",
 	}
@@ -87,6 +85,10 @@ func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
 	}
 	if s.OnPackets != nil {
 		pc = s.OnPackets(pc)
+	}
+	if s.Limits.Flight == 0 {
+		streams := cmp.Or(s.Limits.Streams, transport.DefaultMaxStreams)
+		s.Limits = wire.Limits{Streams: streams, Flight: 1 << 40, Longest: 1 << 40, Wasted: 1 << 20}
 	}
 	l, err := transport.Listen(pc, transport.ListenOptions{TLS: conf, MaxStreams: int64(s.Limits.Streams)})
 	if err != nil {
@@ -194,9 +196,9 @@ func (s *Server) answer(st transport.Stream) {
 			s.Inlines.Add(1)
 		}
 		if s.OnStat != nil {
-			s.OnStat(st, n)
+			s.OnStat(statStream{st, req.Values}, n)
 		} else {
-			s.SendOffer(st, s.Offer)
+			s.SendOffer(statStream{st, req.Values}, s.Offer)
 		}
 	case wire.ValuesRequest:
 		s.Lists.Add(1)
@@ -221,8 +223,18 @@ func (s *Server) SendOpened(st transport.Stream) {
 	Reply(st, wire.StatusOK, wire.Opened{Limits: s.Limits, Tail: wire.Idle()}.Append(nil))
 }
 
-// SendOffer sends an offer, and the values if the offer announces them.
+// A statStream is that of a stat. It knows whether the values are asked for.
+type statStream struct {
+	transport.Stream
+	values bool
+}
+
+// SendOffer sends an offer, and the values if the offer announces them. As the
+// reply to a stat that does not ask for them, the offer announces none.
 func (s *Server) SendOffer(st transport.Stream, o wire.Offer) {
+	if stat, ok := st.(statStream); ok && !stat.values {
+		o.ValuesLen = 0
+	}
 	Reply(st, wire.StatusOK, o.Append(nil))
 	if o.ValuesLen > 0 {
 		s.SendValues(st)
@@ -259,9 +271,9 @@ func (s *Server) Stall(st transport.Stream, b []byte) {
 }
 
 // Header is the header of a frame whose body of n bytes need not follow. n may
-// be beyond every limit, up to quicvarint.Max.
+// be beyond every limit, up to the greatest varint.
 func Header(status wire.Status, n uint64) []byte {
-	return quicvarint.Append(quicvarint.Append(nil, uint64(status)), n)
+	return wire.Header{Status: status, Length: int(n)}.Append(nil)
 }
 
 // Frame is a frame with its body.

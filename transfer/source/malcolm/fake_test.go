@@ -61,7 +61,9 @@ func (c *fakeConn) asked() (all []wire.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, st := range c.streams {
+		st.mu.Lock()
 		all = append(all, st.request)
+		st.mu.Unlock()
 	}
 	return all
 }
@@ -86,12 +88,16 @@ type fakeStream struct {
 
 func (s *fakeStream) Write(p []byte) (int, error) { return s.sent.Write(p) }
 
-func (s *fakeStream) CloseWrite() (err error) {
-	if s.request, err = wire.ReadRequest(&s.sent); err != nil {
+func (s *fakeStream) CloseWrite() error {
+	req, err := wire.ReadRequest(&s.sent)
+	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.request = req
+	s.mu.Unlock()
 	go func() {
-		s.conn.answer(s, s.request)
+		s.conn.answer(s, req)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ended = true
