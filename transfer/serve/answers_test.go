@@ -176,7 +176,7 @@ func TestWastedRequests(t *testing.T) {
 		step("malformed", 1, func() { c.ask(false, unread, true, []byte{1, 3, 9, 9, 9}).end() })
 		step("unknown", 1, func() { c.ask(false, unread, true, []byte{40, 0}).end() })
 		if isClosed(c.done) {
-			t.Fatal("closed too early")
+			t.Fatalf("closed too early, with code %d", c.code)
 		}
 		// The connection has wasted 2 stats and 8 requests, less 3 that
 		// were answered whole.
