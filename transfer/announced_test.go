@@ -25,7 +25,7 @@ func (w *world) announced(s *server, sum [32]byte) (wire.Limits, transport.Conn)
 	return o.Limits, conn
 }
 
-// A request may ask for as many bytes as announced, and for no byte more.
+// A request may ask for the bytes that are announced, and for no byte more.
 func TestLongestRequest(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
@@ -58,8 +58,8 @@ func TestLongestRequest(t *testing.T) {
 	})
 }
 
-// As many bytes may be under way on a connection as announced. Who asks for one
-// more is told when to come back, and others are not concerned.
+// The bytes that are announced may be under way on a connection. Who asks for
+// one more is told when to come back, and others are not concerned.
 func TestBytesUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)

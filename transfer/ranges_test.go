@@ -207,8 +207,8 @@ func TestUnreadableSpan(t *testing.T) {
 	})
 }
 
-// Replies of many spans that nobody reads hold the smallest buffer, for two of a
-// connection's ranges, and 48 bytes a span.
+// Replies of many spans that nobody reads hold the smallest buffer, for two of
+// a connection's ranges, and 48 bytes a span.
 func TestHostileSpansNeverRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const conns, span = 4, 16 << 10
