@@ -264,7 +264,15 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 			})
 		}},
 		{"requests before open", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
-			unopened(a).Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, whole) })
+			unopened(a).Connections(ctx, costConns, func(c conn) {
+				for i := range transport.DefaultMaxStreams {
+					if st, err := c.OpenStream(ctx, transport.Patient); err == nil && i > 0 { // the first stays empty
+						st.Write(whole)
+						st.CloseWrite()
+					}
+				}
+				<-c.Done()
+			})
 		}},
 		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}
