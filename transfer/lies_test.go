@@ -176,7 +176,7 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.Limits.Streams = 1
+			m.Streams = 1
 			m.OnStream = func(st transport.Stream) bool {
 				if m.Stats.Load() == 0 {
 					return false

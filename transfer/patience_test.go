@@ -161,7 +161,7 @@ func TestSmallFileWithoutValues(t *testing.T) {
 func TestValuesHaveAnEnd(t *testing.T) {
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
-		m.Limits.Streams = 1
+		m.Streams = 1
 		m.OnStat = func(st transport.Stream, _ int) {
 			m.SendOffer(st, m.Offer)
 			m.Wait()

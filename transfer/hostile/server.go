@@ -26,7 +26,10 @@ type Server struct {
 	Data   []byte
 	Offer  wire.Offer
 	Values wire.Values // follow the offer if Offer.ValuesLen is positive
-	Limits wire.Limits // that it announces; zero: generous ones. It keeps that of streams
+	Limits wire.Limits // that it announces; without Flight: generous ones
+	// Streams are those that QUIC lets a client have open, whatever is
+	// announced; 0: transport's default.
+	Streams int64
 
 	Hooks
 	Asked
@@ -90,7 +93,7 @@ func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
 		streams := cmp.Or(s.Limits.Streams, transport.DefaultMaxStreams)
 		s.Limits = wire.Limits{Streams: streams, Flight: 1 << 40, Longest: 1 << 40, Wasted: 1 << 20}
 	}
-	l, err := transport.Listen(pc, transport.ListenOptions{TLS: conf, MaxStreams: int64(s.Limits.Streams)})
+	l, err := transport.Listen(pc, transport.ListenOptions{TLS: conf, MaxStreams: s.Streams})
 	if err != nil {
 		return err
 	}
