@@ -289,7 +289,8 @@ func (h *heldUp) Stat() (fs.FileInfo, error) {
 }
 
 // While the work for a stream goes on, its client gets no other stream for it,
-// even if it has given that one up.
+// even if it has given that one up. Ranges wait for their turn at the disk, and
+// not after they were given up.
 func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
@@ -299,20 +300,24 @@ func TestHostileRapidResetsOnAStalledDisk(t *testing.T) {
 		conn := w.attack(s.targets[0], 1, 0)
 		io.ReadAll(send(t, conn, request(wire.StatRequest{}))) // opens it
 		close(h.ready)
-		ask := rangeOf(checksum(data), 0, 1)
 		var wg sync.WaitGroup
-		for range 1000 {
-			wg.Go(func() {
-				if st, err := hostile.Send(t.Context(), conn, ask); err == nil {
-					st.CloseWrite()
-					st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
-				}
-			})
+		storm := func(n int, ask []byte, patience time.Duration, want int) {
+			for range n {
+				wg.Go(func() {
+					if st, err := hostile.Send(t.Context(), conn, ask); err == nil {
+						st.CloseWrite()
+						time.Sleep(patience)
+						st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
+					}
+				})
+			}
+			time.Sleep(20 * time.Second)
+			if got := len(h.waiting); got != want {
+				t.Errorf("%d requests wait for the disk, want %d", got, want)
+			}
 		}
-		time.Sleep(20 * time.Second)
-		if got := len(h.waiting); got != transport.DefaultMaxStreams {
-			t.Errorf("%d requests wait for the disk, want %d", got, transport.DefaultMaxStreams)
-		}
+		storm(100, rangeOf(checksum(data), 0, 1), time.Second, rangeSlots)
+		storm(1000, request(wire.ValuesRequest{Checksum: checksum(data), Count: 1}), 0, transport.DefaultMaxStreams)
 		conn.Close(0, "")
 		wg.Wait()
 		h.release()

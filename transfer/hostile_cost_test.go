@@ -51,10 +51,14 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 
 // most returns what an attack may cost when the honest client cost b. It may
 // read twice as much of the file, since the server reads as far ahead as a
-// client has come. Everybody may have many places. The server does not choose
+// client has come. It may have the longest request, 16 KiB, under way on each
+// of the streams. Both may fill their network, with packets that are less full
+// by a twentieth. Everybody may have many places. The server does not choose
 // how many packets arrive, so they have no bound.
 func (b bill) most() bill {
 	b[bytesRead] *= 2
+	b[packetsSent] += b[packetsSent] / 20
+	b[mostHeld] += b[mostRequests] * wire.MaxRequestLen
 	b[mostPlaces] = 128
 	b[packetsReceived] = 1 << 62
 	return b
@@ -260,7 +264,15 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 			})
 		}},
 		{"requests before open", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
-			unopened(a).Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, whole) })
+			unopened(a).Connections(ctx, costConns, func(c conn) {
+				for i := range transport.DefaultMaxStreams {
+					if st, err := c.OpenStream(ctx, transport.Patient); err == nil && i > 0 { // the first stays empty
+						st.Write(whole)
+						st.CloseWrite()
+					}
+				}
+				<-c.Done()
+			})
 		}},
 		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}

@@ -251,7 +251,7 @@ func TestHostileReconnects(t *testing.T) {
 		})
 		patient := w.malicious(data, 1, func(m *hostile.Server) {
 			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
-				trickle(st, hostile.Frames(m.Bytes(spans)), 20*time.Second)
+				trickle(st, m.Bytes(spans), 20*time.Second)
 			}
 		})
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target, patient.Target}, Interval: 10 * time.Second})

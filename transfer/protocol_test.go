@@ -63,7 +63,9 @@ var badStats = []struct {
 	}, true},
 	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ValuesLen = 0, 0 }), false},
 	{"unknown status", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
-	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
+	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Refuse(st, wire.StatusBusy, 0, "") }, true},
+	{"refusal of no bytes", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, false},
+	{"failed span", func(m *hostile.Server, st transport.Stream) { failsSpan(0, wire.StatusChanged)(m, st, nil) }, false},
 	{"text without end", func(_ *hostile.Server, st transport.Stream) {
 		st.Write(append(hostile.Header(wire.StatusBusy, wire.MaxTextLen+2), make([]byte, wire.MaxTextLen+2)...))
 	}, false},
@@ -220,10 +222,6 @@ var badRanges = []struct {
 	{"failed: ok", failsSpan(0, wire.StatusOK), fetch.StateWrong, fetch.KindIntegrity},
 	{"failed: within itself", failsSpan(0, wire.StatusFailedSpan), fetch.StateWrong, fetch.KindIntegrity},
 	{"failed: another span", failsSpan(1, wire.StatusChanged), fetch.StateWrong, fetch.KindIntegrity},
-	{"failed twice", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
-		failsSpan(0, wire.StatusChanged)(m, st, spans)
-		failsSpan(0, wire.StatusChanged)(m, st, spans)
-	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"some bytes, then reset", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
 		b := hostile.Frames(m.Bytes(spans))
 		st.Write(b[:len(b)/2])

@@ -143,8 +143,10 @@ type Stream interface {
 // [Stream.CancelRead] does not know it.
 const LeftUnknown = -1
 
-// Stats counts what a connection has done so far. Bytes are those of UDP
-// payloads.
+// Stats counts what a connection has done so far. Bytes are those of the
+// payloads of UDP, and of TCP. Over TCP a client's are those of all its TLS
+// connections there were, with the least of their round trips. Systems other
+// than Linux tell nothing of TCP; packets received are then reads.
 type Stats struct {
 	MinRTT, SmoothedRTT            time.Duration // zero before the first sample
 	PacketsSent, BytesSent         uint64        // repetitions included

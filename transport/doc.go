@@ -1,12 +1,13 @@
-// Package transport opens UDP sockets and QUIC connections for malcolm/1. It
-// says of every error whether the peer, the network or this side caused it.
+// Package transport opens sockets and connections for malcolm/1, over QUIC and
+// over TCP with TLS 1.3. It says of every error whether the peer, the network
+// or this side caused it.
 //
 // It is the only package that imports quic-go's root package. It does not know
 // malcolm's messages: a [Listener] hands out connections, a connection hands
 // out streams, and close and reset codes are numbers that the wire package
-// names.
+// names. Callers do not see which of both ways a [Conn] takes.
 //
-// # Sockets
+// # Sockets of UDP
 //
 // The client opens one connected UDP socket a connection ([DialUDP]). The
 // kernel then reports an ICMP "port unreachable" as ECONNREFUSED, so a closed
@@ -25,7 +26,37 @@
 // Exceptions: ICMP during the handshake ends it at once, since the user waits;
 // and quic-go is told that a packet was too large.
 //
-// # Speed
+// # Connections over TCP
+//
+// A server's connection is one TLS connection. Its requests are answered in
+// order, and at most one waits behind the reply that is under way. The segments
+// that mark where messages end are specified in package wire.
+//
+// A client's connection is a pool of up to 8 TLS connections, the links, which
+// all prove the same key. A stream takes an idle link, else the place behind
+// another stream, else a new link; an urgent one never takes a place behind
+// another. A stream that is cancelled ends its link, unless the rest of its
+// reply is small; what waited there is sent again over another link. An idle
+// link is watched, so that its end is seen at once. A busy one is read by its
+// stream alone: its end is seen by the next Read.
+//
+// A write deadline that strikes inside a TLS record would spoil a tls.Conn for
+// good. So TLS writes into memory, and what waits there is sent piece by piece;
+// no piece is encrypted before the one before it is in the socket. At most one
+// piece waits: 16 KiB for a client that has just made us wait, else 128 KiB.
+//
+// Both ends probe a silent peer each second and give up after 15 s. A server's
+// sockets hold at most 128 KiB that are not sent, so that a request ahead and a
+// close code are not late. [ListenOptions].StallTimeout bounds the time without
+// acknowledgements (Linux; TCP_USER_TIMEOUT, which then also is the limit of
+// the probes).
+//
+// A crypto/tls connection makes a system call a record of 16 KiB. Here 128 KiB
+// are read and written at a time, in buffers that a connection holds only while
+// bytes move. A read waits without a buffer, except on Windows, where it reads
+// record by record.
+//
+// # Speed of QUIC
 //
 // What the client adds to quic-go:
 //
@@ -85,9 +116,14 @@
 //
 // # Who closes what
 //
-// [Listen] and [Dial] own the socket they are given, even if they fail. A
-// dialed connection has its own quic.Transport. Transport, socket and the share
-// of the [WindowBudget] are given back when the connection ends, whoever ended
-// it. [Listener.Close] ends everything that the listener still holds without
-// telling the peers: close the connections with a code first.
+// [Listen], [ListenTCP], [Dial] and [DialTCP] own the sockets they are given or
+// make, even if they fail. Over TCP a close is the last segment. A client
+// closes the socket behind it, a server when the client has, or after a second.
+// A peer that does not read is not waited for: its socket is closed a second
+// later.
+//
+// Over QUIC a dialed connection has its own quic.Transport. Transport, socket
+// and the share of the [WindowBudget] are given back when the connection ends,
+// whoever ended it. A listener's Close ends everything that it still holds
+// without telling the peers: close the connections with a code first.
 package transport

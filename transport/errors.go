@@ -37,7 +37,7 @@ type PeerError struct {
 	// Text is what the peer said, at most 256 bytes. It is hostile: print
 	// it only with %q.
 	Text string
-	Err  error // quic-go's error; it may wrap net.ErrClosed
+	Err  error // the reason, as quic-go's; it may wrap net.ErrClosed, and may be nil
 }
 
 func (e *PeerError) Unwrap() error { return e.Err }
@@ -59,10 +59,13 @@ func (e *PeerError) Error() string {
 		s = "peer speaks another protocol"
 	case PeerTLS:
 		s = fmt.Sprintf("tls alert %d in the handshake with the peer", e.Code)
+	case PeerProtocol:
+		s = fmt.Sprintf("quic error 0x%x with the peer", e.Code)
+		if e.Code == 0 && e.Err != nil {
+			s = fmt.Sprintf("peer broke the protocol: %v", e.Err)
+		}
 	case PeerVersion:
 		s = "peer speaks no version of quic that we know"
-	default:
-		s = fmt.Sprintf("quic error 0x%x with the peer", e.Code)
 	}
 	if e.Text != "" {
 		s += fmt.Sprintf(": %q", e.Text)

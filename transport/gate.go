@@ -57,8 +57,11 @@ func (l *quicListener) admit(ctx context.Context, info *quic.ClientInfo) (contex
 // hostOf returns a's IP address; the zero value if it has none (no socket of
 // this package has such a peer).
 func hostOf(a net.Addr) netip.Addr {
-	if u, ok := a.(*net.UDPAddr); ok {
-		return u.AddrPort().Addr().Unmap()
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap()
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap()
 	}
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {

@@ -116,7 +116,9 @@ func (p *pipe) Write(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	switch {
 	case !p.memory:
-		return p.Conn.Write(b)
+		n, err := p.Conn.Write(b)
+		p.sent.Add(uint64(n))
+		return n, err
 	case len(p.waiting)+len(b) > pipeMost:
 		return 0, errPipeFull
 	case p.taken == nil:

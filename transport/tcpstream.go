@@ -297,10 +297,28 @@ func (s *tcpStream) Read(b []byte) (int, error) {
 	defer s.reading.Unlock()
 	if len(s.peeked) > 0 {
 		n := copy(b, s.peeked)
-		s.peeked = s.peeked[n:]
+		if s.peeked = s.peeked[n:]; n < len(b) {
+			n += s.rest(b[n:])
+		}
 		return n, nil
 	}
 	return s.next(b)
+}
+
+// rest fills b with what is there without waiting. The caller holds reading.
+func (s *tcpStream) rest(b []byte) int {
+	p := s.place()
+	if s.ended() != nil {
+		return 0
+	}
+	p.link.pipe.nowait = true
+	n, err := p.link.in.read(b)
+	p.link.pipe.nowait = false
+	s.count(n)
+	if isMessageEnd(err) {
+		s.replied(p, err) // other errors come again
+	}
+	return n
 }
 
 func (s *tcpStream) Peek(b []byte) (int, error) {

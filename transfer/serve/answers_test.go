@@ -36,10 +36,11 @@ func (w *world) wasted() int64 {
 func TestFramesRunOverBorders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := numbers(1<<20, 1)
+		sum := sumOf(data)
 		_, _, c := served(t, data, Config{})
 		var spans []wire.Span
 		for i := range int64(wire.MaxSpans) {
-			spans = append(spans, wire.Span{Checksum: sumOf(data), Offset: i * 4096, Length: 4096})
+			spans = append(spans, wire.Span{Checksum: sum, Offset: i * 4096, Length: 4096})
 		}
 		got, err := readSpans(c.request(wire.RangesRequest{Spans: spans}).end(), spans)
 		if err != nil || !bytes.Equal(bytes.Join(got.bodies, nil), data) {
@@ -94,11 +95,12 @@ func TestChangeUnderSpans(t *testing.T) {
 func TestAnnouncedLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := numbers(4<<20, 1)
+		sum := sumOf(data)
 		_, _, c := served(t, data, Config{})
 		ask := func(n int64, length int64) wire.RangesRequest {
 			r := wire.RangesRequest{}
 			for range n {
-				r.Spans = append(r.Spans, wire.Span{Checksum: sumOf(data), Length: length})
+				r.Spans = append(r.Spans, wire.Span{Checksum: sum, Length: length})
 			}
 			return r
 		}
@@ -174,7 +176,7 @@ func TestWastedRequests(t *testing.T) {
 		step("malformed", 1, func() { c.ask(false, unread, true, []byte{1, 3, 9, 9, 9}).end() })
 		step("unknown", 1, func() { c.ask(false, unread, true, []byte{40, 0}).end() })
 		if isClosed(c.done) {
-			t.Fatal("closed too early")
+			t.Fatalf("closed too early, with code %d", c.code)
 		}
 		// The connection has wasted 2 stats and 8 requests, less 3 that
 		// were answered whole.

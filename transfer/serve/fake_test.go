@@ -151,8 +151,10 @@ func (s *fakeStream) Write(p []byte) (n int, err error) {
 }
 
 func (s *fakeStream) CloseWrite() error {
-	s.change(func() { s.replied = true })
-	s.once.Do(func() { close(s.gone) })
+	s.change(func() {
+		s.replied = true
+		s.once.Do(func() { close(s.gone) })
+	})
 	return nil
 }
 
@@ -161,14 +163,13 @@ func (s *fakeStream) CancelWrite(code uint64) {
 		if !s.replied {
 			s.reset = wire.StreamCode(code)
 		}
+		s.once.Do(func() { close(s.gone) })
 	})
-	s.once.Do(func() { close(s.gone) })
 }
 
 // giveUp is the client's: it wants no more of the reply.
 func (s *fakeStream) giveUp() {
-	s.once.Do(func() { close(s.gone) })
-	s.change(func() {})
+	s.change(func() { s.once.Do(func() { close(s.gone) }) })
 }
 
 func (s *fakeStream) AfterDone(f func()) func() bool {

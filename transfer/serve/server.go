@@ -1,5 +1,6 @@
 // Package serve offers one local file on several virtual servers: QUIC
-// listeners on UDP ports of their own, under one identity.
+// listeners on UDP ports of their own, and TLS ones on the TCP ports of the
+// same numbers, under one identity.
 //
 // A [Server] is made by [NewServer] and served by [Server.Run], which returns
 // when the server has stopped. [Server.Status] says what it does, to anybody
@@ -49,12 +50,14 @@ type Config struct {
 	// clients notice at once that serve was restarted. Zero: a random one
 	// for this run. See [certs.LocalSecret].
 	Machine [32]byte
-	// Conns are the sockets, one for each virtual server, at least one.
+	// Conns are the UDP sockets, one for each virtual server, at least one.
 	// They belong to the server, which closes them.
 	Conns []net.PacketConn
 	// Reopen opens a virtual server's failed socket again on its address;
-	// nil: that server is over.
+	// nil: that socket is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
+	// TCP are the sockets beside those of UDP; its zero value is none.
+	TCP TCP
 	// Tokens are those of which clients must prove one before they are told
 	// anything of the file, at most MaxTokens; empty: none is needed.
 	Tokens []certs.Token
@@ -72,6 +75,17 @@ type Config struct {
 	// Events is called with one event at a time, by one goroutine. It must
 	// not block for long. Nil: nobody is told.
 	Events func(Event)
+}
+
+// TCP are TCP sockets of virtual servers, on the ports of their UDP sockets.
+type TCP struct {
+	// Sockets has one for each of [Config.Conns]; nil, or too few: a
+	// virtual server without TCP. They belong to the server, which closes
+	// them.
+	Sockets []net.Listener
+	// Reopen opens a failed socket again on its address; nil: that socket
+	// is over.
+	Reopen func(net.Addr) (net.Listener, error)
 }
 
 // Serve makes a server and runs it: see [NewServer] and [Server.Run].
@@ -110,7 +124,7 @@ func NewServer(cfg Config) (*Server, error) {
 		err = checkTokens(cfg.Tokens)
 	}
 	if err != nil {
-		closeAll(cfg.Conns)
+		cfg.closeSockets()
 		return nil, err
 	}
 	book := admission.New(limits.admission())
@@ -123,8 +137,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s.index = newIndex(cfg.Source, offerable(cfg.Name), cfg.Cache, s.tell)
 	s.index.rehash = cfg.Rehash
-	for i, pc := range cfg.Conns {
-		s.virtual = append(s.virtual, &virtualServer{srv: s, number: i, addr: pc.LocalAddr()})
+	for i := range cfg.Conns {
+		s.virtual = append(s.virtual, s.newVirtual(i))
 	}
 	return s, nil
 }
@@ -156,6 +170,16 @@ func (s *Server) addrs() []net.Addr {
 	return addrs
 }
 
+// tcpAddrs returns the addresses of the TCP sockets.
+func (s *Server) tcpAddrs() (addrs []net.Addr) {
+	for _, e := range s.endpoints() {
+		if e.addr.Network() == "tcp" {
+			addrs = append(addrs, e.addr)
+		}
+	}
+	return addrs
+}
+
 // Run offers the file until ctx ends. Then it accepts nothing new, lets
 // requests under way finish for up to 5 s, closes every connection with a code
 // that clients understand, and returns nil within 2 s more: it does not wait
@@ -179,7 +203,8 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	s.start(&wg, accepting, work, stopAccepting)
 	s.events.emit(Listening{
-		Addrs: s.addrs(), ID: s.cfg.Identity.ID(), SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
+		Addrs: s.addrs(), TCP: s.tcpAddrs(), ID: s.cfg.Identity.ID(),
+		SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
 	})
 	s.events.run()
 
@@ -200,9 +225,9 @@ func (s *Server) Run(ctx context.Context) error {
 // to offer or nowhere to listen.
 func (s *Server) start(wg *sync.WaitGroup, accepting, work context.Context, stop context.CancelCauseFunc) {
 	var listening sync.WaitGroup
-	for _, v := range s.virtual {
+	for _, e := range s.endpoints() {
 		listening.Add(1)
-		wg.Go(func() { v.accept(accepting, work, listening.Done) })
+		wg.Go(func() { e.accept(accepting, work, listening.Done) })
 	}
 	wg.Go(func() {
 		listening.Wait()
