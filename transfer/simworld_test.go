@@ -19,6 +19,7 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
+	"malcolm/transfer/source/sourcetest"
 
 	"github.com/quic-go/quic-go/testutils/simnet"
 
@@ -66,6 +67,7 @@ type world struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
 	links map[netip.AddrPort]*link
+	tcp   map[netip.AddrPort]*sourcetest.TCP // of servers that have it
 	wires []*simnet.SimulatedLink
 	port  int // the last one that a client has
 	nat   nat
@@ -139,6 +141,19 @@ func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
 	port := w.port
 	w.mu.Unlock()
 	return w.socket(net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientHost, uint16(port)))), nil
+}
+
+// Dial implements [Network]. A server without a TCP port refuses.
+func (w *world) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	w.mu.Lock()
+	t := w.tcp[remote]
+	w.port++
+	from := netip.AddrPortFrom(clientHost, uint16(w.port))
+	w.mu.Unlock()
+	if t == nil {
+		t = sourcetest.NewTCP(remote, sourcetest.TCPPath{Refuses: true})
+	}
+	return t.Dial(ctx, from)
 }
 
 // nextTargets returns n addresses of a new host.

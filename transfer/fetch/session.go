@@ -70,6 +70,7 @@ type Session struct {
 type notices struct {
 	buffers     bool // that buffers are small
 	notRecorded bool // that IDs are not remembered
+	udp         bool // that UDP is blocked
 }
 
 // means are shared by everything beside the loop. Any goroutine may use them.
@@ -113,6 +114,7 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 // after it.
 func (s *Session) Close() {
 	s.download.halt()
+	s.lastWords()
 	s.loop.close()
 	s.publish()
 }

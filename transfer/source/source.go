@@ -1,6 +1,6 @@
 // Package source is the port through which a file comes: a [Source] is one
 // place of the command line, a [Conn] one live way to it, a [Body] the bytes of
-// spans. Package malcolm below it is a malcolm server over QUIC.
+// spans. Package malcolm below it is a malcolm server over QUIC or TCP.
 //
 // Whoever copies files knows this package and no transport. Each method's error
 // is a [*Fault], which says whose fault it is and what follows. Once the
@@ -65,9 +65,10 @@ type Voter struct {
 type Conn interface {
 	// Peer says who and where the source is.
 	Peer() Peer
-	// Again makes one more way to the same place. Another identity there is
-	// an error.
-	Again(ctx context.Context) (Conn, error)
+	// Again makes one more way to the same place: [More] of the same, or
+	// one [Instead] of this one, which is useless. Another identity there
+	// is an error.
+	Again(ctx context.Context, instead bool) (Conn, error)
 	// Stat asks what the source offers. It calls indexing while the source
 	// says that it is hashing its file. If indexing is nil, that is a Fault
 	// of kind [Indexing].
@@ -92,12 +93,21 @@ type Conn interface {
 	Close()
 }
 
+// What one more way to a source is for: see [Conn].Again.
+const (
+	More    = false
+	Instead = true
+)
+
 // A Peer is the other end of a [Conn].
 type Peer struct {
 	ID   certs.ServerID // that it has proved; zero: such a source has none
-	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6
+	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6. Zero: only a proxy knows
 	// Transport is what carries the connection; 0: not said.
 	Transport Transport
+	// Other is what was proved over another transport to the same place,
+	// which is therefore not used; zero: nothing was.
+	Other certs.ServerID
 }
 
 // A Transport is what carries a connection, "quic" or "tcp".
@@ -171,4 +181,9 @@ type SmallBuffer = transport.SmallBuffer
 type Stats struct {
 	MinRTT, SmoothedRTT time.Duration
 	Received            uint64 // packets
+	// Unanswered is for how long UDP to the source has had no answer,
+	// although TCP has.
+	Unanswered time.Duration
+	// Refused says that UDP to the source is sent back, while TCP is not.
+	Refused bool
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"malcolm/certs"
@@ -15,8 +16,6 @@ import (
 )
 
 const (
-	// raceTime is RFC 8305's Connection Attempt Delay.
-	raceTime = 250 * time.Millisecond
 	// limitedWindow is the size of a stream's window under a rate limit:
 	// the server's share of this many seconds. QUIC tells the sender of
 	// progress after each quarter of the window. That must be well before
@@ -27,12 +26,31 @@ const (
 	minStreamWindow = 4 << 10
 )
 
-// Connect finds the way to a server. It tries several addresses by RFC 8305:
-// the families in turn, the next address when the last has failed or is slow.
-// The first that answers is used.
+// Connect finds the way to a server, over QUIC or TCP. It tries several
+// addresses by RFC 8305: the families in turn, the next address when the last
+// has failed or is slow. The first that answers is used.
 func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	deadline := time.Now().Add(s.c.ConnectTimeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	remotes, err := s.resolve(ctx)
+	if err != nil && !s.isProxied() {
+		return nil, err
+	}
+	lanes := s.lanes(s.c.order(), remotes)
+	if len(lanes) == 0 {
+		return nil, err
+	}
+	c, err := s.race(ctx, lanes, time.Until(deadline), s.proved())
+	if err != nil {
+		return nil, err
+	}
+	c.opening = &deadline
+	return c, nil
+}
+
+// resolve returns the addresses of the server, in the order in which to try
+// them. The error is a fault.
+func (s *server) resolve(ctx context.Context) (remotes []netip.AddrPort, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.c.ConnectTimeout)
 	defer cancel()
 	addrs, err := s.c.Network.Resolve(ctx, s.target.Host)
 	if err == nil && len(addrs) == 0 {
@@ -41,25 +59,72 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	if err != nil {
 		return nil, resolveFault(s.target.Host, err)
 	}
-	var remotes []netip.AddrPort
 	for _, addr := range inTurn(addrs) {
 		remotes = append(remotes, netip.AddrPortFrom(addr, s.target.Port))
 	}
-	c, err := race(ctx, remotes, s.dial)
-	if err != nil {
-		return nil, s.c.dialFault(ctx, err)
+	return remotes, nil
+}
+
+// lanes returns the ways to race, a lane for each transport in the order given.
+func (s *server) lanes(order []transport.Protocol, remotes []netip.AddrPort) (lanes [][]way) {
+	for _, p := range order {
+		var lane []way
+		if p == transport.TCP && s.isProxied() {
+			lane = []way{{protocol: p}}
+		} else {
+			for _, r := range remotes {
+				lane = append(lane, way{p, r})
+			}
+		}
+		if len(lane) > 0 {
+			lanes = append(lanes, lane)
+		}
 	}
-	c.opening = &deadline
+	return lanes
+}
+
+// race returns the first connection. The error is a fault. want is the ID that
+// the server has to have; zero: any.
+func (s *server) race(ctx context.Context, lanes [][]way, timeout time.Duration, want certs.ServerID) (*conn, error) {
+	r := race{lanes: lanes, head: max(headStart, headRTTs*time.Duration(s.rtt.Load())), timeout: timeout, want: want, dial: s.dial}
+	c, err := r.run(ctx)
+	if err != nil {
+		return nil, s.c.raceFault(err.(raceError))
+	}
+	for _, ways := range lanes {
+		for _, w := range ways {
+			if w.remote.IsValid() && !slices.Contains(c.remotes, w.remote) {
+				c.remotes = append(c.remotes, w.remote)
+			}
+		}
+	}
 	return c, nil
 }
 
-// Again dials the address of the connection.
-func (c *conn) Again(ctx context.Context) (source.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.s.c.ConnectTimeout)
-	defer cancel()
-	again, err := c.s.dial(ctx, c.remote)
+// Again dials the address of the connection. More of the same goes over the
+// same transport. What is to take the place of a useless one is tried over both
+// transports, the other one first.
+func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
+	order := []transport.Protocol{c.protocol}
+	if instead {
+		order = c.s.c.order()
+		slices.SortStableFunc(order, func(a, b transport.Protocol) int {
+			switch {
+			case a == b:
+				return 0
+			case a == c.protocol:
+				return 1
+			}
+			return -1
+		})
+	}
+	remotes := c.remotes
+	if c.remote.IsValid() {
+		remotes = []netip.AddrPort{c.remote}
+	}
+	again, err := c.s.race(ctx, c.s.lanes(order, remotes), c.s.c.ConnectTimeout, c.id)
 	if err != nil {
-		return nil, c.s.c.dialFault(ctx, err)
+		return nil, err
 	}
 	if again.id != c.id {
 		again.Close()
@@ -68,26 +133,20 @@ func (c *conn) Again(ctx context.Context) (source.Conn, error) {
 	return again, nil
 }
 
-func hangUp(way transport.Conn) { way.Close(uint64(wire.CloseDone), "") }
-
-// dial connects to a server at one of its addresses, if its ID is accepted.
-func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*conn, error) {
+// dial connects to a server over one way, if its ID is accepted.
+func (s *server) dial(ctx context.Context, w way) (*conn, error) {
 	c := s.c
-	pc, err := c.Network.Open(remote)
-	if err != nil {
-		return nil, err
+	dialed := &conn{s: s, protocol: w.protocol, remote: w.remote}
+	o := transport.DialOptions{
+		TLS:      certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)),
+		Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
 	}
-	c.checkBuffers.Do(func() { c.smallBuffers = transport.SmallBuffers(pc) })
-	stream, all := transport.InitialWindows(c.servers)
-	if c.Limit > 0 {
-		share := c.Limit / int64(c.servers)
-		stream = min(stream, max(share*limitedWindow, minStreamWindow))
+	var err error
+	if w.protocol == transport.TCP {
+		dialed.way, err = s.dialTCP(ctx, w.remote, o)
+	} else {
+		dialed.way, err = c.dialQUIC(ctx, w.remote, o)
 	}
-	dialed := &conn{s: s, remote: remote}
-	dialed.way, err = transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)), Windows: c.windows, StreamWindow: stream, ConnWindow: all,
-		QLog: c.QLog, Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
-	})
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +155,64 @@ func (s *server) dial(ctx context.Context, remote netip.AddrPort) (*conn, error)
 		return nil, broken(err)
 	}
 	return dialed, nil
+}
+
+func (c *client) dialQUIC(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
+	pc, err := c.Network.Open(remote)
+	if err != nil {
+		return nil, err
+	}
+	c.checkBuffers.Do(func() { c.smallBuffers.Store(new(transport.SmallBuffers(pc))) })
+	stream, all := transport.InitialWindows(c.servers)
+	if c.Limit > 0 {
+		share := c.Limit / int64(c.servers)
+		stream = min(stream, max(share*limitedWindow, minStreamWindow))
+	}
+	o.Windows, o.StreamWindow, o.ConnWindow, o.QLog = c.windows, stream, all, c.QLog
+	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), o)
+}
+
+// dialTCP dials an address; if that is zero, the server through the proxy. A
+// proxy finds the server by what the user typed.
+func (s *server) dialTCP(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
+	if remote.IsValid() {
+		dial := func(ctx context.Context) (net.Conn, error) { return s.c.Network.Dial(ctx, remote) }
+		return transport.DialTCP(ctx, dial, net.TCPAddrFromAddrPort(remote), o)
+	}
+	dial, err := transport.ProxyDialer(s.proxy, s.target.String(), s.c.dialProxy)
+	if err != nil {
+		return nil, &transport.NetworkError{Kind: transport.ProxyFailed, Err: err}
+	}
+	return transport.DialTCP(ctx, dial, behindProxy(s.target.String()), o)
+}
+
+// behindProxy is the host and port of a server that a proxy finds.
+type behindProxy string
+
+func (behindProxy) Network() string  { return "tcp" }
+func (b behindProxy) String() string { return string(b) }
+
+// dialProxy makes a TCP connection to a proxy.
+func (c *client) dialProxy(ctx context.Context, _, address string) (net.Conn, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := c.Network.Resolve(ctx, host)
+	if err == nil && len(addrs) == 0 {
+		err = errNoSuchHost
+	}
+	for _, a := range addrs {
+		var proxy net.Conn
+		if proxy, err = c.Network.Dial(ctx, netip.AddrPortFrom(a, uint16(port))); err == nil {
+			return proxy, nil
+		}
+	}
+	return nil, err
 }
 
 // inTurn sorts addresses so that the families alternate, beginning with that of
@@ -119,59 +236,6 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 		}
 	}
 	return sorted
-}
-
-// race dials addresses one after the other, at most raceTime apart, and returns
-// the first connection (RFC 8305, section 5). The error is that of the first
-// address where a server answered that is not accepted, else that of the first
-// address.
-func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (*conn, error)) (*conn, error) {
-	type outcome struct {
-		i    int
-		conn *conn
-		err  error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	outcomes := make(chan outcome, len(remotes))
-	errs := make([]error, len(remotes))
-	started, ended := 0, 0
-	start := func() {
-		i := started
-		started++
-		go func() {
-			conn, err := dial(ctx, remotes[i])
-			outcomes <- outcome{i, conn, err}
-		}()
-	}
-	var won *conn
-	start()
-	for ended < started {
-		var next <-chan time.Time
-		if started < len(remotes) && won == nil {
-			next = time.After(raceTime)
-		}
-		select {
-		case o := <-outcomes:
-			ended++
-			errs[o.i] = o.err
-			switch {
-			case o.conn != nil && won == nil:
-				won = o.conn
-				cancel()
-			case o.conn != nil:
-				o.conn.Close()
-			case started < len(remotes) && won == nil && ctx.Err() == nil:
-				start()
-			}
-		case <-next:
-			start()
-		}
-	}
-	if won == nil {
-		return nil, errs[max(0, slices.IndexFunc(errs, isUntrusted))]
-	}
-	return won, nil
 }
 
 // isUntrusted reports whether an error says that an ID is not accepted.

@@ -1,11 +1,11 @@
 package malcolm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"malcolm/certs"
@@ -70,6 +70,7 @@ var (
 		transport.Prohibited:      {what: source.Prohibited},
 		transport.NoLocalAddress:  {what: source.NoInterface},
 		transport.NoAnswer:        {what: source.Lost},
+		transport.ProxyFailed:     {what: source.Lost},
 		transport.SlowAnswer:      {what: source.Lost},
 		transport.SocketFailed:    {what: source.Lost},
 	}
@@ -254,16 +255,43 @@ func isDeadline(err error) bool {
 	return ok && local.Kind == transport.LocalDeadline
 }
 
-// dialFault sorts why dialling a server failed. ctx is that of the try.
-func (c *client) dialFault(ctx context.Context, err error) *source.Fault {
-	if isUntrusted(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault(err)
+// raceFault sorts why no way has led to a server. A server that is not trusted
+// says more than all else, then the first way over the preferred transport.
+func (c *client) raceFault(e raceError) *source.Fault {
+	for _, lane := range e {
+		if i := slices.IndexFunc(lane.errs, isUntrusted); i >= 0 {
+			return fault(lane.errs[i])
+		}
 	}
-	what := source.NoAnswer
-	if e, ok := errors.AsType[*transport.NetworkError](err); ok && e.Kind == transport.SlowAnswer {
-		what = source.SlowAnswer
+	if len(e) == 1 {
+		return c.dialFault(e[0].errs[0])
 	}
-	return lateFault(what, c.ConnectTimeout)
+	over := make(map[transport.Protocol]*source.Fault)
+	for _, lane := range e {
+		over[lane.protocol] = c.dialFault(lane.errs[0])
+	}
+	f, tcp := over[transport.QUIC], over[transport.TCP]
+	if f.Words == tcp.Words {
+		return f
+	}
+	both := *f
+	both.Words = fmt.Sprintf("%s over QUIC (UDP), and %s over TCP", f.Words, tcp.Words)
+	if tcp.What == source.Full { // malcolm is there
+		both.What, both.Wait = tcp.What, tcp.Wait
+	}
+	return &both
+}
+
+// dialFault sorts why dialling a server failed.
+func (c *client) dialFault(err error) *source.Fault {
+	e, ok := errors.AsType[*transport.NetworkError](err)
+	switch {
+	case ok && e.Kind == transport.NoAnswer:
+		return lateFault(source.NoAnswer, c.ConnectTimeout)
+	case ok && e.Kind == transport.SlowAnswer:
+		return lateFault(source.SlowAnswer, c.ConnectTimeout)
+	}
+	return fault(err)
 }
 
 // errNoSuchHost: a resolver returned no address and no error.

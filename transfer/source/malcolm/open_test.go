@@ -55,7 +55,7 @@ func TestOpen(t *testing.T) {
 		if trip := time.Since(begun) - connected; trip > 25*time.Millisecond {
 			t.Errorf("the offer took %v, want a round trip", trip)
 		}
-		more, err := c.Again(t.Context())
+		more, err := c.Again(t.Context(), source.More)
 		if err != nil {
 			t.Fatal(err)
 		}

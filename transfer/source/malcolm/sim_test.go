@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/source"
+	"malcolm/transfer/source/sourcetest"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -30,12 +32,23 @@ type sim struct {
 	// answer replies to a request.
 	answer func(st transport.Stream, req wire.Request)
 
+	tcp   *sourcetest.TCP // its TCP port
+	tcpID *certs.Identity // who is there; nil: id
+	hole  atomic.Bool     // UDP is lost
+	sent  atomic.Int64    // packets over UDP
+	noUDP error           // why no UDP socket is opened; nil: it is
+
+	only transport.Protocol // what clients may use; 0: all
+
 	mu    sync.Mutex
 	links []*simnet.SimulatedLink
 	port  byte
 	opens []wire.Open
 	asked []wire.Request
 }
+
+// simDelay is the time of a packet on its way.
+const simDelay = 10 * time.Millisecond
 
 var simPlace = source.Target{Host: "10.0.0.1", Port: 9001}
 
@@ -49,12 +62,20 @@ var leastLimits = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wi
 // [content].
 func simulate(t *testing.T, f func(t *testing.T, s *sim)) {
 	t.Helper()
+	simulateWith(t, nil, f)
+}
+
+// simulateWith is simulate for a server whose TCP port is somebody else's; nil:
+// it is not.
+func simulateWith(t *testing.T, tcpID *certs.Identity, f func(t *testing.T, s *sim)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		id, err := certs.Generate()
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &sim{t: t, id: id}
+		s := &sim{t: t, id: id, tcpID: tcpID}
+		s.tcp = sourcetest.NewTCP(netip.MustParseAddrPort(simPlace.String()), sourcetest.TCPPath{Delay: simDelay})
 		s.open = func(tls.ConnectionState, wire.Open) []byte {
 			return opened(wire.Opened{Limits: leastLimits, Tail: wire.Idle()})
 		}
@@ -69,7 +90,9 @@ func simulate(t *testing.T, f func(t *testing.T, s *sim)) {
 		ended := s.listen(ctx)
 		f(t, s)
 		cancel()
-		<-ended
+		for range 2 {
+			<-ended
+		}
 		for _, l := range s.links {
 			l.Close()
 		}
@@ -79,14 +102,25 @@ func simulate(t *testing.T, f func(t *testing.T, s *sim)) {
 // socket returns a socket of the network.
 func (s *sim) socket(addr netip.AddrPort) net.PacketConn {
 	settings := simnet.LinkSettings{MTU: 1500}
-	l := &simnet.SimulatedLink{UploadPacket: &s.nodes, UplinkSettings: settings, DownlinkSettings: settings,
-		LatencyFunc: func(simnet.Packet) time.Duration { return 10 * time.Millisecond }}
+	l := &simnet.SimulatedLink{UploadPacket: s, UplinkSettings: settings, DownlinkSettings: settings,
+		LatencyFunc: func(simnet.Packet) time.Duration { return simDelay }}
 	udp := net.UDPAddrFromAddrPort(addr)
 	c := simnet.NewBlockingSimConn(udp, l)
 	l.Start()
 	s.links = append(s.links, l)
 	s.nodes.AddNode(udp, l)
 	return c
+}
+
+// AddNode and SendPacket implement simnet.Router.
+func (s *sim) AddNode(addr net.Addr, receiver simnet.PacketReceiver) { s.nodes.AddNode(addr, receiver) }
+
+func (s *sim) SendPacket(p simnet.Packet) error {
+	s.sent.Add(1)
+	if s.hole.Load() {
+		return nil
+	}
+	return s.nodes.SendPacket(p)
 }
 
 // Resolve implements [Network].
@@ -96,36 +130,60 @@ func (s *sim) Resolve(_ context.Context, host string) ([]netip.Addr, error) {
 
 // Open implements [Network].
 func (s *sim) Open(netip.AddrPort) (net.PacketConn, error) {
+	if s.noUDP != nil {
+		return nil, s.noUDP
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.port++
 	return s.socket(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 0, s.port}), 20000)), nil
 }
 
+// Dial implements [Network].
+func (s *sim) Dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+	return s.tcp.Dial(ctx, netip.MustParseAddrPort("10.9.0.1:30000"))
+}
+
+// listen serves over QUIC and TCP. ended receives when each has ended.
 func (s *sim) listen(ctx context.Context) (ended chan struct{}) {
 	conf, err := s.id.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	l, err := transport.Listen(s.socket(netip.MustParseAddrPort(simPlace.String())), transport.ListenOptions{TLS: conf})
+	o := transport.ListenOptions{TLS: conf}
+	tcpOptions := o
+	if s.tcpID != nil {
+		if tcpOptions.TLS, err = s.tcpID.ServerTLS(time.Now(), wire.ALPN); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	quic, err := transport.Listen(s.socket(netip.MustParseAddrPort(simPlace.String())), o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	tcp, err := transport.ListenTCP(s.tcp, tcpOptions)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	ended = make(chan struct{})
-	go func() {
-		defer close(ended)
-		var wg sync.WaitGroup
-		defer l.Close()
-		defer wg.Wait()
-		for {
-			conn, err := l.Accept(ctx)
-			if err != nil {
-				return
-			}
-			wg.Go(func() { s.serve(ctx, conn) })
-		}
-	}()
+	for _, l := range []transport.Listener{quic, tcp} {
+		go s.accept(ctx, l, ended)
+	}
 	return ended
+}
+
+func (s *sim) accept(ctx context.Context, l transport.Listener, ended chan<- struct{}) {
+	var wg sync.WaitGroup
+	for {
+		conn, err := l.Accept(ctx)
+		if err != nil {
+			break
+		}
+		wg.Go(func() { s.serve(ctx, conn) })
+	}
+	wg.Wait()
+	l.Close()
+	ended <- struct{}{}
 }
 
 // serve answers what comes on a connection, one request after the other.
@@ -171,7 +229,7 @@ func (s *sim) opensWith(st transport.Stream) bool {
 // source returns the server as a source of a run.
 func (s *sim) source(trust Trust) source.Source {
 	s.t.Helper()
-	sources, err := Sources(s.t.Context(), Config{Trust: trust, Network: s}, []source.Target{simPlace}, false)
+	sources, err := Sources(s.t.Context(), Config{Trust: trust, Network: s, Transport: s.only}, []source.Target{simPlace}, false)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -35,7 +35,9 @@ func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, tot
 	deadline, first := c.takeOpening()
 	o, err := c.stat(ctx, ask, deadline, indexing)
 	if err == nil && first {
-		o.Accepted, err = c.s.c.Trust.accept(c.s.target, c.id)
+		if o.Accepted, err = c.s.c.Trust.accept(c.s.target, c.id); err == nil {
+			c.s.id.CompareAndSwap(nil, &c.id)
+		}
 	}
 	return o, err
 }
