@@ -171,7 +171,8 @@ func (e *listenError) Error() string {
 }
 
 // listen opens a UDP socket for each port, and beside it a TCP socket on the
-// port of the same number; nil: without. It warns of those that cannot be bound.
+// port of the same number; nil: without. It warns of those that cannot be
+// bound.
 func (c *serveCmd) listen(t *terminal, ports []uint16) (udp []net.PacketConn, tcp []net.Listener, err error) {
 	failed, withoutTCP := make(map[string][]int), make(map[string][]int)
 	for _, port := range ports {
