@@ -170,8 +170,8 @@ func (e *listenError) Error() string {
 	return fmt.Sprintf("no port to listen on: none of %d could be bound", e.ports)
 }
 
-// listen opens a UDP socket for each port, and beside it one of TCP on the port
-// of the same number; nil: there is none. It warns of those that cannot be
+// listen opens a UDP socket for each port, and beside it a TCP socket on the
+// port of the same number; nil: without. It warns of those that cannot be
 // bound.
 func (c *serveCmd) listen(t *terminal, ports []uint16) (udp []net.PacketConn, tcp []net.Listener, err error) {
 	failed, withoutTCP := make(map[string][]int), make(map[string][]int)

@@ -36,9 +36,8 @@ type client struct {
 	lane     lane
 	runs     map[[16]byte]*run // of its opened connections, by their numbers
 	sending  int               // runs with a reply under way
-	buffers  int64
-	ranges   int   // being sent
-	sent     int64 // bytes of the file
+	ranges   int               // being sent
+	sent     int64             // bytes of the file
 	left     time.Time
 	departed bool // it is in Book.departed
 }
@@ -184,7 +183,6 @@ func (b *Book) remove(c *Conn, now time.Time) {
 	}
 	c.leaveRun()
 	cl.ranges -= c.life.ranges
-	cl.buffers -= c.held.buffers
 	b.charged -= c.held.charge()
 	cl.places--
 	cl.network.places--

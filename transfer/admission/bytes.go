@@ -34,7 +34,6 @@ func (b *Book) hold(c *Conn, now time.Time, change func(h *held)) {
 	}
 	was, is := before.charge(), c.held.charge()
 	b.charged += is - was
-	c.client.buffers += c.held.buffers - before.buffers
 	c.run.buffers += c.held.buffers - before.buffers
 	if was == 0 && is > 0 {
 		c.worth = meter{at: c.watch.read(now)}
@@ -92,14 +91,14 @@ const (
 )
 
 // Take returns the size of the buffer for a connection that wants want bytes.
-// It is want, or LeastBuffer if the client would then hold more in buffers than
-// is left of the budget, or its run more than its even part of that. So one
-// client gets at most half of them. Nobody waits.
+// It is want, or LeastBuffer if the connection's run would then hold more in
+// buffers than its even part of what is left of the budget, among the runs of
+// its client. So one client gets at most half of them. Nobody waits.
 func (b *Book) Take(c *Conn, want int64, now time.Time) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	left := b.limits.Bytes - b.charged
-	if c.client.buffers+want > left || c.run.buffers+want > left/int64(max(c.client.sending, 1)) {
+	if c.run.buffers+want > left/int64(max(c.client.sending, 1)) {
 		want = LeastBuffer
 	}
 	b.hold(c, now, func(h *held) { h.buffers += want })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -138,23 +139,18 @@ func runServer(t *testing.T, data []byte, cfg Config) *Server {
 }
 
 // exchange sends bytes on a stream of a connection, and returns the reply.
-func exchange(t *testing.T, conn transport.Conn, request []byte) []byte {
-	t.Helper()
-	st, err := conn.OpenStream(t.Context(), transport.Urgent)
+func exchange(ctx context.Context, conn transport.Conn, request []byte) ([]byte, error) {
+	st, err := conn.OpenStream(ctx, transport.Urgent)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if _, err := st.Write(request); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := st.CloseWrite(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	reply, err := io.ReadAll(st)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply
+	return io.ReadAll(st)
 }
 
 // openAndStat is what an honest client sends first.
@@ -165,29 +161,47 @@ func openAndStat() []byte {
 // fetchAll opens a connection, and asks for the offer and for all bytes.
 func fetchAll(t *testing.T, conn transport.Conn, data []byte) {
 	t.Helper()
-	r := bytes.NewReader(exchange(t, conn, openAndStat()))
-	opened(t, r)
-	for {
-		h, err := wire.ReadHeader(r)
-		if err != nil {
-			t.Fatal(err)
+	if err := fetch(t.Context(), conn, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fetch(ctx context.Context, conn transport.Conn, data []byte) error {
+	reply, err := exchange(ctx, conn, openAndStat())
+	if err != nil {
+		return err
+	}
+	r := bytes.NewReader(reply)
+	h, err := wire.ReadHeader(r)
+	if err == nil {
+		_, err = wire.ReadOpened(r, h)
+	}
+	for err == nil {
+		if h, err = wire.ReadHeader(r); err != nil {
+			break
 		}
 		if h.Status == wire.StatusIndexing {
-			if _, err := wire.ReadIndexing(r, h); err != nil {
-				t.Fatal(err)
-			}
+			_, err = wire.ReadIndexing(r, h)
 			continue
 		}
-		if o, err := wire.ReadOffer(r, h); err != nil || o.Checksum != sumOf(data) {
-			t.Fatalf("offer %+v, %v", o, err)
+		o, err := wire.ReadOffer(r, h)
+		if err != nil || o.Checksum != sumOf(data) {
+			return fmt.Errorf("offer %+v, %w", o, err)
 		}
 		break
 	}
-	ask := all(data)
-	got, err := readSpans(exchange(t, conn, wire.AppendRequest(nil, ask)), ask.Spans)
-	if err != nil || !bytes.Equal(got.bodies[0], data) {
-		t.Fatalf("other bytes, %v", err)
+	if err != nil {
+		return err
 	}
+	ask := all(data)
+	if reply, err = exchange(ctx, conn, wire.AppendRequest(nil, ask)); err != nil {
+		return err
+	}
+	got, err := readSpans(reply, ask.Spans)
+	if err == nil && !bytes.Equal(got.bodies[0], data) {
+		err = errors.New("other bytes")
+	}
+	return err
 }
 
 // A client has all over TCP. The connection has a place and is counted.
@@ -248,7 +262,8 @@ func TestHostileTCPSlowLoris(t *testing.T) {
 				s, l := tcpServer(t, data, Config{})
 				began := time.Now()
 				conn := l.connect(1)
-				go attack.do(conn)
+				var attacking sync.WaitGroup
+				attacking.Go(func() { attack.do(conn) })
 				fetchAll(t, l.dial(t, 2), data)
 				for s.Status().Load.Conns > 1 {
 					time.Sleep(time.Second)
@@ -258,6 +273,7 @@ func TestHostileTCPSlowLoris(t *testing.T) {
 					t.Errorf("it has its place for %v, want at most %v and a little", got, attack.time)
 				}
 				conn.Close()
+				attacking.Wait()
 			})
 		})
 	}
