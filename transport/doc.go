@@ -56,6 +56,11 @@
 // bytes move. A read waits without a buffer, except on Windows, where it reads
 // record by record.
 //
+// Bytes that are only moved cost both ends together 0.3 of the CPU time that
+// they cost over QUIC on one connection, and 0.22 on four (BenchmarkBytes over
+// loopback, 800 MB, two cores that others used too). The kernel cuts and joins
+// the packets, and a record is 16 KiB where a packet of QUIC is 1.4.
+//
 // # Speed of QUIC
 //
 // What the client adds to quic-go:
