@@ -67,7 +67,8 @@ type world struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
 	links map[netip.AddrPort]*link
-	tcp   map[netip.AddrPort]*sourcetest.TCP // of servers that have it
+	both  bool                               // servers that start get TCP ports too
+	tcp   map[netip.AddrPort]*sourcetest.TCP // of servers that have them
 	wires []*simnet.SimulatedLink
 	port  int // the last one that a client has
 	nat   nat
@@ -156,6 +157,26 @@ func (w *world) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, erro
 	return t.Dial(ctx, from)
 }
 
+// listenTCP opens a server's TCP port.
+func (w *world) listenTCP(at netip.AddrPort) net.Listener {
+	t := sourcetest.NewTCP(at, sourcetest.TCPPath{Delay: defaultDelay, Rate: defaultRate})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tcp == nil {
+		w.tcp = make(map[netip.AddrPort]*sourcetest.TCP)
+	}
+	w.tcp[at] = t
+	return t
+}
+
+// overTCP returns the TCP port of a server.
+func (s *server) overTCP(i int) *sourcetest.TCP {
+	at := netip.AddrPortFrom(netip.MustParseAddr(s.targets[i].Host), s.targets[i].Port)
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.w.tcp[at]
+}
+
 // nextTargets returns n addresses of a new host.
 func (w *world) nextTargets(n int) (targets []source.Target) {
 	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.hostiles) + 1)}).String()
@@ -208,6 +229,9 @@ func (s *server) start() {
 	for _, t := range s.targets {
 		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
+		if s.w.both {
+			cfg.TCP.Sockets = append(cfg.TCP.Sockets, s.w.listenTCP(addr))
+		}
 	}
 	s.conns = cfg.Conns
 	cfg.Events = func(e serve.Event) {

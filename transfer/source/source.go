@@ -113,6 +113,12 @@ type Peer struct {
 // A Transport is what carries a connection, "quic" or "tcp".
 type Transport = transport.Protocol
 
+// The transports.
+const (
+	QUIC = transport.QUIC
+	TCP  = transport.TCP
+)
+
 // An Ask is what is asked of a source.
 type Ask struct {
 	Values bool // ask for the values too if they are short, which saves a round trip

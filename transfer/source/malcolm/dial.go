@@ -39,7 +39,7 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	if len(lanes) == 0 {
 		return nil, err
 	}
-	c, err := s.race(ctx, lanes, time.Until(deadline), s.proved())
+	c, err := s.race(ctx, race{lanes: lanes, timeout: time.Until(deadline), want: s.proved()})
 	if err != nil {
 		return nil, err
 	}
@@ -83,15 +83,14 @@ func (s *server) lanes(order []transport.Protocol, remotes []netip.AddrPort) (la
 	return lanes
 }
 
-// race returns the first connection. The error is a fault. want is the ID that
-// the server has to have; zero: any.
-func (s *server) race(ctx context.Context, lanes [][]way, timeout time.Duration, want certs.ServerID) (*conn, error) {
-	r := race{lanes: lanes, head: max(headStart, headRTTs*time.Duration(s.rtt.Load())), timeout: timeout, want: want, dial: s.dial}
+// race returns the first connection. The error is a fault.
+func (s *server) race(ctx context.Context, r race) (*conn, error) {
+	r.head, r.dial = max(headStart, headRTTs*time.Duration(s.rtt.Load())), s.dial
 	c, err := r.run(ctx)
 	if err != nil {
 		return nil, s.c.raceFault(err.(raceError))
 	}
-	for _, ways := range lanes {
+	for _, ways := range r.lanes {
 		for _, w := range ways {
 			if w.remote.IsValid() && !slices.Contains(c.remotes, w.remote) {
 				c.remotes = append(c.remotes, w.remote)
@@ -122,7 +121,10 @@ func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
 	if c.remote.IsValid() {
 		remotes = []netip.AddrPort{c.remote}
 	}
-	again, err := c.s.race(ctx, c.s.lanes(order, remotes), c.s.c.ConnectTimeout, c.id)
+	again, err := c.s.race(ctx, race{
+		lanes: c.s.lanes(order, remotes), timeout: c.s.c.ConnectTimeout, want: c.id,
+		doubts: instead && c.protocol == transport.QUIC,
+	})
 	if err != nil {
 		return nil, err
 	}
