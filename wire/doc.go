@@ -168,15 +168,18 @@
 //	          often lately answers "busy"
 //
 // The limits in the reply to "open" bind both sides: a client keeps them, and a
-// server never holds less against him. flight and longest are at least 2^24,
-// the length of the largest chunk. wasted counts requests that were refused or
-// cancelled before a byte of the reply was taken, less one for each that was
-// answered whole, and stats.
+// server never holds less against a connection. flight and longest are at least
+// 2^24, the length of the largest chunk. wasted counts requests that were
+// refused or cancelled before a byte of the reply was taken, less one for each
+// that was answered whole, and stats. If the connections of one address
+// together waste more than that in a short time, they may be closed too.
 //
 // A server reads and checks the bytes of a range before it writes the header of
-// their frame. So it can always answer with "failed span" for the span that the
-// next byte belongs to. That takes the place of the rest of the span, and the
-// next one follows.
+// their frame. So it answers with "failed span" for the span that the next byte
+// belongs to. That takes the place of the rest of the span, and the next one
+// follows. Only if the client was so slow that the server gave up the bytes of
+// a frame that it has begun, and then cannot read them again, does it reset the
+// stream with a code.
 //
 // A server may bound whatever a client makes it do. It answers "busy" to a stat
 // that has waited for the index for too long, or while another stat of the same
