@@ -117,7 +117,7 @@ func TestShortRunWithoutUDP(t *testing.T) {
 	})
 }
 
-// When UDP dies in the middle of a run, the run goes on over TCP within 3 s, and
+// When UDP dies in the middle of a run, the run goes on over TCP within 3 s. It
 // wastes no more than what was under way.
 func TestUDPDies(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world) {

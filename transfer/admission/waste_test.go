@@ -2,9 +2,9 @@ package admission
 
 import "testing"
 
-// A connection may waste as many requests as it was told, beyond those that
-// were answered whole, before and after. What it earned is no help to another
-// one of its client.
+// A connection may waste the number of requests that it was told, beyond those
+// that were answered whole, before and after. What it earned is no help to
+// another one of its client.
 func TestWasteOfAConnection(t *testing.T) {
 	const limit = 10
 	b := New(Limits{Wasted: limit})

@@ -10,12 +10,13 @@ import (
 	"malcolm/transfer/vote"
 )
 
-// An Event is something that happened to a session: [Connected], [NotReached], [UDPBlocked], [WayRefused],
-// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress],
-// [Voted], [LeftOut], [Joined], [Started], [ChunkRefused], [ValuesRefused],
-// [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers],
-// [ChunksUnreadable], [NotKept], [Decision], [NoModTime], [Lacks],
-// [OutputMoved], [ReadingBack] or [Finishing].
+// An Event is something that happened to a session: [Connected], [NotReached],
+// [UDPBlocked], [WayRefused], [FirstContact], [Contradicted], [NotRemembered],
+// [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started],
+// [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
+// [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
+// [Decision], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or
+// [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.

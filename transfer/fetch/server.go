@@ -23,7 +23,7 @@ type server struct {
 	err    error // why it does not take part; nil when it does
 	id     certs.ServerID
 	proved bool             // it has answered with that ID, and may have no other
-	over   source.Transport // of its last connection; 0: not known
+	over   source.Transport // of its last connection; 0: it had none yet
 	offer  source.Offer     // zero: it has not answered for this file
 	rtt    time.Duration    // smoothed, when it made the offer
 	rank   int              // 0 for the first server that answered

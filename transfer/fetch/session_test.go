@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,27 @@ func TestSessionOutlivesAFailure(t *testing.T) {
 		}
 		if n := dialled.Load(); n != 3 {
 			t.Errorf("dialled %d times, want once each", n)
+		}
+	})
+}
+
+// Servers whose addresses only a proxy knows are not taken for one.
+func TestAddressesAreNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(3*chunk, 1)
+		var sources []source.Source
+		for i := range 2 {
+			sources = append(sources, sourcetest.Holder(place(i), data, func(c *sourcetest.Conn) { c.Is.Addr = netip.AddrPort{} }))
+		}
+		s := Open(context.Background(), Servers{Sources: sources}, Watch{Events: func(e Event) {
+			switch e.(type) {
+			case Duplicate, OneAddress:
+				t.Errorf("told of %T %+v", e, e)
+			}
+		}})
+		defer s.Close()
+		if _, err := s.Stream(Ballot{}, Stream{Out: io.Discard}); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -296,7 +296,7 @@ func TestHostileTCPGarbage(t *testing.T) {
 	})
 }
 
-// Half-open connections of one address take a quarter of the places at most, and
+// Half-open connections of one address take a quarter of the places, and
 // a pace of handshakes. Others are let in.
 func TestHostileTCPHandshakeFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestHostileTCPHandshakeFlood(t *testing.T) {
 	})
 }
 
-// A client that never reads loses its reply when no byte was taken for too long,
+// A client that never reads loses its reply when it took no byte for too long,
 // and its place. It holds no large buffer.
 func TestHostileTCPNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -354,9 +354,19 @@ func TestTCPSocketThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := numbers(1000, 1)
 		next := newPipeListener()
-		events := make(chan Event, 100)
+		var failed, reopened atomic.Int64
 		tries := 0
-		cfg := Config{Events: func(e Event) { events <- e }}
+		cfg := Config{Events: func(e Event) {
+			switch e := e.(type) {
+			case ServerFailed:
+				failed.Add(1)
+				if e.Addr.Network() != "tcp" {
+					t.Errorf("%v failed", e.Addr)
+				}
+			case ServerReopened:
+				reopened.Add(1)
+			}
+		}}
 		cfg.TCP.Reopen = func(net.Addr) (net.Listener, error) {
 			if tries++; tries < 3 {
 				return nil, os.ErrPermission
@@ -368,20 +378,8 @@ func TestTCPSocketThatFailed(t *testing.T) {
 		l.broken.Store(true)
 		l.connect(2)
 		time.Sleep(time.Minute)
-		var failed, reopened int
-		for len(events) > 0 {
-			switch e := (<-events).(type) {
-			case ServerFailed:
-				failed++
-				if e.Addr.Network() != "tcp" {
-					t.Errorf("%v failed", e.Addr)
-				}
-			case ServerReopened:
-				reopened++
-			}
-		}
-		if failed != 1 || reopened != 1 || s.Status().Servers[0].State == StateStopped {
-			t.Errorf("failed %d times, reopened %d times, state %v", failed, reopened, s.Status().Servers[0].State)
+		if f, r, st := failed.Load(), reopened.Load(), s.Status().Servers[0].State; f != 1 || r != 1 || st == StateStopped {
+			t.Fatalf("failed %d times, reopened %d times, state %v", f, r, st)
 		}
 		fetchAll(t, next.dial(t, 1), data)
 	})

@@ -13,8 +13,8 @@ import (
 // noProxy is the value that turns all proxies off.
 const noProxy = "none"
 
-// A Proxy is where TCP connections go through: "none", or a URL. Empty: what the
-// environment says.
+// A Proxy is where TCP connections go through: "none", or a URL. Empty: what
+// the environment says.
 type Proxy struct {
 	none bool
 	url  *url.URL // nil: none was given
@@ -38,7 +38,7 @@ func (p *Proxy) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Of returns the proxy of each server; nil: there is none. HTTPS_PROXY and
+// Of returns the proxy of each server; nil: no proxy. HTTPS_PROXY and
 // NO_PROXY count where no proxy is given.
 func (p Proxy) Of(getenv func(string) string) func(source.Target) *url.URL {
 	switch {

@@ -68,7 +68,7 @@ func (v *getText) udpBlocked(e fetch.UDPBlocked) {
 		ports = append(ports, int(t.Port))
 	}
 	slices.Sort(ports)
-	v.Hint("for QUIC, firewalls must let UDP through to port " + strings.Join(human.PortRanges(slices.Compact(ports)), ", ") +
+	v.WarnHint("for QUIC, firewalls must let UDP through to port " + strings.Join(human.PortRanges(slices.Compact(ports)), ", ") +
 		"; --transport tcp does not try it")
 }
 

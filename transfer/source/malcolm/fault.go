@@ -271,8 +271,8 @@ func (c *client) raceFault(e raceError) *source.Fault {
 		over[lane.protocol] = c.dialFault(lane.errs[0])
 	}
 	f, tcp := over[transport.QUIC], over[transport.TCP]
-	if f.Words == tcp.Words {
-		return f
+	if f.Words == tcp.Words || tcp.What == source.NoPort && f.What != source.NoAnswer {
+		return f // a closed port says nothing more
 	}
 	both := *f
 	both.Words = fmt.Sprintf("%s over QUIC (UDP), and %s over TCP", f.Words, tcp.Words)

@@ -58,8 +58,29 @@ func opened(o wire.Opened) []byte { return frame(o.Append(nil)) }
 // leastLimits are the least that a server may say.
 var leastLimits = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
 
-// simulate runs f with a server that accepts every client, whose files are
-// [content].
+// newSim returns a server that accepts every client, whose files are [content].
+func newSim(t *testing.T) *sim {
+	t.Helper()
+	id, err := certs.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sim{t: t, id: id}
+	s.tcp = sourcetest.NewTCP(netip.MustParseAddrPort(simPlace.String()), sourcetest.TCPPath{Delay: simDelay})
+	s.open = func(tls.ConnectionState, wire.Open) []byte {
+		return opened(wire.Opened{Limits: leastLimits, Tail: wire.Idle()})
+	}
+	s.answer = func(st transport.Stream, req wire.Request) {
+		if r, ok := req.(wire.RangesRequest); ok {
+			for _, span := range r.Spans {
+				st.Write(frames(content(span.Offset, span.Length), wire.MaxFrameLen))
+			}
+		}
+	}
+	return s
+}
+
+// simulate runs f with a server of [newSim].
 func simulate(t *testing.T, f func(t *testing.T, s *sim)) {
 	t.Helper()
 	simulateWith(t, nil, f)
@@ -70,22 +91,8 @@ func simulate(t *testing.T, f func(t *testing.T, s *sim)) {
 func simulateWith(t *testing.T, tcpID *certs.Identity, f func(t *testing.T, s *sim)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		id, err := certs.Generate()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &sim{t: t, id: id, tcpID: tcpID}
-		s.tcp = sourcetest.NewTCP(netip.MustParseAddrPort(simPlace.String()), sourcetest.TCPPath{Delay: simDelay})
-		s.open = func(tls.ConnectionState, wire.Open) []byte {
-			return opened(wire.Opened{Limits: leastLimits, Tail: wire.Idle()})
-		}
-		s.answer = func(st transport.Stream, req wire.Request) {
-			if r, ok := req.(wire.RangesRequest); ok {
-				for _, span := range r.Spans {
-					st.Write(frames(content(span.Offset, span.Length), wire.MaxFrameLen))
-				}
-			}
-		}
+		s := newSim(t)
+		s.tcpID = tcpID
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := s.listen(ctx)
 		f(t, s)
