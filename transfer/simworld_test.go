@@ -19,7 +19,6 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
-	"malcolm/transfer/source/sourcetest"
 
 	"github.com/quic-go/quic-go/testutils/simnet"
 
@@ -67,8 +66,7 @@ type world struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
 	links map[netip.AddrPort]*link
-	both  bool                               // servers that start get TCP ports too
-	tcp   map[netip.AddrPort]*sourcetest.TCP // of servers that have them
+	tcp   simTCP
 	wires []*simnet.SimulatedLink
 	port  int // the last one that a client has
 	nat   nat
@@ -144,39 +142,6 @@ func (w *world) Open(netip.AddrPort) (net.PacketConn, error) {
 	return w.socket(net.UDPAddrFromAddrPort(netip.AddrPortFrom(clientHost, uint16(port)))), nil
 }
 
-// Dial implements [Network]. A server without a TCP port refuses.
-func (w *world) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
-	w.mu.Lock()
-	t := w.tcp[remote]
-	w.port++
-	from := netip.AddrPortFrom(clientHost, uint16(w.port))
-	w.mu.Unlock()
-	if t == nil {
-		t = sourcetest.NewTCP(remote, sourcetest.TCPPath{Refuses: true})
-	}
-	return t.Dial(ctx, from)
-}
-
-// listenTCP opens a server's TCP port.
-func (w *world) listenTCP(at netip.AddrPort) net.Listener {
-	t := sourcetest.NewTCP(at, sourcetest.TCPPath{Delay: defaultDelay, Rate: defaultRate})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.tcp == nil {
-		w.tcp = make(map[netip.AddrPort]*sourcetest.TCP)
-	}
-	w.tcp[at] = t
-	return t
-}
-
-// overTCP returns the TCP port of a server.
-func (s *server) overTCP(i int) *sourcetest.TCP {
-	at := netip.AddrPortFrom(netip.MustParseAddr(s.targets[i].Host), s.targets[i].Port)
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return s.w.tcp[at]
-}
-
 // nextTargets returns n addresses of a new host.
 func (w *world) nextTargets(n int) (targets []source.Target) {
 	host := netip.AddrFrom4([4]byte{10, 0, 0, byte(len(w.servers) + len(w.hostiles) + 1)}).String()
@@ -229,7 +194,7 @@ func (s *server) start() {
 	for _, t := range s.targets {
 		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
-		if s.w.both {
+		if s.w.tcp.on {
 			cfg.TCP.Sockets = append(cfg.TCP.Sockets, s.w.listenTCP(addr))
 		}
 	}

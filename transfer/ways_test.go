@@ -15,7 +15,7 @@ func bothWays(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
-		w.both = true
+		w.tcp.on = true
 		f(t, w)
 	})
 }
@@ -189,5 +189,28 @@ func TestTCPFallsSilent(t *testing.T) {
 			}
 		}
 		t.Error("no other way was used")
+	})
+}
+
+// A range that waits behind another one on a TCP connection is not silent while
+// bytes of that one come: nobody takes its work, and no other way is tried.
+func TestRangeBehindAnother(t *testing.T) {
+	bothWays(t, func(t *testing.T, w *world) {
+		data := file(16*chunk, 1)
+		servers := w.holders(data, data)
+		eaten(true, servers...)
+		for _, s := range servers {
+			s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Rate = 64 << 10 }) // a chunk takes 4 s
+		}
+		o := w.get(getConfig{Targets: targetsOf(servers...), Connections: 1})
+		o.has("data.bin", data)
+		o.carriedBy(source.TCP)
+		none[fetch.ServerSilent](o)
+		if ways := waysTold(o); len(ways) > 0 {
+			t.Errorf("told of other ways: %v, want none", ways)
+		}
+		if o.Duplicate > chunk {
+			t.Errorf("%d bytes were fetched for nothing", o.Duplicate)
+		}
 	})
 }

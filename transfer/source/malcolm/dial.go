@@ -21,6 +21,9 @@ const (
 	// progress after each quarter of the window. That must be well before
 	// the sender takes the stream for stalled.
 	limitedWindow = 20
+	// proxiedResolve bounds the search for the address of a server that a
+	// proxy leads to.
+	proxiedResolve = time.Second
 	// minStreamWindow is the smallest such window, in bytes: a few packets,
 	// so that a quarter of it is soon read at the lowest rates too.
 	minStreamWindow = 4 << 10
@@ -48,9 +51,17 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 }
 
 // resolve returns the addresses of the server, in the order in which to try
-// them. The error is a fault.
+// them. The error is a fault. Where a proxy leads to the server, a name server
+// that does not answer must leave time for that.
 func (s *server) resolve(ctx context.Context) (remotes []netip.AddrPort, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.c.ConnectTimeout)
+	timeout := s.c.ConnectTimeout
+	if s.isProxied() {
+		if s.c.Transport == transport.TCP {
+			return nil, nil
+		}
+		timeout = min(timeout/2, proxiedResolve)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	addrs, err := s.c.Network.Resolve(ctx, s.target.Host)
 	if err == nil && len(addrs) == 0 {

@@ -21,14 +21,20 @@ import (
 
 // In a behind, this machine knows no names but that of its proxy, and UDP goes
 // nowhere.
-type behind struct{ SystemNetwork }
+type behind struct {
+	SystemNetwork
+	mute bool // the name server does not answer
+}
 
-func (behind) Resolve(_ context.Context, host string) ([]netip.Addr, error) {
+func (b behind) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if host == "proxy.test" {
 		host = "127.0.0.1"
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
+	}
+	if b.mute {
+		<-ctx.Done()
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
@@ -75,14 +81,14 @@ func newProxy(t *testing.T, handle func(c net.Conn, r *http.Request)) *proxy {
 }
 
 // reach connects to server.test:9001 through a proxy.
-func (p *proxy) reach(t *testing.T, only transport.Protocol, timeout time.Duration) (source.Conn, error) {
+func (p *proxy) reach(t *testing.T, network Network, only transport.Protocol, timeout time.Duration) (source.Conn, error) {
 	t.Helper()
 	u, err := url.Parse("http://user:secret@proxy.test:" + p.port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sources, err := Sources(t.Context(), Config{
-		Network: behind{}, ConnectTimeout: timeout, Transport: only, Proxy: func(source.Target) *url.URL { return u },
+		Network: network, ConnectTimeout: timeout, Transport: only, Proxy: func(source.Target) *url.URL { return u },
 	}, []source.Target{{Host: "server.test", Port: 9001}}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +128,7 @@ func TestThroughAProxy(t *testing.T) {
 		}()
 		io.Copy(c, to)
 	})
-	c, err := p.reach(t, 0, time.Minute)
+	c, err := p.reach(t, behind{mute: true}, 0, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +165,12 @@ func TestProxyFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, test.handle)
-			_, err := p.reach(t, 0, time.Minute)
+			_, err := p.reach(t, behind{}, 0, time.Minute)
 			want := strings.ReplaceAll(test.want, "PROXY", "proxy.test:"+p.port)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("error %v, want %q", err, want)
 			}
-			_, err = p.reach(t, transport.QUIC, time.Minute)
+			_, err = p.reach(t, behind{}, transport.QUIC, time.Minute)
 			if source.WhatOf(err) != source.NoHost {
 				t.Errorf("over QUIC alone: error %v, want one of a host that is not known", err)
 			}
@@ -175,7 +181,7 @@ func TestProxyFails(t *testing.T) {
 // A proxy that says nothing is given up in time.
 func TestProxyIsSilent(t *testing.T) {
 	p := newProxy(t, func(c net.Conn, _ *http.Request) { io.Copy(io.Discard, c) })
-	_, err := p.reach(t, transport.TCP, 200*time.Millisecond)
+	_, err := p.reach(t, behind{}, transport.TCP, 200*time.Millisecond)
 	if f, ok := errors.AsType[*source.Fault](err); !ok || f.What != source.NoAnswer {
 		t.Errorf("error %v, want no answer in time", err)
 	}
