@@ -49,7 +49,8 @@ type entry struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	let     func() bool // lets it outlive the race
-	started int         // ways
+	began   time.Time
+	started int // ways
 	ended   int
 	last    time.Time // when the last way was started
 	errs    []error   // of each way; nil: none yet, or it is a connection
@@ -120,7 +121,11 @@ func (r *race) finish(won, other *conn) (*conn, error) {
 		r.enter()
 	}
 	var udp *entry
+	var took time.Duration // TCP
 	for _, e := range r.entries {
+		if e.ways[0].protocol == transport.TCP {
+			took = time.Since(e.began)
+		}
 		if won != nil && won.protocol == transport.TCP && e.ways[0].protocol == transport.QUIC && e.let() {
 			udp = e
 		} else {
@@ -140,7 +145,7 @@ func (r *race) finish(won, other *conn) (*conn, error) {
 		return nil, errs
 	}
 	if udp != nil {
-		won.udp = r.follow(udp)
+		won.udp = r.follow(udp, took)
 	}
 	return won, nil
 }
@@ -150,7 +155,7 @@ func (r *race) isOther(c *conn) bool { return r.want != (certs.ServerID{}) && c.
 
 // enter starts the next lane.
 func (r *race) enter() {
-	e := &entry{ways: r.lanes[len(r.entries)]}
+	e := &entry{ways: r.lanes[len(r.entries)], began: time.Now()}
 	e.ctx, e.cancel = context.WithDeadline(context.WithoutCancel(r.ctx), r.began.Add(r.timeout))
 	e.let = context.AfterFunc(r.ctx, e.cancel)
 	r.entries = append(r.entries, e)

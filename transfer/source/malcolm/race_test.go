@@ -82,6 +82,23 @@ func stat(t *testing.T, c source.Conn) {
 	}
 }
 
+// UDP is not silent before it had several times as long as TCP.
+func TestUDPHasTime(t *testing.T) {
+	simulate(t, func(t *testing.T, s *sim) {
+		s.hole.Store(true)
+		s.tcp.Set(func(p *sourcetest.TCPPath) { p.Delay = 100 * time.Millisecond })
+		c := attempt(t, s.source(Trust{})).over(transport.TCP, headStart+400*time.Millisecond)
+		defer c.Close()
+		if got := c.Stats().Unanswered; got != 0 {
+			t.Errorf("UDP is unanswered for %v; TCP took 400 ms", got)
+		}
+		time.Sleep(time.Second)
+		if c.Stats().Unanswered == 0 {
+			t.Error("UDP is not unanswered after more than a second")
+		}
+	})
+}
+
 // UDP that is only slower than TCP is not eaten.
 func TestUDPLate(t *testing.T) {
 	simulate(t, func(t *testing.T, s *sim) {

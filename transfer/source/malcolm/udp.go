@@ -13,18 +13,23 @@ import (
 // say.
 type udpTry struct {
 	began   time.Time
-	running atomic.Int32 // ways that are being dialled
-	silent  atomic.Bool  // a way got no answer
-	refused atomic.Bool  // packets were sent back
-	works   atomic.Bool  // something came
+	fair    time.Duration // how long UDP must be silent to count as that
+	running atomic.Int32  // ways that are being dialled
+	silent  atomic.Bool   // a way got no answer
+	refused atomic.Bool   // packets were sent back
+	works   atomic.Bool   // something came
 	cancel  func()
 	ended   chan struct{}
 }
 
+// fairTime is how many times as long as TCP took UDP must be silent to count as
+// that: the server may be slow, and QUIC sends a lost packet again.
+const fairTime = 4
+
 // follow waits beside everything else for the end of the ways of e, the only
-// ones that are still being dialled.
-func (r *race) follow(e *entry) *udpTry {
-	u := &udpTry{began: r.began, cancel: e.cancel, ended: make(chan struct{})}
+// ones that are still being dialled. TCP took some time to connect.
+func (r *race) follow(e *entry, took time.Duration) *udpTry {
+	u := &udpTry{began: e.began, fair: fairTime * took, cancel: e.cancel, ended: make(chan struct{})}
 	u.running.Store(int32(e.started - e.ended))
 	for _, err := range e.errs {
 		u.note(err)
@@ -65,13 +70,16 @@ func (u *udpTry) note(err error) {
 	}
 }
 
-// unanswered returns for how long UDP has had no answer; 0: it has one, or was
-// refused.
+// unanswered returns for how long UDP has had no answer; 0: it has one, was
+// refused, or had too little time.
 func (u *udpTry) unanswered() time.Duration {
 	if u == nil || u.works.Load() || u.running.Load() == 0 && !u.silent.Load() {
 		return 0
 	}
-	return time.Since(u.began)
+	if silent := time.Since(u.began); silent >= u.fair {
+		return silent
+	}
+	return 0
 }
 
 // isRefused reports whether all that was sent over UDP was refused.
