@@ -52,12 +52,13 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 // most returns what an attack may cost when the honest client cost b. It may
 // read twice as much of the file, since the server reads as far ahead as a
 // client has come. It may have the longest request, 16 KiB, under way on each
-// of the streams. Both may fill their network, with packets that are less full
-// by a twentieth. Everybody may have many places. The server does not choose
-// how many packets arrive, so they have no bound.
+// of the streams. Both may fill their network, to a twentieth, with packets
+// that are less full by a twentieth. Everybody may have many places. The server
+// does not choose how many packets arrive, so they have no bound.
 func (b bill) most() bill {
 	b[bytesRead] *= 2
 	b[packetsSent] += b[packetsSent] / 20
+	b[bytesSent] += b[bytesSent] / 20
 	b[mostHeld] += b[mostRequests] * wire.MaxRequestLen
 	b[mostPlaces] = 128
 	b[packetsReceived] = 1 << 62
