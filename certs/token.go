@@ -29,6 +29,8 @@ const (
 	exporterLabel = "EXPORTER-malcolm-auth"
 	exporterLen   = 32 // bytes
 	tokenKeyLabel = "malcolm/1 auth"
+	keyNameLabel  = "malcolm/1 key"
+	keyNameLen    = 8 // bytes
 
 	redacted = "token(redacted)"
 )
@@ -41,16 +43,26 @@ type Token struct {
 	// structs that keep their Token in an unexported field: fmt does not
 	// call Format there, and shows what it finds, even behind pointers.
 	key func() []byte
+	// name returns what the key is called. It is kept as well as the key:
+	// with it, texts can be tried at leisure.
+	name func() [keyNameLen]byte
 }
 
-// newToken makes the key of a token's text: HKDF-SHA256 (RFC 5869).
+// newToken makes the key of a token's text, and its name.
 func newToken(text []byte) Token {
-	key, err := hkdf.Key(sha256.New, text, nil, tokenKeyLabel, sha256.Size)
+	key := derive(text, tokenKeyLabel, sha256.Size)
+	name := [keyNameLen]byte(derive(text, keyNameLabel, keyNameLen))
+	return Token{key: func() []byte { return key }, name: func() [keyNameLen]byte { return name }}
+}
+
+// derive returns n bytes of HKDF-SHA256 (RFC 5869) of a token's text.
+func derive(text []byte, label string, n int) []byte {
+	key, err := hkdf.Key(sha256.New, text, nil, label, n)
 	if err != nil {
 		// Only wrong lengths can fail, and they are constant.
 		panic("malcolm: internal error: derive the token's key: " + err.Error())
 	}
-	return Token{func() []byte { return key }}
+	return key
 }
 
 // String returns "token(redacted)".
@@ -70,6 +82,16 @@ func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.key == nil }
+
+// KeyName returns the name of the key with which the token is proved: 8 bytes
+// of HKDF of the token's text. By it a server that holds several tokens finds
+// the client's. KeyName panics without a token.
+func (t Token) KeyName() [8]byte {
+	if t.IsZero() {
+		panic("malcolm: internal error: key name without token")
+	}
+	return t.name()
+}
 
 // ParseToken makes a token of any text of at least 22 characters and at most
 // 1,024 bytes of UTF-8, without control characters. White space around it does
@@ -221,12 +243,13 @@ const (
 
 // TokenExporter returns 32 bytes for [Token.Proof] that only the two ends of a
 // finished handshake can compute: RFC 8446, section 7.5, with the label
-// "EXPORTER-malcolm-auth" and an empty context.
+// "EXPORTER-malcolm-auth" and the protocol that was agreed on (ALPN) as
+// context.
 func TokenExporter(cs tls.ConnectionState) ([]byte, error) {
 	if !cs.HandshakeComplete || cs.Version != tls.VersionTLS13 {
 		return nil, errors.New("export for token: no complete TLS 1.3 handshake")
 	}
-	exporter, err := cs.ExportKeyingMaterial(exporterLabel, nil, exporterLen)
+	exporter, err := cs.ExportKeyingMaterial(exporterLabel, []byte(cs.NegotiatedProtocol), exporterLen)
 	if err != nil {
 		return nil, fmt.Errorf("export for token: %w", err)
 	}

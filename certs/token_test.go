@@ -112,11 +112,12 @@ func TestTokenIsRedacted(t *testing.T) {
 		t.Errorf("got %s, %v", encoded, err)
 	}
 	out.Write(encoded)
-	key := token.key()
+	key, name := token.key(), token.KeyName()
 	decimals := strings.Trim(fmt.Sprint(key[10:14]), "[]")
 	for _, leak := range []string{
 		countHex[20:28], strings.ToUpper(countHex[20:28]), countText[16:24], string(key[10:14]), decimals,
 		"0xa, 0xb", "0a 0b", "00001010 00001011",
+		string(name[2:6]), strings.Trim(fmt.Sprint(name[2:6]), "[]"), hex.EncodeToString(name[2:6]),
 	} {
 		if strings.Contains(out.String(), leak) {
 			t.Errorf("%q is in the output", leak)
@@ -145,6 +146,20 @@ func TestTokenProofGolden(t *testing.T) {
 		}
 		if !token.Verify(exporter, role, &proof) {
 			t.Errorf("%s: the proof is refused", role)
+		}
+	}
+}
+
+// TestKeyNameGolden has values from a program that shares no code with this
+// package.
+func TestKeyNameGolden(t *testing.T) {
+	for text, want := range map[string]string{countHex: "03c2dd318e13211d", countText: "37c8f77614d40869"} {
+		token, err := ParseToken(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := token.KeyName(); hex.EncodeToString(name[:]) != want {
+			t.Errorf("%s: got %x, want %s", text, name, want)
 		}
 	}
 }
@@ -187,6 +202,7 @@ func TestTokenProofPanics(t *testing.T) {
 		"no exporter":    func() { token.Proof(nil, ClientRole) },
 		"short exporter": func() { token.Proof(exporter[1:], ClientRole) },
 		"no role":        func() { token.Proof(exporter, "") },
+		"no token named": func() { Token{}.KeyName() },
 		"other role":     func() { token.Proof(exporter, "Client") },
 	} {
 		func() {
@@ -224,7 +240,7 @@ func TestTokenExporter(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The same by the words of the protocol's specification.
-		want, err := o.server.ExportKeyingMaterial("EXPORTER-malcolm-auth", []byte{}, 32)
+		want, err := o.server.ExportKeyingMaterial("EXPORTER-malcolm-auth", []byte(testALPN), 32)
 		if err != nil || !bytes.Equal(client, want) || !bytes.Equal(own, want) {
 			t.Errorf("got %x and %x, want %x, %v", client, own, want, err)
 		}

@@ -16,7 +16,6 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 
-	"malcolm/transfer/admission"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -32,38 +31,13 @@ func alive(conn transport.Conn) bool {
 	}
 }
 
-// A connection without an accepted request has its deadline from the handshake.
-// That holds whatever it sends: nothing, noise, or requests without a token.
-func TestUnacceptedConnections(t *testing.T) {
-	for name, ask := range map[string][]byte{
-		"nothing": nil, "an empty stream": {}, "unsupported": {40, 0}, "malformed": {1, 1, 0xff}, "half a request": request(wire.Hello{})[:1],
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
-				s := w.ready(file(3*chunk, 1), serve.Config{Token: tokenOf(t, rightToken)})
-				conn := w.attack(s.targets[0], 1, 0)
-				for began := time.Now(); time.Since(began) < admission.DefaultOpenTime-time.Second; time.Sleep(3 * time.Second) {
-					if ask != nil {
-						hostile.Send(t.Context(), conn, ask)
-					}
-					if !alive(conn) {
-						t.Fatalf("the connection ended after %v", time.Since(began))
-					}
-				}
-				time.Sleep(2 * time.Second)
-				wantClosed(t, conn, wire.CloseLimit)
-			})
-		})
-	}
-}
-
 // A connection that only asks stays no longer than one that is silent.
 func TestAskingIsIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const idle = 15 * time.Second
 		s := w.ready(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})
 		conn := w.attack(s.targets[0], 1, 0)
-		io.ReadAll(send(t, conn, request(wire.Hello{})))
+		io.ReadAll(send(t, conn, request(wire.StatRequest{})))
 		for range 4 {
 			if _, err := hostile.Send(t.Context(), conn, []byte{1}); err != nil {
 				break
@@ -82,7 +56,7 @@ func TestClientMovesToAnotherAddress(t *testing.T) {
 		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		time.Sleep(time.Second)
 		neighbour := w.attack(s.targets[0], 1, 0)
-		io.ReadAll(send(t, neighbour, request(wire.Hello{})))
+		io.ReadAll(send(t, neighbour, request(wire.StatRequest{})))
 		hosts := []netip.Addr{
 			netip.AddrFrom4([4]byte{10, 77, 0, 1}), netip.AddrFrom4([4]byte{10, 66, 0, 1}), clientHost,
 		}
@@ -162,7 +136,7 @@ func TestQuickBesideSlow(t *testing.T) {
 	}
 	const chunks, calm = 64, 16 << 20 // bytes a second that its path carries
 	data := file(chunks*chunk, 1)
-	ask := request(wire.RangeRequest{Checksum: checksum(data), Length: chunks * chunk})
+	ask := rangeOf(checksum(data), 0, chunks*chunk)
 	rate := func(addresses, each int) (mibs float64) {
 		bubble(t, func(t *testing.T, w *world) {
 			s := w.serve(newSource(data), 0, 2, serve.Config{})
@@ -275,12 +249,12 @@ func TestPlacesMakeRoom(t *testing.T) {
 		const places = 64
 		data := file(64*chunk, 1)
 		s := w.ready(data, serve.Config{Limits: serve.Limits{Places: places, IdleTimeout: time.Hour}})
-		crowd := w.slowReaders(s, 1, 2, 20<<10, request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk}))
+		crowd := w.slowReaders(s, 1, 2, 20<<10, rangeOf(checksum(data), 0, 64*chunk))
 		defer crowd.end()
 		var idle []transport.Conn
 		for range places - 2 {
 			conn := w.attack(s.targets[0], 2, 0)
-			io.ReadAll(send(t, conn, request(wire.Hello{})))
+			io.ReadAll(send(t, conn, request(wire.StatRequest{})))
 			idle = append(idle, conn)
 		}
 		time.Sleep(2 * time.Minute)
@@ -328,7 +302,7 @@ func TestUnacknowledgedBytes(t *testing.T) {
 		data := file(64*chunk, 1)
 		s := w.ready(data, serve.Config{Limits: serve.Limits{Bytes: budget}})
 		s.links[0].set(func(l *link) { l.rate, l.delay = 0, 50*time.Millisecond })
-		ask := request(wire.RangeRequest{Checksum: checksum(data), Length: 64 * chunk})
+		ask := rangeOf(checksum(data), 0, 64*chunk)
 		var sockets []*mute
 		var wg sync.WaitGroup
 		for range attackers {

@@ -129,20 +129,24 @@ func TestLoss(t *testing.T) {
 // A server lets a client open only one stream, and stalls on it. It does not
 // keep the chunks that were planned for further streams.
 func TestStreamThatCannotBeOpened(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		data := file(8*chunk, 1)
-		honest := w.holders(data)[0]
-		slow(100<<10, honest)
-		m := w.malicious(data, 1, func(m *hostile.Server) {
-			m.Streams = 1
-			m.OnRange = func(transport.Stream, wire.RangeRequest) { m.Wait() }
+	for _, announced := range []bool{false, true} {
+		bubble(t, func(t *testing.T, w *world) {
+			data := file(8*chunk, 1)
+			honest := w.holders(data)[0]
+			slow(100<<10, honest)
+			m := w.malicious(data, 1, func(m *hostile.Server) {
+				if m.Streams = 1; announced {
+					m.Streams, m.Limits.Streams = 0, 1
+				}
+				m.OnRanges = func(transport.Stream, []wire.Span) { m.Wait() }
+			})
+			o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
+			o.has("data.bin", data)
+			if got := m.Ranges.Load(); got == 0 {
+				t.Error("nothing was asked of the server that stalls")
+			}
 		})
-		o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
-		o.has("data.bin", data)
-		if got := m.Ranges.Load(); got == 0 {
-			t.Error("nothing was asked of the server that stalls")
-		}
-	})
+	}
 }
 
 // The chunks of a source that cannot be read go to another server; when it is
@@ -177,8 +181,8 @@ func TestUnreadableSource(t *testing.T) {
 			o := unreadable(t, w)
 			fails[*fetch.NoServerLeftError](o, fetch.KindNetwork)
 			lost, _ := only[fetch.Lost](o)
-			if lost.State != fetch.StateLost || streamCode(lost.Err) == 0 {
-				t.Errorf("lost = %+v, want that the range was reset", lost)
+			if r, ok := errors.AsType[*wire.Refusal](lost.Err); !ok || r.Status != wire.StatusUnreadable || lost.State != fetch.StateLost {
+				t.Errorf("lost = %+v, want that the file is unreadable", lost)
 			}
 		})
 	})

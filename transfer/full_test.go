@@ -16,7 +16,7 @@ import (
 func refusesFor(lasts time.Duration, refuse func(m *hostile.Server, st transport.Stream)) func(m *hostile.Server) {
 	begun := time.Now()
 	return func(m *hostile.Server) {
-		m.OnHello = func(st transport.Stream, _ int) {
+		m.OnStat = func(st transport.Stream, _ int) {
 			if time.Since(begun) < lasts {
 				refuse(m, st)
 			} else {
@@ -43,7 +43,7 @@ func closes(code wire.CloseCode) fullness {
 func answers(status wire.Status) fullness {
 	return func() (func(m *hostile.Server), func(*hostile.Server, transport.Stream)) {
 		return func(*hostile.Server) {},
-			func(_ *hostile.Server, st transport.Stream) { st.Write(wire.AppendRefusal(nil, status, "")) }
+			func(_ *hostile.Server, st transport.Stream) { hostile.Refuse(st, status, 0, "") }
 	}
 }
 
@@ -94,7 +94,7 @@ func TestFullServerJoins(t *testing.T) {
 		servers := w.holders(data, data, data)
 		slow(100<<10, servers...)
 		m := w.malicious(data, 3, refusesFor(10*time.Second, func(_ *hostile.Server, st transport.Stream) {
-			st.Write(wire.AppendRefusal(nil, wire.StatusBusy, ""))
+			hostile.Refuse(st, wire.StatusBusy, 0, "")
 		}))
 		o := w.get(getConfig{Targets: append(targetsOf(servers...), m.Target)})
 		o.has("data.bin", data)

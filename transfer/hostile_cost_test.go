@@ -15,6 +15,7 @@ import (
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
+	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -50,10 +51,15 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 
 // most returns what an attack may cost when the honest client cost b. It may
 // read twice as much of the file, since the server reads as far ahead as a
-// client has come. Everybody may have many places. The server does not choose
-// how many packets arrive, so they have no bound.
+// client has come. It may have the longest request, 16 KiB, under way on each
+// of the streams. Both may fill their network, to a twentieth, with packets
+// that are less full by a twentieth. Everybody may have many places. The server
+// does not choose how many packets arrive, so they have no bound.
 func (b bill) most() bill {
 	b[bytesRead] *= 2
+	b[packetsSent] += b[packetsSent] / 20
+	b[bytesSent] += b[bytesSent] / 20
+	b[mostHeld] += b[mostRequests] * wire.MaxRequestLen
 	b[mostPlaces] = 128
 	b[packetsReceived] = 1 << 62
 	return b
@@ -165,11 +171,16 @@ func narrow(a *hostile.Attacker) *hostile.Attacker {
 	return &hostile.Attacker{Server: a.Server, Open: a.Open, Window: 64 << 10}
 }
 
+// unopened returns the attacker without what opens its connections.
+func unopened(a *hostile.Attacker) *hostile.Attacker {
+	return &hostile.Attacker{Server: a.Server, Open: a.Open, Unopened: true}
+}
+
 // attacks returns every attack on a server with a file of costChunks chunks.
 func attacks(t *testing.T, sum [32]byte) []costly {
-	whole := request(wire.RangeRequest{Checksum: sum, Length: costChunks * chunk})
-	hello := request(wire.Hello{InlineManifest: true})
-	guess := request(wire.Hello{Proof: new([32]byte)})
+	whole := rangeOf(sum, 0, costChunks*chunk)
+	stat := request(wire.StatRequest{Values: true})
+	guess := append(request(wire.Open{Proof: new([32]byte)}), stat...)
 	cancel := func(st transport.Stream) { st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown) }
 	type (
 		attacker = *hostile.Attacker
@@ -180,18 +191,18 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		{"handshakes", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
 		{"half-open connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
 		{"idle connections", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
-		{"a hello and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+		{"a stat and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
-					hostile.Exchange(st, hello)
+					hostile.Exchange(st, stat)
 				}
 				<-c.Done()
 			})
 		}},
-		{"hellos of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{"stats of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
-					hostile.Exchange(st, hello)
+					hostile.Exchange(st, stat)
 				}
 			})
 		}},
@@ -242,11 +253,27 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"hellos", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
-			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, hello) })
+		{"stats", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, stat) })
 		}},
-		{"wrong tokens", serve.Config{Token: tokenOf(t, rightToken)}, costSpan, func(ctx context.Context, a attacker) {
-			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, guess) })
+		{"wrong tokens", serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}}, costSpan, func(ctx context.Context, a attacker) {
+			unopened(a).Connections(ctx, costConns, func(c conn) {
+				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
+					hostile.Exchange(st, guess)
+				}
+				<-c.Done()
+			})
+		}},
+		{"requests before open", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+			unopened(a).Connections(ctx, costConns, func(c conn) {
+				for i := range transport.DefaultMaxStreams {
+					if st, err := c.OpenStream(ctx, transport.Patient); err == nil && i > 0 { // the first stays empty
+						st.Write(whole)
+						st.CloseWrite()
+					}
+				}
+				<-c.Done()
+			})
 		}},
 		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}
@@ -267,7 +294,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 func honestly(sum [32]byte) costly {
 	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
 		a.Requests(ctx, costConns, func(st transport.Stream, i int) {
-			hostile.Exchange(st, request(wire.RangeRequest{Checksum: sum, Offset: int64(i%costChunks) * chunk, Length: chunk}))
+			hostile.Exchange(st, rangeOf(sum, int64(i%costChunks)*chunk, chunk))
 		})
 	}}
 }

@@ -112,35 +112,35 @@ func TestHostileLengths(t *testing.T) {
 		lie   func(m *hostile.Server, n uint64)
 	}{
 		{"offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnStat = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"name", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
 			b := slices.Concat([]byte{9, 0, 0}, make([]byte, 32), quicvarint.Append(nil, n))
-			m.OnHello = func(st transport.Stream, _ int) {
+			m.OnStat = func(st transport.Stream, _ int) {
 				m.Stall(st, append(hostile.Header(wire.StatusOK, uint64(len(b))), b...))
 			}
 		}},
 		{"indexing", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
+			m.OnStat = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusIndexing, n)) }
 		}},
 		{"text", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnStat = func(st transport.Stream, _ int) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 		{"values with the offer", fetch.StateNotReached, func(m *hostile.Server, n uint64) {
-			m.OnHello = func(st transport.Stream, _ int) {
+			m.OnStat = func(st transport.Stream, _ int) {
 				hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
 				m.Stall(st, hostile.Header(wire.StatusOK, n))
 			}
 		}},
 		{"values", fetch.StateWrong, func(m *hostile.Server, n uint64) {
 			withoutInline(m)
-			m.OnValues = func(st transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
+			m.OnRanges = func(st transport.Stream, _ []wire.Span) { m.Stall(st, hostile.Header(wire.StatusOK, n)) }
 		}},
 		{"text of a range", fetch.StateWrong, func(m *hostile.Server, n uint64) {
-			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
+			m.OnRanges = func(st transport.Stream, _ []wire.Span) { m.Stall(st, hostile.Header(wire.StatusBusy, n)) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,9 +175,10 @@ func TestHostileValuesOfTheLargestFile(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 					m.Offer.Size, m.Offer.ValuesLen = wire.MaxFileSize, 0
-					m.OnValues = func(st transport.Stream) {
-						b := hostile.Header(wire.StatusOK, uint64(wire.ValuesLen(wire.MaxChunks)))
-						m.Stall(st, append(b, make([]byte, body)...))
+					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) {
+						hostile.SendBytes(st, make([]byte, body/wire.MaxFrameLen*wire.MaxFrameLen))
+						b := hostile.Header(wire.StatusOK, wire.MaxFrameLen)
+						m.Stall(st, append(b, make([]byte, body%wire.MaxFrameLen)...))
 					}
 				})
 				var before, after runtime.MemStats
@@ -243,7 +244,7 @@ func TestHostileSizeBeyondTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 			sized(m, 1<<40)
-			m.OnRange = func(transport.Stream, wire.RangeRequest) {}
+			m.OnRanges = func(transport.Stream, []wire.Span) {}
 		})
 		var reserved atomic.Int64
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, open: func(r *os.Root) partfile.FS {
@@ -289,30 +290,33 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 type liar struct {
 	name    string
 	prepare func(m *hostile.Server) // nil: nothing
-	lie     func(m *hostile.Server, st transport.Stream, r wire.RangeRequest)
+	lie     func(m *hostile.Server, st transport.Stream, spans []wire.Span)
 	refused bool // a chunk, else the reply as such
 }
 
 var liars = []liar{
-	{"every byte is wrong", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		hostile.Reply(st, wire.StatusOK, spoilt(m.Data[r.Offset:r.Offset+r.Length]))
+	{"every byte is wrong", nil, func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		hostile.SendBytes(st, spoilt(m.Bytes(spans)))
 	}, true},
-	{"one bit of each chunk", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		b := bytes.Clone(m.Data[r.Offset : r.Offset+r.Length])
+	{"one bit of each chunk", nil, func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		b := bytes.Clone(m.Bytes(spans))
 		for i := chunk - 1; i < len(b); i += chunk {
 			b[i] ^= 1
 		}
-		hostile.Reply(st, wire.StatusOK, b)
+		hostile.SendBytes(st, b)
 	}, true},
 	{"from another offset", func(m *hostile.Server) {
 		m.Data = append(m.Data[1:len(m.Data):len(m.Data)], 0)
-	}, (*hostile.Server).SendRange, true},
-	{"more than asked, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		m.SendRange(st, r)
+	}, (*hostile.Server).SendRanges, true},
+	{"more than asked, without an end", nil, func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		m.SendRanges(st, spans)
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
-	{"announces more, without an end", nil, func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		st.Write(hostile.Header(wire.StatusOK, uint64(r.Length)+1))
+	{"announces more, without an end", nil, func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		b := m.Bytes(spans)
+		last := len(b) - 1
+		hostile.SendBytes(st, b[:last])
+		st.Write(append(hostile.Header(wire.StatusOK, 2), b[last]))
 		hostile.Flood(st, []byte{0}, 256<<20)
 	}, false},
 }
@@ -325,9 +329,9 @@ func TestHostileLiars(t *testing.T) {
 		start := func(w *world) (m *hostile.Server, asked *atomic.Int64) {
 			asked = new(atomic.Int64)
 			m = w.malicious(data, 0, func(m *hostile.Server) {
-				m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-					asked.Add(r.Length)
-					test.lie(m, st, r)
+				m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+					asked.Add(int64(len(m.Bytes(spans))))
+					test.lie(m, st, spans)
 				}
 				if test.prepare != nil {
 					test.prepare(m)

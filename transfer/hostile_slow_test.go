@@ -42,21 +42,20 @@ func TestHostileByteASecond(t *testing.T) {
 		takes time.Duration // at most
 	}{
 		{"offer", func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, _ int) {
+			m.OnStat = func(st transport.Stream, _ int) {
 				o := m.Offer.Append(nil)
-				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(o))), o...))
+				byteASecond(st, hostile.Frame(wire.StatusOK, o))
 			}
 		}, fetch.StateNotReached, malcolm.DefaultConnectTimeout + 2*time.Second},
 		{"values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnValues = func(st transport.Stream) {
-				byteASecond(st, append(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))), m.Values.Bytes()...))
+			m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) {
+				byteASecond(st, hostile.Frame(wire.StatusOK, m.Values.Bytes()))
 			}
 		}, fetch.StateServing, slowTime + 2*time.Second},
 		{"ranges", func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-				header(st, r)
-				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
+			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+				byteASecond(st, hostile.Frames(m.Bytes(spans)))
 			}
 		}, fetch.StateServing, 10 * time.Second},
 	} {
@@ -83,9 +82,8 @@ func TestHostileByteASecondAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(100, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-				header(st, r)
-				byteASecond(st, m.Data[r.Offset:r.Offset+r.Length])
+			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+				byteASecond(st, hostile.Frames(m.Bytes(spans)))
 			}
 		})
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target}, Interval: time.Second})
@@ -119,7 +117,7 @@ func TestHostileIndexing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 0, func(m *hostile.Server) {
-					m.OnHello = func(st transport.Stream, _ int) {
+					m.OnStat = func(st transport.Stream, _ int) {
 						word := wire.Indexing{Done: 1, Total: wire.MaxFileSize}.Append(nil)
 						for range 1 << 20 {
 							b := hostile.Header(wire.StatusIndexing, uint64(len(word)))
@@ -245,23 +243,22 @@ func TestHostileReconnects(t *testing.T) {
 		var conn atomic.Pointer[transport.Conn]
 		m := w.malicious(data, 0, func(m *hostile.Server) {
 			m.OnConn = func(c transport.Conn) { conn.Store(&c) }
-			m.OnHello = func(st transport.Stream, _ int) {
+			m.OnStat = func(st transport.Stream, _ int) {
 				m.SendOffer(st, m.Offer)
 				time.Sleep(50 * time.Millisecond) // so that it arrives
 				(*conn.Load()).Close(uint64(wire.CloseStopping), "")
 			}
 		})
 		patient := w.malicious(data, 1, func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-				header(st, r)
-				trickle(st, m.Data[r.Offset:r.Offset+r.Length], 20*time.Second)
+			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+				trickle(st, m.Bytes(spans), 20*time.Second)
 			}
 		})
 		o := w.suffer(getConfig{Targets: []source.Target{m.Target, patient.Target}, Interval: 10 * time.Second})
 		o.has("data.bin", data)
 		named(t, o, m, fetch.StateLost)
 		most := 10 + int64(o.Elapsed/(longestPause*3/4))
-		if n := m.Hellos.Load(); n < most/2 || n > most {
+		if n := m.Stats.Load(); n < most/2 || n > most {
 			t.Errorf("dialled %d times in %v, want about %d times", n, o.Elapsed, most)
 		}
 		if got := events[fetch.Lost](o); len(got) > 2 {
@@ -286,10 +283,10 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 				var conn atomic.Pointer[transport.Conn]
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.OnConn = func(c transport.Conn) { conn.Store(&c) }
-					m.OnRange = func(transport.Stream, wire.RangeRequest) {
+					m.OnRanges = func(transport.Stream, []wire.Span) {
 						(*conn.Load()).Close(uint64(wire.CloseInternal), "")
 					}
-					m.OnHello = func(st transport.Stream, n int) {
+					m.OnStat = func(st transport.Stream, n int) {
 						o := m.Offer
 						if n > 0 {
 							o.ValuesLen = 0
@@ -328,31 +325,31 @@ func TestHostileReasons(t *testing.T) {
 		name string
 		bad  func(m *hostile.Server)
 	}{
-		{"closes in hello", func(m *hostile.Server) {
+		{"closes in a stat", func(m *hostile.Server) {
 			end := closing(m)
-			m.OnHello = func(transport.Stream, int) { end(quicvarint.Max) }
+			m.OnStat = func(transport.Stream, int) { end(quicvarint.Max) }
 		}},
 		{"closes in a range", func(m *hostile.Server) {
 			end := closing(m)
-			m.OnRange = func(transport.Stream, wire.RangeRequest) { end(math.MaxUint32) }
+			m.OnRanges = func(transport.Stream, []wire.Span) { end(math.MaxUint32) }
 		}},
-		{"refuses hello", func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, nasty)) }
+		{"refuses a stat", func(m *hostile.Server) {
+			m.OnStat = func(st transport.Stream, _ int) { hostile.Refuse(st, wire.StatusBusy, 0, nasty) }
 		}},
 		{"denies", func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusDenied, nasty)) }
+			m.OnStat = func(st transport.Stream, _ int) { hostile.Refuse(st, wire.StatusDenied, 0, nasty) }
 		}},
 		{"refuses a range", func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) {
-				st.Write(wire.AppendRefusal(nil, wire.Status(quicvarint.Max), nasty))
+			m.OnRanges = func(st transport.Stream, _ []wire.Span) {
+				hostile.Refuse(st, wire.Status(quicvarint.Max), 0, nasty)
 			}
 		}},
 		{"refuses the values", func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnValues = func(st transport.Stream) { st.Write(wire.AppendRefusal(nil, wire.StatusMalformed, nasty)) }
+			m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { hostile.Refuse(st, wire.StatusMalformed, 0, nasty) }
 		}},
 		{"resets with a code that is none", func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { st.CancelWrite(quicvarint.Max) }
+			m.OnRanges = func(st transport.Stream, _ []wire.Span) { st.CancelWrite(quicvarint.Max) }
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -211,15 +211,14 @@ func TestHugeFile(t *testing.T) {
 	options := hugeJournal(t, fsys, m.Offer.Checksum)
 	clear(fsys.written)
 	mem := &heap{first: inUse()}
-	m.OnValues = func(st transport.Stream) { sendSlices(st, m.Values.Bytes(), mem.look) }
-	m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-		if !missingRange(r) {
+	m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { sendSlices(st, m.Values.Bytes(), mem.look) }
+	m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+		if !missingRange(spans[0]) {
 			m.Wait() // a chunk of which only the survey says that it is missing
 			return
 		}
-		st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(r.Length)}.Append(nil))
-		for range r.Length / int64(len(hugePiece)) {
-			st.Write(hugePiece)
+		for range spans[0].Length / int64(len(hugePiece)) {
+			hostile.SendBytes(st, hugePiece)
 		}
 	}
 	startReal(t, m)
@@ -286,7 +285,7 @@ func wantHugeChunks(t *testing.T, fsys *countingFS, options partfile.Options, o 
 	}
 }
 
-func missingRange(r wire.RangeRequest) bool {
+func missingRange(r wire.Span) bool {
 	for _, c := range hugeMissing {
 		if r.Offset == int64(c)*hugeChunk && r.Length == hugeChunk {
 			return true
@@ -295,12 +294,11 @@ func missingRange(r wire.RangeRequest) bool {
 	return false
 }
 
-// sendSlices sends one frame, and calls look a few times meanwhile.
+// sendSlices sends bytes, and calls look a few times meanwhile.
 func sendSlices(st transport.Stream, b []byte, look func()) {
-	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(len(b))}.Append(nil))
 	for len(b) > 0 {
 		n := min(len(b), 8<<20)
-		st.Write(b[:n])
+		hostile.SendBytes(st, b[:n])
 		b = b[n:]
 		look()
 	}

@@ -127,8 +127,8 @@ func TestOnlyLiar(t *testing.T) {
 // A server whose file has changed is no liar, however its bytes came.
 func TestWrongChunkOfAChangedFile(t *testing.T) {
 	for _, again := range []struct {
-		name  string
-		hello func(m *hostile.Server, st transport.Stream)
+		name string
+		stat func(m *hostile.Server, st transport.Stream)
 	}{
 		{"another offer", func(m *hostile.Server, st transport.Stream) {
 			offer := m.Offer
@@ -136,7 +136,6 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 			offer.Checksum[0] ^= 1
 			m.SendOffer(st, offer)
 		}},
-		{"changed", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusChanged, nil) }},
 		{"indexing", func(m *hostile.Server, st transport.Stream) {
 			hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 9}.Append(nil))
 			m.Wait()
@@ -147,11 +146,11 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 				data := file(3*chunk, 1)
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.Data = file(3*chunk, 2)
-					m.OnHello = func(st transport.Stream, n int) {
+					m.OnStat = func(st transport.Stream, n int) {
 						if n == 0 {
 							m.SendOffer(st, m.Offer)
 						} else {
-							again.hello(m, st)
+							again.stat(m, st)
 						}
 					}
 				})
@@ -163,8 +162,8 @@ func TestWrongChunkOfAChangedFile(t *testing.T) {
 				if r := o.report(m.Target); r.State != fetch.StateChanged {
 					t.Errorf("report = %+v, want changed", r)
 				}
-				if got := m.Hellos.Load(); got != 2 {
-					t.Errorf("%d hellos, want 2", got)
+				if got := m.Stats.Load(); got != 2 {
+					t.Errorf("%d stats, want 2", got)
 				}
 			})
 		})
@@ -179,12 +178,12 @@ func TestLiarThatCannotBeAsked(t *testing.T) {
 		m := w.malicious(data, 0, func(m *hostile.Server) {
 			m.Streams = 1
 			m.OnStream = func(st transport.Stream) bool {
-				if m.Hellos.Load() == 0 {
+				if m.Stats.Load() == 0 {
 					return false
 				}
 				// Without its last byte the request never ends
 				// here.
-				hostile.Reply(st, wire.StatusOK, make([]byte, chunk))
+				hostile.SendBytes(st, make([]byte, chunk))
 				m.Wait()
 				return true
 			}

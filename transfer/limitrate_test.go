@@ -96,7 +96,9 @@ func TestLimitIsExact(t *testing.T) {
 		{"all stall", 256 << 10, 20, 4, 0, together, counts{fetches: 4, eaten: 20}},
 		{"all stall, four connections each", 1 << 20, 12, 2, 4, together, counts{fetches: 4, eaten: 20}},
 		{"one dies and returns", 256 << 10, 28, 4, 0, die, counts{fetches: 4, killed: 3, lost: 2}},
-		{"all of it", 256 << 10, 28, 4, 2, append(stall, die...), counts{fetches: 4, eaten: 20, killed: 3, lost: 1}},
+		// Of two connections one may be replaced before the other dies.
+		// Then the server was never lost.
+		{"all of it", 256 << 10, 28, 4, 2, append(stall, die...), counts{fetches: 4, eaten: 20, killed: 3}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -162,7 +162,7 @@ func TestValuesHaveAnEnd(t *testing.T) {
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
 		m.Streams = 1
-		m.OnHello = func(st transport.Stream, _ int) {
+		m.OnStat = func(st transport.Stream, _ int) {
 			m.SendOffer(st, m.Offer)
 			m.Wait()
 		}
@@ -170,8 +170,8 @@ func TestValuesHaveAnEnd(t *testing.T) {
 	trickle := func(every time.Duration) func(m *hostile.Server) {
 		return func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnValues = func(st transport.Stream) {
-				st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+			m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) {
+				st.Write(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))))
 				for _, b := range m.Values.Bytes() {
 					if _, err := st.Write([]byte{b}); err != nil {
 						return
@@ -213,14 +213,14 @@ func TestLostForGood(t *testing.T) {
 		conns := make(chan transport.Conn, 10)
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
 			m.OnConn = func(c transport.Conn) { conns <- c }
-			m.OnHello = func(st transport.Stream, n int) {
+			m.OnStat = func(st transport.Stream, n int) {
 				if n == 0 {
 					m.SendOffer(st, m.Offer)
 					return
 				}
 				st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) // no offer
 			}
-			m.OnRange = func(transport.Stream, wire.RangeRequest) {
+			m.OnRanges = func(transport.Stream, []wire.Span) {
 				select {
 				case c := <-conns:
 					c.Close(uint64(wire.CloseStopping), "")
@@ -231,8 +231,8 @@ func TestLostForGood(t *testing.T) {
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: 10 * time.Minute})
 		fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
 		named(t, o, m, fetch.StateWrong)
-		if o.Elapsed > 10*time.Second || m.Hellos.Load() != 2 {
-			t.Errorf("waited %v, %d hellos, want no waiting for whom nobody tries", o.Elapsed, m.Hellos.Load())
+		if o.Elapsed > 10*time.Second || m.Stats.Load() != 2 {
+			t.Errorf("waited %v, %d stats, want no waiting for whom nobody tries", o.Elapsed, m.Stats.Load())
 		}
 	})
 }
@@ -249,7 +249,7 @@ func TestFlappingConnections(t *testing.T) {
 				defer mu.Unlock()
 				conns = append(conns, c)
 			}
-			m.OnHello = func(st transport.Stream, n int) {
+			m.OnStat = func(st transport.Stream, n int) {
 				m.SendOffer(st, m.Offer)
 				if n > 0 {
 					time.AfterFunc(60*time.Millisecond, func() {
@@ -264,8 +264,8 @@ func TestFlappingConnections(t *testing.T) {
 		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
-		if n := m.Hellos.Load(); n < 2 || n > 6 {
-			t.Errorf("%d hellos in %v, want pauses that double", n, o.Elapsed)
+		if n := m.Stats.Load(); n < 2 || n > 6 {
+			t.Errorf("%d stats in %v, want pauses that double", n, o.Elapsed)
 		}
 	})
 }
@@ -302,7 +302,7 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, n int) {
+			m.OnStat = func(st transport.Stream, n int) {
 				if n != 1 {
 					m.SendOffer(st, m.Offer)
 					return
@@ -316,8 +316,8 @@ func TestFurtherConnectionThatIndexes(t *testing.T) {
 		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
-		if h, inline := m.Hellos.Load(), m.Inlines.Load(); h != 3 || inline != 1 {
-			t.Errorf("%d hellos, %d of them for the values, want 3 and 1", h, inline)
+		if h, inline := m.Stats.Load(), m.Inlines.Load(); h != 3 || inline != 1 {
+			t.Errorf("%d stats, %d of them for the values, want 3 and 1", h, inline)
 		}
 	})
 }

@@ -29,10 +29,10 @@ func raw(b ...byte) func(m *hostile.Server, st transport.Stream) {
 	return func(_ *hostile.Server, st transport.Stream) { st.Write(b) }
 }
 
-// badHellos are replies to hello other than an offer.
-var badHellos = []struct {
+// badStats are replies to stat other than an offer.
+var badStats = []struct {
 	name    string
-	hello   func(m *hostile.Server, st transport.Stream)
+	stat    func(m *hostile.Server, st transport.Stream)
 	refusal bool // it is told as what the server said, else as a broken protocol
 }{
 	{"nothing", raw(), false},
@@ -40,7 +40,7 @@ var badHellos = []struct {
 	{"no varint", raw(0x40, 0, 5), false},
 	{"empty offer", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }, false},
 	{"offer without end", func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Status: wire.StatusOK, Length: 1 << 60}.Append(nil))
+		st.Write(hostile.Header(wire.StatusOK, 1<<60))
 	}, false},
 	{"bytes behind the offer", func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, append(m.Offer.Append(nil), 0))
@@ -59,25 +59,27 @@ var badHellos = []struct {
 	{"values that do not merge", badOffer(func(m *hostile.Server, _ *wire.Offer) { m.Values = wire.NewValues(3) }), false},
 	{"values that are refused", func(m *hostile.Server, st transport.Stream) {
 		hostile.Reply(st, wire.StatusOK, m.Offer.Append(nil))
-		st.Write(wire.AppendRefusal(nil, wire.StatusBusy, "later"))
+		hostile.Refuse(st, wire.StatusBusy, 0, "later")
 	}, true},
 	{"no bytes with another checksum", badOffer(func(_ *hostile.Server, o *wire.Offer) { o.Size, o.ValuesLen = 0, 0 }), false},
 	{"unknown status", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, 99, []byte("what")) }, true},
-	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, true},
+	{"busy", func(_ *hostile.Server, st transport.Stream) { hostile.Refuse(st, wire.StatusBusy, 0, "") }, true},
+	{"refusal of no bytes", func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusBusy, nil) }, false},
+	{"failed span", func(m *hostile.Server, st transport.Stream) { failsSpan(0, wire.StatusChanged)(m, st, nil) }, false},
 	{"text without end", func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Status: wire.StatusBusy, Length: wire.MaxTextLen + 1}.Append(nil))
+		st.Write(append(hostile.Header(wire.StatusBusy, wire.MaxTextLen+2), make([]byte, wire.MaxTextLen+2)...))
 	}, false},
 }
 
-// A server that replies to hello with anything but an offer is named and out.
+// A server that replies to stat with anything but an offer is named and out.
 // The others decide.
 func TestHostileOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
-	for _, test := range badHellos {
+	for _, test := range badStats {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, func(m *hostile.Server) {
-					m.OnHello = func(st transport.Stream, _ int) { test.hello(m, st) }
+					m.OnStat = func(st transport.Stream, _ int) { test.stat(m, st) }
 				})
 				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data)...), m.Target)})
 				o.has("data.bin", data)
@@ -136,7 +138,7 @@ func TestHostileTexts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, _ int) { st.Write(wire.AppendRefusal(nil, wire.StatusBusy, text)) }
+			m.OnStat = func(st transport.Stream, _ int) { hostile.Refuse(st, wire.StatusBusy, 0, text) }
 		})
 		o := w.get(getConfig{Targets: []source.Target{m.Target}})
 		fails[*fetch.NobodyAnsweredError](o, fetch.KindNetwork)
@@ -150,12 +152,17 @@ func TestHostileTexts(t *testing.T) {
 	})
 }
 
-type rangeReply func(m *hostile.Server, st transport.Stream, r wire.RangeRequest)
+type rangeReply func(m *hostile.Server, st transport.Stream, spans []wire.Span)
 
 // refusesRange replies to a request for a range with a status.
 func refusesRange(s wire.Status) rangeReply {
-	return func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
-		st.Write(wire.AppendRefusal(nil, s, "no"))
+	return func(_ *hostile.Server, st transport.Stream, _ []wire.Span) { hostile.Refuse(st, s, 0, "no") }
+}
+
+// failsSpan replies that a span of a number failed, with a status.
+func failsSpan(index int, s wire.Status) rangeReply {
+	return func(_ *hostile.Server, st transport.Stream, _ []wire.Span) {
+		st.Write(wire.FailedSpan{Index: index, Refusal: wire.Refusal{Status: s, Text: "no"}}.Append(nil))
 	}
 }
 
@@ -166,40 +173,58 @@ var badRanges = []struct {
 	state fetch.State
 	kind  fetch.Kind // when it is the only server
 }{
-	{"fewer bytes", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(m.Data[r.Offset : r.Offset+r.Length-1])
+	{"fewer bytes", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		b := m.Bytes(spans)
+		hostile.SendBytes(st, b[:len(b)-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"more bytes", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
+	{"half a frame", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		b := hostile.Frames(m.Bytes(spans))
+		st.Write(b[:len(b)-1])
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a shorter length", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		hostile.Reply(st, wire.StatusOK, m.Data[r.Offset:r.Offset+r.Length-1])
+	{"more bytes", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		hostile.SendBytes(st, append(slices.Clone(m.Bytes(spans)), 0))
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"a longer length", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		hostile.Reply(st, wire.StatusOK, append(slices.Clone(m.Data[r.Offset:r.Offset+r.Length]), 0))
+	{"a frame more", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		m.SendRanges(st, spans)
+		hostile.SendBytes(st, []byte{0})
 	}, fetch.StateWrong, fetch.KindIntegrity},
-	{"nothing", func(*hostile.Server, transport.Stream, wire.RangeRequest) {}, fetch.StateWrong, fetch.KindIntegrity},
-	{"no varint", func(m *hostile.Server, st transport.Stream, _ wire.RangeRequest) { raw(0x40, 0)(m, st) }, fetch.StateWrong, fetch.KindIntegrity},
-	{"indexing", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
+	{"bytes behind the frames", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		m.SendRanges(st, spans)
+		st.Write([]byte{0})
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"an empty frame", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		hostile.Reply(st, wire.StatusOK, nil)
+		m.SendRanges(st, spans)
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"a frame over the limit", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		st.Write(hostile.Frame(wire.StatusOK, m.Data[:wire.MaxFrameLen+1]))
+	}, fetch.StateWrong, fetch.KindIntegrity},
+	{"nothing", func(*hostile.Server, transport.Stream, []wire.Span) {}, fetch.StateWrong, fetch.KindIntegrity},
+	{"no varint", func(m *hostile.Server, st transport.Stream, _ []wire.Span) { raw(0x40, 0)(m, st) }, fetch.StateWrong, fetch.KindIntegrity},
+	{"indexing", func(_ *hostile.Server, st transport.Stream, _ []wire.Span) {
 		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"malformed", refusesRange(wire.StatusMalformed), fetch.StateWrong, fetch.KindIntegrity},
 	{"out of range", refusesRange(wire.StatusOutOfRange), fetch.StateWrong, fetch.KindIntegrity},
 	{"unsupported", refusesRange(wire.StatusUnsupported), fetch.StateWrong, fetch.KindIntegrity},
-	{"text without end", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
-		st.Write(wire.Header{Status: wire.StatusBusy, Length: 1 << 40}.Append(nil))
+	{"text without end", func(_ *hostile.Server, st transport.Stream, _ []wire.Span) {
+		st.Write(hostile.Header(wire.StatusBusy, 1<<40))
 	}, fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", refusesRange(wire.StatusChanged), fetch.StateChanged, fetch.KindChanged},
-	{"reset: changed", func(_ *hostile.Server, st transport.Stream, _ wire.RangeRequest) {
+	{"reset: changed", func(_ *hostile.Server, st transport.Stream, _ []wire.Span) {
 		st.CancelWrite(uint64(wire.StreamChanged))
 	}, fetch.StateChanged, fetch.KindChanged},
 	{"unknown status", refusesRange(99), fetch.StateLost, fetch.KindNetwork},
 	{"busy", refusesRange(wire.StatusBusy), fetch.StateLost, fetch.KindNetwork},
-	{"some bytes, then reset", func(m *hostile.Server, st transport.Stream, r wire.RangeRequest) {
-		st.Write(wire.Header{Length: uint64(r.Length)}.Append(nil))
-		st.Write(m.Data[r.Offset : r.Offset+r.Length/2])
+	{"failed: changed", failsSpan(0, wire.StatusChanged), fetch.StateChanged, fetch.KindChanged},
+	{"failed: stopping", failsSpan(0, wire.StatusStopping), fetch.StateLost, fetch.KindNetwork},
+	{"failed: out of range", failsSpan(0, wire.StatusOutOfRange), fetch.StateWrong, fetch.KindIntegrity},
+	{"failed: ok", failsSpan(0, wire.StatusOK), fetch.StateWrong, fetch.KindIntegrity},
+	{"failed: within itself", failsSpan(0, wire.StatusFailedSpan), fetch.StateWrong, fetch.KindIntegrity},
+	{"failed: another span", failsSpan(1, wire.StatusChanged), fetch.StateWrong, fetch.KindIntegrity},
+	{"some bytes, then reset", func(m *hostile.Server, st transport.Stream, spans []wire.Span) {
+		b := hostile.Frames(m.Bytes(spans))
+		st.Write(b[:len(b)/2])
 		time.Sleep(100 * time.Millisecond) // so that they arrive
 		st.CancelWrite(uint64(wire.StreamInternal))
 	}, fetch.StateLost, fetch.KindNetwork},
@@ -212,7 +237,7 @@ func TestHostileRanges(t *testing.T) {
 	for _, test := range badRanges {
 		start := func(w *world) *hostile.Server {
 			return w.malicious(data, 1, func(m *hostile.Server) {
-				m.OnRange = func(st transport.Stream, r wire.RangeRequest) { test.reply(m, st, r) }
+				m.OnRanges = func(st transport.Stream, spans []wire.Span) { test.reply(m, st, spans) }
 			})
 		}
 		t.Run(test.name, func(t *testing.T) {
@@ -241,7 +266,7 @@ func TestHostileRanges(t *testing.T) {
 					t.Errorf("lost = %+v, want %s", lost, test.state)
 				}
 				none[fetch.ChunkRefused](o)
-				if strings.HasSuffix(test.name, "length") && o.Fetched != 0 {
+				if test.name == "a frame over the limit" && o.Fetched != 0 {
 					t.Errorf("%d bytes were taken, want a refusal at the header", o.Fetched)
 				}
 			})
@@ -253,7 +278,7 @@ func TestHostileRanges(t *testing.T) {
 func TestServerCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnRange = func(transport.Stream, wire.RangeRequest) {
+			m.OnRanges = func(transport.Stream, []wire.Span) {
 				go m.Stop()
 				time.Sleep(time.Second) // the stream does not end before the connection
 			}

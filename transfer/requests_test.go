@@ -3,34 +3,30 @@ package transfer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
 
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 
-	"malcolm/certs"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
-// dial connects to a server by hand.
+// dial connects to a server by hand, from a client's address. Its first request
+// opens the connection.
 func (w *world) dial(t source.Target, window int64) transport.Conn {
 	w.t.Helper()
-	pc, err := w.Open(netip.AddrPort{})
-	if err != nil {
-		w.t.Fatal(err)
+	a := &hostile.Attacker{
+		Server: addrOf(t), Window: window, Open: func() (net.PacketConn, error) { return w.Open(netip.AddrPort{}) },
 	}
-	addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
-	conn, err := transport.Dial(w.t.Context(), pc, net.UDPAddrFromAddrPort(addr), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: window, ConnWindow: window,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	conn, err := a.Connect(w.t.Context())
+	must(w.t, err)
 	return conn
 }
 
@@ -52,6 +48,11 @@ func send(t *testing.T, conn transport.Conn, b []byte) transport.Stream {
 
 func request(r wire.Request) []byte { return wire.AppendRequest(nil, r) }
 
+// rangeOf is a request for one span.
+func rangeOf(sum [32]byte, offset, length int64) []byte {
+	return request(wire.RangesRequest{Spans: []wire.Span{{Checksum: sum, Offset: offset, Length: length}}})
+}
+
 // Each kind of request gets its reply.
 func TestReplies(t *testing.T) {
 	data := file(2*chunk+9, 1)
@@ -63,19 +64,20 @@ func TestReplies(t *testing.T) {
 		status wire.Status
 		body   []byte // nil: not looked at
 	}{
-		{"range", request(wire.RangeRequest{Checksum: sum, Offset: 5, Length: chunk}), wire.StatusOK, data[5 : chunk+5]},
-		{"last byte", request(wire.RangeRequest{Checksum: sum, Offset: 2*chunk + 8, Length: 1}), wire.StatusOK, data[2*chunk+8:]},
-		{"all", request(wire.RangeRequest{Checksum: sum, Length: 2*chunk + 9}), wire.StatusOK, data},
-		{"beyond", request(wire.RangeRequest{Checksum: sum, Offset: 2*chunk + 8, Length: 2}), wire.StatusOutOfRange, nil},
-		{"far beyond", request(wire.RangeRequest{Checksum: sum, Offset: wire.MaxFileSize - 1, Length: 1}), wire.StatusOutOfRange, nil},
-		{"of another version", request(wire.RangeRequest{Checksum: other, Length: 1}), wire.StatusChanged, nil},
-		{"values", request(wire.ManifestRequest{Checksum: sum}), wire.StatusOK, values.Bytes()},
-		{"values of another version", request(wire.ManifestRequest{Checksum: other}), wire.StatusChanged, nil},
-		{"selector", request(wire.Hello{Selector: "x"}), wire.StatusNotFound, nil},
+		{"range", rangeOf(sum, 5, 1000), wire.StatusOK, data[5:1005]},
+		{"last byte", rangeOf(sum, 2*chunk+8, 1), wire.StatusOK, data[2*chunk+8:]},
+		{"values", request(wire.ValuesRequest{Checksum: sum, Count: 3}), wire.StatusOK, values.Bytes()},
+		{"one value", request(wire.ValuesRequest{Checksum: sum, First: 1, Count: 1}), wire.StatusOK, values.Bytes()[32:64]},
+		{"more values than there are", request(wire.ValuesRequest{Checksum: sum, First: 1, Count: 3}), wire.StatusOutOfRange, nil},
+		{"values of another version", request(wire.ValuesRequest{Checksum: other, Count: 1}), wire.StatusChanged, nil},
+		{"recheck", request(wire.RecheckRequest{Checksum: sum, Chunk: 2}), wire.StatusOK, []byte{}},
+		{"recheck of no chunk", request(wire.RecheckRequest{Checksum: sum, Chunk: 3}), wire.StatusOutOfRange, nil},
+		{"recheck of another version", request(wire.RecheckRequest{Checksum: other}), wire.StatusChanged, nil},
+		{"selector", request(wire.StatRequest{Selector: "x"}), wire.StatusNotFound, nil},
 		{"unknown type", []byte{9, 2, 0, 0}, wire.StatusUnsupported, nil},
-		{"empty range", []byte{3, 34, 31: 0, 35: 0}, wire.StatusMalformed, nil},
-		{"too long", []byte{1, 0x60, 0}, wire.StatusMalformed, nil},
-		{"bytes behind it", append(request(wire.ManifestRequest{Checksum: sum}), 0), wire.StatusMalformed, nil},
+		{"empty range", append([]byte{3, 36, 1}, make([]byte, 35)...), wire.StatusMalformed, nil},
+		{"too long", []byte{1, 0x80, 0, 0x40, 1}, wire.StatusMalformed, nil},
+		{"bytes behind it", append(rangeOf(sum, 0, 1), 0), wire.StatusMalformed, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
@@ -89,11 +91,11 @@ func TestReplies(t *testing.T) {
 					t.Fatalf("reply = %v, %v, want %v", h.Status, err, test.status)
 				}
 				body, err := io.ReadAll(st)
-				if err != nil || uint64(len(body)) != h.Length || test.body != nil && !bytes.Equal(body, test.body) {
+				if err != nil || len(body) != h.Length || test.body != nil && !bytes.Equal(body, test.body) {
 					t.Errorf("body of %d bytes, %v, want %d bytes as they are", len(body), err, h.Length)
 				}
-				if test.status != wire.StatusOK && len(body) > wire.MaxTextLen {
-					t.Errorf("a text of %d bytes", len(body))
+				if test.status != wire.StatusOK && len(body) > 1+wire.MaxTextLen {
+					t.Errorf("a refusal of %d bytes", len(body))
 				}
 				conn.Close(0, "")
 				time.Sleep(time.Second) // the server notices
@@ -122,7 +124,7 @@ func TestInlineValues(t *testing.T) {
 			conn := w.dial(s.targets[0], 0)
 			defer conn.Close(0, "")
 			time.Sleep(time.Second) // it is hashed
-			st := send(t, conn, request(wire.Hello{InlineManifest: test.asked}))
+			st := send(t, conn, request(wire.StatRequest{Values: test.asked}))
 			h, err := wire.ReadHeader(st)
 			if err != nil {
 				t.Fatal(err)
@@ -134,7 +136,7 @@ func TestInlineValues(t *testing.T) {
 			rest, err := io.ReadAll(st)
 			var want []byte
 			if test.inline {
-				want = append(wire.Header{Length: uint64(len(values.Bytes()))}.Append(nil), values.Bytes()...)
+				want = hostile.Frame(wire.StatusOK, values.Bytes())
 			}
 			if err != nil || !bytes.Equal(rest, want) || (offer.ValuesLen > 0) != test.inline {
 				t.Errorf("%+v: %d bytes behind the offer, %v, want %d", test, len(rest), err, len(want))
@@ -162,7 +164,7 @@ func TestSlowRequest(t *testing.T) {
 		s := w.holders(file(chunk, 1))[0]
 		conn := w.dial(s.targets[0], 0)
 		defer conn.Close(0, "")
-		io.ReadAll(send(t, conn, request(wire.Hello{})))
+		io.ReadAll(send(t, conn, request(wire.StatRequest{})))
 		st, err := conn.OpenStream(t.Context(), transport.Patient)
 		if err != nil {
 			t.Fatal(err)
@@ -182,7 +184,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		conn := w.dial(s.targets[0], 64<<10)
 		defer conn.Close(0, "")
 		time.Sleep(time.Second) // it is hashed
-		st := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
+		st := send(t, conn, rangeOf(checksum(data), 0, 4*chunk))
 		time.Sleep(serve.DefaultStallTimeout - time.Second)
 		if s.run.Status().Servers[0].Ranges != 1 {
 			t.Error("the range was given up too early")
@@ -210,7 +212,7 @@ func TestManyRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ask := request(wire.RangeRequest{Checksum: checksum(data), Offset: int64(i), Length: 1})
+			ask := rangeOf(checksum(data), int64(i), 1)
 			st.Write(ask)
 			time.Sleep(20 * time.Millisecond) // the end travels by itself
 			st.CloseWrite()
@@ -231,19 +233,16 @@ func TestStoppingRefusesRequests(t *testing.T) {
 		slow(500<<10, s)
 		conn := w.dial(s.targets[0], 0)
 		time.Sleep(time.Second) // it is hashed
-		long := send(t, conn, request(wire.RangeRequest{Checksum: checksum(data), Length: 4 * chunk}))
+		long := send(t, conn, rangeOf(checksum(data), 0, 4*chunk))
 		time.Sleep(500 * time.Millisecond) // it is under way
 		s.cancel()
 		time.Sleep(100 * time.Millisecond)
-		h, err := wire.ReadHeader(send(t, conn, request(wire.Hello{})))
+		h, err := wire.ReadHeader(send(t, conn, request(wire.StatRequest{})))
 		if err != nil || h.Status != wire.StatusStopping {
 			t.Errorf("reply = %v, %v, want that it is stopping", h.Status, err)
 		}
-		if _, err := wire.ReadHeader(long); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := io.ReadAll(long); err != nil || !bytes.Equal(b, data) {
-			t.Errorf("%d bytes, %v, want the range whole", len(b), err)
+		if got, err := readSpans(long, spansOf(checksum(data), 0, 4*chunk)); err != nil || !bytes.Equal(got[0].data, data) {
+			t.Errorf("%d bytes, %v, want the range whole", len(got[0].data), err)
 		}
 		<-conn.Done()
 		var peer *transport.PeerError
@@ -252,4 +251,71 @@ func TestStoppingRefusesRequests(t *testing.T) {
 		}
 		conn.Close(0, "")
 	})
+}
+
+// A spanReply is what came of a span: its bytes, and why it failed behind them;
+// nil: it did not.
+type spanReply struct {
+	data   []byte
+	failed *wire.Refusal
+}
+
+// spansOf are spans of one file: offset and length of each.
+func spansOf(sum [32]byte, numbers ...int64) (spans []wire.Span) {
+	for ; len(numbers) > 0; numbers = numbers[2:] {
+		spans = append(spans, wire.Span{Checksum: sum, Offset: numbers[0], Length: numbers[1]})
+	}
+	return spans
+}
+
+// readSpans reads a reply to a request for spans, and its end. The error is a
+// refusal, the stream's, or says how the reply breaks the protocol.
+func readSpans(r io.Reader, spans []wire.Span) ([]spanReply, error) {
+	got := make([]spanReply, len(spans))
+	for at := 0; ; {
+		h, err := wire.ReadHeader(r)
+		switch {
+		case err == io.EOF && at == len(spans):
+			return got, nil
+		case err != nil:
+			return got, fmt.Errorf("within span %d: %w", at, err)
+		case at == len(spans):
+			return got, errors.New("more frames than it takes")
+		case h.Status == wire.StatusFailedSpan:
+			f, err := wire.ReadFailedSpan(r, h)
+			if err != nil || f.Index != at {
+				return got, fmt.Errorf("span %d failed, %v, want %d", f.Index, err, at)
+			}
+			got[at].failed = &f.Refusal
+			at++
+		case h.Status != wire.StatusOK:
+			return got, wire.ReadRefusal(r, h)
+		case h.Length == 0:
+			return got, errors.New("an empty frame")
+		default:
+			if at, err = fill(r, h.Length, got, spans, at); err != nil {
+				return got, err
+			}
+		}
+	}
+}
+
+// fill reads n bytes that belong to spans from the one at on. It returns the
+// span of the byte behind them.
+func fill(r io.Reader, n int, got []spanReply, spans []wire.Span, at int) (int, error) {
+	for n > 0 {
+		if at == len(spans) {
+			return at, errors.New("more bytes than were asked for")
+		}
+		part := make([]byte, min(int64(n), spans[at].Length-int64(len(got[at].data))))
+		if _, err := io.ReadFull(r, part); err != nil {
+			return at, err
+		}
+		got[at].data = append(got[at].data, part...)
+		n -= len(part)
+		if int64(len(got[at].data)) == spans[at].Length {
+			at++
+		}
+	}
+	return at, nil
 }

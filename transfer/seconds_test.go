@@ -76,7 +76,7 @@ func (c *contest) get(w *world) *outcome {
 
 // isSecond reports whether a range is the second copy of the chunk. The first
 // time it also tells the first server.
-func (c *contest) isSecond(r wire.RangeRequest) bool {
+func (c *contest) isSecond(r wire.Span) bool {
 	if r.Offset/chunk != c.chunk.Load() {
 		return false
 	}
@@ -87,22 +87,17 @@ func (c *contest) isSecond(r wire.RangeRequest) bool {
 	return true
 }
 
-// trickle sends trickleLen bytes at a time, with a pause before each.
+// trickle sends frames of trickleLen bytes, with a pause before each.
 func trickle(st transport.Stream, p []byte, pause time.Duration) error {
 	for len(p) > 0 {
 		time.Sleep(pause)
 		n := min(trickleLen, len(p))
-		if _, err := st.Write(p[:n]); err != nil {
+		if _, err := st.Write(hostile.Frame(wire.StatusOK, p[:n])); err != nil {
 			return err
 		}
 		p = p[n:]
 	}
 	return nil
-}
-
-// header begins the reply to a range.
-func header(st transport.Stream, r wire.RangeRequest) {
-	st.Write(wire.Header{Status: wire.StatusOK, Length: uint64(r.Length)}.Append(nil))
 }
 
 // spoilt returns a copy of bytes that differs from them everywhere.
@@ -121,21 +116,19 @@ func TestHostileSecondCopy(t *testing.T) {
 		data := file(6*chunk, 1)
 		c := newContest(t, data)
 		c.first = w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-				if c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
-					header(st, r)
-					trickle(st, data[r.Offset:r.Offset+r.Length], 250*time.Millisecond)
+			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+				if c.chunk.CompareAndSwap(-1, spans[0].Offset/chunk) {
+					trickle(st, m.Bytes(spans), 250*time.Millisecond)
 				}
 			}
 		})
 		c.second = w.malicious(data, 1, func(m *hostile.Server) {
-			m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-				if !c.isSecond(r) {
-					m.SendRange(st, r)
+			m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+				if !c.isSecond(spans[0]) {
+					m.SendRanges(st, spans)
 					return
 				}
-				header(st, r)
-				st.Write(spoilt(data[r.Offset : r.Offset+r.Length]))
+				hostile.SendBytes(st, spoilt(m.Bytes(spans)))
 			}
 		})
 		o := c.get(w)
@@ -165,18 +158,18 @@ func TestHostileSecondCopy(t *testing.T) {
 // stalledFirst makes the first server send half of the chunk and then stall on
 // every stream until the second has been asked. Then it goes on.
 func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Duration) {
-	m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
+	m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+		r := spans[0]
 		if !c.chunk.CompareAndSwap(-1, r.Offset/chunk) {
 			select {
 			case <-c.begun:
-				m.SendRange(st, r)
+				m.SendRanges(st, spans)
 			case <-m.Stopping():
 			}
 			return
 		}
-		header(st, r)
 		const half = chunk / 2
-		st.Write(c.data[r.Offset : r.Offset+half])
+		hostile.SendBytes(st, c.data[r.Offset:r.Offset+half])
 		select {
 		case <-c.begun:
 		case <-m.Stopping():
@@ -229,13 +222,12 @@ func stalledFirstReturns(t *testing.T, w *world, lies bool, firstPause, secondPa
 	c := newContest(t, data)
 	c.first = w.malicious(data, 0, func(m *hostile.Server) { c.stalledFirst(m, rest, firstPause) })
 	c.second = w.malicious(data, 1, func(m *hostile.Server) {
-		m.OnRange = func(st transport.Stream, r wire.RangeRequest) {
-			if c.chunk.Load() == r.Offset/chunk && c.isSecond(r) {
-				header(st, r)
-				trickle(st, data[r.Offset:r.Offset+r.Length], secondPause)
+		m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+			if c.chunk.Load() == spans[0].Offset/chunk && c.isSecond(spans[0]) {
+				trickle(st, m.Bytes(spans), secondPause)
 				return
 			}
-			m.SendRange(st, r)
+			m.SendRanges(st, spans)
 		}
 	})
 	o := c.get(w)

@@ -66,6 +66,7 @@ type world struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
 	links map[netip.AddrPort]*link
+	tcp   simTCP
 	wires []*simnet.SimulatedLink
 	port  int // the last one that a client has
 	nat   nat
@@ -193,6 +194,9 @@ func (s *server) start() {
 	for _, t := range s.targets {
 		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
+		if s.w.tcp.on {
+			cfg.TCP.Sockets = append(cfg.TCP.Sockets, s.w.listenTCP(addr))
+		}
 	}
 	s.conns = cfg.Conns
 	cfg.Events = func(e serve.Event) {

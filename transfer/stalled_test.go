@@ -137,7 +137,7 @@ func TestSilentWayStays(t *testing.T) {
 			})})
 			o.has("data.bin", data)
 			for _, d := range events[fetch.Decision](o) {
-				if d.What == fetch.WayKept && isLate(d.Err, source.NoAnswer, time.Second) {
+				if d.What == fetch.WayKept && source.WhatOf(d.Err) == source.NoAnswer {
 					return
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/certs"
 	"malcolm/transfer/admission"
 	"malcolm/transfer/serve"
 	"malcolm/wire"
@@ -58,9 +59,9 @@ func TestStatusAtAnyTime(t *testing.T) {
 // The status counts what clients are refused.
 func TestStatusCountsRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s := w.ready(file(chunk, 1), serve.Config{Token: tokenOf(t, rightToken), Limits: serve.Limits{HandshakeRate: 1}})
+		s := w.ready(file(chunk, 1), serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}, Limits: serve.Limits{HandshakeRate: 1}})
 		for range 3 {
-			io.ReadAll(send(t, w.attack(s.targets[0], 1, 0), request(wire.Hello{})))
+			io.ReadAll(send(t, w.attack(s.targets[0], 1, 0), request(wire.StatRequest{})))
 		}
 		time.Sleep(time.Second)
 		st := s.run.Status()

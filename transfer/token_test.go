@@ -1,7 +1,7 @@
 package transfer
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"io"
 	"testing"
@@ -30,6 +30,7 @@ func tokenOf(t *testing.T, text string) certs.Token {
 
 const (
 	rightToken = "right-right-right-right-rigA"
+	nextToken  = "after-after-after-after-aftA"
 	wrongToken = "wrong-wrong-wrong-wrong-wroA"
 )
 
@@ -54,7 +55,7 @@ func TestToken(t *testing.T) {
 				var serve serve.Config
 				cfg := getConfig{}
 				if tt.server != "" {
-					serve.Token = tokenOf(t, tt.server)
+					serve.Tokens = []certs.Token{tokenOf(t, tt.server)}
 				}
 				if tt.client != "" {
 					cfg.Trust.Token = tokenOf(t, tt.client)
@@ -79,47 +80,97 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// proof is what shows the server of a connection that we hold a token.
-func proof(c transport.Conn, token certs.Token) (*[32]byte, error) {
-	exporter, err := certs.TokenExporter(c.TLS())
-	if err != nil {
-		return nil, err
-	}
-	p := token.Proof(exporter, certs.ClientRole)
-	return &p, nil
+// Two tokens at a time both open a server, while one is changed for the other.
+func TestTwoTokens(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		data := file(3*chunk, 1)
+		s := w.ready(data, serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken), tokenOf(t, nextToken)}})
+		for _, text := range []string{rightToken, nextToken} {
+			w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Token: tokenOf(t, text)}}).has("data.bin", data)
+		}
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Token: tokenOf(t, wrongToken)}})
+		if fetch.KindOf(o.err) != fetch.KindIdentity {
+			t.Errorf("a third token: %v", o.err)
+		}
+		if got := s.run.Status().Denied; got == 0 {
+			t.Error("nobody was denied")
+		}
+	})
 }
 
-// Before a hello with the token no request is answered, and a proof is worth
-// nothing on another connection.
+// proves is an open with the proof of a token for a connection.
+func proves(c transport.Conn, token certs.Token) wire.Open {
+	return hostile.OpenWith(c.TLS(), token)
+}
+
+// exported is an open with the proof of a token over what TLS exports for
+// another context than the protocol's.
+func exported(t *testing.T, c transport.Conn, token certs.Token, context string) wire.Open {
+	state := c.TLS()
+	exporter, err := state.ExportKeyingMaterial("EXPORTER-malcolm-auth", []byte(context), 32)
+	must(t, err)
+	p := token.Proof(exporter, certs.ClientRole)
+	return wire.Open{Key: token.KeyName(), Proof: &p}
+}
+
+// badProofs are opens that prove nothing to a server with the right token and
+// the next one; stolen is a good one of another connection.
+func badProofs(t *testing.T, conn transport.Conn, stolen wire.Open) map[string]wire.Open {
+	right, next, wrong := tokenOf(t, rightToken), tokenOf(t, nextToken), tokenOf(t, wrongToken)
+	exporter, err := certs.TokenExporter(conn.TLS())
+	must(t, err)
+	mirrored := right.Proof(exporter, certs.ServerRole)
+	return map[string]wire.Open{
+		"no key":                       {},
+		"wrong key name":               {Key: wrong.KeyName(), Proof: proves(conn, right).Proof},
+		"name of the other key":        {Key: next.KeyName(), Proof: proves(conn, right).Proof},
+		"wrong proof":                  {Key: right.KeyName(), Proof: proves(conn, wrong).Proof},
+		"no proof in its place":        {Key: right.KeyName(), Proof: new([32]byte)},
+		"wrong token":                  proves(conn, wrong),
+		"proof of another connection":  stolen,
+		"proof of the server's":        {Key: right.KeyName(), Proof: &mirrored},
+		"proof for another protocol":   exported(t, conn, right, "malcolm/2"),
+		"proof for no protocol":        exported(t, conn, right, ""),
+		"name of zeros, and its proof": {Proof: proves(conn, right).Proof},
+	}
+}
+
+// A connection without a valid proof gets one answer, the same whatever was
+// wrong, and ends. No other request of it is answered.
 func TestTokenComesFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, serve.Config{Token: tokenOf(t, rightToken)})
-		proofOf := func(c transport.Conn) (*[32]byte, error) { return proof(c, tokenOf(t, rightToken)) }
-		ctx := context.Background()
-		first := w.dial(s.targets[0], 0)
-		stolen, err := proofOf(first)
-		if err != nil {
-			t.Fatal(err)
+		right := tokenOf(t, rightToken)
+		s := w.ready(data, serve.Config{Tokens: []certs.Token{tokenOf(t, nextToken), right}})
+		first := w.unopened(s.targets[0], 1)
+		stolen := proves(first, right)
+		readOpened(t, send(t, first, append(request(exported(t, first, right, wire.ALPN)), request(wire.StatRequest{})...)))
+		var same []byte
+		for name := range badProofs(t, first, stolen) {
+			conn := w.unopened(s.targets[0], 1)
+			bad := append(request(badProofs(t, conn, stolen)[name]), request(wire.StatRequest{})...)
+			st := send(t, conn, bad)
+			others := []transport.Stream{
+				send(t, conn, rangeOf(checksum(data), 0, 1)),
+				send(t, conn, append(request(proves(conn, right)), request(wire.StatRequest{})...)),
+			}
+			reply, err := io.ReadAll(st)
+			if same == nil {
+				same = reply
+			}
+			if refusal := readRefusal(t, bytes.NewReader(reply)); err != nil || refusal.Status != wire.StatusDenied || refusal.Wait != 0 || !bytes.Equal(reply, same) {
+				t.Errorf("%s: %v, %v, %x, want that it is denied by %x", name, refusal, err, reply, same)
+			}
+			time.Sleep(time.Second)
+			wantClosed(t, conn, wire.CloseDenied)
+			for _, st := range others {
+				if b, _ := io.ReadAll(st); len(b) > 0 {
+					t.Errorf("%s: another stream is answered with %x", name, b)
+				}
+			}
 		}
-		first.Close(0, "")
-		for _, req := range []wire.Request{
-			wire.Hello{}, wire.Hello{Proof: stolen}, wire.Hello{Proof: new([32]byte)},
-			wire.RangeRequest{Checksum: checksum(data), Length: 1}, wire.ManifestRequest{Checksum: checksum(data)},
-		} {
-			conn := w.dial(s.targets[0], 0)
-			st, err := conn.OpenStream(ctx, transport.Patient)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := ask(st, req); err != nil {
-				t.Fatal(err)
-			}
-			h, err := wire.ReadHeader(st)
-			if err != nil || h.Status != wire.StatusDenied {
-				t.Errorf("%T: %+v, %v; want it denied", req, h, err)
-			}
-			<-conn.Done() // the server hangs up
+		if got := s.src.sent(); got != 0 {
+			t.Errorf("%d bytes of the file were read", got)
 		}
 	})
 }
@@ -130,19 +181,16 @@ func TestTokenComesFirst(t *testing.T) {
 func TestHostileGuessesOfTheToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
-		s := w.ready(data, serve.Config{Token: tokenOf(t, rightToken)})
-		wrong := request(wire.Hello{Proof: new([32]byte)})
+		right := tokenOf(t, rightToken)
+		s := w.ready(data, serve.Config{Tokens: []certs.Token{right}})
+		wrong := append(request(wire.Open{Key: right.KeyName(), Proof: new([32]byte)}), request(wire.StatRequest{})...)
 		began := time.Now()
 		for n := range 20 {
-			conn := w.attack(s.targets[0], 1, 0)
+			conn := w.unopened(s.targets[0], 1)
 			send(t, conn, wrong)
 			synctest.Wait()
-			right, err := proof(conn, tokenOf(t, rightToken))
-			if err != nil {
-				t.Fatal(err)
-			}
 			time.Sleep(50 * time.Millisecond)
-			if st, err := hostile.Send(t.Context(), conn, request(wire.Hello{Proof: right})); err == nil {
+			if st, err := hostile.Send(t.Context(), conn, append(request(proves(conn, right)), request(wire.StatRequest{})...)); err == nil {
 				st.CloseWrite()
 				if reply, _ := io.ReadAll(st); len(reply) > 0 {
 					t.Fatalf("guess %d: a second one on its connection is answered with %x", n, reply)
@@ -157,13 +205,13 @@ func TestHostileGuessesOfTheToken(t *testing.T) {
 		began = time.Now()
 		var conns []transport.Conn
 		for range 100 {
-			conn := w.attack(s.targets[0], 1, 0)
+			conn := w.unopened(s.targets[0], 1)
 			for range 10 {
 				send(t, conn, wrong)
 			}
 			conns = append(conns, conn)
 		}
-		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Token: tokenOf(t, rightToken)}})
+		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Token: right}})
 		o.has("data.bin", data)
 		for _, conn := range conns {
 			<-conn.Done()

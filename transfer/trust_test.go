@@ -299,7 +299,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 		if fetch.KindOf(o.err) != fetch.KindIdentity {
 			t.Errorf("without the token it ended with %v, want an unknown server refused", o.err)
 		}
-		restart(s, func(s *server) { s.cfg.Identity, s.cfg.Token = testIDs[1], tokenOf(t, rightToken) })
+		restart(s, func(s *server) { s.cfg.Identity, s.cfg.Tokens = testIDs[1], []certs.Token{tokenOf(t, rightToken)} })
 		o = w.get(getConfig{Targets: s.targets, Trust: withToken})
 		o.has("data.bin", data)
 		only[fetch.FirstContact](o)
@@ -311,7 +311,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 func TestInvalidOfferIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
-			m.OnHello = func(st transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
+			m.OnStat = func(st transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
 		})
 		known, _ := knownServers(t)
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Trust: malcolm.Trust{Known: known}})

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestValuesAreHedged(t *testing.T) {
 	}{
 		{"at once", func(m *hostile.Server, _ transport.Stream) { m.Wait() }},
 		{"in the middle", func(m *hostile.Server, st transport.Stream) {
-			st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+			st.Write(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))))
 			st.Write(m.Values.Bytes()[:20])
 			m.Wait()
 		}},
@@ -60,7 +61,7 @@ func TestValuesAreHedged(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				stalls := w.malicious(data, 0, func(m *hostile.Server) {
 					withoutInline(m)
-					m.OnValues = func(st transport.Stream) { test.stall(m, st) }
+					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { test.stall(m, st) }
 				})
 				other := w.malicious(data, 1, withoutInline)
 				w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond })
@@ -89,7 +90,7 @@ func TestHostileValuesNeverCome(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
 			withoutInline(m)
-			m.OnValues = func(transport.Stream) { m.Wait() }
+			m.OnValues = func(transport.Stream, wire.ValuesRequest) { m.Wait() }
 		})
 		const patience = 3 * valuesTime
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: patience})
@@ -121,7 +122,7 @@ func sends(from ...int) func(m *hostile.Server) {
 
 // replies sets the reply to a request for the values.
 func replies(reply func(m *hostile.Server, st transport.Stream)) func(m *hostile.Server) {
-	return func(m *hostile.Server) { m.OnValues = func(st transport.Stream) { reply(m, st) } }
+	return func(m *hostile.Server) { m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { reply(m, st) } }
 }
 
 // badValues are values that are refused, or do not come.
@@ -137,20 +138,43 @@ var badValues = []struct {
 		hostile.Reply(st, wire.StatusOK, m.Values.Bytes()[1:])
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"too long", replies(func(m *hostile.Server, st transport.Stream) {
-		hostile.Reply(st, wire.StatusOK, append(m.Values.Append(nil), 0))
+		hostile.Reply(st, wire.StatusOK, append(bytes.Clone(m.Values.Bytes()), 0))
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"far too long", replies(func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Length: 1 << 61}.Append(nil))
+		st.Write(hostile.Header(wire.StatusOK, 1<<61))
 	}), fetch.StateWrong, fetch.KindIntegrity},
 	{"cut off", replies(func(m *hostile.Server, st transport.Stream) {
-		st.Write(wire.Header{Length: uint64(len(m.Values.Bytes()))}.Append(nil))
+		st.Write(hostile.Header(wire.StatusOK, uint64(len(m.Values.Bytes()))))
 		st.Write(m.Values.Bytes()[:50])
 	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"a frame for each", replies(func(m *hostile.Server, st transport.Stream) {
+		for i := range m.Values.Len() {
+			value := m.Values.At(i)
+			hostile.Reply(st, wire.StatusOK, value[:])
+		}
+	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"an empty frame ahead", replies(func(m *hostile.Server, st transport.Stream) {
+		hostile.Reply(st, wire.StatusOK, nil)
+		m.SendValues(st)
+	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"no reply", replies(func(*hostile.Server, transport.Stream) {}), fetch.StateWrong, fetch.KindIntegrity},
+	{"indexing", replies(func(_ *hostile.Server, st transport.Stream) {
+		hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
+	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"a failed span", replies(func(_ *hostile.Server, st transport.Stream) {
+		st.Write(wire.FailedSpan{Refusal: wire.Refusal{Status: wire.StatusBusy}}.Append(nil))
+	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"not found", replies(func(_ *hostile.Server, st transport.Stream) {
+		hostile.Refuse(st, wire.StatusNotFound, 0, "")
+	}), fetch.StateWrong, fetch.KindIntegrity},
+	{"busy for 49 days", replies(func(_ *hostile.Server, st transport.Stream) {
+		hostile.Refuse(st, wire.StatusBusy, longestWait, "")
+	}), fetch.StateLost, fetch.KindNetwork},
 	{"nothing", replies(func(_ *hostile.Server, st transport.Stream) { hostile.Reply(st, wire.StatusOK, nil) }), fetch.StateWrong, fetch.KindIntegrity},
 	{"one chunk less", sends(0, 1), fetch.StateWrong, fetch.KindIntegrity},
 	{"one chunk more", sends(0, 1, 2, -1), fetch.StateWrong, fetch.KindIntegrity},
 	{"changed", replies(func(_ *hostile.Server, st transport.Stream) {
-		st.Write(wire.AppendRefusal(nil, wire.StatusChanged, "gone"))
+		hostile.Refuse(st, wire.StatusChanged, 0, "gone")
 	}), fetch.StateChanged, fetch.KindChanged},
 	{"reset", replies(func(_ *hostile.Server, st transport.Stream) {
 		st.CancelWrite(uint64(wire.StreamInternal))
@@ -198,6 +222,60 @@ func TestHostileValues(t *testing.T) {
 				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, test.kind)
 				check(t, o, m)
+				o.lists()
+			})
+		})
+	}
+}
+
+// Values of several frames are cut into as few as possible. Whatever is cut in
+// another way, or changed behind the first frame, is refused. Nothing is asked
+// of the file then.
+func TestHostileFramesOfValues(t *testing.T) {
+	const chunks = wire.MaxFrameLen/wire.ValueLen + 3 // of 16 MiB: their values take two frames
+	for _, test := range []struct {
+		name string
+		send func(m *hostile.Server, st transport.Stream, all []byte)
+	}{
+		{"the short frame ahead", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.Reply(st, wire.StatusOK, all[:96])
+			hostile.Reply(st, wire.StatusOK, all[96:])
+		}},
+		{"two halves", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.Reply(st, wire.StatusOK, all[:len(all)/2])
+			hostile.Reply(st, wire.StatusOK, all[len(all)/2:])
+		}},
+		{"one frame over the limit", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			st.Write(hostile.Frame(wire.StatusOK, all))
+		}},
+		{"without the last frame", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.SendBytes(st, all[:wire.MaxFrameLen])
+		}},
+		{"a last frame that is too short", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.SendBytes(st, all[:len(all)-wire.ValueLen])
+		}},
+		{"a last frame that is too long", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.SendBytes(st, append(bytes.Clone(all), make([]byte, wire.ValueLen)...))
+		}},
+		{"another last value", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.SendBytes(st, append(bytes.Clone(all[:len(all)-1]), 9))
+		}},
+		{"denied in the middle", func(_ *hostile.Server, st transport.Stream, all []byte) {
+			hostile.SendBytes(st, all[:wire.MaxFrameLen])
+			hostile.Refuse(st, wire.StatusDenied, 0, "")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
+					sized(m, chunks*wire.LeastLongest)
+					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { test.send(m, st, m.Values.Bytes()) }
+				})
+				o := w.get(getConfig{Targets: []source.Target{m.Target}, SkipSpaceCheck: true})
+				fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)
+				if refused, _ := only[fetch.ValuesRefused](o); refused.Target != m.Target || m.Ranges.Load() > 0 {
+					t.Errorf("refused = %+v, and %d ranges were asked for", refused, m.Ranges.Load())
+				}
 				o.lists()
 			})
 		})

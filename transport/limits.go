@@ -16,9 +16,9 @@ const (
 	// DefaultHandshakeTimeout is how long a handshake may take.
 	DefaultHandshakeTimeout = 10 * time.Second
 
-	// Receive windows in bytes. Requests are at most 4 KiB, so the windows
-	// never need to grow. They bound what a client can make the server
-	// hold.
+	// Receive windows in bytes. A request seldom has more than a stream's
+	// window (256 spans have 12 KiB), so the windows never need to grow.
+	// They bound what a client can make the server hold.
 	serverStreamWindow = 16 << 10
 	serverConnWindow   = 64 << 10
 

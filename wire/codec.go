@@ -5,8 +5,19 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
+)
+
+// checksumBLAKE3 is the only kind of checksum: BLAKE3-256.
+const checksumBLAKE3 = 0
+
+// The range of a time: what a varint can hold.
+const (
+	minSeconds = -1 << 61
+	maxSeconds = 1<<61 - 1
+	maxNanos   = 999_999_999
 )
 
 // A decoder consumes the fields of one message body. The first error stays:
@@ -25,20 +36,25 @@ func (d *decoder) fail(format string, args ...any) {
 
 // varint reads an integer of at most limit.
 func (d *decoder) varint(field string, limit uint64) uint64 {
+	return d.varintOf(field, "", limit)
+}
+
+// varintOf reads an integer of at most limit, which is a part of a field.
+func (d *decoder) varintOf(field, part string, limit uint64) uint64 {
 	if d.err != nil {
 		return 0
 	}
 	v, n, err := quicvarint.Parse(d.b)
 	if err != nil {
-		d.fail("ends within its %s", field)
+		d.fail("ends within its %s%s", field, part)
 		return 0
 	}
 	if n != quicvarint.Len(v) {
-		d.fail("%s is not in its shortest form", field)
+		d.fail("%s%s is not in its shortest form", field, part)
 		return 0
 	}
 	if v > limit {
-		d.fail("%s is %d, at most %d is allowed", field, v, limit)
+		d.fail("%s%s is %d, at most %d is allowed", field, part, v, limit)
 		return 0
 	}
 	d.b = d.b[n:]
@@ -61,12 +77,27 @@ func (d *decoder) take(field string, n int) []byte {
 
 // bytes reads a length of at most limit, and that number of bytes.
 func (d *decoder) bytes(field string, limit int) []byte {
-	return d.take(field, int(d.varint(field+" length", uint64(limit))))
+	return d.take(field, int(d.varintOf(field, " length", uint64(limit))))
 }
 
 func (d *decoder) hash(field string) (h [32]byte) {
 	copy(h[:], d.take(field, hashLen))
 	return h
+}
+
+// checksum reads a checksum of the only kind that is known.
+func (d *decoder) checksum(field string) [32]byte {
+	kind := d.varintOf(field, " kind", quicvarint.Max)
+	if d.err == nil && kind != checksumBLAKE3 {
+		d.fail("%s is of the unknown kind %d", field, kind)
+	}
+	return d.hash(field)
+}
+
+func (d *decoder) time(field string) time.Time {
+	seconds := unzigzag(d.varint(field, quicvarint.Max))
+	nanos := int64(d.varintOf(field, " nanoseconds", maxNanos))
+	return time.Unix(seconds, nanos).UTC()
 }
 
 func (d *decoder) proof() *[32]byte {
@@ -91,6 +122,16 @@ func (d *decoder) done() error {
 
 func appendBytes[T string | []byte](b []byte, p T) []byte {
 	return append(quicvarint.Append(b, uint64(len(p))), p...)
+}
+
+func appendChecksum(b []byte, sum [32]byte) []byte {
+	return append(quicvarint.Append(b, checksumBLAKE3), sum[:]...)
+}
+
+// appendTime appends t, or the nearest second that a time can hold.
+func appendTime(b []byte, t time.Time) []byte {
+	b = quicvarint.Append(b, zigzag(min(max(t.Unix(), minSeconds), maxSeconds)))
+	return quicvarint.Append(b, uint64(t.Nanosecond()))
 }
 
 func appendProof(b []byte, p *[32]byte) []byte {

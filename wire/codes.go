@@ -22,11 +22,17 @@ const (
 	StatusBusy        Status = 8
 	StatusStopping    Status = 9
 	StatusUnreadable  Status = 10
+	StatusFailedSpan  Status = 11
 )
 
 var statusNames = [...]string{
 	"ok", "indexing", "changed", "not found", "out of range", "unsupported",
-	"malformed", "denied", "busy", "stopping", "unreadable",
+	"malformed", "denied", "busy", "stopping", "unreadable", "failed span",
+}
+
+// refuses reports whether the body that belongs to s is that of a refusal.
+func (s Status) refuses() bool {
+	return s != StatusOK && s != StatusIndexing && s != StatusFailedSpan
 }
 
 // String returns the status's name in the specification, or "status N".
@@ -64,4 +70,14 @@ const (
 	StreamStopping   StreamCode = 5
 	StreamProtocol   StreamCode = 6
 	StreamInternal   StreamCode = 7
+)
+
+// A SegmentKind follows the length 0 of a segment over TCP.
+type SegmentKind uint64
+
+// The segment kinds of malcolm/1. Their numbers are frozen.
+const (
+	SegmentEnd   SegmentKind = 0
+	SegmentReset SegmentKind = 1
+	SegmentClose SegmentKind = 2
 )

@@ -5,7 +5,7 @@ import "fmt"
 // A MalformedError says that bytes from a peer are not a message of malcolm/1.
 // Its text holds nothing that the peer chose except numbers.
 type MalformedError struct {
-	Message string // which message: "hello", "offer", "values", ...
+	Message string // which message: "open", "offer", "listing", ...
 	Reason  string // what is wrong with it
 }
 

@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"math/bits"
 	"os"
 	"regexp"
 	"strconv"
@@ -17,10 +16,10 @@ import (
 // The numbers of malcolm/1, with the names of the specification. They never
 // change; another number needs another ALPN.
 var (
-	frozenTypes    = map[string]uint64{"hello": 1, "manifest": 2, "range": 3, "recheck": 4}
+	frozenTypes    = map[string]uint64{"open": 0, "stat": 1, "values": 2, "ranges": 3, "recheck": 4}
 	frozenStatuses = map[string]uint64{
 		"ok": 0, "indexing": 1, "changed": 2, "not found": 3, "out of range": 4, "unsupported": 5,
-		"malformed": 6, "denied": 7, "busy": 8, "stopping": 9, "unreadable": 10,
+		"malformed": 6, "denied": 7, "busy": 8, "stopping": 9, "unreadable": 10, "failed span": 11,
 	}
 	frozenCloseCodes = map[string]uint64{
 		"done": 0, "stopping": 1, "protocol": 2, "limit": 3, "denied": 4, "untrusted": 5, "internal": 6,
@@ -28,6 +27,9 @@ var (
 	frozenStreamCodes = map[string]uint64{
 		"cancelled": 1, "changed": 2, "unreadable": 3, "stalled": 4, "stopping": 5, "protocol": 6, "internal": 7,
 	}
+	frozenSegments = map[string]uint64{"end": 0, "reset": 1, "close": 2}
+	frozenKinds    = map[string]uint64{"file": 0, "tree": 1}
+	frozenEntries  = map[string]uint64{"file": 0, "executable": 1, "directory": 2, "link": 3}
 )
 
 func TestFrozenLimits(t *testing.T) {
@@ -38,19 +40,45 @@ func TestFrozenLimits(t *testing.T) {
 		name      string
 		got, want uint64
 	}{
-		{"MaxRequestLen", MaxRequestLen, 4096},
+		{"MaxRequestLen", MaxRequestLen, 16_384},
+		{"MaxFrameLen", MaxFrameLen, 131_072},
+		{"MaxSegmentLen", MaxSegmentLen, 262_144},
 		{"MaxOfferLen", MaxOfferLen, 1024},
 		{"MaxNameLen", MaxNameLen, 230},
 		{"MaxTextLen", MaxTextLen, 256},
+		{"MaxWait", MaxWait, 4_294_967_296},
 		{"MaxSelectorLen", MaxSelectorLen, 1024},
+		{"MaxSpans", MaxSpans, 256},
 		{"MaxFileSize", MaxFileSize, 17_592_186_044_416},
 		{"MaxChunks", MaxChunks, 1_048_576},
 		{"MaxInlineValues", MaxInlineValues, 65_536},
-		{"values of the largest file", uint64(ValuesLen(MaxChunks)), 33_554_432},
-		{"flag inline manifest", flagInlineManifest, 1},
+		{"LeastLongest", LeastLongest, 16_777_216},
+		{"ValueLen", ValueLen, 32},
+		{"MaxEntries", MaxEntries, 1_048_576},
+		{"MaxListingLen", MaxListingLen, 134_217_728},
+		{"MaxPathLen", MaxPathLen, 4096},
+		{"MaxPartLen", MaxPartLen, 255},
+		{"types in a tail", maxTail, 16},
+		{"bytes of a type in a tail", maxTailLen, 256},
+		{"first idle type", firstIdle, 65_536},
+		{"last idle type", lastIdle, 1_073_741_824},
+		{"bytes of an idle type", maxIdleLen, 16},
+		{"run", runLen, 16},
+		{"key", keyLen, 8},
+		{"flag values", flagValues, 1},
+		{"streams and wasted", maxCount, 2_147_483_647},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, tt.got, tt.want)
+		}
+	}
+	for name, tt := range map[string]struct{ got, want string }{
+		"listing":        {listingMagic, "malcolm listing 1\n"},
+		"list of times":  {timesMagic, "malcolm times 1\n"},
+		"file of values": {valuesMagic, "malcolm values 1\n"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("first bytes of a %s: got %q, want %q", name, tt.got, tt.want)
 		}
 	}
 }
@@ -59,27 +87,26 @@ func TestFrozenLimits(t *testing.T) {
 // numbers above.
 func TestFrozenNumbers(t *testing.T) {
 	for prefix, want := range map[string]map[string]uint64{
-		"type":   frozenTypes,
-		"Status": frozenStatuses,
-		"Close":  frozenCloseCodes,
-		"Stream": frozenStreamCodes,
+		"type":    frozenTypes,
+		"Status":  frozenStatuses,
+		"Close":   frozenCloseCodes,
+		"Stream":  frozenStreamCodes,
+		"Segment": frozenSegments,
+		"Kind":    frozenKinds,
+		"Entry":   frozenEntries,
 	} {
 		got := constants(t, prefix)
 		if inOneWord := withoutSpaces(want); !maps.Equal(got, inOneWord) {
 			t.Errorf("constants %s...:\n got %v\nwant %v", prefix, got, inOneWord)
 		}
 	}
-	if got := (Hello{}).requestType(); got != 1 {
-		t.Errorf("type of hello: got %d, want 1", got)
+	for want, r := range []Request{Open{}, StatRequest{}, ValuesRequest{}, RangesRequest{}, RecheckRequest{}} {
+		if got := r.requestType(); got != uint64(want) {
+			t.Errorf("type of %T: got %d, want %d", r, got, want)
+		}
 	}
-	if got := (ManifestRequest{}).requestType(); got != 2 {
-		t.Errorf("type of manifest: got %d, want 2", got)
-	}
-	if got := (RangeRequest{}).requestType(); got != 3 {
-		t.Errorf("type of range: got %d, want 3", got)
-	}
-	if got := (RecheckRequest{}).requestType(); got != 4 {
-		t.Errorf("type of recheck: got %d, want 4", got)
+	if checksumBLAKE3 != 0 {
+		t.Errorf("kind of a BLAKE3: got %d, want 0", checksumBLAKE3)
 	}
 }
 
@@ -89,7 +116,7 @@ func TestStatusString(t *testing.T) {
 			t.Errorf("status %d: got %q, want %q", n, got, want)
 		}
 	}
-	for _, n := range []uint64{11, 64, 1<<64 - 1} {
+	for _, n := range []uint64{12, 64, 1<<64 - 1} {
 		if got, want := Status(n).String(), fmt.Sprintf("status %d", n); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -104,6 +131,7 @@ func TestSpecificationTables(t *testing.T) {
 	if len(codes) != 2 {
 		t.Fatal("the section about codes has not two tables")
 	}
+	entries := map[string]uint64{"file": 0, "executable file": 1, "empty directory": 2, "link": 3}
 	for name, tt := range map[string]struct {
 		got, want map[string]uint64
 	}{
@@ -111,6 +139,9 @@ func TestSpecificationTables(t *testing.T) {
 		"statuses":      {columns(t, spec["Reply"], "status"), frozenStatuses},
 		"close codes":   {rows(codes[0]), frozenCloseCodes},
 		"stream codes":  {rows(codes[1]), frozenStreamCodes},
+		"segment kinds": {rows(spec["Connection"]), frozenSegments},
+		"offer kinds":   {listed(t, spec["Offer"]), frozenKinds},
+		"entry kinds":   {listed(t, spec["Listing"]), entries},
 	} {
 		if !maps.Equal(tt.got, tt.want) {
 			t.Errorf("%s of the specification:\n got %v\nwant %v", name, tt.got, tt.want)
@@ -118,37 +149,21 @@ func TestSpecificationTables(t *testing.T) {
 	}
 }
 
-// TestSpecificationLimits finds each limit in the package comment.
-func TestSpecificationLimits(t *testing.T) {
-	spec := specification(t)
-	log2 := func(n uint64) int {
-		if n&(n-1) != 0 {
-			t.Fatalf("%d is no power of two", n)
-		}
-		return bits.Len64(n) - 1
+// listed reads the numbers of "kind: 0 = name, 1 = name; ..." or "...\n\t
+// bytes<=".
+func listed(t *testing.T, section string) map[string]uint64 {
+	t.Helper()
+	_, list, ok := strings.Cut(section, "kind: ")
+	if !ok {
+		t.Fatal("no list of kinds")
 	}
-	size := fmt.Sprintf("at most 2^%d", log2(MaxFileSize))
-	for _, tt := range []struct{ section, want string }{
-		{"Connection", fmt.Sprintf("ALPN %q", ALPN)},
-		{"Notation", fmt.Sprintf("hash        %d bytes\n", hashLen)},
-		{"Notation", fmt.Sprintf("proof       bytes<=%d of length 0 (none) or %[1]d", hashLen)},
-		{"Request", fmt.Sprintf("length of the body, at most %d\n", MaxRequestLen)},
-		{"Request", fmt.Sprintf("bit 0 = send the values with the offer if they\n\t                are at most %d bytes", MaxInlineValues)},
-		{"Request", fmt.Sprintf("bytes<=%d selector", MaxSelectorLen)},
-		{"Request", "offset + length is " + size + "\n"},
-		{"Reply", fmt.Sprintf("A text is bytes<=%d ", MaxTextLen)},
-		{"Reply", "each " + size},
-		{"Offer", fmt.Sprintf("At most %d bytes.", MaxOfferLen)},
-		{"Offer", "size of the file in bytes, " + size},
-		{"Offer", fmt.Sprintf("nanoseconds, 0 to %d", maxNanos)},
-		{"Offer", fmt.Sprintf("bytes<=%d  name", MaxNameLen)},
-		{"Offer", fmt.Sprintf("none follow; at\n\t            most %d", MaxInlineValues)},
-		{"Values", fmt.Sprintf("%dn bytes for the n chunks of a file, at most 2^%d.", hashLen, log2(MaxChunks))},
-	} {
-		if !strings.Contains(spec[tt.section], tt.want) {
-			t.Errorf("section %q does not say %q", tt.section, tt.want)
-		}
+	list = list[:strings.IndexAny(list, ";<")]
+	got := map[string]uint64{}
+	for _, m := range regexp.MustCompile(`(\d+) =\s+(\w+(?: \w+)?)(?:,|$|\n)`).FindAllStringSubmatch(list, -1) {
+		n, _ := strconv.ParseUint(m[1], 10, 64)
+		got[m[2]] = n
 	}
+	return got
 }
 
 // specification returns the sections of the package comment by their titles.
@@ -209,7 +224,7 @@ func rows(section string) map[string]uint64 {
 func constants(t *testing.T, prefix string) map[string]uint64 {
 	t.Helper()
 	got := map[string]uint64{}
-	for _, name := range []string{"codes.go", "request.go"} {
+	for _, name := range []string{"codes.go", "request.go", "reply.go", "listing.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

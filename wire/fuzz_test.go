@@ -3,14 +3,9 @@ package wire
 import (
 	"bytes"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -26,12 +21,18 @@ type target struct {
 
 func targets() []target {
 	return []target{
+		{"FuzzReadOpen", checkOpen, opens()},
 		{"FuzzReadRequest", checkRequest, requests()},
 		{"FuzzReadHeader", checkHeader, of[Header](replies())},
 		{"FuzzReadRefusal", checkRefusal, of[Refusal](replies())},
+		{"FuzzReadFailedSpan", checkFailedSpan, of[FailedSpan](replies())},
+		{"FuzzReadOpened", checkOpened, openeds()},
 		{"FuzzParseIndexing", checkIndexing, of[Indexing](replies())},
 		{"FuzzParseOffer", checkOffer, offers()},
-		{"FuzzParseValues", checkValues, lists()},
+		{"FuzzReadValues", checkValues, counted(valuesMessages())},
+		{"FuzzParseListing", checkListing, listings()},
+		{"FuzzParseTimes", checkTimes, timesMessages()},
+		{"FuzzParseValuesFile", checkValuesFile, valuesFiles()},
 	}
 }
 
@@ -40,12 +41,27 @@ func of[T any](all []message) []message {
 	return slices.DeleteFunc(all, func(m message) bool { _, ok := m.value.(T); return !ok })
 }
 
-func FuzzReadRequest(f *testing.F)   { fuzz(f) }
-func FuzzReadHeader(f *testing.F)    { fuzz(f) }
-func FuzzReadRefusal(f *testing.F)   { fuzz(f) }
-func FuzzParseIndexing(f *testing.F) { fuzz(f) }
-func FuzzParseOffer(f *testing.F)    { fuzz(f) }
-func FuzzParseValues(f *testing.F)   { fuzz(f) }
+// counted puts the number of the values, less one, before their frames: two
+// bytes, as checkValues reads them.
+func counted(all []message) []message {
+	for i, m := range all {
+		all[i].hex = fmt.Sprintf("%04x", m.value.(Values).Len()-1) + m.hex
+	}
+	return all
+}
+
+func FuzzReadOpen(f *testing.F)        { fuzz(f) }
+func FuzzReadRequest(f *testing.F)     { fuzz(f) }
+func FuzzReadHeader(f *testing.F)      { fuzz(f) }
+func FuzzReadRefusal(f *testing.F)     { fuzz(f) }
+func FuzzReadFailedSpan(f *testing.F)  { fuzz(f) }
+func FuzzReadOpened(f *testing.F)      { fuzz(f) }
+func FuzzParseIndexing(f *testing.F)   { fuzz(f) }
+func FuzzParseOffer(f *testing.F)      { fuzz(f) }
+func FuzzReadValues(f *testing.F)      { fuzz(f) }
+func FuzzParseListing(f *testing.F)    { fuzz(f) }
+func FuzzParseTimes(f *testing.F)      { fuzz(f) }
+func FuzzParseValuesFile(f *testing.F) { fuzz(f) }
 
 // fuzz runs the target that has f's name. Its seeds are the valid messages,
 // also cut short, with a byte too many, and with a bit flipped. Odd seeds are
@@ -59,11 +75,8 @@ func fuzz(f *testing.F) {
 	for _, m := range target.seeds {
 		b := m.bytes(f)
 		f.Add(b)
-		f.Add(append(bytes.Clone(b), 0))
-		if len(b) == 0 {
-			continue
-		}
 		f.Add(b[:len(b)-1])
+		f.Add(append(bytes.Clone(b), 0))
 		flipped := bytes.Clone(b)
 		flipped[len(b)/2] ^= 0x40
 		f.Add(flipped)
@@ -97,13 +110,23 @@ func refusedStream(t testing.TB, b []byte, err error) bool {
 	return refused(t, err)
 }
 
+func checkOpen(t testing.TB, b []byte) bool {
+	r := bytes.NewReader(b)
+	o, err := ReadOpen(r)
+	if err != nil {
+		return refusedStream(t, b, err)
+	}
+	same(t, AppendRequest(nil, o), b[:len(b)-r.Len()])
+	return true
+}
+
 func checkRequest(t testing.TB, b []byte) bool {
 	r := bytes.NewReader(b)
 	req, err := ReadRequest(r)
 	consumed := b[:len(b)-r.Len()]
 	if e, ok := errors.AsType[*UnsupportedError](err); ok {
 		d := decoder{b: consumed}
-		if got := d.varint("type", 1<<62-1); got != e.Type || got >= 1 && got <= 3 {
+		if got := d.varint("type", 1<<62-1); got != e.Type || got <= typeRecheck {
 			t.Errorf("type %d was called unsupported, as %d", got, e.Type)
 		}
 		d.bytes("body", MaxRequestLen)
@@ -115,7 +138,14 @@ func checkRequest(t testing.TB, b []byte) bool {
 	if err != nil {
 		return refusedStream(t, b, err)
 	}
-	same(t, AppendRequest(nil, req), consumed)
+	same(t, AppendRequest(nil, req), b)
+	if ranges, ok := req.(RangesRequest); ok {
+		for _, s := range ranges.Spans {
+			if s.Offset < 0 || s.Length < 1 || s.Offset > MaxFileSize-s.Length {
+				t.Errorf("accepted %+v", s)
+			}
+		}
+	}
 	return true
 }
 
@@ -135,9 +165,41 @@ func checkRefusal(t testing.TB, b []byte) bool {
 	if err != nil {
 		return refusedStream(t, b, err)
 	}
-	same(t, AppendRefusal(nil, e.Status, e.Text), b[:len(b)-r.Len()])
-	if s := e.Error(); len(s) > 2048 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	same(t, e.Append(nil), b[:len(b)-r.Len()])
+	printable(t, &e)
+	return true
+}
+
+// printable fails if a peer can bring what it likes to a terminal.
+func printable(t testing.TB, err error) {
+	t.Helper()
+	if s := err.Error(); len(s) > 2048 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		t.Errorf("text of the error is not safe to print: %q", s)
+	}
+}
+
+func checkFailedSpan(t testing.TB, b []byte) bool {
+	r := bytes.NewReader(b)
+	f, err := readFailedSpanFrame(r)
+	if err != nil {
+		return refusedStream(t, b, err)
+	}
+	same(t, f.Append(nil), b[:len(b)-r.Len()])
+	printable(t, &f.Refusal)
+	if f.Index < 0 || f.Index >= MaxSpans || !f.Refusal.Status.refuses() {
+		t.Errorf("accepted %+v", f)
+	}
+	return true
+}
+
+func checkOpened(t testing.TB, b []byte) bool {
+	o, err := parseOpenedBody(b)
+	if err != nil {
+		return refused(t, err)
+	}
+	same(t, o.Append(nil), b)
+	if l := o.Limits; l.Streams < 1 || l.Longest < LeastLongest || l.Flight < l.Longest || l.Wasted < 0 {
+		t.Errorf("accepted %+v", l)
 	}
 	return true
 }
@@ -166,101 +228,74 @@ func checkOffer(t testing.TB, b []byte) bool {
 	return true
 }
 
+// checkValues reads a number of values, less one, and their frames.
 func checkValues(t testing.TB, b []byte) bool {
-	v, err := ParseValues(b)
+	if len(b) < 2 {
+		return false
+	}
+	count := int(b[0])<<8 + int(b[1]) + 1
+	b = b[2:]
+	r := bytes.NewReader(b)
+	v, err := ReadValues(r, count)
+	if e, ok := errors.AsType[*Refusal](err); ok {
+		printable(t, e)
+		return false
+	}
 	if err != nil {
-		return refused(t, err)
+		return refusedStream(t, b, err)
 	}
-	same(t, v.Append(nil), b)
-	rebuilt := NewValues(v.Len())
-	for i := range v.Len() {
-		rebuilt.Set(i, v.At(i))
+	if v.Len() != count {
+		t.Errorf("got %d values, want %d", v.Len(), count)
 	}
-	same(t, rebuilt.Bytes(), b)
+	same(t, v.AppendFrames(nil, 0, count), b[:len(b)-r.Len()])
 	return true
 }
 
-// TestSeedCorpora proves that the seeds of every fuzz target of the package are
-// still where go test looks for them, and that some are accepted and some
-// refused.
-func TestSeedCorpora(t *testing.T) {
-	var names []string
-	for _, target := range targets() {
-		names = append(names, target.name)
-		if len(target.seeds) == 0 {
-			t.Errorf("%s: no seeds by f.Add", target.name)
-		}
-		for _, m := range target.seeds {
-			if !target.check(t, m.bytes(t)) {
-				t.Errorf("%s: the seed %q is not accepted", target.name, m.name)
-			}
-		}
-		files, err := filepath.Glob(filepath.Join("testdata", "fuzz", target.name, "*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		accepted := 0
-		for _, file := range files {
-			if target.check(t, seed(t, file)) {
-				accepted++
-			}
-		}
-		if accepted == 0 || accepted == len(files) {
-			t.Errorf("%s: %d of %d seed files are accepted, want some and not all", target.name, accepted, len(files))
-		}
-	}
-	slices.Sort(names)
-	if got := fuzzFunctions(t); !slices.Equal(got, names) {
-		t.Errorf("fuzz functions: got %v, want %v", got, names)
-	}
-	dirs, err := filepath.Glob(filepath.Join("testdata", "fuzz", "*"))
+// checkListing also proves that no path and no target leaves the tree.
+func checkListing(t testing.TB, b []byte) bool {
+	entries, err := ParseListing(b)
 	if err != nil {
-		t.Fatal(err)
+		return refused(t, err)
 	}
-	for i, dir := range dirs {
-		dirs[i] = filepath.Base(dir)
+	again, err := AppendListing(nil, entries)
+	if err != nil {
+		t.Errorf("what was read is refused: %v", err)
 	}
-	if !slices.Equal(dirs, names) {
-		t.Errorf("directories of seeds: got %v, want %v", dirs, names)
+	same(t, again, b)
+	if problem := naiveCheck(entries); problem != "" {
+		t.Errorf("accepted a listing in which %s: %+v", problem, entries)
 	}
+	return true
 }
 
-// seed reads a seed file with one []byte.
-func seed(t *testing.T, file string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(file)
+// checkTimes reads a list of times for the number of entries that it names
+// itself, and for another.
+func checkTimes(t testing.TB, b []byte) bool {
+	d := decoder{b: b}
+	d.magic(timesMagic)
+	n := int(d.varint("number", MaxEntries))
+	times, err := ParseTimes(b, n)
 	if err != nil {
-		t.Fatal(err)
+		return refused(t, err)
 	}
-	version, rest, _ := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
-	literal, opened := strings.CutPrefix(strings.TrimSpace(rest), "[]byte(")
-	literal, closed := strings.CutSuffix(literal, ")")
-	b, err := strconv.Unquote(literal)
-	if version != "go test fuzz v1" || !opened || !closed || err != nil {
-		t.Fatalf("%s is no seed file of one []byte", file)
+	if len(times) != n {
+		t.Errorf("got %d times, want %d", len(times), n)
 	}
-	return []byte(b)
+	same(t, AppendTimes(nil, times), b)
+	if _, err := ParseTimes(b, n+1); !isMalformed(err) {
+		t.Errorf("%d times for %d entries: got %v, want a *MalformedError", n, n+1, err)
+	}
+	return true
 }
 
-// fuzzFunctions returns the fuzz functions that the package's tests declare.
-func fuzzFunctions(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob("*_test.go")
+func checkValuesFile(t testing.TB, b []byte) bool {
+	f, err := ParseValuesFile(b)
 	if err != nil {
-		t.Fatal(err)
+		return refused(t, err)
 	}
-	var names []string
-	for _, file := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Fuzz") {
-				names = append(names, fn.Name.Name)
-			}
-		}
+	same(t, f.Append(nil), b)
+	if f.Offer.ValuesLen != 0 || f.Offer.Tail != nil || len(f.Values)%ValueLen != 0 {
+		t.Errorf("accepted %+v", f.Offer)
 	}
-	slices.Sort(names)
-	return names
+	return true
 }

@@ -4,23 +4,50 @@ package wire
 // allocated for it.
 const (
 	// MaxRequestLen bounds a request's body, in bytes.
-	MaxRequestLen = 4 << 10
+	MaxRequestLen = 16 << 10
+	// MaxFrameLen bounds the body of a frame of a reply, in bytes.
+	MaxFrameLen = 128 << 10
+	// MaxSegmentLen bounds the bytes of a message in a segment over TCP.
+	MaxSegmentLen = 256 << 10
 	// MaxOfferLen bounds an encoded offer, in bytes.
 	MaxOfferLen = 1 << 10
-	// MaxNameLen bounds the file name in an offer, in bytes of UTF-8.
+	// MaxNameLen bounds the name in an offer, in bytes of UTF-8.
 	MaxNameLen = 230
-	// MaxTextLen bounds the text that explains a refusal, in bytes.
+	// MaxTextLen bounds the text of a refusal, in bytes.
 	MaxTextLen = 256
-	// MaxSelectorLen bounds the file selector in a hello, in bytes.
+	// MaxWait bounds the wait that a refusal asks for, in milliseconds.
+	MaxWait = 1 << 32
+	// MaxSelectorLen bounds the selector in a stat, in bytes.
 	MaxSelectorLen = 1 << 10
+	// MaxSpans bounds the number of spans in a request for ranges.
+	MaxSpans = 256
 	// MaxFileSize is the size of the largest file that can be offered, in
 	// bytes: MaxChunks chunks of 16 MiB.
-	MaxFileSize = MaxChunks * 16 << 20
-	// MaxChunks bounds the number of chunks of a file.
+	MaxFileSize = MaxChunks * LeastLongest
+	// MaxChunks bounds the number of a file's chunks.
 	MaxChunks = 1 << 20
-	// MaxInlineValues is the largest length in bytes of values that follow
-	// the offer on the same stream, if the hello asks for them.
+	// MaxInlineValues bounds the values that follow an offer, in bytes.
 	MaxInlineValues = 64 << 10
+	// LeastLongest is the least that a server may announce as the most
+	// bytes that one request asks for, and that are under way: a chunk.
+	LeastLongest = 16 << 20
+	// ValueLen is the length of a chunk value, in bytes.
+	ValueLen = hashLen
 
-	hashLen = 32 // BLAKE3, and every HMAC proof
+	// MaxEntries bounds the number of entries of a listing, MaxListingLen
+	// its encoding, in bytes.
+	MaxEntries    = 1 << 20
+	MaxListingLen = 128 << 20
+	// MaxPathLen bounds a path and a link's target, MaxPartLen each part of
+	// them, in bytes.
+	MaxPathLen = 4096
+	MaxPartLen = 255
+
+	maxTailLen  = 256 // of the bytes of one type
+	maxTail     = 16  // types in a tail
+	hashLen     = 32  // BLAKE3, and every HMAC proof
+	runLen      = 16
+	keyLen      = 8
+	maxAnnounce = 1<<62 - 1 // of bytes in the reply to open
+	maxCount    = 1<<31 - 1 // of requests in the reply to open
 )

@@ -2,17 +2,17 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// A field is one field of a body: an int, u64 or long is a varint, a string is
-// its own bytes.
+// A field is one field of a body: an int, u64 or long is a varint, a string
+// or []byte is its own bytes.
 type field any
 
 type u64 uint64 // for what does not fit an int of 32 bits
@@ -36,6 +36,8 @@ func body(fields ...field) []byte {
 			b = quicvarint.AppendWithLen(b, f.v, f.width)
 		case string:
 			b = append(b, f...)
+		case []byte:
+			b = append(b, f...)
 		default:
 			panic(fmt.Sprintf("field of type %T", f))
 		}
@@ -43,7 +45,10 @@ func body(fields ...field) []byte {
 	return b
 }
 
-var hash = string(bytes.Repeat([]byte{0xaa}, 32))
+var (
+	hash = string(bytes.Repeat([]byte{0xaa}, 32))
+	sum  = "\x00" + hash // a checksum
+)
 
 func text(n int) string { return strings.Repeat("x", n) }
 
@@ -68,47 +73,99 @@ func check(t *testing.T, parse func([]byte) error, bounds []bound) {
 	}
 }
 
-func TestHelloLimits(t *testing.T) {
-	check(t, func(b []byte) error { _, err := parseRequest(typeHello, b); return err }, []bound{
-		{"flags 1", body(1, 0, 0), ""},
-		{"flags 2", body(2, 0, 0), "flags"},
-		{"flags 3", body(3, 0, 0), "flags"},
-		{"flags 2^61", body(u64(1<<61), 0, 0), "flags"},
-		{"selector of 1024", body(0, 1024, text(1024), 0), ""},
-		{"selector of 1025", body(0, 1025, text(1025), 0), "selector length is 1025"},
-		{"selector of 2^62 - 1", body(0, u64(1<<62-1)), "selector length"},
-		{"proof of 1", body(0, 0, 1, text(1)), "proof has 1 bytes"},
-		{"proof of 31", body(0, 0, 31, text(31)), "proof has 31 bytes"},
-		{"proof of 32", body(0, 0, 32, text(32)), ""},
-		{"proof of 33", body(0, 0, 33, text(33)), "proof length is 33"},
+func ofType(t uint64) func([]byte) error {
+	return func(b []byte) error { _, err := parseRequest(t, b); return err }
+}
+
+func TestOpenLimits(t *testing.T) {
+	run := text(16)
+	check(t, func(b []byte) error { _, err := parseOpen(b); return err }, []bound{
+		{"no key", body(run, 0, 0), ""},
+		{"key and proof", body(run, 8, text(8), 32, hash), ""},
+		{"key without a proof", body(run, 8, text(8), 0), "key has 8 bytes"},
+		{"proof without a key", body(run, 0, 32, hash), "key has 0 bytes"},
+		{"key of 7", body(run, 7, text(7), 32, hash), "key has 7 bytes"},
+		{"key of 9", body(run, 9, text(9), 32, hash), "key length is 9"},
+		{"key of 2^62 - 1", body(run, u64(1<<62-1)), "key length"},
+		{"proof of 1", body(run, 8, text(8), 1, text(1)), "proof has 1 bytes"},
+		{"proof of 31", body(run, 8, text(8), 31, text(31)), "proof has 31 bytes"},
+		{"proof of 33", body(run, 8, text(8), 33, text(33)), "proof length is 33"},
+		{"run of 15", body(run[1:]), "run"},
 		{"empty", nil, "ends within"},
 	})
 }
 
-func TestRangeLimits(t *testing.T) {
-	check(t, func(b []byte) error { _, err := parseRequest(typeRange, b); return err }, []bound{
-		{"length 0", body(hash, 0, 0), "no bytes"},
-		{"length 0 at the end", body(hash, u64(1<<44), 0), "no bytes"},
-		{"length 1", body(hash, 0, 1), ""},
-		{"0 to 2^44", body(hash, 0, u64(1<<44)), ""},
-		{"0 to 2^44 + 1", body(hash, 0, u64(1<<44+1)), "beyond"},
-		{"2^44 - 1 to 2^44", body(hash, u64(1<<44-1), 1), ""},
-		{"2^44 - 1 to 2^44 + 1", body(hash, u64(1<<44-1), 2), "beyond"},
-		{"2^44 to 2^44 + 1", body(hash, u64(1<<44), 1), "beyond"},
-		{"the largest offset", body(hash, u64(1<<62-1), 1), "beyond"},
-		{"the largest length", body(hash, 1, u64(1<<62-1)), "beyond"},
-		{"the largest both", body(hash, u64(1<<62-1), u64(1<<62-1)), "beyond"},
-		{"hash of 31", body(hash[1:]), "checksum"},
+func TestStatLimits(t *testing.T) {
+	check(t, ofType(typeStat), []bound{
+		{"flags 1", body(1, 0), ""},
+		{"flags 2", body(2, 0), "flags"},
+		{"flags 3", body(3, 0), "flags"},
+		{"flags 2^61", body(u64(1<<61), 0), "flags"},
+		{"selector of 1024", body(0, 1024, text(1024)), ""},
+		{"selector of 1025", body(0, 1025, text(1025)), "selector length is 1025"},
+		{"selector of 2^62 - 1", body(0, u64(1<<62-1)), "selector length"},
+		{"empty", nil, "ends within"},
+	})
+}
+
+func TestValuesRequestLimits(t *testing.T) {
+	check(t, ofType(typeValues), []bound{
+		{"0 to 1", body(sum, 0, 1), ""},
+		{"no value", body(sum, 0, 0), "values"},
+		{"0 to 2^20", body(sum, 0, 1<<20), ""},
+		{"0 to 2^20 + 1", body(sum, 0, 1<<20+1), "count is 1048577"},
+		{"the last", body(sum, 1<<20-1, 1), ""},
+		{"one more", body(sum, 1<<20-1, 2), "values"},
+		{"first 2^20", body(sum, 1<<20, 1), "first is 1048576"},
+		{"the largest first", body(sum, u64(1<<62-1), 1), "first"},
+		{"the largest count", body(sum, 0, u64(1<<62-1)), "count"},
+		{"checksum of another kind", body(1, hash, 0, 1), "kind 1"},
+		{"checksum of the largest kind", body(u64(1<<62-1), hash, 0, 1), "unknown kind"},
+		{"hash of 31", body(sum[2:]), "checksum"},
+	})
+}
+
+func TestRangesLimits(t *testing.T) {
+	one := func(fields ...field) []byte { return body(append([]field{1, sum}, fields...)...) }
+	many := func(n int) []byte {
+		b := body(n)
+		for range n {
+			b = append(b, body(sum, 0, 1)...)
+		}
+		return b
+	}
+	check(t, ofType(typeRanges), []bound{
+		{"no span", body(0), "no span"},
+		{"256 spans", many(256), ""},
+		{"257 spans", many(257), "number of spans is 257"},
+		{"2^62 - 1 spans", body(u64(1<<62 - 1)), "number of spans"},
+		{"a span fewer", body(2, sum, 0, 1), "ends within"},
+		{"a span more", body(1, sum, 0, 1, sum, 0, 1), "35 bytes too many"},
+		{"length 0", one(0, 0), "no bytes"},
+		{"length 0 at the end", one(u64(1<<44), 0), "no bytes"},
+		{"length 0 behind another", body(2, sum, 0, 1, sum, 0, 0), "no bytes"},
+		{"length 1", one(0, 1), ""},
+		{"0 to 2^44", one(0, u64(1<<44)), ""},
+		{"0 to 2^44 + 1", one(0, u64(1<<44+1)), "beyond"},
+		{"2^44 - 1 to 2^44", one(u64(1<<44-1), 1), ""},
+		{"2^44 - 1 to 2^44 + 1", one(u64(1<<44-1), 2), "beyond"},
+		{"2^44 to 2^44 + 1", one(u64(1<<44), 1), "beyond"},
+		{"the largest offset", one(u64(1<<62-1), 1), "beyond"},
+		{"the largest length", one(1, u64(1<<62-1)), "beyond"},
+		{"the largest both", one(u64(1<<62-1), u64(1<<62-1)), "beyond"},
+		{"beyond, behind another", body(2, sum, 0, 1, sum, 1, u64(1<<44)), "beyond"},
+		{"checksum of another kind", body(1, 1, hash, 0, 1), "kind 1"},
 	})
 }
 
 func TestRecheckLimits(t *testing.T) {
-	check(t, func(b []byte) error { _, err := parseRequest(typeRecheck, b); return err }, []bound{
-		{"chunk 0", body(hash, 0), ""},
-		{"the last chunk", body(hash, u64(1<<20-1)), ""},
-		{"one more", body(hash, u64(1<<20)), "chunk"},
-		{"the largest number", body(hash, u64(1<<62-1)), "chunk"},
-		{"hash of 31", body(hash[1:]), "checksum"},
+	check(t, ofType(typeRecheck), []bound{
+		{"chunk 0", body(sum, 0), ""},
+		{"the last chunk", body(sum, u64(1<<20-1)), ""},
+		{"one more", body(sum, u64(1<<20)), "chunk"},
+		{"the largest number", body(sum, u64(1<<62-1)), "chunk"},
+		{"checksum of another kind", body(1, hash, 0), "kind 1"},
+		{"hash of 31", body(sum[2:]), "checksum"},
 	})
 }
 
@@ -130,132 +187,24 @@ func TestAddOverflows(t *testing.T) {
 }
 
 func TestRequestLengthLimit(t *testing.T) {
-	// No valid request is near the limit, so the error shows what was read.
-	check(t, func(b []byte) error { _, err := ReadRequest(bytes.NewReader(b)); return err }, []bound{
-		{"4096", body(typeManifest, 4096, text(4096)), "4064 bytes too many"},
-		{"4097", body(typeManifest, 4097, text(4097)), "length is 4097, at most 4096"},
-		{"2^62 - 1", body(typeManifest, u64(1<<62-1)), "at most 4096"},
-	})
-}
-
-func TestOfferLimits(t *testing.T) {
-	times := body(0, 0)
-	rest := body(hash, 0, 0, 0)
-	with := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	named := func(name string) []byte { return body(0, 0, 0, hash, len(name), name, 0, 0) }
-	check(t, func(b []byte) error { _, err := ParseOffer(b); return err }, []bound{
-		{"size 2^44", with(body(u64(1<<44)), times, rest), ""},
-		{"size 2^44 + 1", with(body(u64(1<<44+1)), times, rest), "size is 17592186044417"},
-		{"earliest and latest", with(body(0, u64(1<<62-1), 0), rest), ""},
-		{"nanoseconds 999999999", with(body(0, 0, 999_999_999), rest), ""},
-		{"nanoseconds 10^9", with(body(0, 0, 1_000_000_000), rest), "nanoseconds is 1000000000"},
-		{"name of 230", named(text(230)), ""},
-		{"name of 231", named(text(231)), "name length is 231"},
-		{"name of 2^62 - 1", body(0, 0, 0, hash, u64(1<<62-1)), "name length"},
-		{"name of UTF-8", named("\u00e9\U0001f600\x00/.."), ""},
-		{"name with a lone byte", named("a\xff"), "UTF-8"},
-		{"name with a surrogate", named("\xed\xa0\x80"), "UTF-8"},
-		{"name with an overlong form", named("\xc0\xaf"), "UTF-8"},
-		{"name that ends within a rune", named("a\xc3"), "UTF-8"},
-		{"proof of 1", body(0, 0, 0, hash, 0, 1, text(1), 0), "proof has 1 bytes"},
-		{"proof of 31", body(0, 0, 0, hash, 0, 31, text(31), 0), "proof has 31 bytes"},
-		{"proof of 33", body(0, 0, 0, hash, 0, 33, text(33), 0), "proof length is 33"},
-		{"values of 65536", body(0, 0, 0, hash, 0, 0, 65536), ""},
-		{"values of 65537", body(0, 0, 0, hash, 0, 0, 65537), "length of the values is 65537"},
-		{"1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-38)), "986 bytes too many"},
-		{"1025 bytes", with(body(0, 0, 0), rest, make([]byte, 1025-38)), "1025 bytes, at most 1024"},
-	})
-	check(t, func(b []byte) error {
-		_, err := ReadOffer(bytes.NewReader(b), Header{Length: uint64(len(b))})
-		return err
-	}, []bound{
-		{"read 1024 bytes", with(body(0, 0, 0), rest, make([]byte, 1024-38)), "986 bytes too many"},
-		{"read 1025 bytes", make([]byte, 1025), "1025 bytes, at most 1024"},
-	})
-}
-
-// TestOfferOfOddTime: a file system may hold any time. None may stop a server.
-func TestOfferOfOddTime(t *testing.T) {
-	for _, tt := range []struct{ seconds, want int64 }{
-		{1<<61 - 1, 1<<61 - 1},
-		{1 << 61, 1<<61 - 1},
-		{1<<63 - 1, 1<<61 - 1},
-		{-1 << 61, -1 << 61},
-		{-1<<61 - 1, -1 << 61},
-		{-1 << 63, -1 << 61},
-		{time.Time{}.Unix(), -62_135_596_800},
-	} {
-		got, err := ParseOffer(Offer{ModTime: time.Unix(tt.seconds, 7)}.Append(nil))
-		if err != nil || got.ModTime.Unix() != tt.want || got.ModTime.Nanosecond() != 7 {
-			t.Errorf("second %d: got %d and %d ns, %v, want %d", tt.seconds, got.ModTime.Unix(), got.ModTime.Nanosecond(), err, tt.want)
-		}
+	// Every valid request is shorter than the limit, so the error shows
+	// what was read.
+	for _, typ := range []int{typeStat, typeRecheck} {
+		check(t, streamed(ReadRequest), []bound{
+			{"16384", body(typ, 16384, text(16384)), "malformed"},
+			{"16385", body(typ, 16385, text(16385)), "length is 16385, at most 16384"},
+			{"2^62 - 1", body(typ, u64(1<<62-1)), "at most 16384"},
+		})
 	}
-}
-
-func TestRefusalLimits(t *testing.T) {
-	check(t, func(b []byte) error { _, err := readRefusalFrame(bytes.NewReader(b)); return err }, []bound{
-		{"text of 256", body(3, 256, text(256)), ""},
-		{"text of 257", body(3, 257, text(257)), "257 bytes, at most 256"},
-		{"text of 2^62 - 1", body(3, u64(1<<62-1)), "at most 256"},
-	})
-	for n, want := range map[int]int{255: 255, 256: 256, 257: 256, 10_000: 256} {
-		got, err := readRefusalFrame(bytes.NewReader(AppendRefusal(nil, StatusBusy, text(n))))
-		if err != nil || len(got.Text) != want {
-			t.Errorf("text of %d: sent as %d bytes, %v, want %d", n, len(got.Text), err, want)
-		}
-	}
-}
-
-func TestIndexingLimits(t *testing.T) {
-	bounds := []bound{
-		{"0 of 0", body(0, 0), ""},
-		{"1 of 1", body(1, 1), ""},
-		{"1 of 0", body(1, 0), "1 of 0"},
-		{"2^44 of 2^44", body(u64(1<<44), u64(1<<44)), ""},
-		{"2^44 + 1 in all", body(0, u64(1<<44+1)), "in all"},
-		{"2^44 + 1 done", body(u64(1<<44+1), u64(1<<44)), "done"},
-	}
-	check(t, func(b []byte) error { _, err := ParseIndexing(b); return err }, bounds)
-	bounds = append(bounds,
-		bound{"16 bytes", make([]byte, 16), "14 bytes too many"},
-		bound{"17 bytes", make([]byte, 17), "17 bytes, at most 16"})
-	check(t, func(b []byte) error {
-		_, err := ReadIndexing(bytes.NewReader(b), Header{Status: StatusIndexing, Length: uint64(len(b))})
-		return err
-	}, bounds)
-}
-
-func TestValuesLimits(t *testing.T) {
-	check(t, func(b []byte) error { _, err := ParseValues(b); return err }, []bound{
-		{"no chunk", nil, ""},
-		{"1 byte", make([]byte, 1), "1 bytes are not a multiple of 32"},
-		{"31 bytes", make([]byte, 31), "31 bytes are not a multiple of 32"},
-		{"one chunk", make([]byte, 32), ""},
-		{"33 bytes", make([]byte, 33), "33 bytes are not a multiple of 32"},
-		{"2^20 chunks", make([]byte, 32<<20), ""},
-		{"2^20 + 1 chunks", make([]byte, 32<<20+32), "33554464 bytes, at most 33554432"},
+	check(t, streamed(ReadOpen), []bound{
+		{"16384", body(typeOpen, 16384, text(16384)), "malformed open"},
+		{"16385", body(typeOpen, 16385, text(16385)), "length is 16385, at most 16384"},
 	})
 }
 
 // TestLongVarint writes each varint of each message in every longer form.
 func TestLongVarint(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		parse  func([]byte) error
-		fields []field
-	}{
-		{"request", streamed(ReadRequest), []field{1, 3, "\x00\x00\x00"}},
-		{"unknown request", streamed(ReadRequest), []field{9, 1, "\x00"}},
-		{"header", streamed(ReadHeader), []field{0, 0}},
-		{"hello", func(b []byte) error { _, err := parseHello(b); return err },
-			[]field{1, 3, "abc", 32, hash}},
-		{"range", func(b []byte) error { _, err := parseRangeRequest(b); return err },
-			[]field{hash, 64, 16384}},
-		{"indexing", func(b []byte) error { _, err := ParseIndexing(b); return err },
-			[]field{63, 16383}},
-		{"offer", func(b []byte) error { _, err := ParseOffer(b); return err },
-			[]field{0, 64, 16384, hash, 1, "a", 0, 64}},
-	} {
+	for _, tt := range longVarints() {
 		if err := tt.parse(body(tt.fields...)); err != nil && tt.name != "unknown request" {
 			t.Fatalf("%s in the shortest form: %v", tt.name, err)
 		}
@@ -276,42 +225,55 @@ func TestLongVarint(t *testing.T) {
 	}
 }
 
+type longVarint struct {
+	name   string
+	parse  func([]byte) error
+	fields []field
+}
+
+func longVarints() []longVarint {
+	refusal := func(s Status) func([]byte) error {
+		return func(b []byte) error {
+			h := Header{Status: s, Length: len(b)}
+			if s == StatusFailedSpan {
+				_, err := ReadFailedSpan(bytes.NewReader(b), h)
+				return err
+			}
+			err := ReadRefusal(bytes.NewReader(b), h)
+			if _, ok := errors.AsType[*Refusal](err); ok {
+				return nil
+			}
+			return err
+		}
+	}
+	return []longVarint{
+		{"request", streamed(ReadRequest), []field{1, 3, "\x00\x01a"}},
+		{"unknown request", streamed(ReadRequest), []field{9, 1, "\x00"}},
+		{"header", streamed(ReadHeader), []field{0, 0}},
+		{"open", func(b []byte) error { _, err := parseOpen(b); return err },
+			[]field{text(16), 8, text(8), 32, hash, 1, 0, 65, 3, "abc"}},
+		{"stat", ofType(typeStat), []field{1, 3, "abc", 1, 0, 65, 3, "abc"}},
+		{"values", ofType(typeValues), []field{0, hash, 0, 64}},
+		{"ranges", ofType(typeRanges), []field{2, 0, hash, 64, 16384, 0, hash, 0, 1}},
+		{"recheck", ofType(typeRecheck), []field{0, hash, 64}},
+		{"refusal", refusal(StatusBusy), []field{64, "text"}},
+		{"failed span", refusal(StatusFailedSpan), []field{64, 2, 64, "text"}},
+		{"opened", func(b []byte) error { _, err := parseOpenedBody(b); return err },
+			[]field{1, 16 << 20, 16 << 20, 3, 32, hash, 1, 0}},
+		{"indexing", func(b []byte) error { _, err := ParseIndexing(b); return err },
+			[]field{63, 16383}},
+		{"offer", func(b []byte) error { _, err := ParseOffer(b); return err },
+			[]field{1, 0, 64, 16384, 0, hash, 1, "a", 0, hash, 32, 1, 0}},
+		{"listing", func(b []byte) error { _, err := ParseListing(b); return err },
+			[]field{listingMagic, 3, 0, 1, "a", 64, 0, hash, 2, 1, "b", 3, 1, "c", 1, "d"}},
+		{"times", func(b []byte) error { _, err := ParseTimes(b, 1); return err },
+			[]field{timesMagic, 1, 64, 16384}},
+		{"file of values", func(b []byte) error { _, err := ParseValuesFile(b); return err },
+			[]field{valuesMagic, 73, body(1, 19, 0, 0, sum, 1, "a", sum, 0), 19, listingMagic, "\x00"}},
+	}
+}
+
 // streamed makes a parser of a reader.
 func streamed[T any](read func(r io.Reader) (T, error)) func([]byte) error {
 	return func(b []byte) error { _, err := read(bytes.NewReader(b)); return err }
-}
-
-// TestErrorsQuoteNothing: the text of an error is safe to print, whatever the
-// peer sent.
-func TestErrorsQuoteNothing(t *testing.T) {
-	const malicious = "\x1b[2Jmalicious"
-	for name, err := range map[string]error{
-		"selector": func() error { _, err := parseHello(body(0, len(malicious)+1, malicious)); return err }(),
-		"name": func() error {
-			_, err := ParseOffer(body(0, 0, 0, hash, len(malicious)+1, malicious+"\xff", 0, 0))
-			return err
-		}(),
-		"text": ReadRefusal(strings.NewReader(malicious), Header{Status: StatusBusy, Length: uint64(len(malicious))}),
-	} {
-		if err == nil || strings.Contains(err.Error(), "\x1b") || !isMalformed(err) && name != "text" {
-			t.Errorf("%s: got %q", name, err)
-		}
-	}
-}
-
-func TestRefusalError(t *testing.T) {
-	for _, tt := range []struct {
-		err  error
-		want string
-	}{
-		{&Refusal{Status: StatusNotFound}, "refused: not found"},
-		{&Refusal{Status: StatusBusy, Text: "a\n\x1b"}, `refused: busy: "a\n\x1b"`},
-		{&Refusal{Status: 11}, "refused: status 11"},
-		{&UnsupportedError{Type: 9}, "unknown request type 9"},
-		{&MalformedError{Message: "offer", Reason: "is odd"}, "malformed offer: is odd"},
-	} {
-		if got := tt.err.Error(); got != tt.want {
-			t.Errorf("got %q, want %q", got, tt.want)
-		}
-	}
 }

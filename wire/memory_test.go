@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"io"
-	"math"
 	"runtime"
 	"testing"
 
@@ -24,28 +23,43 @@ type claim struct {
 }
 
 func claims() []claim {
-	request := func(typ, n uint64) []byte { return quicvarint.Append(quicvarint.Append(nil, typ), n) }
+	head := func(typ, n uint64) []byte { return quicvarint.Append(quicvarint.Append(nil, typ), n) }
+	readOpen := func(r io.Reader) error { _, err := ReadOpen(r); return err }
 	readRequest := func(r io.Reader) error { _, err := ReadRequest(r); return err }
 	readRefusal := func(r io.Reader) error { _, err := readRefusalFrame(r); return err }
-	readOffer := func(n uint64) func(io.Reader) error {
+	readSpan := func(r io.Reader) error { _, err := readFailedSpanFrame(r); return err }
+	readOpened := func(n int) func(io.Reader) error {
+		return func(r io.Reader) error { _, err := ReadOpened(r, Header{Length: n}); return err }
+	}
+	readIndexing := func(n int) func(io.Reader) error {
+		return func(r io.Reader) error { _, err := ReadIndexing(r, Header{Length: n}); return err }
+	}
+	readOffer := func(n int) func(io.Reader) error {
 		return func(r io.Reader) error { _, err := ReadOffer(r, Header{Length: n}); return err }
 	}
-	readValues := func(n uint64, want int) func(io.Reader) error {
-		return func(r io.Reader) error { _, err := ReadValues(r, Header{Length: n}, want); return err }
+	readValues := func(count int) func(io.Reader) error {
+		return func(r io.Reader) error { _, err := ReadValues(r, count); return err }
 	}
-	largest := ValuesLen(MaxChunks)
 	return []claim{
-		{"request of 4 GiB", request(typeHello, fourGiB), readRequest},
-		{"request of the maximum", request(typeHello, MaxRequestLen), readRequest},
-		{"unknown request of 4 GiB", request(9, fourGiB), readRequest},
-		{"unknown request of the maximum", request(9, MaxRequestLen), readRequest},
-		{"refusal of 4 GiB", request(uint64(StatusBusy), fourGiB), readRefusal},
-		{"refusal of the maximum", request(uint64(StatusBusy), MaxTextLen), readRefusal},
-		{"offer of 4 GiB", nil, readOffer(fourGiB)},
+		{"open of 4 GiB", head(typeOpen, fourGiB), readOpen},
+		{"open of the maximum", head(typeOpen, MaxRequestLen), readOpen},
+		{"request of 4 GiB", head(typeStat, fourGiB), readRequest},
+		{"request of the maximum", head(typeStat, MaxRequestLen), readRequest},
+		{"unknown request of 4 GiB", head(9, fourGiB), readRequest},
+		{"unknown request of the maximum", head(9, MaxRequestLen), readRequest},
+		{"refusal of 4 GiB", head(uint64(StatusBusy), fourGiB), readRefusal},
+		{"refusal of the largest frame", head(uint64(StatusBusy), MaxFrameLen), readRefusal},
+		{"refusal of the maximum", head(uint64(StatusBusy), maxRefusalLen), readRefusal},
+		{"failed span of the largest frame", head(uint64(StatusFailedSpan), MaxFrameLen), readSpan},
+		{"failed span of the maximum", head(uint64(StatusFailedSpan), 2+8+maxRefusalLen), readSpan},
+		{"opened of the largest frame", nil, readOpened(MaxFrameLen)},
+		{"opened of the maximum", nil, readOpened(MaxOpenedLen)},
+		{"indexing of the largest frame", nil, readIndexing(MaxFrameLen)},
+		{"offer of the largest frame", nil, readOffer(MaxFrameLen)},
 		{"offer of the maximum", nil, readOffer(MaxOfferLen)},
-		{"values of 4 GiB", nil, readValues(fourGiB, largest)},
-		{"values of the maximum", nil, readValues(uint64(largest), largest)},
-		{"values of 2 GiB that are wanted", nil, readValues(math.MaxInt32, math.MaxInt32)},
+		{"values of 4 GiB", head(uint64(StatusOK), fourGiB), readValues(MaxChunks)},
+		{"values of the maximum", head(uint64(StatusOK), MaxFrameLen), readValues(MaxChunks)},
+		{"values that are refused at length", head(uint64(StatusBusy), MaxFrameLen), readValues(MaxChunks)},
 	}
 }
 
@@ -120,19 +134,41 @@ func TestSilenceHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestMemoryFollowsArrival: the memory for many values grows with what
-// came, not with what was announced.
+// TestMemoryFollowsArrival: the memory for the values of the largest file grows
+// with what came, not with what was announced.
 func TestMemoryFollowsArrival(t *testing.T) {
-	want := ValuesLen(MaxChunks)
-	for _, arrived := range []int{1, 64 << 10, 64<<10 + 1, 1 << 20} {
-		r := bytes.NewReader(make([]byte, arrived))
+	sent := NewValues(MaxChunks).AppendFrames(nil, 0, MaxChunks)
+	for _, arrived := range []int{5, 64 << 10, 64<<10 + 6, 1 << 20} {
+		r := bytes.NewReader(sent[:arrived])
 		var err error
-		got := allocated(func() { _, err = ReadValues(r, Header{Length: uint64(want)}, want) })
+		got := allocated(func() { _, err = ReadValues(r, MaxChunks) })
 		if err != io.ErrUnexpectedEOF {
-			t.Errorf("%d bytes of %d: got %v, want %v", arrived, want, err, io.ErrUnexpectedEOF)
+			t.Errorf("%d bytes of %d: got %v, want %v", arrived, len(sent), err, io.ErrUnexpectedEOF)
 		}
 		if limit := uint64(4*arrived + maxForSilence); got > limit {
-			t.Errorf("%d bytes of %d: allocated %d bytes, want at most %d", arrived, want, got, limit)
+			t.Errorf("%d bytes of %d: allocated %d bytes, want at most %d", arrived, len(sent), got, limit)
+		}
+	}
+}
+
+// TestNumbersCostNothing: a number alone never makes room for what it counts.
+func TestNumbersCostNothing(t *testing.T) {
+	for _, n := range []int{3, 1 << 16, 1 << 20, 1<<20 + 1, 1<<31 - 1} {
+		for name, parse := range map[string]func() error{
+			"entries": func() error { _, err := ParseListing(body(listingMagic, n, text(8))); return err },
+			"times":   func() error { _, err := ParseTimes(body(timesMagic, n, text(5)), n); return err },
+			"spans":   func() error { _, err := parseRanges(body(n, text(34))); return err },
+			"listing": func() error {
+				o := body(1, n, 0, 0, sum, 0, sum, 0)
+				_, err := ParseValuesFile(body(valuesMagic, len(o), o, n, text(2)))
+				return err
+			},
+		} {
+			var err error
+			got := allocated(func() { err = parse() })
+			if !isMalformed(err) || got > maxForSilence {
+				t.Errorf("%d %s: allocated %d bytes, %v", n, name, got, err)
+			}
 		}
 	}
 }

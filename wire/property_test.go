@@ -2,10 +2,14 @@ package wire
 
 import (
 	"bytes"
+	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go/quicvarint"
 	"pgregory.net/rapid"
 )
 
@@ -22,46 +26,132 @@ func drawProof(t *rapid.T) *[32]byte {
 	return ptr(drawHash(t, "proof"))
 }
 
-func drawRequest(t *rapid.T) Request {
-	switch rapid.SampledFrom([]string{"hello", "manifest", "range", "recheck"}).Draw(t, "type") {
-	case "hello":
-		return Hello{
-			Selector:       string(rapid.SliceOfN(rapid.Byte(), 0, MaxSelectorLen).Draw(t, "selector")),
-			InlineManifest: rapid.Bool().Draw(t, "inline"),
-			Proof:          drawProof(t),
+func drawTail(t *rapid.T) (tail Tail) {
+	for range rapid.IntRange(0, maxTail).Draw(t, "types in the tail") {
+		least := uint64(1)
+		if len(tail) > 0 {
+			least = tail[len(tail)-1].Type + 2
 		}
-	case "manifest":
-		return ManifestRequest{Checksum: drawHash(t, "checksum")}
-	case "recheck":
-		return RecheckRequest{Checksum: drawHash(t, "checksum"), Chunk: rapid.IntRange(0, MaxChunks-1).Draw(t, "chunk")}
+		if least > quicvarint.Max {
+			break
+		}
+		tail = append(tail, Extra{
+			Type: rapid.Uint64Range(least, quicvarint.Max).Draw(t, "type") | 1,
+			Data: rapid.SliceOfN(rapid.Byte(), 0, maxTailLen).Draw(t, "data"),
+		})
 	}
+	return tail
+}
+
+func drawOpen(t *rapid.T) Open {
+	o := Open{Proof: drawProof(t), Tail: drawTail(t)}
+	copy(o.Run[:], rapid.SliceOfN(rapid.Byte(), runLen, runLen).Draw(t, "run"))
+	if o.Proof != nil {
+		copy(o.Key[:], rapid.SliceOfN(rapid.Byte(), keyLen, keyLen).Draw(t, "key"))
+	}
+	return o
+}
+
+func drawSpan(t *rapid.T) Span {
 	offset := rapid.Int64Range(0, MaxFileSize-1).Draw(t, "offset")
-	return RangeRequest{
+	return Span{
 		Checksum: drawHash(t, "checksum"),
 		Offset:   offset,
 		Length:   rapid.Int64Range(1, MaxFileSize-offset).Draw(t, "length"),
 	}
 }
 
-func drawOffer(t *rapid.T) Offer {
-	seconds := rapid.Int64Range(minSeconds, maxSeconds).Draw(t, "seconds")
-	nanos := rapid.Int64Range(0, maxNanos).Draw(t, "nanoseconds")
-	return Offer{
-		Size:      rapid.Int64Range(0, MaxFileSize).Draw(t, "size"),
-		ModTime:   time.Unix(seconds, nanos).UTC(),
-		Checksum:  drawHash(t, "checksum"),
-		Name:      rapid.StringN(-1, -1, MaxNameLen).Draw(t, "name"),
-		Proof:     drawProof(t),
-		ValuesLen: rapid.IntRange(0, MaxInlineValues).Draw(t, "values"),
+func drawRequest(t *rapid.T) Request {
+	switch rapid.SampledFrom([]string{"stat", "values", "ranges", "recheck"}).Draw(t, "type") {
+	case "stat":
+		return StatRequest{
+			Selector: string(rapid.SliceOfN(rapid.Byte(), 0, MaxSelectorLen).Draw(t, "selector")),
+			Values:   rapid.Bool().Draw(t, "values"),
+			Tail:     drawTail(t),
+		}
+	case "values":
+		first := rapid.IntRange(0, MaxChunks-1).Draw(t, "first")
+		return ValuesRequest{
+			Checksum: drawHash(t, "checksum"),
+			First:    first,
+			Count:    rapid.IntRange(1, MaxChunks-first).Draw(t, "count"),
+		}
+	case "recheck":
+		return RecheckRequest{Checksum: drawHash(t, "checksum"), Chunk: rapid.IntRange(0, MaxChunks-1).Draw(t, "chunk")}
+	}
+	return RangesRequest{Spans: rapid.SliceOfN(rapid.Custom(drawSpan), 1, 20).Draw(t, "spans")}
+}
+
+func drawRefusal(t *rapid.T) Refusal {
+	return Refusal{
+		Status: Status(rapid.Uint64Range(0, quicvarint.Max).Filter(func(s uint64) bool { return Status(s).refuses() }).Draw(t, "status")),
+		Wait:   time.Duration(rapid.Int64Range(0, MaxWait).Draw(t, "wait")) * time.Millisecond,
+		Text:   string(rapid.SliceOfN(rapid.Byte(), 0, MaxTextLen).Draw(t, "text")),
 	}
 }
 
-func drawValues(t *rapid.T) Values {
-	v := NewValues(rapid.IntRange(0, 5).Draw(t, "chunks"))
-	for i := range v.Len() {
-		v.Set(i, drawHash(t, "value"))
+func drawOpened(t *rapid.T) Opened {
+	longest := rapid.Int64Range(LeastLongest, maxAnnounce).Draw(t, "longest")
+	return Opened{
+		Limits: Limits{
+			Streams: rapid.IntRange(1, maxCount).Draw(t, "streams"),
+			Flight:  rapid.Int64Range(longest, maxAnnounce).Draw(t, "flight"),
+			Longest: longest,
+			Wasted:  rapid.IntRange(0, maxCount).Draw(t, "wasted"),
+		},
+		Proof: drawProof(t),
+		Tail:  drawTail(t),
 	}
-	return v
+}
+
+func drawTime(t *rapid.T) time.Time {
+	seconds := rapid.Int64Range(minSeconds, maxSeconds).Draw(t, "seconds")
+	return time.Unix(seconds, rapid.Int64Range(0, maxNanos).Draw(t, "nanoseconds")).UTC()
+}
+
+// drawOffer leaves out the tail where the offer could become too long.
+func drawOffer(t *rapid.T) Offer {
+	o := Offer{
+		Size:      rapid.Int64Range(0, MaxFileSize).Draw(t, "size"),
+		ModTime:   drawTime(t),
+		Checksum:  drawHash(t, "checksum"),
+		Name:      rapid.StringN(-1, -1, MaxNameLen).Draw(t, "name"),
+		ValuesLen: ValueLen * rapid.IntRange(0, MaxInlineValues/ValueLen).Draw(t, "values"),
+	}
+	if rapid.Bool().Draw(t, "tree") {
+		o.Kind, o.Times = KindTree, drawHash(t, "times")
+	}
+	if tail := drawTail(t); len(o.Append(nil))+len(appendTail(nil, tail)) <= MaxOfferLen {
+		o.Tail = tail
+	}
+	return o
+}
+
+// drawEntries makes a tree out of few names, so that paths and targets meet. An
+// entry that breaks a rule is left out.
+func drawEntries(t *rapid.T) []Entry {
+	names := rapid.SampledFrom([]string{"a", "a!", "a\x01", "b", "..c", "\xff"})
+	path := rapid.Custom(func(t *rapid.T) string {
+		return strings.Join(rapid.SliceOfN(names, 1, 4).Draw(t, "parts"), "/")
+	})
+	paths := rapid.SliceOfNDistinct(path, 0, 12, rapid.ID[string]).Draw(t, "paths")
+	slices.SortFunc(paths, func(a, b string) int {
+		return strings.Compare(strings.ReplaceAll(a, "/", "\x00"), strings.ReplaceAll(b, "/", "\x00"))
+	})
+	entries := []Entry{}
+	for _, p := range paths {
+		e := Entry{Kind: EntryKind(rapid.IntRange(0, 3).Draw(t, "kind")), Path: p}
+		switch {
+		case e.IsFile():
+			e.Size, e.Checksum = rapid.Int64Range(0, MaxFileSize).Draw(t, "size"), drawHash(t, "checksum")
+		case e.Kind == EntryLink:
+			e.Target = rapid.SampledFrom([]string{"", "../", "../../", "./"}).Draw(t, "up") + path.Draw(t, "target")
+		}
+		if more := append(slices.Clone(entries), e); naiveCheck(more) == "" {
+			entries = more
+		}
+	}
+	return entries
 }
 
 // survives appends a message behind a prefix and reads it back.
@@ -82,7 +172,24 @@ func survives[T any](t *rapid.T, want T, encode func(b []byte) []byte, decode fu
 	}
 }
 
-func whole(r *bytes.Reader, s Status) Header { return Header{Status: s, Length: uint64(r.Len())} }
+func whole(r *bytes.Reader, s Status) Header { return Header{Status: s, Length: r.Len()} }
+
+// memory reads what has no reader of a stream.
+func memory[T any](parse func(b []byte) (T, error)) func(r *bytes.Reader) (T, error) {
+	return func(r *bytes.Reader) (T, error) {
+		b, _ := io.ReadAll(r)
+		return parse(b)
+	}
+}
+
+func TestOpensSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawOpen(t)
+		survives(t, want,
+			func(b []byte) []byte { return AppendRequest(b, want) },
+			func(r *bytes.Reader) (Open, error) { return ReadOpen(r) })
+	})
+}
 
 func TestRequestsSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -96,8 +203,8 @@ func TestRequestsSurvive(t *testing.T) {
 func TestHeadersSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Header{
-			Status: Status(rapid.Uint64Range(0, 1<<62-1).Draw(t, "status")),
-			Length: rapid.Uint64Range(0, 1<<62-1).Draw(t, "length"),
+			Status: Status(rapid.Uint64Range(0, quicvarint.Max).Draw(t, "status")),
+			Length: rapid.IntRange(0, MaxFrameLen).Draw(t, "length"),
 		}
 		survives(t, want, want.Append, func(r *bytes.Reader) (Header, error) { return ReadHeader(r) })
 	})
@@ -105,13 +212,18 @@ func TestHeadersSurvive(t *testing.T) {
 
 func TestRefusalsSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := Refusal{
-			Status: Status(rapid.Uint64Range(2, 1<<62-1).Draw(t, "status")),
-			Text:   string(rapid.SliceOfN(rapid.Byte(), 0, MaxTextLen).Draw(t, "text")),
-		}
-		survives(t, want,
-			func(b []byte) []byte { return AppendRefusal(b, want.Status, want.Text) },
-			func(r *bytes.Reader) (Refusal, error) { return readRefusalFrame(r) })
+		want := drawRefusal(t)
+		survives(t, want, want.Append, func(r *bytes.Reader) (Refusal, error) { return readRefusalFrame(r) })
+		span := FailedSpan{Index: rapid.IntRange(0, MaxSpans-1).Draw(t, "index"), Refusal: want}
+		survives(t, span, span.Append, func(r *bytes.Reader) (FailedSpan, error) { return readFailedSpanFrame(r) })
+	})
+}
+
+func TestOpenedSurvives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawOpened(t)
+		survives(t, want, want.Append,
+			func(r *bytes.Reader) (Opened, error) { return ReadOpened(r, whole(r, StatusOK)) })
 	})
 }
 
@@ -132,10 +244,48 @@ func TestOffersSurvive(t *testing.T) {
 	})
 }
 
+// TestValuesSurvive sends any part of the values of a file.
 func TestValuesSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawValues(t)
-		survives(t, want, want.Append,
-			func(r *bytes.Reader) (Values, error) { return ReadValues(r, whole(r, StatusOK), r.Len()) })
+		all := NewValues(rapid.IntRange(1, 9000).Draw(t, "values"))
+		for i := range all.Len() {
+			all.Set(i, filled(byte(i*7)))
+		}
+		first := rapid.IntRange(0, all.Len()-1).Draw(t, "first")
+		count := rapid.IntRange(1, all.Len()-first).Draw(t, "count")
+		want := Values{b: bytes.Clone(all.Bytes()[first*ValueLen : (first+count)*ValueLen])}
+		survives(t, want,
+			func(b []byte) []byte { return all.AppendFrames(b, first, count) },
+			func(r *bytes.Reader) (Values, error) { return ReadValues(r, count) })
+	})
+}
+
+func TestListingsSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawEntries(t)
+		survives(t, want, func(b []byte) []byte { return appended(b, want) }, memory(ParseListing))
+	})
+}
+
+func TestTimesSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := append([]time.Time{}, rapid.SliceOfN(rapid.Custom(drawTime), 0, 20).Draw(t, "times")...)
+		survives(t, want,
+			func(b []byte) []byte { return AppendTimes(b, want) },
+			memory(func(b []byte) ([]time.Time, error) { return ParseTimes(b, len(want)) }))
+	})
+}
+
+func TestValuesFilesSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := ValuesFile{Offer: drawOffer(t)}
+		want.Offer.ValuesLen, want.Offer.Tail = 0, nil
+		if want.Offer.Kind == KindTree {
+			want.Listing = appended(nil, drawEntries(t))
+			want.Offer.Size = int64(len(want.Listing))
+		}
+		n := ValueLen * rapid.IntRange(0, 5).Draw(t, "values")
+		want.Values = rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "bytes")
+		survives(t, want, want.Append, memory(ParseValuesFile))
 	})
 }

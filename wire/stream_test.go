@@ -16,11 +16,15 @@ func isMalformed(err error) bool {
 	return ok
 }
 
-// TestPrefixesOfStream ends the stream within each message, at every byte.
+// TestPrefixesOfStream ends the stream within each message, at every byte, or
+// at many if it is large.
 func TestPrefixesOfStream(t *testing.T) {
 	for _, m := range messages() {
+		if m.read == nil {
+			continue
+		}
 		b := m.bytes(t)
-		for i := range b {
+		for _, i := range cuts(len(b)) {
 			want := io.ErrUnexpectedEOF
 			if i == 0 && m.framed {
 				want = io.EOF
@@ -36,6 +40,16 @@ func TestPrefixesOfStream(t *testing.T) {
 	}
 }
 
+// cuts returns the places at which a message of n bytes is cut.
+func cuts(n int) (at []int) {
+	for i := range n {
+		if n < 2000 || i < 300 || i > n-300 || i%997 == 0 {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
 // TestPrefixesOfBody gives the parser of each body a body cut short.
 func TestPrefixesOfBody(t *testing.T) {
 	for _, m := range messages() {
@@ -43,13 +57,10 @@ func TestPrefixesOfBody(t *testing.T) {
 			continue
 		}
 		b := m.bytes(t)[m.head:]
-		_, list := m.value.(Values)
-		for i := range b {
-			if list && i%hashLen == 0 {
-				continue // the values of fewer chunks
-			}
-			if got, err := m.parse(b[:i]); !isMalformed(err) {
-				t.Errorf("%s: first %d of %d bytes: got %+v, %v, want a *MalformedError", m.name, i, len(b), got, err)
+		for _, i := range cuts(len(b)) {
+			got, err := m.parse(b[:i])
+			if whole := m.mayEnd(m.head + i); whole != (err == nil) || err != nil && !isMalformed(err) {
+				t.Errorf("%s: first %d of %d bytes: got %+v, %v, want a *MalformedError: %t", m.name, i, len(b), got, err, !whole)
 			}
 		}
 	}
@@ -58,13 +69,36 @@ func TestPrefixesOfBody(t *testing.T) {
 // TestPrefixesOfAnnouncedBody sends a body cut short, announced with its own
 // length.
 func TestPrefixesOfAnnouncedBody(t *testing.T) {
-	for _, m := range requests() {
+	for _, m := range append(opens(), requests()...) {
 		b := m.bytes(t)
 		body := b[m.head:]
-		for i := range body {
+		for _, i := range cuts(len(body)) {
 			cut := append(quicvarint.Append([]byte{b[0]}, uint64(i)), body[:i]...)
-			if got, err := m.read(bytes.NewReader(cut)); !isMalformed(err) {
-				t.Errorf("%s: first %d of %d bytes: got %+v, %v, want a *MalformedError", m.name, i, len(body), got, err)
+			got, err := m.read(bytes.NewReader(cut))
+			if whole := m.mayEnd(m.head + i); whole != (err == nil) || err != nil && !isMalformed(err) {
+				t.Errorf("%s: first %d of %d bytes: got %+v, %v, want a *MalformedError: %t", m.name, i, len(body), got, err, !whole)
+			}
+		}
+	}
+}
+
+// TestPrefixesOfRefusal: only the text of a refusal may be cut.
+func TestPrefixesOfRefusal(t *testing.T) {
+	for status, fields := range map[Status][]byte{
+		StatusBusy:       unhexed("80010000"),          // the wait
+		StatusFailedSpan: unhexed("40ff4040 80010000"), // an index, a status, the wait
+	} {
+		for i := range len(fields) + 3 {
+			body := append(bytes.Clone(fields), "abc"...)[:i]
+			b := append(Header{Status: status, Length: i}.Append(nil), body...)
+			var err error
+			if status == StatusFailedSpan {
+				_, err = readFailedSpanFrame(bytes.NewReader(b))
+			} else {
+				_, err = readRefusalFrame(bytes.NewReader(b))
+			}
+			if short := i < len(fields); short != (err != nil) || short && !isMalformed(err) {
+				t.Errorf("%s of %d bytes: got %v, want a *MalformedError: %t", status, i, err, short)
 			}
 		}
 	}
@@ -82,13 +116,44 @@ func TestTrailingByte(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range requests() {
+	for _, m := range append(opens(), requests()...) {
 		b := m.bytes(t)
 		body := append(bytes.Clone(b[m.head:]), 0)
 		long := appendBytes([]byte{b[0]}, body)
 		if got, err := m.read(bytes.NewReader(long)); !isMalformed(err) {
 			t.Errorf("%s and a byte in its body: got %+v, %v, want a *MalformedError", m.name, got, err)
 		}
+		if m.alone {
+			if got, err := m.read(bytes.NewReader(append(b, 0))); !isMalformed(err) {
+				t.Errorf("%s and a byte behind it: got %+v, %v, want a *MalformedError", m.name, got, err)
+			}
+		}
+	}
+}
+
+// TestOpenComesFirst: open is at the head of a connection and nowhere else, and
+// what follows it in the stream is left to the next reader.
+func TestOpenComesFirst(t *testing.T) {
+	b := AppendRequest(nil, Open{Tail: Idle()})
+	b = AppendRequest(b, StatRequest{Selector: "data"})
+	r := bytes.NewReader(b)
+	if _, err := ReadOpen(r); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadRequest(r); err != nil || !reflect.DeepEqual(got, StatRequest{Selector: "data"}) {
+		t.Errorf("behind open: got %+v, %v", got, err)
+	}
+	if got, err := ReadRequest(bytes.NewReader(AppendRequest(nil, Open{}))); !isMalformed(err) {
+		t.Errorf("open as another request: got %+v, %v, want a *MalformedError", got, err)
+	}
+	for _, m := range requests() {
+		if got, err := ReadOpen(bytes.NewReader(m.bytes(t))); !isMalformed(err) {
+			t.Errorf("%s before open: got %+v, %v, want a *MalformedError", m.name, got, err)
+		}
+	}
+	unknown := unhexed("09 00")
+	if got, err := ReadOpen(bytes.NewReader(unknown)); !isMalformed(err) {
+		t.Errorf("unknown type before open: got %+v, %v, want a *MalformedError", got, err)
 	}
 }
 
@@ -104,6 +169,9 @@ func TestSlowReaders(t *testing.T) {
 	}
 	for name, slow := range readers {
 		for _, m := range messages() {
+			if m.read == nil {
+				continue
+			}
 			got, err := m.read(slow(bytes.NewReader(m.bytes(t))))
 			if err != nil || !reflect.DeepEqual(got, m.value) {
 				t.Errorf("%s: %s:\n got %+v, %v\nwant %+v", name, m.name, got, err, m.value)
@@ -131,8 +199,11 @@ func (e *emptyReads) Read(p []byte) (int, error) {
 func TestReadersOwnError(t *testing.T) {
 	reset := errors.New("stream was reset")
 	for _, m := range messages() {
+		if m.read == nil {
+			continue
+		}
 		b := m.bytes(t)
-		for i := range b {
+		for _, i := range cuts(len(b)) {
 			_, err := m.read(io.MultiReader(bytes.NewReader(b[:i]), iotest.ErrReader(reset)))
 			if !errors.Is(err, reset) {
 				t.Errorf("%s: reset after %d of %d bytes: got %v, want %v", m.name, i, len(b), err, reset)
@@ -144,7 +215,7 @@ func TestReadersOwnError(t *testing.T) {
 // TestUnknownType: the body of an unknown request is consumed, and its stream
 // must end after it as after any other.
 func TestUnknownType(t *testing.T) {
-	for _, typ := range []uint64{0, 5, 63, 64, quicvarint.Max} {
+	for _, typ := range []uint64{5, 63, 64, quicvarint.Max} {
 		for _, n := range []int{0, 1, MaxRequestLen} {
 			b := appendBytes(quicvarint.Append(nil, typ), bytes.Repeat([]byte{0xff}, n))
 			r := bytes.NewReader(b)
@@ -171,24 +242,36 @@ func TestUnknownType(t *testing.T) {
 	}
 }
 
-// TestRefusedBeforeRead: nothing is read of a body that is too long.
+// TestRefusedBeforeRead: nothing is read of a body that is too long, or is not
+// what was to come.
 func TestRefusedBeforeRead(t *testing.T) {
-	body := bytes.Repeat([]byte{0}, MaxRequestLen+1)
-	tooLong := func(limit int) Header { return Header{Length: uint64(limit) + 1} }
+	body := bytes.Repeat([]byte{0}, MaxFrameLen+1)
+	behind := func(head string, read func(io.Reader) error) func(io.Reader) error {
+		return func(r io.Reader) error {
+			return read(io.MultiReader(bytes.NewReader(unhexed(head)), r))
+		}
+	}
+	tooLong := func(limit int) Header { return Header{Status: StatusBusy, Length: limit + 1} }
+	readRequest := func(r io.Reader) error { _, err := ReadRequest(r); return err }
+	readOpen := func(r io.Reader) error { _, err := ReadOpen(r); return err }
+	readHeader := func(r io.Reader) error { _, err := ReadHeader(r); return err }
+	readTwo := func(r io.Reader) error { _, err := ReadValues(r, 2); return err }
 	for name, read := range map[string]func(io.Reader) error{
-		"request": func(r io.Reader) error {
-			head := quicvarint.Append([]byte{typeHello}, MaxRequestLen+1)
-			_, err := ReadRequest(io.MultiReader(bytes.NewReader(head), r))
-			return err
-		},
-		"refusal":  func(r io.Reader) error { return ReadRefusal(r, tooLong(MaxTextLen)) },
-		"indexing": func(r io.Reader) error { _, err := ReadIndexing(r, tooLong(maxIndexingLen)); return err },
-		"offer":    func(r io.Reader) error { _, err := ReadOffer(r, tooLong(MaxOfferLen)); return err },
-		"values":   func(r io.Reader) error { _, err := ReadValues(r, tooLong(64), 64); return err },
-		"values, shorter than wanted": func(r io.Reader) error {
-			_, err := ReadValues(r, tooLong(62), 64)
-			return err
-		},
+		"request":     behind("01 80004001", readRequest),
+		"open":        behind("00 80004001", readOpen),
+		"frame":       behind("00 80020001", readHeader),
+		"refusal":     func(r io.Reader) error { return ReadRefusal(r, tooLong(maxRefusalLen)) },
+		"failed span": func(r io.Reader) error { _, err := ReadFailedSpan(r, tooLong(2+8+maxRefusalLen)); return err },
+		"opened":      func(r io.Reader) error { _, err := ReadOpened(r, tooLong(MaxOpenedLen)); return err },
+		"indexing":    func(r io.Reader) error { _, err := ReadIndexing(r, tooLong(maxIndexingLen)); return err },
+		"offer":       func(r io.Reader) error { _, err := ReadOffer(r, tooLong(MaxOfferLen)); return err },
+
+		"values, one more":     behind("00 4060", readTwo),
+		"values, one fewer":    behind("00 20", readTwo),
+		"values, part of one":  behind("00 4050", readTwo),
+		"values, none":         behind("00 00", readTwo),
+		"values, a long text":  behind("08 4109", readTwo),
+		"values, over a frame": behind("00 80020001", readTwo),
 	} {
 		r := bytes.NewReader(body)
 		if err := read(r); !isMalformed(err) {

@@ -77,7 +77,7 @@ func (l *lab) malcolmEnv(cache string, gro bool) []string {
 }
 
 var (
-	listeningLine = regexp.MustCompile(`listening on UDP ([0-9 ]+)`)
+	listeningLine = regexp.MustCompile(`listening on UDP(?: and TCP)? ([0-9 ]+)`)
 	readyLine     = regexp.MustCompile(`to copy it:`)
 )
 

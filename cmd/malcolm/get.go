@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 )
 
@@ -60,7 +62,7 @@ func (f *WriteFlags) disk(q *query) fetch.Disk {
 // ServerFlags are the flags of commands that ask servers.
 type ServerFlags struct {
 	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address, also with its own ports: host:10001-10004. May be repeated."`
-	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports of all addresses without their own: 10001 10002, 10001,10002 or 10001-10004."`
+	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports of all addresses without their own: 10001 10002, 10001,10002 or 10001-10004."`
 	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have. It decides alone, without a quorum. sha256:HEX is compared once the file is there, and decides nothing before."`
 	Quorum         int             `placeholder:"N" help:"At least N votes must agree. Each host has one, and each pinned server ID."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
@@ -70,6 +72,8 @@ type ServerFlags struct {
 	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface      netip.Addr      `placeholder:"ADDR" help:"Local address to send from."`
 	AllAddresses   bool            `help:"Use each address of a host name as a server. They share the host's vote."`
+	Transport      string          `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; quic or tcp uses only that. Default ${default}."`
+	Proxy          flags.Proxy     `placeholder:"URL" help:"HTTP proxy for TCP, as http://HOST:PORT, also with USER:PASSWORD@; none turns it off. Default: HTTPS_PROXY, without the hosts of NO_PROXY."`
 	TrustFlags
 	QLogFlags
 	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
@@ -98,7 +102,10 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 		network.Family = 6
 	}
 	q.targets, q.all, q.interval = targets, f.AllAddresses, f.Interval.Duration()
-	q.reach = malcolm.Config{Network: network, ConnectTimeout: f.ConnectTimeout.Duration()}
+	q.reach = malcolm.Config{
+		Network: network, ConnectTimeout: f.ConnectTimeout.Duration(),
+		Transport: transports[f.Transport], Proxy: f.Proxy.Of(t.getenv),
+	}
 	q.servers.Patience, q.ballot.Quorum = f.Patience.Duration(), f.Quorum
 	if n := f.Connections; n != nil {
 		if *n < 1 || *n > 64 {
@@ -129,6 +136,9 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 	}
 	return q, checkQuorum(q)
 }
+
+// transports are the values of --transport.
+var transports = map[string]source.Transport{"quic": source.QUIC, "tcp": source.TCP}
 
 // checkQuorum refuses a quorum that no vote can reach.
 func checkQuorum(q query) error {
@@ -220,12 +230,20 @@ func watchRun(ctx context.Context, t *terminal, q query, resume string, do func(
 func resumeCommand(args []string) string {
 	words := []string{"malcolm"}
 	for i, a := range args {
-		words = append(words, human.ShellQuote(a))
+		words = append(words, typed(a))
 		if i == 0 && !slices.ContainsFunc(args, isResume) {
 			words = append(words, "-r")
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// proxyPassword is the password in a proxy's address.
+var proxyPassword = regexp.MustCompile(`(?i)(http://[^/@:\s]*:)\S*@`)
+
+// typed returns an argument as it can be typed again, but for a password.
+func typed(arg string) string {
+	return human.ShellQuote(proxyPassword.ReplaceAllString(arg, "${1}PASSWORD@"))
 }
 
 func isResume(arg string) bool { return arg == "-r" || arg == "--resume" }

@@ -24,6 +24,7 @@ func TestResumeCommand(t *testing.T) {
 		{[]string{"get", "-o", "my dir", "-a", "::1", "-p", "1", "2"}, "malcolm get -r -o 'my dir' -a ::1 -p 1 2"},
 		{[]string{"get", "-o", "it's", "h:1"}, `malcolm get -r -o 'it'\''s' h:1`},
 		{[]string{"get", "--name", "a\nb", "h:1"}, `malcolm get -r --name $'a\nb' h:1`},
+		{[]string{"get", "--proxy=http://me:s@cret@proxy:1", "h:1"}, "malcolm get -r --proxy=http://me:PASSWORD@proxy:1 h:1"},
 		{[]string{"get", "--force", "--", "h:1"}, "malcolm get -r --force -- h:1"},
 	}
 	for _, test := range tests {

@@ -20,13 +20,13 @@ var flagGroups = []struct {
 		"output", "name", "resume", "force", "split-links", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
 	}},
 	{"Servers:", []string{
-		"number", "address", "port", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "connect-timeout", "patience",
+		"number", "address", "port", "no-tcp", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "connect-timeout", "patience",
 	}},
 	{"Trust:", []string{"identity", "pin", "trust", "token"}},
 	{"Speed:", []string{"limit", "connections"}},
 	{"Limits for clients:", []string{
 		"max-clients", "max-held", "max-streams", "max-wasted", "handshake-rate", "handshake-timeout",
-		"hello-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
+		"open-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
 	}},
 	{"What is shown:", []string{
 		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "log-time", "qlog",

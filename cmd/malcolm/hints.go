@@ -179,8 +179,8 @@ func nobodyHints(e *fetch.NobodyAnsweredError) []string {
 		switch {
 		case s.State == fetch.StateRefused:
 			return nil
-		case source.IsFull(s.Err):
-			return []string{fullHint}
+		case source.IsFull(s.Err), source.WhatOf(s.Err) == source.Tree:
+			return []string{faultHints[source.WhatOf(s.Err)]}
 		}
 	}
 	for _, s := range e.Servers {
@@ -272,17 +272,16 @@ func serverHints(t source.Target, err error) []string {
 	return nil
 }
 
-const fullHint = "it is full, or being started again: try later; its malcolm serve takes more with --max-clients"
-
 var faultHints = map[source.What]string{
 	source.SlowAnswer:  "packets came back: the network or the server is slow (--connect-timeout 30 waits longer), or it is no malcolm serve",
 	source.Indexing:    "it hashes its file before it offers it: try later, or wait longer with --patience",
-	source.Full:        fullHint,
+	source.Full:        "it is full, or being started again: try later; its malcolm serve takes more with --max-clients",
 	source.NoHost:      "check the spelling of the host, or give its IP address",
 	source.NoFamily:    "-4, -6 and --interface leave the other addresses out",
 	source.NoPort:      "is malcolm serve running there, and is that its port?",
 	source.NoRoute:     "is that machine up, and this one in its network? a router or this system knows no way",
 	source.Prohibited:  "look at the routes and the firewall of this machine, and at --interface",
 	source.NoInterface: "--interface takes an address of this machine",
+	source.Tree:        "ask for one file of it: on its machine, malcolm serve -f FILE",
 	source.Foreign:     "is that the port that malcolm serve printed?",
 }

@@ -265,8 +265,11 @@ func (s *serveProcess) honest() {
 
 // wholeFile asks for the whole file.
 func (s *serveProcess) wholeFile() []byte {
-	return wire.AppendRequest(nil, wire.RangeRequest{Checksum: s.sum, Length: servedSize})
+	return wire.AppendRequest(nil, wire.RangesRequest{Spans: []wire.Span{{Checksum: s.sum, Length: servedSize}}})
 }
+
+// stat asks for the offer.
+var stat = wire.AppendRequest(nil, wire.StatRequest{})
 
 // neverRead asks for the whole file again and again, and reads none of it. Of a
 // few it reads what makes serve read ahead as far as it ever does.
@@ -286,7 +289,7 @@ func (s *serveProcess) neverRead() {
 // neverWhole sends one byte of each request. In the end serve answers all,
 // which shows that it had them at once.
 func (s *serveProcess) neverWhole() {
-	ask := wire.AppendRequest(nil, wire.Hello{})
+	ask := stat
 	var mu sync.Mutex
 	var begun []transport.Stream
 	s.openAll(func(st transport.Stream, _ int) {
@@ -366,6 +369,11 @@ func (s *serveProcess) rapidResets() {
 	ask := s.wholeFile()
 	var made atomic.Int64
 	s.connectAll(1, resetConns, func(conn transport.Conn) error {
+		first, err := conn.OpenStream(s.t.Context(), transport.Patient)
+		if err != nil {
+			return err
+		}
+		hostile.Exchange(first, stat) // opens it
 		for {
 			st, err := conn.OpenStream(s.t.Context(), transport.Patient)
 			if peer, ok := errors.AsType[*transport.PeerError](err); ok && peer.Code == uint64(wire.CloseLimit) {
@@ -404,8 +412,8 @@ var attacksOnServe = []struct {
 }{
 	// Each connection has two buffers, and soon only the smallest ones.
 	{"replies never read", []string{"--stall-timeout", "300"}, (*serveProcess).neverRead, cost{attackConns, allStreams, 2 * attackConns}},
-	{"requests never whole", []string{"--request-timeout", "300", "--hello-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
-	{"handshakes", []string{"--hello-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
+	{"requests never whole", []string{"--request-timeout", "300", "--open-timeout", "300", "--max-wasted", "1000000"}, (*serveProcess).neverWhole, cost{attackConns, allStreams, 0}},
+	{"handshakes", []string{"--open-timeout", "300", "--max-clients", strconv.Itoa(places)}, (*serveProcess).handshakes, cost{places, 0, 0}},
 	{"forged datagrams", nil, (*serveProcess).forged, cost{halfOpen, 0, 0}},
 	// Each connection has two buffers while it lives.
 	{"rapid resets", nil, (*serveProcess).rapidResets, cost{resetConns, attackers * transport.DefaultMaxStreams, 2 * attackers}},

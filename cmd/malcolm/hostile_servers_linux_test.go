@@ -54,31 +54,40 @@ func startMalicious(t *testing.T, prepare func(m *hostile.Server)) *hostile.Serv
 // flood repeats b while somebody takes it, up to 4 GiB.
 func flood(st transport.Stream, b []byte) { hostile.Flood(st, b, fourGiB) }
 
-// offerLargest offers the largest file that there may be. send gets the stream
-// after the header of its values, and the values.
+// offerLargest offers the largest file that there may be. send gets the frames
+// of its values.
 func offerLargest(m *hostile.Server, send func(st transport.Stream, values []byte)) {
 	const size = wire.MaxFileSize
 	largest := wire.NewValues(manifest.Count(size))
 	m.Offer.Size = size
-	m.OnValues = func(st transport.Stream) {
-		st.Write(hostile.Header(wire.StatusOK, uint64(len(largest.Bytes()))))
-		send(st, largest.Bytes())
-	}
+	frames := largest.AppendFrames(nil, 0, largest.Len())
+	m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { send(st, frames) }
 }
 
-// answersHello replies to each hello with what send sends, and then nothing.
-func answersHello(send func(st transport.Stream)) func(m *hostile.Server, _ chan<- struct{}) {
+// answersStat replies to each stat with what send sends, and then nothing.
+func answersStat(send func(st transport.Stream)) func(m *hostile.Server, _ chan<- struct{}) {
 	return func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnHello = func(st transport.Stream, _ int) {
+		m.OnStat = func(st transport.Stream, _ int) {
 			send(st)
 			m.Wait()
 		}
 	}
 }
 
-// announces replies to each hello with a header, and then nothing.
+// answersOpen replies to each open with what send sends, and then nothing.
+func answersOpen(send func(st transport.Stream)) func(m *hostile.Server, _ chan<- struct{}) {
+	return func(m *hostile.Server, _ chan<- struct{}) {
+		m.OnOpen = func(st transport.Stream, _ wire.Open) bool {
+			send(st)
+			m.Wait()
+			return false
+		}
+	}
+}
+
+// announces replies to each stat with a header, and then nothing.
 func announces(status wire.Status, length uint64) func(m *hostile.Server, _ chan<- struct{}) {
-	return answersHello(func(st transport.Stream) { st.Write(hostile.Header(status, length)) })
+	return answersStat(func(st transport.Stream) { st.Write(hostile.Header(status, length)) })
 }
 
 // indexing is a frame that makes get wait.
@@ -89,7 +98,7 @@ func indexing() []byte {
 // indexForEver says that it is indexing as often as an honest server does,
 // until the server stops.
 func indexForEver(m *hostile.Server, _ chan<- struct{}) {
-	m.OnHello = func(st transport.Stream, _ int) {
+	m.OnStat = func(st transport.Stream, _ int) {
 		tick := time.NewTicker(250 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -143,24 +152,33 @@ var maliciousServers = []struct {
 			flood(st, []byte{0})
 		})
 	}, greatestBound, exitIntegrity, nil},
+	{"reply to open of 4 GiB", answersOpen(func(st transport.Stream) {
+		st.Write(hostile.Header(wire.StatusOK, fourGiB))
+	}), plainBound, exitNetwork, nil},
+	{"refused open without an end", answersOpen(func(st transport.Stream) {
+		flood(st, hostile.Frame(wire.StatusBusy, []byte("\x00\x1b[2J")))
+	}), plainBound, exitNetwork, nil},
 	{"offer of 4 GiB", announces(wire.StatusOK, fourGiB), plainBound, exitNetwork, nil},
 	{"text of 4 GiB", announces(wire.StatusBusy, fourGiB), plainBound, exitNetwork, nil},
 	{"indexing of 4 GiB", announces(wire.StatusIndexing, fourGiB), plainBound, exitNetwork, nil},
 	{"values of 4 GiB", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnValues = func(st transport.Stream) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
+		m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
 	}, plainBound, exitIntegrity, nil},
 	{"range of 4 GiB", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnRange = func(st transport.Stream, _ wire.RangeRequest) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
+		m.OnRanges = func(st transport.Stream, _ []wire.Span) { m.Stall(st, hostile.Header(wire.StatusOK, fourGiB)) }
 	}, plainBound, exitIntegrity, nil},
 	{"indexing for ever", indexForEver, plainBound, exitNetwork, nil},
-	{"indexing without a pause", answersHello(func(st transport.Stream) { flood(st, indexing()) }), plainBound, exitNetwork, nil},
-	{"text without an end", answersHello(func(st transport.Stream) {
+	{"indexing without a pause", answersStat(func(st transport.Stream) { flood(st, indexing()) }), plainBound, exitNetwork, nil},
+	{"text without an end", answersStat(func(st transport.Stream) {
 		st.Write(hostile.Header(wire.StatusBusy, wire.MaxTextLen))
 		flood(st, []byte("\x1b[2J"))
 	}), plainBound, exitNetwork, nil},
+	{"frames of no bytes", func(m *hostile.Server, _ chan<- struct{}) {
+		m.OnRanges = func(st transport.Stream, _ []wire.Span) { flood(st, hostile.Frame(wire.StatusOK, nil)) }
+	}, plainBound, exitIntegrity, nil},
 	// What was asked for is right, and is kept for the next run.
 	{"more bytes than asked", func(m *hostile.Server, _ chan<- struct{}) {
-		m.OnRange = func(st transport.Stream, r wire.RangeRequest) { m.SendRange(st, r); flood(st, []byte{0}) }
+		m.OnRanges = func(st transport.Stream, spans []wire.Span) { m.SendRanges(st, spans); flood(st, []byte{0}) }
 	}, plainBound, exitIntegrity, []string{"data.bin.part", "data.bin.part.journal"}},
 }
 

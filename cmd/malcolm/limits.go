@@ -21,7 +21,7 @@ type LimitFlags struct {
 	MaxWasted        flags.Count   `group:"Limits" default:"256" placeholder:"N" help:"Requests that a connection may waste (malformed, refused, abandoned) beyond those completed. An address has the same budget, refilled in 16 seconds. Default ${default}."`
 	HandshakeRate    flags.Count   `group:"Limits" default:"64" placeholder:"N" help:"Handshakes begun each second: by all clients that have not proved their address, and by one address with a proof. Default ${default}."`
 	HandshakeTimeout flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"Time for a handshake. Default ${default}."`
-	HelloTimeout     flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"Time from the handshake until a client's first request is accepted. Default ${default}."`
+	OpenTimeout      flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"Time from the handshake until a client has opened its connection. Default ${default}."`
 	RequestTimeout   flags.Timeout `group:"Limits" default:"10" placeholder:"SECONDS" help:"Time for a client to send one request. Default ${default}."`
 	StallTimeout     flags.Timeout `group:"Limits" default:"30" placeholder:"SECONDS" help:"How long a client may take no byte of a reply. Default ${default}."`
 	IdleTimeout      flags.Timeout `group:"Limits" default:"30m" placeholder:"TIME" help:"How long a connection may have no reply under way. Default ${default}."`
@@ -34,7 +34,7 @@ func (f *LimitFlags) limits(memory int64) serve.Limits {
 	l := serve.Limits{
 		Places: int(f.MaxClients), Bytes: int64(f.MaxHeld), Streams: int(f.MaxStreams),
 		Wasted: int(f.MaxWasted), HandshakeRate: int(f.HandshakeRate),
-		HandshakeTimeout: f.HandshakeTimeout.Duration(), HelloTimeout: f.HelloTimeout.Duration(),
+		HandshakeTimeout: f.HandshakeTimeout.Duration(), OpenTimeout: f.OpenTimeout.Duration(),
 		RequestTimeout: f.RequestTimeout.Duration(), StallTimeout: f.StallTimeout.Duration(),
 		IdleTimeout: f.IdleTimeout.Duration(), IndexingTimeout: f.IndexingTimeout.Duration(),
 	}

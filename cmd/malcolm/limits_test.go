@@ -20,7 +20,7 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 	want := serve.Limits{
 		Places: 1024, Bytes: 256 << 20, Streams: transport.DefaultMaxStreams,
 		Wasted: admission.DefaultWasted, HandshakeRate: admission.DefaultHandshakes,
-		HandshakeTimeout: transport.DefaultHandshakeTimeout, HelloTimeout: admission.DefaultOpenTime,
+		HandshakeTimeout: transport.DefaultHandshakeTimeout, OpenTimeout: admission.DefaultOpenTime,
 		RequestTimeout: serve.DefaultRequestTimeout, StallTimeout: serve.DefaultStallTimeout,
 		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: serve.DefaultIndexingTimeout,
 	}

@@ -1,5 +1,5 @@
-// Command malcolm copies one file from several servers at once, over QUIC, and
-// proves that what arrived is what most of them hold.
+// Command malcolm copies one file from several servers at once, over QUIC or
+// TCP, and proves that what arrived is what most of them hold.
 package main
 
 import (

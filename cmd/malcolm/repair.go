@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"malcolm/cmd/malcolm/flags"
-	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer/fetch"
 )
@@ -69,7 +68,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 func commandLine(args []string) string {
 	words := []string{"malcolm"}
 	for _, a := range args {
-		words = append(words, human.ShellQuote(a))
+		words = append(words, typed(a))
 	}
 	return strings.Join(words, " ")
 }

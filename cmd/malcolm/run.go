@@ -36,7 +36,7 @@ type command interface {
 	mode() (screen.ColorMode, error)
 }
 
-const description = `malcolm copies one file from several servers at once, over encrypted QUIC, and proves chunk by chunk that what arrived is what most of them hold.
+const description = `malcolm copies one file from several servers at once, over encrypted QUIC or TCP, and proves chunk by chunk that what arrived is what most of them hold.
 
 Examples:
   malcolm demo

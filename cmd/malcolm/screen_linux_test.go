@@ -185,7 +185,7 @@ func serveOnPipe(t *testing.T, size int) (port string) {
 	var all bytes.Buffer
 	go func() {
 		defer close(done)
-		listening := regexp.MustCompile(`listening on UDP (\d+)`)
+		listening := regexp.MustCompile(`listening on UDP(?: and TCP)? (\d+)`)
 		told, buf := "", make([]byte, 4096)
 		for {
 			n, err := pipe.Read(buf)

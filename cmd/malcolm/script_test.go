@@ -370,7 +370,7 @@ func (s *script) begin(p *process) *process {
 }
 
 var (
-	listeningLine = regexp.MustCompile(`(?m)^listening on UDP ([0-9 ]+);`)
+	listeningLine = regexp.MustCompile(`(?m)^listening on UDP(?: and TCP)? ([0-9 ]+)(?: and TCP [0-9 ]+)?;`)
 	idLine        = regexp.MustCompile(`(?m)^server ID ([A-Z2-7-]+)$`)
 	readyLine     = regexp.MustCompile(`(?m)^(anyone who can reach|only who holds)`)
 )

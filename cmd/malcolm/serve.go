@@ -29,14 +29,15 @@ type serveCmd struct {
 	File     flags.Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
 	Rehash   bool            `help:"Hash the file even if its hashes were kept: for disks that may have lost bits."`
 	Number   *int            `short:"n" placeholder:"N" help:"Number of virtual servers. Default: one for each port, else 4."`
-	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"UDP ports: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
+	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports, of UDP and of TCP: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
-	Bind      netip.Addr   `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
-	Advertise string       `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity  flags.Path   `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
-	Token     *flags.Token `placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one."`
-	Limit     flags.Rate   `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	Bind      netip.Addr    `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	NoTCP     bool          `name:"no-tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
+	Advertise string        `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity  flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
+	Tokens    []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
+	Limit     flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
 }
@@ -68,7 +69,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	token, err := t.readToken(c.Token)
+	tokens, err := t.readTokens(c.Tokens)
 	if err != nil {
 		return err
 	}
@@ -76,12 +77,12 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	conns, err := c.listen(t, ports)
+	conns, tcp, err := c.listen(t, ports)
 	if err != nil {
 		return err
 	}
 	show := view.NewServe(t.view(), view.Offer{
-		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: c.Token != nil, Interval: c.Interval.Duration(),
+		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
 	})
 	memory, _ := serve.MemoryLimit()
 	server, err := serve.NewServer(serve.Config{
@@ -91,14 +92,18 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Name:     filepath.Base(string(c.File)),
 		Identity: identity,
 		Machine:  machine,
-		Token:    token,
+		Tokens:   tokens,
 		Conns:    conns,
 		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
-		Limit:    int64(c.Limit),
-		Limits:   c.limits(memory),
-		Granted:  keepMemory(size),
-		QLog:     qlog,
-		Events:   show.Event,
+		TCP: serve.TCP{
+			Sockets: tcp,
+			Reopen:  func(a net.Addr) (net.Listener, error) { return c.openTCP(uint16(a.(*net.TCPAddr).Port)) },
+		},
+		Limit:   int64(c.Limit),
+		Limits:  c.limits(memory),
+		Granted: keepMemory(size),
+		QLog:    qlog,
+		Events:  show.Event,
 	})
 	if err != nil {
 		return err
@@ -165,34 +170,57 @@ func (e *listenError) Error() string {
 	return fmt.Sprintf("no port to listen on: none of %d could be bound", e.ports)
 }
 
-// listen opens a socket for each port. It warns of one that cannot be bound.
-func (c *serveCmd) listen(t *terminal, ports []uint16) ([]net.PacketConn, error) {
-	var conns []net.PacketConn
-	failed := make(map[string][]int)
+// listen opens a UDP socket for each port, and beside it a TCP socket on the
+// port of the same number; nil: without. It warns of those that cannot be
+// bound.
+func (c *serveCmd) listen(t *terminal, ports []uint16) (udp []net.PacketConn, tcp []net.Listener, err error) {
+	failed, withoutTCP := make(map[string][]int), make(map[string][]int)
 	for _, port := range ports {
 		pc, err := c.open(port)
 		if err != nil {
 			failed[bindReason(err)] = append(failed[bindReason(err)], int(port))
 			continue
 		}
-		conns = append(conns, pc)
+		udp = append(udp, pc)
+		if c.NoTCP {
+			continue
+		}
+		port = uint16(pc.LocalAddr().(*net.UDPAddr).Port)
+		ln, err := c.openTCP(port)
+		if err != nil {
+			withoutTCP[bindReason(err)] = append(withoutTCP[bindReason(err)], int(port))
+		}
+		tcp = append(tcp, ln)
 	}
 	for _, why := range slices.Sorted(maps.Keys(failed)) {
 		t.Warn("%s: %s", portNames(failed[why]), why)
 	}
-	if len(conns) == 0 {
-		return nil, &listenError{ports: len(ports)}
+	if len(udp) == 0 {
+		return nil, nil, &listenError{ports: len(ports)}
 	}
-	return conns, nil
+	for _, why := range slices.Sorted(maps.Keys(withoutTCP)) {
+		t.Warn("TCP %s: %s; clients reach it over UDP only", portNames(withoutTCP[why]), why)
+	}
+	return udp, tcp, nil
 }
 
-// open opens the socket of a virtual server.
+// open opens the UDP socket of a virtual server.
 func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
-	var bind string
+	return transport.ListenUDP(c.bind(), port)
+}
+
+// openTCP opens the TCP socket of a virtual server. The interface is nil after
+// an error.
+func (c *serveCmd) openTCP(port uint16) (net.Listener, error) {
+	return transport.OpenTCP(c.bind(), port)
+}
+
+// bind returns the address to listen on; empty: all.
+func (c *serveCmd) bind() string {
 	if c.Bind.IsValid() {
-		bind = c.Bind.String()
+		return c.Bind.String()
 	}
-	return transport.ListenUDP(bind, port)
+	return ""
 }
 
 // portNames writes ports briefly; 0 is any free one.

@@ -68,16 +68,38 @@ func TestBind(t *testing.T) {
 	c := &serveCmd{Bind: netip.MustParseAddr("127.0.0.1")}
 
 	term, _, stderr := newTestTerminal(screen.ColorAuto)
-	conns, err := c.listen(term, []uint16{port, 0})
-	if err != nil || len(conns) != 1 {
-		t.Fatalf("got %d sockets and %v, want one", len(conns), err)
+	conns, tcp, err := c.listen(term, []uint16{port, 0})
+	if err != nil || len(conns) != 1 || len(tcp) != 1 {
+		t.Fatalf("got %d sockets of UDP, %d of TCP and %v, want one", len(conns), len(tcp), err)
+	}
+	free := conns[0].LocalAddr().(*net.UDPAddr).Port
+	if got := tcp[0].Addr().(*net.TCPAddr).Port; got != free {
+		t.Errorf("the port of TCP is %d, that of UDP is %d", got, free)
 	}
 	conns[0].Close()
 	if want := "malcolm: warning: " + strconv.Itoa(int(port)) + ": in use by another program\n"; stderr.String() != want {
 		t.Errorf("got %q, want %q", stderr, want)
 	}
-	if _, err := c.listen(term, []uint16{port}); exitCode(err) != exitNetwork {
+	if _, _, err := c.listen(term, []uint16{port}); exitCode(err) != exitNetwork {
 		t.Errorf("none left: %v, exit code %d, want %d", err, exitCode(err), exitNetwork)
+	}
+
+	// The port of TCP is still taken.
+	term, _, stderr = newTestTerminal(screen.ColorAuto)
+	if conns, alone, err := c.listen(term, []uint16{uint16(free)}); err != nil || len(conns) != 1 || alone[0] != nil {
+		t.Errorf("got %d sockets of UDP, TCP %v and %v, want UDP alone", len(conns), alone, err)
+	} else {
+		conns[0].Close()
+	}
+	if want := "malcolm: warning: TCP " + strconv.Itoa(free) + ": in use by another program; clients reach it over UDP only\n"; stderr.String() != want {
+		t.Errorf("got %q, want %q", stderr, want)
+	}
+	tcp[0].Close()
+	c.NoTCP = true
+	if conns, none, err := c.listen(term, []uint16{0}); err != nil || len(none) != 0 {
+		t.Errorf("without TCP: got %v and %v", none, err)
+	} else {
+		conns[0].Close()
 	}
 }
 

@@ -48,6 +48,7 @@ type terminal struct {
 	screen  *os.File        // stderr, if it is a terminal to draw on; else nil
 	will    *screen.LastWill
 	in      io.Reader
+	getenv  func(string) string
 
 	mu   sync.Mutex
 	said sink // where lines for stderr go: a screen, or stderr itself
@@ -59,7 +60,7 @@ type sink interface {
 }
 
 func newTerminal(sys system, mode screen.ColorMode) *terminal {
-	t := &terminal{Look: screen.LookOf(sys.getenv), in: sys.stdin, will: sys.will, least: levelReport}
+	t := &terminal{Look: screen.LookOf(sys.getenv), in: sys.stdin, will: sys.will, getenv: sys.getenv, least: levelReport}
 	t.debug = sys.getenv("MALCOLM_DEBUG") != ""
 	t.outputs = newOutputs(sys, t.leftOut)
 	t.said = t.stderr

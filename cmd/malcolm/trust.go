@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/serve"
 	"malcolm/transfer/source/malcolm"
 )
 
@@ -47,6 +49,21 @@ func (t *terminal) readToken(from *flags.Token) (certs.Token, error) {
 		t.Warn("%s", risk)
 	}
 	return token, err
+}
+
+// readTokens returns the tokens of serve, of which clients need one.
+func (t *terminal) readTokens(from []flags.Token) (tokens []certs.Token, err error) {
+	if len(from) > serve.MaxTokens {
+		return nil, usage(fmt.Sprintf("--token is given %d times: serve holds at most %d, an old one and a new one", len(from), serve.MaxTokens))
+	}
+	for _, f := range from {
+		token, err := t.readToken(&f)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens, nil
 }
 
 // trust returns what the flags say, and the remembered servers.

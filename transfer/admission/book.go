@@ -20,13 +20,11 @@ type Book struct {
 	unproved bucket    // handshakes begun without a proof
 	charged  int64     // the sum of the connections' charges, in bytes
 	sending  int       // clients with a reply under way
-	lane     int64     // the start of the last piece: see share.go
+	pass     int64     // the start of the last piece: see share.go
 	counts   Counts
 }
 
-// A client is one address, as [Client] returns it. If the protocol tells runs
-// apart, a run's record goes between a client and its connections, with its own
-// lane and its own count of replies.
+// A client is one address, as [Client] returns it.
 type client struct {
 	key      netip.Addr
 	host     netip.Addr // of the first connection since it last had none
@@ -36,10 +34,10 @@ type client struct {
 	pace     bucket
 	waste    account
 	lane     lane
-	sending  int // connections with a reply under way
-	buffers  int64
-	ranges   int   // being sent
-	sent     int64 // bytes of the file
+	runs     map[[16]byte]*run // of its opened connections, by their numbers
+	sending  int               // runs with a reply under way
+	ranges   int               // being sent
+	sent     int64             // bytes of the file
 	left     time.Time
 	departed bool // it is in Book.departed
 }
@@ -60,6 +58,7 @@ type Conn struct {
 
 	owner  any // set by the caller: see [Book.Shake]
 	client *client
+	run    *run
 	number uint64
 	at     int // in Book.conns; -1: it has lost its place
 	life   life
@@ -67,8 +66,10 @@ type Conn struct {
 	still  meter // against stillBytes
 	worth  meter // against its charge
 	held   held
-	wasted int // wasted requests, less useful ones
-	lane   int64
+	lane   lane
+
+	wasted  int  // wasted requests, less those answered whole
+	offered bool // the first stat is over
 }
 
 // New returns an empty book.
@@ -124,7 +125,7 @@ func (b *Book) Enter(host netip.Addr, proved bool, now time.Time) (c *Conn, gone
 		return nil, nil, false
 	}
 	b.numbers++
-	c = &Conn{Host: host.Unmap(), client: cl, number: b.numbers, at: len(b.conns)}
+	c = &Conn{Host: host.Unmap(), client: cl, run: &run{places: 1}, number: b.numbers, at: len(b.conns)}
 	c.watch.began = now
 	b.conns = append(b.conns, c)
 	if cl.places == 0 {
@@ -178,10 +179,10 @@ func (b *Book) remove(c *Conn, now time.Time) {
 		cl.halfOpen--
 	}
 	if c.life.replies > 0 {
-		b.countSending(cl, -1)
+		b.countSending(c, -1)
 	}
+	c.leaveRun()
 	cl.ranges -= c.life.ranges
-	cl.buffers -= c.held.buffers
 	b.charged -= c.held.charge()
 	cl.places--
 	cl.network.places--

@@ -28,11 +28,18 @@ func (b *Book) enter(t *testing.T, from netip.Addr, now time.Time) *Conn {
 	return c
 }
 
-// open lets a connection in whose first request is accepted and over.
+// open lets a connection in that is opened and whose first request is over.
 func (b *Book) open(t *testing.T, from netip.Addr, owner any, now time.Time) *Conn {
+	t.Helper()
+	return b.openRun(t, from, [16]byte{}, owner, now)
+}
+
+// openRun is open for a connection of a run.
+func (b *Book) openRun(t *testing.T, from netip.Addr, run [16]byte, owner any, now time.Time) *Conn {
 	t.Helper()
 	c := b.enter(t, from, now)
 	b.Shake(c, owner, now)
+	b.Opened(c, run, now)
 	b.request(c, now)
 	return c
 }
@@ -134,6 +141,7 @@ func TestPlacesRunOut(t *testing.T) {
 			t.Errorf("gone = %v, want those of the largest network first", seen)
 		}
 		b.Shake(c, "new", now)
+		b.Opened(c, [16]byte{}, now)
 		b.request(c, now)
 	}
 	if seen["many"] != 120 || seen["few"] != 80 {
@@ -144,8 +152,8 @@ func TestPlacesRunOut(t *testing.T) {
 	}
 }
 
-// A connection that no request was accepted on goes before any other. Its
-// deadline runs from the handshake, whatever it sends.
+// A connection that is not opened goes before any other. Its deadline runs from
+// the handshake, whatever it sends.
 func TestUnopenedGoFirst(t *testing.T) {
 	b := New(Limits{Places: 2})
 	idle := b.open(t, numbered(1, 1), "idle", start)
@@ -193,11 +201,13 @@ func TestStates(t *testing.T) {
 	step("asks", func() { b.Begin(c, now) }, Shaken, at(2, time.Second))
 	step("is refused", func() { b.End(c, false, now) }, Shaken, at(2, time.Second))
 	step("asks again", func() { b.Begin(c, now) }, Shaken, at(2, time.Second))
+	step("is opened", func() { b.Opened(c, [16]byte{}, now) }, Asking, at(6, time.Minute))
 	step("is answered", func() { b.Accept(c, now) }, Sending, time.Time{})
-	step("has all", func() { b.End(c, true, now) }, Idle, at(7, time.Minute))
-	step("asks once more", func() { b.Begin(c, now) }, Asking, at(7, time.Minute))
+	step("has all", func() { b.End(c, true, now) }, Idle, at(8, time.Minute))
+	step("asks once more", func() { b.Begin(c, now) }, Asking, at(8, time.Minute))
+	step("is opened once more", func() { b.Opened(c, [16]byte{1}, now) }, Asking, at(8, time.Minute))
 	step("is answered once more", func() { b.Accept(c, now) }, Sending, time.Time{})
-	step("has that, too", func() { b.End(c, true, now) }, Idle, at(10, time.Minute))
+	step("has that, too", func() { b.End(c, true, now) }, Idle, at(12, time.Minute))
 }
 
 // A handshake in another's name.
@@ -283,11 +293,11 @@ func TestWaste(t *testing.T) {
 	if now = now.Add(forgiven / 2); b.Turn(last, most, now) != 0 || b.Account(last, UseNone, now) {
 		t.Error("half the time later nothing is forgiven")
 	}
-	// The first hello of a connection counts for the connection only.
+	// The first stat of a connection counts for the connection only.
 	for range 3 * limit {
 		c := b.open(t, numbered(2, 1), nil, now)
-		if b.Account(c, UseHello, now) {
-			t.Fatal("first hellos are too many")
+		if b.Account(c, UseStat, now) {
+			t.Fatal("first stats are too many")
 		}
 	}
 }
@@ -335,9 +345,12 @@ func (b *Book) check(t *rapid.T) {
 	t.Helper()
 	type sums struct {
 		places, halfOpen, sending, ranges int
-		buffers                           int64
 	}
-	clients, networks := make(map[*client]sums), make(map[*network]int)
+	type runSums struct {
+		places, sending int
+		buffers         int64
+	}
+	clients, networks, runs := make(map[*client]sums), make(map[*network]int), make(map[*run]runSums)
 	charged, sending := int64(0), 0
 	for i, c := range b.conns {
 		if c.at != i {
@@ -346,28 +359,45 @@ func (b *Book) check(t *rapid.T) {
 		s := clients[c.client]
 		s.places++
 		s.ranges += c.life.ranges
-		s.buffers += c.held.buffers
 		if c.life.stage == HalfOpen {
 			s.halfOpen++
 		}
+		r := runs[c.run]
+		r.places++
+		r.buffers += c.held.buffers
 		if c.life.replies > 0 {
-			s.sending++
+			if r.sending++; r.sending == 1 {
+				s.sending++
+			}
 		}
-		clients[c.client] = s
+		runs[c.run], clients[c.client] = r, s
+		if opened := c.life.stage == Idle; opened != (c.client.runs[c.run.key] == c.run) {
+			t.Fatalf("connection %d, opened: %v, has a run that its client knows: %v", i, opened, !opened)
+		}
 		networks[c.client.network]++
 		charged += c.held.charge()
 	}
 	for key, cl := range b.clients {
-		if got := (sums{cl.places, cl.halfOpen, cl.sending, cl.ranges, cl.buffers}); got != clients[cl] || cl.key != key {
+		if got := (sums{cl.places, cl.halfOpen, cl.sending, cl.ranges}); got != clients[cl] || cl.key != key {
 			t.Fatalf("client %v has %+v, want %+v", key, got, clients[cl])
 		}
 		if cl.sending > 0 {
 			sending++
 		}
+		for key, r := range cl.runs {
+			if runs[r].places == 0 || r.key != key {
+				t.Fatalf("client %v has the run %x without a connection", cl.key, key)
+			}
+		}
 		if cl.places == 0 && !cl.departed {
 			t.Fatalf("client %v has no connection and is not on its way out", key)
 		}
 		delete(clients, cl)
+	}
+	for r, want := range runs {
+		if got := (runSums{r.places, r.sending, r.buffers}); got != want {
+			t.Fatalf("run %x has %+v, want %+v", r.key, got, want)
+		}
 	}
 	for key, n := range b.networks {
 		if n.places != networks[n] || n.key != key {
@@ -396,7 +426,7 @@ func TestBookKeepsCount(t *testing.T) {
 		pick := func() *conn { return rapid.SampledFrom(all).Draw(t, "connection") }
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 20000).Draw(t, "ms")) * time.Millisecond)
-			op := rapid.IntRange(0, 9).Draw(t, "op")
+			op := rapid.IntRange(0, 10).Draw(t, "op")
 			if len(all) == 0 || op == 0 {
 				c, gone, ok := b.Enter(numbered(rapid.IntRange(0, 3).Draw(t, "network"), rapid.IntRange(0, 3).Draw(t, "host")), rapid.Bool().Draw(t, "proved"), now)
 				if ok {
@@ -440,6 +470,10 @@ func TestBookKeepsCount(t *testing.T) {
 					b.Give(c.Conn, c.buffers[n-1], now)
 					c.buffers = c.buffers[:n-1]
 				}
+			case 10:
+				if c.shaken { // also twice, and when it has gone
+					b.Opened(c.Conn, [16]byte{byte(rapid.IntRange(0, 2).Draw(t, "run"))}, now)
+				}
 			case 9:
 				for _, gone := range b.Overdue(now) {
 					if gone.(*conn).at >= 0 {
@@ -476,6 +510,7 @@ func TestWhoMovesNeverGoes(t *testing.T) {
 			}
 			name := c.Host.String()
 			b.Shake(c, name, now)
+			b.Opened(c, [16]byte{}, now)
 			b.request(c, now)
 			movers[name] = c
 		}
@@ -497,6 +532,7 @@ func TestWhoMovesNeverGoes(t *testing.T) {
 				}
 				b.Shake(c, 1, now)
 				if rapid.Bool().Draw(t, "opens") {
+					b.Opened(c, [16]byte{}, now)
 					b.request(c, now)
 				}
 			}
@@ -521,6 +557,7 @@ func TestCounts(t *testing.T) {
 		t.Fatalf("somebody had to go: %v, %v", gone, ok)
 	}
 	for _, c := range conns {
+		b.Opened(c, [16]byte{}, now)
 		b.request(c, now)
 		b.Moved(c, Progress{Bytes: 1 << 20}, now)
 	}
@@ -529,7 +566,7 @@ func TestCounts(t *testing.T) {
 	}
 	for range wasted {
 		b.Account(conns[places-1], UseNone, now)
-		b.Account(conns[places-1], UseHello, now)
+		b.Account(conns[places-1], UseStat, now)
 	}
 	for range 2 { // the first has its turn at once
 		b.Turn(conns[places-1], time.Second, now)

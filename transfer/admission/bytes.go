@@ -12,6 +12,8 @@ type held struct {
 	total    int64 // bytes sent to it: it can hold no more of them
 	buffers  int64 // bytes
 	requests int   // under way
+	asking   int   // of these, those that are being read or were refused
+	spans    int   // of the ranges that are being sent
 }
 
 // charge returns the bytes that a connection is charged. For unacknowledged
@@ -19,7 +21,8 @@ type held struct {
 // more.
 func (h *held) charge() int64 {
 	kept := min(h.window, h.total)
-	return max(0, kept+kept/3+h.buffers+int64(h.requests)*requestSize-free)
+	asked := int64(h.requests)*requestSize + int64(h.asking)*askSize + int64(h.spans)*spanSize
+	return max(0, kept+kept/3+h.buffers+asked-free)
 }
 
 // hold changes what a connection holds, and the sums.
@@ -31,7 +34,7 @@ func (b *Book) hold(c *Conn, now time.Time, change func(h *held)) {
 	}
 	was, is := before.charge(), c.held.charge()
 	b.charged += is - was
-	c.client.buffers += c.held.buffers - before.buffers
+	c.run.buffers += c.held.buffers - before.buffers
 	if was == 0 && is > 0 {
 		c.worth = meter{at: c.watch.read(now)}
 	}
@@ -88,13 +91,14 @@ const (
 )
 
 // Take returns the size of the buffer for a connection that wants want bytes.
-// It is want, or LeastBuffer if the client would then hold more in buffers than
-// is left of the budget. So one client gets at most half of them. Nobody waits.
+// It is want, or LeastBuffer if the connection's run would then hold more in
+// buffers than its even part of what is left of the budget, among the runs of
+// its client. So one client gets at most half of them. Nobody waits.
 func (b *Book) Take(c *Conn, want int64, now time.Time) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	left := b.limits.Bytes - b.charged
-	if c.client.buffers+want > left {
+	if c.run.buffers+want > left/int64(max(c.client.sending, 1)) {
 		want = LeastBuffer
 	}
 	b.hold(c, now, func(h *held) { h.buffers += want })
@@ -135,7 +139,8 @@ func (b *Book) Pace(c *Conn, n, window int64, rtt time.Duration) (int64, time.Du
 // share returns what a connection may hold in any case: its even part of
 // 1/sharePart of the budget.
 func (b *Book) share(c *Conn) int64 {
-	return b.limits.Bytes / sharePart / int64(max(b.sending, 1)) / int64(max(c.client.sending, 1))
+	of := func(n int) int64 { return int64(max(n, 1)) }
+	return b.limits.Bytes / sharePart / of(b.sending) / of(c.client.sending) / of(c.run.sending)
 }
 
 // isSpent reports whether the budget is spent. 1/slowPart of it is kept for

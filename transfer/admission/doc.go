@@ -13,7 +13,7 @@
 // places. When all are taken, the connection that must go is chosen in this
 // order:
 //
-//   - one that has not been accepted by a first request;
+//   - one that is not opened yet;
 //   - one that has taken less than 1 KiB/s for a minute, of the network (IPv4
 //     /24, IPv6 /48) with the most connections, the longest idle first.
 //
@@ -45,8 +45,8 @@
 //
 // # Shares
 //
-// Limited things are shared evenly between clients, and then between the
-// connections of one. A client is an IPv4 address, an IPv6 /64, or a link. If
-// the protocol tells runs apart, a run shares within its client, above its
-// connections: see [client].
+// Limited things are shared evenly between clients, then between the runs of
+// one client, then between the connections of one run. A client is an IPv4
+// address, an IPv6 /64, or a link. A run is what a client calls one, by a
+// number of its choice: more numbers get a client no more.
 package admission

@@ -8,7 +8,7 @@ type State int
 // The states of a connection. Each has one deadline: see [Book.Deadline].
 const (
 	HalfOpen State = iota // its handshake is under way
-	Shaken                // none of its requests was accepted yet
+	Shaken                // it is not opened yet
 	Idle                  // nothing is under way
 	Asking                // a request is being read, no reply is under way
 	Sending               // a reply is under way
@@ -16,7 +16,7 @@ const (
 
 // A life is the stage of a connection, and what is under way on it.
 type life struct {
-	stage   State     // HalfOpen, Shaken, or Idle once a request was accepted
+	stage   State     // HalfOpen, Shaken, or Idle once it was opened
 	since   time.Time // end of the handshake or of the last reply
 	asking  int       // requests that are being read or were refused
 	replies int       // under way
@@ -52,7 +52,7 @@ func (b *Book) Begin(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.life.asking++
-	b.hold(c, now, func(h *held) { h.requests++ })
+	b.hold(c, now, func(h *held) { h.requests++; h.asking++ })
 }
 
 // Accept says that a request is answered.
@@ -60,11 +60,8 @@ func (b *Book) Accept(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.life.asking--
-	if c.life.stage == Shaken {
-		c.life.stage, c.life.since = Idle, now
-		c.still = meter{at: c.watch.read(now)}
-	}
 	b.setReplies(c, c.life.replies+1)
+	b.hold(c, now, func(h *held) { h.asking-- })
 }
 
 // End says that a request is over, whether it was accepted or not.
@@ -77,7 +74,12 @@ func (b *Book) End(c *Conn, accepted bool, now time.Time) {
 	} else {
 		c.life.asking--
 	}
-	b.hold(c, now, func(h *held) { h.requests-- })
+	b.hold(c, now, func(h *held) {
+		h.requests--
+		if !accepted {
+			h.asking--
+		}
+	})
 }
 
 // setReplies changes the number of a connection's replies.
@@ -87,26 +89,30 @@ func (b *Book) setReplies(c *Conn, n int) {
 	switch {
 	case c.at < 0 || had == has:
 	case has:
-		b.countSending(c.client, 1)
+		b.countSending(c, 1)
 	default:
-		b.countSending(c.client, -1)
+		b.countSending(c, -1)
 	}
 }
 
-// countSending counts a client's connections with a reply under way, and the
-// clients that have one.
-func (b *Book) countSending(cl *client, change int) {
-	before := cl.sending > 0
-	cl.sending += change
-	if before != (cl.sending > 0) {
-		b.sending += change
+// countSending counts a run's connections with a reply under way, and the runs
+// of a client and the clients that have one.
+func (b *Book) countSending(c *Conn, change int) {
+	for _, n := range []*int{&c.run.sending, &c.client.sending, &b.sending} {
+		before := *n > 0
+		*n += change
+		if before == (*n > 0) {
+			return
+		}
 	}
 }
 
-// Ranges counts n more ranges that are being sent; n may be negative.
-func (b *Book) Ranges(c *Conn, n int) {
+// Ranges counts n more requests for ranges that are being answered, with spans
+// in all; both may be negative.
+func (b *Book) Ranges(c *Conn, n, spans int, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.hold(c, now, func(h *held) { h.spans += spans })
 	c.life.ranges += n
 	if c.at >= 0 {
 		c.client.ranges += n
@@ -121,7 +127,7 @@ func (b *Book) State(c *Conn) State {
 }
 
 // Deadline returns when a connection must be closed if its state has not
-// changed by then; the zero time: never. Until a first request is accepted, the
+// changed by then; the zero time: never. Until the connection is opened, the
 // deadline runs from the end of the handshake, whatever the client sends.
 // Reading a request does not move it. Replies have time limits of their own.
 func (b *Book) Deadline(c *Conn) time.Time {

@@ -10,7 +10,7 @@ type Limits struct {
 	Handshakes int   // a second: in all without a proof of the address, and of one client with it
 	Wasted     int   // requests that may be wasted: see [Book.Account]
 
-	OpenTime time.Duration // from the handshake until a first request is accepted
+	OpenTime time.Duration // from the handshake until it is opened
 	IdleTime time.Duration // without a reply
 }
 
@@ -37,8 +37,12 @@ const (
 	// has paid for: the first congestion window and the smallest buffer.
 	free = 48 << 10
 	// requestSize is the cost of a request under way, in bytes: its
-	// goroutine and its stream.
+	// goroutine and its stream. While it is being read, it costs askSize
+	// besides: the longest request. spanSize is the cost of a span asked
+	// for.
 	requestSize = 10 << 10
+	askSize     = 16 << 10
+	spanSize    = 48
 
 	// placesPart and bytesPart are the parts of the memory that places and
 	// bytes may take: an eighth and a quarter.

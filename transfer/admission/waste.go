@@ -7,10 +7,10 @@ type Use int
 
 // The uses of a request.
 const (
-	UseNone   Use = iota // it was wasted
-	UseHello             // an offer
-	UseFetch             // values or a range, whole
-	UseAnswer            // told that the server is stopping
+	UseNone  Use = iota // refused, or cancelled before a byte of the reply was taken
+	UseStat             // an offer
+	UseWhole            // answered whole: values, ranges, a recheck
+	UsePart             // a part of the reply was taken, or the server is stopping
 )
 
 // forgiven is the time in which a client's whole budget of wasted requests, and
@@ -31,30 +31,34 @@ func (a *account) forgive(now time.Time, limit int) {
 }
 
 // Account counts what a request was good for. tooMany reports whether the
-// connection must be closed: it, or its client, has wasted more requests than
-// allowed. The first hello of a connection counts for the connection only: the
-// pace of handshakes limits those of a client.
+// connection must be closed: it, or all of its client, have wasted more
+// requests than allowed. What a connection has wasted is less one for each
+// request that was answered whole; that is no help to others. The first stat of
+// a connection counts for the connection only: the pace of handshakes limits
+// those of a client.
 func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := 0
 	switch u {
-	case UseNone, UseHello:
+	case UseNone, UseStat:
 		n = 1
-	case UseFetch:
+	case UseWhole:
 		n = -1
 	}
 	if u == UseNone {
 		b.counts.Wasted++
 	}
-	c.wasted = max(c.wasted+n, 0)
-	if u == UseHello && c.wasted <= 1 {
-		n = 0
+	before := max(c.wasted, 0)
+	c.wasted += n
+	more := max(c.wasted, 0) - before
+	if u == UseStat && !c.offered {
+		c.offered, more = true, 0
 	}
 	a, limit := &c.client.waste, b.limits.Wasted
 	a.forgive(now, limit)
-	a.requests = min(max(0, a.requests+float64(n)), float64(limit+1))
-	return c.wasted > limit || n > 0 && a.requests > float64(limit)
+	a.requests = min(max(0, a.requests+float64(more)), float64(limit+1))
+	return c.wasted > limit || more > 0 && a.requests > float64(limit)
 }
 
 // Turn returns how long a new connection waits for its first answer, at most

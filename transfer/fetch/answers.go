@@ -21,9 +21,19 @@ func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
 		s.notices.buffers = true
 		s.emit(SmallBuffers{t.SmallBuffers})
 	}
+	v.over = p.Transport
 	if v.id == (certs.ServerID{}) && p.ID != (certs.ServerID{}) {
 		v.id = p.ID
-		s.emit(Connected{Target: v.target, ID: p.ID})
+		s.emit(Connected{Target: v.target, ID: p.ID, Transport: p.Transport})
+	}
+	s.otherWay(v, p)
+}
+
+// otherWay tells, once a server, that another transport leads to somebody else.
+func (s *Session) otherWay(v *server, p source.Peer) {
+	if p.Other != (certs.ServerID{}) && !v.trouble.toldOther {
+		v.trouble.toldOther = true
+		s.emit(WayRefused{Target: v.target, Used: p.Transport, ID: p.Other})
 	}
 }
 
@@ -147,6 +157,9 @@ func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
 // vote, since the owner of one name does not decide where another leads. Only
 // one of them is used.
 func (s *Session) isDuplicate(v *server, p source.Peer) bool {
+	if !p.Addr.IsValid() {
+		return false
+	}
 	if voter, votes := v.source.Voter(); votes && len(voter.IDs) == 0 { // else the ID is its host
 		if other := s.roster.met.other(voter.Host, p.Addr.Addr()); other != "" {
 			s.emit(OneAddress{Hosts: [2]string{other, voter.Host}, Addr: p.Addr.Addr()})

@@ -17,6 +17,9 @@ const (
 	// secondTry is the least pause after a failed try. It is short because
 	// the vote waits for the second try.
 	secondTry = 100 * time.Millisecond
+	// longestAway bounds the time after which a server asks to be tried
+	// again.
+	longestAway = time.Minute
 )
 
 // run connects, asks what the source offers, and stays until the last
@@ -26,7 +29,7 @@ func (c *contact) run() {
 	var pause backOff
 	for {
 		begun := time.Now()
-		failed, final := c.visit()
+		final, err := c.visit()
 		if final || c.ctx.Err() != nil {
 			return
 		}
@@ -34,8 +37,8 @@ func (c *contact) run() {
 			pause = backOff{}
 		}
 		wait := pause.next()
-		if failed {
-			wait = max(wait, secondTry)
+		if err != nil {
+			wait = max(wait, secondTry, away(err, c.patience))
 		}
 		if pace.Sleep(c.ctx, wait) != nil {
 			return
@@ -43,12 +46,18 @@ func (c *contact) run() {
 	}
 }
 
-// visit is one try of a contact. failed: the try failed, and visit has said so.
+// away returns for how long a server that failed with err is left alone because
+// it asked for that.
+func away(err error, patience time.Duration) time.Duration {
+	return min(source.WaitOf(err), longestAway, patience)
+}
+
+// visit is one try of a contact. err: the try failed, and visit has said so.
 // final: another try is of no use.
-func (c *contact) visit() (failed, final bool) {
-	fail := func(err error) (bool, bool) {
+func (c *contact) visit() (final bool, err error) {
+	fail := func(err error) (bool, error) {
 		c.tell.failed(err, source.IsFinal(err))
-		return true, source.IsFinal(err)
+		return source.IsFinal(err), err
 	}
 	way, err := c.source.Connect(c.ctx)
 	if err != nil {
@@ -69,13 +78,13 @@ func (c *contact) visit() (failed, final bool) {
 	case <-way.Done():
 		c.tell.ended(way, way.Err())
 	case <-c.ctx.Done():
-		return false, true
+		return true, nil
 	}
 	select {
 	case <-c.down:
 	case <-c.ctx.Done():
 	}
-	return false, false
+	return false, nil
 }
 
 // A backOff gives the pauses between tries: none, then half a second, doubling.

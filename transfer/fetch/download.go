@@ -359,6 +359,7 @@ func (s *Session) backOff(v *server, err error, now time.Time) {
 		s.leave(v, StateLost, err)
 		return
 	}
+	pause = max(pause, away(err, s.servers.Patience))
 	s.download.tally.Retried++
 	s.emit(Decision{What: Retried, Target: v.target, Pause: pause, Err: err})
 	s.download.schedule.Pause(v.index, now.Add(pause))

@@ -20,7 +20,7 @@ type Kind int
 const (
 	KindUnexpected Kind = iota
 	KindIntegrity       // every server was refused for wrong bytes
-	KindVote            // no majority, too few votes, nobody offers the checksum
+	KindVote            // no majority, too few votes, nobody offers the checksum, or a file
 	KindIdentity        // an identity was refused
 	KindLocal           // a local file: full, exists, locked, no permission
 	KindNetwork         // no server left, or none reached
@@ -37,6 +37,9 @@ func KindOf(err error) Kind {
 	var undecided *UndecidedError
 	if errors.As(err, &nobody) && anyRefused(nobody.Servers) || errors.As(err, &undecided) && anyRefused(undecided.Servers) {
 		return KindIdentity
+	}
+	if nobody != nil && anyTree(nobody.Servers) {
+		return KindVote
 	}
 	for _, c := range kinds {
 		if c.is(err) {
@@ -72,6 +75,12 @@ var kinds = []struct {
 
 func anyRefused(servers []ServerReport) bool {
 	return slices.ContainsFunc(servers, func(s ServerReport) bool { return s.State == StateRefused })
+}
+
+// anyTree reports whether a server offers a directory. It has answered, but no
+// command can use that.
+func anyTree(servers []ServerReport) bool {
+	return slices.ContainsFunc(servers, func(s ServerReport) bool { return source.WhatOf(s.Err) == source.Tree })
 }
 
 func as[E error](err error) bool {
@@ -136,6 +145,9 @@ type NobodyAnsweredError struct{ Servers []ServerReport }
 func (e *NobodyAnsweredError) Error() string {
 	if len(e.Servers) == 1 {
 		return fmt.Sprintf("%s: %v", e.Servers[0].Target, e.Servers[0].Err)
+	}
+	if anyTree(e.Servers) {
+		return fmt.Sprintf("none of %d servers offers a file", len(e.Servers))
 	}
 	for _, s := range e.Servers {
 		if s.State != StateRefused {

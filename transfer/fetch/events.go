@@ -11,17 +11,35 @@ import (
 )
 
 // An Event is something that happened to a session: [Connected], [NotReached],
-// [FirstContact], [Contradicted], [NotRemembered], [Duplicate], [OneAddress],
-// [Voted], [LeftOut], [Joined], [Started], [ChunkRefused], [ValuesRefused],
-// [Lost], [Back], [Waiting], [Full], [Silent], [ServerSilent], [SmallBuffers],
-// [ChunksUnreadable], [NotKept], [Decision], [NoModTime], [Lacks],
-// [OutputMoved], [ReadingBack] or [Finishing].
+// [UDPBlocked], [WayRefused], [FirstContact], [Contradicted], [NotRemembered],
+// [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started],
+// [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
+// [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
+// [Decision], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or
+// [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.
 type Connected struct {
+	Target    source.Target
+	ID        certs.ServerID
+	Transport source.Transport
+}
+
+// UDPBlocked says, once, that a server's UDP port does not answer although its
+// TCP port does: something on the way eats UDP, or sends it back (Refused). The
+// run goes on over TCP.
+type UDPBlocked struct {
+	Target  source.Target
+	Refused bool
+}
+
+// WayRefused says, once a server, that another transport than the one that is
+// used leads to somebody with another ID. That way is not used.
+type WayRefused struct {
 	Target source.Target
-	ID     certs.ServerID
+	Used   source.Transport
+	ID     certs.ServerID // that was proved there
 }
 
 // FirstContact says that an unknown server was accepted, and whether its ID is
@@ -180,6 +198,8 @@ type Finishing struct{}
 
 func (Connected) event()        {}
 func (NotReached) event()       {}
+func (UDPBlocked) event()       {}
+func (WayRefused) event()       {}
 func (FirstContact) event()     {}
 func (Contradicted) event()     {}
 func (NotRemembered) event()    {}

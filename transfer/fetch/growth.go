@@ -57,11 +57,14 @@ func (s *Session) connsChanged(v *server) {
 // If instead is not nil, the new one replaces that. It must prove the same
 // identity and offer the same file.
 func (s *Session) open(v *server, instead *connection) {
-	l, ctx, first, offer := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer
+	l, ctx, first, offer, why := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer, source.More
+	if instead != nil {
+		first, why = instead.way, source.Instead
+	}
 	opened := func(way source.Conn, err error) { l.post(func() { s.opened(v, way, instead, err) }) }
 	ended := func(way source.Conn) { l.post(func() { s.connDown(v, way, way.Err()) }) }
 	l.beside(func() {
-		way, err := again(ctx, first, offer)
+		way, err := again(ctx, first, why, offer)
 		opened(way, err)
 		if err != nil {
 			return
@@ -75,10 +78,10 @@ func (s *Session) open(v *server, instead *connection) {
 	})
 }
 
-// again makes one more way to the place of first, if the same file is offered
-// there.
-func again(ctx context.Context, first source.Conn, offer source.Offer) (source.Conn, error) {
-	way, err := first.Again(ctx)
+// again makes one more way to the place of first, or one instead of first, if
+// the same file is offered there.
+func again(ctx context.Context, first source.Conn, instead bool, offer source.Offer) (source.Conn, error) {
+	way, err := first.Again(ctx, instead)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +100,9 @@ func again(ctx context.Context, first source.Conn, offer source.Offer) (source.C
 // a failure the server keeps what it has, and nobody is told.
 func (s *Session) opened(v *server, way source.Conn, instead *connection, err error) {
 	v.conns.opening--
+	if err == nil {
+		s.otherWay(v, way.Peer())
+	}
 	now := time.Now()
 	switch {
 	case err != nil && instead == nil:
@@ -122,7 +128,7 @@ func (s *Session) opened(v *server, way source.Conn, instead *connection, err er
 // is no longer blamed for that silence: it may have been the path's.
 func (s *Session) replace(v *server, old, c *connection) {
 	now := time.Now()
-	c.silence = old.silence.Next()
+	c.silence, v.over = old.silence.Next(), c.way.Peer().Transport
 	v.conns.list = append(v.conns.list, c)
 	s.retire(v, old)
 	if d := s.download; d.schedule != nil {

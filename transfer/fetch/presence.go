@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/presence"
+	"malcolm/transfer/source"
 )
 
 // attend tells the presence the state of each server and does what it wants. It
@@ -94,6 +95,9 @@ func (s *Session) notice(now time.Time) {
 func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 	for _, c := range v.conns.list {
 		stats := c.way.Stats()
+		if stats.Unanswered >= udpDoubt || stats.Refused {
+			s.tellUDP(v, stats)
+		}
 		another := c.silence.Look(now, presence.Seen{
 			Sign: c.sign, Wanted: wanted, Packets: stats.Received, RTT: stats.SmoothedRTT,
 		})
@@ -101,6 +105,29 @@ func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 		if another && v.state == StateServing && !v.trouble.judging {
 			s.tryAnother(v, c)
 			return // the connections may have changed
+		}
+	}
+}
+
+// udpDoubt is how long UDP must have had no answer before that is told during a
+// run: a few packets may have been lost by chance.
+const udpDoubt = time.Second
+
+// tellUDP tells, once a session, that TCP carries what UDP does not.
+func (s *Session) tellUDP(v *server, stats source.Stats) {
+	if !s.notices.udp {
+		s.notices.udp = true
+		s.emit(UDPBlocked{Target: v.target, Refused: stats.Refused})
+	}
+}
+
+// lastWords tells at the end of a session what was still in doubt.
+func (s *Session) lastWords() {
+	for _, v := range s.roster.servers {
+		for _, c := range v.conns.list {
+			if stats := c.way.Stats(); stats.Unanswered > 0 || stats.Refused {
+				s.tellUDP(v, stats)
+			}
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (f *rangeRun) fetchChunks() error {
 	if f.resume != nil {
 		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
 	}
-	body, err := f.way.Range(f.ctx, span)
+	body, err := f.way.Range(f.ctx, []source.Span{span})
 	if err != nil {
 		return err
 	}

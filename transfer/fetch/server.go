@@ -22,10 +22,11 @@ type server struct {
 	state  State
 	err    error // why it does not take part; nil when it does
 	id     certs.ServerID
-	proved bool          // it has answered with that ID, and may have no other
-	offer  source.Offer  // zero: it has not answered for this file
-	rtt    time.Duration // smoothed, when it made the offer
-	rank   int           // 0 for the first server that answered
+	proved bool             // it has answered with that ID, and may have no other
+	over   source.Transport // of its last connection; 0: it had none yet
+	offer  source.Offer     // zero: it has not answered for this file
+	rtt    time.Duration    // smoothed, when it made the offer
+	rank   int              // 0 for the first server that answered
 
 	conns   conns
 	share   share
@@ -50,6 +51,7 @@ type trouble struct {
 	toldAccepted bool    // what accepting it meant was told
 	toldFull     bool    // Full was told
 	toldRefused  bool    // ValuesRefused was told
+	toldOther    bool    // WayRefused was told
 	tried        bool    // no run with its size succeeded; it is not asked again
 }
 
@@ -197,7 +199,7 @@ func (s *server) noteRequest(c *connection, waits bool) {
 
 // report returns a server's part in the run, without its rate.
 func (s *server) report() ServerReport {
-	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err}
+	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Transport: s.over, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err}
 	if s.state == StateIndexing {
 		r.Indexing = s.trouble.indexed
 	}
@@ -273,12 +275,13 @@ func (m *meetings) other(host string, addr netip.Addr) string {
 // A contact keeps a way to a source while that may be of use. It runs beside
 // the loop, which it tells what happens.
 type contact struct {
-	ctx    context.Context    // lives while the source may be of use
-	stop   context.CancelFunc // ends ctx; any goroutine may call it
-	down   chan struct{}      // receives when the source has no connection left
-	source source.Source
-	values *atomic.Bool // whether values are wanted
-	tell   contactTold
+	ctx      context.Context    // lives while the source may be of use
+	stop     context.CancelFunc // ends ctx; any goroutine may call it
+	down     chan struct{}      // receives when the source has no connection left
+	source   source.Source
+	patience time.Duration
+	values   *atomic.Bool // whether values are wanted
+	tell     contactTold
 }
 
 // contactTold receives what happens to a contact. Each function returns once

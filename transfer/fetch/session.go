@@ -70,6 +70,7 @@ type Session struct {
 type notices struct {
 	buffers     bool // that buffers are small
 	notRecorded bool // that IDs are not remembered
+	udp         bool // that UDP is blocked
 }
 
 // means are shared by everything beside the loop. Any goroutine may use them.
@@ -113,6 +114,7 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 // after it.
 func (s *Session) Close() {
 	s.download.halt()
+	s.lastWords()
 	s.loop.close()
 	s.publish()
 }
@@ -150,7 +152,7 @@ func (s *Session) reach(v *server) {
 		v.contact.stop()
 	}
 	l := s.loop
-	c := &contact{source: v.source, down: make(chan struct{}, 1), values: &s.values}
+	c := &contact{source: v.source, down: make(chan struct{}, 1), patience: s.servers.Patience, values: &s.values}
 	c.ctx, c.stop = context.WithCancel(l.ctx)
 	post := func(f func()) {
 		l.post(func() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -89,6 +90,27 @@ func TestSessionOutlivesAFailure(t *testing.T) {
 	})
 }
 
+// Servers whose addresses only a proxy knows are not taken for one.
+func TestAddressesAreNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := file(3*chunk, 1)
+		var sources []source.Source
+		for i := range 2 {
+			sources = append(sources, sourcetest.Holder(place(i), data, func(c *sourcetest.Conn) { c.Is.Addr = netip.AddrPort{} }))
+		}
+		s := Open(context.Background(), Servers{Sources: sources}, Watch{Events: func(e Event) {
+			switch e.(type) {
+			case Duplicate, OneAddress:
+				t.Errorf("told of %T %+v", e, e)
+			}
+		}})
+		defer s.Close()
+		if _, err := s.Stream(Ballot{}, Stream{Out: io.Discard}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A mirror never votes, whatever it holds, and its bytes are checked like
 // anyone's.
 func TestMirrorHasNoVote(t *testing.T) {
@@ -98,10 +120,10 @@ func TestMirrorHasNoVote(t *testing.T) {
 		holder := func(n int, data []byte) *sourcetest.Source {
 			return sourcetest.Holder(place(n), data, func(c *sourcetest.Conn) {
 				next := c.OnRange
-				c.OnRange = func(ctx context.Context, s source.Span) (source.Body, error) {
+				c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 					time.Sleep(100 * time.Millisecond)
-					served[n].Add(s.Length)
-					return next(ctx, s)
+					served[n].Add(spans[0].Length)
+					return next(ctx, spans)
 				}
 			})
 		}

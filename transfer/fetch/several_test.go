@@ -159,11 +159,11 @@ func TestConnectionsOfSeveralFiles(t *testing.T) {
 		f := newFleet(1, data, func(_ int, c *sourcetest.Conn) {
 			c.Can.MoreConns = true
 			next := c.OnRange
-			c.OnRange = func(ctx context.Context, span source.Span) (source.Body, error) {
+			c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 				if err := pace.Sleep(ctx, time.Second); err != nil {
 					return nil, err
 				}
-				return next(ctx, span)
+				return next(ctx, spans)
 			}
 		})
 		s := f.open(t, 3)
@@ -259,15 +259,15 @@ func TestJudgingEndsWithItsFile(t *testing.T) {
 		lies.Store(true)
 		f := newFleet(2, data, func(server int, c *sourcetest.Conn) {
 			next, stat := c.OnRange, c.OnStat
-			c.OnRange = func(ctx context.Context, span source.Span) (source.Body, error) {
+			c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 				switch {
 				case !lies.Load():
 				case server == 0:
-					return sourcetest.NewBody(bytes.NewReader(file(int(span.Length), 2))), nil
+					return sourcetest.NewBody(bytes.NewReader(file(int(spans[0].Length), 2))), nil
 				default:
 					<-ctx.Done()
 				}
-				return next(ctx, span)
+				return next(ctx, spans)
 			}
 			c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
 				if !ask.Values {
@@ -342,14 +342,14 @@ func TestChangedVotesAnew(t *testing.T) {
 				}
 				return stat(ctx, ask, indexing)
 			}
-			c.OnRange = func(ctx context.Context, span source.Span) (source.Body, error) {
+			c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 				switch {
-				case changed.Load() && server > 0 && span.Offset+span.Length > int64(len(before)):
-					return later.Range(ctx, span)
+				case changed.Load() && server > 0 && spans[0].Offset+spans[0].Length > int64(len(before)):
+					return later.Range(ctx, spans)
 				case changed.Load() && server > 0:
 					return nil, &source.Fault{What: source.Changed, Words: "its file changed"}
 				}
-				return get(ctx, span)
+				return get(ctx, spans)
 			}
 		})
 		s := f.open(t, 0)

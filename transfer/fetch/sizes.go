@@ -155,7 +155,7 @@ func (m *means) showLast(ctx context.Context, way source.Conn, checksum [32]byte
 // hashBody hashes a span. progress runs only while bytes are waited for, and
 // begins anew with each of them.
 func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span, hasher *manifest.Hasher, progress *time.Timer) error {
-	body, err := way.Range(ctx, span)
+	body, err := way.Range(ctx, []source.Span{span})
 	if err != nil {
 		return err
 	}

@@ -46,10 +46,11 @@ func TestLastChunkMakesProgress(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &means{limit: pace.NewLimiter(test.limit), pieces: newBufferPool(1, pieceSize)}
 			way := sourcetest.NewConn(source.Peer{})
-			way.OnRange = func(ctx context.Context, s source.Span) (source.Body, error) {
+			way.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 				if err := pace.Sleep(ctx, test.pause); err != nil {
 					return nil, err
 				}
+				s := spans[0]
 				return sourcetest.NewBody(slowReader{bytes.NewReader(data[s.Offset : s.Offset+s.Length]), ctx, test.pause}), nil
 			}
 			err := m.showLast(t.Context(), way, sum, int64(len(data)), list)

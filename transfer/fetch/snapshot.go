@@ -41,14 +41,15 @@ type ServerReport struct {
 	Target    source.Target
 	ID        certs.ServerID // zero before it has proved one
 	State     State
-	Bytes     int64         // of chunks that were found good
-	Arrived   int64         // bytes of ranges, good or not
-	BadChunks int           // chunks that were refused
-	Rate      float64       // bytes a second, smoothed; 0 when it does not take part
-	RTT       time.Duration // smoothed round trip; 0 without a connection
-	Conns     int           // connections, while it takes part
-	Indexing  float64       // 0 to 1 while State is StateIndexing
-	Err       error         // why it does not take part; nil when it does
+	Transport source.Transport // of its connection, or of the last one; 0: it had none
+	Bytes     int64            // of chunks that were found good
+	Arrived   int64            // bytes of ranges, good or not
+	BadChunks int              // chunks that were refused
+	Rate      float64          // bytes a second, smoothed; 0 when it does not take part
+	RTT       time.Duration    // smoothed round trip; 0 without a connection
+	Conns     int              // connections, while it takes part
+	Indexing  float64          // 0 to 1 while State is StateIndexing
+	Err       error            // why it does not take part; nil when it does
 }
 
 // A RangeReport is a range under way.

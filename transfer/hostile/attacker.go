@@ -2,6 +2,8 @@ package hostile
 
 import (
 	"context"
+	crand "crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -21,6 +23,11 @@ type Attacker struct {
 	Server net.Addr                       // whom it attacks
 	Open   func() (net.PacketConn, error) // a socket for one connection, which closes it
 	Window int64                          // of a stream and of a connection, in bytes; 0: transport's default
+	// Unopened says that its connections are not opened: what it sends on a
+	// first stream is sent as it is. Else "open" goes ahead of that, and
+	// the reply to it is read first.
+	Unopened bool
+	Token    certs.Token // that it proves; zero: it has none
 }
 
 // Connect makes a connection, which the caller closes.
@@ -33,9 +40,39 @@ func (a *Attacker) Connect(ctx context.Context) (transport.Conn, error) {
 }
 
 func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (transport.Conn, error) {
-	return transport.Dial(ctx, pc, a.Server, transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: a.Window, ConnWindow: a.Window,
-	})
+	o := transport.DialOptions{TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: a.Window, ConnWindow: a.Window}
+	if !a.Unopened {
+		o.Greeting = &transport.Greeting{
+			Say:  func(state tls.ConnectionState) []byte { return wire.AppendRequest(nil, OpenWith(state, a.Token)) },
+			Hear: hear,
+		}
+	}
+	return transport.Dial(ctx, pc, a.Server, o)
+}
+
+// OpenWith returns an open of a new run, with the proof of a token unless that
+// is zero.
+func OpenWith(state tls.ConnectionState, t certs.Token) wire.Open {
+	o := wire.Open{Tail: wire.Idle()}
+	crand.Read(o.Run[:])
+	if exporter, err := certs.TokenExporter(state); err == nil && !t.IsZero() {
+		proof := t.Proof(exporter, certs.ClientRole)
+		o.Key, o.Proof = t.KeyName(), &proof
+	}
+	return o
+}
+
+// hear reads the reply to an open.
+func hear(_ tls.ConnectionState, r io.Reader) error {
+	h, err := wire.ReadHeader(r)
+	if err != nil {
+		return err
+	}
+	if h.Status != wire.StatusOK {
+		return wire.ReadRefusal(r, h)
+	}
+	_, err = wire.ReadOpened(r, h)
+	return err
 }
 
 // Connections keeps n connections, on each of which it runs use. When use
@@ -60,11 +97,18 @@ func (a *Attacker) Connections(ctx context.Context, n int, use func(conn transpo
 	}
 }
 
-// Requests keeps transport.DefaultMaxStreams streams on each of n connections.
-// On each it runs use, with a number that differs from its neighbours'. It
-// returns when ctx ends and all is closed.
+// Requests keeps transport.DefaultMaxStreams streams on each of n connections,
+// which it opens with a stat. On each stream it runs use, with a number that
+// differs from its neighbours'. It returns when ctx ends and all is closed.
 func (a *Attacker) Requests(ctx context.Context, n int, use func(st transport.Stream, i int)) {
 	a.Connections(ctx, n, func(conn transport.Conn) {
+		if !a.Unopened {
+			st, err := conn.OpenStream(ctx, transport.Patient)
+			if err != nil {
+				return
+			}
+			Exchange(st, wire.AppendRequest(nil, wire.StatRequest{}))
+		}
 		var wg sync.WaitGroup
 		for i := range transport.DefaultMaxStreams {
 			wg.Go(func() {

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -21,27 +22,35 @@ import (
 // its stream. The reply ends when the hook returns. Fields and hooks are set
 // before Start, which every other method needs; those are safe for all.
 type Server struct {
-	Target  source.Target
-	Data    []byte
-	Offer   wire.Offer
-	Values  wire.Values // follow the offer if Offer.ValuesLen is positive
-	Streams int64       // that a client may have open; 0: transport's default
+	Target source.Target
+	Data   []byte
+	Offer  wire.Offer
+	Values wire.Values // follow the offer if Offer.ValuesLen is positive
+	Limits wire.Limits // that it announces; without Flight: generous ones
+	// Streams are those that QUIC lets a client have open, whatever is
+	// announced; 0: transport's default.
+	Streams int64
 
-	OnTLS     func(c *tls.Config) // once, before it listens
-	OnPackets func(c net.PacketConn) net.PacketConn
-	OnConn    func(c transport.Conn)           // once its handshake is complete
-	OnStream  func(st transport.Stream) bool   // before the request is read; true: leave the stream as it is
-	OnHello   func(st transport.Stream, n int) // n is 0 for the first one
-	OnValues  func(st transport.Stream)
-	OnRange   func(st transport.Stream, r wire.RangeRequest)
-
+	Hooks
 	Asked
 	running
 }
 
-// Asked counts the requests so far; Inlines are the hellos that ask for the
+// Hooks are what a server does in another way than an honest one.
+type Hooks struct {
+	OnTLS     func(c *tls.Config) // once, before it listens
+	OnPackets func(c net.PacketConn) net.PacketConn
+	OnConn    func(c transport.Conn)                      // once its handshake is complete
+	OnStream  func(st transport.Stream) bool              // before the request is read; true: leave the stream as it is
+	OnOpen    func(st transport.Stream, o wire.Open) bool // true: the connection is open, a reply to the first request follows
+	OnStat    func(st transport.Stream, n int)            // n is 0 for the first one
+	OnValues  func(st transport.Stream, v wire.ValuesRequest)
+	OnRanges  func(st transport.Stream, spans []wire.Span)
+}
+
+// Asked counts the requests so far; Inlines are the stats that ask for the
 // values, Lists the requests for them.
-type Asked struct{ Hellos, Inlines, Lists, Ranges atomic.Int64 }
+type Asked struct{ Opens, Stats, Inlines, Lists, Ranges atomic.Int64 }
 
 // A running is what Stop ends.
 type running struct {
@@ -80,6 +89,10 @@ func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
 	if s.OnPackets != nil {
 		pc = s.OnPackets(pc)
 	}
+	if s.Limits.Flight == 0 {
+		streams := cmp.Or(s.Limits.Streams, transport.DefaultMaxStreams)
+		s.Limits = wire.Limits{Streams: streams, Flight: 1 << 40, Longest: 1 << 40, Wasted: 1 << 20}
+	}
 	l, err := transport.Listen(pc, transport.ListenOptions{TLS: conf, MaxStreams: s.Streams})
 	if err != nil {
 		return err
@@ -115,74 +128,143 @@ func (s *Server) run(l transport.Listener) {
 		}
 		wg.Go(func() {
 			defer conn.Close(uint64(wire.CloseDone), "")
-			if s.OnConn != nil {
-				s.OnConn(conn)
-			}
-			for {
-				st, err := conn.AcceptStream(s.ctx)
-				if err != nil {
-					return
-				}
-				wg.Go(func() {
-					defer st.Release()
-					s.answer(st)
-				})
-			}
+			s.serve(conn)
 		})
 	}
 }
 
-func (s *Server) answer(st transport.Stream) {
-	if s.OnStream != nil && s.OnStream(st) {
-		return
+// serve answers the streams of a connection until it ends. Nothing is answered
+// before it is open.
+func (s *Server) serve(conn transport.Conn) {
+	if s.OnConn != nil {
+		s.OnConn(conn)
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	opened := make(chan struct{})
+	for {
+		st, err := conn.AcceptStream(s.ctx)
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			defer st.Release()
+			if s.OnStream != nil && s.OnStream(st) {
+				return
+			}
+			if !st.First() {
+				select {
+				case <-opened:
+				case <-conn.Done():
+					return
+				}
+			} else if s.open(st) {
+				close(opened)
+			} else {
+				return
+			}
+			s.answer(st)
+		})
+	}
+}
+
+// open reads the head of a connection's first stream and answers it. Without
+// success the reply has ended.
+func (s *Server) open(st transport.Stream) bool {
+	o, err := wire.ReadOpen(st)
+	if err != nil {
+		st.CancelWrite(uint64(wire.StreamProtocol))
+		return false
+	}
+	s.Opens.Add(1)
+	if s.OnOpen != nil && !s.OnOpen(st, o) {
+		st.CloseWrite()
+		return false
+	}
+	if s.OnOpen == nil {
+		s.SendOpened(st)
+	}
+	return true
+}
+
+func (s *Server) answer(st transport.Stream) {
 	req, err := wire.ReadRequest(st)
 	if err != nil {
 		return
 	}
 	switch req := req.(type) {
-	case wire.Hello:
-		n := int(s.Hellos.Add(1)) - 1
-		if req.InlineManifest {
+	case wire.StatRequest:
+		n := int(s.Stats.Add(1)) - 1
+		if req.Values {
 			s.Inlines.Add(1)
 		}
-		if s.OnHello != nil {
-			s.OnHello(st, n)
+		if s.OnStat != nil {
+			s.OnStat(statStream{st, req.Values}, n)
 		} else {
-			s.SendOffer(st, s.Offer)
+			s.SendOffer(statStream{st, req.Values}, s.Offer)
 		}
-	case wire.ManifestRequest:
+	case wire.ValuesRequest:
 		s.Lists.Add(1)
 		if s.OnValues != nil {
-			s.OnValues(st)
+			s.OnValues(st, req)
 		} else {
 			s.SendValues(st)
 		}
-	case wire.RangeRequest:
+	case wire.RangesRequest:
 		s.Ranges.Add(1)
-		if s.OnRange != nil {
-			s.OnRange(st, req)
+		if s.OnRanges != nil {
+			s.OnRanges(st, req.Spans)
 		} else {
-			s.SendRange(st, req)
+			s.SendRanges(st, req.Spans)
 		}
 	}
 	st.CloseWrite()
 }
 
-// SendOffer sends an offer, and the values if the offer announces them.
+// SendOpened accepts an open, without a proof.
+func (s *Server) SendOpened(st transport.Stream) {
+	Reply(st, wire.StatusOK, wire.Opened{Limits: s.Limits, Tail: wire.Idle()}.Append(nil))
+}
+
+// A statStream is that of a stat. It knows whether the values are asked for.
+type statStream struct {
+	transport.Stream
+	values bool
+}
+
+// SendOffer sends an offer, and the values if the offer announces them. As the
+// reply to a stat that does not ask for them, the offer announces none.
 func (s *Server) SendOffer(st transport.Stream, o wire.Offer) {
+	if stat, ok := st.(statStream); ok && !stat.values {
+		o.ValuesLen = 0
+	}
 	Reply(st, wire.StatusOK, o.Append(nil))
 	if o.ValuesLen > 0 {
 		s.SendValues(st)
 	}
 }
 
-// SendValues sends the values.
-func (s *Server) SendValues(st transport.Stream) { Reply(st, wire.StatusOK, s.Values.Bytes()) }
+// SendValues sends all values.
+func (s *Server) SendValues(st transport.Stream) {
+	st.Write(s.Values.AppendFrames(nil, 0, s.Values.Len()))
+}
 
-// SendRange sends the bytes of Data that r asks for.
-func (s *Server) SendRange(st transport.Stream, r wire.RangeRequest) {
-	Reply(st, wire.StatusOK, s.Data[r.Offset:r.Offset+r.Length])
+// SendRanges sends the bytes of Data that spans ask for.
+func (s *Server) SendRanges(st transport.Stream, spans []wire.Span) {
+	SendBytes(st, s.Bytes(spans))
+}
+
+// Bytes returns the bytes of Data that spans ask for. They are shared with Data
+// if there is one span.
+func (s *Server) Bytes(spans []wire.Span) (b []byte) {
+	for _, r := range spans {
+		part := s.Data[r.Offset : r.Offset+r.Length : r.Offset+r.Length]
+		if len(spans) == 1 {
+			return part
+		}
+		b = append(b, part...)
+	}
+	return b
 }
 
 // Stall sends bytes and then nothing, until Stop.
@@ -191,9 +273,10 @@ func (s *Server) Stall(st transport.Stream, b []byte) {
 	s.Wait()
 }
 
-// Header is the header of a frame whose body of n bytes need not follow.
+// Header is the header of a frame whose body of n bytes need not follow. n may
+// be beyond every limit, up to the greatest varint.
 func Header(status wire.Status, n uint64) []byte {
-	return wire.Header{Status: status, Length: n}.Append(nil)
+	return wire.Header{Status: status, Length: int(n)}.Append(nil)
 }
 
 // Frame is a frame with its body.
@@ -203,6 +286,24 @@ func Frame(status wire.Status, body []byte) []byte {
 
 // Reply sends one frame.
 func Reply(st transport.Stream, status wire.Status, body []byte) { st.Write(Frame(status, body)) }
+
+// Refuse sends a refusal.
+func Refuse(st transport.Stream, status wire.Status, wait time.Duration, text string) {
+	st.Write((&wire.Refusal{Status: status, Wait: wait, Text: text}).Append(nil))
+}
+
+// Frames are the bytes of ranges in as few frames as the limit allows.
+func Frames(b []byte) (frames []byte) {
+	for len(b) > 0 {
+		n := min(len(b), wire.MaxFrameLen)
+		frames = append(frames, Frame(wire.StatusOK, b[:n])...)
+		b = b[n:]
+	}
+	return frames
+}
+
+// SendBytes sends the bytes of ranges.
+func SendBytes(st transport.Stream, b []byte) { st.Write(Frames(b)) }
 
 // Flood repeats b, which is not empty, while somebody takes it, up to size
 // bytes.

@@ -2,8 +2,6 @@ package serve
 
 import (
 	"context"
-	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,36 +18,40 @@ const (
 	// least.
 	lingerRTTs = 3
 	lingerMin  = 100 * time.Millisecond
-	// connSlots bounds the ranges of a connection that are being written at
-	// a time.
+	// connSlots bounds the replies with ranges of a connection that are
+	// being written at a time.
 	connSlots = 2
 )
 
 // A clientConn is one client's connection to a virtual server. The book keeps
-// its state, each with one deadline: handshake, shaken (no request was accepted
-// yet), idle, asking, sending. Any goroutine may call its methods.
+// its state, each with one deadline: handshake, shaken (not opened yet), idle,
+// asking, sending. Any goroutine may call its methods.
 type clientConn struct {
 	srv     *Server
 	virtual *virtualServer
 	conn    transport.Conn
 	rec     *admission.Conn
-	slots   chan struct{} // one token for each range that is being written
-	gate    tokenGate
-	lost    atomic.Int64 // packets that virtual.lost knows of
+	slots   chan struct{} // one token for each reply with ranges that is being written
+	opened  chan struct{} // closed once open was accepted
+	lost    atomic.Int64  // packets that virtual.lost knows of
+	flight  atomic.Int64  // bytes of ranges under way
 
 	mu       sync.Mutex
 	deadline *time.Timer // ends the connection: see [admission.Book.Deadline]
-	awaiting bool        // a hello waits for the index
+	awaiting bool        // a stat waits for the index
 }
+
+// notOpened is why a connection is closed that is not opened in time.
+const notOpened = "not opened in time"
 
 // serve answers a connection's requests until the connection or ctx ends.
 func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 	c := &clientConn{
 		srv: v.srv, virtual: v, conn: conn, rec: conn.Place().(*admission.Conn),
-		slots: make(chan struct{}, connSlots), gate: tokenGate{token: v.srv.cfg.Token},
+		slots: make(chan struct{}, connSlots), opened: make(chan struct{}),
 	}
 	c.srv.book.Shake(c.rec, c, time.Now())
-	c.deadline = time.AfterFunc(c.srv.limits.HelloTimeout, c.expire)
+	c.deadline = time.AfterFunc(c.srv.limits.OpenTimeout, c.expire)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer func() {
@@ -78,9 +80,9 @@ func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 }
 
 // waitTurn waits until it is the connection's turn, and reports whether it
-// still lives then. It then has the same time for its first request.
+// still lives then. It then has the same time to open.
 func (c *clientConn) waitTurn(ctx context.Context) bool {
-	wait := c.srv.book.Turn(c.rec, c.srv.limits.HelloTimeout/2, time.Now())
+	wait := c.srv.book.Turn(c.rec, c.srv.limits.OpenTimeout/2, time.Now())
 	if wait == 0 {
 		return true
 	}
@@ -115,7 +117,7 @@ func (c *clientConn) expire() {
 	switch {
 	case at.IsZero() || time.Now().Before(at): // it has changed its state meanwhile
 	case c.srv.book.State(c.rec) == admission.Shaken:
-		c.conn.Close(uint64(wire.CloseLimit), "no request was accepted in time")
+		c.conn.Close(uint64(wire.CloseLimit), notOpened)
 	default:
 		c.conn.Close(uint64(wire.CloseLimit), "idle for too long")
 	}
@@ -129,6 +131,19 @@ func (c *clientConn) close() {
 	}
 	waitFor(c.conn.Done(), c.linger())
 	c.conn.Close(uint64(wire.CloseStopping), "server is stopping")
+}
+
+// hangUp closes the connection once the client has read what was written last,
+// which tells it why.
+func (c *clientConn) hangUp(ctx context.Context, code wire.CloseCode, text string) {
+	linger := time.NewTimer(c.linger())
+	defer linger.Stop()
+	select {
+	case <-c.conn.Done():
+	case <-linger.C:
+	case <-ctx.Done():
+	}
+	c.conn.Close(uint64(code), text)
 }
 
 // linger returns the time until what was written last has arrived.
@@ -165,25 +180,6 @@ func (c *clientConn) excused(do func() error) error {
 	return do()
 }
 
-// write sends p while there is progress.
-func (c *clientConn) write(st transport.Stream, p []byte) error {
-	for {
-		st.SetWriteDeadline(time.Now().Add(c.srv.limits.StallTimeout))
-		n, err := st.Write(p)
-		c.moved(n, false)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		if n == 0 {
-			return errReset{wire.StreamStalled}
-		}
-		p = p[n:]
-	}
-}
-
 // pay waits until some of n bytes may be sent, and returns how many. The first
 // paid bytes are already paid for. It waits while clients hold more than they
 // may, and for the rate limit.
@@ -207,8 +203,18 @@ func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
 	})
 }
 
-// buffer returns a buffer for n bytes (a smaller one when memory is short), and
-// what gives it back.
+// fly counts n more bytes of ranges under way, unless that would be more than a
+// connection may ask for.
+func (c *clientConn) fly(n int64) bool {
+	if c.flight.Add(n) <= c.srv.limits.announced().Flight {
+		return true
+	}
+	c.flight.Add(-n)
+	return false
+}
+
+// buffer returns a buffer for n bytes (a smaller one when memory is short) with
+// frameHead bytes in front, and what gives it back.
 func (c *clientConn) buffer(n int) (buf []byte, free func()) {
 	size := c.srv.book.Take(c.rec, int64(bufferSize(n)), time.Now())
 	b := c.srv.pools.get(int(size))

@@ -19,7 +19,8 @@ type SmallBuffers struct{ Small []transport.SmallBuffer }
 
 // Listening says that the sockets answer, before the file is hashed.
 type Listening struct {
-	Addrs []net.Addr // one for each virtual server
+	Addrs []net.Addr // of UDP, one for each virtual server
+	TCP   []net.Addr // of those that listen on TCP too
 	ID    certs.ServerID
 	// SmallBuffers are the first socket's buffers that the system made
 	// smaller than wanted.
@@ -60,15 +61,15 @@ type Damaged struct {
 // CacheFailed says that the hashes could not be kept for the next run.
 type CacheFailed struct{ Err error }
 
-// ServerFailed says that a virtual server's socket failed. It is opened again,
-// with pauses; the other servers go on.
+// ServerFailed says that a virtual server's socket failed, over UDP or TCP as
+// Addr says. It is opened again, with pauses; the others go on.
 type ServerFailed struct {
 	Server int
 	Addr   net.Addr
 	Err    error
 }
 
-// ServerReopened says that a virtual server that had failed listens again.
+// ServerReopened says that a socket that had failed listens again.
 type ServerReopened struct {
 	Server int
 	Addr   net.Addr

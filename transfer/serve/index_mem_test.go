@@ -141,3 +141,12 @@ func readyVersion(ctx context.Context, ix *index) *version {
 		<-made
 	}
 }
+
+// sumOfChunk returns the value of a chunk of a file.
+func sumOfChunk(data []byte, chunk int) [32]byte {
+	values, _, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{Workers: 1})
+	if err != nil {
+		panic(err)
+	}
+	return values.At(chunk)
+}

@@ -29,7 +29,7 @@ func TestIndexInvalidation(t *testing.T) {
 		<-made
 		first, _, _ := ix.acquire(t.Context())
 		if told := <-ready; first.offer.Checksum != sumOf(data) || first.offer.Name != "x" ||
-			first.offer.Size != oneChunk+1 || manifest.Checksum(first.values) != first.offer.Checksum ||
+			first.offer.Size != oneChunk+1 || manifest.Check(first.values, oneChunk+1, first.offer.Checksum) != nil ||
 			told.Checksum != first.offer.Checksum || told.Size != oneChunk+1 || told.Offered != "x" {
 			t.Errorf("first version = %+v, told %+v, want that of the file", first.offer, told)
 		}
@@ -180,10 +180,14 @@ func TestRecheckIsBounded(t *testing.T) {
 			if err == nil && !good {
 				t.Fatal("a good chunk is taken for damaged")
 			}
-			if err == nil {
+			var busy recheckBusy
+			switch {
+			case err == nil:
 				looks++
-			} else if !errors.Is(err, errRecheckBusy) {
+			case !errors.As(err, &busy):
 				t.Fatal(err)
+			case busy.wait <= 0 || busy.wait > recheckEvery:
+				t.Fatalf("come back in %v", busy.wait)
 			}
 			time.Sleep(recheckEvery / 10)
 		}

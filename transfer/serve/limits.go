@@ -6,6 +6,7 @@ import (
 
 	"malcolm/transfer/admission"
 	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // Limits bounds what the clients of [Serve] can cost. Zero fields mean the
@@ -24,16 +25,16 @@ type Limits struct {
 	// proof of the client's address it counts for all together, with one
 	// for each address.
 	HandshakeRate int
-	// Wasted bounds wasted requests: malformed, refused or abandoned ones,
-	// and every hello after the first. A connection may waste this many
-	// more than it completed (ranges and values sent whole), else it is
-	// closed. One address, over all its connections, has the same budget,
-	// which refills in 16 s. Connections from an address over its budget
-	// are delayed.
+	// Wasted bounds wasted requests: those that were refused, or cancelled
+	// before a byte of the reply was taken, and every stat after the first.
+	// A connection may waste this many more than were answered whole, else
+	// it is closed. One address, over all its connections, has the same
+	// budget, which refills in 16 s. Connections from an address over its
+	// budget are delayed.
 	Wasted int
 
 	HandshakeTimeout time.Duration // for a handshake
-	HelloTimeout     time.Duration // from the handshake until the first request is accepted
+	OpenTimeout      time.Duration // from the handshake until the connection is opened
 	RequestTimeout   time.Duration // for the whole of one request
 	StallTimeout     time.Duration // without progress of a reply
 	IdleTimeout      time.Duration // without a reply under way
@@ -47,11 +48,27 @@ const (
 	DefaultIndexingTimeout = time.Hour
 )
 
+const (
+	// longestRequest bounds the bytes that one request for ranges asks for.
+	longestRequest = 1 << 30
+	// flightOfStream is the part of a connection's bytes of ranges under
+	// way that each of its streams adds.
+	flightOfStream = 64 << 20
+)
+
+// announced returns what a client is told of the limits.
+func (l *Limits) announced() wire.Limits {
+	return wire.Limits{
+		Streams: l.Streams, Flight: max(int64(l.Streams)*flightOfStream, longestRequest), Longest: longestRequest,
+		Wasted: l.Wasted,
+	}
+}
+
 // admission returns the limits of a book.
 func (l *Limits) admission() admission.Limits {
 	return admission.Limits{
 		Places: l.Places, Bytes: l.Bytes, Handshakes: l.HandshakeRate, Wasted: l.Wasted,
-		OpenTime: l.HelloTimeout, IdleTime: l.IdleTimeout,
+		OpenTime: l.OpenTimeout, IdleTime: l.IdleTimeout,
 	}
 }
 
@@ -80,7 +97,7 @@ func (l Limits) orDefaults() (Limits, error) {
 		value time.Duration
 	}{
 		{"the time for a handshake", &l.HandshakeTimeout, transport.DefaultHandshakeTimeout},
-		{"the time until a request is accepted", &l.HelloTimeout, admission.DefaultOpenTime},
+		{"the time until a connection is opened", &l.OpenTimeout, admission.DefaultOpenTime},
 		{"the time for a request", &l.RequestTimeout, DefaultRequestTimeout},
 		{"the time without progress", &l.StallTimeout, DefaultStallTimeout},
 		{"the time without a request", &l.IdleTimeout, admission.DefaultIdleTime},

@@ -4,196 +4,256 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"malcolm/transfer/admission"
-	"malcolm/transfer/localfile"
-	"malcolm/transport"
 	"malcolm/wire"
 )
 
-const (
-	// firstBytes is the first read size of a range. See [readSize.adapt].
-	firstBytes = 16 << 10
-	// growBytes must be taken in a row, each piece within quickTake, before
-	// the read size grows for a client that was slow.
-	growBytes = 64 << 10
-	quickTake = 100 * time.Millisecond
-	slowTake  = 500 * time.Millisecond
-	// pieceTime is how long a buffer is held for a client that does not
-	// take it all; then less is read. The smallest one is held for
-	// StallTimeout.
-	pieceTime = time.Second
-)
+// flightWait is how long a client is told to stay away that asks for more bytes
+// at a time than it was told that it may.
+const flightWait = 100 * time.Millisecond
 
-// A rangeSender sends exactly the bytes asked for, or resets the stream. It
-// belongs to one goroutine.
+// A rangeSender sends the bytes of spans. A span that fails is answered by
+// that, and the next one follows. It belongs to one goroutine.
 type rangeSender struct {
-	c       *clientConn
-	st      transport.Stream
-	v       *version
-	offset  int64 // of the next byte to send
-	end     int64 // behind the last one
+	r       *reply
+	spans   spanReader
+	at      position // of the next byte to send
+	frame   openFrame
 	size    readSize
+	left    int64         // bytes to send
+	sent    int64         // bytes of the file
+	failed  int           // spans
 	paid    int           // bytes that the limiter let pass and that were not sent
 	blocked time.Duration // of writing since the last progress
 }
 
-// sendRange answers a request for a range of a version. ctx also ends when the
-// client gives up.
-func (c *clientConn) sendRange(ctx context.Context, st transport.Stream, req wire.RangeRequest) error {
-	v, err := c.held(st, req.Checksum)
-	if err != nil {
-		return err
+// An openFrame is what the client was promised and has not got: the rest of a
+// frame of which a part was written. Its zero value is none.
+type openFrame struct {
+	head []byte // the rest of its header
+	owed int    // bytes of its body
+}
+
+// ranges answers a request for spans. ctx also ends when the client gives up.
+func (r *reply) ranges(ctx context.Context, req wire.RangesRequest) (admission.Use, error) {
+	var total int64
+	for _, span := range req.Spans {
+		total += span.Length
 	}
-	defer c.srv.index.release(v)
-	if req.Offset+req.Length > v.offer.Size {
-		return c.refuse(st, wire.StatusOutOfRange, fmt.Sprintf("the file has %d bytes", v.offer.Size))
+	if longest := r.c.srv.limits.announced().Longest; total > longest {
+		return 0, r.refuse(wire.StatusMalformed, 0, fmt.Sprintf("%d bytes, at most %d are allowed", total, longest))
 	}
-	c.countRange(1)
-	defer c.countRange(-1)
-	if err := c.write(st, wire.Header{Status: wire.StatusOK, Length: uint64(req.Length)}.Append(nil)); err != nil {
-		return err
+	if !r.c.fly(total) {
+		return 0, r.refuse(wire.StatusBusy, flightWait, "too many bytes under way on this connection")
 	}
-	r := &rangeSender{
-		c: c, st: st, v: v,
-		offset: req.Offset, end: req.Offset + req.Length, size: readSize{firstBytes, growBytes},
+	r.c.countRanges(1, len(req.Spans))
+	defer r.c.countRanges(-1, -len(req.Spans))
+	s := &rangeSender{
+		r: r, spans: spanReader{index: r.c.srv.index, spans: req.Spans},
+		left: total, size: readSize{firstBytes, growBytes},
 	}
-	defer func() { c.srv.limit.Refund(r.paid) }()
-	for r.offset < r.end {
-		if err := r.useSlot(ctx); err != nil {
+	defer s.close()
+	err := s.sendAll(ctx)
+	switch {
+	case s.failed == 0:
+		return admission.UseWhole, err
+	case s.sent == 0:
+		return admission.UseNone, err
+	}
+	return admission.UsePart, err
+}
+
+// countRanges adds n to the number of requests for ranges that are being
+// answered, and spans to that of their spans; both may be negative.
+func (c *clientConn) countRanges(n, spans int) {
+	c.virtual.ranges.Add(int64(n))
+	c.srv.book.Ranges(c.rec, n, spans, time.Now())
+}
+
+// close gives back what the sender holds.
+func (s *rangeSender) close() {
+	s.spans.release()
+	s.r.c.flight.Add(-s.left)
+	s.r.c.srv.limit.Refund(s.paid)
+}
+
+// sendAll sends all spans. At the end of the server it says of the rest that it
+// does not come.
+func (s *rangeSender) sendAll(ctx context.Context) error {
+	for s.left > 0 {
+		err := s.useSlot(ctx)
+		if errors.Is(err, errReset{wire.StreamStopping}) && s.frame.owed == 0 && !isClosed(s.r.st.Done()) {
+			err = s.stop()
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return st.CloseWrite()
+	return s.r.st.CloseWrite()
 }
 
-// countRange adds n to the number of ranges being sent; n may be negative.
-func (c *clientConn) countRange(n int) {
-	c.virtual.ranges.Add(int64(n))
-	c.srv.book.Ranges(c.rec, n)
+// isClosed reports whether a channel is closed that nothing is ever sent on.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // useSlot sends pieces in one of the connection's slots while the client is
 // slow.
-func (r *rangeSender) useSlot(ctx context.Context) error {
+func (s *rangeSender) useSlot(ctx context.Context) error {
+	slots := s.r.c.slots
 	select {
-	case r.c.slots <- struct{}{}:
-		defer func() { <-r.c.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return errReset{wire.StreamStopping}
 	}
 	for {
-		if err := r.sendPiece(ctx); err != nil {
+		failure, err := s.sendPiece(ctx)
+		if err == nil && failure != nil {
+			err = s.fail(failure)
+		}
+		if err != nil {
 			return err
 		}
-		if r.size.bytes > admission.LeastBuffer || r.offset == r.end {
+		if s.size.bytes > admission.LeastBuffer || s.left == 0 {
 			return nil
 		}
 	}
 }
 
 // sendPiece reads a piece into a buffer and sends what the client takes of it
-// in time. It does its own waiting before it takes the buffer.
-func (r *rangeSender) sendPiece(ctx context.Context) error {
-	n, err := r.c.pay(ctx, int(min(int64(r.size.bytes), r.end-r.offset)), r.paid)
+// in time. It does its own waiting before it takes the buffer. If there is
+// nothing to send, failure says why the next span fails.
+func (s *rangeSender) sendPiece(ctx context.Context) (failure *wire.Refusal, err error) {
+	n := min(int64(s.size.bytes), s.left)
+	if s.frame.owed > 0 {
+		n = min(n, int64(s.frame.owed))
+	}
+	may, err := s.r.c.pay(ctx, int(n), s.paid)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.paid = max(r.paid, n)
-	buf, free := r.c.buffer(n)
+	s.paid = max(s.paid, may)
+	buf, free := s.r.c.buffer(may)
 	defer free()
-	select {
-	case <-r.st.Done(): // earlier than ctx, which needs a goroutine to run
-		return errReset{wire.StreamCancelled}
-	default:
+	if isClosed(s.r.st.Done()) { // earlier than ctx, which needs a goroutine to run
+		return nil, errReset{wire.StreamCancelled}
 	}
-	p := buf[:min(n, len(buf))]
-	if err := r.c.excused(func() error { return r.read(p) }); err != nil {
-		return err
+	p := buf[frameHead:]
+	p = p[:min(may, len(p))]
+	var filled int
+	_ = s.r.c.excused(func() error {
+		filled, failure = s.spans.fill(p, s.at, s.size.grown())
+		return nil
+	})
+	if filled == 0 {
+		return failure, nil
 	}
+	return nil, s.sendFilled(buf, filled)
+}
+
+// sendFilled sends the n bytes that are in a buffer, as a frame of their own or
+// as what an open one is owed. They were checked before.
+func (s *rangeSender) sendFilled(buf []byte, n int) error {
+	frame := s.frame
+	if frame.owed == 0 {
+		frame = openFrame{head: wire.Header{Status: wire.StatusOK, Length: n}.Append(nil), owed: n}
+	}
+	head := len(frame.head)
+	p := buf[frameHead-head : frameHead+n]
+	copy(p, frame.head)
 	patience := pieceTime
-	if len(p) <= admission.LeastBuffer {
-		patience = r.c.srv.limits.StallTimeout
+	if n <= admission.LeastBuffer {
+		patience = s.r.c.srv.limits.StallTimeout
 	}
 	began := time.Now()
-	sent, err := r.send(p, patience)
+	sent, err := s.send(p, patience)
+	body := max(sent-head, 0)
+	if sent > 0 { // else nothing was promised
+		s.frame = openFrame{head: frame.head[min(sent, head):], owed: frame.owed - body}
+	}
+	s.advance(body)
 	if err != nil {
 		return err
 	}
-	r.size.adapt(sent, len(p), time.Since(began))
+	s.size.adapt(body, n, time.Since(began))
 	return nil
 }
 
-// read fills p with the next bytes of the range, and has the system read ahead
-// for the next piece. The check after the read ensures that no range ends with
-// bytes of another version.
-func (r *rangeSender) read(p []byte) error {
-	if _, err := r.v.file.ReadAt(p, r.offset); err != nil && !errors.Is(err, io.EOF) {
-		return errReset{wire.StreamUnreadable}
-	}
-	if !r.v.isIntact() {
-		r.c.srv.index.changed(r.v)
-		return errReset{wire.StreamChanged}
-	}
-	next := r.offset + int64(len(p))
-	if f, ok := r.v.file.(localfile.ReadAheader); ok && next < r.end {
-		f.ReadAhead(next, min(int64(r.size.grown()), r.end-next))
-	}
-	return nil
+// advance says that n bytes of the file were sent.
+func (s *rangeSender) advance(n int) {
+	c := s.r.c
+	s.at = s.spans.after(s.at, int64(n))
+	s.left -= int64(n)
+	s.sent += int64(n)
+	s.paid -= n
+	c.flight.Add(-int64(n))
+	c.virtual.sent.Add(int64(n))
+	c.moved(n, true)
 }
 
 // send sends what the client takes of p within patience. It fails when the
 // client has taken nothing for all of StallTimeout.
-func (r *rangeSender) send(p []byte, patience time.Duration) (sent int, err error) {
-	began, stall := time.Now(), r.c.srv.limits.StallTimeout
-	r.st.SetWriteDeadline(began.Add(min(patience, stall-r.blocked)))
-	sent, err = r.st.Write(p)
-	r.offset += int64(sent)
-	r.paid -= sent
-	r.c.virtual.sent.Add(int64(sent))
-	r.c.moved(sent, true)
-	r.blocked += time.Since(began)
+func (s *rangeSender) send(p []byte, patience time.Duration) (sent int, err error) {
+	began, stall := time.Now(), s.r.c.srv.limits.StallTimeout
+	s.r.st.SetWriteDeadline(began.Add(min(patience, stall-s.blocked)))
+	sent, err = s.r.st.Write(p)
+	s.r.taken += int64(sent)
+	s.blocked += time.Since(began)
 	if sent > 0 {
-		r.blocked = 0
+		s.blocked = 0
 	}
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return sent, err
-	case r.blocked >= stall:
+	case s.blocked >= stall:
 		return sent, errReset{wire.StreamStalled}
 	}
 	return sent, nil
 }
 
-// A readSize is how much is read at once for a range. It grows for a quick
-// client and shrinks for a slow one. So buffers are soon free, and little is
-// read beyond what a client that gives up has taken.
-type readSize struct {
-	bytes  int // a power of two
-	streak int // bytes in a row that were taken quickly
+// fail answers the span of the next byte by a failure. Within a frame that was
+// promised it can only reset the stream.
+func (s *rangeSender) fail(failure *wire.Refusal) error {
+	if s.frame.owed > 0 {
+		return errReset{codeOf(failure.Status)}
+	}
+	return s.r.write(s.skip(nil, *failure))
 }
 
-// grown returns the next larger size in bytes.
-func (s *readSize) grown() int { return min(2*s.bytes, admission.MostBuffer) }
+// stop answers all the spans that are left: the server ends.
+func (s *rangeSender) stop() error {
+	var frames []byte
+	for s.left > 0 {
+		frames = s.skip(frames, wire.Refusal{Status: wire.StatusStopping})
+	}
+	return s.r.write(frames)
+}
 
-// adapt sets the size after the client took sent of n bytes. It doubles when
-// growBytes in a row were each taken within quickTake, and halves when a piece
-// took more than slowTake.
-func (s *readSize) adapt(sent, n int, took time.Duration) {
-	if sent == n && took < quickTake {
-		if s.streak += sent; s.streak >= growBytes {
-			s.bytes = s.grown()
-		}
-		return
+// skip passes over the rest of the span of the next byte, and appends the frame
+// that says so to b.
+func (s *rangeSender) skip(b []byte, failure wire.Refusal) []byte {
+	b = wire.FailedSpan{Index: s.at.span, Refusal: failure}.Append(b)
+	rest := s.spans.spans[s.at.span].Length - s.at.done
+	s.at = position{span: s.at.span + 1}
+	s.failed++
+	s.left -= rest
+	s.r.c.flight.Add(-rest)
+	return b
+}
+
+// codeOf returns the code with which a stream is reset for a failure.
+func codeOf(status wire.Status) wire.StreamCode {
+	if status == wire.StatusUnreadable {
+		return wire.StreamUnreadable
 	}
-	s.streak = 0
-	switch {
-	case sent < n:
-		s.bytes = bufferSize(min(max(sent, 1), s.bytes/2))
-	case took > slowTake:
-		s.bytes = max(s.bytes/2, admission.LeastBuffer)
-	}
+	return wire.StreamChanged
 }

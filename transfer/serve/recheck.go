@@ -17,8 +17,13 @@ const recheckEvery = time.Second
 // recheckPiece is how many bytes of a chunk are read at once.
 const recheckPiece = 128 << 10
 
-// errRecheckBusy says that the last check was too short a time ago.
-var errRecheckBusy = errors.New("has looked at its file a moment ago")
+// recheckBusy says that another check is under way, or that the last one was
+// too short a time ago.
+type recheckBusy struct {
+	wait time.Duration // until the next one
+}
+
+func (recheckBusy) Error() string { return "has looked at its file a moment ago" }
 
 // rechecks let the checks of single chunks follow each other.
 type rechecks struct {
@@ -28,14 +33,14 @@ type rechecks struct {
 
 // examine reads a chunk of a version from the disk again and reports whether it
 // still has its value. If not, it tells of it and ends the version, whose
-// hashes are never taken from the cache again. The error is errRecheckBusy.
+// hashes are never taken from the cache again. The error is recheckBusy.
 func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	if !ix.recheck.mu.TryLock() {
-		return false, errRecheckBusy
+		return false, recheckBusy{recheckEvery}
 	}
 	defer ix.recheck.mu.Unlock()
-	if time.Since(ix.recheck.last) < recheckEvery {
-		return false, errRecheckBusy
+	if since := time.Since(ix.recheck.last); since < recheckEvery {
+		return false, recheckBusy{recheckEvery - since}
 	}
 	defer func() { ix.recheck.last = time.Now() }()
 	readErr := matches(v, chunk)

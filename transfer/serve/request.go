@@ -12,11 +12,13 @@ import (
 	"malcolm/wire"
 )
 
-// A reply is the work for one request, from the request's first byte on.
+// A reply is the work for one request, from the request's first byte on. It
+// belongs to one goroutine.
 type reply struct {
 	c        *clientConn
 	st       transport.Stream
 	accepted bool
+	taken    int64 // bytes of the reply that the client has taken
 }
 
 // begin says that a request has begun on a stream. The reply must be ended.
@@ -39,80 +41,148 @@ func (r *reply) end() {
 }
 
 // answer reads the request and replies to it. It gives up when the client does.
+// The first stream opens the connection before; nothing of another one is read
+// until then.
 func (r *reply) answer(ctx context.Context) admission.Use {
 	c, st := r.c, r.st
+	if st.First() {
+		if !r.open(ctx) {
+			return c.unopened()
+		}
+	} else if !c.awaitOpen(ctx) {
+		return admission.UsePart
+	}
 	st.SetReadDeadline(time.Now().Add(c.srv.limits.RequestTimeout))
 	req, err := wire.ReadRequest(st)
 	if err != nil {
-		c.refuseRequest(st, err)
+		r.refuseRequest(err)
 		return admission.UseNone
 	}
 	if c.srv.stopping.Load() {
-		c.refuse(st, wire.StatusStopping, "")
-		return admission.UseAnswer
+		r.refuse(wire.StatusStopping, 0, "")
+		return admission.UsePart
 	}
 	replying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := st.AfterDone(cancel)
 	defer stop()
-	if !c.admit(ctx, st, req) {
-		return admission.UseNone
-	}
 	r.accept()
-	var u admission.Use
-	switch req := req.(type) {
-	case wire.Hello:
-		u, err = admission.UseHello, c.hello(replying, st, req)
-	case wire.ManifestRequest:
-		u, err = admission.UseFetch, c.values(replying, st, req)
-	case wire.RangeRequest:
-		u, err = admission.UseFetch, c.sendRange(replying, st, req)
-	case wire.RecheckRequest:
-		u, err = admission.UseNone, c.recheck(st, req)
-	}
-	if err == nil {
-		return u
-	}
-	if !errors.Is(err, errRefused) {
-		st.CancelWrite(uint64(resetCode(err)))
+	u, err := r.handle(replying, req)
+	return r.use(u, err)
+}
+
+// unopened returns what a request was good for on a connection that was not
+// opened.
+func (c *clientConn) unopened() admission.Use {
+	if c.srv.stopping.Load() {
+		return admission.UsePart
 	}
 	return admission.UseNone
 }
 
-// errRefused says that the reply was a complete refusal.
-var errRefused = errors.New("refused")
+// handle replies to a request and says what it was good for unless there is an
+// error.
+func (r *reply) handle(ctx context.Context, req wire.Request) (admission.Use, error) {
+	switch req := req.(type) {
+	case wire.StatRequest:
+		return admission.UseStat, r.stat(ctx, req)
+	case wire.ValuesRequest:
+		return admission.UseWhole, r.values(ctx, req)
+	case wire.RangesRequest:
+		return r.ranges(ctx, req)
+	case wire.RecheckRequest:
+		return admission.UseWhole, r.recheck(req)
+	}
+	return admission.UseNone, r.refuse(wire.StatusUnsupported, 0, "")
+}
 
-// refuse answers with a status that is not success. The error is errRefused, or
-// the stream's.
-func (c *clientConn) refuse(st transport.Stream, status wire.Status, text string) error {
-	if err := c.write(st, wire.AppendRefusal(nil, status, text)); err != nil {
+// use ends a reply that failed, and returns what the request was good for.
+func (r *reply) use(u admission.Use, err error) admission.Use {
+	var refused errRefused
+	switch {
+	case err == nil:
+		return u
+	case errors.As(err, &refused):
+		if refused.status == wire.StatusStopping {
+			return admission.UsePart
+		}
+		return admission.UseNone
+	}
+	code := resetCode(err)
+	r.st.CancelWrite(uint64(code))
+	if code == wire.StreamStalled && r.c.conn.Protocol() == transport.TCP { // nothing follows what is not taken
+		r.c.conn.Close(uint64(wire.CloseLimit), "too little was taken of what was sent")
+	}
+	switch {
+	case r.taken == 0:
+		return admission.UseNone
+	case u == admission.UseStat:
+		return u
+	}
+	return admission.UsePart
+}
+
+// write sends p while there is progress.
+func (r *reply) write(p []byte) error {
+	for {
+		r.st.SetWriteDeadline(time.Now().Add(r.c.srv.limits.StallTimeout))
+		n, err := r.st.Write(p)
+		r.taken += int64(n)
+		r.c.moved(n, false)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if n == 0 {
+			return errReset{wire.StreamStalled}
+		}
+		p = p[n:]
+	}
+}
+
+// send sends one small frame.
+func (r *reply) send(status wire.Status, body []byte) error {
+	frame := wire.Header{Status: status, Length: len(body)}.Append(nil)
+	return r.write(append(frame, body...))
+}
+
+// errRefused says that the reply was a complete refusal.
+type errRefused struct{ status wire.Status }
+
+func (e errRefused) Error() string { return "refused: " + e.status.String() }
+
+// refuse ends the reply with a refusal. The error is errRefused, or the
+// stream's.
+func (r *reply) refuse(status wire.Status, wait time.Duration, text string) error {
+	refusal := wire.Refusal{Status: status, Wait: wait, Text: text}
+	if err := r.write(refusal.Append(nil)); err != nil {
 		return err
 	}
-	if err := st.CloseWrite(); err != nil {
+	if err := r.st.CloseWrite(); err != nil {
 		return err
 	}
-	return errRefused
+	return errRefused{status}
 }
 
 // refuseRequest answers a request that could not be read.
-func (c *clientConn) refuseRequest(st transport.Stream, err error) {
+func (r *reply) refuseRequest(err error) {
 	var malformed *wire.MalformedError
 	var unsupported *wire.UnsupportedError
+	code := wire.StreamProtocol
 	switch {
 	case errors.As(err, &unsupported):
-		c.refuse(st, wire.StatusUnsupported, unsupported.Error())
+		r.refuse(wire.StatusUnsupported, 0, unsupported.Error())
 	case errors.As(err, &malformed):
-		c.refuse(st, wire.StatusMalformed, malformed.Error())
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		st.CancelRead(uint64(wire.StreamStalled), transport.LeftUnknown)
-		st.CancelWrite(uint64(wire.StreamStalled))
-		return
+		r.refuse(wire.StatusMalformed, 0, malformed.Error())
 	default:
-		st.CancelRead(uint64(wire.StreamProtocol), transport.LeftUnknown)
-		st.CancelWrite(uint64(wire.StreamProtocol))
-		return
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			code = wire.StreamStalled
+		}
+		r.st.CancelWrite(uint64(code))
 	}
-	st.CancelRead(uint64(wire.StreamProtocol), transport.LeftUnknown) // what follows is not read
+	r.st.CancelRead(uint64(code), transport.LeftUnknown) // what follows is not read
 }
 
 // errReset carries the code with which a stream is reset.

@@ -1,5 +1,6 @@
 // Package serve offers one local file on several virtual servers: QUIC
-// listeners on UDP ports of their own, under one identity.
+// listeners on UDP ports of their own, and TLS ones on the TCP ports of the
+// same numbers, under one identity.
 //
 // A [Server] is made by [NewServer] and served by [Server.Run], which returns
 // when the server has stopped. [Server.Status] says what it does, to anybody
@@ -7,8 +8,8 @@
 //
 // A file is hashed before it is offered, and again when it changes: the index
 // holds the current version, and the one before it for those who still read
-// it. A connection is accepted (virtual), accounted for (conn), and asks
-// (request): for the offer (hello), for the values, for ranges. Whom a
+// it. A connection is accepted (virtual), accounted for (conn), opened (open),
+// and asks (request): for the offer (stat), for values, for ranges. Whom a
 // server lets in, who goes, and who has which memory is decided by package
 // admission.
 package serve
@@ -49,15 +50,17 @@ type Config struct {
 	// clients notice at once that serve was restarted. Zero: a random one
 	// for this run. See [certs.LocalSecret].
 	Machine [32]byte
-	// Conns are the sockets, one for each virtual server, at least one.
+	// Conns are the UDP sockets, one for each virtual server, at least one.
 	// They belong to the server, which closes them.
 	Conns []net.PacketConn
 	// Reopen opens a virtual server's failed socket again on its address;
-	// nil: that server is over.
+	// nil: that socket is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// Token must be proved by clients before they are told anything of the
-	// file; zero: none is needed.
-	Token certs.Token
+	// TCP are the sockets beside those of UDP; its zero value is none.
+	TCP TCP
+	// Tokens are those of which clients must prove one before they are told
+	// anything of the file, at most MaxTokens; empty: none is needed.
+	Tokens []certs.Token
 	// Limit bounds the bytes a second of all virtual servers together; 0:
 	// no limit.
 	Limit int64
@@ -72,6 +75,17 @@ type Config struct {
 	// Events is called with one event at a time, by one goroutine. It must
 	// not block for long. Nil: nobody is told.
 	Events func(Event)
+}
+
+// TCP are TCP sockets of virtual servers, on the ports of their UDP sockets.
+type TCP struct {
+	// Sockets has one for each of [Config.Conns]; nil, or too few: a
+	// virtual server without TCP. They belong to the server, which closes
+	// them.
+	Sockets []net.Listener
+	// Reopen opens a failed socket again on its address; nil: that socket
+	// is over.
+	Reopen func(net.Addr) (net.Listener, error)
 }
 
 // Serve makes a server and runs it: see [NewServer] and [Server.Run].
@@ -103,11 +117,14 @@ type Server struct {
 
 // NewServer prepares a server, which does nothing until [Server.Run]. The
 // sockets belong to it from now on, even after an error, which says that a
-// limit is negative.
+// limit is negative, or that a token is empty or too many.
 func NewServer(cfg Config) (*Server, error) {
 	limits, err := cfg.Limits.orDefaults()
+	if err == nil {
+		err = checkTokens(cfg.Tokens)
+	}
 	if err != nil {
-		closeAll(cfg.Conns)
+		cfg.closeSockets()
 		return nil, err
 	}
 	book := admission.New(limits.admission())
@@ -120,8 +137,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s.index = newIndex(cfg.Source, offerable(cfg.Name), cfg.Cache, s.tell)
 	s.index.rehash = cfg.Rehash
-	for i, pc := range cfg.Conns {
-		s.virtual = append(s.virtual, &virtualServer{srv: s, number: i, addr: pc.LocalAddr()})
+	for i := range cfg.Conns {
+		s.virtual = append(s.virtual, s.newVirtual(i))
 	}
 	return s, nil
 }
@@ -153,6 +170,16 @@ func (s *Server) addrs() []net.Addr {
 	return addrs
 }
 
+// tcpAddrs returns the addresses of the TCP sockets.
+func (s *Server) tcpAddrs() (addrs []net.Addr) {
+	for _, e := range s.endpoints() {
+		if e.addr.Network() == "tcp" {
+			addrs = append(addrs, e.addr)
+		}
+	}
+	return addrs
+}
+
 // Run offers the file until ctx ends. Then it accepts nothing new, lets
 // requests under way finish for up to 5 s, closes every connection with a code
 // that clients understand, and returns nil within 2 s more: it does not wait
@@ -176,7 +203,8 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	s.start(&wg, accepting, work, stopAccepting)
 	s.events.emit(Listening{
-		Addrs: s.addrs(), ID: s.cfg.Identity.ID(), SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
+		Addrs: s.addrs(), TCP: s.tcpAddrs(), ID: s.cfg.Identity.ID(),
+		SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
 	})
 	s.events.run()
 
@@ -197,9 +225,9 @@ func (s *Server) Run(ctx context.Context) error {
 // to offer or nowhere to listen.
 func (s *Server) start(wg *sync.WaitGroup, accepting, work context.Context, stop context.CancelCauseFunc) {
 	var listening sync.WaitGroup
-	for _, v := range s.virtual {
+	for _, e := range s.endpoints() {
 		listening.Add(1)
-		wg.Go(func() { v.accept(accepting, work, listening.Done) })
+		wg.Go(func() { e.accept(accepting, work, listening.Done) })
 	}
 	wg.Go(func() {
 		listening.Wait()

@@ -78,7 +78,7 @@ func (v *virtualServer) status(indexed bool) VirtualStatus {
 		Lost: max(0, v.lost.Load()),
 	}
 	switch {
-	case v.srv.stopped.Load() || !v.listening.Load():
+	case v.srv.stopped.Load() || !v.isListening():
 		st.State = StateStopped
 	case st.Ranges > 0:
 		st.State = StateServing

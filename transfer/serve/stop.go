@@ -16,8 +16,8 @@ const (
 
 // drain refuses new requests and waits for those under way.
 func (s *Server) drain() {
-	for _, v := range s.virtual {
-		v.current().StopAccepting()
+	for _, e := range s.endpoints() {
+		e.current().StopAccepting()
 	}
 	s.stopping.Store(true)
 	s.events.emit(Stopping{Requests: s.active.count()})

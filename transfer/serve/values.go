@@ -2,80 +2,97 @@ package serve
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"malcolm/transfer/admission"
 	"malcolm/transfer/manifest"
-	"malcolm/transport"
 	"malcolm/wire"
+)
+
+// The texts of refusals for people.
+const (
+	textNotHeld = "this version is not held"
+	textChanged = "the file has changed"
+	textDamaged = "the disk does not give what was hashed"
 )
 
 // held returns the version that a client names, acquired, if it is held and the
 // open file still matches it. Else a refusal has been sent.
-func (c *clientConn) held(st transport.Stream, checksum [32]byte) (*version, error) {
-	v := c.srv.index.version(checksum)
+func (r *reply) held(checksum [32]byte) (*version, error) {
+	v := r.c.srv.index.version(checksum)
 	if v == nil {
-		return nil, c.refuse(st, wire.StatusChanged, "this version is not held")
+		return nil, r.refuse(wire.StatusChanged, 0, textNotHeld)
 	}
 	if !v.isIntact() {
-		c.srv.index.changed(v)
-		c.srv.index.release(v)
-		return nil, c.refuse(st, wire.StatusChanged, "the file has changed")
+		r.c.srv.index.changed(v)
+		r.c.srv.index.release(v)
+		return nil, r.refuse(wire.StatusChanged, 0, textChanged)
 	}
 	return v, nil
 }
 
-// values answers a request for the values of a version.
-func (c *clientConn) values(ctx context.Context, st transport.Stream, req wire.ManifestRequest) error {
-	v, err := c.held(st, req.Checksum)
+// values answers a request for values of a version.
+func (r *reply) values(ctx context.Context, req wire.ValuesRequest) error {
+	v, err := r.held(req.Checksum)
 	if err != nil {
 		return err
 	}
-	defer c.srv.index.release(v)
-	if err := c.sendValues(ctx, st, v.values); err != nil {
+	defer r.c.srv.index.release(v)
+	if n := v.values.Len(); n < 2 || req.First+req.Count > n {
+		return r.refuse(wire.StatusOutOfRange, 0, fmt.Sprintf("the file has %d chunks", n))
+	}
+	if err := r.sendValues(ctx, v.values, req.First, req.Count); err != nil {
 		return err
 	}
-	return st.CloseWrite()
+	return r.st.CloseWrite()
 }
 
-func (c *clientConn) sendValues(ctx context.Context, st transport.Stream, values wire.Values) error {
-	rest := values.Bytes()
-	head := wire.Header{Status: wire.StatusOK, Length: uint64(len(rest))}.Append(nil)
-	if err := c.write(st, head); err != nil {
-		return err
-	}
+// sendValues sends the frames with count values. It copies none of them.
+func (r *reply) sendValues(ctx context.Context, values wire.Values, first, count int) error {
+	rest := values.Bytes()[first*wire.ValueLen : (first+count)*wire.ValueLen]
 	for len(rest) > 0 {
-		n, err := c.pay(ctx, min(len(rest), admission.MostBuffer), 0)
-		if err != nil {
+		frame := rest[:min(len(rest), wire.MaxFrameLen)]
+		rest = rest[len(frame):]
+		head := wire.Header{Status: wire.StatusOK, Length: len(frame)}.Append(nil)
+		if err := r.write(head); err != nil {
 			return err
 		}
-		if err := c.write(st, rest[:n]); err != nil {
-			return err
+		for len(frame) > 0 {
+			n, err := r.c.pay(ctx, min(len(frame), admission.MostBuffer), 0)
+			if err != nil {
+				return err
+			}
+			if err := r.write(frame[:n]); err != nil {
+				return err
+			}
+			frame = frame[n:]
 		}
-		rest = rest[n:]
 	}
 	return nil
 }
 
 // recheck checks a chunk of which a client got bytes that do not match its
 // value.
-func (c *clientConn) recheck(st transport.Stream, req wire.RecheckRequest) error {
-	v, err := c.held(st, req.Checksum)
+func (r *reply) recheck(req wire.RecheckRequest) error {
+	v, err := r.held(req.Checksum)
 	if err != nil {
 		return err
 	}
-	defer c.srv.index.release(v)
+	defer r.c.srv.index.release(v)
 	if req.Chunk >= manifest.Count(v.offer.Size) {
-		return c.refuse(st, wire.StatusOutOfRange, "")
+		return r.refuse(wire.StatusOutOfRange, 0, "")
 	}
-	good, err := c.srv.index.examine(v, req.Chunk)
+	good, err := r.c.srv.index.examine(v, req.Chunk)
+	var busy recheckBusy
 	switch {
-	case err != nil:
-		return c.refuse(st, wire.StatusBusy, err.Error())
+	case errors.As(err, &busy):
+		return r.refuse(wire.StatusBusy, busy.wait, busy.Error())
 	case !good:
-		return c.refuse(st, wire.StatusChanged, "the disk does not give what was hashed")
+		return r.refuse(wire.StatusChanged, 0, textDamaged)
 	}
-	if err := c.write(st, wire.Header{Status: wire.StatusOK}.Append(nil)); err != nil {
+	if err := r.send(wire.StatusOK, nil); err != nil {
 		return err
 	}
-	return st.CloseWrite()
+	return r.st.CloseWrite()
 }

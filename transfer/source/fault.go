@@ -1,6 +1,9 @@
 package source
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // A Fault says that a source is not of use, or no longer. It is made where the
 // cause is known. What says what follows from it.
@@ -10,6 +13,9 @@ type Fault struct {
 	// them.
 	Words string
 	Err   error // the cause; may be nil
+	// Wait is the time after which the source asks to be tried again: its
+	// own word, up to 49 days. 0: it names none.
+	Wait time.Duration
 }
 
 func (f *Fault) Error() string { return f.Words }
@@ -35,6 +41,7 @@ const (
 	Foreign                 // something that is no malcolm server answers
 	Denied                  // one side did not prove that it has the token
 	Untrusted               // its identity is not accepted
+	Tree                    // it offers a directory
 	Changed                 // its file changed
 	Wrong                   // it sent wrong bytes, or broke the protocol
 	Here                    // this machine cannot read or write its own records
@@ -51,9 +58,20 @@ var traits = [...]struct {
 	Foreign:    {final: true},
 	Denied:     {final: true},
 	Untrusted:  {final: true},
+	Tree:       {final: true},
 	Wrong:      {final: true},
 	Here:       {final: true},
 }
+
+// A FailedSpan says that the rest of a span does not come. Those behind it may.
+type FailedSpan struct {
+	Index int // of the span in the call of Range
+	Fault *Fault
+}
+
+func (f *FailedSpan) Error() string { return f.Fault.Error() }
+
+func (f *FailedSpan) Unwrap() error { return f.Fault }
 
 // WhatOf returns the kind of an error; Lost for an error that is no fault.
 func WhatOf(err error) What {
@@ -81,3 +99,12 @@ func IsRefused(err error) bool {
 // IsFull reports whether an error says that a source has no room just now, or
 // is about to be started again. That passes.
 func IsFull(err error) bool { return WhatOf(err) == Full }
+
+// WaitOf returns the time after which a source asks to be tried again: its own
+// word, up to 49 days. 0: it names none.
+func WaitOf(err error) time.Duration {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f.Wait
+	}
+	return 0
+}

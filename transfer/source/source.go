@@ -1,6 +1,6 @@
 // Package source is the port through which a file comes: a [Source] is one
 // place of the command line, a [Conn] one live way to it, a [Body] the bytes of
-// a span. Package malcolm below it is a malcolm server over QUIC.
+// spans. Package malcolm below it is a malcolm server over QUIC or TCP.
 //
 // Whoever copies files knows this package and no transport. Each method's error
 // is a [*Fault], which says whose fault it is and what follows. Once the
@@ -65,20 +65,21 @@ type Voter struct {
 type Conn interface {
 	// Peer says who and where the source is.
 	Peer() Peer
-	// Again makes one more way to the same place. Another identity there is
-	// an error.
-	Again(ctx context.Context) (Conn, error)
+	// Again makes one more way to the same place: [More] of the same, or
+	// one [Instead] of this one, which is useless. Another identity there
+	// is an error.
+	Again(ctx context.Context, instead bool) (Conn, error)
 	// Stat asks what the source offers. It calls indexing while the source
 	// says that it is hashing its file. If indexing is nil, that is a Fault
 	// of kind [Indexing].
 	Stat(ctx context.Context, ask Ask, indexing func(done, total int64)) (Offer, error)
-	// Values returns the values of an offer's file, checked against the
-	// offer's checksum. Those of a file of at most one chunk are known
-	// without asking. It calls arrived, in the caller's goroutine, with the
+	// Values returns the values of an offer, checked against the offer's
+	// checksum. It calls arrived, in the caller's goroutine, with the
 	// number of bytes that came.
 	Values(ctx context.Context, o Offer, arrived func(bytes int)) (wire.Values, error)
-	// Range asks for a span of a file.
-	Range(ctx context.Context, s Span) (Body, error)
+	// Range asks for spans. It waits while the source allows no more, and
+	// returns when it has asked. The bytes come until ctx ends.
+	Range(ctx context.Context, spans []Span) (Body, error)
 	// Recheck tells the source of a wrong chunk, so that it checks its own
 	// disk, and waits until it has. Its answer changes nothing.
 	Recheck(ctx context.Context, checksum [32]byte, chunk int)
@@ -92,21 +93,41 @@ type Conn interface {
 	Close()
 }
 
+// What one more way to a source is for: see [Conn].Again.
+const (
+	More    = false
+	Instead = true
+)
+
 // A Peer is the other end of a [Conn].
 type Peer struct {
 	ID   certs.ServerID // that it has proved; zero: such a source has none
-	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6
+	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6. Zero: only a proxy knows
+	// Transport is what carries the connection; 0: not said.
+	Transport Transport
+	// Other is what was proved over another transport to the same place,
+	// which is therefore not used; zero: nothing was.
+	Other certs.ServerID
 }
+
+// A Transport is what carries a connection, "quic" or "tcp".
+type Transport = transport.Protocol
+
+// The transports.
+const (
+	QUIC = transport.QUIC
+	TCP  = transport.TCP
+)
 
 // An Ask is what is asked of a source.
 type Ask struct {
-	Values bool // ask for the values too if they are few, which saves a round trip
+	Values bool // ask for the values too if they are short, which saves a round trip
 }
 
 // An Offer is what a source offers.
 type Offer struct {
 	wire.Offer
-	// Values are those that came with it, checked; empty: none came.
+	// Values are those that came with it, checked; zero: none came.
 	Values wire.Values
 	// Accepted says what accepting the source meant. It is set in the first
 	// offer of a connection.
@@ -133,15 +154,18 @@ type Accepted struct {
 // A Span is a part of a file, in bytes.
 type Span struct {
 	Checksum       [32]byte // of the file
-	Offset, Length int64
+	Offset, Length int64    // Length is at least 1
 }
 
-// A Body is exactly the bytes of a span, then io.EOF. One goroutine reads it;
-// any may close it.
+// A Body is exactly the bytes of all spans, in their order, then io.EOF. One
+// goroutine reads it; any may close it, and one has to.
 type Body interface {
-	// Wait returns when bytes are there: until then a reader holds no
-	// buffer.
+	// Wait returns nil when Read has something to return at once: until
+	// then a reader holds no buffer.
 	Wait() error
+	// Read returns bytes. Where a span fails, it returns a [*FailedSpan] in
+	// place of the rest of it, once, and goes on with the next span.
+	// Another error ends the body.
 	Read(p []byte) (int, error)
 	Close()
 }
@@ -163,4 +187,9 @@ type SmallBuffer = transport.SmallBuffer
 type Stats struct {
 	MinRTT, SmoothedRTT time.Duration
 	Received            uint64 // packets
+	// Unanswered is for how long UDP to the source has had no answer,
+	// although TCP has.
+	Unanswered time.Duration
+	// Refused says that UDP to the source is sent back, while TCP is not.
+	Refused bool
 }

@@ -187,6 +187,7 @@ var serverColumns = []screen.Column{
 	{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 2},
 	{Title: "round trip", Right: true, Drop: 5},
 	{Title: "conns", Right: true, Drop: 6},
+	{Title: "over", Least: len("quic"), Drop: 8},
 	{Title: "wrong", Right: true, Drop: 4},
 }
 
@@ -245,7 +246,7 @@ func (l painter) serverRow(name string, state screen.Cell, s fetch.ServerReport,
 	}
 	row := []screen.Cell{
 		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: human.Bytes(s.Bytes)},
-		{}, {}, {}, wrong,
+		{}, {}, {}, {Text: overOf(s.Transport)}, wrong,
 	}
 	if s.State == fetch.StateServing || s.Conns > 0 {
 		row[4].Text = human.Rate(s.Rate)

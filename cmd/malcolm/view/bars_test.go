@@ -18,8 +18,8 @@ func fetching() fetch.Snapshot {
 	return fetch.Snapshot{
 		Phase: fetch.PhaseFetching, Size: 200 * miB, Good: 90 * miB, Resumed: 10 * miB, Rate: 20 * miB, Left: 5500 * time.Millisecond,
 		Servers: []fetch.ServerReport{
-			{Target: targets[0], State: fetch.StateServing, Bytes: 40 * miB, Rate: 12.5 * miB, RTT: 400 * time.Microsecond, Conns: 1},
-			{Target: targets[1], State: fetch.StateServing, Bytes: 30 * miB, Rate: 7.5 * miB, RTT: 87 * time.Millisecond, Conns: 4},
+			{Target: targets[0], State: fetch.StateServing, Bytes: 40 * miB, Rate: 12.5 * miB, RTT: 400 * time.Microsecond, Conns: 1, Transport: source.QUIC},
+			{Target: targets[1], State: fetch.StateServing, Bytes: 30 * miB, Rate: 7.5 * miB, RTT: 87 * time.Millisecond, Conns: 4, Transport: source.TCP},
 			{Target: targets[2], State: fetch.StateWrong, Bytes: 10 * miB, BadChunks: 1},
 			{Target: targets[3], State: fetch.StateIndexing, Indexing: 0.45},
 		},
@@ -50,11 +50,11 @@ backup.example:10003  hashing 45 %    0 %                               0
  45.0 %  ▓█████████░░░░░░░░░░░░░  90.0 MiB of 200.0 MiB  20.0 MiB/s  6s left
 `)
 	golden(t, "120 columns", shows.getLines(getFrame{p: fetching()}, 120, 40), `
-server                state         share   received         rate  round trip  conns  wrong
-10.0.0.5:10000        serving        50 %   40.0 MiB   12.5 MiB/s      0.4 ms      1      0
-10.0.0.5:10001        serving        38 %   30.0 MiB    7.5 MiB/s       87 ms      4      0
-10.0.0.7:10002        wrong bytes    13 %   10.0 MiB                                      1
-backup.example:10003  hashing 45 %    0 %        0 B                                      0
+server                state         share   received         rate  round trip  conns  over  wrong
+10.0.0.5:10000        serving        50 %   40.0 MiB   12.5 MiB/s      0.4 ms      1  quic      0
+10.0.0.5:10001        serving        38 %   30.0 MiB    7.5 MiB/s       87 ms      4  tcp       0
+10.0.0.7:10002        wrong bytes    13 %   10.0 MiB                                            1
+backup.example:10003  hashing 45 %    0 %        0 B                                            0
  45.0 %  ▓▓▓████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░  90.0 MiB of 200.0 MiB  20.0 MiB/s  6s left
 `)
 	golden(t, "a narrow one", shows.getLines(getFrame{p: fetching()}, 39, 24), `

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"malcolm/certs"
@@ -29,6 +30,10 @@ func (v *getText) ofServers(e fetch.Event) {
 		v.Warn("%s: is the same server as %s, used once", e.Target, e.Of)
 	case fetch.OneAddress:
 		v.Warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
+	case fetch.UDPBlocked:
+		v.udpBlocked(e)
+	case fetch.WayRefused:
+		v.Warn("%s: another server ID is proved over %s, %s: that way is not used", e.Target, otherThan(e.Used), e.ID)
 	case fetch.Joined:
 		v.Say("%s answered late and has the same file: it takes part", e.Target)
 	case fetch.LeftOut:
@@ -48,6 +53,31 @@ func (v *getText) ofServers(e fetch.Event) {
 	case fetch.Decision:
 		v.decided(e)
 	}
+}
+
+// udpBlocked says that the network lets TCP through and not UDP, and to whom to
+// turn with that.
+func (v *getText) udpBlocked(e fetch.UDPBlocked) {
+	what := "gets no answer, and TCP does"
+	if e.Refused {
+		what = "is refused, and TCP is not"
+	}
+	v.Warn("UDP to %s %s: the copy goes over TCP", e.Target, what)
+	var ports []int
+	for _, t := range v.run.Targets {
+		ports = append(ports, int(t.Port))
+	}
+	slices.Sort(ports)
+	v.WarnHint("for QUIC, firewalls must let UDP through to port " + strings.Join(human.PortRanges(slices.Compact(ports)), ", ") +
+		"; --transport tcp does not try it")
+}
+
+// otherThan returns the transport that is not used, in words.
+func otherThan(used source.Transport) string {
+	if used == source.TCP {
+		return "QUIC"
+	}
+	return "TCP"
 }
 
 // A shownID is a server ID and the servers that proved it.

@@ -87,6 +87,8 @@ type infoServer struct {
 	Modified string  `json:"modified"` // empty: it has offered nothing
 	Checksum string  `json:"checksum"`
 	RTT      float64 `json:"rtt"`
+	// Transport is what carried the offer.
+	Transport string `json:"transport"`
 }
 
 // infoOf returns the event of a result.
@@ -99,6 +101,7 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 	for _, s := range r.Servers {
 		v := infoServer{
 			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Reason: reasonOf(s.Err), RTT: seconds(s.RTT),
+			Transport: overOf(s.Transport),
 		}
 		if s.Offered {
 			v.Name, v.Bytes, v.Checksum, v.Modified = jsonText(s.Name), s.Size, human.Hex(s.Checksum), modified(s.ModTime)
@@ -162,7 +165,7 @@ func offerLine(s fetch.InfoServer) string {
 	if s.Name != "" {
 		name = human.Quote(s.Name)
 	}
-	return fmt.Sprintf("%-21s  %s  modified %s  %s", s.Target, formatRTT(s.RTT), modified(s.ModTime), name)
+	return fmt.Sprintf("%-21s  %-4s  %s  modified %s  %s", s.Target, overOf(s.Transport), formatRTT(s.RTT), modified(s.ModTime), name)
 }
 
 // formatRTT writes a round trip in milliseconds.

@@ -27,6 +27,20 @@ type (
 		ID      string `json:"id"`
 		State   string `json:"state"`
 		Reason  string `json:"reason"`
+		// Transport is what carries the connection, or the last one.
+		Transport string `json:"transport"`
+	}
+	udpBlockedEvent struct {
+		head
+		Address string `json:"address"`
+		Refused bool   `json:"refused"`
+	}
+	wayRefusedEvent struct {
+		head
+		Address   string `json:"address"`
+		ID        string `json:"id"`        // that the server has
+		OtherID   string `json:"other_id"`  // that was proved over the other transport
+		Transport string `json:"transport"` // the one that is used
 	}
 	voteEvent struct {
 		head
@@ -73,6 +87,7 @@ type (
 		RTT         float64 `json:"rtt"`
 		Connections int     `json:"connections"`
 		BadChunks   int     `json:"bad_chunks"`
+		Transport   string  `json:"transport"`
 	}
 	chunkRefusedEvent struct {
 		head
@@ -113,6 +128,7 @@ type (
 		Bytes     int64  `json:"bytes"`
 		BadChunks int    `json:"bad_chunks"`
 		State     string `json:"state"`
+		Transport string `json:"transport"`
 	}
 	errorEvent struct {
 		head

@@ -17,6 +17,8 @@ import (
 type getJSON struct {
 	out Printer
 	ids map[source.Target]certs.ServerID
+	// over is what carries the connection to each server, or the last one.
+	over map[source.Target]source.Transport
 	// indexing has the servers that said they are hashing.
 	indexing map[source.Target]bool
 	twice    map[source.Target]bool // used under another name
@@ -26,14 +28,14 @@ type getJSON struct {
 // targets.
 func newGetJSON(out Printer, targets []source.Target) *getJSON {
 	out.Emit(startEvent{head: is("start"), Time: time.Now().Format(time.RFC3339), Servers: addresses(targets)})
-	return &getJSON{out: out, ids: make(map[source.Target]certs.ServerID),
+	return &getJSON{out: out, ids: make(map[source.Target]certs.ServerID), over: make(map[source.Target]source.Transport),
 		indexing: make(map[source.Target]bool), twice: make(map[source.Target]bool)}
 }
 
 func (g *getJSON) event(e fetch.Event) {
 	switch e := e.(type) {
 	case fetch.Connected:
-		g.ids[e.Target] = e.ID
+		g.ids[e.Target], g.over[e.Target] = e.ID, e.Transport
 		g.server(e.Target, "connected", "")
 	case fetch.NotReached:
 		state := fetch.StateNotReached
@@ -50,6 +52,12 @@ func (g *getJSON) event(e fetch.Event) {
 		g.out.Emit(contradictedEvent{
 			head: is("contradicted"), Address: e.Target.String(), ID: idOf(e.ID),
 			Recorded: idOf(e.Record.ID), FirstSeen: e.Record.FirstSeen.Format(time.RFC3339), Updated: e.Updated,
+		})
+	case fetch.UDPBlocked:
+		g.out.Emit(udpBlockedEvent{head: is("udp_blocked"), Address: e.Target.String(), Refused: e.Refused})
+	case fetch.WayRefused:
+		g.out.Emit(wayRefusedEvent{
+			head: is("way_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), OtherID: idOf(e.ID), Transport: overOf(e.Used),
 		})
 	case fetch.OneAddress:
 		g.out.Emit(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
@@ -75,7 +83,9 @@ func (g *getJSON) event(e fetch.Event) {
 }
 
 func (g *getJSON) server(t source.Target, state, why string) {
-	g.out.Emit(serverEvent{head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why})
+	g.out.Emit(serverEvent{
+		head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why, Transport: overOf(g.over[t]),
+	})
 }
 
 // voted tells of a vote and which servers take part.
@@ -122,6 +132,7 @@ func (g *getJSON) progress(p fetch.Snapshot) {
 		Rate: wholeRate(p.Rate), Servers: []progressServer{},
 	}
 	for _, s := range p.Servers {
+		g.over[s.Target] = s.Transport
 		if s.State == fetch.StateIndexing && !g.indexing[s.Target] {
 			g.indexing[s.Target] = true
 			g.server(s.Target, stateName(s.State), "")
@@ -129,6 +140,7 @@ func (g *getJSON) progress(p fetch.Snapshot) {
 		e.Servers = append(e.Servers, progressServer{
 			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Bytes: s.Bytes,
 			Rate: wholeRate(s.Rate), RTT: seconds(s.RTT), Connections: s.Conns, BadChunks: s.BadChunks,
+			Transport: overOf(s.Transport),
 		})
 	}
 	g.out.Emit(e)
@@ -168,6 +180,7 @@ func doneOf(r *fetch.Result) doneEvent {
 	for _, s := range r.Servers {
 		e.Servers = append(e.Servers, doneServer{
 			Address: s.Target.String(), ID: idOf(s.ID), Bytes: s.Bytes, BadChunks: s.BadChunks, State: stateName(s.State),
+			Transport: overOf(s.Transport),
 		})
 	}
 	return e
@@ -175,6 +188,14 @@ func doneOf(r *fetch.Result) doneEvent {
 
 // stateName is a server's state as one word.
 func stateName(s fetch.State) string { return strings.ReplaceAll(s.String(), " ", "_") }
+
+// overOf is a transport as a word, "" before there was a connection.
+func overOf(t source.Transport) string {
+	if t == 0 {
+		return ""
+	}
+	return t.String()
+}
 
 // idOf is a server ID, "" when none has been proved.
 func idOf(id certs.ServerID) string {

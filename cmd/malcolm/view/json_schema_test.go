@@ -17,7 +17,8 @@ import (
 // jsonEvents are all events.
 var jsonEvents = map[string]Event{
 	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "progress": progressEvent{},
-	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "contradicted": contradictedEvent{}, "one_address": oneAddressEvent{}, "dropped": droppedEvent{},
+	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "contradicted": contradictedEvent{}, "one_address": oneAddressEvent{},
+	"udp_blocked": udpBlockedEvent{}, "way_refused": wayRefusedEvent{}, "dropped": droppedEvent{},
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
@@ -85,7 +86,7 @@ func TestSchemaRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := `{"event":"server","v":1,"address":"h:1","id":"","state":"serving","reason":""}`
+	good := `{"event":"server","v":1,"address":"h:1","id":"","state":"serving","reason":"","transport":"quic"}`
 	if _, err := root.Check(good); err != nil {
 		t.Fatalf("a good event: %v", err)
 	}
@@ -95,6 +96,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"unknown event":   strings.Replace(good, "server", "servers", 1),
 		"missing field":   strings.Replace(good, `,"reason":""`, "", 1),
 		"another field":   strings.Replace(good, `"reason"`, `"more":1,"reason"`, 1),
+		"unknown way":     strings.Replace(good, "quic", "udp", 1),
 		"unknown state":   strings.Replace(good, "serving", "resting", 1),
 		"wrong type":      strings.Replace(good, `""`, `7`, 1),
 		"no address":      strings.Replace(good, "h:1", "h", 1),

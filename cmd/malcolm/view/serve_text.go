@@ -28,7 +28,7 @@ type serveText struct {
 func (v *serveText) event(e serve.Event) {
 	switch e := e.(type) {
 	case serve.Listening:
-		v.Say("listening on UDP %s; hashing %s", portList(e.Addrs), human.ShellQuote(v.name))
+		v.Say("listening on %s; hashing %s", listening(e), human.ShellQuote(v.name))
 		if len(e.SmallBuffers) > 0 {
 			v.Warn("%s", smallBuffers(e.SmallBuffers))
 		}
@@ -45,9 +45,9 @@ func (v *serveText) event(e serve.Event) {
 	case serve.CacheFailed:
 		v.Warn("the index is not kept for the next time: %s", e.Err.Error())
 	case serve.ServerFailed:
-		v.Warn("%s: its socket failed: %s; opening it again", portOf(e.Addr), e.Err.Error())
+		v.Warn("%s: its socket failed: %s; opening it again", socketOf(e.Addr), e.Err.Error())
 	case serve.ServerReopened:
-		v.Say("%s: listening again", portOf(e.Addr))
+		v.Say("%s: listening again", socketOf(e.Addr))
 	case serve.Panicked:
 		v.Warn("internal error: %s; the connection of %s is closed, the others go on; MALCOLM_DEBUG=1 shows where", e.Value, e.Client)
 		if v.Debug {
@@ -132,7 +132,33 @@ func portList(addrs []net.Addr) string {
 	return strings.Join(words, " ")
 }
 
-func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.UDPAddr).Port) }
+// portOf returns the port of a UDP or TCP socket.
+func portOf(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return strconv.Itoa(tcp.Port)
+	}
+	return strconv.Itoa(a.(*net.UDPAddr).Port)
+}
+
+// socketOf is portOf with a word in front if it is not the port of UDP.
+func socketOf(a net.Addr) string {
+	if a.Network() == "tcp" {
+		return "TCP " + portOf(a)
+	}
+	return portOf(a)
+}
+
+// listening names the ports that a server listens on.
+func listening(e serve.Listening) string {
+	ports := portList(e.Addrs)
+	switch portList(e.TCP) {
+	case "":
+		return "UDP " + ports
+	case ports:
+		return "UDP and TCP " + ports
+	}
+	return "UDP " + ports + " and TCP " + portList(e.TCP)
+}
 
 // status writes a line for each virtual server whose numbers changed, and one
 // for the total.

@@ -96,9 +96,15 @@ func TestPasteable(t *testing.T) {
 
 func TestServeEvents(t *testing.T) {
 	v, said := newTestServeView(t)
-	v.event(serve.Listening{Addrs: addrsOf(10001, 10002)})
-	if got, want := said(), "listening on UDP 10001 10002; hashing data\n"; got != want {
-		t.Errorf("listening: got %q, want %q", got, want)
+	for want, tcp := range map[string][]net.Addr{
+		"listening on UDP 10001 10002; hashing data\n":               {},
+		"listening on UDP 10001 10002 and TCP 10002; hashing data\n": {&net.TCPAddr{Port: 10002}},
+		"listening on UDP and TCP 10001 10002; hashing data\n":       {&net.TCPAddr{Port: 10001}, &net.TCPAddr{Port: 10002}},
+	} {
+		v.event(serve.Listening{Addrs: addrsOf(10001, 10002), TCP: tcp})
+		if got := said(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 	ready := serve.Ready{Name: "data", Offered: "data", Size: 2048, Checksum: sum9f, Addrs: addrsOf(10001, 10002)}
 	v.event(ready)
@@ -124,6 +130,10 @@ func TestServeEvents(t *testing.T) {
 	v.event(serve.ServerFailed{Addr: addrsOf(10001)[0], Err: &transport.NetworkError{Kind: transport.SocketFailed, Err: fs.ErrClosed}})
 	if got := said(); !strings.HasPrefix(got, "malcolm: warning: 10001: its socket failed: socket failed") {
 		t.Errorf("a failed server: got %q", got)
+	}
+	v.event(serve.ServerFailed{Addr: &net.TCPAddr{Port: 10001}, Err: fs.ErrClosed})
+	if got := said(); !strings.HasPrefix(got, "malcolm: warning: TCP 10001: its socket failed: ") {
+		t.Errorf("a failed TCP socket: got %q", got)
 	}
 	v.event(serve.ServerReopened{Addr: addrsOf(10001)[0]})
 	if got := said(); got != "10001: listening again\n" {

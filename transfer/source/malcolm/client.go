@@ -1,18 +1,20 @@
 // Package malcolm is a malcolm server as a source of files. It finds and dials
-// the server over QUIC, proves who it is, and asks for offers, values and
-// ranges.
+// the server, proves who it is, and asks for offers, values and ranges.
 package malcolm
 
 import (
 	"context"
-	"crypto/tls"
+	"crypto/rand"
 	"net/netip"
+	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"malcolm/certs"
 	"malcolm/transfer/source"
 	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // DefaultConnectTimeout is [Config].ConnectTimeout when that is zero.
@@ -22,6 +24,12 @@ const DefaultConnectTimeout = 5 * time.Second
 type Config struct {
 	Trust   Trust   // which servers are accepted by their IDs
 	Network Network // the way to them; nil: the system's
+	// Transport is the only one to use; 0: QUIC, and TCP where that does
+	// not answer.
+	Transport transport.Protocol
+	// Proxy returns the HTTP proxy through which TCP reaches a server; nil:
+	// it goes without. Proxy itself may be nil.
+	Proxy func(source.Target) *url.URL
 	// ConnectTimeout is the time for a server to answer; 0 or less:
 	// [DefaultConnectTimeout].
 	ConnectTimeout time.Duration
@@ -49,9 +57,14 @@ func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool)
 		return nil, err
 	}
 	c := &client{Config: cfg, servers: len(targets), windows: transport.NewWindowBudget(transport.DefaultWindows)}
+	rand.Read(c.run[:]) // never fails
 	sources := make([]source.Source, len(targets))
 	for i, t := range targets {
-		sources[i] = &server{c: c, target: t}
+		s := &server{c: c, target: t}
+		if cfg.Proxy != nil {
+			s.proxy = cfg.Proxy(t)
+		}
+		sources[i] = s
 	}
 	return sources, nil
 }
@@ -75,18 +88,43 @@ func Voters(t Trust, targets []source.Target, all bool) []source.Voter {
 // A client is what the servers of one command share. Any goroutine may use it.
 type client struct {
 	Config
+	run     [16]byte // tells its connections from those of other runs
 	servers int
 	windows *transport.WindowBudget
 
 	checkBuffers sync.Once
-	smallBuffers []source.SmallBuffer // set by checkBuffers
+	smallBuffers atomic.Pointer[[]source.SmallBuffer] // nil before checkBuffers
+}
+
+// order returns the transports in the order in which to try them.
+func (c *client) order() []transport.Protocol {
+	if c.Transport != 0 {
+		return []transport.Protocol{c.Transport}
+	}
+	return []transport.Protocol{transport.QUIC, transport.TCP}
 }
 
 // A server is one [source.Source].
 type server struct {
 	c      *client
 	target source.Target
+	proxy  *url.URL // nil: none
+
+	rtt atomic.Int64                   // last known round trip in ns; 0: not known
+	id  atomic.Pointer[certs.ServerID] // with which it was accepted in this run; nil: not yet
 }
+
+// proved returns the ID with which the server was accepted in this run; zero:
+// it was not yet.
+func (s *server) proved() (id certs.ServerID) {
+	if p := s.id.Load(); p != nil {
+		id = *p
+	}
+	return id
+}
+
+// isProxied reports whether a proxy leads to the server over TCP.
+func (s *server) isProxied() bool { return s.proxy != nil && s.c.Transport != transport.QUIC }
 
 func (s *server) Target() source.Target { return s.target }
 
@@ -96,10 +134,16 @@ func (s *server) Voter() (source.Voter, bool) {
 
 // A conn is a connection to a server whose identity is accepted.
 type conn struct {
-	s      *server
-	quic   transport.Conn
-	remote netip.AddrPort
-	id     certs.ServerID
+	s        *server
+	way      transport.Conn
+	protocol transport.Protocol // of way
+	remote   netip.AddrPort     // zero: the proxy knows
+	id       certs.ServerID
+	room     room
+
+	remotes []netip.AddrPort // of the server
+	udp     *udpTry          // nil: UDP was not tried beside TCP
+	other   certs.ServerID   // that was proved over another way; zero: none
 
 	// opening is the time by which the first offer must have begun to come.
 	// The first Stat takes it, and has the identity accepted for good; nil:
@@ -121,27 +165,39 @@ func (c *conn) takeOpening() (deadline time.Time, first bool) {
 }
 
 func (c *conn) Peer() source.Peer {
-	return source.Peer{ID: c.id, Addr: netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())}
+	addr := netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
+	return source.Peer{ID: c.id, Addr: addr, Transport: c.protocol, Other: c.other}
 }
 
 func (c *conn) Traits() source.Traits {
-	return source.Traits{MoreConns: true, SmallBuffers: c.s.c.smallBuffers}
+	t := source.Traits{MoreConns: true}
+	if small := c.s.c.smallBuffers.Load(); small != nil {
+		t.SmallBuffers = *small
+	}
+	return t
 }
 
 func (c *conn) Stats() source.Stats {
-	s := c.quic.Stats()
-	return source.Stats{MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, Received: s.PacketsReceived}
+	s := c.way.Stats()
+	return source.Stats{
+		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, Received: s.PacketsReceived,
+		Unanswered: c.udp.unanswered(), Refused: c.udp.isRefused(),
+	}
 }
 
-func (c *conn) Done() <-chan struct{} { return c.quic.Done() }
+func (c *conn) Done() <-chan struct{} { return c.way.Done() }
 
 func (c *conn) Err() error {
-	if err := c.quic.Err(); err != nil {
+	if err := c.way.Err(); err != nil {
 		return fault(err)
 	}
 	return nil
 }
 
-func (c *conn) Close() { hangUp(c.quic) }
-
-func (c *conn) tls() tls.ConnectionState { return c.quic.TLS() }
+func (c *conn) Close() {
+	if rtt := c.way.Stats().SmoothedRTT; rtt > 0 {
+		c.s.rtt.Store(int64(rtt))
+	}
+	c.udp.halt()
+	c.way.Close(uint64(wire.CloseDone), "")
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"malcolm/certs"
@@ -15,24 +16,52 @@ import (
 )
 
 const (
-	// raceTime is RFC 8305's Connection Attempt Delay.
-	raceTime = 250 * time.Millisecond
 	// limitedWindow is the size of a stream's window under a rate limit:
 	// the server's share of this many seconds. QUIC tells the sender of
 	// progress after each quarter of the window. That must be well before
 	// the sender takes the stream for stalled.
 	limitedWindow = 20
+	// proxiedResolve bounds the search for the address of a server that a
+	// proxy leads to.
+	proxiedResolve = time.Second
 	// minStreamWindow is the smallest such window, in bytes: a few packets,
 	// so that a quarter of it is soon read at the lowest rates too.
 	minStreamWindow = 4 << 10
 )
 
-// Connect finds the way to a server. It tries several addresses by RFC 8305:
-// the families in turn, the next address when the last has failed or is slow.
-// The first that answers is used.
+// Connect finds the way to a server, over QUIC or TCP. It tries several
+// addresses by RFC 8305: the families in turn, the next address when the last
+// has failed or is slow. The first that answers is used.
 func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	deadline := time.Now().Add(s.c.ConnectTimeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	remotes, err := s.resolve(ctx)
+	if err != nil && !s.isProxied() {
+		return nil, err
+	}
+	lanes := s.lanes(s.c.order(), remotes)
+	if len(lanes) == 0 {
+		return nil, err
+	}
+	c, err := s.race(ctx, race{lanes: lanes, timeout: time.Until(deadline), want: s.proved()})
+	if err != nil {
+		return nil, err
+	}
+	c.opening = &deadline
+	return c, nil
+}
+
+// resolve returns the addresses of the server, in the order in which to try
+// them. The error is a fault. Where a proxy leads to the server, a name server
+// that does not answer must leave time for that.
+func (s *server) resolve(ctx context.Context) (remotes []netip.AddrPort, err error) {
+	timeout := s.c.ConnectTimeout
+	if s.isProxied() {
+		if s.c.Transport == transport.TCP {
+			return nil, nil
+		}
+		timeout = min(timeout/2, proxiedResolve)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	addrs, err := s.c.Network.Resolve(ctx, s.target.Host)
 	if err == nil && len(addrs) == 0 {
@@ -41,70 +70,162 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	if err != nil {
 		return nil, resolveFault(s.target.Host, err)
 	}
-	var remotes []netip.AddrPort
 	for _, addr := range inTurn(addrs) {
 		remotes = append(remotes, netip.AddrPortFrom(addr, s.target.Port))
 	}
-	quic, remote, err := race(ctx, remotes, s.dial)
-	if err != nil {
-		return nil, s.c.dialFault(ctx, err)
+	return remotes, nil
+}
+
+// lanes returns the ways to race, a lane for each transport in the order given.
+func (s *server) lanes(order []transport.Protocol, remotes []netip.AddrPort) (lanes [][]way) {
+	for _, p := range order {
+		var lane []way
+		if p == transport.TCP && s.isProxied() {
+			lane = []way{{protocol: p}}
+		} else {
+			for _, r := range remotes {
+				lane = append(lane, way{p, r})
+			}
+		}
+		if len(lane) > 0 {
+			lanes = append(lanes, lane)
+		}
 	}
-	c, err := s.newConn(quic, remote)
+	return lanes
+}
+
+// race returns the first connection. The error is a fault.
+func (s *server) race(ctx context.Context, r race) (*conn, error) {
+	r.head, r.dial = max(headStart, headRTTs*time.Duration(s.rtt.Load())), s.dial
+	c, err := r.run(ctx)
 	if err != nil {
-		return nil, err
+		return nil, s.c.raceFault(err.(raceError))
 	}
-	c.opening = &deadline
+	for _, ways := range r.lanes {
+		for _, w := range ways {
+			if w.remote.IsValid() && !slices.Contains(c.remotes, w.remote) {
+				c.remotes = append(c.remotes, w.remote)
+			}
+		}
+	}
 	return c, nil
 }
 
-// Again dials the address of the connection.
-func (c *conn) Again(ctx context.Context) (source.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.s.c.ConnectTimeout)
-	defer cancel()
-	quic, err := c.s.dial(ctx, c.remote)
-	if err != nil {
-		return nil, c.s.c.dialFault(ctx, err)
+// Again dials the address of the connection. More of the same goes over the
+// same transport. What is to take the place of a useless one is tried over both
+// transports, the other one first.
+func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
+	order := []transport.Protocol{c.protocol}
+	if instead {
+		order = c.s.c.order()
+		slices.SortStableFunc(order, func(a, b transport.Protocol) int {
+			switch {
+			case a == b:
+				return 0
+			case a == c.protocol:
+				return 1
+			}
+			return -1
+		})
 	}
-	again, err := c.s.newConn(quic, c.remote)
-	if err == nil && again.id != c.id {
-		again.Close()
-		return nil, &source.Fault{What: source.Changed, Words: "came back with another server ID"}
+	remotes := c.remotes
+	if c.remote.IsValid() {
+		remotes = []netip.AddrPort{c.remote}
 	}
+	again, err := c.s.race(ctx, race{
+		lanes: c.s.lanes(order, remotes), timeout: c.s.c.ConnectTimeout, want: c.id,
+		doubts: instead && c.protocol == transport.QUIC,
+	})
 	if err != nil {
 		return nil, err
+	}
+	if again.id != c.id {
+		again.Close()
+		return nil, &source.Fault{What: source.Changed, Words: "came back with another server ID"}
 	}
 	return again, nil
 }
 
-// newConn takes a connection whose handshake is complete.
-func (s *server) newConn(quic transport.Conn, remote netip.AddrPort) (*conn, error) {
-	id, err := certs.PeerID(quic.TLS())
+// dial connects to a server over one way, if its ID is accepted.
+func (s *server) dial(ctx context.Context, w way) (*conn, error) {
+	c := s.c
+	dialed := &conn{s: s, protocol: w.protocol, remote: w.remote}
+	o := transport.DialOptions{
+		TLS:      certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)),
+		Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
+	}
+	var err error
+	if w.protocol == transport.TCP {
+		dialed.way, err = s.dialTCP(ctx, w.remote, o)
+	} else {
+		dialed.way, err = c.dialQUIC(ctx, w.remote, o)
+	}
 	if err != nil {
-		hangUp(quic)
+		return nil, err
+	}
+	if dialed.id, err = certs.PeerID(dialed.way.TLS()); err != nil {
+		dialed.Close()
 		return nil, broken(err)
 	}
-	return &conn{s: s, quic: quic, remote: remote, id: id}, nil
+	return dialed, nil
 }
 
-func hangUp(quic transport.Conn) { quic.Close(uint64(wire.CloseDone), "") }
-
-// dial connects to a server at one of its addresses, if its ID is accepted.
-func (s *server) dial(ctx context.Context, remote netip.AddrPort) (transport.Conn, error) {
-	c := s.c
+func (c *client) dialQUIC(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
 	pc, err := c.Network.Open(remote)
 	if err != nil {
 		return nil, err
 	}
-	c.checkBuffers.Do(func() { c.smallBuffers = transport.SmallBuffers(pc) })
+	c.checkBuffers.Do(func() { c.smallBuffers.Store(new(transport.SmallBuffers(pc))) })
 	stream, all := transport.InitialWindows(c.servers)
 	if c.Limit > 0 {
 		share := c.Limit / int64(c.servers)
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))
 	}
-	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), transport.DialOptions{
-		TLS: certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)), Windows: c.windows, StreamWindow: stream, ConnWindow: all,
-		QLog: c.QLog,
-	})
+	o.Windows, o.StreamWindow, o.ConnWindow, o.QLog = c.windows, stream, all, c.QLog
+	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), o)
+}
+
+// dialTCP dials an address; if that is zero, the server through the proxy. A
+// proxy finds the server by what the user typed.
+func (s *server) dialTCP(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
+	if remote.IsValid() {
+		dial := func(ctx context.Context) (net.Conn, error) { return s.c.Network.Dial(ctx, remote) }
+		return transport.DialTCP(ctx, dial, net.TCPAddrFromAddrPort(remote), o)
+	}
+	dial, err := transport.ProxyDialer(s.proxy, s.target.String(), s.c.dialProxy)
+	if err != nil {
+		return nil, &transport.NetworkError{Kind: transport.ProxyFailed, Err: err}
+	}
+	return transport.DialTCP(ctx, dial, behindProxy(s.target.String()), o)
+}
+
+// behindProxy is the host and port of a server that a proxy finds.
+type behindProxy string
+
+func (behindProxy) Network() string  { return "tcp" }
+func (b behindProxy) String() string { return string(b) }
+
+// dialProxy makes a TCP connection to a proxy.
+func (c *client) dialProxy(ctx context.Context, _, address string) (net.Conn, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := c.Network.Resolve(ctx, host)
+	if err == nil && len(addrs) == 0 {
+		err = errNoSuchHost
+	}
+	for _, a := range addrs {
+		var proxy net.Conn
+		if proxy, err = c.Network.Dial(ctx, netip.AddrPortFrom(a, uint16(port))); err == nil {
+			return proxy, nil
+		}
+	}
+	return nil, err
 }
 
 // inTurn sorts addresses so that the families alternate, beginning with that of
@@ -128,59 +249,6 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 		}
 	}
 	return sorted
-}
-
-// race dials addresses one after the other, at most raceTime apart, and returns
-// the first connection (RFC 8305, section 5). The error is that of the first
-// address where a server answered that is not accepted, else that of the first
-// address.
-func race(ctx context.Context, remotes []netip.AddrPort, dial func(context.Context, netip.AddrPort) (transport.Conn, error)) (transport.Conn, netip.AddrPort, error) {
-	type outcome struct {
-		i    int
-		conn transport.Conn
-		err  error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	outcomes := make(chan outcome, len(remotes))
-	errs := make([]error, len(remotes))
-	started, ended := 0, 0
-	start := func() {
-		i := started
-		started++
-		go func() {
-			conn, err := dial(ctx, remotes[i])
-			outcomes <- outcome{i, conn, err}
-		}()
-	}
-	var won outcome
-	start()
-	for ended < started {
-		var next <-chan time.Time
-		if started < len(remotes) && won.conn == nil {
-			next = time.After(raceTime)
-		}
-		select {
-		case o := <-outcomes:
-			ended++
-			errs[o.i] = o.err
-			switch {
-			case o.conn != nil && won.conn == nil:
-				won = o
-				cancel()
-			case o.conn != nil:
-				hangUp(o.conn)
-			case started < len(remotes) && won.conn == nil && ctx.Err() == nil:
-				start()
-			}
-		case <-next:
-			start()
-		}
-	}
-	if won.conn == nil {
-		return nil, netip.AddrPort{}, errs[max(0, slices.IndexFunc(errs, isUntrusted))]
-	}
-	return won.conn, remotes[won.i], nil
 }
 
 // isUntrusted reports whether an error says that an ID is not accepted.

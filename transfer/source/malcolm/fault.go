@@ -1,11 +1,11 @@
 package malcolm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"malcolm/certs"
@@ -62,7 +62,6 @@ var (
 		wire.StatusUnsupported: {source.Wrong, wordsOfUs},
 		wire.StatusOutOfRange:  {source.Wrong, wordsOfUs},
 		wire.StatusNotFound:    {what: source.Wrong},
-		wire.StatusIndexing:    {what: source.Wrong}, // only a hello may be answered so
 	}
 	networkRows = map[transport.NetworkKind]row{
 		transport.PortUnreachable: {source.NoPort, "connection refused"},
@@ -71,6 +70,7 @@ var (
 		transport.Prohibited:      {what: source.Prohibited},
 		transport.NoLocalAddress:  {what: source.NoInterface},
 		transport.NoAnswer:        {what: source.Lost},
+		transport.ProxyFailed:     {what: source.Lost},
 		transport.SlowAnswer:      {what: source.Lost},
 		transport.SocketFailed:    {what: source.Lost},
 	}
@@ -80,6 +80,39 @@ var (
 		transport.LocalDeadline: {source.Lost, "no answer in time"},
 	}
 )
+
+// A question is what a server is asked for; toSpan is a part of toRanges.
+type question uint8
+
+const (
+	toOpen question = 1 << iota
+	toStat
+	toValues
+	toRanges
+	toSpan
+
+	toAll = toOpen | toStat | toValues | toRanges
+)
+
+// refusals says what may be refused with each status. Nothing is refused with a
+// status that it says 0 of, and anything with one that it does not know.
+var refusals = map[wire.Status]question{
+	wire.StatusOK:          0,
+	wire.StatusIndexing:    0,
+	wire.StatusFailedSpan:  0,
+	wire.StatusChanged:     toValues | toRanges | toSpan,
+	wire.StatusNotFound:    toStat,
+	wire.StatusOutOfRange:  toValues | toRanges | toSpan,
+	wire.StatusUnsupported: toAll,
+	wire.StatusMalformed:   toAll,
+	wire.StatusDenied:      toOpen,
+}
+
+// isRefusal reports whether what was asked for may be refused with a status.
+func isRefusal(s wire.Status, of question) bool {
+	known, ok := refusals[s]
+	return !ok || known&of != 0
+}
 
 // rowOf finds what an error of transport or wire means; false: it is from
 // neither.
@@ -125,7 +158,11 @@ func fault(err error) *source.Fault {
 	if r.words == "" {
 		r.words = innermost(err).Error()
 	}
-	return &source.Fault{What: r.what, Words: r.words, Err: err}
+	f := &source.Fault{What: r.what, Words: r.words, Err: err}
+	if e, ok := errors.AsType[*wire.Refusal](err); ok {
+		f.Wait = e.Wait
+	}
+	return f
 }
 
 // hereFault sorts why accepting a server failed: its ID, or our records.
@@ -156,8 +193,16 @@ func broken(err error) *source.Fault {
 	return &source.Fault{What: source.Wrong, Words: "breaks the protocol: " + err.Error(), Err: err}
 }
 
+// strange says that a server answered with a status that does not belong.
+func strange(s wire.Status) *source.Fault {
+	return broken(fmt.Errorf("status %q where it does not belong", s))
+}
+
 // replyFault sorts how reading a reply can fail.
 func replyFault(err error, timeout time.Duration) *source.Fault {
+	if f, ok := errors.AsType[*source.Fault](err); ok {
+		return f
+	}
 	_, malformed := errors.AsType[*wire.MalformedError](err)
 	switch {
 	case malformed, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -168,9 +213,18 @@ func replyFault(err error, timeout time.Duration) *source.Fault {
 	return fault(err)
 }
 
-// helloRefusal sorts what wire.ReadRefusal returns for a hello. Unlike for a
+// refusal reads the rest of a frame that ends a reply. The error says so, or
+// why it could not be read.
+func refusal(of question, r io.Reader, h wire.Header) error {
+	if !isRefusal(h.Status, of) {
+		return strange(h.Status)
+	}
+	return wire.ReadRefusal(r, h)
+}
+
+// openRefusal sorts what refusal returns for an open or a stat. Unlike for a
 // range, another try may have a better answer.
-func (c *client) helloRefusal(err error) *source.Fault {
+func (c *client) openRefusal(err error) *source.Fault {
 	r, ok := errors.AsType[*wire.Refusal](err)
 	if ok && r.Status == wire.StatusDenied {
 		return denied(&DeniedError{Ours: true, Had: !c.Trust.Token.IsZero(), Text: r.Text})
@@ -201,16 +255,43 @@ func isDeadline(err error) bool {
 	return ok && local.Kind == transport.LocalDeadline
 }
 
-// dialFault sorts why dialling a server failed. ctx is that of the try.
-func (c *client) dialFault(ctx context.Context, err error) *source.Fault {
-	if isUntrusted(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault(err)
+// raceFault sorts why no way has led to a server. A server that is not trusted
+// says more than all else, then the first way over the preferred transport.
+func (c *client) raceFault(e raceError) *source.Fault {
+	for _, lane := range e {
+		if i := slices.IndexFunc(lane.errs, isUntrusted); i >= 0 {
+			return fault(lane.errs[i])
+		}
 	}
-	what := source.NoAnswer
-	if e, ok := errors.AsType[*transport.NetworkError](err); ok && e.Kind == transport.SlowAnswer {
-		what = source.SlowAnswer
+	if len(e) == 1 {
+		return c.dialFault(e[0].errs[0])
 	}
-	return lateFault(what, c.ConnectTimeout)
+	over := make(map[transport.Protocol]*source.Fault)
+	for _, lane := range e {
+		over[lane.protocol] = c.dialFault(lane.errs[0])
+	}
+	f, tcp := over[transport.QUIC], over[transport.TCP]
+	if f.Words == tcp.Words || tcp.What == source.NoPort && f.What != source.NoAnswer {
+		return f // a closed port says nothing more
+	}
+	both := *f
+	both.Words = fmt.Sprintf("%s over QUIC (UDP), and %s over TCP", f.Words, tcp.Words)
+	if tcp.What == source.Full { // malcolm is there
+		both.What, both.Wait = tcp.What, tcp.Wait
+	}
+	return &both
+}
+
+// dialFault sorts why dialling a server failed.
+func (c *client) dialFault(err error) *source.Fault {
+	e, ok := errors.AsType[*transport.NetworkError](err)
+	switch {
+	case ok && e.Kind == transport.NoAnswer:
+		return lateFault(source.NoAnswer, c.ConnectTimeout)
+	case ok && e.Kind == transport.SlowAnswer:
+		return lateFault(source.SlowAnswer, c.ConnectTimeout)
+	}
+	return fault(err)
 }
 
 // errNoSuchHost: a resolver returned no address and no error.

@@ -17,8 +17,10 @@ import (
 type Network interface {
 	// Resolve returns the addresses of a host, best first.
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
-	// Open returns a socket that reaches one server.
+	// Open returns a UDP socket that reaches one server.
 	Open(remote netip.AddrPort) (net.PacketConn, error)
+	// Dial makes a TCP connection.
+	Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error)
 }
 
 // A SystemNetwork is the real network. Zero: the system makes every choice.
@@ -60,6 +62,11 @@ func (e *FamilyError) Error() string {
 // Open opens a connected UDP socket.
 func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
 	return transport.DialUDP(n.Local, remote)
+}
+
+// Dial makes a TCP connection.
+func (n SystemNetwork) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	return transport.DialSocket(net.IP(n.Local.AsSlice()), remote.String())(ctx)
 }
 
 // mostServers bounds the targets that spread makes. Each host has an even share

@@ -23,6 +23,10 @@ func (n names) Resolve(_ context.Context, host string) (addrs []netip.Addr, err 
 
 func (n names) Open(netip.AddrPort) (net.PacketConn, error) { return nil, errors.ErrUnsupported }
 
+func (n names) Dial(context.Context, netip.AddrPort) (net.Conn, error) {
+	return nil, errors.ErrUnsupported
+}
+
 // An endless DNS answer makes a bounded number of servers.
 func TestSpreadIsBounded(t *testing.T) {
 	many := make([]string, 5000)

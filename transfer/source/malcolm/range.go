@@ -2,9 +2,8 @@ package malcolm
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"malcolm/transfer/source"
@@ -12,85 +11,173 @@ import (
 	"malcolm/wire"
 )
 
-var errMore = errors.New("more bytes than were asked for")
-
-// Range asks for a span. It returns when the server has said that the bytes
-// follow.
-func (c *conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
-	st, err := c.quic.OpenStream(ctx, transport.Patient)
+// Range asks for spans. If they have more bytes than the server allows in one
+// request, several come one after the other.
+func (c *conn) Range(ctx context.Context, spans []source.Span) (source.Body, error) {
+	p, err := c.enter(ctx, total(spans))
 	if err != nil {
 		return nil, fault(err)
 	}
-	b := &body{st: st, left: s.Length, timeout: c.s.c.ConnectTimeout}
-	b.stop = context.AfterFunc(ctx, func() { cancelStream(st) })
-	if err := b.ask(s); err != nil {
+	b := &body{c: c, ctx: ctx, place: p, cut: cutter{spans: spans, longest: p.longest}, reply: &reply{}}
+	b.stop = context.AfterFunc(ctx, b.cancel)
+	if err := b.ask(); err != nil {
 		b.Close()
-		return nil, err
+		return nil, fault(err)
 	}
 	return b, nil
 }
 
-// A body is a [source.Body]: what comes on a stream of its own.
+// A body is a [source.Body]: what comes on one stream, or on several one after
+// the other.
 type body struct {
-	st      transport.Stream
-	left    int64 // bytes that have not been read
-	timeout time.Duration
-	stop    func() bool // the context no longer ends the stream
+	c     *conn
+	ctx   context.Context
+	place *place
+	stop  func() bool // the context no longer ends the stream
+
+	// These belong to the reader.
+	cut    cutter
+	reply  *reply // to the request that was sent last
+	first  int    // the number of its first span
+	failed *source.FailedSpan
+
+	mu   sync.Mutex
+	st   transport.Stream // of that reply; nil: none yet
+	left int64            // its bytes that have not been read
+	over bool             // nothing more is to come
 }
 
-func (b *body) ask(s source.Span) error {
-	req := wire.RangeRequest{Checksum: s.Checksum, Offset: s.Offset, Length: s.Length}
-	if err := send(b.st, req, time.Now().Add(askTime)); err != nil {
-		return fault(err)
+// ask sends the next request, if there is one, and does not wait for its reply.
+func (b *body) ask() error {
+	spans, first := b.cut.next()
+	if len(spans) == 0 {
+		return nil
 	}
-	h, err := wire.ReadHeader(b.st)
-	switch {
-	case err != nil:
-		return replyFault(err, b.timeout)
-	case h.Status != wire.StatusOK:
-		return replyFault(wire.ReadRefusal(b.st, h), b.timeout)
-	case h.Length != uint64(s.Length):
-		return broken(fmt.Errorf("%d bytes where %d were asked for", h.Length, s.Length))
+	st, err := b.c.way.OpenStream(b.ctx, transport.Patient)
+	if err != nil {
+		return err
+	}
+	b.reply, b.first = newReply(st, spans), first
+	b.mu.Lock()
+	b.st, b.left = st, b.reply.left
+	over := b.over
+	b.mu.Unlock()
+	if over {
+		b.cancel()
+	}
+	return send(st, wire.RangesRequest{Spans: spans}, time.Now().Add(askTime))
+}
+
+// ready returns once a frame has begun, a span has failed, or all is there.
+func (b *body) ready() error {
+	for b.failed == nil {
+		switch {
+		case b.reply.left > 0:
+			f, err := b.reply.next()
+			switch {
+			case err != nil:
+				return err
+			case f == nil:
+				return nil
+			}
+			if b.failed, err = b.failedSpan(f); err != nil {
+				return err
+			}
+		case b.cut.left() == 0:
+			return nil
+		default:
+			if err := b.end(); err != nil {
+				return err
+			}
+			if err := b.ask(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-func (b *body) Wait() error {
-	if b.left == 0 {
-		return nil
+// failedSpan takes what a server says of a span that it does not send.
+func (b *body) failedSpan(f *wire.FailedSpan) (*source.FailedSpan, error) {
+	if !isRefusal(f.Refusal.Status, toSpan) {
+		return nil, strange(f.Refusal.Status)
 	}
-	var one [1]byte
-	if _, err := b.st.Peek(one[:]); err != nil {
-		return replyFault(err, b.timeout)
+	span := b.first + f.Index
+	b.cut.skip(span)
+	b.count()
+	return &source.FailedSpan{Index: span, Fault: fault(&f.Refusal)}, nil
+}
+
+// count takes note of what is still to come.
+func (b *body) count() {
+	b.mu.Lock()
+	b.left = b.reply.left
+	b.mu.Unlock()
+	b.place.shrink(b.reply.left + b.cut.left())
+}
+
+func (b *body) Wait() error {
+	err := b.ready()
+	if err == nil && b.failed == nil && b.reply.frame > 0 {
+		err = b.reply.wait()
+	}
+	if err != nil {
+		return replyFault(err, b.c.s.c.ConnectTimeout)
 	}
 	return nil
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, b.end()
+	if err := b.ready(); err != nil {
+		return 0, replyFault(err, b.c.s.c.ConnectTimeout)
 	}
-	n, err := b.st.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	if n == 0 && err != nil {
-		return 0, replyFault(err, b.timeout)
+	if f := b.failed; f != nil {
+		b.failed = nil
+		return 0, f
+	}
+	if b.reply.left == 0 {
+		if err := b.end(); err != nil {
+			return 0, err
+		}
+		return 0, io.EOF
+	}
+	n, err := b.reply.read(p)
+	b.count()
+	if err != nil {
+		return 0, replyFault(err, b.c.s.c.ConnectTimeout)
 	}
 	return n, nil
 }
 
-// end checks that nothing follows the bytes that were asked for.
+// end checks that nothing follows the last span of a request.
 func (b *body) end() error {
+	st := b.reply.st
+	if st == nil {
+		return nil // nothing was asked for
+	}
 	var one [1]byte
-	b.st.SetReadDeadline(time.Now().Add(askTime))
-	if n, _ := b.st.Read(one[:]); n > 0 {
+	st.SetReadDeadline(time.Now().Add(askTime))
+	if n, _ := st.Read(one[:]); n > 0 {
 		return broken(errMore)
 	}
-	return io.EOF
+	cancelStream(st, 0)
+	return nil
+}
+
+// cancel ends the request under way, and those behind it.
+func (b *body) cancel() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	if b.st != nil {
+		cancelStream(b.st, b.left)
+	}
 }
 
 func (b *body) Close() {
 	b.stop()
-	cancelStream(b.st)
+	b.cancel()
+	b.place.leave()
 }
 
 // Recheck waits as long as a server may take to answer.

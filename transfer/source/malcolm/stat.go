@@ -20,45 +20,13 @@ const (
 	indexingSpare = 16
 	// valuesTime is how long values may make no progress at all.
 	valuesTime = 20 * time.Second
-	// askTime is how long a request may take to leave.
-	askTime = 10 * time.Second
 )
 
 var (
 	errTalkative = errors.New("says too often that it is indexing")
 	errNoBytes   = errors.New("no bytes have the checksum that is offered")
+	errUnasked   = errors.New("values that nobody asked for")
 )
-
-// open opens a stream before a deadline. The stream ends with ctx and with end.
-// The error is a fault; a late one names timeout.
-func (c *conn) open(ctx context.Context, deadline time.Time, timeout time.Duration, late source.What) (st transport.Stream, end func(), err error) {
-	opening, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	if st, err = c.quic.OpenStream(opening, transport.Urgent); err != nil {
-		if errors.Is(opening.Err(), context.DeadlineExceeded) {
-			return nil, nil, lateFault(late, timeout)
-		}
-		return nil, nil, fault(err)
-	}
-	stop := context.AfterFunc(ctx, func() { cancelStream(st) })
-	return st, func() {
-		stop()
-		cancelStream(st)
-	}, nil
-}
-
-func cancelStream(st transport.Stream) {
-	st.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
-}
-
-// send sends one request and finishes our side of the stream.
-func send(st transport.Stream, r wire.Request, deadline time.Time) error {
-	st.SetWriteDeadline(deadline)
-	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
-		return err
-	}
-	return st.CloseWrite()
-}
 
 // Stat asks a server what it offers, and checks values that come with the
 // offer. The first Stat after Connect also has the server accepted for good,
@@ -67,7 +35,9 @@ func (c *conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, tot
 	deadline, first := c.takeOpening()
 	o, err := c.stat(ctx, ask, deadline, indexing)
 	if err == nil && first {
-		o.Accepted, err = c.s.c.Trust.accept(c.s.target, c.id)
+		if o.Accepted, err = c.s.c.Trust.accept(c.s.target, c.id); err == nil {
+			c.s.id.CompareAndSwap(nil, &c.id)
+		}
 	}
 	return o, err
 }
@@ -79,11 +49,7 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 		return o, err
 	}
 	defer end()
-	ours, check, err := c.s.c.Trust.prove(c.tls())
-	if err != nil {
-		return o, fault(err)
-	}
-	if err := send(st, wire.Hello{InlineManifest: ask.Values, Proof: ours}, deadline); err != nil {
+	if err := send(st, wire.StatRequest{Values: ask.Values, Tail: wire.Idle()}, deadline); err != nil {
 		return o, replyFault(err, timeout)
 	}
 	asked := time.Now()
@@ -107,21 +73,20 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 			indexing(int64(i.Done), int64(i.Total))
 			deadline = time.Now().Add(timeout)
 		case wire.StatusOK:
-			return readOffer(st, h, check, timeout)
+			return readOffer(st, h, ask, timeout)
 		default:
-			return o, c.s.c.helloRefusal(wire.ReadRefusal(st, h))
+			return o, c.s.c.openRefusal(refusal(toStat, st, h))
 		}
 	}
 }
 
-// readOffer reads an offer, whose server must pass check, and what comes with
-// it.
-func readOffer(st transport.Stream, h wire.Header, check func(*[32]byte) error, timeout time.Duration) (o source.Offer, err error) {
-	if o.Offer, err = wire.ReadOffer(st, h); err != nil {
+// readOffer reads an offer and what comes with it.
+func readOffer(r io.Reader, h wire.Header, ask source.Ask, timeout time.Duration) (o source.Offer, err error) {
+	if o.Offer, err = wire.ReadOffer(r, h); err != nil {
 		return o, replyFault(err, timeout)
 	}
-	if err := check(o.Proof); err != nil {
-		return o, err
+	if o.Kind == wire.KindTree {
+		return o, &source.Fault{What: source.Tree, Words: "offers a directory, which this command cannot copy"}
 	}
 	// An empty file has no chunk whose bytes could prove the size later.
 	if o.Size == 0 && o.Checksum != manifest.Merge(0, nil) {
@@ -130,41 +95,45 @@ func readOffer(st transport.Stream, h wire.Header, check func(*[32]byte) error, 
 	if o.ValuesLen == 0 {
 		return o, nil
 	}
-	if n := manifest.Count(o.Size); n < 2 || o.ValuesLen != wire.ValuesLen(n) {
-		return o, broken(fmt.Errorf("%d bytes of values with the offer of a file of %d chunks", o.ValuesLen, n))
+	if !ask.Values {
+		return o, broken(errUnasked)
 	}
-	o.Values, err = readValues(st, o.Offer, timeout)
+	if n := manifest.Count(o.Size); n < 2 || o.ValuesLen != n*wire.ValueLen {
+		return o, broken(fmt.Errorf("values of %d bytes, want those of %d chunks", o.ValuesLen, n))
+	}
+	o.Values, err = readValues(r, o.Offer, timeout)
 	return o, err
 }
 
-// readValues reads the values of an offer's file and checks them against the
-// offer.
+// readValues reads all values of an offer, of at least one chunk, and checks
+// them against the offer.
 func readValues(r io.Reader, o wire.Offer, timeout time.Duration) (wire.Values, error) {
-	h, err := wire.ReadHeader(r)
+	v, err := wire.ReadValues(r, manifest.Count(o.Size))
+	if e, ok := errors.AsType[*wire.Refusal](err); ok && !isRefusal(e.Status, toValues) {
+		return wire.Values{}, strange(e.Status)
+	}
 	if err != nil {
 		return wire.Values{}, replyFault(err, timeout)
 	}
-	if h.Status != wire.StatusOK {
-		return wire.Values{}, replyFault(wire.ReadRefusal(r, h), timeout)
-	}
-	values, err := wire.ReadValues(r, h, wire.ValuesLen(manifest.Count(o.Size)))
-	if err != nil {
-		return wire.Values{}, replyFault(err, timeout)
-	}
-	if err := manifest.Check(values, o.Size, o.Checksum); err != nil {
+	if err := manifest.Check(v, o.Size, o.Checksum); err != nil {
 		return wire.Values{}, broken(err)
 	}
-	return values, nil
+	return v, nil
 }
 
-// Values gives up when nothing comes for valuesTime.
+// Values gives up when nothing comes for valuesTime. Those of a file of at most
+// one chunk are known.
 func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error) {
+	if known, ok := manifest.Known(o.Size, o.Checksum); ok {
+		return known, nil
+	}
 	st, end, err := c.open(ctx, time.Now().Add(valuesTime), valuesTime, source.NoAnswer)
 	if err != nil {
 		return wire.Values{}, err
 	}
 	defer end()
-	if err := send(st, wire.ManifestRequest{Checksum: o.Checksum}, time.Now().Add(valuesTime)); err != nil {
+	ask := wire.ValuesRequest{Checksum: o.Checksum, Count: manifest.Count(o.Size)}
+	if err := send(st, ask, time.Now().Add(valuesTime)); err != nil {
 		return wire.Values{}, fault(err)
 	}
 	return readValues(&steadyReader{st, arrived}, o.Offer, valuesTime)

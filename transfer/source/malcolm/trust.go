@@ -10,6 +10,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/source"
+	"malcolm/wire"
 )
 
 // Trust says which servers are accepted, by their IDs. The zero Trust accepts
@@ -46,22 +47,33 @@ func (e *DeniedError) Error() string {
 	return "the server refuses the token"
 }
 
-// prove returns our proof of the token for the server, and checks the server's.
-func (t *Trust) prove(state tls.ConnectionState) (ours *[32]byte, check func(theirs *[32]byte) error, err error) {
+// open returns the request that opens a connection, with our proof of the
+// token.
+func (t *Trust) open(run [16]byte, state tls.ConnectionState) wire.Open {
+	o := wire.Open{Run: run, Tail: wire.Idle()}
 	if t.Token.IsZero() {
-		return nil, func(*[32]byte) error { return nil }, nil
+		return o
+	}
+	if exporter, err := certs.TokenExporter(state); err == nil { // else checkProof fails
+		proof := t.Token.Proof(exporter, certs.ClientRole)
+		o.Key, o.Proof = t.Token.KeyName(), &proof
+	}
+	return o
+}
+
+// checkProof checks a server's proof of the token.
+func (t *Trust) checkProof(state tls.ConnectionState, theirs *[32]byte) error {
+	if t.Token.IsZero() {
+		return nil
 	}
 	exporter, err := certs.TokenExporter(state)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	proof := t.Token.Proof(exporter, certs.ClientRole)
-	return &proof, func(theirs *[32]byte) error {
-		if !t.Token.Verify(exporter, certs.ServerRole, theirs) {
-			return denied(&DeniedError{Had: true})
-		}
-		return nil
-	}, nil
+	if !t.Token.Verify(exporter, certs.ServerRole, theirs) {
+		return denied(&DeniedError{Had: true})
+	}
+	return nil
 }
 
 // A PinError says that a pin fits no server of the run: a mistyped pin would

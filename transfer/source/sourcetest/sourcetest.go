@@ -34,10 +34,10 @@ func (s *Source) Connect(ctx context.Context) (source.Conn, error) { return s.Di
 type Conn struct {
 	Is        source.Peer
 	Can       source.Traits
-	OnAgain   func(ctx context.Context) (source.Conn, error)
+	OnAgain   func(ctx context.Context, instead bool) (source.Conn, error)
 	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
 	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error)
-	OnRange   func(ctx context.Context, s source.Span) (source.Body, error)
+	OnRange   func(ctx context.Context, spans []source.Span) (source.Body, error)
 	OnRecheck func(chunk int) // nil: nobody asks
 
 	once   sync.Once
@@ -50,7 +50,9 @@ func NewConn(is source.Peer) *Conn { return &Conn{Is: is, closed: make(chan stru
 
 func (c *Conn) Peer() source.Peer { return c.Is }
 
-func (c *Conn) Again(ctx context.Context) (source.Conn, error) { return c.OnAgain(ctx) }
+func (c *Conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
+	return c.OnAgain(ctx, instead)
+}
 
 func (c *Conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
 	return c.OnStat(ctx, ask, indexing)
@@ -60,8 +62,8 @@ func (c *Conn) Values(ctx context.Context, o source.Offer, arrived func(bytes in
 	return c.OnValues(ctx, o, arrived)
 }
 
-func (c *Conn) Range(ctx context.Context, s source.Span) (source.Body, error) {
-	return c.OnRange(ctx, s)
+func (c *Conn) Range(ctx context.Context, spans []source.Span) (source.Body, error) {
+	return c.OnRange(ctx, spans)
 }
 
 func (c *Conn) Recheck(_ context.Context, _ [32]byte, chunk int) {
@@ -113,7 +115,7 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 	s := &Source{Place: place}
 	s.Dial = func(context.Context) (source.Conn, error) {
 		c := NewConn(peer)
-		c.OnAgain = s.Dial
+		c.OnAgain = func(ctx context.Context, _ bool) (source.Conn, error) { return s.Dial(ctx) }
 		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
 			o.Name, o.Size, o.Checksum = "data.bin", int64(len(data)), sum
 			if ask.Values {
@@ -125,8 +127,12 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 			arrived(len(values.Bytes()))
 			return values, nil
 		}
-		c.OnRange = func(_ context.Context, s source.Span) (source.Body, error) {
-			return NewBody(bytes.NewReader(data[s.Offset : s.Offset+s.Length])), nil
+		c.OnRange = func(_ context.Context, spans []source.Span) (source.Body, error) {
+			var all []io.Reader
+			for _, s := range spans {
+				all = append(all, bytes.NewReader(data[s.Offset:s.Offset+s.Length]))
+			}
+			return NewBody(io.MultiReader(all...)), nil
 		}
 		if change != nil {
 			change(c)

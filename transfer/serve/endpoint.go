@@ -1,0 +1,214 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"malcolm/transfer/localfile"
+	"malcolm/transfer/pace"
+	"malcolm/transport"
+	"malcolm/wire"
+)
+
+const (
+	// reopenPause is the time before a failed socket is opened again. It
+	// doubles with each try up to longestReopenPause.
+	reopenPause        = time.Second
+	longestReopenPause = time.Minute
+)
+
+// errNoListener says that every socket failed while it was listening.
+var errNoListener = &localfile.Error{Op: "listen", Err: errors.New("every socket failed")}
+
+// An endpoint is one way to a virtual server: a socket and who listens on it.
+// Any goroutine may call its methods except accept.
+type endpoint struct {
+	v    *virtualServer
+	addr net.Addr
+	// begin listens on the socket that was configured, reopen on a new one
+	// in its place; nil: there is no way to make one.
+	begin, reopen func() (transport.Listener, error)
+
+	listener  atomic.Pointer[transport.Listener] // replaced after its socket failed
+	listening atomic.Bool
+}
+
+// overUDP returns the endpoint of a virtual server on a UDP socket.
+func (v *virtualServer) overUDP(pc net.PacketConn) *endpoint {
+	s, addr := v.srv, pc.LocalAddr()
+	e := &endpoint{v: v, addr: addr, begin: func() (transport.Listener, error) { return s.listenUDP(pc) }}
+	if open := s.cfg.Reopen; open != nil {
+		e.reopen = func() (transport.Listener, error) {
+			pc, err := open(addr)
+			if err != nil {
+				return nil, err
+			}
+			return s.listenUDP(pc)
+		}
+	}
+	return e
+}
+
+// overTCP returns the endpoint of a virtual server on a TCP socket.
+func (v *virtualServer) overTCP(ln net.Listener) *endpoint {
+	s, addr := v.srv, ln.Addr()
+	e := &endpoint{v: v, addr: addr, begin: func() (transport.Listener, error) { return s.listenTCP(ln) }}
+	if open := s.cfg.TCP.Reopen; open != nil {
+		e.reopen = func() (transport.Listener, error) {
+			ln, err := open(addr)
+			if err != nil {
+				return nil, err
+			}
+			return s.listenTCP(ln)
+		}
+	}
+	return e
+}
+
+// listenUDP makes a listener from a socket, which it owns from now on.
+func (s *Server) listenUDP(pc net.PacketConn) (transport.Listener, error) {
+	o, err := s.listenOptions()
+	if err != nil {
+		pc.Close()
+		return nil, err
+	}
+	return transport.Listen(pc, o)
+}
+
+// listenTCP makes a listener from a socket, which it owns from now on.
+func (s *Server) listenTCP(ln net.Listener) (transport.Listener, error) {
+	o, err := s.listenOptions()
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return transport.ListenTCP(ln, o)
+}
+
+func (s *Server) listenOptions() (transport.ListenOptions, error) {
+	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
+	if err != nil {
+		return transport.ListenOptions{}, err
+	}
+	return transport.ListenOptions{
+		TLS:      tls,
+		ResetKey: s.cfg.resetKey(),
+		Gate:     gate{s.book},
+		QLog:     s.cfg.QLog,
+
+		MaxStreams:       int64(s.limits.Streams),
+		HandshakeTimeout: s.limits.HandshakeTimeout,
+		StallTimeout:     s.limits.StallTimeout,
+	}, nil
+}
+
+// endpoints returns those of all virtual servers.
+func (s *Server) endpoints() (all []*endpoint) {
+	for _, v := range s.virtual {
+		all = append(all, v.endpoints...)
+	}
+	return all
+}
+
+// listen has every endpoint listen, or none.
+func (s *Server) listen() error {
+	for _, e := range s.endpoints() {
+		l, err := e.begin()
+		if err != nil {
+			s.closeListeners()
+			s.cfg.closeSockets()
+			return err
+		}
+		e.use(l)
+	}
+	return nil
+}
+
+// closeSockets closes the sockets that no listener has closed.
+func (cfg *Config) closeSockets() {
+	for _, pc := range cfg.Conns {
+		pc.Close()
+	}
+	for _, ln := range cfg.TCP.Sockets {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+}
+
+// use has the endpoint listen with l.
+func (e *endpoint) use(l transport.Listener) {
+	e.listener.Store(&l)
+	e.listening.Store(true)
+}
+
+// current returns the listener of now; nil: it never listened.
+func (e *endpoint) current() transport.Listener {
+	if l := e.listener.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// closeListeners closes those that were opened.
+func (s *Server) closeListeners() {
+	for _, e := range s.endpoints() {
+		if l := e.current(); l != nil {
+			l.Close()
+		}
+	}
+}
+
+// accept takes connections until accepting ends, then calls onStop. It returns
+// when the last of them has ended, at the latest when work ends.
+func (e *endpoint) accept(accepting, work context.Context, onStop func()) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer onStop()
+	defer e.listening.Store(false)
+	v := e.v
+	for {
+		conn, err := e.current().Accept(accepting)
+		if err != nil {
+			if accepting.Err() != nil || !e.again(accepting, err) {
+				return
+			}
+			continue
+		}
+		wg.Go(func() {
+			v.clients.Add(1)
+			defer v.clients.Add(-1)
+			defer v.contain(conn)
+			v.serve(work, conn)
+		})
+	}
+}
+
+// again has the endpoint listen again, on a new socket, after its own failed.
+// false: accepting ended before, or there is no way to open a socket.
+func (e *endpoint) again(accepting context.Context, failure error) bool {
+	e.listening.Store(false)
+	e.current().Close()
+	e.v.srv.events.post(ServerFailed{Server: e.v.number, Addr: e.addr, Err: failure})
+	if e.reopen == nil {
+		return false
+	}
+	for pause := reopenPause; pace.Sleep(accepting, pause) == nil; pause = min(2*pause, longestReopenPause) {
+		l, err := e.reopen()
+		if err != nil {
+			continue
+		}
+		e.use(l)
+		if accepting.Err() != nil { // else nobody may be left to close it
+			l.Close()
+			return false
+		}
+		e.v.srv.events.post(ServerReopened{Server: e.v.number, Addr: e.addr})
+		return true
+	}
+	return false
+}
