@@ -137,6 +137,10 @@ sim SEEDS="1000":
 chaos SEEDS="500" FROM="0":
     MALCOLM_CHAOS_SEEDS={{ SEEDS }} MALCOLM_CHAOS_FROM={{ FROM }} go test -count=1 -timeout 4h -run '^TestChaos$' ./transfer
 
+# malcolm where a firewall drops UDP, or TCP, or UDP in the middle of a run; root, ip and iptables
+firewall: build
+    .ci/firewall bin/malcolm
+
 # malcolm, and aria2 where it is installed, over wide-area links; root, and NETLAB=PROGRAM that makes them: 3 rounds take 15 minutes
 netlab ROUNDS="3" CASES=".": build
     .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}
