@@ -8,15 +8,16 @@
 // (--dir, by default /dev/shm if it exists). A round runs every row once. Each
 // round begins with another row, and nothing else is timed meanwhile. A figure
 // is the median of the rounds. A ratio is the median of the ratios of each
-// round, with the least and the greatest of them.
+// round, with the least and the greatest of them. A target of a ratio has the
+// interval of 95 % instead, and is reached if that reaches it.
 //
 // malcolm is the real program: `malcolm serve` and `malcolm get`, with all
 // checks on. The servers are ready before the clock starts, and their index is
 // in its cache. The clock runs from the start of the client's process to its
 // end. The first copy of each row is compared with the source byte by byte.
 //
-//   - malcolm-N: N virtual servers of one process; malcolm-N-nogro with
-//     MALCOLM_NO_GRO=1.
+//   - malcolm-N: N virtual servers of one process, over QUIC; malcolm-N-nogro
+//     with MALCOLM_NO_GRO=1; malcolm-N-tcp over TCP.
 //   - quic-N: plain quic-go over N connections, each to a port of its own: four
 //     streams a connection, one a range of 16 MiB, no hashing and no file.
 //   - ceiling-N: what this machine carries of AES-128-GCM in UDP payloads of

@@ -30,25 +30,34 @@ func allRows() []row {
 	return append(rows, peerRows()...)
 }
 
-// malcolmRows are malcolm with and without GRO.
+// A variant is a way in which malcolm copies.
+type variant struct {
+	name, title string // what they add to those of a row
+	transport   string
+	gro         bool
+}
+
+var variants = []variant{
+	{"", "", "quic", true},
+	{"-nogro", ", without GRO", "quic", false},
+	{"-tcp", " over TCP", "tcp", true},
+}
+
+// malcolmRows are malcolm over QUIC, with and without GRO, and over TCP.
 func malcolmRows() []row {
 	var rows []row
-	for _, gro := range []bool{true, false} {
+	for _, v := range variants {
 		for _, n := range []int{1, 2, 4, 8} {
-			r := row{
-				name:   fmt.Sprintf("malcolm-%d", n),
-				title:  fmt.Sprintf("malcolm, %s", plural(n, "server")),
+			rows = append(rows, row{
+				name:   fmt.Sprintf("malcolm-%d%s", n, v.name),
+				title:  fmt.Sprintf("malcolm, %s%s", plural(n, "server"), v.title),
 				copies: true,
 				serve: func(ctx context.Context, l *lab, k *link, dir string) ([]*process, command, error) {
-					server, targets, err := l.serveMalcolm(ctx, k, l.source, n, l.malcolmEnv("", gro))
-					return server, l.getMalcolm(dir, targets, l.malcolmEnv("", gro)), err
+					env := l.malcolmEnv("", v.gro)
+					server, targets, err := l.serveMalcolm(ctx, k, l.source, n, env)
+					return server, l.getMalcolm(dir, targets, env, "--transport", v.transport), err
 				},
-			}
-			if !gro {
-				r.name += "-nogro"
-				r.title += ", without GRO"
-			}
-			rows = append(rows, r)
+			})
 		}
 	}
 	return rows

@@ -57,11 +57,36 @@ func column(samples []sample, of func(sample) float64) []float64 {
 
 func seconds(s sample) float64 { return s.Seconds }
 
+// interval returns the least and the most that the median of what the values
+// were drawn from is, with a confidence of 95 % or more. It needs no
+// distribution: whether a value is above the median is a coin (David and
+// Nagaraja, Order Statistics, section 7.1). Fewer than six values cannot be
+// that sure; then it returns the least and the greatest.
+func interval(values []float64) (least, most float64) {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	outside, ways := 0.0, 1.0 // ways to choose the values below the cut
+	cut := 0
+	for ; 2*(cut+1) < n; cut++ {
+		outside += 2 * ways / math.Pow(2, float64(n))
+		ways = ways * float64(n-cut) / float64(cut+1)
+		if outside+2*ways/math.Pow(2, float64(n)) > 0.05 {
+			break
+		}
+	}
+	return sorted[cut], sorted[n-1-cut]
+}
+
 // timesAsQuick says how many times as quick a was as b, paired by round: the
 // spread of b's seconds divided by a's. It reports false if they share no
 // round.
 func timesAsQuick(a, b []sample) (spread, bool) {
-	var ratios []float64
+	ratios := ratiosOf(a, b)
+	return spreadOf(ratios), len(ratios) > 0
+}
+
+// ratiosOf returns b's seconds divided by a's, for each round that they share.
+func ratiosOf(a, b []sample) (ratios []float64) {
 	for _, x := range a {
 		for _, y := range b {
 			if x.Round == y.Round {
@@ -69,5 +94,5 @@ func timesAsQuick(a, b []sample) (spread, bool) {
 			}
 		}
 	}
-	return spreadOf(ratios), len(ratios) > 0
+	return ratios
 }

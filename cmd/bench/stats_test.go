@@ -53,6 +53,19 @@ func TestMedianHalves(t *testing.T) {
 	})
 }
 
+// TestInterval: the ranks are those of the tables for the sign test.
+func TestInterval(t *testing.T) {
+	for n, cut := range map[int]int{1: 0, 2: 0, 5: 0, 6: 0, 8: 0, 9: 1, 11: 1, 12: 2, 15: 3, 25: 7} {
+		var values []float64
+		for i := range n {
+			values = append(values, float64((i*7+3)%n)) // 0 to n - 1, for no n here is a multiple of 7
+		}
+		if least, most := interval(values); least != float64(cut) || most != float64(n-1-cut) {
+			t.Errorf("of %d values: %v to %v, want the %d outermost left out", n, least, most, cut)
+		}
+	}
+}
+
 // TestTimesAsQuick: pairs are made by round, also when one row lacks a round.
 func TestTimesAsQuick(t *testing.T) {
 	ours := []sample{{Round: 0, Seconds: 2}, {Round: 1, Seconds: 4}, {Round: 2, Seconds: 5}}

@@ -24,6 +24,10 @@ var quicknessTargets = []quickness{
 	{"malcolm, 4 servers, against aria2, SHA-256 checked", "malcolm-4", "aria2-sha256", 1.2},
 	{"malcolm, 4 servers, against aria2, unverified (aim: 1.0)", "malcolm-4", "aria2", 0.9},
 	{"malcolm, 4 servers: share of the ceiling, 4 flows", "malcolm-4", "ceiling-4", 0.35},
+	{"malcolm, 4 servers: TCP against QUIC (0.70 of the time)", "malcolm-4-tcp", "malcolm-4", 1 / 0.70},
+	{"malcolm over TCP, 4 servers, against aria2, unverified", "malcolm-4-tcp", "aria2", 1.2},
+	{"malcolm over TCP, 4 servers, against aria2, SHA-256 checked", "malcolm-4-tcp", "aria2-sha256", 1.7},
+	{"malcolm over TCP, 1 server, against curl, unverified", "malcolm-1-tcp", "curl", 1.0},
 }
 
 // Targets for memory, in MiB, and for CPU.
@@ -43,12 +47,18 @@ func (r *report) judge() {
 			if a == nil || b == nil {
 				continue
 			}
-			if s, ok := timesAsQuick(a.Samples, b.Samples); ok {
-				r.verdict(q.title, l.Name, fmt.Sprintf("≥ %g ×", q.atLeast), s.ratio(), s.Median >= q.atLeast)
+			if ratios := ratiosOf(a.Samples, b.Samples); len(ratios) > 0 {
+				least, most := interval(ratios)
+				measured := fmt.Sprintf("%.2f (95 %%: %.2f to %.2f)", median(ratios), least, most)
+				r.verdict(q.title, l.Name, fmt.Sprintf("≥ %.3g ×", q.atLeast), measured, most >= q.atLeast)
 			}
 		}
-		if row := l.row(reference); row != nil && row.ClientRSS >= 0 {
-			title := "get VmHWM, 4 servers, " + Size(r.Size).String()
+		for _, name := range []string{reference, reference + "-tcp"} {
+			row := l.row(name)
+			if row == nil || row.ClientRSS < 0 {
+				continue
+			}
+			title := "get VmHWM, " + row.Title + ", " + Size(r.Size).String()
 			if r.Size != getSize {
 				title += " (meant for " + Size(getSize).String() + ")"
 			}
