@@ -55,15 +55,6 @@ func as[E error](err error) bool {
 	return ok
 }
 
-// ask sends one request and finishes our side of the stream.
-func ask(st transport.Stream, r wire.Request) error {
-	st.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	if _, err := st.Write(wire.AppendRequest(nil, r)); err != nil {
-		return err
-	}
-	return st.CloseWrite()
-}
-
 // A getConfig is what a test sets for one run of a session.
 type getConfig struct {
 	Targets        []source.Target

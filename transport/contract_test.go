@@ -267,7 +267,7 @@ func TestContractCancel(t *testing.T) {
 		if w.p == TCP {
 			server = <-accepted
 		}
-		if s, err = server.AcceptStream(t.Context()); err != nil {
+		if _, err = server.AcceptStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	})

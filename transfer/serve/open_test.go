@@ -87,7 +87,6 @@ func TestOpen(t *testing.T) {
 func TestNothingBeforeOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newMemFile(filled(1, 1)), Config{Limits: Limits{RequestTimeout: time.Hour}})
-		began := time.Now()
 		c := w.dial()
 		first := c.ask(true, unread, false, wire.AppendRequest(nil, wire.Open{})[:5])
 		other := c.request(wire.StatRequest{})
@@ -105,7 +104,7 @@ func TestNothingBeforeOpen(t *testing.T) {
 			t.Errorf("an opened connection is closed with code %d", c.code)
 		}
 
-		began = time.Now()
+		began := time.Now()
 		c = w.dial()
 		for range 20 {
 			c.request(wire.StatRequest{})
