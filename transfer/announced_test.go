@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func (w *world) announced(s *server, sum [32]byte) (wire.Limits, transport.Conn)
 
 // A request may ask for the bytes that are announced, and for no byte more.
 func TestLongestRequest(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
 		s := w.ready(data, serve.Config{})
 		limits, conn := w.announced(s, checksum(data))
@@ -137,7 +138,10 @@ func TestWastedAreAnnounced(t *testing.T) {
 	const budget = 3
 	for _, steps := range []string{"rrrr", "ffff", "mmmm", "uuuu", "ssss", "cccc", "srfm", "pphhrrcr", "rrrwrr", "rrrvwrrr", "wvrrrrrr", "sswwrrrr"} {
 		t.Run(steps, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
+				if w.tcp.only && strings.ContainsAny(steps, "cp") {
+					return // there a connection ends with a reply that is given up
+				}
 				data := file(4*chunk, 1)
 				s := w.ready(data, serve.Config{Limits: serve.Limits{Wasted: budget}})
 				s.src.onRange(func(_ []byte, off int64) error {

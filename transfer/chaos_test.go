@@ -52,7 +52,9 @@ func chaosRange(t *testing.T) (from, to int) {
 }
 
 // TestChaos copies a file in a world in which everything happens that may.
-// Links lose packets, fall silent, lose large packets and change their rate.
+// Links lose packets, fall silent, lose large packets, reset TCP connections
+// and change their rate. In a third of the seeds most servers have TCP too, and
+// some of these lose UDP for good.
 // Servers are killed, their disks stall, and one begins to lie. Hosts share an
 // ID. First tries fail. Readers and disks pause for longer than patience and
 // the servers' idle limit. Interrupts come while an event is told. Whatever
@@ -67,7 +69,10 @@ func TestChaos(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.rng = rand.New(rand.NewPCG(uint64(seed), 6))
 				c := &chaos{world: w, rng: rand.New(rand.NewPCG(uint64(seed), 7))}
-				c.prepare()
+				tcp := rand.New(rand.NewPCG(uint64(seed), 9))
+				w.tcp.led = seed%3 == 0
+				c.prepare(func() { w.tcp.on = w.tcp.led && tcp.IntN(4) > 0 })
+				c.eatsUDP(tcp)
 				stop := c.disturb(rand.New(rand.NewPCG(uint64(seed), 8)))
 				if c.chance(3) {
 					c.streams()
@@ -92,8 +97,8 @@ func (c *chaos) chance(in int) bool { return c.rng.IntN(in) == 0 }
 
 func (c *chaos) within(d time.Duration) time.Duration { return time.Duration(c.rng.Int64N(int64(d))) }
 
-// prepare starts the servers.
-func (c *chaos) prepare() {
+// prepare starts the servers, and calls before ahead of each.
+func (c *chaos) prepare(before func()) {
 	c.data = file((8+c.rng.IntN(40))*chunk+c.rng.IntN(chunk), 1)
 	n := 2 + c.rng.IntN(3)
 	for i := range n {
@@ -101,6 +106,7 @@ func (c *chaos) prepare() {
 		if i == n-1 && c.chance(2) {
 			id = c.rng.IntN(max(1, n-2)) // it shares the ID of another one, be that a liar's; the truth keeps two votes
 		}
+		before()
 		s := c.serve(newSource(c.data), id, 1, serve.Config{Limits: serve.Limits{IdleTimeout: chaosIdle}})
 		slow(float64(int(40<<10)<<c.rng.IntN(5)), s)
 		delay, loss, late := defaultDelay, 0.0, c.chance(4)
@@ -117,6 +123,21 @@ func (c *chaos) prepare() {
 	}
 	if n > 2 { // else there is no majority any more once it has seen for itself what it has
 		time.AfterFunc(c.within(9*time.Second), c.servers[0].src.flips)
+	}
+}
+
+// eatsUDP has the network lose all packets over UDP of some of the servers that
+// have TCP, from the beginning or from a time in the middle on.
+func (c *chaos) eatsUDP(rng *rand.Rand) {
+	for _, s := range c.servers {
+		eat := func() { s.links[0].set(func(l *link) { l.ways[fromServer].hole, l.ways[toServer].hole = true, true }) }
+		switch k := rng.IntN(3); {
+		case !s.tcp || k == 0:
+		case k == 1:
+			eat()
+		default:
+			time.AfterFunc(time.Duration(rng.IntN(9000))*time.Millisecond, eat)
+		}
 	}
 }
 
@@ -161,6 +182,7 @@ func (c *chaos) step(rng *rand.Rand) {
 		l.set(func(l *link) { l.rate = rate })
 	case k == 5:
 		l.narrows()
+		s.resetTCP(false)
 	case i == 0, k > 6 && i == len(c.servers)-1:
 	case k == 6:
 		s.kill()

@@ -168,12 +168,16 @@ type costly struct {
 
 // narrow returns the attacker with the least windows.
 func narrow(a *hostile.Attacker) *hostile.Attacker {
-	return &hostile.Attacker{Server: a.Server, Open: a.Open, Window: 64 << 10}
+	b := *a
+	b.Window = 64 << 10
+	return &b
 }
 
 // unopened returns the attacker without what opens its connections.
 func unopened(a *hostile.Attacker) *hostile.Attacker {
-	return &hostile.Attacker{Server: a.Server, Open: a.Open, Unopened: true}
+	b := *a
+	b.Unopened = true
+	return &b
 }
 
 // attacks returns every attack on a server with a file of costChunks chunks.

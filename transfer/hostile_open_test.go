@@ -129,7 +129,7 @@ func TestHostileOpens(t *testing.T) {
 	}
 	for _, test := range badOpens {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, test.prepare)
 				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data, data)...), m.Target)})
 				o.has("data.bin", data)
@@ -158,7 +158,7 @@ func TestHostileOpens(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, test.prepare)
 				o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: time.Minute})
 				err := fails[*fetch.NobodyAnsweredError](o, test.kind)
@@ -178,7 +178,7 @@ func TestOpenedWithATail(t *testing.T) {
 	}
 	for name, extra := range map[string][]wire.Extra{"empty": nil, "the last type": {{Type: 1<<62 - 1, Data: []byte("x")}}, "full": full} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 0, tail(extra...))
 				w.get(getConfig{Targets: []source.Target{m.Target}}).has("data.bin", data)
 			})
@@ -228,7 +228,7 @@ func TestHostileProofs(t *testing.T) {
 		}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 0, claims(tokenOf(t, test.token), test.proof))
 				o := w.get(getConfig{Targets: []source.Target{m.Target}, Trust: malcolm.Trust{Token: right}})
 				if test.good {

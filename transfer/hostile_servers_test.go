@@ -70,8 +70,15 @@ func (w *world) suffer(cfg getConfig) *outcome {
 	return o
 }
 
-// sentBy returns how many bytes of packets arrived from a malicious server.
-func (w *world) sentBy(m *hostile.Server) int64 { return w.link(m.Target).way(fromServer).carried }
+// sentBy returns how many bytes arrived from a malicious server; of packets,
+// over UDP.
+func (w *world) sentBy(m *hostile.Server) int64 {
+	l := w.link(m.Target)
+	if l.tcp != nil {
+		return l.tcp.Carried()
+	}
+	return l.way(fromServer).carried
+}
 
 // named fails the test unless the run named the malicious server, and reports
 // all others as serving.
@@ -145,7 +152,7 @@ func TestHostileLengths(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, n := range lengths {
-				bubble(t, func(t *testing.T, w *world) {
+				overBoth(t, func(t *testing.T, w *world) {
 					m := w.malicious(data, 0, func(m *hostile.Server) { test.lie(m, n) })
 					other := w.malicious(data, 1, withoutInline)
 					w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
@@ -172,7 +179,7 @@ func TestHostileLengths(t *testing.T) {
 func TestHostileValuesOfTheLargestFile(t *testing.T) {
 	for name, body := range map[string]int{"nothing": 0, "half a value": 16, "some of them": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 					m.Offer.Size, m.Offer.ValuesLen = wire.MaxFileSize, 0
 					m.OnValues = func(st transport.Stream, _ wire.ValuesRequest) {
@@ -241,7 +248,7 @@ func (h countingHandle) Truncate(n int64) error {
 // A file that does not fit on the disk is refused, and no space is reserved for
 // it.
 func TestHostileSizeBeyondTheDisk(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 			sized(m, 1<<40)
 			m.OnRanges = func(transport.Stream, []wire.Span) {}
@@ -267,7 +274,7 @@ func TestHostileSizeBeyondMaxSize(t *testing.T) {
 		max  int64
 		fits bool
 	}{{1, false}, {3*chunk - 1, false}, {3 * chunk, true}, {0, true}, {-1, true}, {math.MaxInt64, true}} {
-		bubble(t, func(t *testing.T, w *world) {
+		overBoth(t, func(t *testing.T, w *world) {
 			m := w.malicious(data, 0, withoutInline)
 			o := w.suffer(getConfig{Targets: []source.Target{m.Target}, MaxSize: test.max})
 			if test.fits {
@@ -351,7 +358,7 @@ func TestHostileLiars(t *testing.T) {
 			}
 		}
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m, asked := start(w)
 				honest := w.holders(data, data)
 				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), m.Target)})
@@ -360,7 +367,7 @@ func TestHostileLiars(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m, asked := start(w)
 				o := w.suffer(getConfig{Targets: []source.Target{m.Target}})
 				err := fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)

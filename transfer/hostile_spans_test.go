@@ -71,7 +71,7 @@ func TestFailedSpanGoesOn(t *testing.T) {
 		{"unknown status", wire.Refusal{Status: math.MaxUint64 >> 2}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				var log spanLog
 				m := w.malicious(data, 0, failsInTheMiddle(&log, test.refusal))
 				o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 1})
@@ -113,7 +113,7 @@ func TestFailedSpanIsFetchedFromOthers(t *testing.T) {
 		{wire.StatusDenied, fetch.StateWrong},
 	} {
 		t.Run(test.status.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				var log spanLog
 				m := w.malicious(data, 0, failsInTheMiddle(&log, wire.Refusal{Status: test.status, Wait: longestWait}))
 				honest := w.holders(data)[0]
@@ -205,7 +205,7 @@ func TestAnnouncedLimitsAreKept(t *testing.T) {
 		{"one stream", wire.Limits{Streams: 1, Flight: 4 * least, Longest: least}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				var l load
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.Limits = test.limits

@@ -20,7 +20,11 @@ func (w *world) malicious(data []byte, id int, prepare func(m *hostile.Server)) 
 	if prepare != nil {
 		prepare(m)
 	}
-	must(w.t, m.Start(w.socket(addrOf(m.Target)), testIDs[id]))
+	if w.tcp.only {
+		must(w.t, m.StartTCP(w.listenTCP(addrOf(m.Target).AddrPort()), testIDs[id]))
+	} else {
+		must(w.t, m.Start(w.socket(addrOf(m.Target)), testIDs[id]))
+	}
 	w.hostiles = append(w.hostiles, m)
 	return m
 }
@@ -30,19 +34,24 @@ func addrOf(t source.Target) *net.UDPAddr {
 	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port))
 }
 
+func attackerHost(host byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 66, 0, host}) }
+
 // attackerSocket returns a socket at an attacker's address, 10.66.0.host, on a
 // port of its own.
 func (w *world) attackerSocket(host byte) net.PacketConn {
 	w.mu.Lock()
 	w.port++
-	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 66, 0, host}), uint16(w.port))
+	from := netip.AddrPortFrom(attackerHost(host), uint16(w.port))
 	w.mu.Unlock()
 	return w.socket(net.UDPAddrFromAddrPort(from))
 }
 
 // attacker returns an attacker at 10.66.0.host whose target is t.
 func (w *world) attacker(t source.Target, host byte) *hostile.Attacker {
-	return &hostile.Attacker{Server: addrOf(t), Open: func() (net.PacketConn, error) { return w.attackerSocket(host), nil }}
+	return &hostile.Attacker{
+		Server: addrOf(t), Open: func() (net.PacketConn, error) { return w.attackerSocket(host), nil },
+		Dial: w.dialer(t, attackerHost(host)),
+	}
 }
 
 // attack connects to a server from an attacker's address, 10.66.0.host. The

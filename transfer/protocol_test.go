@@ -77,7 +77,7 @@ func TestHostileOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badStats {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, func(m *hostile.Server) {
 					m.OnStat = func(st transport.Stream, _ int) { test.stat(m, st) }
 				})
@@ -100,7 +100,7 @@ func TestHostileOffers(t *testing.T) {
 // even if the user asked for that checksum.
 func TestHostileEmptyFile(t *testing.T) {
 	for _, asked := range []bool{false, true} {
-		bubble(t, func(t *testing.T, w *world) {
+		overBoth(t, func(t *testing.T, w *world) {
 			m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) { m.Offer.Size, m.Offer.ValuesLen = 0, 0 })
 			cfg := getConfig{Targets: []source.Target{m.Target}}
 			if asked {
@@ -118,7 +118,7 @@ func TestHostileEmptyFile(t *testing.T) {
 func TestHostileSizeOfAChecksum(t *testing.T) {
 	data := file(3*chunk, 1)
 	for _, size := range []int64{3*chunk - 1, 3*chunk + 1, chunk} {
-		bubble(t, func(t *testing.T, w *world) {
+		overBoth(t, func(t *testing.T, w *world) {
 			m := w.malicious(data, 0, lies(size))
 			want := checksum(data)
 			o := w.get(getConfig{Targets: []source.Target{m.Target}, Checksum: &want})
@@ -135,7 +135,7 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 
 // A server's text is shown in a harmless form.
 func TestHostileTexts(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
 			m.OnStat = func(st transport.Stream, _ int) { hostile.Refuse(st, wire.StatusBusy, 0, text) }
@@ -241,7 +241,7 @@ func TestHostileRanges(t *testing.T) {
 			})
 		}
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := start(w)
 				honest := w.holders(data)[0]
 				o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
@@ -258,7 +258,7 @@ func TestHostileRanges(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				m := start(w)
 				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, test.kind)

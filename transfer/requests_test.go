@@ -24,6 +24,7 @@ func (w *world) dial(t source.Target, window int64) transport.Conn {
 	w.t.Helper()
 	a := &hostile.Attacker{
 		Server: addrOf(t), Window: window, Open: func() (net.PacketConn, error) { return w.Open(netip.AddrPort{}) },
+		Dial: w.dialer(t, clientHost),
 	}
 	conn, err := a.Connect(w.t.Context())
 	must(w.t, err)

@@ -62,6 +62,7 @@ type getConfig struct {
 	Network        malcolm.Network
 	Trust          malcolm.Trust
 	ConnectTimeout time.Duration
+	Transport      transport.Protocol
 	QLog           *transport.QLog
 	Connections    int
 	Limit          int64
@@ -116,6 +117,7 @@ func mostVotes(c getConfig) int {
 func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T, error)) (none T, err error) {
 	sources, err := malcolm.Sources(ctx, malcolm.Config{
 		Trust: c.Trust, Network: c.Network, ConnectTimeout: c.ConnectTimeout, Limit: c.Limit, QLog: c.QLog,
+		Transport: c.Transport,
 	}, c.Targets, c.AllAddresses)
 	if err != nil {
 		return none, err

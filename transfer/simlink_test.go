@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"malcolm/transfer/source"
+	"malcolm/transfer/source/sourcetest"
 
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
@@ -17,11 +18,12 @@ type link struct {
 	w *world
 
 	// under w.mu
-	delay  time.Duration // one way
-	rate   float64       // bytes a second, each way; 0: no bound
-	loss   float64       // of packets, 0 to 1
-	hole   bool          // loses everything
-	mtu    int           // datagrams above it from and to clients' ports up to narrow are lost; 0: none
+	tcp    *sourcetest.TCP // the server's port, where all goes over TCP
+	delay  time.Duration   // one way
+	rate   float64         // bytes a second, each way; 0: no bound
+	loss   float64         // of packets, 0 to 1
+	hole   bool            // loses everything
+	mtu    int             // datagrams above it from and to clients' ports up to narrow are lost; 0: none
 	narrow int
 	ways   [2]way // fromServer and toServer
 }
@@ -81,6 +83,7 @@ func (l *link) set(f func(l *link)) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	f(l)
+	l.leadTCP()
 }
 
 // way returns how one direction is now.

@@ -4,22 +4,31 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"testing"
 
+	"malcolm/transfer/source"
 	"malcolm/transfer/source/sourcetest"
+	"malcolm/transport"
 )
 
 // simTCP is the TCP of a world. The world's lock protects it.
 type simTCP struct {
 	on    bool                               // servers that start get TCP ports too
+	only  bool                               // nobody uses UDP
+	led   bool                               // ports take the settings of links, but for those of one way
 	ports map[netip.AddrPort]*sourcetest.TCP // of servers that have them
 }
 
 // Dial implements [Network]. A server without a TCP port refuses.
 func (w *world) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	return w.dialFrom(ctx, clientHost, remote)
+}
+
+func (w *world) dialFrom(ctx context.Context, host netip.Addr, remote netip.AddrPort) (net.Conn, error) {
 	w.mu.Lock()
 	t := w.tcp.ports[remote]
 	w.port++
-	from := netip.AddrPortFrom(clientHost, uint16(w.port))
+	from := netip.AddrPortFrom(host, uint16(w.port))
 	w.mu.Unlock()
 	if t == nil {
 		t = sourcetest.NewTCP(remote, sourcetest.TCPPath{Refuses: true})
@@ -32,11 +41,81 @@ func (w *world) listenTCP(at netip.AddrPort) net.Listener {
 	t := sourcetest.NewTCP(at, sourcetest.TCPPath{Delay: defaultDelay, Rate: defaultRate})
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if l := w.links[at]; w.tcp.led && l != nil {
+		l.tcp = t
+		l.leadTCP()
+	}
 	if w.tcp.ports == nil {
 		w.tcp.ports = make(map[netip.AddrPort]*sourcetest.TCP)
 	}
 	w.tcp.ports[at] = t
 	return t
+}
+
+// leadTCP gives the settings of a link to the TCP port behind it. w.mu is held.
+func (l *link) leadTCP() {
+	if l.tcp != nil {
+		l.tcp.Set(func(p *sourcetest.TCPPath) { p.Delay, p.Rate, p.Hole = l.delay, l.rate, l.hole })
+	}
+}
+
+// overBoth runs f twice, over QUIC and over TCP, each in a world of its own.
+func overBoth(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Run("quic", func(t *testing.T) { bubble(t, f) })
+	t.Run("tcp", func(t *testing.T) { bubbleTCP(t, f) })
+}
+
+// bubbleTCP is [bubble] in a world in which servers, malicious ones too,
+// clients and attackers use TCP alone.
+func bubbleTCP(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	bubble(t, func(t *testing.T, w *world) {
+		w.tcp = simTCP{on: true, only: true, led: true}
+		f(t, w)
+	})
+}
+
+// reaches gives a run the world's network, unless it has another one.
+func (w *world) reaches(cfg *getConfig) {
+	if cfg.Network == nil {
+		cfg.Network = w
+	}
+	if w.tcp.only && cfg.Transport == 0 {
+		cfg.Transport = transport.TCP
+	}
+}
+
+// mostStreams is how many requests a client can have under way on a connection,
+// one on each of its 8 TLS connections over TCP.
+func (w *world) mostStreams() int {
+	if w.tcp.only {
+		return 8
+	}
+	return transport.DefaultMaxStreams
+}
+
+// dialer returns what makes TCP connections to a server from a host; nil where
+// UDP is used.
+func (w *world) dialer(t source.Target, host netip.Addr) func(context.Context) (net.Conn, error) {
+	if !w.tcp.only {
+		return nil
+	}
+	to := addrOf(t).AddrPort()
+	return func(ctx context.Context) (net.Conn, error) { return w.dialFrom(ctx, host, to) }
+}
+
+// resetTCP ends a server's TCP connections, as the network does, or as the
+// system does when a process is killed.
+func (s *server) resetTCP(killed bool) {
+	for i := range s.targets {
+		if t := s.overTCP(i); t != nil {
+			if killed {
+				t.Close()
+			}
+			t.Reset()
+		}
+	}
 }
 
 // overTCP returns the TCP port of a server.

@@ -158,6 +158,7 @@ type server struct {
 	cfg     serve.Config
 	targets []source.Target
 	links   []*link
+	tcp     bool             // it has TCP ports too
 	conns   []net.PacketConn // of the process that runs
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when Serve has returned
@@ -172,7 +173,7 @@ type server struct {
 // testIDs. It uses Name, Limit, Limits and Token of cfg, and Source in place of
 // src.
 func (w *world) serve(src *heldFile, id, n int, cfg serve.Config) *server {
-	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg}
+	s := &server{w: w, src: src, targets: w.nextTargets(n), cfg: cfg, tcp: w.tcp.on}
 	s.cfg.Identity, s.cfg.Machine = testIDs[id], [32]byte{byte(id) + 1}
 	if s.cfg.Source == nil {
 		s.cfg.Source = src
@@ -194,7 +195,7 @@ func (s *server) start() {
 	for _, t := range s.targets {
 		addr := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
 		cfg.Conns = append(cfg.Conns, s.w.socket(net.UDPAddrFromAddrPort(addr)))
-		if s.w.tcp.on {
+		if s.tcp {
 			cfg.TCP.Sockets = append(cfg.TCP.Sockets, s.w.listenTCP(addr))
 		}
 	}
@@ -229,11 +230,12 @@ func (s *server) start() {
 }
 
 // kill ends the process without a last word, and starts it again at once. Its
-// clients hear of it by a stateless reset.
+// clients hear of it by a reset.
 func (s *server) kill() {
 	for _, c := range s.conns {
 		c.Close()
 	}
+	s.resetTCP(true)
 	s.cancel()
 	s.w.ended = append(s.w.ended, s.done)
 	s.start()
@@ -354,9 +356,7 @@ func (w *world) run(ctx context.Context, cfg getConfig, do func(context.Context,
 	}
 	o := &outcome{t: w.t, dir: cfg.Dir}
 	react := cfg.Events
-	if cfg.Network == nil {
-		cfg.Network = w
-	}
+	w.reaches(&cfg)
 	cfg.Events = func(e fetch.Event) {
 		o.events = append(o.events, timedEvent{e, time.Now()})
 		if react != nil {

@@ -50,7 +50,7 @@ func TestToken(t *testing.T) {
 		{"server without", rightToken, "", &malcolm.DeniedError{Had: true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
 				var serve serve.Config
 				cfg := getConfig{}
@@ -82,7 +82,7 @@ func TestToken(t *testing.T) {
 
 // Two tokens at a time both open a server, while one is changed for the other.
 func TestTwoTokens(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.ready(data, serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken), tokenOf(t, nextToken)}})
 		for _, text := range []string{rightToken, nextToken} {
@@ -138,7 +138,7 @@ func badProofs(t *testing.T, conn transport.Conn, stolen wire.Open) map[string]w
 // A connection without a valid proof gets one answer, the same whatever was
 // wrong, and ends. No other request of it is answered.
 func TestTokenComesFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		right := tokenOf(t, rightToken)
 		s := w.ready(data, serve.Config{Tokens: []certs.Token{tokenOf(t, nextToken), right}})
@@ -150,9 +150,10 @@ func TestTokenComesFirst(t *testing.T) {
 			conn := w.unopened(s.targets[0], 1)
 			bad := append(request(badProofs(t, conn, stolen)[name]), request(wire.StatRequest{})...)
 			st := send(t, conn, bad)
-			others := []transport.Stream{
-				send(t, conn, rangeOf(checksum(data), 0, 1)),
-				send(t, conn, append(request(proves(conn, right)), request(wire.StatRequest{})...)),
+			var others []transport.Stream
+			if !w.tcp.only { // there another stream would be the first of its own connection
+				others = append(others, send(t, conn, rangeOf(checksum(data), 0, 1)),
+					send(t, conn, append(request(proves(conn, right)), request(wire.StatRequest{})...)))
 			}
 			reply, err := io.ReadAll(st)
 			if same == nil {

@@ -22,7 +22,10 @@ import (
 type Attacker struct {
 	Server net.Addr                       // whom it attacks
 	Open   func() (net.PacketConn, error) // a socket for one connection, which closes it
-	Window int64                          // of a stream and of a connection, in bytes; 0: transport's default
+	// Dial makes a TCP connection. If it is not nil, the attack goes over
+	// TCP, and Open and Window are not used.
+	Dial   func(context.Context) (net.Conn, error)
+	Window int64 // of a stream and of a connection, in bytes; 0: transport's default
 	// Unopened says that its connections are not opened: what it sends on a
 	// first stream is sent as it is. Else "open" goes ahead of that, and
 	// the reply to it is read first.
@@ -32,14 +35,17 @@ type Attacker struct {
 
 // Connect makes a connection, which the caller closes.
 func (a *Attacker) Connect(ctx context.Context) (transport.Conn, error) {
+	if a.Dial != nil {
+		return transport.DialTCP(ctx, a.Dial, a.Server, a.options())
+	}
 	pc, err := a.Open()
 	if err != nil {
 		return nil, err
 	}
-	return a.connect(ctx, pc)
+	return transport.Dial(ctx, pc, a.Server, a.options())
 }
 
-func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (transport.Conn, error) {
+func (a *Attacker) options() transport.DialOptions {
 	o := transport.DialOptions{TLS: certs.ClientTLS(wire.ALPN, nil), StreamWindow: a.Window, ConnWindow: a.Window}
 	if !a.Unopened {
 		o.Greeting = &transport.Greeting{
@@ -47,7 +53,7 @@ func (a *Attacker) connect(ctx context.Context, pc net.PacketConn) (transport.Co
 			Hear: hear,
 		}
 	}
-	return transport.Dial(ctx, pc, a.Server, o)
+	return o
 }
 
 // OpenWith returns an open of a new run, with the proof of a token unless that
@@ -126,7 +132,7 @@ func (a *Attacker) Requests(ctx context.Context, n int, use func(st transport.St
 }
 
 // HalfOpen begins one handshake after the other, and gives each up after wait,
-// until ctx ends. The server hears the first two packets of each.
+// until ctx ends. The server hears the first two packets of each, over UDP.
 func (a *Attacker) HalfOpen(ctx context.Context, wait time.Duration) {
 	for ctx.Err() == nil {
 		pc, err := a.Open()
@@ -136,7 +142,7 @@ func (a *Attacker) HalfOpen(ctx context.Context, wait time.Duration) {
 		first := &firstFlight{PacketConn: pc}
 		first.left.Store(2)
 		ctx, cancel := context.WithTimeout(ctx, wait)
-		if conn, err := a.connect(ctx, first); err == nil {
+		if conn, err := transport.Dial(ctx, first, a.Server, a.options()); err == nil {
 			conn.Close(0, "")
 		}
 		cancel()

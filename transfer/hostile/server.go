@@ -79,6 +79,19 @@ func (s *Server) Hold(data []byte) error {
 // Start serves on a socket under an identity, until Stop. Both close the
 // socket.
 func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
+	if s.OnPackets != nil {
+		pc = s.OnPackets(pc)
+	}
+	return s.start(id, func(o transport.ListenOptions) (transport.Listener, error) { return transport.Listen(pc, o) })
+}
+
+// StartTCP serves on a TCP socket, as Start does. Streams and OnPackets have no
+// meaning then.
+func (s *Server) StartTCP(ln net.Listener, id *certs.Identity) error {
+	return s.start(id, func(o transport.ListenOptions) (transport.Listener, error) { return transport.ListenTCP(ln, o) })
+}
+
+func (s *Server) start(id *certs.Identity, listen func(transport.ListenOptions) (transport.Listener, error)) error {
 	conf, err := id.ServerTLS(time.Now(), wire.ALPN)
 	if err != nil {
 		return err
@@ -86,14 +99,11 @@ func (s *Server) Start(pc net.PacketConn, id *certs.Identity) error {
 	if s.OnTLS != nil {
 		s.OnTLS(conf)
 	}
-	if s.OnPackets != nil {
-		pc = s.OnPackets(pc)
-	}
 	if s.Limits.Flight == 0 {
 		streams := cmp.Or(s.Limits.Streams, transport.DefaultMaxStreams)
 		s.Limits = wire.Limits{Streams: streams, Flight: 1 << 40, Longest: 1 << 40, Wasted: 1 << 20}
 	}
-	l, err := transport.Listen(pc, transport.ListenOptions{TLS: conf, MaxStreams: s.Streams})
+	l, err := listen(transport.ListenOptions{TLS: conf, MaxStreams: s.Streams})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type TCP struct {
 	handle  func(net.Conn) // takes connections in Accept's place; nil: nobody does
 	dialed  int
 	closed  bool
+
+	carried atomic.Int64 // bytes that clients have read
 }
 
 // A TCPPath says how things are on the way. It may change at any time.
@@ -70,6 +72,9 @@ func (t *TCP) Dialed() int {
 	defer t.mu.Unlock()
 	return t.dialed
 }
+
+// Carried returns how many bytes clients have read, of all connections.
+func (t *TCP) Carried() int64 { return t.carried.Load() }
 
 // Reset ends all connections, as a server does that has forgotten them.
 func (t *TCP) Reset() {
@@ -114,7 +119,7 @@ func (t *TCP) Dial(ctx context.Context, from netip.AddrPort) (net.Conn, error) {
 				t.waiting = append(t.waiting, server)
 			}
 		})
-		return &tcpEnd{in: down, out: up, local: client, remote: t.addr}, nil
+		return &tcpEnd{in: down, out: up, local: client, remote: t.addr, count: &t.carried}, nil
 	}
 }
 
@@ -336,10 +341,14 @@ type tcpEnd struct {
 	local, remote *net.TCPAddr
 	reads, writes tcpDeadline
 	closed        atomic.Bool
+	count         *atomic.Int64 // of bytes read; nil: nobody counts
 }
 
 func (c *tcpEnd) Read(p []byte) (int, error) {
 	n, err := c.in.read(p, &c.reads)
+	if c.count != nil {
+		c.count.Add(int64(n))
+	}
 	if err != nil && c.closed.Load() {
 		err = net.ErrClosed
 	}
