@@ -47,9 +47,9 @@ func (c *contact) run() {
 }
 
 // away returns for how long a server that failed with err is left alone because
-// it asked for that.
+// it asked for that. A tenth of patience is left for the next try.
 func away(err error, patience time.Duration) time.Duration {
-	return min(source.WaitOf(err), longestAway, patience)
+	return min(source.WaitOf(err), longestAway, patience/10*9)
 }
 
 // visit is one try of a contact. err: the try failed, and visit has said so.
