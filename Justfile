@@ -25,7 +25,7 @@ manual:
 
 # every test, with the race detector (which needs a C compiler), and those that measure memory without
 test *FLAGS:
-    go test -race -timeout 20m {{ FLAGS }} ./...
+    go test -race -timeout 40m {{ FLAGS }} ./...
     go test -run '^TestHostile.*Memory$' ./cmd/malcolm
 
 # format, vet, staticcheck, words of comments, import directions, builds for Linux, macOS and Windows

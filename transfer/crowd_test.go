@@ -131,6 +131,7 @@ func (r *slowReaders) end() {
 // A quick client keeps its rate beside slow ones, from many addresses and from
 // its own. They have another port, so that the network is no shared limit.
 func TestQuickBesideSlow(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("it takes minutes with the race detector")
 	}
@@ -179,6 +180,9 @@ func TestQuickBesideSlow(t *testing.T) {
 // client of its address gets the file at once.
 func TestOfficeOfConnections(t *testing.T) {
 	t.Parallel()
+	if raceEnabled {
+		t.Skip("it takes minutes with the race detector")
+	}
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		s := w.serve(newSource(data), 0, 4, serve.Config{})
@@ -198,6 +202,9 @@ func TestOfficeOfConnections(t *testing.T) {
 // 200 clients of one address, each on four ports, all finish.
 func TestOfficeOfClients(t *testing.T) {
 	t.Parallel()
+	if raceEnabled {
+		t.Skip("it takes minutes with the race detector")
+	}
 	bubble(t, func(t *testing.T, w *world) {
 		const clients = 200
 		data := file(2*chunk, 1)

@@ -251,6 +251,7 @@ func TestHostileThousandsOfStreams(t *testing.T) {
 // A client that gives each request up at once is cut off when its budget of
 // wasted requests is used up.
 func TestHostileRapidResets(t *testing.T) {
+	t.Parallel()
 	for _, reset := range hostile.RapidResets {
 		t.Run(reset.Name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {

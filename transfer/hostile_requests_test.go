@@ -119,6 +119,7 @@ func badRequests(sum [32]byte) map[string]badRequest {
 // A bad request gets its status and nothing of the file, and many of them cost
 // the connection.
 func TestHostileRequests(t *testing.T) {
+	t.Parallel()
 	data := file(2*chunk, 1)
 	for name, bad := range badRequests(checksum(data)) {
 		t.Run(name, func(t *testing.T) {

@@ -74,6 +74,7 @@ var badStats = []struct {
 // A server that replies to stat with anything but an offer is named and out.
 // The others decide.
 func TestHostileOffers(t *testing.T) {
+	t.Parallel()
 	data := file(2*chunk+1, 1)
 	for _, test := range badStats {
 		t.Run(test.name, func(t *testing.T) {
@@ -233,6 +234,7 @@ var badRanges = []struct {
 // A server that breaks the protocol in its reply to a range is out, and the
 // others do its work.
 func TestHostileRanges(t *testing.T) {
+	t.Parallel()
 	data := file(2*chunk+1, 1)
 	for _, test := range badRanges {
 		start := func(w *world) *hostile.Server {

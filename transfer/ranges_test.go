@@ -269,6 +269,7 @@ func (b blank) ReadAt(p []byte, off int64) (int, error) {
 // Values are asked for by the number of the first, and how many. They come in
 // one frame up to 4,096 of them, and with the offer up to 2,048.
 func TestValuesEdges(t *testing.T) {
+	t.Parallel()
 	for _, chunks := range []int{0, 1, 2, 2048, 4096} {
 		t.Run(fmt.Sprintf("%d chunks", chunks), func(t *testing.T) {
 			src := blank(max(chunks*chunk-1, 0))

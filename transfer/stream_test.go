@@ -63,6 +63,7 @@ func streamed(t *testing.T, o *outcome, out *sink, data []byte) {
 
 // A stream brings the file, whatever its size and the window.
 func TestStream(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 9*chunk + 5, 40 * chunk} {
 		for _, window := range []int64{0, 1, 3 * chunk} {
 			bubble(t, func(t *testing.T, w *world) {

@@ -184,6 +184,7 @@ var badValues = []struct {
 // Bad values are told, and their server is out. Another server's values are
 // used.
 func TestHostileValues(t *testing.T) {
+	t.Parallel()
 	data := file(2*chunk+1, 1)
 	for _, test := range badValues {
 		start := func(w *world) *hostile.Server {
