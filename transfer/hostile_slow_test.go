@@ -241,7 +241,6 @@ func TestHostileHandshake(t *testing.T) {
 // A server drops every connection after its offer. It is dialled less and less
 // often, and reported once.
 func TestHostileReconnects(t *testing.T) {
-	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		var conn atomic.Pointer[transport.Conn]

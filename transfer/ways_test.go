@@ -77,7 +77,6 @@ func TestFirstByteWithoutUDP(t *testing.T) {
 // A network that eats UDP is told of once, and all else is as ever: the vote,
 // the checks, and who is refused.
 func TestWithoutUDP(t *testing.T) {
-	t.Parallel()
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(200*chunk, 1)
 		var servers []*server
@@ -169,7 +168,6 @@ func TestTCPDies(t *testing.T) {
 // A connection over TCP that nothing comes through any more is replaced, by one
 // over QUIC.
 func TestTCPFallsSilent(t *testing.T) {
-	t.Parallel()
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)
 		s := w.holders(data)[0]
