@@ -37,8 +37,9 @@ func TestStoppedServer(t *testing.T) {
 		if len(stopping) != 1 || stopping[0].Requests == 0 {
 			t.Fatalf("stopping = %+v, want ranges under way", stopping)
 		}
-		// Whatever it had begun to send arrived completely.
-		if got, want := o.report(stopped.targets[0]).Bytes, stopped.src.sent(); got != want || got == 0 {
+		// Whatever it had begun to send arrived completely. What a slow
+		// client has not taken of a piece is read twice.
+		if got, want := o.report(stopped.targets[0]).Bytes, stopped.src.sent(); got > want || want-got > chunk/4 || got == 0 {
 			t.Errorf("%d good bytes came from it, it read %d", got, want)
 		}
 		wantStopped(t, stopped)
