@@ -59,6 +59,28 @@ func (f *WriteFlags) disk(q *query) fetch.Disk {
 	}
 }
 
+// PathFlags say which ways to the servers are taken.
+type PathFlags struct {
+	IPv4         bool        `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
+	IPv6         bool        `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
+	Interface    netip.Addr  `placeholder:"ADDR" help:"Local address to send from."`
+	AllAddresses bool        `help:"Use each address of a host name as a server. They share the host's vote."`
+	Transport    string      `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; quic or tcp uses only that. Default ${default}."`
+	Proxy        flags.Proxy `placeholder:"URL" help:"HTTP proxy for TCP, as http://HOST:PORT, also with USER:PASSWORD@; none turns it off. Default: HTTPS_PROXY, without the hosts of NO_PROXY."`
+}
+
+// network returns the network of these flags.
+func (f *PathFlags) network() malcolm.SystemNetwork {
+	n := malcolm.SystemNetwork{Local: f.Interface}
+	switch {
+	case f.IPv4:
+		n.Family = 4
+	case f.IPv6:
+		n.Family = 6
+	}
+	return n
+}
+
 // ServerFlags are the flags of commands that ask servers.
 type ServerFlags struct {
 	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address, also with its own ports: host:10001-10004. May be repeated."`
@@ -68,12 +90,7 @@ type ServerFlags struct {
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
 	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and more on long paths while that makes the whole faster."`
-	IPv4           bool            `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
-	IPv6           bool            `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
-	Interface      netip.Addr      `placeholder:"ADDR" help:"Local address to send from."`
-	AllAddresses   bool            `help:"Use each address of a host name as a server. They share the host's vote."`
-	Transport      string          `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; quic or tcp uses only that. Default ${default}."`
-	Proxy          flags.Proxy     `placeholder:"URL" help:"HTTP proxy for TCP, as http://HOST:PORT, also with USER:PASSWORD@; none turns it off. Default: HTTPS_PROXY, without the hosts of NO_PROXY."`
+	PathFlags
 	TrustFlags
 	QLogFlags
 	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
@@ -94,16 +111,9 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 	for _, w := range warnings {
 		t.Warn("%s", w)
 	}
-	network := malcolm.SystemNetwork{Local: f.Interface}
-	switch {
-	case f.IPv4:
-		network.Family = 4
-	case f.IPv6:
-		network.Family = 6
-	}
 	q.targets, q.all, q.interval = targets, f.AllAddresses, f.Interval.Duration()
 	q.reach = malcolm.Config{
-		Network: network, ConnectTimeout: f.ConnectTimeout.Duration(),
+		Network: f.network(), ConnectTimeout: f.ConnectTimeout.Duration(),
 		Transport: transports[f.Transport], Proxy: f.Proxy.Of(t.getenv),
 	}
 	q.servers.Patience, q.ballot.Quorum = f.Patience.Duration(), f.Quorum

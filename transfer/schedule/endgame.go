@@ -12,7 +12,7 @@ type endgame struct {
 	now    time.Time
 	queue  forecast
 	idle   []idleServer
-	passed map[*server]bool // nothing can be taken from these for now
+	passed map[*server]bool // nothing can be taken from these in this call
 }
 
 // An idleServer has nothing to do, or will have nothing within a round trip.

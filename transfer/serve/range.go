@@ -31,7 +31,7 @@ type rangeSender struct {
 }
 
 // An openFrame is what the client was promised and has not got: the rest of a
-// frame of which a part was written. Its zero value is none.
+// frame of which a part was written. The zero openFrame owes nothing.
 type openFrame struct {
 	head []byte // the rest of its header
 	owed int    // bytes of its body

@@ -56,7 +56,7 @@ type Config struct {
 	// Reopen opens a virtual server's failed socket again on its address;
 	// nil: that socket is over.
 	Reopen func(net.Addr) (net.PacketConn, error)
-	// TCP are the sockets beside those of UDP; its zero value is none.
+	// TCP are the sockets beside those of UDP; the zero TCP: UDP alone.
 	TCP TCP
 	// Tokens are those of which clients must prove one before they are told
 	// anything of the file, at most MaxTokens; empty: none is needed.
