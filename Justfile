@@ -23,10 +23,11 @@ session:
 manual:
     go test -count=1 -run '^TestManualFlags$' ./cmd/malcolm -update
 
-# every test, with the race detector (which needs a C compiler), and those that measure memory without
+# every test, with the race detector (which needs a C compiler), and without it those that measure memory or take minutes with it
 test *FLAGS:
     go test -race -timeout 40m {{ FLAGS }} ./...
     go test -run '^TestHostile.*Memory$' ./cmd/malcolm
+    go test -run '^(TestOfficeOf.*|TestQuickBesideSlow)$' ./transfer
 
 # format, vet, staticcheck, words of comments, import directions, builds for Linux, macOS and Windows
 check:
