@@ -101,6 +101,8 @@
 //	                varint chunk, below 2^20: the server is asked to read it from
 //	                its disk once more, since the client got other bytes of it
 //	                than its value says
+//	5     path      empty: the server is asked to report what it sees of the way
+//	                to the client, until the client cancels
 //
 // A server answers an unknown type with the status "unsupported", whatever its
 // body says, if the length is within the limit.
@@ -166,6 +168,7 @@
 //	recheck   nothing: the chunk has its value. A server whose chunk has not
 //	          answers "changed", or "unreadable"; one that has looked too
 //	          often lately answers "busy"
+//	path      path reports, one a frame; see below
 //
 // The limits in the reply to "open" bind both sides: a client keeps them, and a
 // server never holds less against a connection. flight and longest are at least
@@ -194,6 +197,42 @@
 // A client may come back later. Connections of one run share what the server
 // gives to it, and the runs of one address share what it gives to that address.
 // A new run number never gets a client more.
+//
+// # Path report
+//
+// Whoever sends alone knows whether packets get lost because a queue is full or
+// at random. So a client may ask its server, and decide by the answer whether
+// one more connection would take from others. At most 64 bytes:
+//
+//	varint  packets sent
+//	varint  packets lost, at most those sent
+//	varint  loss events, at most the packets lost
+//	varint  the sum of the ranks of all loss events, each 0 to 1000
+//	varint  congestion window in bytes, at most 2^40
+//	varint  least round trip of the last minute
+//	varint  smoothed round trip
+//	varint  10th percentile of the round trips of the last 4 round trips
+//	varint  90th percentile of them, at least the 10th
+//
+// The first four count from the request on, never fall, and are at most 2^48;
+// the sum is at most 1000 times that. Round trips are in microseconds, rounded
+// down, at most 2^26; 0: no round trip has been measured. Packets that are lost
+// at about the same time, for which a server looks every 5 to 25 ms, are one
+// loss event. Its rank says how long round trips were then: 1000 times the
+// share of the last 256 that were shorter. Losses in a full queue rank near
+// 1000, random ones anywhere.
+//
+// A server sends the first report at once, then at most 10 a second, each only
+// if it has sent something else since the last. A client that gets more than 20
+// a second on average over 10 s, or a count that falls, may close the
+// connection.
+//
+// The reply has no end of its own. The client cancels it. A server that is
+// stopping ends it at once by that refusal. There is at most one on a
+// connection: a second request is answered "busy". A request for path is none
+// of the "streams" that a server allows, and it is no use of a connection that
+// is otherwise idle. The first one on a connection is never wasted. A server
+// that has nothing to report, such as over TCP, answers "unsupported".
 //
 // # Offer
 //

@@ -11,12 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The numbers of malcolm/1, with the names of the specification. They never
 // change; another number needs another ALPN.
 var (
-	frozenTypes    = map[string]uint64{"open": 0, "stat": 1, "values": 2, "ranges": 3, "recheck": 4}
+	frozenTypes    = map[string]uint64{"open": 0, "stat": 1, "values": 2, "ranges": 3, "recheck": 4, "path": 5}
 	frozenStatuses = map[string]uint64{
 		"ok": 0, "indexing": 1, "changed": 2, "not found": 3, "out of range": 4, "unsupported": 5,
 		"malformed": 6, "denied": 7, "busy": 8, "stopping": 9, "unreadable": 10, "failed span": 11,
@@ -45,6 +46,11 @@ func TestFrozenLimits(t *testing.T) {
 		{"MaxSegmentLen", MaxSegmentLen, 262_144},
 		{"MaxOfferLen", MaxOfferLen, 1024},
 		{"MaxNameLen", MaxNameLen, 230},
+		{"MaxReportLen", MaxReportLen, 64},
+		{"MaxPackets", MaxPackets, 281_474_976_710_656},
+		{"MaxWindow", MaxWindow, 1_099_511_627_776},
+		{"MaxRTT in microseconds", uint64(MaxRTT / time.Microsecond), 67_108_864},
+		{"MaxRank", MaxRank, 1000},
 		{"MaxTextLen", MaxTextLen, 256},
 		{"MaxWait", MaxWait, 4_294_967_296},
 		{"MaxSelectorLen", MaxSelectorLen, 1024},
@@ -100,7 +106,7 @@ func TestFrozenNumbers(t *testing.T) {
 			t.Errorf("constants %s...:\n got %v\nwant %v", prefix, got, inOneWord)
 		}
 	}
-	for want, r := range []Request{Open{}, StatRequest{}, ValuesRequest{}, RangesRequest{}, RecheckRequest{}} {
+	for want, r := range []Request{Open{}, StatRequest{}, ValuesRequest{}, RangesRequest{}, RecheckRequest{}, PathRequest{}} {
 		if got := r.requestType(); got != uint64(want) {
 			t.Errorf("type of %T: got %d, want %d", r, got, want)
 		}

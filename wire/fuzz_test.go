@@ -28,6 +28,7 @@ func targets() []target {
 		{"FuzzReadFailedSpan", checkFailedSpan, of[FailedSpan](replies())},
 		{"FuzzReadOpened", checkOpened, openeds()},
 		{"FuzzParseIndexing", checkIndexing, of[Indexing](replies())},
+		{"FuzzParsePathReport", checkPathReport, reports()},
 		{"FuzzParseOffer", checkOffer, offers()},
 		{"FuzzReadValues", checkValues, counted(valuesMessages())},
 		{"FuzzParseListing", checkListing, listings()},
@@ -57,6 +58,7 @@ func FuzzReadRefusal(f *testing.F)     { fuzz(f) }
 func FuzzReadFailedSpan(f *testing.F)  { fuzz(f) }
 func FuzzReadOpened(f *testing.F)      { fuzz(f) }
 func FuzzParseIndexing(f *testing.F)   { fuzz(f) }
+func FuzzParsePathReport(f *testing.F) { fuzz(f) }
 func FuzzParseOffer(f *testing.F)      { fuzz(f) }
 func FuzzReadValues(f *testing.F)      { fuzz(f) }
 func FuzzParseListing(f *testing.F)    { fuzz(f) }
@@ -126,7 +128,7 @@ func checkRequest(t testing.TB, b []byte) bool {
 	consumed := b[:len(b)-r.Len()]
 	if e, ok := errors.AsType[*UnsupportedError](err); ok {
 		d := decoder{b: consumed}
-		if got := d.varint("type", 1<<62-1); got != e.Type || got <= typeRecheck {
+		if got := d.varint("type", 1<<62-1); got != e.Type || got <= typePath {
 			t.Errorf("type %d was called unsupported, as %d", got, e.Type)
 		}
 		d.bytes("body", MaxRequestLen)
@@ -212,6 +214,19 @@ func checkIndexing(t testing.TB, b []byte) bool {
 	same(t, i.Append(nil), b)
 	if i.Done < 0 || i.Done > i.Total || i.Total > MaxFileSize {
 		t.Errorf("accepted %+v", i)
+	}
+	return true
+}
+
+func checkPathReport(t testing.TB, b []byte) bool {
+	p, err := ParsePathReport(b)
+	if err != nil {
+		return refused(t, err)
+	}
+	same(t, p.Append(nil), b)
+	if len(b) > MaxReportLen || p.Lost > p.Sent || p.Events > p.Lost || p.Ranks > 1000*p.Events ||
+		p.LowRTT > p.HighRTT || max(p.MinRTT, p.SmoothedRTT, p.HighRTT) > MaxRTT {
+		t.Errorf("accepted %+v of %d bytes", p, len(b))
 	}
 	return true
 }

@@ -162,6 +162,15 @@ func indexing(name, hex string, i Indexing) message {
 	}
 }
 
+func report(name, hex string, p PathReport) message {
+	return message{
+		name: name, hex: hex, value: p,
+		append: p.Append,
+		read:   func(r io.Reader) (any, error) { return ReadPathReport(r, bodyHeader(hex)) },
+		parse:  func(b []byte) (any, error) { return ParsePathReport(b) },
+	}
+}
+
 func offer(name, hex string, o Offer) message {
 	return message{
 		name: name, hex: hex, value: o,
@@ -176,6 +185,7 @@ func messages() []message {
 	all := append(opens(), requests()...)
 	all = append(all, replies()...)
 	all = append(all, openeds()...)
+	all = append(all, reports()...)
 	all = append(all, offers()...)
 	all = append(all, valuesMessages()...)
 	all = append(all, listings()...)

@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // Limits of malcolm/1. A length above its limit is refused before anything is
 // allocated for it.
 const (
@@ -13,6 +15,15 @@ const (
 	MaxOfferLen = 1 << 10
 	// MaxNameLen bounds the name in an offer, in bytes of UTF-8.
 	MaxNameLen = 230
+	// MaxReportLen bounds an encoded path report, in bytes.
+	MaxReportLen = 64
+	// MaxPackets bounds the counts in a path report, MaxWindow its
+	// congestion window in bytes, and MaxRTT its round trips.
+	MaxPackets = 1 << 48
+	MaxWindow  = 1 << 40
+	MaxRTT     = 1 << 26 * time.Microsecond
+	// MaxRank bounds the rank of a loss event, in thousandths.
+	MaxRank = 1000
 	// MaxTextLen bounds the text of a refusal, in bytes.
 	MaxTextLen = 256
 	// MaxWait bounds the wait that a refusal asks for, in milliseconds.

@@ -176,6 +176,39 @@ func TestIndexingLimits(t *testing.T) {
 	}, bounds)
 }
 
+func TestPathReportLimits(t *testing.T) {
+	const most, rtt = 1 << 48, 1 << 26
+	bounds := []bound{
+		{"nothing", body(0, 0, 0, 0, 0, 0, 0, 0, 0), ""},
+		{"2^48 sent", body(u64(most), 0, 0, 0, 0, 0, 0, 0, 0), ""},
+		{"2^48 + 1 sent", body(u64(most+1), 0, 0, 0, 0, 0, 0, 0, 0), "packets sent is 281474976710657"},
+		{"all lost", body(9, 9, 0, 0, 0, 0, 0, 0, 0), ""},
+		{"more lost than sent", body(9, 10, 0, 0, 0, 0, 0, 0, 0), "packets lost is 10, at most 9"},
+		{"an event a lost packet", body(9, 5, 5, 0, 0, 0, 0, 0, 0), ""},
+		{"more events than lost packets", body(9, 5, 6, 0, 0, 0, 0, 0, 0), "loss events is 6, at most 5"},
+		{"highest ranks", body(9, 5, 5, 5000, 0, 0, 0, 0, 0), ""},
+		{"ranks over the highest", body(9, 5, 5, 5001, 0, 0, 0, 0, 0), "sum of ranks is 5001, at most 5000"},
+		{"a rank without an event", body(9, 5, 0, 1, 0, 0, 0, 0, 0), "sum of ranks is 1, at most 0"},
+		{"window of 2^40", body(0, 0, 0, 0, u64(1<<40), 0, 0, 0, 0), ""},
+		{"window of 2^40 + 1", body(0, 0, 0, 0, u64(1<<40+1), 0, 0, 0, 0), "congestion window is 1099511627777"},
+		{"longest round trips", body(0, 0, 0, 0, 0, rtt, rtt, rtt, rtt), ""},
+		{"least over the longest", body(0, 0, 0, 0, 0, rtt+1, 0, 0, 0), "least round trip is 67108865"},
+		{"smoothed over the longest", body(0, 0, 0, 0, 0, 0, rtt+1, 0, 0), "smoothed round trip is 67108865"},
+		{"10th over the longest", body(0, 0, 0, 0, 0, 0, 0, rtt+1, 0), "10th percentile is 67108865"},
+		{"90th over the longest", body(0, 0, 0, 0, 0, 0, 0, 0, rtt+1), "90th percentile is 67108865"},
+		{"90th below the 10th", body(0, 0, 0, 0, 0, 0, 0, 2, 1), "90th percentile of 1µs is below the 10th of 2µs"},
+		{"one more", body(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), "1 bytes too many"},
+	}
+	check(t, func(b []byte) error { _, err := ParsePathReport(b); return err }, bounds)
+	bounds = append(bounds,
+		bound{"64 bytes", make([]byte, 64), "55 bytes too many"},
+		bound{"65 bytes", make([]byte, 65), "65 bytes, at most 64"})
+	check(t, func(b []byte) error {
+		_, err := ReadPathReport(bytes.NewReader(b), Header{Length: len(b)})
+		return err
+	}, bounds)
+}
+
 func TestValuesLimits(t *testing.T) {
 	check(t, func(b []byte) error { _, err := ParseValues(b); return err }, []bound{
 		{"no value", nil, ""},

@@ -169,6 +169,13 @@ func TestRecheckLimits(t *testing.T) {
 	})
 }
 
+func TestPathLimits(t *testing.T) {
+	check(t, ofType(typePath), []bound{
+		{"no body", nil, ""},
+		{"a body", body(0), "1 bytes too many"},
+	})
+}
+
 func TestAddOverflows(t *testing.T) {
 	for _, tt := range []struct {
 		a, b, limit uint64
@@ -189,7 +196,7 @@ func TestAddOverflows(t *testing.T) {
 func TestRequestLengthLimit(t *testing.T) {
 	// Every valid request is shorter than the limit, so the error shows
 	// what was read.
-	for _, typ := range []int{typeStat, typeRecheck} {
+	for _, typ := range []int{typeStat, typeRecheck, typePath} {
 		check(t, streamed(ReadRequest), []bound{
 			{"16384", body(typ, 16384, text(16384)), "malformed"},
 			{"16385", body(typ, 16385, text(16385)), "length is 16385, at most 16384"},
@@ -262,6 +269,8 @@ func longVarints() []longVarint {
 			[]field{1, 16 << 20, 16 << 20, 3, 32, hash, 1, 0}},
 		{"indexing", func(b []byte) error { _, err := ParseIndexing(b); return err },
 			[]field{63, 16383}},
+		{"path report", func(b []byte) error { _, err := ParsePathReport(b); return err },
+			[]field{16384, 64, 63, 62, 16384, 64, 65, 66, 67}},
 		{"offer", func(b []byte) error { _, err := ParseOffer(b); return err },
 			[]field{1, 0, 64, 16384, 0, hash, 1, "a", 0, hash, 32, 1, 0}},
 		{"listing", func(b []byte) error { _, err := ParseListing(b); return err },

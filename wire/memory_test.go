@@ -34,6 +34,9 @@ func claims() []claim {
 	readIndexing := func(n int) func(io.Reader) error {
 		return func(r io.Reader) error { _, err := ReadIndexing(r, Header{Length: n}); return err }
 	}
+	readReport := func(n int) func(io.Reader) error {
+		return func(r io.Reader) error { _, err := ReadPathReport(r, Header{Length: n}); return err }
+	}
 	readOffer := func(n int) func(io.Reader) error {
 		return func(r io.Reader) error { _, err := ReadOffer(r, Header{Length: n}); return err }
 	}
@@ -55,6 +58,8 @@ func claims() []claim {
 		{"opened of the largest frame", nil, readOpened(MaxFrameLen)},
 		{"opened of the maximum", nil, readOpened(MaxOpenedLen)},
 		{"indexing of the largest frame", nil, readIndexing(MaxFrameLen)},
+		{"path report of the largest frame", nil, readReport(MaxFrameLen)},
+		{"path report of the maximum", nil, readReport(MaxReportLen)},
 		{"offer of the largest frame", nil, readOffer(MaxFrameLen)},
 		{"offer of the maximum", nil, readOffer(MaxOfferLen)},
 		{"values of 4 GiB", head(uint64(StatusOK), fourGiB), readValues(MaxChunks)},

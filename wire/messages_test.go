@@ -71,6 +71,7 @@ func requests() []message {
 		request("ranges, the most spans", "03 7102 4100"+strings.Repeat(sum80+"c000080000000000 c000080000000000", 256), 3, spans),
 		request("recheck, first chunk", "04 22"+sum00+"00", 2, RecheckRequest{Checksum: filled(0)}),
 		request("recheck, last chunk", "04 25"+sum80+"800fffff", 2, RecheckRequest{Checksum: filled(0x80), Chunk: 1<<20 - 1}),
+		request("path", "05 00", 2, PathRequest{}),
 	}
 }
 
@@ -121,6 +122,22 @@ func openeds() []message {
 		}),
 		opened("opened, largest limits", "c00000007fffffff ffffffffffffffff ffffffffffffffff c00000007fffffff 00|"+tail, Opened{
 			Limits: Limits{Streams: 1<<31 - 1, Flight: 1<<62 - 1, Longest: 1<<62 - 1, Wasted: 1<<31 - 1}, Tail: tailOf,
+		}),
+	}
+}
+
+func reports() []message {
+	const µs = time.Microsecond
+	return []message{
+		report("path report, nothing sent", "00 00 00 00 00 00 00 00 00", PathReport{}),
+		report("path report, a lossy path", "5208 0b 0a 52c6 800249f0 800186a0 80018ac1 8001877d 80019a28", PathReport{
+			Sent: 4616, Lost: 11, Events: 10, Ranks: 4806, Window: 150_000,
+			MinRTT: 100_000 * µs, SmoothedRTT: 101_057 * µs, LowRTT: 100_221 * µs, HighRTT: 105_000 * µs,
+		}),
+		report("path report, all at most", "c001000000000000 c001000000000000 c001000000000000 c3e8000000000000"+
+			"c000010000000000 84000000 84000000 84000000 84000000", PathReport{
+			Sent: 1 << 48, Lost: 1 << 48, Events: 1 << 48, Ranks: 1000 << 48, Window: 1 << 40,
+			MinRTT: MaxRTT, SmoothedRTT: MaxRTT, LowRTT: MaxRTT, HighRTT: MaxRTT,
 		}),
 	}
 }

@@ -62,7 +62,7 @@ func drawSpan(t *rapid.T) Span {
 }
 
 func drawRequest(t *rapid.T) Request {
-	switch rapid.SampledFrom([]string{"stat", "values", "ranges", "recheck"}).Draw(t, "type") {
+	switch rapid.SampledFrom([]string{"stat", "values", "ranges", "recheck", "path"}).Draw(t, "type") {
 	case "stat":
 		return StatRequest{
 			Selector: string(rapid.SliceOfN(rapid.Byte(), 0, MaxSelectorLen).Draw(t, "selector")),
@@ -78,6 +78,8 @@ func drawRequest(t *rapid.T) Request {
 		}
 	case "recheck":
 		return RecheckRequest{Checksum: drawHash(t, "checksum"), Chunk: rapid.IntRange(0, MaxChunks-1).Draw(t, "chunk")}
+	case "path":
+		return PathRequest{}
 	}
 	return RangesRequest{Spans: rapid.SliceOfN(rapid.Custom(drawSpan), 1, 20).Draw(t, "spans")}
 }
@@ -152,6 +154,20 @@ func drawEntries(t *rapid.T) []Entry {
 		}
 	}
 	return entries
+}
+
+func drawPathReport(t *rapid.T) (p PathReport) {
+	rtt := func(label string, least time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(least/time.Microsecond), int64(MaxRTT/time.Microsecond)).Draw(t, label)) * time.Microsecond
+	}
+	p.Sent = rapid.Uint64Range(0, MaxPackets).Draw(t, "sent")
+	p.Lost = rapid.Uint64Range(0, p.Sent).Draw(t, "lost")
+	p.Events = rapid.Uint64Range(0, p.Lost).Draw(t, "events")
+	p.Ranks = rapid.Uint64Range(0, MaxRank*p.Events).Draw(t, "ranks")
+	p.Window = rapid.Uint64Range(0, MaxWindow).Draw(t, "window")
+	p.MinRTT, p.SmoothedRTT, p.LowRTT = rtt("least", 0), rtt("smoothed", 0), rtt("low", 0)
+	p.HighRTT = rtt("high", p.LowRTT)
+	return p
 }
 
 // survives appends a message behind a prefix and reads it back.
@@ -233,6 +249,14 @@ func TestIndexingSurvives(t *testing.T) {
 		want := Indexing{Done: rapid.Int64Range(0, total).Draw(t, "done"), Total: total}
 		survives(t, want, want.Append,
 			func(r *bytes.Reader) (Indexing, error) { return ReadIndexing(r, whole(r, StatusIndexing)) })
+	})
+}
+
+func TestPathReportsSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawPathReport(t)
+		survives(t, want, want.Append,
+			func(r *bytes.Reader) (PathReport, error) { return ReadPathReport(r, whole(r, StatusOK)) })
 	})
 }
 

@@ -14,13 +14,14 @@ const (
 	typeValues  = 2
 	typeRanges  = 3
 	typeRecheck = 4
+	typePath    = 5
 )
 
 const flagValues = 1
 
 // A Request is what a client asks on one stream: a [StatRequest], a
-// [ValuesRequest], a [RangesRequest] or a [RecheckRequest]; at the head of the
-// first stream also an [Open].
+// [ValuesRequest], a [RangesRequest], a [RecheckRequest] or a [PathRequest]; at
+// the head of the first stream also an [Open].
 type Request interface {
 	requestType() uint64
 	appendBody(b []byte) []byte
@@ -65,11 +66,15 @@ type RecheckRequest struct {
 	Chunk    int // 0 to MaxChunks - 1
 }
 
+// PathRequest asks for path reports until it is cancelled: see [PathReport].
+type PathRequest struct{}
+
 func (Open) requestType() uint64           { return typeOpen }
 func (StatRequest) requestType() uint64    { return typeStat }
 func (ValuesRequest) requestType() uint64  { return typeValues }
 func (RangesRequest) requestType() uint64  { return typeRanges }
 func (RecheckRequest) requestType() uint64 { return typeRecheck }
+func (PathRequest) requestType() uint64    { return typePath }
 
 func (o Open) appendBody(b []byte) []byte {
 	b = append(b, o.Run[:]...)
@@ -112,6 +117,8 @@ func (r RecheckRequest) appendBody(b []byte) []byte {
 	b = appendChecksum(b, r.Checksum)
 	return quicvarint.Append(b, uint64(r.Chunk))
 }
+
+func (PathRequest) appendBody(b []byte) []byte { return b }
 
 // AppendRequest appends the encoding of r to b. The caller keeps r within the
 // limits of its fields.
@@ -183,6 +190,8 @@ func parseRequest(t uint64, body []byte) (Request, error) {
 		return parseRanges(body)
 	case typeRecheck:
 		return parseRecheck(body)
+	case typePath:
+		return parsePath(body)
 	}
 	return nil, &UnsupportedError{Type: t}
 }
@@ -267,4 +276,12 @@ func parseRecheck(b []byte) (Request, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+func parsePath(b []byte) (Request, error) {
+	d := decoder{message: "request for path reports", b: b}
+	if err := d.done(); err != nil {
+		return nil, err
+	}
+	return PathRequest{}, nil
 }

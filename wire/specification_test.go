@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSpecificationLimits finds each limit in the package comment.
@@ -44,6 +45,12 @@ func TestSpecificationLimits(t *testing.T) {
 		{"Reply", fmt.Sprintf("1\n\t          to 2^%d - 1; varint flight", log2(maxCount+1))},
 		{"Reply", fmt.Sprintf("at most\n\t          2^%d - 1; bytes<=%d proof", log2(maxCount+1), hashLen)},
 		{"Reply", fmt.Sprintf("flight and longest are at least 2^%d,", log2(LeastLongest))},
+		{"Path report", fmt.Sprintf("At most %d bytes:", MaxReportLen)},
+		{"Path report", fmt.Sprintf("never fall, and are at most 2^%d;", log2(MaxPackets))},
+		{"Path report", fmt.Sprintf("at most %d times that", MaxRank)},
+		{"Path report", fmt.Sprintf("each 0 to %d\n", MaxRank)},
+		{"Path report", fmt.Sprintf("window in bytes, at most 2^%d\n", log2(MaxWindow))},
+		{"Path report", fmt.Sprintf("rounded\ndown, at most 2^%d;", log2(uint64(MaxRTT/time.Microsecond)))},
 		{"Offer", fmt.Sprintf("At most %d bytes.", MaxOfferLen)},
 		{"Offer", "size in bytes, " + size},
 		{"Offer", fmt.Sprintf("bytes<=%d  name", MaxNameLen)},

@@ -215,7 +215,7 @@ func TestReadersOwnError(t *testing.T) {
 // TestUnknownType: the body of an unknown request is consumed, and its stream
 // must end after it as after any other.
 func TestUnknownType(t *testing.T) {
-	for _, typ := range []uint64{5, 63, 64, quicvarint.Max} {
+	for _, typ := range []uint64{6, 63, 64, quicvarint.Max} {
 		for _, n := range []int{0, 1, MaxRequestLen} {
 			b := appendBytes(quicvarint.Append(nil, typ), bytes.Repeat([]byte{0xff}, n))
 			r := bytes.NewReader(b)

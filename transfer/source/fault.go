@@ -44,6 +44,7 @@ const (
 	Tree                    // it offers a directory
 	Changed                 // its file changed
 	Wrong                   // it sent wrong bytes, or broke the protocol
+	Unsupported             // it does not do what it was asked for, and could do without
 	Here                    // this machine cannot read or write its own records
 )
 
@@ -52,15 +53,16 @@ var traits = [...]struct {
 	final bool // another try cannot change it
 	late  bool // the try lasted until its time-out
 }{
-	NoAnswer:   {late: true},
-	SlowAnswer: {late: true},
-	Indexing:   {late: true},
-	Foreign:    {final: true},
-	Denied:     {final: true},
-	Untrusted:  {final: true},
-	Tree:       {final: true},
-	Wrong:      {final: true},
-	Here:       {final: true},
+	NoAnswer:    {late: true},
+	SlowAnswer:  {late: true},
+	Indexing:    {late: true},
+	Foreign:     {final: true},
+	Denied:      {final: true},
+	Untrusted:   {final: true},
+	Tree:        {final: true},
+	Wrong:       {final: true},
+	Unsupported: {final: true},
+	Here:        {final: true},
 }
 
 // A FailedSpan says that the rest of a span does not come. Those behind it may.

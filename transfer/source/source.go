@@ -83,6 +83,12 @@ type Conn interface {
 	// Recheck tells the source of a wrong chunk, so that it checks its own
 	// disk, and waits until it has. Its answer changes nothing.
 	Recheck(ctx context.Context, checksum [32]byte, chunk int)
+	// Path asks the source what its sending side sees of the way to here,
+	// and calls report, in the caller's goroutine, with each answer: at
+	// most 10 a second, while bytes come. It returns nil once ctx has
+	// ended. A source that gives no reports is a Fault of the kind
+	// [Unsupported].
+	Path(ctx context.Context, report func(PathReport)) error
 	// Traits says what this kind of source can do.
 	Traits() Traits
 	// Stats says what is known of the way to the source.
@@ -169,6 +175,9 @@ type Body interface {
 	Read(p []byte) (int, error)
 	Close()
 }
+
+// A PathReport is what the sending side of a source sees of the way to here.
+type PathReport = wire.PathReport
 
 // Traits say what a kind of source can do.
 type Traits struct {

@@ -145,6 +145,8 @@ type conn struct {
 	udp     *udpTry          // nil: UDP was not tried beside TCP
 	other   certs.ServerID   // that was proved over another way; zero: none
 
+	wrong atomic.Pointer[source.Fault] // for which we have hung up; nil: not for one
+
 	// opening is the time by which the first offer must have begun to come.
 	// The first Stat takes it, and has the identity accepted for good; nil:
 	// done.
@@ -187,7 +189,17 @@ func (c *conn) Stats() source.Stats {
 
 func (c *conn) Done() <-chan struct{} { return c.way.Done() }
 
+// hangUp ends the connection to a server that broke the protocol.
+func (c *conn) hangUp(f *source.Fault) {
+	c.wrong.CompareAndSwap(nil, f)
+	c.udp.halt()
+	c.way.Close(uint64(wire.CloseProtocol), "")
+}
+
 func (c *conn) Err() error {
+	if f := c.wrong.Load(); f != nil && c.way.Err() != nil {
+		return f
+	}
 	if err := c.way.Err(); err != nil {
 		return fault(err)
 	}

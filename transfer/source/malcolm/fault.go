@@ -90,8 +90,9 @@ const (
 	toValues
 	toRanges
 	toSpan
+	toPath
 
-	toAll = toOpen | toStat | toValues | toRanges
+	toAll = toOpen | toStat | toValues | toRanges | toPath
 )
 
 // refusals says what may be refused with each status. Nothing is refused with a

@@ -22,6 +22,7 @@ type room struct {
 	streams int         // requests under way
 	flight  int64       // bytes of ranges under way
 	queue   []*place
+	said    chan struct{} // closed once opened is set; nil: nobody waits for it
 }
 
 // A place is held by what is under way: by a request, or by the requests of one
@@ -44,8 +45,32 @@ func (r *room) open(l wire.Limits) {
 		l.Streams, l.Flight = min(l.Streams, r.limits.Streams), min(l.Flight, r.limits.Flight)
 		l.Longest = min(l.Longest, r.limits.Longest)
 	}
+	if !r.opened && r.said != nil {
+		close(r.said)
+	}
 	r.limits, r.opened = l, true
 	r.admit()
+}
+
+// accepted waits until the server has said limits; false: ctx or the connection
+// has ended before.
+func (r *room) accepted(ctx context.Context, ended <-chan struct{}) bool {
+	r.mu.Lock()
+	if r.said == nil {
+		r.said = make(chan struct{})
+		if r.opened {
+			close(r.said)
+		}
+	}
+	said := r.said
+	r.mu.Unlock()
+	select {
+	case <-said:
+		return true
+	case <-ended:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // enter waits for a place for requests of some bytes of ranges in all; 0: for a

@@ -38,7 +38,8 @@ type Conn struct {
 	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
 	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error)
 	OnRange   func(ctx context.Context, spans []source.Span) (source.Body, error)
-	OnRecheck func(chunk int) // nil: nobody asks
+	OnRecheck func(chunk int)                                                 // nil: nobody asks
+	OnPath    func(ctx context.Context, report func(source.PathReport)) error // nil: the source has no reports
 
 	once   sync.Once
 	closed chan struct{}
@@ -70,6 +71,13 @@ func (c *Conn) Recheck(_ context.Context, _ [32]byte, chunk int) {
 	if c.OnRecheck != nil {
 		c.OnRecheck(chunk)
 	}
+}
+
+func (c *Conn) Path(ctx context.Context, report func(source.PathReport)) error {
+	if c.OnPath == nil {
+		return &source.Fault{What: source.Unsupported, Words: "has no path reports"}
+	}
+	return c.OnPath(ctx, report)
 }
 
 func (c *Conn) Traits() source.Traits { return c.Can }
