@@ -25,6 +25,8 @@ transfer/vote:
 transfer/schedule: transfer/pace
 transfer/presence:
 transfer/admission:
+transfer/paths:
+transfer/paths/disk: transfer/paths
 transfer/pace: transfer/admission
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/manifest/cache: transfer/manifest wire
