@@ -25,6 +25,7 @@ transfer/vote:
 transfer/schedule: transfer/pace
 transfer/presence:
 transfer/admission:
+transfer/carrier:
 transfer/paths:
 transfer/paths/disk: transfer/paths
 transfer/pace: transfer/admission

@@ -34,9 +34,9 @@
 // Bytes left over behind the last field of a body are malformed. A tail is room
 // for what comes later. Whoever reads a tail passes over an odd type that he
 // does not know; a body with an even type that he does not know is malformed.
-// No type has a meaning yet. Types of 2^16 to 2^30 never get one. Whoever
-// writes a tail puts a random odd one of them in it, with up to 16 random
-// bytes, so that readers do pass over it.
+// Types with a meaning are named at their message. Types of 2^16 to 2^30 never
+// get one. Whoever writes a tail puts a random odd one of them in it, with up
+// to 16 random bytes, so that readers do pass over it.
 //
 // # Connection
 //
@@ -176,6 +176,13 @@
 // refused or cancelled before a byte of the reply was taken, less one for each
 // that was answered whole, and stats. If the connections of one address
 // together waste more than that in a short time, they may be closed too.
+//
+// The tail of the reply to "open" may have this type, whatever carries the
+// connection:
+//
+//	1  congestion  name of the congestion control with which the server sends
+//	               over TCP from this port number, as its system calls it: 1 to
+//	               16 bytes of ASCII from "!" to "~"; anything else says nothing
 //
 // A server reads and checks the bytes of a range before it writes the header of
 // their frame. So it answers with "failed span" for the span that the next byte

@@ -69,6 +69,8 @@ func TestFrozenLimits(t *testing.T) {
 		{"first idle type", firstIdle, 65_536},
 		{"last idle type", lastIdle, 1_073_741_824},
 		{"bytes of an idle type", maxIdleLen, 16},
+		{"type congestion of a tail", tailCongestion, 1},
+		{"bytes of a congestion control's name", maxCongestionLen, 16},
 		{"run", runLen, 16},
 		{"key", keyLen, 8},
 		{"flag values", flagValues, 1},

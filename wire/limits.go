@@ -54,6 +54,9 @@ const (
 	MaxPathLen = 4096
 	MaxPartLen = 255
 
+	// maxCongestionLen bounds the name of a congestion control, in bytes.
+	maxCongestionLen = 16
+
 	maxTailLen  = 256 // of the bytes of one type
 	maxTail     = 16  // types in a tail
 	hashLen     = 32  // BLAKE3, and every HMAC proof

@@ -51,6 +51,8 @@ func TestSpecificationLimits(t *testing.T) {
 		{"Path report", fmt.Sprintf("each 0 to %d\n", MaxRank)},
 		{"Path report", fmt.Sprintf("window in bytes, at most 2^%d\n", log2(MaxWindow))},
 		{"Path report", fmt.Sprintf("rounded\ndown, at most 2^%d;", log2(uint64(MaxRTT/time.Microsecond)))},
+		{"Reply", fmt.Sprintf("%d  congestion  name", tailCongestion)},
+		{"Reply", fmt.Sprintf("1 to %d bytes of ASCII", maxCongestionLen)},
 		{"Offer", fmt.Sprintf("At most %d bytes.", MaxOfferLen)},
 		{"Offer", "size in bytes, " + size},
 		{"Offer", fmt.Sprintf("bytes<=%d  name", MaxNameLen)},

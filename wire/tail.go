@@ -18,6 +18,9 @@ type Extra struct {
 	Data []byte
 }
 
+// tailCongestion is the type of [Opened.Congestion].
+const tailCongestion = 1
+
 // The types that never get a meaning, from firstIdle up to lastIdle.
 const (
 	firstIdle = 1 << 16

@@ -32,12 +32,13 @@ type serveCmd struct {
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports, of UDP and of TCP: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
-	Bind      netip.Addr    `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
-	NoTCP     bool          `name:"no-tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
-	Advertise string        `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity  flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
-	Tokens    []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
-	Limit     flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	Bind       netip.Addr    `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	NoTCP      bool          `name:"no-tcp" xor:"tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
+	Congestion string        `xor:"tcp" placeholder:"NAME" help:"Congestion control with which TCP sends, such as bbr, where this system has it; clients are told. Default: the system's."`
+	Advertise  string        `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity   flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
+	Tokens     []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
+	Limit      flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	LimitFlags
 	QLogFlags
 }
@@ -90,14 +91,13 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		Cache:    indexCache(),
 		Rehash:   c.Rehash,
 		Name:     filepath.Base(string(c.File)),
-		Identity: identity,
-		Machine:  machine,
-		Tokens:   tokens,
-		Conns:    conns,
-		Reopen:   func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
+		Identity: identity, Machine: machine,
+		Tokens: tokens,
+		Conns:  conns,
+		Reopen: func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
 		TCP: serve.TCP{
-			Sockets: tcp,
-			Reopen:  func(a net.Addr) (net.Listener, error) { return c.openTCP(uint16(a.(*net.TCPAddr).Port)) },
+			Sockets: tcp, Congestion: c.control(t, tcp),
+			Reopen: func(a net.Addr) (net.Listener, error) { return c.openTCP(uint16(a.(*net.TCPAddr).Port)) },
 		},
 		Limit:   int64(c.Limit),
 		Limits:  c.limits(memory),
@@ -210,9 +210,13 @@ func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
 }
 
 // openTCP opens the TCP socket of a virtual server. The interface is nil after
-// an error.
+// an error. Whether it got the congestion control is said by control, once.
 func (c *serveCmd) openTCP(port uint16) (net.Listener, error) {
-	return transport.OpenTCP(c.bind(), port)
+	ln, err := transport.OpenTCP(c.bind(), port)
+	if err == nil && c.Congestion != "" {
+		_ = transport.SetCongestion(ln, c.Congestion)
+	}
+	return ln, err
 }
 
 // bind returns the address to listen on; empty: all.

@@ -89,7 +89,7 @@ func (r *reply) open(ctx context.Context) bool {
 	}
 	c.change(func(now time.Time) { c.srv.book.Opened(c.rec, o.Run, now) })
 	close(c.opened)
-	opened := wire.Opened{Limits: c.srv.limits.announced(), Proof: proof, Tail: wire.Idle()}
+	opened := wire.Opened{Limits: c.srv.limits.announced(), Proof: proof, Tail: wire.Idle().WithCongestion(c.virtual.congestion)}
 	if r.send(wire.StatusOK, opened.Append(nil)) != nil {
 		return false
 	}

@@ -86,6 +86,9 @@ type TCP struct {
 	// Reopen opens a failed socket again on its address; nil: that socket
 	// is over.
 	Reopen func(net.Addr) (net.Listener, error)
+	// Congestion is the name of the congestion control with which they
+	// send, for clients to choose by; empty: nothing is said.
+	Congestion string
 }
 
 // Serve makes a server and runs it: see [NewServer] and [Server.Run].

@@ -26,6 +26,8 @@ type virtualServer struct {
 	addr      net.Addr    // of its UDP socket
 	endpoints []*endpoint // over UDP, and over TCP if it has that
 
+	congestion string // control of what is sent over TCP; empty: nothing is said
+
 	clients atomic.Int64
 	ranges  atomic.Int64
 	sent    atomic.Int64 // bytes of the file
@@ -38,6 +40,7 @@ func (s *Server) newVirtual(n int) *virtualServer {
 	v.endpoints = append(v.endpoints, v.overUDP(s.cfg.Conns[n]))
 	if tcp := s.cfg.TCP.Sockets; n < len(tcp) && tcp[n] != nil {
 		v.endpoints = append(v.endpoints, v.overTCP(tcp[n]))
+		v.congestion = s.cfg.TCP.Congestion
 	}
 	return v
 }
