@@ -15,7 +15,8 @@
 // Small rooms make their decisions, without a network, a goroutine or a clock:
 //
 //	vote       which file most servers hold
-//	schedule   who fetches what next, and over how many connections
+//	schedule   who fetches what next
+//	growth     over how many connections
 //	presence   who is there, and when a run gives up
 //	admission  whom a server lets in, who goes, and who has which memory
 //	manifest   chunks, their values and how they merge

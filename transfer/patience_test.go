@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -241,31 +240,19 @@ func TestLostForGood(t *testing.T) {
 func TestFlappingConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
-		var mu sync.Mutex
-		var conns []transport.Conn
+		var conns atomic.Int64
 		m := w.malicious(data, 0, func(m *hostile.Server) {
 			m.OnConn = func(c transport.Conn) {
-				mu.Lock()
-				defer mu.Unlock()
-				conns = append(conns, c)
-			}
-			m.OnStat = func(st transport.Stream, n int) {
-				m.SendOffer(st, m.Offer)
-				if n > 0 {
-					time.AfterFunc(60*time.Millisecond, func() {
-						mu.Lock()
-						c := conns[n]
-						mu.Unlock()
-						c.Close(uint64(wire.CloseLimit), "")
-					})
+				if conns.Add(1) > 1 {
+					time.AfterFunc(60*time.Millisecond, func() { c.Close(uint64(wire.CloseLimit), "") })
 				}
 			}
 		})
 		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
 		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
 		o.has("data.bin", data)
-		if n := m.Stats.Load(); n < 2 || n > 6 {
-			t.Errorf("%d stats in %v, want pauses that double", n, o.Elapsed)
+		if n := conns.Load(); n < 3 || n > 7 {
+			t.Errorf("%d connections in %v, want pauses that double", n, o.Elapsed)
 		}
 	})
 }
@@ -295,31 +282,47 @@ func TestBlameOfOneServer(t *testing.T) {
 	})
 }
 
-// A further connection on which the server says that it is indexing is given up
-// at once, and the next one is tried. The values are there by then, and are not
-// asked for again.
-func TestFurtherConnectionThatIndexes(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		data := file(40*chunk, 1)
-		m := w.malicious(data, 0, func(m *hostile.Server) {
-			m.OnStat = func(st transport.Stream, n int) {
-				if n != 1 {
-					m.SendOffer(st, m.Offer)
-					return
+// A further connection asks for a range at once, without a question what is
+// offered. If that is refused, whatever the reason, the connection is given up,
+// and the next one is tried later and later. The server keeps its first one.
+func TestFurtherConnectionRefused(t *testing.T) {
+	for _, status := range []wire.Status{wire.StatusChanged, wire.StatusBusy, wire.StatusUnsupported} {
+		t.Run(status.String(), func(t *testing.T) {
+			overBoth(t, func(t *testing.T, w *world) {
+				data := file(40*chunk, 1)
+				var refused atomic.Int64
+				m := w.malicious(data, 0, func(m *hostile.Server) {
+					m.OnRanges = func(st transport.Stream, spans []wire.Span) {
+						if !st.First() {
+							m.SendRanges(st, spans)
+							return
+						}
+						refused.Add(1)
+						hostile.Refuse(st, status, 0, "")
+					}
+				})
+				w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
+				o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
+				o.has("data.bin", data)
+				none[fetch.Lost](o)
+				if n := refused.Load(); n < 2 || n > 6 {
+					t.Errorf("%d further connections in %v, want pauses that double", n, o.Elapsed)
 				}
-				for range 100 {
-					hostile.Reply(st, wire.StatusIndexing, wire.Indexing{Done: 1, Total: 2}.Append(nil))
-					time.Sleep(time.Second)
+				if n := m.Stats.Load(); n != 1 {
+					t.Errorf("%d stats, want that of the first connection", n)
 				}
-			}
+				told := 0
+				for _, d := range events[fetch.Decision](o) {
+					if d.What == fetch.NotGrown && d.Err != nil && d.Pause > 0 {
+						told++
+					}
+				}
+				if told != int(refused.Load()) {
+					t.Errorf("told %d times of %d refusals", told, refused.Load())
+				}
+			})
 		})
-		w.link(m.Target).set(func(l *link) { l.rate, l.delay = 200<<10, 10*time.Millisecond })
-		o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 2})
-		o.has("data.bin", data)
-		if h, inline := m.Stats.Load(), m.Inlines.Load(); h != 3 || inline != 1 {
-			t.Errorf("%d stats, %d of them for the values, want 3 and 1", h, inline)
-		}
-	})
+	}
 }
 
 // At the lowest limit of the rate no server takes its client for a stalled one.

@@ -22,6 +22,7 @@ type link struct {
 	delay  time.Duration   // one way
 	rate   float64         // bytes a second, each way; 0: no bound
 	loss   float64         // of packets, 0 to 1
+	queue  time.Duration   // what it holds at its rate
 	hole   bool            // loses everything
 	mtu    int             // datagrams above it from and to clients' ports up to narrow are lost; 0: none
 	narrow int
@@ -62,9 +63,9 @@ type way struct {
 const (
 	defaultDelay = 10 * time.Millisecond
 	defaultRate  = 8 << 20
-	// queueTime is the length of a link's queue at its rate. More is
+	// defaultQueue is the length of a link's queue at its rate. More is
 	// dropped.
-	queueTime = 100 * time.Millisecond
+	defaultQueue = 100 * time.Millisecond
 )
 
 // link returns the link of the server at an address.
@@ -73,7 +74,7 @@ func (w *world) link(t source.Target) *link {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.links[at] == nil {
-		w.links[at] = &link{w: w, delay: defaultDelay, rate: defaultRate}
+		w.links[at] = &link{w: w, delay: defaultDelay, rate: defaultRate, queue: defaultQueue}
 	}
 	return w.links[at]
 }
@@ -168,7 +169,7 @@ func (w *world) drops(l *link, v *way, p simnet.Packet) bool {
 		v.tooBig++
 	case w.chance(l.loss), w.chance(v.loss):
 		v.lost++
-	case l.rate > 0 && time.Until(v.free) > queueTime:
+	case l.rate > 0 && time.Until(v.free) > l.queue:
 		v.spilt++
 	default:
 		return false

@@ -24,6 +24,10 @@ type DialOptions struct {
 	// Windows, the connection starts with that, but at least 64 KiB.
 	// Negative numbers are refused.
 	StreamWindow, ConnWindow int64
+	// Further says that the server can do without this connection. It
+	// takes nothing of what Windows keeps for redials. If the rest does not
+	// do, Dial fails at once.
+	Further bool
 	// Greeting is exchanged on the first stream of each handshake; nil:
 	// nothing is.
 	Greeting *Greeting
@@ -102,7 +106,7 @@ func (d *dialed) dial(ctx context.Context, remote net.Addr, o DialOptions) (*qui
 	if budget == nil {
 		budget = NewWindowBudget(DefaultWindows)
 	}
-	d.share = budget.open(orDefault(o.ConnWindow, DefaultConnWindow), minConnWindow)
+	d.share = budget.open(orDefault(o.ConnWindow, DefaultConnWindow), minConnWindow, o.Further)
 	if d.share == nil {
 		return nil, &LocalError{Kind: LocalWindows}
 	}

@@ -64,13 +64,21 @@ func TestWindowBudgetProperties(t *testing.T) {
 		for range rapid.IntRange(0, 50).Draw(t, "steps") {
 			n := rapid.Int64Range(0, 400).Draw(t, "n")
 			if len(all) == 0 || rapid.Bool().Draw(t, "open") {
-				if l := b.open(n, 10); l != nil {
+				further := rapid.Bool().Draw(t, "further")
+				left := total - b.Used()
+				if further {
+					left -= total / 8
+				}
+				if l := b.open(n, 10, further); l != nil {
+					if n > left && l.held > left {
+						t.Fatalf("open(%d) took %d of %d", n, l.held, left)
+					}
 					if l.held < min(n, 10) || l.held > n {
 						t.Fatalf("open(%d) took %d", n, l.held)
 					}
 					held[l], all = l.held, append(all, l)
-				} else if total-b.Used() >= 10 {
-					t.Fatalf("open(%d) failed with %d left", n, total-b.Used())
+				} else if left >= 10 {
+					t.Fatalf("open(%d) failed with %d left", n, left)
 				}
 				check()
 				continue
@@ -135,10 +143,22 @@ func TestWindowBudgetOfConnections(t *testing.T) {
 			t.Errorf("used after the end = %d, want 0", got)
 		}
 
+		kept := NewWindowBudget(8 * first)
+		o = DialOptions{Windows: kept, ConnWindow: first, Further: true}
+		for i := range 7 {
+			mustDial(t, n.conn(6, 10+i), l.Addr(), o)
+			mustAccept(t, l)
+		}
+		_, err := dial(n.conn(6, 20), l.Addr(), o)
+		wantLocal(t, err, LocalWindows)
+		o.Further = false
+		mustDial(t, n.conn(6, 21), l.Addr(), o)
+		mustAccept(t, l)
+
 		full := NewWindowBudget(minConnWindow)
 		mustDial(t, n.conn(4, 4), l.Addr(), DialOptions{Windows: full})
 		mustAccept(t, l)
-		_, err := dial(n.conn(5, 5), l.Addr(), DialOptions{Windows: full})
+		_, err = dial(n.conn(5, 5), l.Addr(), DialOptions{Windows: full})
 		wantLocal(t, err, LocalWindows)
 		if got := full.Used(); got != minConnWindow {
 			t.Errorf("used by one of two = %d, want %d", got, minConnWindow)

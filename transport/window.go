@@ -4,8 +4,8 @@ import "sync"
 
 // WindowBudget bounds the connection receive windows of all client connections
 // together, and so the bytes that servers can make the client hold. An eighth
-// of it is kept for the first windows of new connections, so that connections
-// that have grown cannot prevent a redial. Any goroutine may call its methods.
+// of it is kept for redials: further connections, and those that have grown,
+// cannot prevent one. Any goroutine may call its methods.
 type WindowBudget struct {
 	total int64 // immutable
 
@@ -38,10 +38,15 @@ type lease struct {
 }
 
 // open takes want bytes, or what is left; nil if that is less than least.
-func (b *WindowBudget) open(want, least int64) *lease {
+// A further connection leaves what is kept for redials.
+func (b *WindowBudget) open(want, least int64, further bool) *lease {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	got := min(want, b.total-b.used)
+	left := b.total - b.used
+	if further {
+		left -= b.kept()
+	}
+	got := min(want, left)
 	if got < min(want, least) {
 		return nil
 	}
@@ -49,12 +54,15 @@ func (b *WindowBudget) open(want, least int64) *lease {
 	return &lease{b: b, held: got}
 }
 
+// kept returns the bytes that are kept for redials.
+func (b *WindowBudget) kept() int64 { return b.total / 8 }
+
 // grow takes delta more bytes, all or none. It fails on a closed lease, since
 // quic-go may ask while a connection ends.
 func (l *lease) grow(delta int64) bool {
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
-	if l.ended || delta < 0 || delta > l.b.total-l.b.total/8-l.b.used {
+	if l.ended || delta < 0 || delta > l.b.total-l.b.kept()-l.b.used {
 		return false
 	}
 	l.b.used += delta

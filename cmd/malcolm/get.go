@@ -89,7 +89,7 @@ type ServerFlags struct {
 	Quorum         int             `placeholder:"N" help:"At least N votes must agree. Each host has one, and each pinned server ID."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
-	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and more on long paths while that makes the whole faster."`
+	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and up to 48 on long paths that lose packets although no queue stands."`
 	PathFlags
 	TrustFlags
 	QLogFlags

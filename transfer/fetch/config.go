@@ -17,7 +17,7 @@ type Servers struct {
 	// Sources are the places of the command line, at least one, each once.
 	Sources []source.Source
 	// Connections is the number of connections with each source, 1 to 64.
-	// 0: one, and more while that makes the whole quicker.
+	// 0: one, and more as package growth decides.
 	Connections int
 	// Limit bounds the bytes of files a second from all sources together;
 	// 0: no limit.
@@ -26,6 +26,9 @@ type Servers struct {
 	// still indexing, or nobody sends wanted bytes (see package presence).
 	// 0 or less: [DefaultPatience].
 	Patience time.Duration
+	// CPUFree reports whether this machine's processors have time for more
+	// connections; nil: the system is asked. Tests in virtual time say so.
+	CPUFree func() bool
 }
 
 // A Ballot says which file is wanted. The zero Ballot lets the majority decide.

@@ -14,8 +14,8 @@ type Decision struct {
 	Offset int64         // of the chunks concerned, in bytes; with Moved, Second and Cancelled
 	Length int64         // likewise
 	Conns  int           // connections now, with Grown and Shrunk
-	Pause  time.Duration // until the next try, with Retried
-	Err    error         // why, with Retried and WayKept
+	Pause  time.Duration // until the next try, with Retried and NotGrown
+	Err    error         // why, with Retried, NotGrown and WayKept
 }
 
 // A DecisionKind is a kind of decision.
@@ -29,6 +29,7 @@ const (
 	Cancelled                      // its range is no longer wanted: others were faster
 	Grown                          // it has one more connection
 	Shrunk                         // it has one connection less
+	NotGrown                       // one more connection failed: none is tried for a while
 	WayTried                       // a connection that owes bytes brings none: another one is tried
 	WayKept                        // that connection stays; Err says why, nil: it sends again
 	WayChanged                     // another connection has taken its place

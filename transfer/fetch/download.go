@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/growth"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
@@ -151,7 +152,7 @@ func (s *Session) begin(store chunkStore) {
 func (s *Session) fetchQueued(done func() bool) error {
 	now := time.Now()
 	s.download.flow.meter.Start(meterTime, now)
-	s.growth = schedule.NewGrowth(schedule.GrowthConfig{Fixed: s.servers.Connections})
+	s.growth = growth.New(growth.Config{Fixed: s.servers.Connections})
 	for _, v := range s.roster.byRank() {
 		s.joinSchedule(v, now)
 	}
@@ -162,7 +163,7 @@ func (s *Session) fetchQueued(done func() bool) error {
 // joinSchedule adds a server to the schedule.
 func (s *Session) joinSchedule(v *server, now time.Time) {
 	s.download.schedule.Join(v.index, v.conns.minRTT(), now)
-	s.growth.Join(v.index, now)
+	s.growth.Join(v.index)
 	s.connsChanged(v)
 }
 
@@ -340,6 +341,8 @@ func (s *Session) ended(f *fetch, err error) {
 	case cancelled, errors.Is(err, partfile.ErrNotOwner): // others were faster
 	case isWrong:
 		s.refused(v, f.conn, wrong.chunk)
+	case f.conn.unproved && !f.conn.ended():
+		s.furtherRefused(v, f.conn, err, now)
 	case blame(err) != StateLost:
 		s.leave(v, blame(err), err)
 	case f.conn.ended():

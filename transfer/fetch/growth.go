@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"malcolm/transfer/growth"
 	"malcolm/transfer/source"
 )
 
@@ -16,15 +17,51 @@ const cpuBusy = 0.85
 func (s *Session) grow(now time.Time) {
 	busy := s.servers.Limit == 0 && s.download.schedule.Queued() > 0
 	for _, v := range s.roster.servers {
-		if v.state == StateServing {
-			s.growth.Sample(v.index, v.share.arrived-v.share.sampled, v.conns.minRTT(), busy, now)
+		if v.state != StateServing {
+			continue
+		}
+		rtt := v.conns.minRTT()
+		s.growth.Sample(v.index, v.share.arrived-v.share.sampled, rtt, busy)
+		if busy && s.servers.Connections == 0 && rtt >= growth.LeastRTT && v.moreConns() {
+			s.askPaths(v)
 		}
 	}
-	s.growth.Step(now, s.cpu.free(now))
+	s.growth.Step(now, s.isCPUFree(now))
 	for _, v := range s.roster.servers {
-		if v.state == StateServing && len(v.conns.list) > 0 && v.conns.list[0].way.Traits().MoreConns {
+		if v.state == StateServing && v.moreConns() {
 			s.adjust(v, s.growth.Want(v.index), now)
 		}
+	}
+}
+
+// isCPUFree reports whether the processors have time for more connections.
+func (s *Session) isCPUFree(now time.Time) bool {
+	if s.servers.CPUFree != nil {
+		return s.servers.CPUFree()
+	}
+	return s.cpu.free(now)
+}
+
+// askPaths has a server report what its sender sees of each connection, for as
+// long as that lives. A server without reports is asked once.
+func (s *Session) askPaths(v *server) {
+	for _, c := range v.conns.list {
+		if c.path > 0 || c.retired || v.conns.mute {
+			continue
+		}
+		s.roster.paths++
+		c.path = s.roster.paths
+		l, ctx, way, path := s.loop, v.contact.ctx, c.way, c.path
+		report := func(r source.PathReport) {
+			l.post(func() { s.growth.Report(v.index, path, growth.Report(r)) })
+		}
+		ended := func(err error) {
+			l.post(func() {
+				v.conns.mute = v.conns.mute || source.WhatOf(err) == source.Unsupported
+				s.growth.Closed(v.index, path)
+			})
+		}
+		l.beside(func() { ended(way.Path(ctx, report)) })
 	}
 }
 
@@ -32,7 +69,9 @@ func (s *Session) grow(now time.Time) {
 func (s *Session) adjust(v *server, want int, now time.Time) {
 	c := &v.conns
 	have := c.active()
-	for ; have+c.opening < want && !now.Before(c.after); c.opening++ {
+	// A connection without a request is none that the server has accepted.
+	works := s.download.schedule.Queued() > 0
+	for ; works && have+c.opening < want && !now.Before(c.after); c.opening++ {
 		s.open(v, nil)
 	}
 	for i := len(c.list) - 1; i >= 0 && have > want; i-- {
@@ -49,13 +88,14 @@ func (s *Session) adjust(v *server, want int, now time.Time) {
 // connsChanged tells the state machine how many connections a server has.
 func (s *Session) connsChanged(v *server) {
 	if s.growth != nil {
-		s.growth.Opened(v.index, v.conns.active(), time.Now())
+		s.growth.Opened(v.index, v.conns.active())
 	}
 }
 
-// open makes, beside the loop, one more connection to a server that takes part.
-// If instead is not nil, the new one replaces that. It must prove the same
-// identity and offer the same file.
+// open makes, beside the loop, one more connection to a server that takes part,
+// which must prove the same identity. Its first range proves that the same file
+// is there. If instead is not nil, the new one replaces that, once the server
+// has offered the same file over it.
 func (s *Session) open(v *server, instead *connection) {
 	l, ctx, first, offer, why := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer, source.More
 	if instead != nil {
@@ -78,12 +118,12 @@ func (s *Session) open(v *server, instead *connection) {
 	})
 }
 
-// again makes one more way to the place of first, or one instead of first, if
+// again makes one more way to the place of first; or one instead of first, if
 // the same file is offered there.
 func again(ctx context.Context, first source.Conn, instead bool, offer source.Offer) (source.Conn, error) {
 	way, err := first.Again(ctx, instead)
-	if err != nil {
-		return nil, err
+	if err != nil || instead == source.More {
+		return way, err
 	}
 	o, err := way.Stat(ctx, source.Ask{}, nil)
 	if err == nil && !o.SameFile(offer) {
@@ -97,7 +137,7 @@ func again(ctx context.Context, first source.Conn, instead bool, offer source.Of
 }
 
 // opened runs in the loop when a further connection is there, or failed. After
-// a failure the server keeps what it has, and nobody is told.
+// a failure the server keeps what it has.
 func (s *Session) opened(v *server, way source.Conn, instead *connection, err error) {
 	v.conns.opening--
 	if err == nil {
@@ -106,7 +146,7 @@ func (s *Session) opened(v *server, way source.Conn, instead *connection, err er
 	now := time.Now()
 	switch {
 	case err != nil && instead == nil:
-		v.conns.pauseOpening(now)
+		s.notGrown(v, err, now)
 	case v.state != StateServing || v.trouble.judging, err != nil, instead != nil && !instead.silence.Useless():
 		if way != nil {
 			way.Close()
@@ -117,11 +157,28 @@ func (s *Session) opened(v *server, way source.Conn, instead *connection, err er
 	case instead != nil:
 		s.replace(v, instead, &connection{way: way, opened: now})
 	default:
-		v.conns.list = append(v.conns.list, &connection{way: way, opened: now})
+		v.conns.list = append(v.conns.list, &connection{way: way, opened: now, unproved: true})
 		s.connsChanged(v)
 		s.explainConns(Grown, v)
 		s.dispatch(now)
 	}
+}
+
+// notGrown tells that a further connection to a server failed. None is tried
+// for a while.
+func (s *Session) notGrown(v *server, err error, now time.Time) {
+	v.conns.pauseOpening(now)
+	if v.state == StateServing && s.growth != nil {
+		s.growth.Failed(v.index)
+		s.emit(Decision{What: NotGrown, Target: v.target, Pause: v.conns.pause, Err: err})
+	}
+}
+
+// furtherRefused ends the use of a further connection over which the server
+// refused the first range. The server keeps its others.
+func (s *Session) furtherRefused(v *server, c *connection, err error, now time.Time) {
+	s.retire(v, c)
+	s.notGrown(v, err, now)
 }
 
 // replace puts a connection in the place of one that brings nothing. The server
@@ -155,14 +212,14 @@ func (s *Session) connDown(v *server, way source.Conn, err error) {
 		if v.state != StateServing {
 			return
 		}
-		if now.Sub(l.opened) < openPause {
-			c.pauseOpening(now)
-		} else {
-			c.pause = 0
-		}
 		if c.active() == 0 {
 			c.list[0].retired = false // it is needed after all
 		}
 		s.connsChanged(v)
+		if now.Sub(l.opened) < openPause {
+			s.notGrown(v, err, now)
+		} else {
+			c.pause = 0
+		}
 	}
 }

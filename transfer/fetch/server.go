@@ -62,8 +62,12 @@ type connection struct {
 	opened  time.Time
 	fetches int  // requests for ranges and for values under way on it
 	retired bool // gets no more of them, and is closed when it has none
-	sign    presence.Sign
-	silence presence.Way
+	// unproved: nothing has come yet, so that nobody knows whether the file
+	// is there. Only further connections are.
+	unproved bool
+	path     int // the number of its path reports; 0: they were not asked for
+	sign     presence.Sign
+	silence  presence.Way
 }
 
 // ended reports whether a connection is over.
@@ -90,6 +94,12 @@ type conns struct {
 	opening int           // connections that are being made
 	after   time.Time     // no further connection is tried before
 	pause   time.Duration // the last pause; 0: there was no failure
+	mute    bool          // the server gives no path reports
+}
+
+// moreConns reports whether more connections to the server can help.
+func (s *server) moreConns() bool {
+	return len(s.conns.list) > 0 && s.conns.list[0].way.Traits().MoreConns
 }
 
 // pick returns the connection for the next range: the one with the fewest
@@ -186,6 +196,7 @@ func (s *server) hangUp() {
 func (s *server) came(c *connection, bytes int64) {
 	s.share.sign.Came += bytes
 	c.sign.Came += bytes
+	c.unproved = c.unproved && bytes == 0
 }
 
 // noteRequest notes that a request is under way on a connection. It waits for
@@ -214,6 +225,7 @@ type roster struct {
 	servers []*server
 	met     meetings
 	answers int // how many servers have answered
+	paths   int // how many connections were asked for path reports
 }
 
 func newRoster(sources []source.Source) *roster {

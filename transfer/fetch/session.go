@@ -11,7 +11,7 @@
 //
 // The state has owners, each a type with a file of its own: roster (the
 // servers and their connections), poll (the vote), download (one file), and
-// the rooms presence and schedule. What runs beside the loop (contact,
+// the rooms presence, schedule and growth. What runs beside the loop (contact,
 // rangeRun, checker, streaming) gets an immutable job and holds no such
 // state, which tests prove. It posts what it found into its scope; behind a
 // scope's end that is dropped.
@@ -28,9 +28,9 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"malcolm/transfer/growth"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/presence"
-	"malcolm/transfer/schedule"
 	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
 )
@@ -56,7 +56,7 @@ type Session struct {
 	means    *means
 	roster   *roster
 	presence *presence.Presence
-	growth   *schedule.Growth // nil before the first chunk is wanted
+	growth   *growth.Growth // nil before the first chunk is wanted
 	cpu      cpuMeter
 	poll     *poll
 	download *download // the file that is copied now, or was last

@@ -21,6 +21,8 @@ func (v *getText) decided(d fetch.Decision) {
 		v.Explain("%s: now %s", d.Target, human.Plural(d.Conns, "connection", "connections"))
 	case fetch.Shrunk:
 		v.Explain("%s: back to %s", d.Target, human.Plural(d.Conns, "connection", "connections"))
+	case fetch.NotGrown:
+		v.Explain("%s: one more connection failed (%s): none is tried for %s", d.Target, d.Err.Error(), d.Pause)
 	case fetch.WayTried:
 		v.Explain("%s: a connection brings nothing of what it owes: another one is tried", d.Target)
 	case fetch.WayKept:

@@ -96,7 +96,8 @@ func (s *server) lanes(order []transport.Protocol, remotes []netip.AddrPort) (la
 
 // race returns the first connection. The error is a fault.
 func (s *server) race(ctx context.Context, r race) (*conn, error) {
-	r.head, r.dial = max(headStart, headRTTs*time.Duration(s.rtt.Load())), s.dial
+	r.head = max(headStart, headRTTs*time.Duration(s.rtt.Load()))
+	r.dial = func(ctx context.Context, w way) (*conn, error) { return s.dial(ctx, w, r.further) }
 	c, err := r.run(ctx)
 	if err != nil {
 		return nil, s.c.raceFault(err.(raceError))
@@ -134,7 +135,8 @@ func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
 	}
 	again, err := c.s.race(ctx, race{
 		lanes: c.s.lanes(order, remotes), timeout: c.s.c.ConnectTimeout, want: c.id,
-		doubts: instead && c.protocol == transport.QUIC,
+		doubts:  instead && c.protocol == transport.QUIC,
+		further: !instead,
 	})
 	if err != nil {
 		return nil, err
@@ -146,13 +148,15 @@ func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
 	return again, nil
 }
 
-// dial connects to a server over one way, if its ID is accepted.
-func (s *server) dial(ctx context.Context, w way) (*conn, error) {
+// dial connects to a server over one way, if its ID is accepted. A further
+// connection is one more than the server needs.
+func (s *server) dial(ctx context.Context, w way, further bool) (*conn, error) {
 	c := s.c
 	dialed := &conn{s: s, protocol: w.protocol, remote: w.remote}
 	o := transport.DialOptions{
 		TLS:      certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)),
 		Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},
+		Further:  further,
 	}
 	var err error
 	if w.protocol == transport.TCP {
@@ -177,6 +181,10 @@ func (c *client) dialQUIC(ctx context.Context, remote netip.AddrPort, o transpor
 	}
 	c.checkBuffers.Do(func() { c.smallBuffers.Store(new(transport.SmallBuffers(pc))) })
 	stream, all := transport.InitialWindows(c.servers)
+	if o.Further {
+		all = min(all, transport.FurtherWindow)
+		stream = min(stream, all)
+	}
 	if c.Limit > 0 {
 		share := c.Limit / int64(c.servers)
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))

@@ -78,6 +78,7 @@ var (
 		transport.LocalClosed:   {source.Lost, "the connection was closed here"},
 		transport.LocalCanceled: {source.Lost, "the connection was closed here"},
 		transport.LocalDeadline: {source.Lost, "no answer in time"},
+		transport.LocalWindows:  {source.Lost, "the memory for what connections receive is used up"},
 	}
 )
 

@@ -34,6 +34,7 @@ type race struct {
 	timeout time.Duration  // of all together
 	want    certs.ServerID // that the server has proved before; zero: none yet
 	doubts  bool           // over UDP nothing came lately: it is tried even if TCP was quick
+	further bool           // the server can do without the connection
 	dial    func(context.Context, way) (*conn, error)
 
 	// set by run
