@@ -12,3 +12,9 @@ func isErrno(err error, set []syscall.Errno) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && slices.Contains(set, errno)
 }
+
+// isSystem reports whether err is an error of the operating system.
+func isSystem(err error) bool {
+	_, ok := errors.AsType[syscall.Errno](err)
+	return ok
+}

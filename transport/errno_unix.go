@@ -43,6 +43,8 @@ var (
 	// errnoTooLarge is what quic-go acts on: a packet larger than the
 	// link's MTU, and a device that cannot send joined packets (GSO).
 	errnoTooLarge = []syscall.Errno{syscall.EMSGSIZE, syscall.EIO}
+	// errnoNoGSO is the latter alone.
+	errnoNoGSO = []syscall.Errno{syscall.EIO}
 )
 
 // enableRefusals does nothing: a connected socket reports refusals.

@@ -40,6 +40,7 @@ var (
 	// errnoTooLarge is what quic-go acts on: a packet larger than the
 	// link's MTU.
 	errnoTooLarge = []syscall.Errno{windows.WSAEMSGSIZE}
+	errnoNoGSO    = []syscall.Errno{}
 )
 
 // enableRefusals makes c report closed ports, which package net turns off. If

@@ -1,10 +1,8 @@
 package transport
 
 import (
-	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -43,7 +41,7 @@ func (f *socketFaults) worked() { f.n = 0 }
 // is to be repeated, else the error. An error that is not the system's, such as
 // that of a closed socket, is always returned.
 func (f *socketFaults) read(err error) error {
-	if _, ok := errors.AsType[syscall.Errno](err); !ok {
+	if !isSystem(err) {
 		return err
 	}
 	if time.Since(f.repeats) > longestFaultPause { // it has waited for packets meanwhile
@@ -69,8 +67,7 @@ func (f *socketFaults) read(err error) error {
 // packet, which QUIC repairs. All system errors do, except those that tell
 // quic-go that a packet was too large.
 func lostPacket(err error) bool {
-	_, ok := errors.AsType[syscall.Errno](err)
-	return ok && !isErrno(err, errnoTooLarge)
+	return isSystem(err) && !isErrno(err, errnoTooLarge)
 }
 
 // listenSocket returns pc wrapped for a listener, with its errors handled by f.
@@ -79,12 +76,16 @@ func listenSocket(pc net.PacketConn, f *socketFaults) net.PacketConn {
 	if !ok {
 		return &listenConn{plainSocket{pc}, f}
 	}
-	return &listenUDPConn{
-		UDPConn: u, faults: f,
+	c := &listenUDPConn{
+		UDPConn: u, faults: f, joiner: newJoiner(u),
 		readBatch: ipv4.NewPacketConn(u).ReadBatch,
 		readFrom:  u.ReadFrom,
 		writeMsg:  u.WriteMsgUDP,
 	}
+	if c.joiner != nil {
+		c.writeMsg = c.joiner.writeMsg
+	}
+	return c
 }
 
 // A listenUDPConn is a listener's UDP socket. quic-go must see neither a
@@ -92,6 +93,7 @@ func listenSocket(pc net.PacketConn, f *socketFaults) net.PacketConn {
 type listenUDPConn struct {
 	*net.UDPConn // buffers, deadlines, SyscallConn
 	faults       *socketFaults
+	joiner       *joiner // nil: what is sent is not joined
 
 	// The socket's calls. They are fields so that tests can replace the
 	// kernel.
@@ -141,6 +143,14 @@ func (c *listenUDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	}
 	n, _, err := c.WriteMsgUDP(p, nil, to)
 	return n, err
+}
+
+// Close closes the socket.
+func (c *listenUDPConn) Close() error {
+	if c.joiner != nil {
+		return c.joiner.close(c.UDPConn.Close)
+	}
+	return c.UDPConn.Close()
 }
 
 // A listenConn is any other packet connection of a listener, such as a
