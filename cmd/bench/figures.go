@@ -47,7 +47,7 @@ func measureIndex(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	var speeds []float64
 	for range min(c.Rounds, figureRounds) {
 		const cold = "-cold"
-		env := l.malcolmEnv(cold, true)
+		env := l.malcolmEnv(cold)
 		servers, _, err := l.serveMalcolm(ctx, loopback, l.source, 1, env)
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ var (
 // measureResume makes a copy that lacks its last chunk. It times get from the
 // line that says that it checks to the end, since get fetches while it checks.
 func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
-	env := l.malcolmEnv("", true)
+	env := l.malcolmEnv("")
 	size := l.source.size
 	chunk := manifest.ChunkSize(size)
 	last := (size-1)%chunk + 1
@@ -155,7 +155,7 @@ func measureMemory(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 		return nil, err
 	}
 	defer l.remove(s)
-	env := l.malcolmEnv("", true)
+	env := l.malcolmEnv("")
 	serving, targets, err := l.serveMalcolm(ctx, loopback, s, servers, env)
 	if err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ func (l *lab) sparseOnce(ctx context.Context, size int64, output string) (cpu fl
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, l.remove(s)) }()
-	env := l.malcolmEnv("", true)
+	env := l.malcolmEnv("")
 	servers, targets, err := l.serveMalcolm(ctx, loopback, s, 4, env)
 	if err != nil {
 		return 0, err
@@ -293,7 +293,7 @@ func measureSmall(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 		return nil, err
 	}
 	defer l.remove(s)
-	env := l.malcolmEnv("", true)
+	env := l.malcolmEnv("")
 	servers, targets, err := l.serveMalcolm(ctx, loopback, s, 4, env)
 	if err != nil {
 		return nil, err
@@ -329,7 +329,7 @@ var allocationsLine = regexp.MustCompile(`^allocations: (\d+)$`)
 
 // measureAllocs copies the file with this program's own processes.
 func measureAllocs(ctx context.Context, l *lab, _ *runCmd) ([]figure, error) {
-	env := l.malcolmEnv("", true)
+	env := l.malcolmEnv("")
 	servers, targets, err := l.serveOwn(ctx, loopback, 4, env)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,9 @@
 // end. The first copy of each row is compared with the source byte by byte.
 //
 //   - malcolm-N: N virtual servers of one process, over QUIC; malcolm-N-nogro
-//     with MALCOLM_NO_GRO=1; malcolm-N-tcp over TCP.
+//     with MALCOLM_NO_GRO=1 (the client reads packets one by one),
+//     malcolm-N-nojoin with MALCOLM_NO_JOIN=1 (the server sends quic-go's
+//     bursts as they are); malcolm-N-tcp over TCP.
 //   - quic-N: plain quic-go over N connections, each to a port of its own: four
 //     streams a connection, one a range of 16 MiB, no hashing and no file.
 //   - ceiling-N: what this machine carries of AES-128-GCM in UDP payloads of

@@ -34,16 +34,18 @@ func allRows() []row {
 type variant struct {
 	name, title string // what they add to those of a row
 	transport   string
-	gro         bool
+	without     []string // environment variables that switch something off
 }
 
 var variants = []variant{
-	{"", "", "quic", true},
-	{"-nogro", ", without GRO", "quic", false},
-	{"-tcp", " over TCP", "tcp", true},
+	{"", "", "quic", nil},
+	{"-nogro", ", without GRO", "quic", []string{"MALCOLM_NO_GRO"}},
+	{"-nojoin", ", sends not joined", "quic", []string{"MALCOLM_NO_JOIN"}},
+	{"-tcp", " over TCP", "tcp", nil},
 }
 
-// malcolmRows are malcolm over QUIC, with and without GRO, and over TCP.
+// malcolmRows are malcolm over QUIC, with and without GRO and joined sends, and
+// over TCP.
 func malcolmRows() []row {
 	var rows []row
 	for _, v := range variants {
@@ -53,7 +55,7 @@ func malcolmRows() []row {
 				title:  fmt.Sprintf("malcolm, %s%s", plural(n, "server"), v.title),
 				copies: true,
 				serve: func(ctx context.Context, l *lab, k *link, dir string) ([]*process, command, error) {
-					env := l.malcolmEnv("", v.gro)
+					env := l.malcolmEnv("", v.without...)
 					server, targets, err := l.serveMalcolm(ctx, k, l.source, n, env)
 					return server, l.getMalcolm(dir, targets, env, "--transport", v.transport), err
 				},
@@ -72,15 +74,16 @@ func plural(n int, noun string) string {
 }
 
 // malcolmEnv gives malcolm an identity and an index cache in the lab. cache
-// names a cache other than the usual one.
-func (l *lab) malcolmEnv(cache string, gro bool) []string {
+// names a cache other than the usual one. without are variables that switch
+// something off.
+func (l *lab) malcolmEnv(cache string, without ...string) []string {
 	env := []string{
 		"XDG_STATE_HOME=" + filepath.Join(l.dir, "state"),
 		"XDG_CACHE_HOME=" + filepath.Join(l.dir, "cache"+cache),
 		"QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true",
 	}
-	if !gro {
-		env = append(env, "MALCOLM_NO_GRO=1")
+	for _, name := range without {
+		env = append(env, name+"=1")
 	}
 	return env
 }

@@ -57,6 +57,8 @@ func column(samples []sample, of func(sample) float64) []float64 {
 
 func seconds(s sample) float64 { return s.Seconds }
 
+func cpuSeconds(s sample) float64 { return s.CPU }
+
 // interval returns the least and the most that the median of what the values
 // were drawn from is, with a confidence of 95 % or more. It needs no
 // distribution: whether a value is above the median is a coin (David and
@@ -81,16 +83,17 @@ func interval(values []float64) (least, most float64) {
 // spread of b's seconds divided by a's. It reports false if they share no
 // round.
 func timesAsQuick(a, b []sample) (spread, bool) {
-	ratios := ratiosOf(a, b)
+	ratios := ratiosOf(a, b, seconds)
 	return spreadOf(ratios), len(ratios) > 0
 }
 
-// ratiosOf returns b's seconds divided by a's, for each round that they share.
-func ratiosOf(a, b []sample) (ratios []float64) {
+// ratiosOf returns a number of b divided by that of a, for each round that they
+// share.
+func ratiosOf(a, b []sample, of func(sample) float64) (ratios []float64) {
 	for _, x := range a {
 		for _, y := range b {
 			if x.Round == y.Round {
-				ratios = append(ratios, y.Seconds/x.Seconds)
+				ratios = append(ratios, of(y)/of(x))
 			}
 		}
 	}

@@ -30,6 +30,10 @@ var quicknessTargets = []quickness{
 	{"malcolm over TCP, 1 server, against curl, unverified", "malcolm-1-tcp", "curl", 1.0},
 }
 
+// joinedMost is a target: the CPU time with joined sends against that without
+// them, over each link.
+var joinedMost = map[string]float64{"loopback": 0.95, "veth": 0.93}
+
 // Targets for memory, in MiB, and for CPU.
 const (
 	getMost    = 64
@@ -47,12 +51,13 @@ func (r *report) judge() {
 			if a == nil || b == nil {
 				continue
 			}
-			if ratios := ratiosOf(a.Samples, b.Samples); len(ratios) > 0 {
+			if ratios := ratiosOf(a.Samples, b.Samples, seconds); len(ratios) > 0 {
 				least, most := interval(ratios)
 				measured := fmt.Sprintf("%.2f (95 %%: %.2f to %.2f)", median(ratios), least, most)
 				r.verdict(q.title, l.Name, fmt.Sprintf("≥ %.3g ×", q.atLeast), measured, most >= q.atLeast)
 			}
 		}
+		r.judgeJoined(l)
 		for _, name := range []string{reference, reference + "-tcp"} {
 			row := l.row(name)
 			if row == nil || row.ClientRSS < 0 {
@@ -75,6 +80,20 @@ func (r *report) judge() {
 	}
 	if f := r.figure("small"); f != nil {
 		r.Targets = append(r.Targets, verdict{Title: f.Title, Link: "loopback", Wanted: "report", Measured: withUnit(f.Value.Median, f.Unit)})
+	}
+}
+
+// judgeJoined compares the CPU time with joined sends with that without.
+func (r *report) judgeJoined(l *linkReport) {
+	on, off := l.row(reference), l.row(reference+"-nojoin")
+	if on == nil || off == nil {
+		return
+	}
+	if ratios := ratiosOf(off.Samples, on.Samples, cpuSeconds); len(ratios) > 0 {
+		least, most := interval(ratios)
+		wanted := joinedMost[l.Name]
+		measured := fmt.Sprintf("%.3f (95 %%: %.3f to %.3f)", median(ratios), least, most)
+		r.verdict("malcolm, 4 servers: CPU time, joined sends on against off", l.Name, fmt.Sprintf("≤ %g ×", wanted), measured, least <= wanted)
 	}
 }
 
