@@ -1,0 +1,85 @@
+package vote
+
+// Certain returns the result so far, and whether its winner stays the winner
+// whatever the other servers answer until the vote closes, or fail to. The
+// votes, the groups behind it and its name may still change. Once it is
+// certain, it stays so. Where a checksum decides, nothing is certain before the
+// close, which comes with the first server that offers it.
+func (b *Ballot) Certain() (r Result, ok bool) {
+	r = b.Result()
+	if r.Winner < 0 || b.checksum != nil {
+		return r, false
+	}
+	w := &r.Groups[r.Winner]
+	return r, b.standing(file{w.Size, w.Checksum}).wins(r.Total, b.quorum)
+}
+
+// A standing is the worst that can become of a group.
+type standing struct {
+	least  int // its votes
+	others int // the most votes of any other group
+	total  int // the most votes of all
+}
+
+// wins reports whether a group wins that has now the majority of total votes.
+// Two groups have the majority, and neither wins, if IDs answer for both. total
+// does not fall.
+func (s standing) wins(total, quorum int) bool {
+	return 2*s.least > s.total && 2*s.others <= total && s.least >= quorum
+}
+
+// standing returns the worst that can become of a group when those servers
+// answer that have not.
+func (b *Ballot) standing(f file) standing {
+	heard, coming := b.answered(), b.mayCome()
+	all, agree := make(map[host]int), make(map[host]int)
+	for _, s := range heard {
+		all[s.host()]++
+		if s.file() == f {
+			agree[s.host()]++
+		}
+	}
+	isFirm := func(h host) bool { return 2*agree[h] > all[h]+coming[h] }
+	open := 0 // hosts that may come and may count for another group
+	for h := range coming {
+		if !isFirm(h) {
+			open++
+		}
+	}
+	var firm, others, known []*server
+	for _, s := range heard {
+		h := s.host()
+		switch {
+		case s.file() == f && isFirm(h):
+			firm = append(firm, s)
+		case s.file() != f && coming[h] == 0:
+			others = append(others, s)
+		}
+		if coming[h] == 0 {
+			known = append(known, s)
+		}
+	}
+	return standing{
+		least:  apart(pairs(firm)),
+		others: apart(pairs(others)) + open,
+		total:  apart(pairs(known)) + len(coming), // each of which may prove an ID that nobody else has
+	}
+}
+
+// mayCome returns the hosts that servers without an answer may vote for, with
+// the number of these servers. Such a host has one vote at most.
+func (b *Ballot) mayCome() map[host]int {
+	hosts := make(map[host]int)
+	for _, s := range b.servers {
+		switch {
+		case b.closed || s.state == answered:
+		case len(s.IDs) > 0:
+			for _, id := range s.IDs {
+				hosts[host{id: id}]++
+			}
+		case s.Host != "":
+			hosts[host{name: s.Host}]++
+		}
+	}
+	return hosts
+}
