@@ -361,6 +361,7 @@ func TestTCPGreetingOfLinks(t *testing.T) {
 		})
 		c := mustDialTCP(t, s.dial, DialOptions{Greeting: hello()})
 		a := asking(t, c, Urgent, "hold")
+		synctest.Wait() // it is heard first
 		b := asking(t, c, Urgent, "b")
 		replyOf(t, b, "to b")
 		replyOf(t, asking(t, c, Patient, "c"), "to c")

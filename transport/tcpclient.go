@@ -80,10 +80,10 @@ func (c *tcpConn) place(ctx context.Context, s *tcpStream, urgent bool) error {
 			return err
 		}
 		if l := c.choose(urgent); l != nil {
-			w := c.join(l, s)
+			p, w := c.join(l, s)
 			c.mu.Unlock()
 			if w == nil || c.wake(l, w, s) {
-				return s.begin()
+				return s.begin(p)
 			}
 			continue
 		}
@@ -128,22 +128,21 @@ func (c *tcpConn) choose(urgent bool) *clientLink {
 	return nil
 }
 
-// join puts a stream on a link. It returns who watches the link, and must be
-// stopped. The caller holds mu.
-func (c *tcpConn) join(l *clientLink, s *tcpStream) *watcher {
-	p := &tcpPlace{link: l, turn: make(chan struct{}), moved: make(chan struct{}), first: !l.greeted}
+// join puts a stream on a link. It returns the stream's place, and who watches
+// the link and must be stopped. The caller holds mu.
+func (c *tcpConn) join(l *clientLink, s *tcpStream) (p *tcpPlace, w *watcher) {
+	p = &tcpPlace{link: l, turn: make(chan struct{}), moved: make(chan struct{}), first: !l.greeted}
 	if p.first {
 		p.salute = newSalute(c.d.greeting, l.state)
 	}
 	l.greeted = true
 	l.queue = append(l.queue, s)
 	s.move(p)
-	w := l.watched
-	l.watched = nil
+	w, l.watched = l.watched, nil
 	if len(l.queue) == 1 {
 		close(p.turn)
 	}
-	return w
+	return p, w
 }
 
 // wake stops the watcher of a link that a stream has taken; false: the link
@@ -197,9 +196,9 @@ func (c *tcpConn) grow(ctx context.Context, s *tcpStream) (again bool, err error
 		l := &clientLink{tcpLink: link}
 		c.links = append(c.links, l)
 		c.work.Add(1)
-		c.join(l, s)
+		p, _ := c.join(l, s)
 		c.mu.Unlock()
-		return false, s.begin()
+		return false, s.begin(p)
 	}
 	others := len(c.links) > 0
 	if err != nil {
@@ -247,13 +246,18 @@ func (c *tcpConn) settle(l *clientLink, s *tcpStream) {
 	c.wakeAll()
 }
 
-// giveBack frees the place of a stream that has written nothing there.
-func (c *tcpConn) giveBack(l *clientLink, s *tcpStream) {
+// giveBack frees the place of a stream that has written nothing there, not even
+// the greeting.
+func (c *tcpConn) giveBack(p *tcpPlace, s *tcpStream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	l := p.link
 	i := slices.Index(l.queue, s)
 	if i < 0 {
 		return
+	}
+	if p.first {
+		l.greeted = false
 	}
 	l.queue = slices.Delete(l.queue, i, i+1)
 	switch {

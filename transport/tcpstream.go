@@ -61,14 +61,15 @@ func newTCPStream(c *tcpConn) *tcpStream {
 	return s
 }
 
-// move gives the stream another place.
+// move gives the stream another place, to which nothing of the request was
+// written.
 func (s *tcpStream) move(p *tcpPlace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at != nil {
 		close(s.at.moved)
 	}
-	s.at = p
+	s.at, s.sent = p, false
 }
 
 func (s *tcpStream) place() *tcpPlace {
@@ -116,17 +117,20 @@ func (s *tcpStream) itsTurn() {
 	}
 }
 
-// begin sends what was sent before on another link.
-func (s *tcpStream) begin() error {
+// begin sends, on the stream's new place p, what was sent before on another
+// link. If the stream has been moved again, whoever finds its next place does
+// that.
+func (s *tcpStream) begin(p *tcpPlace) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	p := s.place()
 	switch {
+	case p != s.place():
+		return nil
 	case s.over.Err() != nil:
-		s.c.giveBack(p.link, s)
+		s.c.giveBack(p, s)
 		return context.Cause(s.over)
 	case s.lost:
-		s.c.giveBack(p.link, s)
+		s.c.giveBack(p, s)
 		return &LocalError{Kind: LocalCanceled}
 	case len(s.kept) == 0 && !s.shut:
 		return nil
@@ -134,6 +138,9 @@ func (s *tcpStream) begin() error {
 	var limit waitLimit // the caller's is over, perhaps
 	limit.set(time.Now().Add(replayTime))
 	if _, err := p.salute.write(s.kept, s.writer(p, &limit)); err != nil {
+		if p != s.place() {
+			return nil
+		}
 		s.c.failed(p.link, err, nil)
 		return err
 	}
@@ -253,7 +260,7 @@ func (s *tcpStream) endRequest(p *tcpPlace, kind segmentKind, code uint64) error
 		return err
 	}
 	s.mu.Lock()
-	s.sent = true
+	s.sent = s.sent || s.at == p
 	s.mu.Unlock()
 	s.c.settle(p.link, s)
 	return nil
