@@ -21,6 +21,7 @@ type link struct {
 	tcp    *sourcetest.TCP // the server's port, where all goes over TCP
 	delay  time.Duration   // one way
 	rate   float64         // bytes a second, each way; 0: no bound
+	each   float64         // likewise, of each port of clients
 	loss   float64         // of packets, 0 to 1
 	queue  time.Duration   // what it holds at its rate
 	hole   bool            // loses everything
@@ -45,8 +46,9 @@ type way struct {
 	delays  float64 // share that takes up to extra longer, and is overtaken
 	extra   time.Duration
 
-	free time.Time // when the last byte so far has left
-	last time.Time // when the last packet so far arrives
+	free time.Time         // when the last byte so far has left
+	ends map[int]time.Time // likewise, by the port of a client, where each has a rate
+	last time.Time         // when the last packet so far arrives
 
 	lost      int   // packets by loss
 	eaten     int   // packets by a hole
@@ -169,7 +171,8 @@ func (w *world) drops(l *link, v *way, p simnet.Packet) bool {
 		v.tooBig++
 	case w.chance(l.loss), w.chance(v.loss):
 		v.lost++
-	case l.rate > 0 && time.Until(v.free) > l.queue:
+	case l.rate > 0 && time.Until(v.free) > l.queue,
+		l.each > 0 && time.Until(v.ends[clientPort(p, v == &l.ways[fromServer])]) > l.queue:
 		v.spilt++
 	default:
 		return false
@@ -192,6 +195,14 @@ func (w *world) transit(p simnet.Packet) time.Duration {
 		v.free = v.free.Add(time.Duration(float64(len(p.Data)) / l.rate * float64(time.Second)))
 		arrives = v.free.Add(l.delay)
 	}
+	if l.each > 0 {
+		port := clientPort(p, dir == fromServer)
+		if v.ends == nil {
+			v.ends = make(map[int]time.Time)
+		}
+		leaves := laterOf(v.ends[port], now).Add(time.Duration(float64(len(p.Data)) / l.each * float64(time.Second)))
+		v.ends[port], arrives = leaves, laterOf(arrives, leaves.Add(l.delay))
+	}
 	if w.chance(v.delays) {
 		arrives = arrives.Add(time.Duration(w.rng.Int64N(int64(v.extra))))
 	}
@@ -201,6 +212,13 @@ func (w *world) transit(p simnet.Packet) time.Duration {
 		v.last = arrives
 	}
 	return arrives.Sub(now)
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // A nat gives the clients' sockets other addresses towards the servers, once

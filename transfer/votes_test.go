@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -317,9 +319,11 @@ func TestMajorityIsGone(t *testing.T) {
 		src := newSource(data)
 		src.indexing = func() error { src.block(); return nil }
 		silent := w.serve(src, 2, 1, serve.Config{})
+		dir := t.TempDir() // with something there, so that nothing is fetched ahead
+		must(t, os.WriteFile(filepath.Join(dir, "data.bin"), nil, 0o644))
 		answered := 0
 		// Both stop between their answer and the close of the vote.
-		o := w.get(getConfig{Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e fetch.Event) {
+		o := w.get(getConfig{Dir: dir, Force: true, Targets: targetsOf(servers[0], servers[1], silent), Patience: 20 * time.Second, Events: func(e fetch.Event) {
 			if _, ok := e.(fetch.Connected); !ok {
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,6 +238,35 @@ func TestTCPLinksAreBounded(t *testing.T) {
 		if st := <-opened; st == nil {
 			t.Error("no place in the end")
 		}
+	})
+}
+
+// After a failed try to make one more link there is another one a moment later,
+// although nothing else happens.
+func TestTCPLinkAfterAFailedTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := answered(t, ListenOptions{}, held{make(chan struct{})}.answer)
+		dials := 0
+		c := mustDialTCP(t, func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials == 2 {
+				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+			}
+			return s.dial(ctx)
+		}, DialOptions{})
+		asking(t, c, Patient, "hold")
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		st, err := c.OpenStream(ctx, Urgent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < growPause || took > 2*growPause || dials != 3 {
+			t.Errorf("a place after %v and %d dials, want it after the pause", took, dials)
+		}
+		st.Write([]byte("2"))
+		st.CloseWrite()
+		replyOf(t, st, "to 2")
 	})
 }
 

@@ -87,7 +87,8 @@ func (c *tcpConn) place(ctx context.Context, s *tcpStream, urgent bool) error {
 			}
 			continue
 		}
-		grow := len(c.links)+c.dialing < maxLinks && (len(c.links) == 0 || !time.Now().Before(c.pause))
+		room, wait := len(c.links)+c.dialing < maxLinks, time.Until(c.pause)
+		grow := room && (len(c.links) == 0 || wait <= 0)
 		if grow {
 			c.dialing++
 			c.work.Add(1)
@@ -100,8 +101,13 @@ func (c *tcpConn) place(ctx context.Context, s *tcpStream, urgent bool) error {
 			}
 			continue
 		}
+		var due <-chan time.Time // when one more link may be made
+		if room {
+			due = time.After(wait)
+		}
 		select {
 		case <-changed:
+		case <-due:
 		case <-c.ctx.Done():
 		case <-ctx.Done():
 			return classify(context.Cause(ctx))

@@ -126,6 +126,7 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	s.roster.answers++
 	if s.poll != nil && v.votes() {
 		s.poll.ballot.Answer(v.index, vote.Offer{ID: vote.ID(v.id), Size: o.Size, Checksum: o.Checksum, Name: o.Name}, time.Now())
+		defer func() { s.goAhead(time.Now()) }()
 	}
 	if s.isDuplicate(v, way.Peer()) {
 		return

@@ -18,7 +18,7 @@ import (
 var states = []reflect.Type{
 	reflect.TypeFor[Session](), reflect.TypeFor[roster](), reflect.TypeFor[server](), reflect.TypeFor[conns](),
 	reflect.TypeFor[connection](), reflect.TypeFor[poll](), reflect.TypeFor[download](), reflect.TypeFor[asking](),
-	reflect.TypeFor[fetch](), reflect.TypeFor[valuesRequest](),
+	reflect.TypeFor[fetch](), reflect.TypeFor[valuesRequest](), reflect.TypeFor[ahead](),
 }
 
 // beside are the types whose methods run beside the loop, and what they share.
@@ -26,6 +26,7 @@ var beside = []reflect.Type{
 	reflect.TypeFor[means](), reflect.TypeFor[job](), reflect.TypeFor[rangeRun](), reflect.TypeFor[partial](),
 	reflect.TypeFor[contact](), reflect.TypeFor[checker](), reflect.TypeFor[streaming](),
 	reflect.TypeFor[valuesProgress](), reflect.TypeFor[partStore](), reflect.TypeFor[streamWindow](), reflect.TypeFor[slotClaim](),
+	reflect.TypeFor[aheadStore](), reflect.TypeFor[aheadClaim](), reflect.TypeFor[partedBody](), reflect.TypeFor[part](),
 }
 
 // reaches returns the way from a type to a state; "" without such a way.

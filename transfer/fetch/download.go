@@ -27,16 +27,23 @@ type download struct {
 	offer    source.Offer       // that was voted for; zero before the vote
 	layout   schedule.Config    // of its chunks; zero before the vote
 	values   wire.Values        // empty until they are obtained
+	ahead    *ahead             // nil: nothing was fetched ahead
 	asking   *asking            // for the values; nil: not now
 	schedule *schedule.Schedule // nil before chunks are wanted
 	job      *job               // nil before chunks are wanted
-	fetches  map[int]*fetch     // by range ID
-	partials map[int]*partial   // by chunk: what ranges that ended early had of it
-	flow     flow
-	checks   checks
-	space    reservation
-	result   Result
-	tally    tally
+	underway
+	flow   flow
+	checks checks
+	space  reservation
+	result Result
+	tally  tally
+}
+
+// An underway is what servers were asked for.
+type underway struct {
+	fetches  map[int]*fetch      // by range ID
+	partials map[int]*partial    // by chunk: what ranges that ended early had of it
+	helpers  map[*connection]int // parts that they were asked for, of ranges of others
 }
 
 // A tally counts what happened to a download.
@@ -71,7 +78,9 @@ type job struct {
 // newDownload returns the download of the file that group g offers; g is nil
 // before the vote.
 func newDownload(s *Session, g *vote.Group) *download {
-	d := &download{scope: s.loop.inner(), fetches: make(map[int]*fetch), partials: make(map[int]*partial)}
+	d := &download{scope: s.loop.inner(), underway: underway{
+		fetches: make(map[int]*fetch), partials: make(map[int]*partial), helpers: make(map[*connection]int),
+	}}
 	if g == nil {
 		return d
 	}
@@ -109,6 +118,7 @@ func (d *download) wanted() bool {
 // finish completes the result of a run that has ended.
 func (s *Session) finish() *Result {
 	d := s.download
+	s.drop(d)
 	for _, f := range d.fetches { // joined, but the loop no longer hears of them
 		if s.loop.ending.left {
 			break
@@ -123,6 +133,7 @@ func (s *Session) finish() *Result {
 	for _, rest := range d.partials {
 		d.tally.Duplicate += rest.at
 	}
+	s.leaveHelpers()
 	d.fetches, d.partials, d.job = make(map[int]*fetch), make(map[int]*partial), nil
 	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
 	d.result.Elapsed = time.Since(s.begun)
@@ -134,16 +145,21 @@ func (s *Session) finish() *Result {
 // begin makes an empty schedule whose chunks go into store.
 func (s *Session) begin(store chunkStore) {
 	d := s.download
-	post := d.post
 	d.schedule = schedule.New(d.layout)
-	d.job = &job{
-		means: s.means, checksum: d.offer.Checksum, layout: d.layout, values: d.values, store: store,
-		good: func(server, chunk int) {
-			post(func() { s.gotChunk(s.roster.servers[server], chunk) })
-		},
-	}
+	d.job = s.newJob(d, d.post, store, s.gotChunk)
 	if s.watch.Map {
 		d.result.Map = make(ChunkMap, d.layout.Chunks)
+	}
+}
+
+// newJob returns the job of a download whose chunks go into store. good runs in
+// the loop, to which post leads.
+func (s *Session) newJob(d *download, post func(func()), store chunkStore, good func(v *server, chunk int)) *job {
+	return &job{
+		means: s.means, checksum: d.offer.Checksum, layout: d.layout, values: d.values, store: store,
+		good: func(server, chunk int) {
+			post(func() { good(s.roster.servers[server], chunk) })
+		},
 	}
 }
 
@@ -156,13 +172,14 @@ func (s *Session) fetchQueued(done func() bool) error {
 	for _, v := range s.roster.byRank() {
 		s.joinSchedule(v, now)
 	}
+	s.adopt(now)
 	s.dispatch(now)
 	return s.loop.until(done)
 }
 
 // joinSchedule adds a server to the schedule.
 func (s *Session) joinSchedule(v *server, now time.Time) {
-	s.download.schedule.Join(v.index, v.conns.minRTT(), now)
+	s.download.schedule.Join(v.index, v.conns.minRTT(), s.download.since(v, now))
 	s.growth.Join(v.index)
 	s.connsChanged(v)
 }
@@ -212,34 +229,48 @@ func (s *Session) dispatch(now time.Time) {
 	for _, r := range a.Fetch {
 		s.start(r, now)
 	}
+	for _, v := range s.roster.servers {
+		s.helpItself(v)
+	}
 }
 
 // start begins to fetch a range.
 func (s *Session) start(r schedule.Range, now time.Time) {
 	d := s.download
 	v := s.roster.servers[r.Server]
-	conn := v.conns.pick()
-	if conn == nil {
+	if v.conns.pick() == nil {
 		d.schedule.End(r.ID)
 		return
 	}
-	conn.fetches++
 	if r.Second {
 		d.result.Map.flag(r.First, markTwice)
 	}
-	ctx, cancel := context.WithCancel(d.ctx)
-	run := &rangeRun{job: d.job, ctx: ctx, Range: r, way: conn.way, resume: d.takePartials(r)}
-	run.end.Store(int64(r.First + r.Count))
-	run.heard.Store(int64(now.Sub(s.begun)))
-	run.waiting.Store(true)
-	f := &fetch{rangeRun: run, server: v, conn: conn, cancel: cancel}
+	f := s.prepare(d.ctx, d.job, r, now)
+	f.resume = d.takePartials(r)
+	if how := d.schedule.Parts(r.ID); how.Len > 0 && !r.Second {
+		f.parted = newPartedBody(f.ctx, f.way, f.span(), how)
+	}
 	d.fetches[r.ID] = f
 	if r.Second {
 		s.explain(Second, f, r.First, r.Count)
 	}
-	post := d.post
+	run, post := f.rangeRun, d.post
 	ended := func(err error) { post(func() { s.ended(f, err) }) }
 	d.beside(func() { ended(run.fetch()) })
+}
+
+// prepare returns the fetch of a range on one of its server's connections. It
+// ends with ctx.
+func (s *Session) prepare(ctx context.Context, j *job, r schedule.Range, now time.Time) *fetch {
+	v := s.roster.servers[r.Server]
+	conn := v.conns.pick()
+	conn.fetches++
+	ctx, cancel := context.WithCancel(ctx)
+	run := &rangeRun{job: j, ctx: ctx, Range: r, way: conn.way}
+	run.end.Store(int64(r.First + r.Count))
+	run.heard.Store(int64(now.Sub(s.begun)))
+	run.waiting.Store(true)
+	return &fetch{rangeRun: run, server: v, conn: conn, cancel: cancel}
 }
 
 // A fetch is one range under way. It belongs to the loop, except its rangeRun,
@@ -250,6 +281,8 @@ type fetch struct {
 	conn    *connection
 	cancel  context.CancelFunc // ends a range that is no longer wanted
 	sampled int64              // arrived at the last sample
+	over    bool               // it has ended, with err, before there was a schedule
+	err     error
 }
 
 // takePartials returns what there is of a range's first chunk, if its server

@@ -48,7 +48,9 @@ func (s *Session) get(b Ballot, out Output) error {
 		return err
 	}
 	defer s.closeRoot(root)
-	if err := s.agree(b); err != nil {
+	fsys := out.open(root)
+	free := func(offered string) bool { return isFree(fsys, out.Name, offered) }
+	if err := s.agreeEarly(b, &early{room: maxAhead, free: free}); err != nil {
 		return err
 	}
 	if s.sizes.retried {
@@ -59,7 +61,6 @@ func (s *Session) get(b Ballot, out Output) error {
 			return err
 		}
 	}
-	fsys := out.open(root)
 	decision, err := s.decide(fsys, out)
 	if err != nil || s.download.result.AlreadyRight {
 		return err
@@ -139,6 +140,9 @@ func (s *Session) fetchAll(f *filling) error {
 	post, size := d.post, d.layout.Size
 	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, size), nil })
 	if err != nil {
+		return err
+	}
+	if err := s.place(partStore{f.part}, found.bytes() == 0); err != nil {
 		return err
 	}
 	s.begin(partStore{f.part})

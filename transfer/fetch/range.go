@@ -43,6 +43,7 @@ type rangeRun struct {
 	way    source.Conn
 	ctx    context.Context // ends when the range is no longer wanted
 	resume *partial        // what there is of the first chunk already; nil: nothing
+	parted *partedBody     // the range is asked for in parts; nil: at once
 
 	// Written here and read by the loop.
 	arrived atomic.Int64 // bytes
@@ -78,12 +79,7 @@ func (f *rangeRun) fetch() error {
 }
 
 func (f *rangeRun) fetchChunks() error {
-	span := source.Span{Checksum: f.checksum}
-	span.Offset, span.Length = f.layout.Span(f.Range)
-	if f.resume != nil {
-		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
-	}
-	body, err := f.way.Range(f.ctx, []source.Span{span})
+	body, err := f.body()
 	if err != nil {
 		return err
 	}
@@ -99,6 +95,24 @@ func (f *rangeRun) fetchChunks() error {
 			return err
 		}
 	}
+}
+
+// span returns what of the range is not there yet.
+func (f *rangeRun) span() source.Span {
+	span := source.Span{Checksum: f.checksum}
+	span.Offset, span.Length = f.layout.Span(f.Range)
+	if f.resume != nil {
+		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
+	}
+	return span
+}
+
+// body asks for the range.
+func (f *rangeRun) body() (source.Body, error) {
+	if f.parted != nil {
+		return f.parted, nil
+	}
+	return f.way.Range(f.ctx, []source.Span{f.span()})
 }
 
 // atEnd checks that nothing follows the bytes that were asked for.

@@ -10,8 +10,9 @@
 // [Session.Snapshot] says how things stand, to anybody at any time.
 //
 // The state has owners, each a type with a file of its own: roster (the
-// servers and their connections), poll (the vote), download (one file), and
-// the rooms presence, schedule and growth. What runs beside the loop (contact,
+// servers and their connections), poll (the vote), download (one file), ahead
+// (what is fetched of it before the vote has closed), and the rooms presence,
+// schedule and growth. What runs beside the loop (contact,
 // rangeRun, checker, streaming) gets an immutable job and holds no such
 // state, which tests prove. It posts what it found into its scope; behind a
 // scope's end that is dropped.
@@ -137,12 +138,24 @@ func (s *Session) anew() {
 
 // renew ends what runs for the last download. The next one is of the file of a
 // group; nil: no file is agreed on yet.
-func (s *Session) renew(g *vote.Group) {
+func (s *Session) renew(g *vote.Group) { s.change(newDownload(s, g)) }
+
+// choose is renew, unless the next download is of the group's file already.
+func (s *Session) choose(g *vote.Group, next *download) {
+	if next != nil && next.offer.Size == g.Size && next.offer.Checksum == g.Checksum {
+		s.change(next)
+		return
+	}
+	s.drop(next)
+	s.renew(g)
+}
+
+func (s *Session) change(d *download) {
 	s.download.halt()
 	for _, v := range s.roster.servers {
 		v.trouble.judging = false // nobody hears of it any more
 	}
-	s.download = newDownload(s, g)
+	s.download = d
 }
 
 // reach begins to reach a server anew, and goes on while it may be of use.
@@ -177,6 +190,7 @@ func (s *Session) reach(v *server) {
 func (s *Session) sample(now time.Time) {
 	s.notice(now)
 	s.attend(now)
+	s.feed(now)
 	if s.download.schedule != nil {
 		s.grow(now)
 		s.measure(now)

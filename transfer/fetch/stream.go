@@ -33,6 +33,13 @@ type Stream struct {
 	SHA256 *[32]byte
 }
 
+func (o Stream) window() int64 {
+	if o.Window <= 0 {
+		return DefaultWindow
+	}
+	return o.Window
+}
+
 // Stream copies the file that most sources hold to a stream, in order, as
 // [Session.Get] does into a directory. It writes a chunk only when all of it
 // was found right.
@@ -52,7 +59,7 @@ func (s *Session) Stream(b Ballot, out Stream) (*Result, error) {
 }
 
 func (s *Session) stream(b Ballot, out Stream) error {
-	if err := s.agree(b); err != nil {
+	if err := s.agreeEarly(b, &early{room: out.window()}); err != nil {
 		return err
 	}
 	if err := s.obtainValues(); err != nil {
@@ -61,6 +68,9 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	d := s.download
 	d.tally.streams = true
 	w := newStreaming(out, d.layout)
+	if err := s.place(w.window, true); err != nil {
+		return err
+	}
 	s.begin(w.window)
 	written, post, ctx := false, d.post, d.ctx
 	w.wrote = func() { post(func() { s.slide(w) }) }
@@ -115,10 +125,7 @@ type streaming struct {
 }
 
 func newStreaming(out Stream, layout schedule.Config) *streaming {
-	if out.Window <= 0 {
-		out.Window = DefaultWindow
-	}
-	slots := min(max(out.Window/layout.ChunkSize, leastSlots), int64(layout.Chunks))
+	slots := min(max(out.window()/layout.ChunkSize, leastSlots), int64(layout.Chunks))
 	w := &streaming{Stream: out, chunks: layout.Chunks, window: newStreamWindow(layout.Size, int(slots)), ended: make(chan struct{})}
 	if out.SHA256 != nil {
 		w.sum = sha256.New()

@@ -27,23 +27,22 @@ func (s *Session) obtainValues() error {
 	d := s.download
 	defer s.dropInline()
 	defer s.values.Store(false)
-	if values, ok := manifest.Known(d.layout.Size, d.offer.Checksum); ok {
-		d.values = values
+	a := d.askedAhead()
+	if s.valuesAtHand(d) {
+		a.end()
 		return nil
 	}
-	for _, v := range s.roster.byRank() {
-		if v.votes() && v.offer.Values.Len() > 0 {
-			d.values = v.offer.Values
-			return nil
-		}
+	if a == nil {
+		a = newAsking(s.loop, d)
 	}
-	a := &asking{scope: s.loop.inner(), asked: make(map[*connection]bool)}
 	d.asking = a
 	defer func() {
 		d.asking = nil
-		a.halt()
-		a.release()
+		a.end()
 	}()
+	for _, r := range a.unheard {
+		s.valuesFailed(r)
+	}
 	return s.loop.until(func() bool {
 		if d.values.Len() > 0 {
 			return true
@@ -55,13 +54,46 @@ func (s *Session) obtainValues() error {
 	})
 }
 
+// valuesAtHand takes the values of a download if they are known, or came with
+// an offer of the file, and reports whether they are there.
+func (s *Session) valuesAtHand(d *download) bool {
+	if d.values.Len() > 0 {
+		return true
+	}
+	if values, ok := manifest.Known(d.layout.Size, d.offer.Checksum); ok {
+		d.values = values
+		return true
+	}
+	for _, v := range s.roster.servers {
+		if v.votes() && v.offer.SameFile(d.offer) && v.offer.Values.Len() > 0 {
+			d.values = v.offer.Values
+			return true
+		}
+	}
+	return false
+}
+
 // An asking is the state while values are asked for. It belongs to the
 // loop.
 type asking struct {
 	*scope
+	download *download
 	asked    map[*connection]bool // a server that is lost and comes back is asked again
 	requests []*valuesRequest     // under way
 	last     *valuesRequest       // nil: none yet
+	unheard  []*valuesRequest     // failed before the vote closed
+}
+
+func newAsking(l *loop, d *download) *asking {
+	return &asking{scope: l.inner(), download: d, asked: make(map[*connection]bool)}
+}
+
+// end ends an asking, which may be nil.
+func (a *asking) end() {
+	if a != nil {
+		a.halt()
+		a.release()
+	}
 }
 
 // wantsMore reports whether another server should be asked as well.
@@ -82,7 +114,6 @@ func (a *asking) release() {
 func (s *Session) askNext(a *asking) {
 	for _, v := range s.roster.byRank() {
 		if c := v.conns.pick(); c != nil && v.votes() && !a.asked[c] {
-			a.asked[c] = true
 			s.requestValues(a, v, c)
 			return
 		}
@@ -102,6 +133,7 @@ type valuesRequest struct {
 	conn    *connection
 	counted int64 // of arrived
 	failed  bool
+	err     error // why
 	*valuesProgress
 }
 
@@ -127,6 +159,7 @@ func (p *valuesProgress) behind(now time.Time) bool {
 
 // requestValues asks one server on one connection, beside the loop.
 func (s *Session) requestValues(a *asking, v *server, c *connection) {
+	a.asked[c] = true
 	p := &valuesProgress{asked: time.Now()}
 	r := &valuesRequest{server: v, conn: c, valuesProgress: p}
 	a.last = r
@@ -138,22 +171,33 @@ func (s *Session) requestValues(a *asking, v *server, c *connection) {
 }
 
 // gotValues runs in the loop. A failed request is nobody's fault once the
-// values are there or another connection has replaced this one.
+// values are there or another connection has replaced this one. While the vote
+// is open, nobody hears of it.
 func (s *Session) gotValues(a *asking, r *valuesRequest, values wire.Values, err error) {
-	v, replaced, d := r.server, r.conn.retired, s.download
+	v, replaced, d := r.server, r.conn.retired, a.download
 	a.requests = slices.DeleteFunc(a.requests, func(other *valuesRequest) bool { return other == r })
 	r.conn.fetches--
 	v.conns.closeRetired(r.conn)
 	if err == nil {
 		if d.values.Len() == 0 {
 			d.values = values
+			s.feed(time.Now())
 		}
 		return
 	}
-	r.failed = true
-	if replaced && blame(err) == StateLost {
-		return
+	r.failed, r.err = true, err
+	switch {
+	case replaced && blame(err) == StateLost:
+	case d.asking != a:
+		a.unheard = append(a.unheard, r)
+	default:
+		s.valuesFailed(r)
 	}
+}
+
+// valuesFailed ends the use of a server that did not send the values.
+func (s *Session) valuesFailed(r *valuesRequest) {
+	v, err := r.server, r.err
 	if !v.trouble.toldRefused {
 		v.trouble.toldRefused = true
 		s.emit(ValuesRefused{Target: v.target, Err: err})

@@ -11,6 +11,9 @@ import (
 // A poll is the state while servers vote. It belongs to the loop.
 type poll struct {
 	ballot *vote.Ballot
+	most   int64     // size of a file that is accepted
+	early  *early    // nil: nothing is to be fetched ahead
+	next   *download // that the vote will choose; nil: not certain yet
 }
 
 // voters returns sources as the vote sees them. One that never votes has no
@@ -45,10 +48,14 @@ func MostVotes(voters []source.Voter) int {
 
 // agree reaches every server and waits until most of them agree on a file. Then
 // s.download is of that file.
-func (s *Session) agree(b Ballot) error {
+func (s *Session) agree(b Ballot) error { return s.agreeEarly(b, nil) }
+
+// agreeEarly is agree, and fetches ahead once the vote is certain.
+func (s *Session) agreeEarly(b Ballot, e *early) error {
 	s.values.Store(true)
 	s.presence.Begin()
-	s.poll = &poll{ballot: vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Quorum: b.Quorum})}
+	ballot := vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Quorum: b.Quorum})
+	s.poll = &poll{ballot: ballot, most: b.maxSize(), early: e}
 	for _, v := range s.roster.servers {
 		if !v.votes() || v.trouble.tried {
 			s.poll.ballot.Fail(v.index, time.Now())
@@ -58,19 +65,17 @@ func (s *Session) agree(b Ballot) error {
 		}
 	}
 	err := s.loop.until(func() bool { return s.poll.ballot.Closed(time.Now()) })
-	r := s.poll.ballot.Result()
+	r, next := s.poll.ballot.Result(), s.poll.next
 	s.poll = nil
+	if err == nil && r.Winner < 0 {
+		err = s.undecided(r, b.Quorum)
+	}
 	if err != nil {
+		s.drop(next)
 		return err
 	}
-	if r.Winner < 0 {
-		if r.Reason == vote.NobodyAnswered {
-			return &NobodyAnsweredError{Servers: s.reports()}
-		}
-		return &UndecidedError{Targets: s.targets(), Result: r, Quorum: b.Quorum, Servers: s.reports()}
-	}
 	group := &r.Groups[r.Winner]
-	s.renew(group)
+	s.choose(group, next)
 	s.download.result.Name = r.Name
 	s.download.tally.Duplicate, s.download.tally.Refetched = s.sizes.duplicate, s.sizes.refetched
 	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil})
@@ -80,6 +85,14 @@ func (s *Session) agree(b Ballot) error {
 	s.admitAll(r)
 	s.publish()
 	return nil
+}
+
+// undecided is the error of a vote without a winner.
+func (s *Session) undecided(r vote.Result, quorum int) error {
+	if r.Reason == vote.NobodyAnswered {
+		return &NobodyAnsweredError{Servers: s.reports()}
+	}
+	return &UndecidedError{Targets: s.targets(), Result: r, Quorum: quorum, Servers: s.reports()}
 }
 
 func (s *Session) targets() []source.Target {

@@ -52,6 +52,9 @@
 //     that wastes bytes, the silence that the server is allowed doubles, until
 //     a range of it arrives whole.
 //
+// The last chunks of a server with several slow connections come in parts: see
+// [Schedule.Parts].
+//
 // Where the chunks are wanted in order there is a window: see [Schedule.Window]
 // and the head of its file.
 package schedule
@@ -256,6 +259,29 @@ func (s *Schedule) Join(id int, rtt time.Duration, now time.Time) {
 	v.rate.Start(rateTime, now)
 	s.servers[id] = v
 	s.order = append(s.order, v)
+}
+
+// Give says that a server has a range already: it was asked for one before the
+// schedule began. r.ID is higher than all before. It is false, and changes
+// nothing, if the server does not take part or a chunk is not in the queue.
+func (s *Schedule) Give(r Range, now time.Time) bool {
+	v := s.servers[r.Server]
+	if v == nil {
+		return false
+	}
+	for c := r.First; c < r.First+r.Count; c++ {
+		if s.chunks[c] != missing {
+			return false
+		}
+	}
+	for c := r.First; c < r.First+r.Count; c++ {
+		s.chunks[c] = underway
+		s.missing.remove(c)
+		s.queued -= s.length(c)
+	}
+	s.lastID = r.ID - 1
+	s.hand(v, r, now)
+	return true
 }
 
 // Leave removes a server. Its ranges stay under way until [Schedule.End], but

@@ -32,6 +32,8 @@ func TestCertain(t *testing.T) {
 		{"a host that may turn", vote.Options{}, "aa", []vote.Offer{offer('x', 'A'), none}, false},
 		{"a host that cannot turn", vote.Options{}, "aaaa", []vote.Offer{
 			offer('x', 'A'), offer('x', 'A'), offer('x', 'A'), none}, true},
+		{"hosts that cannot turn, and have one ID so far", vote.Options{}, "aaaabbbb", []vote.Offer{
+			offer('x', 'A'), offer('x', 'A'), offer('x', 'A'), none, offer('x', 'A'), offer('x', 'A'), offer('x', 'A'), none}, false},
 		{"against another", vote.Options{}, "abcd", []vote.Offer{
 			offer('x', 'A'), offer('y', 'A'), offer('z', 'B'), none}, false},
 		{"a quorum that is met", vote.Options{Quorum: 2}, "abc", []vote.Offer{offer('x', 'A'), offer('y', 'A'), none}, true},
