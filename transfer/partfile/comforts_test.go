@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -311,29 +312,62 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// Two runs find the part file of a dead one at the same moment. One of them
-// gets it.
+// Two runs find the part file of a dead one at the same moment, and both write
+// their blocks into its journal, or both make one. Only one of them opens it.
 func TestLeaseRace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fsys := newLackingFS(t, map[string]error{"lock": syscall.ENOLCK})
-		fsys.put(t, "x.part", "left")
-		results := make(chan error)
-		for range 2 {
-			go func() {
-				f, err := Open(context.Background(), fsys, testOptions(Resume))
-				if err == nil {
-					time.Sleep(time.Minute)
-					err = errors.Join(f.Checkpoint(), f.Close())
+	for _, c := range []struct {
+		name string
+		meet string // the operation before which each waits for the other
+		left func(t *testing.T, fsys *lackingFS)
+	}{
+		{"a journal is there", "write journal", func(t *testing.T, fsys *lackingFS) {
+			f, err := Open(context.Background(), fsys, testOptions(Fetch))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.handle.Close() // it has died
+		}},
+		{"no journal", "create journal", func(t *testing.T, fsys *lackingFS) { fsys.put(t, "x.part", "left") }},
+	} {
+		runQuickly(t, c.name, func(t *testing.T) {
+			fsys := newLackingFS(t, map[string]error{"lock": syscall.ENOLCK})
+			c.left(t, fsys)
+			var here atomic.Int32
+			both, denied := make(chan struct{}), fsys.before
+			fsys.before = func(op, name string) error {
+				if op == c.meet {
+					if here.Add(1) == 2 {
+						close(both)
+					}
+					<-both
 				}
-				results <- err
-			}()
-		}
-		a, b := <-results, <-results
-		if (a == nil) == (b == nil) {
-			t.Fatalf("errors %v and %v, want one", a, b)
-		}
-		wantReason(t, errors.Join(a, b), Locked)
-	})
+				return denied(op, name)
+			}
+			type opened struct {
+				*File
+				err error
+			}
+			results := make(chan opened)
+			for range 2 {
+				go func() {
+					f, err := Open(context.Background(), fsys, testOptions(Resume))
+					results <- opened{f, err}
+				}()
+			}
+			won, lost := <-results, <-results
+			if won.err != nil {
+				won, lost = lost, won
+			}
+			if won.err != nil || lost.err == nil {
+				t.Fatalf("errors %v and %v, want one", won.err, lost.err)
+			}
+			wantReason(t, lost.err, Locked)
+			time.Sleep(time.Minute)
+			if err := errors.Join(won.Checkpoint(), won.Close()); err != nil {
+				t.Errorf("the run that has it: %v", err)
+			}
+		})
+	}
 }
 
 // A run was suspended and its part file taken by another. It stops at its next

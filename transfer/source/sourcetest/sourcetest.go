@@ -30,7 +30,8 @@ func (s *Source) Voter() (source.Voter, bool) {
 
 func (s *Source) Connect(ctx context.Context) (source.Conn, error) { return s.Dial(ctx) }
 
-// A Conn is a [source.Conn] made of functions.
+// A Conn is a [source.Conn] made of functions. Once it has ended it calls none
+// of them: each request fails with why it ended.
 type Conn struct {
 	Is        source.Peer
 	Can       source.Traits
@@ -56,14 +57,23 @@ func (c *Conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
 }
 
 func (c *Conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+	if err := c.Err(); err != nil {
+		return source.Offer{}, err
+	}
 	return c.OnStat(ctx, ask, indexing)
 }
 
 func (c *Conn) Values(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error) {
+	if err := c.Err(); err != nil {
+		return wire.Values{}, err
+	}
 	return c.OnValues(ctx, o, arrived)
 }
 
 func (c *Conn) Range(ctx context.Context, spans []source.Span) (source.Body, error) {
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
 	return c.OnRange(ctx, spans)
 }
 
