@@ -62,6 +62,7 @@ func TestLongestRequest(t *testing.T) {
 // The bytes that are announced may be under way on a connection. Who asks for
 // one more is told when to come back, and others are not concerned.
 func TestBytesUnderWay(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
 		s := w.ready(data, serve.Config{Limits: serve.Limits{Streams: 4}})
@@ -135,6 +136,7 @@ const trapOffset = 1234
 // A connection is closed by the request with which it has wasted one more than
 // announced, and not before.
 func TestWastedAreAnnounced(t *testing.T) {
+	t.Parallel()
 	const budget = 3
 	for _, steps := range []string{"rrrr", "ffff", "mmmm", "uuuu", "ssss", "cccc", "srfm", "pphhrrcr", "rrrwrr", "rrrvwrrr", "wvrrrrrr", "sswwrrrr"} {
 		t.Run(steps, func(t *testing.T) {

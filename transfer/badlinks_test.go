@@ -98,6 +98,7 @@ func TestOneWayHole(t *testing.T) {
 // With no other server, such a hole costs at most what was under way when it
 // began. Nothing that has arrived is asked for again.
 func TestOneWayHoleAlone(t *testing.T) {
+	t.Parallel()
 	for dir, name := range directions {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
@@ -146,6 +147,7 @@ func TestOneWayHoleAlone(t *testing.T) {
 // The only server is away for longer than both sides wait. That costs its
 // connection, and the chunk goes on where it stopped.
 func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const length = 40 * time.Second
 		data := file(8*chunk, 1)

@@ -49,6 +49,7 @@ const cancelTries = 16
 // An interrupted check of the final file has found nothing. It does not say
 // that the file is wrong.
 func TestInterruptWhileHashing(t *testing.T) {
+	t.Parallel()
 	for range cancelTries {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(8*chunk, 1)

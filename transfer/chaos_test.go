@@ -18,7 +18,7 @@ import (
 
 const (
 	chaosSeeds     = 40
-	chaosSeedsRace = 12              // with the race detector
+	chaosSeedsRace = 6               // with the race detector
 	chaosPatience  = 4 * time.Minute // longer than chaosSteps take
 	chaosIdle      = time.Minute     // of the servers
 	chaosPause     = 6 * time.Minute

@@ -48,6 +48,7 @@ func TestClients(t *testing.T) {
 // The packets that a link drops are counted for its virtual server, also when
 // the connection has ended.
 func TestPacketsLost(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(20*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, serve.Config{})

@@ -32,7 +32,7 @@ func crashSeeds(t *testing.T) (seeds, skip int) {
 		return n, 0
 	}
 	if testing.Short() || raceEnabled {
-		return len(crashPlans), 16
+		return len(crashPlans), 40
 	}
 	return len(crashPlans), 0
 }
@@ -139,6 +139,7 @@ func crashesIn(t *testing.T, op string) (hit bool) {
 // next run makes the name durable first. Only then does it say that the file is
 // there, and remove the other name.
 func TestKilledBeforeTheNameIsDurable(t *testing.T) {
+	t.Parallel()
 	for _, both := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			seed := uint64(0)

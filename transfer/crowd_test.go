@@ -51,6 +51,7 @@ func TestAskingIsIdle(t *testing.T) {
 // A client that moves to another address goes on there, even if another client
 // has that address. Its counts are those of its first address.
 func TestClientMovesToAnotherAddress(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, serve.Config{})

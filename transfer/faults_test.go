@@ -24,6 +24,7 @@ func slow(rate float64, servers ...*server) {
 // A server that vanishes in the middle of a run costs nothing but time: others
 // fetch its chunks.
 func TestVanishedServer(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
 		servers := w.holders(data, data, data)
@@ -109,6 +110,7 @@ func TestStalledServer(t *testing.T) {
 
 // Losses of packets on every link cost time and nothing else.
 func TestLoss(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
 		servers := w.holders(data, data, data)
@@ -129,6 +131,7 @@ func TestLoss(t *testing.T) {
 // A server lets a client open only one stream, and stalls on it. It does not
 // keep the chunks that were planned for further streams.
 func TestStreamThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	for _, announced := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(8*chunk, 1)
@@ -152,6 +155,7 @@ func TestStreamThatCannotBeOpened(t *testing.T) {
 // The chunks of a source that cannot be read go to another server; when it is
 // the only one, the run ends.
 func TestUnreadableSource(t *testing.T) {
+	t.Parallel()
 	unreadable := func(t *testing.T, w *world, honest ...[]byte) *outcome {
 		data := file(4*chunk, 1)
 		servers := w.holders(append([][]byte{data}, honest...)...)

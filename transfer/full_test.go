@@ -50,6 +50,7 @@ func answers(status wire.Status) fullness {
 // A server without room is waited for like one that is indexing. That is said
 // once.
 func TestFullServer(t *testing.T) {
+	t.Parallel()
 	const patience = 3 * time.Minute
 	for _, test := range []struct {
 		name string

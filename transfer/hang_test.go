@@ -86,6 +86,7 @@ func (h hangingFile) Allocate(off, n int64) error {
 // Whichever call of the disk hangs, ^C ends the run within two seconds, and
 // says where the unfinished file is.
 func TestInterruptWhileTheDiskHangs(t *testing.T) {
+	t.Parallel()
 	for _, op := range []string{"lstat", "allocate", "write", "datasync", "sync", "syncdir"} {
 		t.Run(op, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {

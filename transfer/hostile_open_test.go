@@ -130,7 +130,7 @@ func TestHostileOpens(t *testing.T) {
 	}
 	for _, test := range badOpens {
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, test.prepare)
 				o := w.get(getConfig{Targets: append(targetsOf(w.holders(data, data)...), m.Target)})
 				o.has("data.bin", data)
@@ -159,7 +159,7 @@ func TestHostileOpens(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, test.prepare)
 				o := w.get(getConfig{Targets: []source.Target{m.Target}, Patience: time.Minute})
 				err := fails[*fetch.NobodyAnsweredError](o, test.kind)

@@ -123,7 +123,7 @@ func TestHostileRequests(t *testing.T) {
 	data := file(2*chunk, 1)
 	for name, bad := range badRequests(checksum(data)) {
 		t.Run(name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				s := w.ready(data, serve.Config{})
 				conn := w.attack(s.targets[0], 1, 0)
 				io.ReadAll(send(t, conn, request(wire.StatRequest{}))) // opens it

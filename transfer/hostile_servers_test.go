@@ -152,7 +152,7 @@ func TestHostileLengths(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, n := range lengths {
-				overBoth(t, func(t *testing.T, w *world) {
+				overEither(t, func(t *testing.T, w *world) {
 					m := w.malicious(data, 0, func(m *hostile.Server) { test.lie(m, n) })
 					other := w.malicious(data, 1, withoutInline)
 					w.link(other.Target).set(func(l *link) { l.delay = 100 * time.Millisecond }) // so that it is not asked first
@@ -358,7 +358,7 @@ func TestHostileLiars(t *testing.T) {
 			}
 		}
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m, asked := start(w)
 				honest := w.holders(data, data)
 				o := w.suffer(getConfig{Targets: append(targetsOf(honest...), m.Target)})
@@ -367,7 +367,7 @@ func TestHostileLiars(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m, asked := start(w)
 				o := w.suffer(getConfig{Targets: []source.Target{m.Target}})
 				err := fails[*fetch.NoServerLeftError](o, fetch.KindIntegrity)

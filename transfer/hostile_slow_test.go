@@ -241,7 +241,7 @@ func TestHostileHandshake(t *testing.T) {
 // A server drops every connection after its offer. It is dialled less and less
 // often, and reported once.
 func TestHostileReconnects(t *testing.T) {
-	overBoth(t, func(t *testing.T, w *world) {
+	overEither(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		var conn atomic.Pointer[transport.Conn]
 		m := w.malicious(data, 0, func(m *hostile.Server) {
@@ -282,7 +282,7 @@ func TestHostileOfferAfterReconnect(t *testing.T) {
 		{"size", func(o *wire.Offer) { o.Size++ }, "came back with another file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				var conn atomic.Pointer[transport.Conn]
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.OnConn = func(c transport.Conn) { conn.Store(&c) }

@@ -57,6 +57,7 @@ func failsInTheMiddle(l *spanLog, r wire.Refusal) func(m *hostile.Server) {
 // changed, the bytes that came are kept, and it goes on behind them after the
 // wait that it asks for.
 func TestFailedSpanGoesOn(t *testing.T) {
+	t.Parallel()
 	data := file(4*chunk, 1)
 	for _, test := range []struct {
 		name    string
@@ -71,7 +72,7 @@ func TestFailedSpanGoesOn(t *testing.T) {
 		{"unknown status", wire.Refusal{Status: math.MaxUint64 >> 2}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				var log spanLog
 				m := w.malicious(data, 0, failsInTheMiddle(&log, test.refusal))
 				o := w.get(getConfig{Targets: []source.Target{m.Target}, Connections: 1})
@@ -114,7 +115,7 @@ func TestFailedSpanIsFetchedFromOthers(t *testing.T) {
 		{wire.StatusDenied, fetch.StateWrong},
 	} {
 		t.Run(test.status.String(), func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				var log spanLog
 				m := w.malicious(data, 0, failsInTheMiddle(&log, wire.Refusal{Status: test.status, Wait: longestWait}))
 				honest := w.holders(data)[0]
@@ -140,6 +141,7 @@ func TestFailedSpanIsFetchedFromOthers(t *testing.T) {
 // A server that asks for a wait of 49 days in reply to open or stat is tried
 // again after a minute, or before patience ends.
 func TestRefusalFor49Days(t *testing.T) {
+	t.Parallel()
 	data := file(2*chunk, 1)
 	refuse := func(st transport.Stream) { hostile.Refuse(st, wire.StatusBusy, longestWait, "") }
 	for _, inOpen := range []bool{false, true} {
@@ -207,7 +209,7 @@ func TestAnnouncedLimitsAreKept(t *testing.T) {
 		{"one stream", wire.Limits{Streams: 1, Flight: 4 * least, Longest: least}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				var l load
 				m := w.malicious(data, 0, func(m *hostile.Server) {
 					m.Limits = test.limits

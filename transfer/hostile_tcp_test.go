@@ -16,6 +16,7 @@ import (
 // Over TCP a client that gives a request up gives a connection up, and pays
 // with a handshake for the next. It costs an honest client nothing.
 func TestHostileRapidResetsOverTCP(t *testing.T) {
+	t.Parallel()
 	for _, reset := range hostile.RapidResets {
 		t.Run(reset.Name, func(t *testing.T) {
 			bubbleTCP(t, func(t *testing.T, w *world) {

@@ -17,6 +17,7 @@ import (
 
 // A server that is still indexing is waited for, and its progress is told.
 func TestIndexingServer(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
 		src := newSource(data)
@@ -168,6 +169,7 @@ func TestSourceThatIsWritten(t *testing.T) {
 // A file that changes while it is served ends the run of its only server. The
 // next run gets the new file.
 func TestChangedSource(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{8 * chunk, 5 * chunk} {
 		bubble(t, func(t *testing.T, w *world) {
 			s := w.holders(file(8*chunk, 1))[0]
@@ -224,6 +226,7 @@ func TestChangedWhileItIsRead(t *testing.T) {
 // When the file of one server changes, the others deliver the file that was
 // agreed on.
 func TestChangedSourceOfOne(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
 		servers := w.holders(data, data)

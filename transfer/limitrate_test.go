@@ -100,6 +100,9 @@ func TestLimitIsExact(t *testing.T) {
 		// Then the server was never lost.
 		{"all of it", 256 << 10, 28, 4, 2, append(stall, die...), counts{fetches: 4, eaten: 20, killed: 3}},
 	} {
+		if raceEnabled && len(test.troubles) == 1 {
+			continue // the last one has them all
+		}
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {

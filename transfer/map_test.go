@@ -8,6 +8,7 @@ import (
 // The map names who delivered each chunk, in line with the reports, and the
 // chunk that was refused.
 func TestMapOfALie(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(10*chunk+5, 1)
 		servers := w.holders(data, data, data)
@@ -39,6 +40,7 @@ func TestMapOfALie(t *testing.T) {
 
 // The map marks what an earlier run left as kept.
 func TestMapOfAResume(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
 		servers := w.holders(data, data)

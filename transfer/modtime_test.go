@@ -13,6 +13,7 @@ import (
 // The finished file has the modification time that most servers name; in a tie,
 // the first of them. Servers with another file have no say.
 func TestRemoteTime(t *testing.T) {
+	t.Parallel()
 	data, other := file(3*chunk, 1), file(3*chunk, 2)
 	first, second, third := time.Unix(1e9, 500), time.Unix(1.1e9, 0), time.Unix(1.2e9, 0)
 	never := time.Unix(1<<60, 0)
@@ -63,6 +64,7 @@ func TestRemoteTime(t *testing.T) {
 // Only what is written gets the remote time, also when it is resumed. Without
 // the flag, and for a file that is there already, the time stays as it is.
 func TestRemoteTimeOnlyOfWhatIsWritten(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
 		servers := w.holders(data)

@@ -56,6 +56,7 @@ func TestBadPackets(t *testing.T) {
 // A NAT that gives the client another port in the middle of a transfer does not
 // end the connection: the server follows the client to its new address.
 func TestPortRebinding(t *testing.T) {
+	t.Parallel()
 	for _, connections := range []int{1, 2} {
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(16*chunk, 1)

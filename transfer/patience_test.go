@@ -20,6 +20,7 @@ import (
 // A reader may pause for longer than the patience and the server's idle
 // timeout. The server may restart meanwhile.
 func TestStreamPauses(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		patience time.Duration
@@ -158,6 +159,7 @@ func TestSmallFileWithoutValues(t *testing.T) {
 // A server that opens no stream for the values, or trickles them, uses up
 // patience.
 func TestValuesHaveAnEnd(t *testing.T) {
+	t.Parallel()
 	noStream := func(m *hostile.Server) {
 		withoutInline(m)
 		m.Streams = 1
@@ -238,6 +240,7 @@ func TestLostForGood(t *testing.T) {
 
 // Further connections that open and die are opened less and less often.
 func TestFlappingConnections(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
 		var conns atomic.Int64
@@ -286,9 +289,10 @@ func TestBlameOfOneServer(t *testing.T) {
 // offered. If that is refused, whatever the reason, the connection is given up,
 // and the next one is tried later and later. The server keeps its first one.
 func TestFurtherConnectionRefused(t *testing.T) {
+	t.Parallel()
 	for _, status := range []wire.Status{wire.StatusChanged, wire.StatusBusy, wire.StatusUnsupported} {
 		t.Run(status.String(), func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				data := file(40*chunk, 1)
 				var refused atomic.Int64
 				m := w.malicious(data, 0, func(m *hostile.Server) {
@@ -327,6 +331,7 @@ func TestFurtherConnectionRefused(t *testing.T) {
 
 // At the lowest limit of the rate no server takes its client for a stalled one.
 func TestLowestLimit(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)
 		servers := w.holders(data, data, data, data)

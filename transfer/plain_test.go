@@ -12,6 +12,7 @@ import (
 // Files of all kinds of sizes arrive from one server and from several, and are
 // fetched once.
 func TestPlain(t *testing.T) {
+	t.Parallel()
 	for _, servers := range []int{1, 4} {
 		for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 9*chunk + 123} {
 			t.Run(fmt.Sprintf("%d bytes from %d", size, servers), func(t *testing.T) {

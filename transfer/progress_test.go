@@ -166,7 +166,7 @@ func TestProgressOnBadLink(t *testing.T) {
 		defer root.Close()
 		missing := []int{3, 1024, 2048}
 		if raceEnabled {
-			missing = missing[1:]
+			missing = missing[2:]
 		}
 		long := newLongFile(t, root, missing...)
 		long.journal(t)

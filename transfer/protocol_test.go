@@ -78,7 +78,7 @@ func TestHostileOffers(t *testing.T) {
 	data := file(2*chunk+1, 1)
 	for _, test := range badStats {
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m := w.malicious(data, 1, func(m *hostile.Server) {
 					m.OnStat = func(st transport.Stream, _ int) { test.stat(m, st) }
 				})
@@ -136,6 +136,7 @@ func TestHostileSizeOfAChecksum(t *testing.T) {
 
 // A server's text is shown in a harmless form.
 func TestHostileTexts(t *testing.T) {
+	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {
 		const text = "\x1b[2J\x1b[1mmalcolm: done\r\n\x00\xff"
 		m := w.malicious(file(chunk, 1), 0, func(m *hostile.Server) {
@@ -243,7 +244,7 @@ func TestHostileRanges(t *testing.T) {
 			})
 		}
 		t.Run(test.name, func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m := start(w)
 				honest := w.holders(data)[0]
 				o := w.get(getConfig{Targets: append(targetsOf(honest), m.Target)})
@@ -262,7 +263,7 @@ func TestHostileRanges(t *testing.T) {
 			})
 		})
 		t.Run(test.name+", alone", func(t *testing.T) {
-			overBoth(t, func(t *testing.T, w *world) {
+			overEither(t, func(t *testing.T, w *world) {
 				m := start(w)
 				o := w.get(getConfig{Targets: []source.Target{m.Target}})
 				fails[*fetch.NoServerLeftError](o, test.kind)

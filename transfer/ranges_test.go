@@ -35,6 +35,7 @@ func wantSpan(t *testing.T, i int, got spanReply, data []byte, status wire.Statu
 // A request has up to 256 spans, which are answered in their order: anywhere in
 // the file, over each other, of one byte each.
 func TestManySpans(t *testing.T) {
+	t.Parallel()
 	data := file(5*chunk+3, 1)
 	sum := checksum(data)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -210,6 +211,7 @@ func TestUnreadableSpan(t *testing.T) {
 // Replies of many spans that nobody reads hold the smallest buffer, for two of
 // a connection's ranges, and 48 bytes a span.
 func TestHostileSpansNeverRead(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const conns, span = 4, 16 << 10
 		data := file(16*chunk, 1)

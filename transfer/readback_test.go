@@ -117,6 +117,7 @@ func TestReadBackErrors(t *testing.T) {
 
 // ^C while the file is read back ends the run, and the part file stays.
 func TestReadBackInterrupted(t *testing.T) {
+	t.Parallel()
 	sum := sha256.Sum256(file(6*chunk, 1))
 	for name, cfg := range map[string]getConfig{"recheck": {Recheck: true}, "SHA-256": {SHA256: &sum}} {
 		t.Run(name, func(t *testing.T) {

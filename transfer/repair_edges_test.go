@@ -20,6 +20,7 @@ import (
 
 // The smallest files are verified and repaired, locally and on the servers.
 func TestSmallestFiles(t *testing.T) {
+	t.Parallel()
 	for _, local := range [][]byte{nil, {1}, {2}, file(chunk+1, 2)} {
 		for _, right := range [][]byte{nil, {1}, file(chunk, 1)} {
 			t.Run(fmt.Sprintf("%d bytes, want %d", len(local), len(right)), func(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 
 // Repair fetches the damaged chunks, and nothing else.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	data := file(5*chunk+9, 1)
 	for _, test := range []struct {
 		name    string
@@ -95,6 +96,7 @@ func TestRepairKeepsMode(t *testing.T) {
 // Copied chunks are checked after the copy. A local file that changes meanwhile
 // is not replaced, because somebody else's bytes are in it.
 func TestRepairSeedChanges(t *testing.T) {
+	t.Parallel()
 	data := file(4*chunk, 1)
 	for _, test := range []struct {
 		name   string
@@ -320,6 +322,7 @@ func TestRepairSeedReadError(t *testing.T) {
 // An interrupted repair leaves the file as it was, and the next one fetches the
 // rest.
 func TestRepairInterrupted(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(t *testing.T, w *world, cfg getConfig) {
 		data := file(12*chunk, 1)
 		local := append(slices.Clone(data[:3*chunk]), file(9*chunk, 2)...)
@@ -348,6 +351,7 @@ func TestRepairInterrupted(t *testing.T) {
 
 // A part file of another version stays as it is.
 func TestRepairOtherPart(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		old := file(12*chunk, 1)
 		l := w.localFile(file(12*chunk, 2))

@@ -52,6 +52,7 @@ func (f *renamed) Close() error {
 // A file that is replaced is served to the end for those who were offered it.
 // Others are offered the new one.
 func TestReplacedSource(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data, next := file(12*chunk, 1), file(5*chunk, 2)
 		before := newSource(data)

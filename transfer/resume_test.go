@@ -41,6 +41,7 @@ func interrupt(t *testing.T, w *world, part float64, servers ...*server) *outcom
 
 // A run after an interrupt checks what is there, and fetches only the rest.
 func TestInterruptAndResume(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk+77, 1)
 		servers := w.holders(data, data)
@@ -122,6 +123,7 @@ func write(t *testing.T, dir, name string, b []byte) {
 // A part file of any size and content is completed, and its right chunks are
 // kept.
 func TestResumeOtherSizes(t *testing.T) {
+	t.Parallel()
 	data := file(5*chunk+9, 1)
 	for _, test := range []struct {
 		name    string

@@ -98,6 +98,7 @@ func restart(s *server, change func(s *server)) {
 
 // A server that comes back with another identity or file is out.
 func TestHostileReturn(t *testing.T) {
+	t.Parallel()
 	data := file(12*chunk, 1)
 	for _, test := range []struct {
 		name   string
@@ -127,6 +128,7 @@ func TestHostileReturn(t *testing.T) {
 
 // A server that could not be reached at first joins later.
 func TestServerJoinsLate(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)
 		servers := w.holders(data, data)

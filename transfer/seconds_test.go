@@ -193,7 +193,7 @@ func TestStalledFirstReturns(t *testing.T) {
 			before, after := 0, 0 // how often the first came to its end before the second, and how often not
 			step := firstPause / 40
 			if raceEnabled {
-				step = firstPause / 10
+				step = firstPause / 5
 			}
 			for pause := firstPause * 3 / 10; pause <= firstPause*7/10; pause += step {
 				bubble(t, func(t *testing.T, w *world) {

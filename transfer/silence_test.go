@@ -24,6 +24,7 @@ func stallsAt(w *world, data []byte, share float64) (s *server, stall func(fetch
 // A silent server is waited for until patience ends, and what it sent before is
 // kept.
 func TestPatienceWithASilentServer(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		const patience = 3 * time.Minute
@@ -51,6 +52,7 @@ func TestPatienceWithASilentServer(t *testing.T) {
 
 // A server that sends again in time has lost nothing.
 func TestSilenceThatEnds(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		s, stall := stallsAt(w, data, 0.4)
@@ -68,6 +70,7 @@ func TestSilenceThatEnds(t *testing.T) {
 // While nobody reads the stream, servers are silent because nothing is asked of
 // them.
 func TestSilenceOfAFullWindow(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
 		s := w.holders(data)[0]

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"hash/fnv"
 	"net"
 	"net/netip"
 	"testing"
@@ -64,6 +65,23 @@ func overBoth(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Run("quic", func(t *testing.T) { bubble(t, f) })
 	t.Run("tcp", func(t *testing.T) { bubbleTCP(t, f) })
+}
+
+// overEither is overBoth where the rooms above the transport are the subject.
+// With the race detector f runs over one of them, which the test's name picks:
+// half of the cases of a table run over each.
+func overEither(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	name := fnv.New64a()
+	name.Write([]byte(t.Name()))
+	switch {
+	case !raceEnabled:
+		overBoth(t, f)
+	case name.Sum64()>>32%2 == 0:
+		t.Run("quic", func(t *testing.T) { bubble(t, f) })
+	default:
+		t.Run("tcp", func(t *testing.T) { bubbleTCP(t, f) })
+	}
 }
 
 // bubbleTCP is [bubble] in a world in which servers, malicious ones too,

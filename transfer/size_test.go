@@ -40,6 +40,7 @@ var falseSizes = []int64{3*chunk - 1, 3*chunk + 1, chunk}
 // A false size for the user's checksum costs time, and no file, while an honest
 // server is there.
 func TestFalseSizeThenTheTrueOne(t *testing.T) {
+	t.Parallel()
 	data := file(3*chunk, 1)
 	want := checksum(data)
 	for _, size := range falseSizes {
@@ -92,6 +93,7 @@ func TestFalseSizeThatIsTooLarge(t *testing.T) {
 // Honest servers are lost before the end, and a liar is tried after them. What
 // they gave is kept: the size is proved before the part file is touched.
 func TestFalseSizeAfterTheTrueOne(t *testing.T) {
+	t.Parallel()
 	data := file(40*chunk, 1)
 	want := checksum(data)
 	bubble(t, func(t *testing.T, w *world) {
@@ -118,6 +120,7 @@ func TestFalseSizeAfterTheTrueOne(t *testing.T) {
 
 // A stream goes on where the false size ended it.
 func TestFalseSizeOfAStream(t *testing.T) {
+	t.Parallel()
 	data := file(3*chunk, 1)
 	want := checksum(data)
 	for _, size := range falseSizes {
@@ -155,6 +158,7 @@ func TestFalseSizeInVerify(t *testing.T) {
 
 // An interrupt is told as one, also in a later size.
 func TestInterruptedInALaterSize(t *testing.T) {
+	t.Parallel()
 	data := file(30*chunk, 1)
 	want := checksum(data)
 	bubble(t, func(t *testing.T, w *world) {

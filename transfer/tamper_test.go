@@ -206,6 +206,7 @@ const readOnlyDir = "MALCOLM_TEST_READ_ONLY_DIR"
 // The directory is made read-only between the runs. Its mode means nothing to
 // root, so that root runs this test again as another user.
 func TestReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv(readOnlyDir); dir != "" {
 		resumeReadOnly(t, dir)
 		return

@@ -41,6 +41,7 @@ var targetTable = []struct {
 // For each state of the directory and each pair of flags, the table says what a
 // run does.
 func TestTargetTable(t *testing.T) {
+	t.Parallel()
 	data := file(chunk+50, 1)
 	for _, row := range targetTable {
 		for i, want := range row.want {

@@ -36,6 +36,7 @@ const (
 
 // A token opens a server with the same token, and is no good with any other.
 func TestToken(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name         string
 		client       string
@@ -180,6 +181,7 @@ func TestTokenComesFirst(t *testing.T) {
 // Those connections live no longer than silent ones. A client with the token
 // notices nothing.
 func TestHostileGuessesOfTheToken(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		right := tokenOf(t, rightToken)

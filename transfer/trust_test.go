@@ -146,6 +146,7 @@ func TestRefusedAndUndecided(t *testing.T) {
 
 // A server that comes back under another key is refused.
 func TestRefusedReturn(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
 		servers := w.holders(data, data)
@@ -375,6 +376,7 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 // A pin that contradicts a record updates it and says so. A ticket says so and
 // updates nothing.
 func TestContradictedRecord(t *testing.T) {
+	t.Parallel()
 	pins := certs.Pins{{ID: testIDs[0].ID()}}
 	for _, tt := range []struct {
 		name    string

@@ -20,6 +20,7 @@ import (
 // Verify names the wrong chunks of a local file, and says whether its size is
 // wrong.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	data := file(5*chunk+9, 1)
 	span := func(c int) fetch.Span {
 		return fetch.Span{Chunk: c, Offset: int64(c) * chunk, Length: min(chunk, int64(len(data))-int64(c)*chunk)}

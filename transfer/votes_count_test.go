@@ -135,6 +135,7 @@ func TestPortsDoNotCloseTheVote(t *testing.T) {
 
 // One host of four lies, under another key at each port.
 func TestKeysAreNoVotes(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		good, bad := file(3*chunk, 1), file(3*chunk, 2)
 		var targets []source.Target

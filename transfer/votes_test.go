@@ -263,6 +263,7 @@ func TestOneOfFourReachable(t *testing.T) {
 // A server that is still indexing when two of three have agreed is not waited
 // for, and joins later.
 func TestLateServer(t *testing.T) {
+	t.Parallel()
 	late := func(t *testing.T, w *world, same bool) (*outcome, []*server) {
 		data := file(12*chunk, 1)
 		theirs := data

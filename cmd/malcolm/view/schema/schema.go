@@ -18,22 +18,37 @@ import (
 // A Node is a JSON Schema (2020-12) of the keywords that schema.json uses.
 // A keyword that is not among them is an error when it is read.
 type Node struct {
-	Schema      string           `json:"$schema"`
-	Title       string           `json:"title"`
-	Description string           `json:"description"`
-	Defs        map[string]*Node `json:"$defs"`
-	Ref         string           `json:"$ref"`
-	OneOf       []*Node          `json:"oneOf"`
-	Type        string           `json:"type"`
-	Const       any              `json:"const"`
-	Enum        []any            `json:"enum"`
-	Pattern     string           `json:"pattern"`
-	MaxLength   *int             `json:"maxLength"`
-	Minimum     *float64         `json:"minimum"`
-	Items       *Node            `json:"items"`
-	Properties  map[string]*Node `json:"properties"`
-	Required    []string         `json:"required"`
-	Additional  *bool            `json:"additionalProperties"`
+	Words
+	Defs    map[string]*Node `json:"$defs"`
+	Ref     string           `json:"$ref"`
+	OneOf   []*Node          `json:"oneOf"`
+	Type    string           `json:"type"`
+	Const   any              `json:"const"`
+	Enum    []any            `json:"enum"`
+	Minimum *float64         `json:"minimum"`
+	Items   *Node            `json:"items"`
+	Text
+	Object
+}
+
+// Words are for who reads the schema.
+type Words struct {
+	Schema      string `json:"$schema"`
+	Title       string `json:"title"`
+	Description string `json:"description"`
+}
+
+// Text is what a node says of a string.
+type Text struct {
+	Pattern   string `json:"pattern"`
+	MaxLength *int   `json:"maxLength"`
+}
+
+// Object is what a node says of an object.
+type Object struct {
+	Properties map[string]*Node `json:"properties"`
+	Required   []string         `json:"required"`
+	Additional *bool            `json:"additionalProperties"`
 }
 
 // Read returns the schema in a file.
