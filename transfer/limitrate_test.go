@@ -26,8 +26,8 @@ type look struct {
 }
 
 // looks runs Get, and takes a look every 100 ms while it fetches. Each time
-// react is told the time since the fetching began.
-func (w *world) looks(cfg getConfig, react func(past time.Duration)) (o *outcome, looks []look) {
+// react is told the time since the fetching began, and how things stand.
+func (w *world) looks(cfg getConfig, react func(past time.Duration, now fetch.Snapshot)) (o *outcome, looks []look) {
 	w.t.Helper()
 	cfg.Interval = tickTime / 2
 	o = w.watch(cfg, func(p fetch.Snapshot) {
@@ -44,33 +44,34 @@ func (w *world) looks(cfg getConfig, react func(past time.Duration)) (o *outcome
 			l.wire += s.links[0].way(fromServer).carried
 		}
 		looks = append(looks, l)
-		react(l.at.Sub(looks[0].at))
+		react(l.at.Sub(looks[0].at), p)
 	})
 	return o, looks
 }
 
 // A trouble disturbs a world's servers in the course of a run.
-type trouble func(w *world, past time.Duration)
+type trouble func(w *world, past time.Duration, now fetch.Snapshot)
 
-// stallInTurn makes one server after the other silent for 2.5 s of 3. From 24 s
-// on the second one is silent too, so that its last chunk is fetched twice.
-func stallInTurn(w *world, past time.Duration) {
+// stallInTurn makes one server after the other silent for 2.5 s of 3. The
+// second one falls silent for good in the middle of its first chunk after 22 s,
+// so that this is fetched twice.
+func stallInTurn(w *world, past time.Duration, now fetch.Snapshot) {
 	const turn = 3 * time.Second
 	for i, s := range w.servers {
 		mine := i == int(past/turn)%len(w.servers) && past%turn < 2500*time.Millisecond
-		s.links[0].set(func(l *link) { l.hole = mine || i == 1 && past > 24*time.Second })
+		s.links[0].set(func(l *link) { l.hole = mine || i == 1 && past > 22*time.Second && (l.hole || isAmid(now, i)) })
 	}
 }
 
 // stallTogether makes all servers silent for 2 s of every 7.
-func stallTogether(w *world, past time.Duration) {
+func stallTogether(w *world, past time.Duration, _ fetch.Snapshot) {
 	for _, s := range w.servers {
 		s.links[0].set(func(l *link) { l.hole = past%(7*time.Second) >= 5*time.Second })
 	}
 }
 
 // dieAndReturn kills the last server every 8 s.
-func dieAndReturn(w *world, past time.Duration) {
+func dieAndReturn(w *world, past time.Duration, _ fetch.Snapshot) {
 	if int(past/(8*time.Second)) > len(w.ended) {
 		w.servers[len(w.servers)-1].kill()
 	}
@@ -112,9 +113,9 @@ func TestLimitIsExact(t *testing.T) {
 					servers = append(servers, w.holders(data)...)
 				}
 				cfg := getConfig{Targets: targetsOf(servers...), Limit: test.rate, Connections: test.connections}
-				o, looks := w.looks(cfg, func(past time.Duration) {
+				o, looks := w.looks(cfg, func(past time.Duration, now fetch.Snapshot) {
 					for _, disturb := range test.troubles {
-						disturb(w, past)
+						disturb(w, past, now)
 					}
 				})
 				o.has("data.bin", data)
