@@ -9,8 +9,8 @@ import (
 	"malcolm/transfer/partfile"
 )
 
-// An aheadStore is the chunkStore of what is fetched ahead: memory, until moveTo
-// names another store. From then on it is that one.
+// An aheadStore is the chunkStore of what is fetched ahead: memory, until
+// moveTo names another store. From then on it is that one.
 type aheadStore struct {
 	mu     sync.Mutex
 	to     chunkStore          // nil: memory

@@ -51,7 +51,8 @@ func (b *partedBody) lacks() int64 {
 	return b.span.Length - b.asked
 }
 
-// take takes the next part that nobody has asked for; nil: there is none.
+// take takes the next part that nobody has asked for; nil: somebody asks for
+// each of them.
 func (b *partedBody) take(helper func()) *part {
 	b.mu.Lock()
 	defer b.mu.Unlock()
