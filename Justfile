@@ -142,6 +142,7 @@ chaos SEEDS="500" FROM="0":
 firewall: build
     .ci/firewall bin/malcolm
 
-# malcolm, and aria2 where it is installed, over wide-area links; root, and NETLAB=PROGRAM that makes them: 3 rounds take 15 minutes
+# malcolm over wide-area links, beside aria2 where it is installed, and beside four CUBIC flows: root, and NETLAB=PROGRAM that makes the links; 3 rounds take 20 minutes
 netlab ROUNDS="3" CASES=".": build
-    .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}
+    CGO_ENABLED=0 go build -trimpath -o bin/bench ./cmd/bench
+    BENCH=bin/bench .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}

@@ -81,7 +81,8 @@ const (
 )
 
 // cli is the command line. The hidden commands are the other ends of
-// measurements: this program starts itself with them.
+// measurements: this program starts itself with them, and a wide-area lab the
+// flows.
 type cli struct {
 	Run runCmd `cmd:"" default:"withargs" help:"Measure (the default)."`
 
@@ -90,6 +91,8 @@ type cli struct {
 	QUICGet      quicGetCmd      `cmd:"" name:"quic-get" hidden:""`
 	UDPServe     udpServeCmd     `cmd:"" name:"udp-serve" hidden:""`
 	UDPGet       udpGetCmd       `cmd:"" name:"udp-get" hidden:""`
+	FlowsServe   flowsServeCmd   `cmd:"" name:"flows-serve" hidden:""`
+	FlowsGet     flowsGetCmd     `cmd:"" name:"flows-get" hidden:""`
 	MalcolmServe malcolmServeCmd `cmd:"" name:"malcolm-serve" hidden:""`
 	MalcolmGet   malcolmGetCmd   `cmd:"" name:"malcolm-get" hidden:""`
 }
