@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,15 +20,16 @@ import (
 type partServer struct {
 	data  []byte
 	asked []source.Span
+	open  int // replies that nobody has closed
 }
 
 // A partReply is a body of a partServer. It can be cut off.
 type partReply struct {
-	r      *bytes.Reader
-	pause  time.Duration // before each byte can be read
-	cut    int64         // bytes that come; less than 0: all
-	err    error         // behind them
-	closed *int
+	r     *bytes.Reader
+	pause time.Duration // before each byte can be read
+	cut   int64         // bytes that come; less than 0: all
+	err   error         // behind them
+	open  *int
 }
 
 func (p *partReply) Wait() error {
@@ -52,23 +54,22 @@ func (p *partReply) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *partReply) Close() { *p.closed++ }
+func (p *partReply) Close() { *p.open-- }
 
 // conn returns a connection whose replies change is told of.
-func (s *partServer) conn(change func(*partReply)) (c *sourcetest.Conn, open *int) {
-	open = new(int)
-	c = sourcetest.NewConn(source.Peer{})
+func (s *partServer) conn(change func(*partReply)) *sourcetest.Conn {
+	c := sourcetest.NewConn(source.Peer{})
 	c.OnRange = func(_ context.Context, spans []source.Span) (source.Body, error) {
 		span := spans[0]
 		s.asked = append(s.asked, span)
-		closed := new(int)
-		r := &partReply{r: bytes.NewReader(s.data[span.Offset : span.Offset+span.Length]), cut: -1, closed: closed}
+		s.open++
+		r := &partReply{r: bytes.NewReader(s.data[span.Offset : span.Offset+span.Length]), cut: -1, open: &s.open}
 		if change != nil {
 			change(r)
 		}
 		return r, nil
 	}
-	return c, open
+	return c
 }
 
 // asksOnce fails the test unless the requests cover a span without overlap.
@@ -116,14 +117,14 @@ func TestPartedBody(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &partServer{data: data}
-				way, _ := s.conn(test.own)
+				way := s.conn(test.own)
 				b := newPartedBody(t.Context(), way, source.Span{Offset: from, Length: length}, schedule.Parts{Len: 300, Ahead: test.ahead})
 				helped, left := 0, 0
 				help := func() {
 					if test.helper == nil || b.lacks() == 0 {
 						return
 					}
-					other, _ := s.conn(test.helper)
+					other := s.conn(test.helper)
 					helped++
 					b.help(other, func() { left++ })
 				}
@@ -140,6 +141,9 @@ func TestPartedBody(t *testing.T) {
 					help()
 				}
 				b.Close()
+				if s.open != 0 {
+					t.Errorf("%d replies are open, want all closed", s.open)
+				}
 				if left != helped {
 					t.Errorf("%d helpers were told that they have nothing more to do, want %d", left, helped)
 				}
@@ -164,7 +168,7 @@ func TestPartedBody(t *testing.T) {
 func TestPartedBodyClosedEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &partServer{data: file(5000, 1)}
-		way, _ := s.conn(nil)
+		way := s.conn(nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		b := newPartedBody(ctx, way, source.Span{Length: 4000}, schedule.Parts{Len: 300})
 		slow := sourcetest.NewConn(source.Peer{})
@@ -172,17 +176,17 @@ func TestPartedBodyClosedEarly(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		left := 0
-		other, _ := s.conn(nil)
-		b.help(other, func() { left++ })
-		go b.help(slow, func() { left++ })
+		var left atomic.Int64
+		other := s.conn(nil)
+		b.help(other, func() { left.Add(1) })
+		go b.help(slow, func() { left.Add(1) })
 		synctest.Wait()
 		cancel()
 		b.Close()
 		synctest.Wait()
-		b.help(other, func() { left++ })
-		if left != 3 || b.lacks() != 0 {
-			t.Errorf("%d of 3 helpers were told, %d bytes are lacking", left, b.lacks())
+		b.help(other, func() { left.Add(1) })
+		if left.Load() != 3 || b.lacks() != 0 {
+			t.Errorf("%d of 3 helpers were told, %d bytes are lacking", left.Load(), b.lacks())
 		}
 	})
 }
