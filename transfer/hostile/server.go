@@ -227,6 +227,8 @@ func (s *Server) answer(st transport.Stream) {
 		} else {
 			s.SendRanges(st, req.Spans)
 		}
+	case wire.PathRequest:
+		Refuse(st, wire.StatusUnsupported, 0, "") // as over TCP
 	}
 	st.CloseWrite()
 }
