@@ -138,6 +138,10 @@ sim SEEDS="1000":
 chaos SEEDS="500" FROM="0":
     MALCOLM_CHAOS_SEEDS={{ SEEDS }} MALCOLM_CHAOS_FROM={{ FROM }} go test -count=1 -timeout 4h -run '^TestChaos$' ./transfer
 
+# malcolm over lossy, clean and shared links, in virtual time: seconds, connections and shares as a table; COURSES such as '^1[0-9]:' (minutes)
+fair COURSES=".":
+    MALCOLM_FAIR=1 go test -count=1 -v -timeout 2h -run '^TestFairTable$/{{ COURSES }}' ./transfer | grep -v '^=== '
+
 # malcolm where a firewall drops UDP, or TCP, or UDP in the middle of a run; root, ip and iptables
 firewall: build
     .ci/firewall bin/malcolm

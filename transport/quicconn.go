@@ -77,7 +77,7 @@ func (c *quicConn) gso() bool { return c.qc.ConnectionState().GSO }
 func (c *quicConn) Stats() Stats {
 	s := c.qc.ConnectionStats()
 	return Stats{
-		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT,
+		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, LatestRTT: s.LatestRTT,
 		PacketsSent: s.PacketsSent, BytesSent: s.BytesSent,
 		PacketsReceived: s.PacketsReceived, BytesReceived: s.BytesReceived,
 		PacketsLost: s.PacketsLost, BytesLost: s.BytesLost,

@@ -10,9 +10,9 @@ const (
 	// are not what the slow starts of new connections have left behind.
 	giveTime = 10 * time.Second
 	// A queue that stands while losses rank below clearRank is most likely
-	// filled by us and nobody else. So it may stand for clearTime. But
+	// filled by us and nobody else. So it may stand for ownTime. But
 	// where many flows fill a queue it hardly varies, and ranks say little.
-	clearTime = 30 * time.Second
+	ownTime   = 30 * time.Second
 	clearRank = 0.6
 	// From a mean rank of fullRank + fullNoise / sqrt(events) on, losses
 	// are those of a full queue.
@@ -36,7 +36,7 @@ func (s *server) gives(now time.Time) bool {
 	rank, events := s.lateRanks(now, s.times.changed)
 	patience := giveTime
 	if events >= fewRanks && rank < clearRank {
-		patience = clearTime
+		patience = ownTime
 	}
 	stood := min(now.Sub(s.times.drained), now.Sub(s.times.changed))
 	return isFull(rank, events) || stood >= patience

@@ -85,13 +85,13 @@ func checkLimits(t *rapid.T, g *Growth) {
 		if len(s.history) > mostSamples {
 			t.Fatalf("%d samples", len(s.history))
 		}
-		for _, v := range []float64{s.sums.came, s.sums.sent, s.sums.lost, s.sums.events, s.sums.ranks, s.top, s.trial.rate} {
+		for _, v := range []float64{s.sums.came, s.sums.sent, s.sums.lost, s.sums.events, s.sums.ranks, s.top.rate, s.full.rate, s.trial.rate} {
 			if math.IsNaN(v) || v < 0 {
-				t.Fatalf("server %d: %+v, top %v, trial %+v", id, s.sums, s.top, s.trial)
+				t.Fatalf("server %d: %+v, top %+v, full %+v, trial %+v", id, s.sums, s.top, s.full, s.trial)
 			}
 		}
 	}
-	if total > max(g.cfg.MaxTotal, len(g.servers)) {
+	if total > max(g.cfg.MaxTotal, 1)+len(g.servers)-1 { // who joins has one in any case
 		t.Fatalf("%d connections in all, of %d", total, g.cfg.MaxTotal)
 	}
 }
@@ -136,5 +136,29 @@ func TestOverflow(t *testing.T) {
 	g.Report(0, 1, Report{Sent: 1105, Lost: 28, Events: 3, Ranks: 1900})
 	if s.overflow || s.sums != (sums{sent: 1000, lost: 8, events: 3, ranks: 1.9}) {
 		t.Errorf("after random losses: %t, %+v", s.overflow, s.sums)
+	}
+}
+
+// A step after which more is lost is undone, and none is made for a while.
+func TestLossThatGrowsWithUs(t *testing.T) {
+	g := New(Config{})
+	g.Join(0)
+	var r Report
+	r.MinRTT, r.LowRTT, r.HighRTT = 50*ms, 50*ms, 50*ms
+	most := 0
+	for at := pathStep; at < 8*time.Second; at += pathStep {
+		n := uint64(g.Want(0))
+		g.Opened(0, int(n))
+		g.Sample(0, int64(n)*1e5, 50*ms, true) // twice the number carries twice as much
+		r.Sent += 200 * n
+		if n > 1 || at%(2*pathStep) == 0 {
+			r.Lost, r.Events, r.Ranks = r.Lost+max(4*(n-1), 1), r.Events+1, r.Ranks+500
+		}
+		g.Report(0, 1, r)
+		g.Step(pathEpoch.Add(at), at > 4*time.Second) // some losses are seen first
+		most = max(most, g.Want(0))
+	}
+	if n := g.Want(0); most < 2 || n > 1 {
+		t.Errorf("%d connections, at most %d: want one, after a step that was undone", n, most)
 	}
 }

@@ -15,11 +15,14 @@ const (
 	// them on a path that one connection cannot fill.
 	lossTime = 8 * time.Second
 	// fewRanks loss events say whether losses come with a queue; one does
-	// where there was no queue at all. rankTime is the least time over
-	// which their ranks count, if it has enoughRanks.
+	// if there was no queue at all for clearTime or clearRTTs, whichever is
+	// more. rankTime is the least time over which ranks count, if it has
+	// enoughRanks of them.
 	fewRanks    = 6
 	enoughRanks = 8
 	rankTime    = 3 * time.Second
+	clearTime   = 2 * time.Second
+	clearRTTs   = 20
 	// randomRank is the mean rank of losses that come at any time. What is
 	// measured may be above it by rankNoise / sqrt(events), the standard
 	// deviation of a few of them being 0.29 / sqrt(events), and by no more
@@ -63,10 +66,11 @@ func (s *server) lateRanks(now, from time.Time) (mean, events float64) {
 // isQuiet reports whether losses come without a queue. Then they are not ours,
 // and there is room.
 func (s *server) isQuiet(now time.Time) bool {
-	rank, events := s.lateRanks(now, time.Time{})
 	few := float64(fewRanks)
-	if s.noQueue(now, lossTime) {
+	rank, events := s.lateRanks(now, time.Time{})
+	if while := max(clearTime, clearRTTs*s.roundTrip()); s.noQueue(now, while) {
 		few = 1
+		rank, events = s.lateRanks(now, now.Add(-while))
 	}
 	return s.history.last().known && !s.queueStands() && events >= few &&
 		rank < randomRank+min(rankSlack, rankNoise/math.Sqrt(events))

@@ -31,7 +31,8 @@ type server struct {
 
 	history history
 	times   times
-	top     float64 // greatest rate of the last topTime, bytes a second
+	top     peak // of all rates
+	full    peak // of those while a queue stood
 	trial   trial
 	rest    rest
 }
@@ -44,7 +45,18 @@ type times struct {
 	idle     time.Time // the server was not busy; zero: never
 	overflow time.Time // a queue ran over; zero: never
 	drained  time.Time // no queue stood
-	top      time.Time // top was measured
+}
+
+// A peak is the greatest rate of the last topTime.
+type peak struct {
+	rate float64 // bytes a second
+	at   time.Time
+}
+
+func (p *peak) take(rate float64, now time.Time) {
+	if rate > p.rate || now.Sub(p.at) >= topTime {
+		*p = peak{rate, now}
+	}
 }
 
 // look takes a sample at a step.
@@ -60,11 +72,11 @@ func (s *server) look(now time.Time) {
 		t.overflow, s.overflow = now, false
 	}
 	s.history.add(s.sample(now))
-	if !s.queueStands() {
+	s.top.take(s.rate(), now)
+	if s.queueStands() {
+		s.full.take(s.rate(), now)
+	} else {
 		t.drained = now
-	}
-	if rate := s.rate(); rate > s.top || now.Sub(t.top) > topTime {
-		s.top, t.top = rate, now
 	}
 	if s.open >= s.number {
 		return

@@ -14,8 +14,10 @@ const (
 	// payload is the bytes of a file in a packet.
 	payload = 1400
 	// A step aims at goalFactor times the rate of now: the link may have
-	// that.
+	// that. If a queue stood of late, it aims at the rate that filled the
+	// link then, and none is made from nearFull of that on.
 	goalFactor = 2
+	nearFull   = 0.8
 	// mostFactor is how many times more connections a step may bring. It
 	// begins with few losses, and so with a rough loss rate.
 	mostFactor = 8
@@ -23,7 +25,7 @@ const (
 	overflowTime = 2 * time.Second
 	// A window that has grown by less than steadyGrowth in steadyRTTs,
 	// without a loss and without a queue, is the end of a slow start that
-	// noise has ended early, or a full receive window.
+	// noise has ended early.
 	steadyRTTs   = 10
 	steadyGrowth = 0.1
 )
@@ -36,7 +38,7 @@ func (s *server) wants(now time.Time) int {
 	}
 	settled := now.Sub(s.times.lacked) >= s.settleTime()+s.rateTime()/2
 	switch {
-	case !settled, now.Sub(s.times.overflow) < overflowTime:
+	case !settled, now.Sub(s.times.overflow) < overflowTime, s.rate() == 0:
 		return 0
 	case s.isQuiet(now):
 		return s.model(now)
@@ -52,7 +54,13 @@ func (s *server) model(now time.Time) int {
 	if l.lost < 1 {
 		return 0
 	}
-	goal := max(goalFactor*s.rate(), s.top)
+	rate := s.rate()
+	goal := max(goalFactor*rate, s.top.rate)
+	if s.full.rate > 0 && now.Sub(s.full.at) < topTime {
+		if goal = s.full.rate; rate > nearFull*goal {
+			return 0
+		}
+	}
 	return int(math.Ceil(min(goal/s.one(l), float64(mostFactor*s.number))))
 }
 

@@ -35,6 +35,7 @@ type clientConn struct {
 	opened  chan struct{} // closed once open was accepted
 	lost    atomic.Int64  // packets that virtual.lost knows of
 	flight  atomic.Int64  // bytes of ranges under way
+	reports atomic.Bool   // a reply with path reports is under way
 
 	mu       sync.Mutex
 	deadline *time.Timer // ends the connection: see [admission.Book.Deadline]

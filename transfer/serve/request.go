@@ -18,6 +18,7 @@ type reply struct {
 	c        *clientConn
 	st       transport.Stream
 	accepted bool
+	over     bool  // end was called
 	taken    int64 // bytes of the reply that the client has taken
 }
 
@@ -34,8 +35,12 @@ func (r *reply) accept() {
 	r.c.change(func(now time.Time) { r.c.srv.book.Accept(r.c.rec, now) })
 }
 
-// end says that the request is over.
+// end says that the request is over. Later calls do nothing.
 func (r *reply) end() {
+	if r.over {
+		return
+	}
+	r.over = true
 	r.c.srv.active.end()
 	r.c.change(func(now time.Time) { r.c.srv.book.End(r.c.rec, r.accepted, now) })
 }
@@ -92,6 +97,8 @@ func (r *reply) handle(ctx context.Context, req wire.Request) (admission.Use, er
 		return r.ranges(ctx, req)
 	case wire.RecheckRequest:
 		return admission.UseWhole, r.recheck(req)
+	case wire.PathRequest:
+		return admission.UsePart, r.path(ctx)
 	}
 	return admission.UseNone, r.refuse(wire.StatusUnsupported, 0, "")
 }
