@@ -158,7 +158,7 @@ func TestLossThatGrowsWithUs(t *testing.T) {
 		g.Step(pathEpoch.Add(at), at > 4*time.Second) // some losses are seen first
 		most = max(most, g.Want(0))
 	}
-	if n := g.Want(0); most < 2 || n > 1 {
-		t.Errorf("%d connections, at most %d: want one, after a step that was undone", n, most)
+	if n := g.Want(0); most < 8 || n > 4 {
+		t.Errorf("%d connections, at most %d: want few, after a step that was undone", n, most)
 	}
 }

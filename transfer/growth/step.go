@@ -23,9 +23,9 @@ const (
 	mostFactor = 8
 	// After an overflow the loss rate is not looked at for overflowTime.
 	overflowTime = 2 * time.Second
-	// A window that has grown by less than steadyGrowth in steadyRTTs,
-	// without a loss and without a queue, is the end of a slow start that
-	// noise has ended early.
+	// A window that has grown by less than steadyGrowth in clearTime or
+	// steadyRTTs, whichever is more, without a loss and without a queue, is
+	// the end of a slow start that noise has ended early.
 	steadyRTTs   = 10
 	steadyGrowth = 0.1
 )
@@ -80,7 +80,7 @@ func (s *server) one(l loss) float64 {
 // isSteady reports whether the windows do not grow, although nothing is lost
 // and there is no queue.
 func (s *server) isSteady(now time.Time) bool {
-	while := steadyRTTs * s.roundTrip()
+	while := max(clearTime, steadyRTTs*s.roundTrip())
 	h := s.history.since(now.Add(-while))
 	first, last := h[0], h.last()
 	lost := last.events - s.history.since(now.Add(-lossTime))[0].events
