@@ -22,8 +22,8 @@ func readReport(t *testing.T, st transport.Stream) wire.PathReport {
 }
 
 // A connection has its path reported once at a time: at first at once, then
-// while something is sent, and no more when it is idle. A server that stops ends
-// that at once.
+// while something is sent, and no more when it is idle. A server that stops
+// ends that at once.
 func TestPathOnceAConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)

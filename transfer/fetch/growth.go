@@ -187,6 +187,9 @@ func (s *Session) replace(v *server, old, c *connection) {
 	now := time.Now()
 	c.silence, v.over = old.silence.Next(), c.way.Peer().Transport
 	v.conns.list = append(v.conns.list, c)
+	if s.growth != nil {
+		s.growth.Join(v.index) // what is known of the path is of the old one
+	}
 	s.retire(v, old)
 	if d := s.download; d.schedule != nil {
 		d.schedule.Revive(v.index, now)
