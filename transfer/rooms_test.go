@@ -36,7 +36,7 @@ transfer/partfile: github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
 transfer/localfile: transfer/partfile golang.org/x/sys
 transfer/source: certs transport wire
-transfer/source/malcolm: certs transfer/manifest transfer/source transport wire
+transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source transport wire
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
 transfer/fetch: transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote

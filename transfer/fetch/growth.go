@@ -120,9 +120,9 @@ func (s *Session) open(v *server, instead *connection) {
 
 // again makes one more way to the place of first; or one instead of first, if
 // the same file is offered there.
-func again(ctx context.Context, first source.Conn, instead bool, offer source.Offer) (source.Conn, error) {
-	way, err := first.Again(ctx, instead)
-	if err != nil || instead == source.More {
+func again(ctx context.Context, first source.Conn, which source.Another, offer source.Offer) (source.Conn, error) {
+	way, err := first.Again(ctx, which)
+	if err != nil || which != source.Instead {
 		return way, err
 	}
 	o, err := way.Stat(ctx, source.Ask{}, nil)

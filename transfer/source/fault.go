@@ -3,6 +3,8 @@ package source
 import (
 	"errors"
 	"time"
+
+	"malcolm/certs"
 )
 
 // A Fault says that a source is not of use, or no longer. It is made where the
@@ -16,6 +18,9 @@ type Fault struct {
 	// Wait is the time after which the source asks to be tried again: its
 	// own word, up to 49 days. 0: it names none.
 	Wait time.Duration
+	// Other is the ID that was proved instead of the source's own; zero:
+	// that is not why.
+	Other certs.ServerID
 }
 
 func (f *Fault) Error() string { return f.Words }

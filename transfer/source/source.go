@@ -65,10 +65,9 @@ type Voter struct {
 type Conn interface {
 	// Peer says who and where the source is.
 	Peer() Peer
-	// Again makes one more way to the same place: [More] of the same, or
-	// one [Instead] of this one, which is useless. Another identity there
-	// is an error.
-	Again(ctx context.Context, instead bool) (Conn, error)
+	// Again makes one more way to the same place. Another identity there is
+	// an error.
+	Again(ctx context.Context, which Another) (Conn, error)
 	// Stat asks what the source offers. It calls indexing while the source
 	// says that it is hashing its file. If indexing is nil, that is a Fault
 	// of kind [Indexing].
@@ -99,16 +98,23 @@ type Conn interface {
 	Close()
 }
 
-// What one more way to a source is for: see [Conn].Again.
+// Another says which way to a source is wanted beside one: see [Conn].Again.
+type Another uint8
+
+// The ways that may be wanted.
 const (
-	More    = false
-	Instead = true
+	More    Another = iota // one over the same transport
+	Instead                // one over any, as this one is useless
+	Across                 // one over the other transport, see [Traits].Across
 )
 
 // A Peer is the other end of a [Conn].
 type Peer struct {
 	ID   certs.ServerID // that it has proved; zero: such a source has none
 	Addr netip.AddrPort // where it is; IPv4 is never mapped to IPv6. Zero: only a proxy knows
+	// Local is the address of this machine from which it is reached; zero:
+	// only a proxy knows.
+	Local netip.Addr
 	// Transport is what carries the connection; 0: not said.
 	Transport Transport
 	// Other is what was proved over another transport to the same place,
@@ -184,6 +190,12 @@ type Traits struct {
 	// MoreConns says that more connections to the source can make it
 	// faster.
 	MoreConns bool
+	// Across is the other transport, which may be faster; 0: there is no
+	// other, or the user forbids it, or only a proxy leads there.
+	Across Transport
+	// BBR: the source says that it sends over TCP with BBR, which needs
+	// fewer connections on lossy paths.
+	BBR bool
 	// SmallBuffers are this machine's socket buffers that are smaller than
 	// fast networks need.
 	SmallBuffers []SmallBuffer

@@ -5,6 +5,7 @@ package malcolm
 import (
 	"context"
 	"crypto/rand"
+	"net"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/paths"
 	"malcolm/transfer/source"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -37,6 +39,9 @@ type Config struct {
 	// together are to send. It bounds what they send ahead. 0: no limit.
 	Limit int64
 	QLog  *transport.QLog // gets the packets of all connections; nil: nobody
+	// Paths says over which transport servers were reached best; nil:
+	// nothing is known.
+	Paths *paths.Memory
 }
 
 // Sources returns the servers of one command as sources, in the order of
@@ -96,14 +101,6 @@ type client struct {
 	smallBuffers atomic.Pointer[[]source.SmallBuffer] // nil before checkBuffers
 }
 
-// order returns the transports in the order in which to try them.
-func (c *client) order() []transport.Protocol {
-	if c.Transport != 0 {
-		return []transport.Protocol{c.Transport}
-	}
-	return []transport.Protocol{transport.QUIC, transport.TCP}
-}
-
 // A server is one [source.Source].
 type server struct {
 	c      *client
@@ -112,6 +109,8 @@ type server struct {
 
 	rtt atomic.Int64                   // last known round trip in ns; 0: not known
 	id  atomic.Pointer[certs.ServerID] // with which it was accepted in this run; nil: not yet
+
+	forgotten atomic.Bool // what is remembered of it was wrong
 }
 
 // proved returns the ID with which the server was accepted in this run; zero:
@@ -147,11 +146,14 @@ type conn struct {
 
 	wrong atomic.Pointer[source.Fault] // for which we have hung up; nil: not for one
 
+	bbr atomic.Bool // the server says that it sends over TCP with BBR
+
 	// opening is the time by which the first offer must have begun to come.
 	// The first Stat takes it, and has the identity accepted for good; nil:
 	// done.
 	mu      sync.Mutex
 	opening *time.Time
+	local   netip.Addr // from which the server is reached; zero: a proxy leads there
 }
 
 // takeOpening returns the time by which the first offer must have begun to
@@ -167,12 +169,34 @@ func (c *conn) takeOpening() (deadline time.Time, first bool) {
 }
 
 func (c *conn) Peer() source.Peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	addr := netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
-	return source.Peer{ID: c.id, Addr: addr, Transport: c.protocol, Other: c.other}
+	return source.Peer{ID: c.id, Addr: addr, Local: c.local, Transport: c.protocol, Other: c.other}
+}
+
+// cameFrom notes the local address of the first socket to the server itself.
+func (c *conn) cameFrom(a net.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if local := hostOf(a); !c.local.IsValid() && c.remote.IsValid() && !local.IsUnspecified() {
+		c.local = local
+	}
+}
+
+// hostOf returns the IP address of a socket; zero: it has none.
+func hostOf(a net.Addr) (host netip.Addr) {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		host = a.AddrPort().Addr()
+	case *net.TCPAddr:
+		host = a.AddrPort().Addr()
+	}
+	return host.Unmap()
 }
 
 func (c *conn) Traits() source.Traits {
-	t := source.Traits{MoreConns: true}
+	t := source.Traits{MoreConns: true, Across: c.across(), BBR: c.bbr.Load()}
 	if small := c.s.c.smallBuffers.Load(); small != nil {
 		t.SmallBuffers = *small
 	}

@@ -38,7 +38,7 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 	if err != nil && !s.isProxied() {
 		return nil, err
 	}
-	lanes := s.lanes(s.c.order(), remotes)
+	lanes := s.lanes(s.order(remotes), remotes)
 	if len(lanes) == 0 {
 		return nil, err
 	}
@@ -112,42 +112,6 @@ func (s *server) race(ctx context.Context, r race) (*conn, error) {
 	return c, nil
 }
 
-// Again dials the address of the connection. More of the same goes over the
-// same transport. What is to take the place of a useless one is tried over both
-// transports, the other one first.
-func (c *conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
-	order := []transport.Protocol{c.protocol}
-	if instead {
-		order = c.s.c.order()
-		slices.SortStableFunc(order, func(a, b transport.Protocol) int {
-			switch {
-			case a == b:
-				return 0
-			case a == c.protocol:
-				return 1
-			}
-			return -1
-		})
-	}
-	remotes := c.remotes
-	if c.remote.IsValid() {
-		remotes = []netip.AddrPort{c.remote}
-	}
-	again, err := c.s.race(ctx, race{
-		lanes: c.s.lanes(order, remotes), timeout: c.s.c.ConnectTimeout, want: c.id,
-		doubts:  instead && c.protocol == transport.QUIC,
-		further: !instead,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if again.id != c.id {
-		again.Close()
-		return nil, &source.Fault{What: source.Changed, Words: "came back with another server ID"}
-	}
-	return again, nil
-}
-
 // dial connects to a server over one way, if its ID is accepted. A further
 // connection is one more than the server needs.
 func (s *server) dial(ctx context.Context, w way, further bool) (*conn, error) {
@@ -160,9 +124,9 @@ func (s *server) dial(ctx context.Context, w way, further bool) (*conn, error) {
 	}
 	var err error
 	if w.protocol == transport.TCP {
-		dialed.way, err = s.dialTCP(ctx, w.remote, o)
+		dialed.way, err = dialed.dialTCP(ctx, o)
 	} else {
-		dialed.way, err = c.dialQUIC(ctx, w.remote, o)
+		dialed.way, err = dialed.dialQUIC(ctx, o)
 	}
 	if err != nil {
 		return nil, err
@@ -174,11 +138,13 @@ func (s *server) dial(ctx context.Context, w way, further bool) (*conn, error) {
 	return dialed, nil
 }
 
-func (c *client) dialQUIC(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
-	pc, err := c.Network.Open(remote)
+func (d *conn) dialQUIC(ctx context.Context, o transport.DialOptions) (transport.Conn, error) {
+	c := d.s.c
+	pc, err := c.Network.Open(d.remote)
 	if err != nil {
 		return nil, err
 	}
+	d.cameFrom(pc.LocalAddr())
 	c.checkBuffers.Do(func() { c.smallBuffers.Store(new(transport.SmallBuffers(pc))) })
 	stream, all := transport.InitialWindows(c.servers)
 	if o.Further {
@@ -190,15 +156,22 @@ func (c *client) dialQUIC(ctx context.Context, remote netip.AddrPort, o transpor
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))
 	}
 	o.Windows, o.StreamWindow, o.ConnWindow, o.QLog = c.windows, stream, all, c.QLog
-	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(remote), o)
+	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(d.remote), o)
 }
 
-// dialTCP dials an address; if that is zero, the server through the proxy. A
-// proxy finds the server by what the user typed.
-func (s *server) dialTCP(ctx context.Context, remote netip.AddrPort, o transport.DialOptions) (transport.Conn, error) {
-	if remote.IsValid() {
-		dial := func(ctx context.Context) (net.Conn, error) { return s.c.Network.Dial(ctx, remote) }
-		return transport.DialTCP(ctx, dial, net.TCPAddrFromAddrPort(remote), o)
+// dialTCP dials the address of the connection; if that is zero, the server
+// through the proxy. A proxy finds the server by what the user typed.
+func (d *conn) dialTCP(ctx context.Context, o transport.DialOptions) (transport.Conn, error) {
+	s := d.s
+	if d.remote.IsValid() {
+		dial := func(ctx context.Context) (net.Conn, error) {
+			c, err := s.c.Network.Dial(ctx, d.remote)
+			if err == nil {
+				d.cameFrom(c.LocalAddr())
+			}
+			return c, err
+		}
+		return transport.DialTCP(ctx, dial, net.TCPAddrFromAddrPort(d.remote), o)
 	}
 	dial, err := transport.ProxyDialer(s.proxy, s.target.String(), s.c.dialProxy)
 	if err != nil {

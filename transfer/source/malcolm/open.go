@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"malcolm/transfer/source"
@@ -38,6 +39,9 @@ func (c *conn) hear(state tls.ConnectionState, r io.Reader) error {
 		return fault(err)
 	}
 	c.room.open(o.Limits)
+	if strings.HasPrefix(o.Congestion(), "bbr") { // bbr2 and its like too
+		c.bbr.Store(true)
+	}
 	return nil
 }
 

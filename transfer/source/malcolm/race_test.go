@@ -217,10 +217,10 @@ func TestTransportOnly(t *testing.T) {
 // useless connection is tried over the other one first.
 func TestAgainOver(t *testing.T) {
 	simulate(t, func(t *testing.T, s *sim) {
-		again := func(c source.Conn, instead bool) try {
+		again := func(c source.Conn, which source.Another) try {
 			t.Helper()
 			begun := time.Now()
-			more, err := c.Again(t.Context(), instead)
+			more, err := c.Again(t.Context(), which)
 			return try{more, t, err, time.Since(begun)}
 		}
 		quic := attempt(t, s.source(Trust{})).over(transport.QUIC, quicTime)

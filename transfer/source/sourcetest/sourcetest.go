@@ -35,7 +35,7 @@ func (s *Source) Connect(ctx context.Context) (source.Conn, error) { return s.Di
 type Conn struct {
 	Is        source.Peer
 	Can       source.Traits
-	OnAgain   func(ctx context.Context, instead bool) (source.Conn, error)
+	OnAgain   func(ctx context.Context, which source.Another) (source.Conn, error)
 	OnStat    func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error)
 	OnValues  func(ctx context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error)
 	OnRange   func(ctx context.Context, spans []source.Span) (source.Body, error)
@@ -52,8 +52,8 @@ func NewConn(is source.Peer) *Conn { return &Conn{Is: is, closed: make(chan stru
 
 func (c *Conn) Peer() source.Peer { return c.Is }
 
-func (c *Conn) Again(ctx context.Context, instead bool) (source.Conn, error) {
-	return c.OnAgain(ctx, instead)
+func (c *Conn) Again(ctx context.Context, which source.Another) (source.Conn, error) {
+	return c.OnAgain(ctx, which)
 }
 
 func (c *Conn) Stat(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
@@ -133,7 +133,7 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 	s := &Source{Place: place}
 	s.Dial = func(context.Context) (source.Conn, error) {
 		c := NewConn(peer)
-		c.OnAgain = func(ctx context.Context, _ bool) (source.Conn, error) { return s.Dial(ctx) }
+		c.OnAgain = func(ctx context.Context, _ source.Another) (source.Conn, error) { return s.Dial(ctx) }
 		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
 			o.Name, o.Size, o.Checksum = "data.bin", int64(len(data)), sum
 			if ask.Values {
