@@ -39,8 +39,8 @@ transfer/source: certs transport wire
 transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source transport wire
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
-transfer/fetch: transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
-transfer/fetch: certs wire golang.org/x/sync golang.org/x/sys
+transfer/fetch: transfer/carrier transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
+transfer/fetch: transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
 transfer/serve: golang.org/x/sys transport wire
 transfer:
@@ -55,7 +55,7 @@ cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
 cmd/malcolm: github.com/alecthomas/kong certs transfer/admission transfer/fetch transfer/localfile transfer/manifest
-cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/serve transfer/source transfer/source/malcolm transfer/vote transport
+cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/serve transfer/source transfer/source/malcolm transfer/vote transport
 cmd/bench: certs transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/serve
 cmd/bench: transfer/source transfer/source/malcolm transport github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

@@ -13,6 +13,7 @@ import (
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/paths"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 	"malcolm/transport"
@@ -67,6 +68,7 @@ type getConfig struct {
 	Connections    int
 	Limit          int64
 	Patience       time.Duration
+	Paths          *paths.Memory
 
 	Checksum *[32]byte
 	Quorum   int
@@ -117,7 +119,7 @@ func mostVotes(c getConfig) int {
 func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T, error)) (none T, err error) {
 	sources, err := malcolm.Sources(ctx, malcolm.Config{
 		Trust: c.Trust, Network: c.Network, ConnectTimeout: c.ConnectTimeout, Limit: c.Limit, QLog: c.QLog,
-		Transport: c.Transport,
+		Transport: c.Transport, Paths: c.Paths,
 	}, c.Targets, c.AllAddresses)
 	if err != nil {
 		return none, err
@@ -131,7 +133,7 @@ func session[T any](ctx context.Context, c getConfig, f func(*fetch.Session) (T,
 		}
 	}
 	s := fetch.Open(ctx, fetch.Servers{
-		Sources: sources, Connections: c.Connections, Limit: c.Limit, Patience: c.Patience,
+		Sources: sources, Paths: c.Paths, Connections: c.Connections, Limit: c.Limit, Patience: c.Patience,
 		CPUFree: func() bool { return true }, // virtual time says nothing of real processors
 	}, fetch.Watch{Events: tell, Map: c.Map})
 	defer s.Close()

@@ -22,7 +22,7 @@ import (
 // A tampering is what somebody does to the files of a download.
 type tampering struct {
 	name string
-	do   func(t *testing.T, p *paths)
+	do   func(t *testing.T, p *workFiles)
 	// If refused is set, get leaves everything as it is. Otherwise it
 	// completes the file, and keeps the number of good chunks.
 	refused bool
@@ -33,11 +33,11 @@ func keptAll(good int) int       { return good }
 func keptAllButOne(good int) int { return good - 1 }
 func keptNone(int) int           { return 0 }
 
-// paths are the files of a download in dir, and one outside of it.
-type paths struct{ dir, final, part, journal, outside string }
+// workFiles are the files of a download in dir, and one outside of it.
+type workFiles struct{ dir, final, part, journal, outside string }
 
-func pathsIn(t *testing.T, dir string) *paths {
-	p := &paths{dir: dir, final: filepath.Join(dir, simName), part: filepath.Join(dir, simPart), journal: filepath.Join(dir, simJournal)}
+func pathsIn(t *testing.T, dir string) *workFiles {
+	p := &workFiles{dir: dir, final: filepath.Join(dir, simName), part: filepath.Join(dir, simPart), journal: filepath.Join(dir, simJournal)}
 	other := t.TempDir()
 	write(t, other, "outside", []byte("outside"))
 	p.outside = filepath.Join(other, "outside")
@@ -59,7 +59,7 @@ func patch(path string, off int64) error {
 
 // firstGood returns the offset of the first good chunk of an interrupted
 // download.
-func firstGood(t *testing.T, p *paths) int64 {
+func firstGood(t *testing.T, p *workFiles) int64 {
 	part, err := os.ReadFile(p.part)
 	must(t, err)
 	return int64(goodChunks(part, tamperedData)[0]) * chunk
@@ -68,32 +68,32 @@ func firstGood(t *testing.T, p *paths) int64 {
 var tamperedData = file(4*chunk+77, 1)
 
 var tamperings = []tampering{
-	{"nothing", func(t *testing.T, p *paths) {}, false, keptAll},
-	{"byte in a good chunk", func(t *testing.T, p *paths) { must(t, patch(p.part, firstGood(t, p)+1000)) }, false, keptAllButOne},
-	{"part cut to nothing", func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 0)) }, false, keptNone},
-	{"part cut in a good chunk", func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, firstGood(t, p)+1000)) }, false, keptNone},
-	{"part grown", func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 9*chunk)) }, false, keptAll},
-	{"part deleted", func(t *testing.T, p *paths) { must(t, os.Remove(p.part)) }, false, keptNone},
-	{"all deleted", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Remove(p.journal)) }, false, keptNone},
-	{"journal deleted", func(t *testing.T, p *paths) { must(t, os.Remove(p.journal)) }, false, keptAll},
-	{"journal cut", func(t *testing.T, p *paths) { must(t, os.Truncate(p.journal, 1000)) }, false, keptAll},
-	{"bit of the journal", func(t *testing.T, p *paths) { must(t, patch(p.journal, 40)) }, false, keptAll},
-	{"bit of the holder", func(t *testing.T, p *paths) { must(t, patch(p.journal, 520)) }, false, keptAll},
-	{"part is a link to outside", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Symlink(p.outside, p.part)) }, true, nil},
-	{"part is a dangling link", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Symlink("nowhere", p.part)) }, true, nil},
-	{"part is a link to itself", func(t *testing.T, p *paths) { must(t, os.Rename(p.part, p.part+"2"), os.Symlink(simPart+"2", p.part)) }, true, nil},
-	{"part is a hard link to outside", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Link(p.outside, p.part)) }, true, nil},
-	{"part has a second link", func(t *testing.T, p *paths) { must(t, os.Link(p.part, p.outside+"2")) }, true, nil},
-	{"part is a directory", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Mkdir(p.part, 0o755)) }, true, nil},
-	{"part is a FIFO", func(t *testing.T, p *paths) { must(t, os.Remove(p.part), syscall.Mkfifo(p.part, 0o644)) }, true, nil},
-	{"journal is a link to outside", func(t *testing.T, p *paths) { must(t, os.Remove(p.journal), os.Symlink(p.outside, p.journal)) }, true, nil},
-	{"journal is a hard link to outside", func(t *testing.T, p *paths) { must(t, os.Remove(p.journal), os.Link(p.outside, p.journal)) }, true, nil},
-	{"journal is a FIFO", func(t *testing.T, p *paths) { must(t, os.Remove(p.journal), syscall.Mkfifo(p.journal, 0o644)) }, true, nil},
-	{"target is a FIFO", func(t *testing.T, p *paths) { must(t, syscall.Mkfifo(p.final, 0o644)) }, true, nil},
-	{"target is a directory", func(t *testing.T, p *paths) { must(t, os.Mkdir(p.final, 0o755)) }, true, nil},
-	{"target is a dangling link", func(t *testing.T, p *paths) { must(t, os.Symlink("nowhere", p.final)) }, true, nil},
-	{"target is a link to outside", func(t *testing.T, p *paths) { must(t, os.Symlink(p.outside, p.final)) }, true, nil},
-	{"target is another file", func(t *testing.T, p *paths) { must(t, os.WriteFile(p.final, []byte("theirs"), 0o644)) }, true, nil},
+	{"nothing", func(t *testing.T, p *workFiles) {}, false, keptAll},
+	{"byte in a good chunk", func(t *testing.T, p *workFiles) { must(t, patch(p.part, firstGood(t, p)+1000)) }, false, keptAllButOne},
+	{"part cut to nothing", func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.part, 0)) }, false, keptNone},
+	{"part cut in a good chunk", func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.part, firstGood(t, p)+1000)) }, false, keptNone},
+	{"part grown", func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.part, 9*chunk)) }, false, keptAll},
+	{"part deleted", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part)) }, false, keptNone},
+	{"all deleted", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Remove(p.journal)) }, false, keptNone},
+	{"journal deleted", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.journal)) }, false, keptAll},
+	{"journal cut", func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.journal, 1000)) }, false, keptAll},
+	{"bit of the journal", func(t *testing.T, p *workFiles) { must(t, patch(p.journal, 40)) }, false, keptAll},
+	{"bit of the holder", func(t *testing.T, p *workFiles) { must(t, patch(p.journal, 520)) }, false, keptAll},
+	{"part is a link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Symlink(p.outside, p.part)) }, true, nil},
+	{"part is a dangling link", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Symlink("nowhere", p.part)) }, true, nil},
+	{"part is a link to itself", func(t *testing.T, p *workFiles) { must(t, os.Rename(p.part, p.part+"2"), os.Symlink(simPart+"2", p.part)) }, true, nil},
+	{"part is a hard link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Link(p.outside, p.part)) }, true, nil},
+	{"part has a second link", func(t *testing.T, p *workFiles) { must(t, os.Link(p.part, p.outside+"2")) }, true, nil},
+	{"part is a directory", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Mkdir(p.part, 0o755)) }, true, nil},
+	{"part is a FIFO", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), syscall.Mkfifo(p.part, 0o644)) }, true, nil},
+	{"journal is a link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.journal), os.Symlink(p.outside, p.journal)) }, true, nil},
+	{"journal is a hard link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.journal), os.Link(p.outside, p.journal)) }, true, nil},
+	{"journal is a FIFO", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.journal), syscall.Mkfifo(p.journal, 0o644)) }, true, nil},
+	{"target is a FIFO", func(t *testing.T, p *workFiles) { must(t, syscall.Mkfifo(p.final, 0o644)) }, true, nil},
+	{"target is a directory", func(t *testing.T, p *workFiles) { must(t, os.Mkdir(p.final, 0o755)) }, true, nil},
+	{"target is a dangling link", func(t *testing.T, p *workFiles) { must(t, os.Symlink("nowhere", p.final)) }, true, nil},
+	{"target is a link to outside", func(t *testing.T, p *workFiles) { must(t, os.Symlink(p.outside, p.final)) }, true, nil},
+	{"target is another file", func(t *testing.T, p *workFiles) { must(t, os.WriteFile(p.final, []byte("theirs"), 0o644)) }, true, nil},
 }
 
 // Somebody tampers with an interrupted download. The next run completes the
@@ -134,16 +134,16 @@ func TestTamperBeforeResume(t *testing.T) {
 // next checkpoint, long before the last byte, and nothing gets the final name.
 func TestTamperMeanwhile(t *testing.T) {
 	for _, test := range []tampering{
-		{name: "part deleted", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part)) }},
-		{name: "part renamed", do: func(t *testing.T, p *paths) { must(t, os.Rename(p.part, p.part+"2")) }},
-		{name: "part emptied", do: func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 0)) }},
-		{name: "part grown", do: func(t *testing.T, p *paths) { must(t, os.Truncate(p.part, 9*chunk)) }},
-		{name: "part is another file", do: func(t *testing.T, p *paths) {
+		{name: "part deleted", do: func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part)) }},
+		{name: "part renamed", do: func(t *testing.T, p *workFiles) { must(t, os.Rename(p.part, p.part+"2")) }},
+		{name: "part emptied", do: func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.part, 0)) }},
+		{name: "part grown", do: func(t *testing.T, p *workFiles) { must(t, os.Truncate(p.part, 9*chunk)) }},
+		{name: "part is another file", do: func(t *testing.T, p *workFiles) {
 			must(t, os.Remove(p.part), os.WriteFile(p.part, make([]byte, len(tamperedData)), 0o644))
 		}},
-		{name: "part is a link to outside", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Symlink(p.outside, p.part)) }},
-		{name: "part is a hard link to outside", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Link(p.outside, p.part)) }},
-		{name: "part is a directory", do: func(t *testing.T, p *paths) { must(t, os.Remove(p.part), os.Mkdir(p.part, 0o755)) }},
+		{name: "part is a link to outside", do: func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Symlink(p.outside, p.part)) }},
+		{name: "part is a hard link to outside", do: func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Link(p.outside, p.part)) }},
+		{name: "part is a directory", do: func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Mkdir(p.part, 0o755)) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {

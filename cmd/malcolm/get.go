@@ -65,7 +65,8 @@ type PathFlags struct {
 	IPv6         bool        `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface    netip.Addr  `placeholder:"ADDR" help:"Local address to send from."`
 	AllAddresses bool        `help:"Use each address of a host name as a server. They share the host's vote."`
-	Transport    string      `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; quic or tcp uses only that. Default ${default}."`
+	Transport    string      `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; on quick networks TCP is tried as well, and used if it is faster. quic or tcp uses only that. Default ${default}."`
+	ForgetPaths  bool        `help:"Begin as if nothing were remembered of the ways to the servers, and remember nothing of this run."`
 	Proxy        flags.Proxy `placeholder:"URL" help:"HTTP proxy for TCP, as http://HOST:PORT, also with USER:PASSWORD@; none turns it off. Default: HTTPS_PROXY, without the hosts of NO_PROXY."`
 }
 
@@ -141,6 +142,9 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 		return q, err
 	}
 	q.reach.Trust.Tickets = pins
+	if !f.ForgetPaths {
+		q.remember(t)
+	}
 	if err := checkTickets(q.reach.Trust.Pins, pins); err != nil {
 		return q, err
 	}

@@ -20,7 +20,7 @@ var flagGroups = []struct {
 		"output", "name", "resume", "force", "split-links", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
 	}},
 	{"Servers:", []string{
-		"number", "address", "port", "no-tcp", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "connect-timeout", "patience",
+		"number", "address", "port", "no-tcp", "congestion", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "forget-paths", "connect-timeout", "patience",
 	}},
 	{"Trust:", []string{"identity", "pin", "trust", "token"}},
 	{"Speed:", []string{"limit", "connections"}},

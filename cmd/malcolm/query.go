@@ -21,6 +21,9 @@ type query struct {
 	sha256   *[32]byte // that the file must have as well; nil: not checked
 	showMap  bool
 	interval time.Duration // between two reports; 0: no reports
+	// save keeps what the run has found out of the ways to the servers;
+	// nil: it is not kept.
+	save func()
 	// progress is given the status, besides the view; nil: nobody is.
 	progress func(fetch.Snapshot)
 }
@@ -46,6 +49,9 @@ func session[T any](ctx context.Context, q query, show shower, do func(*fetch.Se
 	q.servers.Sources, err = malcolm.Sources(ctx, q.reach, q.targets, q.all)
 	if err != nil {
 		return none, err
+	}
+	if q.save != nil {
+		defer q.save()
 	}
 	s := fetch.Open(ctx, q.servers, fetch.Watch{Map: q.showMap, Events: show.Event})
 	defer s.Close()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/paths"
 	"malcolm/transfer/source"
 	"malcolm/wire"
 )
@@ -26,6 +27,9 @@ type Servers struct {
 	// still indexing, or nobody sends wanted bytes (see package presence).
 	// 0 or less: [DefaultPatience].
 	Patience time.Duration
+	// Paths is what earlier runs found out of the ways to the sources, and
+	// notes what this one does; nil: nothing is known or noted.
+	Paths *paths.Memory
 	// CPUFree reports whether this machine's processors have time for more
 	// connections; nil: the system is asked. Tests in virtual time say so.
 	CPUFree func() bool

@@ -15,7 +15,7 @@ type Decision struct {
 	Length int64         // likewise
 	Conns  int           // connections now, with Grown and Shrunk
 	Pause  time.Duration // until the next try, with Retried and NotGrown
-	Err    error         // why, with Retried, NotGrown and WayKept
+	Err    error         // why, with Retried, NotGrown, WayKept and AcrossKept
 }
 
 // A DecisionKind is a kind of decision.
@@ -23,16 +23,18 @@ type DecisionKind int
 
 // The kinds of decisions.
 const (
-	Retried    DecisionKind = iota // a range ended early; the server is asked again later
-	Moved                          // the end of its range is left to others
-	Second                         // it fetches a second copy of what another has begun
-	Cancelled                      // its range is no longer wanted: others were faster
-	Grown                          // it has one more connection
-	Shrunk                         // it has one connection less
-	NotGrown                       // one more connection failed: none is tried for a while
-	WayTried                       // a connection that owes bytes brings none: another one is tried
-	WayKept                        // that connection stays; Err says why, nil: it sends again
-	WayChanged                     // another connection has taken its place
+	Retried     DecisionKind = iota // a range ended early; the server is asked again later
+	Moved                           // the end of its range is left to others
+	Second                          // it fetches a second copy of what another has begun
+	Cancelled                       // its range is no longer wanted: others were faster
+	Grown                           // it has one more connection
+	Shrunk                          // it has one connection less
+	NotGrown                        // one more connection failed: none is tried for a while
+	AcrossTried                     // the other transport is tried: it may be faster
+	AcrossKept                      // the present transport stays; Err says why, nil: the other one was no faster
+	WayTried                        // a connection that owes bytes brings none: another one is tried
+	WayKept                         // that connection stays; Err says why, nil: it sends again
+	WayChanged                      // another connection has taken its place
 )
 
 func (Decision) event() {}

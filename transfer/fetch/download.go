@@ -181,6 +181,7 @@ func (s *Session) fetchQueued(done func() bool) error {
 func (s *Session) joinSchedule(v *server, now time.Time) {
 	s.download.schedule.Join(v.index, v.conns.minRTT(), s.download.since(v, now))
 	s.growth.Join(v.index)
+	s.joinCarrier(v, now)
 	s.connsChanged(v)
 }
 
@@ -192,6 +193,8 @@ func (s *Session) leaveSchedule(v *server) {
 	}
 	d.schedule.Leave(v.index)
 	s.growth.Leave(v.index)
+	s.roster.carrier.Leave(v.index)
+	v.conns.endTry()
 	d.cancelAll(v)
 }
 

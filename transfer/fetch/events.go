@@ -15,7 +15,7 @@ import (
 // [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started],
 // [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
 // [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
-// [Decision], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or
+// [Decision], [TransportChanged], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or
 // [Finishing].
 type Event interface{ event() }
 

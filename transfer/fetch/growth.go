@@ -28,8 +28,8 @@ func (s *Session) grow(now time.Time) {
 	}
 	s.growth.Step(now, s.isCPUFree(now))
 	for _, v := range s.roster.servers {
-		if v.state == StateServing && v.moreConns() {
-			s.adjust(v, s.growth.Want(v.index), now)
+		if v.state == StateServing && v.moreConns() && v.conns.try == nil {
+			s.adjust(v, max(s.growth.Want(v.index), v.conns.least), now)
 		}
 	}
 }
@@ -46,14 +46,17 @@ func (s *Session) isCPUFree(now time.Time) bool {
 // long as that lives. A server without reports is asked once.
 func (s *Session) askPaths(v *server) {
 	for _, c := range v.conns.list {
-		if c.path > 0 || c.retired || v.conns.mute {
+		if c.path > 0 || c.retired || c.across || v.conns.mute {
 			continue
 		}
 		s.roster.paths++
 		c.path = s.roster.paths
 		l, ctx, way, path := s.loop, v.contact.ctx, c.way, c.path
 		report := func(r source.PathReport) {
-			l.post(func() { s.growth.Report(v.index, path, growth.Report(r)) })
+			l.post(func() {
+				s.growth.Report(v.index, path, growth.Report(r))
+				v.conns.learned.lost(r)
+			})
 		}
 		ended := func(err error) {
 			l.post(func() {
@@ -177,6 +180,10 @@ func (s *Session) notGrown(v *server, err error, now time.Time) {
 // furtherRefused ends the use of a further connection over which the server
 // refused the first range. The server keeps its others.
 func (s *Session) furtherRefused(v *server, c *connection, err error, now time.Time) {
+	if c.across {
+		s.roster.carrier.Failed(v.index)
+		return
+	}
 	s.retire(v, c)
 	s.notGrown(v, err, now)
 }
@@ -185,12 +192,17 @@ func (s *Session) furtherRefused(v *server, c *connection, err error, now time.T
 // is no longer blamed for that silence: it may have been the path's.
 func (s *Session) replace(v *server, old, c *connection) {
 	now := time.Now()
-	c.silence, v.over = old.silence.Next(), c.way.Peer().Transport
+	over := c.way.Peer().Transport
+	if over != v.over {
+		s.emit(TransportChanged{Target: v.target, Transport: over, Why: TransportSilent})
+	}
+	c.silence, v.over = old.silence.Next(), over
 	v.conns.list = append(v.conns.list, c)
 	if s.growth != nil {
 		s.growth.Join(v.index) // what is known of the path is of the old one
 	}
 	s.retire(v, old)
+	s.stayOver(v, now)
 	if d := s.download; d.schedule != nil {
 		d.schedule.Revive(v.index, now)
 	}
@@ -215,6 +227,7 @@ func (s *Session) connDown(v *server, way source.Conn, err error) {
 		if v.state != StateServing {
 			return
 		}
+		s.acrossDown(v, l)
 		if c.active() == 0 {
 			c.list[0].retired = false // it is needed after all
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/carrier"
 	"malcolm/transfer/presence"
 	"malcolm/transfer/source"
 )
@@ -65,7 +66,10 @@ type connection struct {
 	// unproved: nothing has come yet, so that nobody knows whether the file
 	// is there. Only further connections are.
 	unproved bool
-	path     int // the number of its path reports; 0: they were not asked for
+	parked   bool  // gets no more of them for now: another transport is tried
+	across   bool  // of those over the other transport, while that is tried
+	carried  int64 // bytes since the last look of carry
+	path     int   // the number of its path reports; 0: they were not asked for
 	sign     presence.Sign
 	silence  presence.Way
 }
@@ -79,6 +83,9 @@ func (c *connection) ended() bool {
 		return false
 	}
 }
+
+// takesRanges reports whether a connection gets ranges.
+func (c *connection) takesRanges() bool { return !c.retired && !c.parked }
 
 // openPause is the pause before a server's next further connection, after one
 // failed or died within this time. It doubles each time, up to openPauseMost.
@@ -95,6 +102,9 @@ type conns struct {
 	after   time.Time     // no further connection is tried before
 	pause   time.Duration // the last pause; 0: there was no failure
 	mute    bool          // the server gives no path reports
+	least   int           // connections that the transport needs; 0: any number
+	try     *try          // of the other transport; nil: not now
+	learned learned
 }
 
 // moreConns reports whether more connections to the server can help.
@@ -106,7 +116,7 @@ func (s *server) moreConns() bool {
 // requests under way; nil without a connection.
 func (c *conns) pick() (best *connection) {
 	for _, l := range c.list {
-		if !l.retired && (best == nil || l.fetches < best.fetches) {
+		if l.takesRanges() && (best == nil || l.fetches < best.fetches) {
 			best = l
 		}
 	}
@@ -126,7 +136,7 @@ func (c *conns) minRTT() (rtt time.Duration) {
 // active returns how many connections are in use.
 func (c *conns) active() (n int) {
 	for _, l := range c.list {
-		if !l.retired {
+		if l.takesRanges() {
 			n++
 		}
 	}
@@ -136,7 +146,7 @@ func (c *conns) active() (n int) {
 // idle returns how many of those have no request under way.
 func (c *conns) idle() (n int) {
 	for _, l := range c.list {
-		if !l.retired && l.fetches == 0 {
+		if l.takesRanges() && l.fetches == 0 {
 			n++
 		}
 	}
@@ -196,6 +206,7 @@ func (s *server) hangUp() {
 func (s *server) came(c *connection, bytes int64) {
 	s.share.sign.Came += bytes
 	c.sign.Came += bytes
+	c.carried += bytes
 	c.unproved = c.unproved && bytes == 0
 }
 
@@ -226,10 +237,11 @@ type roster struct {
 	met     meetings
 	answers int // how many servers have answered
 	paths   int // how many connections were asked for path reports
+	carrier *carrier.Carrier
 }
 
 func newRoster(sources []source.Source) *roster {
-	r := &roster{met: meetings{at: make(map[netip.AddrPort]*server), hosts: make(map[netip.Addr]string), told: make(map[string]bool)}}
+	r := &roster{carrier: carrier.New(), met: meetings{at: make(map[netip.AddrPort]*server), hosts: make(map[netip.Addr]string), told: make(map[string]bool)}}
 	for i, src := range sources {
 		r.servers = append(r.servers, &server{index: i, source: src, target: src.Target()})
 	}

@@ -116,6 +116,7 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 func (s *Session) Close() {
 	s.download.halt()
 	s.lastWords()
+	s.notePaths()
 	s.loop.close()
 	s.publish()
 }
@@ -194,6 +195,7 @@ func (s *Session) sample(now time.Time) {
 	if s.download.schedule != nil {
 		s.grow(now)
 		s.measure(now)
+		s.carry(now)
 		s.dispatch(now)
 	}
 	s.publish()

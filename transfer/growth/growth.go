@@ -83,6 +83,14 @@ func (g *Growth) Join(id int) {
 	g.servers[id] = &server{id: id, number: 1, open: 1, paths: make(map[int]*path)}
 }
 
+// Begin says how many connections a server that has joined should begin with:
+// half of what an earlier run needed. What follows is as if they were tried.
+func (g *Growth) Begin(id, conns int) {
+	if s := g.servers[id]; s != nil {
+		s.number = max(min(conns, g.room(s)), 1)
+	}
+}
+
 // Leave says that a server no longer takes part.
 func (g *Growth) Leave(id int) { delete(g.servers, id) }
 

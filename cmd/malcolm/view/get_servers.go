@@ -50,6 +50,8 @@ func (v *getText) ofServers(e fetch.Event) {
 		v.full(e)
 	case fetch.ServerSilent:
 		v.Warn("%s: has sent nothing for %s: others do its work, and it is tried again", e.Target, human.Duration(e.Lasted))
+	case fetch.TransportChanged:
+		v.transportChanged(e)
 	case fetch.Decision:
 		v.decided(e)
 	}

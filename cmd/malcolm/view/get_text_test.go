@@ -287,6 +287,9 @@ func TestDecisionLines(t *testing.T) {
 		d    fetch.Decision
 		want string
 	}{
+		{fetch.Decision{What: fetch.AcrossTried}, "the other transport is tried: it may be faster\n"},
+		{fetch.Decision{What: fetch.AcrossKept}, "its transport stays: the other one is no faster\n"},
+		{fetch.Decision{What: fetch.AcrossKept, Err: late}, "its transport stays: the other one failed (no answer in 1s)\n"},
 		{fetch.Decision{What: fetch.WayTried}, "a connection brings nothing of what it owes: another one is tried\n"},
 		{fetch.Decision{What: fetch.WayKept}, "the silent connection stays: it sends again\n"},
 		{fetch.Decision{What: fetch.WayKept, Err: late}, "the silent connection stays: the other one failed (no answer in 1s)\n"},
@@ -297,6 +300,27 @@ func TestDecisionLines(t *testing.T) {
 		(&getText{Terminal: term}).event(test.d)
 		if got, want := stderr.String(), "127.0.0.1:10001: "+test.want; got != want {
 			t.Errorf("%+v: got %q, want %q", test.d, got, want)
+		}
+	}
+}
+
+// TestTransportLines: what -v says of another transport.
+func TestTransportLines(t *testing.T) {
+	for _, test := range []struct {
+		e    fetch.TransportChanged
+		want string
+	}{
+		{fetch.TransportChanged{Transport: source.TCP, Rate: 300 << 20, Before: 100 << 20}, "over tcp from now on: it carries more, 300.0 MiB/s instead of 100.0 MiB/s\n"},
+		{fetch.TransportChanged{Transport: source.TCP}, "over tcp from now on: it carries more\n"},
+		{fetch.TransportChanged{Transport: source.TCP, Why: fetch.TransportRemembered}, "over tcp from now on: an earlier run found it faster\n"},
+		{fetch.TransportChanged{Transport: source.QUIC, Why: fetch.TransportFell}, "over quic from now on: the other one carries much less than this one did\n"},
+		{fetch.TransportChanged{Transport: source.QUIC, Why: fetch.TransportSilent}, "over quic from now on: the other one brings nothing\n"},
+	} {
+		term, _, stderr := newTestTerminal()
+		test.e.Target = here
+		(&getText{Terminal: term}).event(test.e)
+		if got, want := stderr.String(), "127.0.0.1:10001: "+test.want; got != want {
+			t.Errorf("%+v: got %q, want %q", test.e, got, want)
 		}
 	}
 }

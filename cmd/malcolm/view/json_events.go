@@ -42,6 +42,15 @@ type (
 		OtherID   string `json:"other_id"`  // that was proved over the other transport
 		Transport string `json:"transport"` // the one that is used
 	}
+	transportChangedEvent struct {
+		head
+		Address   string `json:"address"`
+		ID        string `json:"id"`
+		Transport string `json:"transport"` // from now on
+		Reason    string `json:"reason"`
+		Rate      int64  `json:"rate"`   // over it, bytes a second; 0: not measured
+		Before    int64  `json:"before"` // over the former one, likewise
+	}
 	voteEvent struct {
 		head
 		Name     string      `json:"name"`

@@ -59,6 +59,12 @@ func (g *getJSON) event(e fetch.Event) {
 		g.out.Emit(wayRefusedEvent{
 			head: is("way_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), OtherID: idOf(e.ID), Transport: overOf(e.Used),
 		})
+	case fetch.TransportChanged:
+		g.over[e.Target] = e.Transport
+		g.out.Emit(transportChangedEvent{
+			head: is("transport_changed"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), Transport: overOf(e.Transport),
+			Reason: transportReasons[e.Why], Rate: int64(e.Rate), Before: int64(e.Before),
+		})
 	case fetch.OneAddress:
 		g.out.Emit(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
 	case fetch.Voted:

@@ -18,7 +18,7 @@ import (
 var jsonEvents = map[string]Event{
 	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "progress": progressEvent{},
 	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "contradicted": contradictedEvent{}, "one_address": oneAddressEvent{},
-	"udp_blocked": udpBlockedEvent{}, "way_refused": wayRefusedEvent{}, "dropped": droppedEvent{},
+	"udp_blocked": udpBlockedEvent{}, "way_refused": wayRefusedEvent{}, "transport_changed": transportChangedEvent{}, "dropped": droppedEvent{},
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
