@@ -81,7 +81,9 @@ var tamperings = []tampering{
 	{"bit of the holder", func(t *testing.T, p *workFiles) { must(t, patch(p.journal, 520)) }, false, keptAll},
 	{"part is a link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Symlink(p.outside, p.part)) }, true, nil},
 	{"part is a dangling link", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Symlink("nowhere", p.part)) }, true, nil},
-	{"part is a link to itself", func(t *testing.T, p *workFiles) { must(t, os.Rename(p.part, p.part+"2"), os.Symlink(simPart+"2", p.part)) }, true, nil},
+	{"part is a link to itself", func(t *testing.T, p *workFiles) {
+		must(t, os.Rename(p.part, p.part+"2"), os.Symlink(simPart+"2", p.part))
+	}, true, nil},
 	{"part is a hard link to outside", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Link(p.outside, p.part)) }, true, nil},
 	{"part has a second link", func(t *testing.T, p *workFiles) { must(t, os.Link(p.part, p.outside+"2")) }, true, nil},
 	{"part is a directory", func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part), os.Mkdir(p.part, 0o755)) }, true, nil},
