@@ -305,8 +305,8 @@ func TestRemembered(t *testing.T) {
 	})
 }
 
-// A memory with anything in it does no harm: who answers has to prove who he is,
-// and the number of connections is bounded.
+// A memory with anything in it does no harm: who answers has to prove who he
+// is, and the number of connections is bounded.
 func TestHostileMemory(t *testing.T) {
 	shortWay(t, 4<<20, func(t *testing.T, w *world, s *server, data []byte) {
 		m := paths.NewMemory(nil, nil)

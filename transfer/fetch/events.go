@@ -15,8 +15,8 @@ import (
 // [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started],
 // [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
 // [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
-// [Decision], [TransportChanged], [NoModTime], [Lacks], [OutputMoved], [ReadingBack] or
-// [Finishing].
+// [Decision], [TransportChanged], [NoModTime], [Lacks], [OutputMoved],
+// [ReadingBack] or [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.
