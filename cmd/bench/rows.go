@@ -42,10 +42,16 @@ var variants = []variant{
 	{"-nogro", ", without GRO", "quic", []string{"MALCOLM_NO_GRO"}},
 	{"-nojoin", ", sends not joined", "quic", []string{"MALCOLM_NO_JOIN"}},
 	{"-tcp", " over TCP", "tcp", nil},
+	{"-auto", ", which chooses its transport", "auto", nil},
+	{remembers, ", which remembers its transport", "auto", nil},
 }
 
-// malcolmRows are malcolm over QUIC, with and without GRO and joined sends, and
-// over TCP.
+// remembers is the variant whose later rounds begin with what the first has
+// found out. All others begin as if they were the first.
+const remembers = "-again"
+
+// malcolmRows are malcolm over QUIC, with and without GRO and joined sends,
+// over TCP, and over what it chooses.
 func malcolmRows() []row {
 	var rows []row
 	for _, v := range variants {
@@ -57,7 +63,11 @@ func malcolmRows() []row {
 				serve: func(ctx context.Context, l *lab, k *link, dir string) ([]*process, command, error) {
 					env := l.malcolmEnv("", v.without...)
 					server, targets, err := l.serveMalcolm(ctx, k, l.source, n, env)
-					return server, l.getMalcolm(dir, targets, env, "--transport", v.transport), err
+					get := l.getMalcolm
+					if v.name == remembers {
+						get = l.getAgain
+					}
+					return server, get(dir, targets, env, "--transport", v.transport), err
 				},
 			})
 		}
@@ -132,8 +142,13 @@ func serverOrError(p *process, targets []string, err error) ([]*process, []strin
 	return []*process{p}, targets, nil
 }
 
-// getMalcolm is `malcolm get`.
+// getMalcolm is `malcolm get` that knows of no earlier run.
 func (l *lab) getMalcolm(dir string, targets, env []string, flags ...string) command {
+	return l.getAgain(dir, targets, env, append([]string{"--forget-paths"}, flags...)...)
+}
+
+// getAgain is `malcolm get` that remembers the last day's runs.
+func (l *lab) getAgain(dir string, targets, env []string, flags ...string) command {
 	args := append([]string{l.binary, "get", "-o", dir, "-i", "0"}, flags...)
 	return command{env: env, args: append(args, targets...)}
 }
