@@ -85,12 +85,11 @@ func (s *Session) joinCarrier(v *server, now time.Time) {
 // of a useless connection's.
 func (s *Session) stayOver(v *server, now time.Time) {
 	v.conns.endTry()
-	v.conns.least = 0
-	if s.growth == nil {
-		return
+	if s.growth != nil {
+		s.joinCarrier(v, now)
+		s.roster.carrier.Stay(v.index)
 	}
-	s.joinCarrier(v, now)
-	s.roster.carrier.Stay(v.index)
+	v.conns.least = 0
 }
 
 // carry lets the pure state machine decide which transport carries the ranges
