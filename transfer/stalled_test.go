@@ -39,7 +39,7 @@ func TestPathBecomesNarrower(t *testing.T) {
 	t.Run("with another server", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(t *testing.T, w *world) {
-			data := file(120*chunk, 1)
+			data := file(200*chunk, 1)
 			servers := w.holders(data, data)
 			slow(1<<20, servers...)
 			var narrowed, again time.Time
