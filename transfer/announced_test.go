@@ -65,7 +65,7 @@ func TestBytesUnderWay(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
-		s := w.ready(data, serve.Config{Limits: serve.Limits{Streams: 4}})
+		s := w.ready(data, serve.Config{Limits: serve.Limits{Streams: 5}})
 		limits, conn := w.announced(s, checksum(data))
 		if limits.Flight != limits.Longest || limits.Streams != 4 {
 			t.Fatalf("announced %+v, want 4 streams that share one longest request", limits)

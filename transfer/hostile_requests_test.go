@@ -40,6 +40,7 @@ const (
 	typeValues = 2
 	typeRanges = 3
 	typeCheck  = 4
+	typePath   = 5
 )
 
 // A badRequest is one that nobody should send, and the status of its reply; 0
@@ -77,8 +78,10 @@ func badRequests(sum [32]byte) map[string]badRequest {
 		"two requests":                    {append(request(wire.StatRequest{}), request(wire.StatRequest{})...), wire.StatusMalformed},
 		"unknown type":                    {message(99, 0), wire.StatusUnsupported},
 		"unknown type of 2^62":            {quicvarint.Append(quicvarint.Append(nil, most), 0), wire.StatusUnsupported},
-		"unknown type, the largest body":  {message(5, make([]byte, wire.MaxRequestLen)), wire.StatusUnsupported},
-		"unknown type, bytes behind it":   {append(message(5), 0), wire.StatusMalformed},
+		"unknown type, the largest body":  {message(6, make([]byte, wire.MaxRequestLen)), wire.StatusUnsupported},
+		"unknown type, bytes behind it":   {append(message(6), 0), wire.StatusMalformed},
+		"path: a body":                    {message(typePath, 0), wire.StatusMalformed},
+		"path: bytes behind it":           {append(request(wire.PathRequest{}), 0), wire.StatusMalformed},
 		"stat: flags":                     {message(typeStat, 2, 0), wire.StatusMalformed},
 		"stat: bytes behind it":           {append(request(wire.StatRequest{}), 0), wire.StatusMalformed},
 		"stat: another file":              {request(wire.StatRequest{Selector: "/etc/passwd"}), wire.StatusNotFound},

@@ -133,6 +133,7 @@ func TestOpenComesFirst(t *testing.T) {
 		"ranges":                 rangeOf(sum, 0, 1),
 		"values":                 request(wire.ValuesRequest{Checksum: sum, Count: 1}),
 		"recheck":                request(wire.RecheckRequest{Checksum: sum}),
+		"path":                   request(wire.PathRequest{}),
 		"unknown type":           message(99),
 		"text":                   append([]byte("GET / HTTP/1.1\r\n\r\n"), make([]byte, 6000)...),
 		"stat before open":       append(request(wire.StatRequest{}), opening(1, wire.StatRequest{})...),
@@ -202,7 +203,7 @@ func TestRangeBeforeOpen(t *testing.T) {
 		early.SetReadDeadline(time.Time{})
 		first.Write(open[9:])
 		first.CloseWrite()
-		if o := readOpened(t, first); o.Limits.Streams != transport.DefaultMaxStreams || o.Limits.Wasted != admission.DefaultWasted || o.Proof != nil || len(o.Tail) != 1 {
+		if o := readOpened(t, first); o.Limits.Streams != transport.DefaultMaxStreams-1 || o.Limits.Wasted != admission.DefaultWasted || o.Proof != nil || len(o.Tail) != 1 {
 			t.Errorf("opened with %+v, want the default limits, no proof and a tail", o)
 		}
 		if got, err := readSpans(early, spansOf(checksum(data), 7, 1000)); err != nil || !bytes.Equal(got[0].data, data[7:1007]) {

@@ -149,7 +149,7 @@ const LeftUnknown = -1
 // than Linux tell nothing of TCP; packets received are then reads.
 type Stats struct {
 	MinRTT, SmoothedRTT            time.Duration // zero before the first sample
-	LatestRTT                      time.Duration // zero over TCP
+	LatestRTT                      time.Duration // the last sample, over QUIC; zero before it, and over TCP
 	PacketsSent, BytesSent         uint64        // repetitions included
 	PacketsReceived, BytesReceived uint64        // unusable ones included
 	PacketsLost, BytesLost         uint64        // of those sent; falls when a late one is acknowledged

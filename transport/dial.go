@@ -76,6 +76,7 @@ func Dial(ctx context.Context, pc net.PacketConn, remote net.Addr, o DialOptions
 		d.release()
 		close(c.released)
 	})
+	c.Stats() // sees that the handshake was measured
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -12,9 +13,10 @@ import (
 // quicConn is a [Conn] over QUIC.
 type quicConn struct {
 	qc       *quic.Conn
-	released chan struct{}         // closed when everything that Dial took is given back; nil on a server
-	greeting *Greeting             // on a client that has one
-	unheard  atomic.Pointer[error] // the greeting's error, which ended the connection; nil: none did
+	released chan struct{}               // closed when everything that Dial took is given back; nil on a server
+	greeting *Greeting                   // on a client that has one
+	unheard  atomic.Pointer[error]       // the greeting's error, which ended the connection; nil: none did
+	measured atomic.Pointer[net.UDPAddr] // the peer's address when a round trip was last seen; nil: never
 }
 
 // OpenStream opens a stream at once, urgent or not: none waits for another.
@@ -76,6 +78,14 @@ func (c *quicConn) gso() bool { return c.qc.ConnectionState().GSO }
 
 func (c *quicConn) Stats() Stats {
 	s := c.qc.ConnectionStats()
+	addr, _ := c.qc.RemoteAddr().(*net.UDPAddr)
+	switch at := c.measured.Load(); {
+	case !isMeasured(s, addr, at):
+		s.MinRTT, s.SmoothedRTT, s.LatestRTT = 0, 0, 0
+	case at != addr: // these counts may be half from before the first sample
+		c.measured.Store(addr)
+		s = c.qc.ConnectionStats()
+	}
 	return Stats{
 		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, LatestRTT: s.LatestRTT,
 		PacketsSent: s.PacketsSent, BytesSent: s.BytesSent,
@@ -83,4 +93,19 @@ func (c *quicConn) Stats() Stats {
 		PacketsLost: s.PacketsLost, BytesLost: s.BytesLost,
 		Window: s.CongestionWindow,
 	}
+}
+
+// assumedRTT is the least round trip that quic-go reports before the first
+// sample.
+const assumedRTT = 100 * time.Millisecond
+
+// isMeasured reports whether the round trips in s were measured. Before the
+// first sample, and again after the peer's address has changed, quic-go reports
+// made-up ones: the least is assumedRTT, and the deviation is zero. A sample
+// makes the deviation half of itself. It becomes zero again only while round
+// trips stay equal, as in a simulation. If they are then assumedRTT too, they
+// count as measured when addr, the peer's address now, is at: where measured
+// ones were seen before; nil: nowhere.
+func isMeasured(s quic.ConnectionStats, addr, at *net.UDPAddr) bool {
+	return s.MeanDeviation != 0 || s.MinRTT != assumedRTT || at != nil && at == addr
 }

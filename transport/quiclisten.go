@@ -107,7 +107,9 @@ func (l *quicListener) Accept(ctx context.Context) (Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accept on %s: %w", l.Addr(), classify(err))
 	}
-	return &quicConn{qc: qc}, nil
+	c := &quicConn{qc: qc}
+	c.Stats() // sees that the handshake was measured
+	return c, nil
 }
 
 func (l *quicListener) Addr() net.Addr { return l.pc.LocalAddr() }

@@ -223,11 +223,11 @@
 //
 // The first four count from the request on, never fall, and are at most 2^48;
 // the sum is at most 1000 times that. Round trips are in microseconds, rounded
-// down, at most 2^26; 0: no round trip has been measured. Packets that are lost
-// at about the same time, for which a server looks every 5 to 25 ms, are one
-// loss event. Its rank says how long round trips were then: 1000 times the
-// share of the last 256 that were shorter. Losses in a full queue rank near
-// 1000, random ones anywhere.
+// down, at most 2^26; 0: no round trip has been measured. A server looks at its
+// counts every 5 to 25 ms. Packets that it finds lost within one and a half
+// round trips are one loss event. Its rank says how long round trips were when
+// it began: 1000 times the share of the last 256 that were shorter. Losses in a
+// full queue rank near 1000, random ones anywhere.
 //
 // A server sends the first report at once, then at most 10 a second, each only
 // if it has sent something else since the last. A client that gets more than 20

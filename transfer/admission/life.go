@@ -64,6 +64,22 @@ func (b *Book) Accept(c *Conn, now time.Time) {
 	b.hold(c, now, func(h *held) { h.asking-- })
 }
 
+// Aside says that a request is answered by something that is no use of the
+// connection: it does not keep an idle one alive. EndAside ends it.
+func (b *Book) Aside(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.life.asking--
+	b.hold(c, now, func(h *held) { h.asking-- })
+}
+
+// EndAside says that a request of which Aside was told is over.
+func (b *Book) EndAside(c *Conn, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold(c, now, func(h *held) { h.requests-- })
+}
+
 // End says that a request is over, whether it was accepted or not.
 func (b *Book) End(c *Conn, accepted bool, now time.Time) {
 	b.mu.Lock()

@@ -294,7 +294,7 @@ func TestStopUnderSpans(t *testing.T) {
 		spans := []wire.Span{{Checksum: sumOf(data), Length: 1 << 20}, {Checksum: sumOf(data), Length: 5}}
 		st := c.request(wire.RangesRequest{Spans: spans})
 		time.Sleep(2 * time.Second)
-		w.srv.stopping.Store(true)
+		w.srv.stop()
 		w.stop()
 		got, err := readSpans(st.end(), spans)
 		if err != nil || len(got.bodies[0]) == 0 || got.failed[0] != wire.StatusStopping || got.failed[1] != wire.StatusStopping {

@@ -35,7 +35,7 @@ type clientConn struct {
 	opened  chan struct{} // closed once open was accepted
 	lost    atomic.Int64  // packets that virtual.lost knows of
 	flight  atomic.Int64  // bytes of ranges under way
-	reports atomic.Bool   // a reply with path reports is under way
+	path    pathWatch
 
 	mu       sync.Mutex
 	deadline *time.Timer // ends the connection: see [admission.Book.Deadline]
@@ -50,6 +50,7 @@ func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 	c := &clientConn{
 		srv: v.srv, virtual: v, conn: conn, rec: conn.Place().(*admission.Conn),
 		slots: make(chan struct{}, connSlots), opened: make(chan struct{}),
+		path: pathWatch{moved: make(chan struct{}, 1)},
 	}
 	c.srv.book.Shake(c.rec, c, time.Now())
 	c.deadline = time.AfterFunc(c.srv.limits.OpenTimeout, c.expire)
@@ -126,7 +127,7 @@ func (c *clientConn) expire() {
 
 // close tells the client why there is no more to come.
 func (c *clientConn) close() {
-	if !c.srv.stopping.Load() {
+	if !c.srv.isStopping() {
 		c.conn.Close(uint64(wire.CloseDone), "")
 		return
 	}
@@ -166,6 +167,10 @@ func (c *clientConn) moved(n int, ofFile bool) {
 	p := admission.Progress{Bytes: int64(n), File: ofFile, Window: int64(c.conn.Stats().Window)}
 	c.srv.book.Moved(c.rec, p, time.Now())
 	c.countLost()
+	select {
+	case c.path.moved <- struct{}{}:
+	default:
+	}
 }
 
 // countLost counts the packets that were lost since the last count.

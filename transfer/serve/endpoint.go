@@ -100,7 +100,7 @@ func (s *Server) listenOptions() (transport.ListenOptions, error) {
 		Gate:     gate{s.book},
 		QLog:     s.cfg.QLog,
 
-		MaxStreams:       int64(s.limits.Streams),
+		MaxStreams:       int64(s.limits.announced().Streams) + 1, // for path reports
 		HandshakeTimeout: s.limits.HandshakeTimeout,
 		StallTimeout:     s.limits.StallTimeout,
 	}, nil

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -23,6 +24,12 @@ type fakeConn struct {
 	place   *admission.Conn
 	state   tls.ConnectionState
 	streams chan transport.Stream
+
+	protocol transport.Protocol // 0: QUIC
+
+	mu     sync.Mutex
+	counts transport.Stats
+	looks  int // at the counts
 
 	once sync.Once
 	done chan struct{}
@@ -53,10 +60,16 @@ func (c *fakeConn) Close(code uint64, _ string) {
 func (c *fakeConn) Done() <-chan struct{}        { return c.done }
 func (c *fakeConn) Err() error                   { return net.ErrClosed }
 func (c *fakeConn) TLS() tls.ConnectionState     { return c.state }
-func (c *fakeConn) Protocol() transport.Protocol { return transport.QUIC }
+func (c *fakeConn) Protocol() transport.Protocol { return cmp.Or(c.protocol, transport.QUIC) }
 func (c *fakeConn) RemoteAddr() net.Addr         { return &net.UDPAddr{} }
-func (c *fakeConn) Stats() transport.Stats       { return transport.Stats{Window: 1 << 20} }
 func (c *fakeConn) Place() any                   { return c.place }
+
+func (c *fakeConn) Stats() transport.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looks++
+	return c.counts
+}
 
 // A fakeStream is both sides of a stream without a network. The client takes
 // what it has room for.
@@ -243,6 +256,7 @@ func (w *world) dial() *fakeConn {
 		w.t.Fatal("no place")
 	}
 	c := &fakeConn{place: rec, streams: make(chan transport.Stream, 100), done: make(chan struct{})}
+	c.counts.Window = 1 << 20
 	go w.srv.virtual[0].serve(w.ctx, c)
 	return c
 }

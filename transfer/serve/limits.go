@@ -19,7 +19,8 @@ type Limits struct {
 	// Bytes bounds what clients can make the server hold beyond their
 	// places: buffers, requests, and what is sent and not acknowledged.
 	Bytes int64
-	// Streams bounds a connection's requests under way.
+	// Streams bounds a connection's requests under way. One of them is
+	// kept for path reports; 1 allows one of each.
 	Streams int
 	// HandshakeRate bounds the handshakes begun each second. Without a
 	// proof of the client's address it counts for all together, with one
@@ -56,10 +57,11 @@ const (
 	flightOfStream = 64 << 20
 )
 
-// announced returns what a client is told of the limits.
+// announced returns what a client is told of the limits. One of the streams is
+// kept for path reports, which do not count as one.
 func (l *Limits) announced() wire.Limits {
 	return wire.Limits{
-		Streams: l.Streams, Flight: max(int64(l.Streams)*flightOfStream, longestRequest), Longest: longestRequest,
+		Streams: max(l.Streams-1, 1), Flight: max(int64(l.Streams)*flightOfStream, longestRequest), Longest: longestRequest,
 		Wasted: l.Wasted,
 	}
 }

@@ -76,7 +76,7 @@ func (r *reply) open(ctx context.Context) bool {
 		c.hangUp(ctx, code, text)
 		return false
 	}
-	if c.srv.stopping.Load() {
+	if c.srv.isStopping() {
 		r.refuse(wire.StatusStopping, 0, "")
 		return false
 	}

@@ -56,7 +56,7 @@ func TestOpen(t *testing.T) {
 			request := wire.AppendRequest(wire.AppendRequest(nil, wire.Open{Run: [16]byte{1}, Tail: wire.Idle()}), wire.StatRequest{Selector: "data", Values: true})
 			r := bytes.NewReader(c.ask(true, unread, true, request).end())
 			o := opened(t, r)
-			if want := (wire.Limits{Streams: 32, Flight: 2 << 30, Longest: 1 << 30, Wasted: 5}); o.Limits != want || o.Proof != nil || len(o.Tail) != 1 {
+			if want := (wire.Limits{Streams: 31, Flight: 2 << 30, Longest: 1 << 30, Wasted: 5}); o.Limits != want || o.Proof != nil || len(o.Tail) != 1 {
 				t.Errorf("opened with %+v, want the limits %+v, no proof and a tail", o, want)
 			}
 			h, err := wire.ReadHeader(r)

@@ -3,75 +3,121 @@ package serve
 import (
 	"context"
 	"errors"
-	"os"
+	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/admission"
 	"malcolm/transport"
 	"malcolm/wire"
 )
 
 const (
-	// A look is taken each lookPart of the least round trip, within
-	// shortLook and longLook: often enough to see round trips change, and
-	// losses apart.
-	lookPart  = 8
-	shortLook = 5 * time.Millisecond
-	longLook  = 25 * time.Millisecond
-	// reportTime is the time between two reports, at least.
-	reportTime = 100 * time.Millisecond
-	// idlePackets may be sent for a report itself, for its repetition, and
-	// to acknowledge something. Only with more does the connection send.
-	idlePackets = 3
+	// reportEvery is the least time between two path reports.
+	reportEvery = 100 * time.Millisecond
+	// lastReport is how long the end of the reports may take to leave when
+	// the server stops.
+	lastReport = 5 * time.Millisecond
 )
 
-// path reports what the sending side sees of the way to the client, until the
-// client, the connection or the server ends that. The request counts as over
-// before: it holds up nobody who stops the server, and is no use of a
-// connection that is idle.
-func (r *reply) path(ctx context.Context) error {
+// A pathWatch is the request for path reports of a connection.
+type pathWatch struct {
+	asked   atomic.Bool   // there was one before
+	running atomic.Bool   // one is being answered
+	moved   chan struct{} // has a token when something was sent
+}
+
+// path reports what is seen of the way to the client until that cancels, or the
+// server stops. It is no use of the connection, and the server does not wait
+// for it. The first request of a connection is never wasted.
+func (r *reply) path(ctx context.Context) admission.Use {
+	repeated := r.c.path.asked.Swap(true)
+	u := r.use(admission.UsePart, r.reports(ctx))
+	if !repeated {
+		return admission.UsePart
+	}
+	return u
+}
+
+// reports ends with an error.
+func (r *reply) reports(ctx context.Context) error {
 	c := r.c
-	if c.conn.Protocol() == transport.TCP {
-		return r.refuse(wire.StatusUnsupported, 0, "no path reports over TCP")
+	// Over TCP a request has a TLS connection of its own. Which others of
+	// its run make up the client's one is not known here, and the kernel
+	// tells no single round trips to rank losses by.
+	if c.conn.Protocol() != transport.QUIC {
+		return r.refuse(wire.StatusUnsupported, 0, "path reports are of connections over QUIC")
 	}
-	if !c.reports.CompareAndSwap(false, true) {
-		return r.refuse(wire.StatusBusy, 0, "path reports are under way")
+	if !c.path.running.CompareAndSwap(false, true) {
+		return r.refuse(wire.StatusBusy, 0, "another request for path reports is under way on this connection")
 	}
-	defer c.reports.Store(false)
-	r.end()
-	var s sampler
-	var told time.Time
-	var sent uint64
-	timer := time.NewTimer(0)
+	defer c.path.running.Store(false)
+	r.stepAside()
+	r.st.SetWriteDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.srv.stopping, func() {
+		r.st.SetWriteDeadline(time.Unix(1, 0)) // wakes a Write
+		cancel()
+	})()
+	err := r.watch(ctx)
+	if c.srv.stopping.Err() == nil || isClosed(r.st.Done()) {
+		return err
+	}
+	if errors.Is(err, errReset{wire.StreamStopping}) { // between two reports
+		r.st.SetWriteDeadline(time.Now().Add(lastReport))
+		stopping := wire.Refusal{Status: wire.StatusStopping}
+		if _, err := r.st.Write(stopping.Append(nil)); err == nil {
+			return errors.Join(r.st.CloseWrite(), errRefused{wire.StatusStopping})
+		}
+	}
+	return errReset{wire.StreamStopping}
+}
+
+// watch looks at the connection, and sends a report when one is due. A client
+// that does not take a report holds one, and the looks. It returns when ctx
+// ends, or with the stream's error.
+func (r *reply) watch(ctx context.Context) error {
+	conn, began := r.c.conn, time.Now()
+	w, due := newSampler(conn.Stats()), time.Duration(0)
+	timer := time.NewTimer(w.pause())
 	defer timer.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
-		if c.srv.stopping.Load() {
-			return r.refuse(wire.StatusStopping, 0, "")
-		}
-		now := time.Now()
-		s.look(now, c.conn.Stats())
-		if told.IsZero() || now.Sub(told) >= reportTime && s.report.Sent > sent+idlePackets {
-			if err := r.tell(s.reported(now)); err != nil {
+		at := time.Since(began)
+		w.look(conn.Stats(), at)
+		if w.news && at >= due {
+			if err := r.sendReport(w.report(at)); err != nil {
 				return err
 			}
-			told, sent = now, s.report.Sent
+			due = at + reportEvery
 		}
-		timer.Reset(min(max(s.floor()/lookPart, shortLook), longLook))
+		var moved <-chan struct{}
+		if w.rests(at) {
+			moved = r.c.path.moved
+		} else {
+			timer.Reset(w.pause())
+		}
+		select {
+		case <-timer.C:
+		case <-moved:
+		case <-ctx.Done():
+			return errReset{wire.StreamStopping}
+		}
 	}
 }
 
-// tell writes a report. A client that does not read them gets no more.
-func (r *reply) tell(p wire.PathReport) error {
+// sendReport sends a report. It is no progress of the connection, so nobody is
+// told that it moved.
+func (r *reply) sendReport(p wire.PathReport) error {
 	body := p.Append(nil)
 	frame := wire.Header{Status: wire.StatusOK, Length: len(body)}.Append(nil)
-	r.st.SetWriteDeadline(time.Now().Add(r.c.srv.limits.StallTimeout))
-	_, err := r.st.Write(append(frame, body...))
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return errReset{wire.StreamStalled}
-	}
+	n, err := r.st.Write(append(frame, body...))
+	r.taken += int64(n)
 	return err
+}
+
+// stepAside says that the request is answered, but is no use of the connection.
+func (r *reply) stepAside() {
+	r.aside = true
+	r.c.srv.active.end()
+	r.c.change(func(now time.Time) { r.c.srv.book.Aside(r.c.rec, now) })
 }

@@ -18,7 +18,7 @@ type reply struct {
 	c        *clientConn
 	st       transport.Stream
 	accepted bool
-	over     bool  // end was called
+	aside    bool  // it is no use of the connection
 	taken    int64 // bytes of the reply that the client has taken
 }
 
@@ -35,12 +35,12 @@ func (r *reply) accept() {
 	r.c.change(func(now time.Time) { r.c.srv.book.Accept(r.c.rec, now) })
 }
 
-// end says that the request is over. Later calls do nothing.
+// end says that the request is over.
 func (r *reply) end() {
-	if r.over {
+	if r.aside {
+		r.c.change(func(now time.Time) { r.c.srv.book.EndAside(r.c.rec, now) })
 		return
 	}
-	r.over = true
 	r.c.srv.active.end()
 	r.c.change(func(now time.Time) { r.c.srv.book.End(r.c.rec, r.accepted, now) })
 }
@@ -63,7 +63,7 @@ func (r *reply) answer(ctx context.Context) admission.Use {
 		r.refuseRequest(err)
 		return admission.UseNone
 	}
-	if c.srv.stopping.Load() {
+	if c.srv.isStopping() {
 		r.refuse(wire.StatusStopping, 0, "")
 		return admission.UsePart
 	}
@@ -71,6 +71,9 @@ func (r *reply) answer(ctx context.Context) admission.Use {
 	defer cancel()
 	stop := st.AfterDone(cancel)
 	defer stop()
+	if _, ok := req.(wire.PathRequest); ok {
+		return r.path(replying)
+	}
 	r.accept()
 	u, err := r.handle(replying, req)
 	return r.use(u, err)
@@ -79,7 +82,7 @@ func (r *reply) answer(ctx context.Context) admission.Use {
 // unopened returns what a request was good for on a connection that was not
 // opened.
 func (c *clientConn) unopened() admission.Use {
-	if c.srv.stopping.Load() {
+	if c.srv.isStopping() {
 		return admission.UsePart
 	}
 	return admission.UseNone
@@ -97,8 +100,6 @@ func (r *reply) handle(ctx context.Context, req wire.Request) (admission.Use, er
 		return r.ranges(ctx, req)
 	case wire.RecheckRequest:
 		return admission.UseWhole, r.recheck(req)
-	case wire.PathRequest:
-		return admission.UsePart, r.path(ctx)
 	}
 	return admission.UseNone, r.refuse(wire.StatusUnsupported, 0, "")
 }

@@ -111,11 +111,13 @@ type Server struct {
 	virtual []*virtualServer
 	events  eventQueue
 
-	active   activity // requests being read or answered
-	stopping atomic.Bool
-	stopped  atomic.Bool
-	panics   atomic.Int64
-	denied   atomic.Int64 // connections without the token
+	active  activity // requests being read or answered
+	stopped atomic.Bool
+	panics  atomic.Int64
+	denied  atomic.Int64 // connections without the token
+
+	stopping context.Context // ends when nothing new is answered any more
+	stop     context.CancelFunc
 }
 
 // NewServer prepares a server, which does nothing until [Server.Run]. The
@@ -138,6 +140,7 @@ func NewServer(cfg Config) (*Server, error) {
 		limit:  pace.NewFairLimiter(cfg.Limit, book),
 		events: newEventQueue(cfg.Events),
 	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.index = newIndex(cfg.Source, offerable(cfg.Name), cfg.Cache, s.tell)
 	s.index.rehash = cfg.Rehash
 	for i := range cfg.Conns {

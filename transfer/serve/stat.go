@@ -85,7 +85,7 @@ func (r *reply) awaitIndex(ctx context.Context) (*version, error) {
 		case <-ctx.Done():
 			return nil, errReset{wire.StreamStopping}
 		}
-		if c.srv.stopping.Load() {
+		if c.srv.isStopping() {
 			return nil, r.refuse(wire.StatusStopping, 0, "")
 		}
 	}

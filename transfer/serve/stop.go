@@ -19,10 +19,12 @@ func (s *Server) drain() {
 	for _, e := range s.endpoints() {
 		e.current().StopAccepting()
 	}
-	s.stopping.Store(true)
+	s.stop()
 	s.events.emit(Stopping{Requests: s.active.count()})
 	waitFor(s.active.idle(), drainTime)
 }
+
+func (s *Server) isStopping() bool { return s.stopping.Err() != nil }
 
 // leave waits, at most leaveTime, for what has been told to end.
 func leave(wg *sync.WaitGroup) {
