@@ -397,10 +397,13 @@ func (s *Schedule) Pause(id int, until time.Time) {
 	}
 }
 
-// Revive forgets a server's silence: it is now reached in another way, and may
-// be asked at once. Its ranges under way are to be ended.
+// Revive forgets a server's silence, and its rate with that: it is now reached
+// in another way, and may be asked at once. Its ranges under way are to be
+// ended.
 func (s *Schedule) Revive(id int, now time.Time) {
 	if v := s.servers[id]; v != nil {
+		v.sent = false
+		v.rate.Start(rateTime, now)
 		v.heard, v.pause, v.probe, v.lost = now, 0, time.Time{}, false
 	}
 }
