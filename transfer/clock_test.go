@@ -23,7 +23,9 @@ var wallClockIn = []string{
 	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/fetch/modtime.go", "transfer/manifest/cache/key.go",
 	"transfer/partfile/journal.go", "transfer/partfile/layout.go", "transfer/partfile/sys_unix.go",
 	"transfer/hostile/server.go", "transfer/partfile/sys_windows.go", "wire/codec.go",
-	"transport/sockets.go", "transport/tcplink.go", // a deadline that has passed
+	"transport/sockets.go", "transport/tcplink.go", "transfer/serve/path.go", // a deadline that has passed
+	"transfer/paths/paths.go",   // what is kept for a day
+	"transfer/serve/sampler.go", // cuts durations
 }
 
 // Durations are measured by the monotonic clock everywhere. A clock that is set
