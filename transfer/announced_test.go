@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -20,7 +21,7 @@ func (w *world) announced(s *server, sum [32]byte) (wire.Limits, transport.Conn)
 	spans := append(spansOf([32]byte{9}, 0, 1), spansOf(sum, 0, 1)...)
 	st := send(w.t, conn, opening(1, wire.RangesRequest{Spans: spans}))
 	o := readOpened(w.t, st)
-	if got, err := readSpans(st, spans); err != nil || got[0].failed == nil || len(got[1].data) != 1 {
+	if got, err := hostile.ReadSpans(st, spans); err != nil || got[0].Failed == nil || len(got[1].Data) != 1 {
 		w.t.Fatalf("two spans, of which one is held: %v, %v", got, err)
 	}
 	return o.Limits, conn
@@ -49,10 +50,10 @@ func TestLongestRequest(t *testing.T) {
 				}
 				continue
 			}
-			got, err := readSpans(st, test.spans)
+			got, err := hostile.ReadSpans(st, test.spans)
 			for i := range got {
-				if err != nil || got[i].failed == nil || got[i].failed.Status != wire.StatusOutOfRange {
-					t.Errorf("span %d of %d: %v, %v, want that it is out of range", i, len(got), got[i].failed, err)
+				if err != nil || got[i].Failed == nil || got[i].Failed.Status != wire.StatusOutOfRange {
+					t.Errorf("span %d of %d: %v, %v, want that it is out of range", i, len(got), got[i].Failed, err)
 				}
 			}
 		}
@@ -88,7 +89,7 @@ func TestBytesUnderWay(t *testing.T) {
 		long.CancelRead(uint64(wire.StreamCancelled), transport.LeftUnknown)
 		close(read)
 		for st, at := range map[transport.Stream]int64{last: 7, neighbour: 3} {
-			if got, err := readSpans(st, spansOf(checksum(data), at, 1)); err != nil || len(got[0].data) != 1 || got[0].data[0] != data[at] {
+			if got, err := hostile.ReadSpans(st, spansOf(checksum(data), at, 1)); err != nil || len(got[0].Data) != 1 || got[0].Data[0] != data[at] {
 				t.Errorf("byte %d: %v, %v", at, got, err)
 			}
 		}

@@ -65,8 +65,8 @@ func TestTokenOverTCP(t *testing.T) {
 			streams = append(streams, send(t, conn, rangeOf(checksum(data), 0, 4*chunk)))
 		}
 		for _, st := range streams {
-			if got, err := readSpans(st, spansOf(checksum(data), 0, 4*chunk)); err != nil || !bytes.Equal(got[0].data, data) {
-				t.Errorf("a reply with %d bytes, %v", len(got[0].data), err)
+			if got, err := hostile.ReadSpans(st, spansOf(checksum(data), 0, 4*chunk)); err != nil || !bytes.Equal(got[0].Data, data) {
+				t.Errorf("a reply with %d bytes, %v", len(got[0].Data), err)
 			}
 		}
 		if n := s.overTCP(0).Dialed(); n < 2 {

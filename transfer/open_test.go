@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
 	"malcolm/transport"
@@ -206,8 +207,8 @@ func TestRangeBeforeOpen(t *testing.T) {
 		if o := readOpened(t, first); o.Limits.Streams != transport.DefaultMaxStreams-1 || o.Limits.Wasted != admission.DefaultWasted || o.Proof != nil || len(o.Tail) != 1 {
 			t.Errorf("opened with %+v, want the default limits, no proof and a tail", o)
 		}
-		if got, err := readSpans(early, spansOf(checksum(data), 7, 1000)); err != nil || !bytes.Equal(got[0].data, data[7:1007]) {
-			t.Errorf("the early range: %v, %d bytes, want them all", err, len(got[0].data))
+		if got, err := hostile.ReadSpans(early, spansOf(checksum(data), 7, 1000)); err != nil || !bytes.Equal(got[0].Data, data[7:1007]) {
+			t.Errorf("the early range: %v, %d bytes, want them all", err, len(got[0].Data))
 		}
 		time.Sleep(admission.DefaultOpenTime)
 		if !alive(conn) {

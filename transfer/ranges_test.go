@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/serve"
@@ -22,13 +23,13 @@ import (
 
 // wantSpan fails the test unless a span has all of the bytes that it is of, or,
 // with a status, some of them and then fails with it.
-func wantSpan(t *testing.T, i int, got spanReply, data []byte, status wire.Status) {
+func wantSpan(t *testing.T, i int, got hostile.SpanReply, data []byte, status wire.Status) {
 	t.Helper()
 	switch {
-	case status == 0 && (got.failed != nil || !bytes.Equal(got.data, data)):
-		t.Errorf("span %d: %d bytes, failed with %v, want all %d", i, len(got.data), got.failed, len(data))
-	case status != 0 && (got.failed == nil || got.failed.Status != status || !bytes.HasPrefix(data, got.data)):
-		t.Errorf("span %d: %d bytes, failed with %v, want %v", i, len(got.data), got.failed, status)
+	case status == 0 && (got.Failed != nil || !bytes.Equal(got.Data, data)):
+		t.Errorf("span %d: %d bytes, failed with %v, want all %d", i, len(got.Data), got.Failed, len(data))
+	case status != 0 && (got.Failed == nil || got.Failed.Status != status || !bytes.HasPrefix(data, got.Data)):
+		t.Errorf("span %d: %d bytes, failed with %v, want %v", i, len(got.Data), got.Failed, status)
 	}
 }
 
@@ -54,7 +55,7 @@ func TestManySpans(t *testing.T) {
 				conn := w.dial(s.targets[0], 0)
 				defer conn.Close(0, "")
 				for range 2 { // with open ahead of it, and without
-					got, err := readSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
+					got, err := hostile.ReadSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
 					must(t, err)
 					for i, span := range spans {
 						wantSpan(t, i, got[i], data[span.Offset:][:span.Length], 0)
@@ -94,12 +95,12 @@ func TestFailedSpans(t *testing.T) {
 					spans = append(spans, spansOf(sum, 3*chunk-at, 2+at)...)
 				}
 			}
-			got, err := readSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
+			got, err := hostile.ReadSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
 			must(t, err)
 			for i, status := range want {
 				wantSpan(t, i, got[i], data[spans[i].Offset:min(spans[i].Offset+chunk, 3*chunk+1)], status)
-				if status != ok && len(got[i].data) > 0 {
-					t.Errorf("%v: %d bytes of span %d", want, len(got[i].data), i)
+				if status != ok && len(got[i].Data) > 0 {
+					t.Errorf("%v: %d bytes of span %d", want, len(got[i].Data), i)
 				}
 			}
 		}
@@ -136,12 +137,12 @@ func TestSpanThatChanges(t *testing.T) {
 				st := send(t, conn, request(wire.RangesRequest{Spans: spans}))
 				time.Sleep(2 * time.Second)
 				test.change(old)
-				got, err := readSpans(st, spans)
+				got, err := hostile.ReadSpans(st, spans)
 				must(t, err)
 				wantSpan(t, 0, got[0], data[:3*chunk], test.status)
 				wantSpan(t, 1, got[1], next[5:chunk+5], 0)
 				wantSpan(t, 2, got[2], data[3:6], test.status)
-				if n := len(got[0].data); n < 200<<10 {
+				if n := len(got[0].Data); n < 200<<10 {
 					t.Errorf("%d bytes came before the change", n)
 				}
 			})
@@ -165,7 +166,7 @@ func TestSpanWhoseFileIsReplaced(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		n.rename(newSource(next))
 		go io.ReadAll(send(t, conn, request(wire.StatRequest{}))) // it is noticed
-		got, err := readSpans(st, spans)
+		got, err := hostile.ReadSpans(st, spans)
 		must(t, err)
 		wantSpan(t, 0, got[0], data, 0)
 		wantSpan(t, 1, got[1], next, 0)
@@ -189,7 +190,7 @@ func TestUnreadableSpan(t *testing.T) {
 		conn := w.dial(s.targets[0], 0)
 		defer conn.Close(0, "")
 		spans := spansOf(checksum(data), bad+1, 100, 0, 4*chunk, 0, 2*chunk, bad, 1, 3*chunk, chunk)
-		got, err := readSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
+		got, err := hostile.ReadSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
 		must(t, err)
 		for i, span := range spans {
 			status := wire.StatusUnreadable
@@ -198,11 +199,11 @@ func TestUnreadableSpan(t *testing.T) {
 			}
 			wantSpan(t, i, got[i], data[span.Offset:][:span.Length], status)
 		}
-		if n := int64(len(got[1].data)); n > bad || n < bad-admission.MostBuffer {
+		if n := int64(len(got[1].Data)); n > bad || n < bad-admission.MostBuffer {
 			t.Errorf("%d bytes came before the bad one, which is %d", n, bad)
 		}
 		s.src.onRange(nil)
-		got, err = readSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
+		got, err = hostile.ReadSpans(send(t, conn, request(wire.RangesRequest{Spans: spans})), spans)
 		must(t, err)
 		wantSpan(t, 1, got[1], data, 0)
 	})

@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -242,8 +241,8 @@ func TestStoppingRefusesRequests(t *testing.T) {
 		if err != nil || h.Status != wire.StatusStopping {
 			t.Errorf("reply = %v, %v, want that it is stopping", h.Status, err)
 		}
-		if got, err := readSpans(long, spansOf(checksum(data), 0, 4*chunk)); err != nil || !bytes.Equal(got[0].data, data) {
-			t.Errorf("%d bytes, %v, want the range whole", len(got[0].data), err)
+		if got, err := hostile.ReadSpans(long, spansOf(checksum(data), 0, 4*chunk)); err != nil || !bytes.Equal(got[0].Data, data) {
+			t.Errorf("%d bytes, %v, want the range whole", len(got[0].Data), err)
 		}
 		<-conn.Done()
 		var peer *transport.PeerError
@@ -254,69 +253,10 @@ func TestStoppingRefusesRequests(t *testing.T) {
 	})
 }
 
-// A spanReply is what came of a span: its bytes, and why it failed behind them;
-// nil: it did not.
-type spanReply struct {
-	data   []byte
-	failed *wire.Refusal
-}
-
 // spansOf are spans of one file: offset and length of each.
 func spansOf(sum [32]byte, numbers ...int64) (spans []wire.Span) {
 	for ; len(numbers) > 0; numbers = numbers[2:] {
 		spans = append(spans, wire.Span{Checksum: sum, Offset: numbers[0], Length: numbers[1]})
 	}
 	return spans
-}
-
-// readSpans reads a reply to a request for spans, and its end. The error is a
-// refusal, the stream's, or says how the reply breaks the protocol.
-func readSpans(r io.Reader, spans []wire.Span) ([]spanReply, error) {
-	got := make([]spanReply, len(spans))
-	for at := 0; ; {
-		h, err := wire.ReadHeader(r)
-		switch {
-		case err == io.EOF && at == len(spans):
-			return got, nil
-		case err != nil:
-			return got, fmt.Errorf("within span %d: %w", at, err)
-		case at == len(spans):
-			return got, errors.New("more frames than it takes")
-		case h.Status == wire.StatusFailedSpan:
-			f, err := wire.ReadFailedSpan(r, h)
-			if err != nil || f.Index != at {
-				return got, fmt.Errorf("span %d failed, %v, want %d", f.Index, err, at)
-			}
-			got[at].failed = &f.Refusal
-			at++
-		case h.Status != wire.StatusOK:
-			return got, wire.ReadRefusal(r, h)
-		case h.Length == 0:
-			return got, errors.New("an empty frame")
-		default:
-			if at, err = fill(r, h.Length, got, spans, at); err != nil {
-				return got, err
-			}
-		}
-	}
-}
-
-// fill reads n bytes that belong to spans from the one at on. It returns the
-// span of the byte behind them.
-func fill(r io.Reader, n int, got []spanReply, spans []wire.Span, at int) (int, error) {
-	for n > 0 {
-		if at == len(spans) {
-			return at, errors.New("more bytes than were asked for")
-		}
-		part := make([]byte, min(int64(n), spans[at].Length-int64(len(got[at].data))))
-		if _, err := io.ReadFull(r, part); err != nil {
-			return at, err
-		}
-		got[at].data = append(got[at].data, part...)
-		n -= len(part)
-		if int64(len(got[at].data)) == spans[at].Length {
-			at++
-		}
-	}
-	return at, nil
 }

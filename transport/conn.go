@@ -146,7 +146,8 @@ const LeftUnknown = -1
 // Stats counts what a connection has done so far. Bytes are those of the
 // payloads of UDP, and of TCP. Over TCP a client's are those of all its TLS
 // connections there were, with the least of their round trips. Systems other
-// than Linux tell nothing of TCP; packets received are then reads.
+// than Linux tell nothing of TCP's packets, round trips and window: they are
+// zero, as packets received never are after a handshake of which it is known.
 type Stats struct {
 	MinRTT, SmoothedRTT            time.Duration // zero before the first sample
 	LatestRTT                      time.Duration // the last sample, over QUIC; zero before it, and over TCP

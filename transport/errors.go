@@ -154,7 +154,7 @@ func (e *LocalError) Error() string {
 	case LocalConfig:
 		return e.Err.Error()
 	}
-	return fmt.Sprintf("quic: %v", e.Err)
+	return fmt.Sprintf("unexpected error: %v", e.Err)
 }
 
 // verifyError marks the error of VerifyConnection on its way through crypto/tls

@@ -111,7 +111,7 @@ func (d *tcpDialer) link(ctx context.Context) (*tcpLink, error) {
 	c := tls.Client(p, d.tls)
 	if err = handshake(ctx, p, c); err != nil {
 		raw.Close()
-		return nil, classifyTCPDial(ctx, err, true, p.reads.Load() > 0)
+		return nil, classifyTCPDial(ctx, err, true, p.read.Load() > 0)
 	}
 	if !slices.Contains(d.tls.NextProtos, c.ConnectionState().NegotiatedProtocol) {
 		raw.Close()

@@ -16,19 +16,19 @@ func (o tcpOptions) set(fd int) {
 	}
 }
 
-// kernelStats adds what the system knows of a socket; false: nothing.
-func kernelStats(c net.Conn, s *Stats) bool {
+// kernelStats adds what the system knows of a connection that is a socket.
+func kernelStats(c net.Conn, s *Stats) {
 	t, ok := c.(*net.TCPConn)
 	if !ok {
-		return false
+		return
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return false
+		return
 	}
 	var info *unix.TCPInfo
 	if raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }) != nil || err != nil {
-		return false
+		return
 	}
 	s.SmoothedRTT = time.Duration(info.Rtt) * time.Microsecond
 	// The kernel says that it has no sample by the largest number.
@@ -38,5 +38,4 @@ func kernelStats(c net.Conn, s *Stats) bool {
 	s.PacketsSent, s.PacketsReceived, s.PacketsLost = uint64(info.Segs_out), uint64(info.Segs_in), uint64(info.Total_retrans)
 	s.BytesLost = info.Bytes_retrans
 	s.Window = uint64(info.Snd_cwnd) * uint64(info.Snd_mss)
-	return true
 }

@@ -33,7 +33,7 @@ var errPipeFull = errors.New("too much waits to be written")
 // tls.Conn for good. flush sends that, and may go on after a deadline.
 type pipe struct {
 	net.Conn
-	read, sent, reads atomic.Uint64 // bytes, bytes, and calls
+	read, sent atomic.Uint64 // bytes
 
 	fill func() error // waits, then sets rest; nil: Conn.Read is called
 
@@ -65,32 +65,22 @@ func (p *pipe) Read(b []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case p.fill == nil:
 			n, err := p.Conn.Read(b)
-			p.count(n)
+			p.read.Add(uint64(n))
 			return n, err
 		}
 		if err := p.fill(); err != nil {
 			return 0, err
 		}
-		p.count(len(p.rest))
+		p.read.Add(uint64(len(p.rest)))
 	}
 	n := copy(b, p.rest)
 	p.took(p.rest[n:])
 	return n, nil
 }
 
-// count counts the bytes that one read has brought.
-func (p *pipe) count(n int) {
-	if n > 0 {
-		p.read.Add(uint64(n))
-		p.reads.Add(1)
-	}
-}
-
 // stats returns what is known of the connection.
 func (p *pipe) stats() (s Stats) {
-	if !kernelStats(p.Conn, &s) {
-		s.PacketsReceived = p.reads.Load()
-	}
+	kernelStats(p.Conn, &s)
 	s.BytesReceived, s.BytesSent = p.read.Load(), p.sent.Load()
 	return s
 }

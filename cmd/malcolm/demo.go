@@ -176,7 +176,7 @@ func (d *demo) show(ctx context.Context) error {
 		{serving, "liar", bitFlipper{file}, 1},
 	}
 	for _, g := range groups {
-		conns, err := d.bind(g.ports)
+		sockets, err := d.bind(g.ports)
 		if err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (d *demo) show(ctx context.Context) error {
 		}
 		d.pins = append(d.pins, certs.Pin{ID: identity.ID()})
 		ready.Add(1)
-		wg.Go(func() { d.serve(g.ctx, g.label, g.source, identity, conns, ready.Done) })
+		wg.Go(func() { d.serve(g.ctx, g.label, g.source, identity, sockets, ready.Done) })
 	}
 	ready.Wait()
 	if ctx.Err() != nil {
@@ -211,27 +211,36 @@ func (d *demo) show(ctx context.Context) error {
 	return d.compare()
 }
 
-func (d *demo) bind(n int) ([]net.PacketConn, error) {
-	var conns []net.PacketConn
+// demoSockets are the sockets of one process, on ports of the same numbers. Nil
+// of TCP: another program has that port.
+type demoSockets struct {
+	udp []net.PacketConn
+	tcp []net.Listener
+}
+
+func (d *demo) bind(n int) (s demoSockets, err error) {
+	const host = "127.0.0.1"
 	for range n {
-		pc, err := transport.ListenUDP("127.0.0.1", 0)
+		pc, err := transport.ListenUDP(host, 0)
 		if err != nil {
-			return nil, &listenError{ports: n}
+			return s, &listenError{ports: n}
 		}
-		conns = append(conns, pc)
-		d.targets = append(d.targets, source.Target{Host: "127.0.0.1", Port: uint16(pc.LocalAddr().(*net.UDPAddr).Port)})
+		port := uint16(pc.LocalAddr().(*net.UDPAddr).Port)
+		ln, _ := transport.OpenTCP(host, port)
+		s.udp, s.tcp = append(s.udp, pc), append(s.tcp, ln)
+		d.targets = append(d.targets, source.Target{Host: host, Port: port})
 	}
-	return conns, nil
+	return s, nil
 }
 
 // serve runs the servers of one process. It calls ready once their file is
 // hashed or they have failed.
-func (d *demo) serve(ctx context.Context, label string, source localfile.Source, identity *certs.Identity, conns []net.PacketConn, ready func()) {
+func (d *demo) serve(ctx context.Context, label string, source localfile.Source, identity *certs.Identity, sockets demoSockets, ready func()) {
 	once := sync.OnceFunc(ready)
 	defer once()
 	show := view.NewDemoServer(d, label)
 	err := serve.Serve(ctx, serve.Config{
-		Source: source, Name: d.name, Identity: identity, Conns: conns,
+		Source: source, Name: d.name, Identity: identity, Conns: sockets.udp, TCP: serve.TCP{Sockets: sockets.tcp},
 		Events: func(e serve.Event) {
 			show.Event(e)
 			if _, ok := e.(serve.Ready); ok {

@@ -461,12 +461,12 @@ func (s *Session) refused(v *server, c *connection, chunk int) {
 	})
 }
 
-// offersElse reports whether a source now offers something else than before.
+// offersElse reports whether a source now offers something else than before, or
+// is hashing that. No other refusal says that the file has changed.
 func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool {
 	o, err := way.Stat(ctx, source.Ask{}, nil)
 	if err != nil {
-		what := source.WhatOf(err)
-		return what == source.Changed || what == source.Indexing
+		return source.WhatOf(err) == source.Indexing
 	}
 	return !o.SameFile(before)
 }

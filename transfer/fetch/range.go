@@ -134,7 +134,7 @@ func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
 		return f.resume, nil
 	}
 	if f.hasher == nil {
-		f.hasher = &manifest.Hasher{XXH3: true}
+		f.hasher = &manifest.Hasher{XXH3: f.store.Records()}
 	}
 	f.hasher.Reset(f.layout.Size, chunk)
 	c := &partial{chunk: chunk, hasher: f.hasher, server: f.Server}

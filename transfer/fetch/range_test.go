@@ -6,22 +6,54 @@ import (
 	"testing"
 
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
 )
+
+// openPart returns a new part file, which the test's end closes.
+func openPart(t *testing.T, size int64) *partfile.File {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	part, err := partfile.Open(t.Context(), partfile.Dir(root), partfile.Options{Name: "data.bin", Size: size, ChunkSize: chunk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { part.Close() })
+	return part
+}
+
+// The xxh3-128 of a chunk is computed for a journal, and not for a stream.
+func TestXXH3IsForTheJournal(t *testing.T) {
+	t.Parallel()
+	const size = 2 * chunk
+	for _, test := range []struct {
+		name  string
+		store chunkStore
+		want  bool
+	}{
+		{"part file", partStore{openPart(t, size)}, true},
+		{"stream", newStreamWindow(size, 2), false},
+	} {
+		f := &rangeRun{job: &job{store: test.store, layout: schedule.Config{Size: size, ChunkSize: chunk, Chunks: 2}}}
+		c, err := f.beginChunk(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.hasher.XXH3; got != test.want {
+			t.Errorf("%s: the xxh3 is computed: %t, want %t", test.name, got, test.want)
+		}
+		c.claim.Release()
+	}
+}
 
 // What was received of a chunk that another server has finished is counted as
 // wasted.
 func TestRestOfAGoodChunk(t *testing.T) {
 	data := file(2*chunk, 1)
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	part, err := partfile.Open(t.Context(), partfile.Dir(root), partfile.Options{Name: "data.bin", Size: int64(len(data)), ChunkSize: chunk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer part.Close()
+	part := openPart(t, int64(len(data)))
 	s := Open(t.Context(), Servers{}, Watch{})
 	defer s.Close()
 	d := s.download

@@ -14,6 +14,9 @@ type chunkStore interface {
 	TakeOver(chunk int) (chunkClaim, bool)
 	// Marked reports whether a chunk is known to be right.
 	Marked(chunk int) bool
+	// Records reports whether marks are kept for a later run, with the
+	// xxh3-128 of each chunk. Else that is not computed.
+	Records() bool
 }
 
 // A chunkClaim is the ownership of a chunk until it is marked, released or
@@ -24,7 +27,7 @@ type chunkClaim interface {
 	// most the number of bytes written so far.
 	WriteAt(p []byte, off int64) error
 	// Mark says that the chunk is complete and right, and has this
-	// xxh3-128.
+	// xxh3-128: zeros if the store does not record it.
 	Mark(xxh [16]byte) error
 	Release()
 }
@@ -35,6 +38,8 @@ type partStore struct{ *partfile.File }
 func (s partStore) Claim(chunk int) (chunkClaim, bool) { return claimOf(s.File.Claim(chunk)) }
 
 func (s partStore) TakeOver(chunk int) (chunkClaim, bool) { return claimOf(s.File.TakeOver(chunk)) }
+
+func (partStore) Records() bool { return true }
 
 func claimOf(c *partfile.Claim, ok bool) (chunkClaim, bool) {
 	if !ok {

@@ -79,6 +79,9 @@ func (w *streamWindow) Marked(chunk int) bool {
 	return s.chunk > chunk || s.chunk == chunk && s.state == slotMarked
 }
 
+// Records is false: a stream cannot be resumed.
+func (w *streamWindow) Records() bool { return false }
+
 // wait returns a chunk's bytes once it is marked. They are the caller's until
 // release. The error is ctx's cause.
 func (w *streamWindow) wait(ctx context.Context, chunk int) ([]byte, error) {

@@ -321,6 +321,7 @@ func TestWay(t *testing.T) {
 		{"noPacket, far away", func(int) Seen {
 			return Seen{Sign: Sign{Owes: true}, Wanted: true, Packets: 7, RTT: time.Second}
 		}, []time.Duration{6 * s, 16 * s, 36 * s, 76 * s}},
+		{"nobody tells of packets", func(int) Seen { return Seen{Sign: Sign{Owes: true}, Wanted: true} }, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
 		{"its work was given to others", func(i int) Seen { v := owes(i); v.Owes = i < 15; return v }, []time.Duration{10 * s, 20 * s, 40 * s, 80 * s}},
 		{"its work was given to others soon", func(i int) Seen { v := owes(i); v.Owes = i < 5; return v }, nil},
 		{"then nothing is wanted", func(i int) Seen { v := owes(i); v.Owes, v.Wanted = i < 15, i < 15; return v }, nil},

@@ -5,9 +5,10 @@ import "time"
 const (
 	// useless is how long a connection may owe bytes and bring none.
 	// noPacket is the same while no packet at all comes, though a
-	// keep-alive asks for one each second. On a long path it is noAnswer
-	// round trips instead: quic-go asks after 1.5 probe time-outs, and one
-	// of those may be 3 round trips (RFC 9002, section 6.2).
+	// keep-alive asks for one each second. Where the system does not tell
+	// of packets, it is not known that none comes. On a long path noPacket
+	// is noAnswer round trips instead: quic-go asks after 1.5 probe
+	// time-outs, and one of those may be 3 round trips (RFC 9002, 6.2).
 	useless  = 10 * time.Second
 	noPacket = 2 * time.Second
 	noAnswer = 6
@@ -39,7 +40,7 @@ type Way struct {
 type Seen struct {
 	Sign
 	Wanted  bool   // bytes are wanted, from whatever server
-	Packets uint64 // that have come in all
+	Packets uint64 // that have come in all; 0: the system does not tell
 	RTT     time.Duration
 }
 
@@ -62,7 +63,7 @@ func (w *Way) Look(now time.Time, s Seen) (another bool) {
 	}
 	w.quiet += passed
 	w.nothing += passed
-	if s.Packets != w.packets {
+	if s.Packets == 0 || s.Packets != w.packets {
 		w.packets, w.nothing = s.Packets, 0
 	}
 	if !w.Useless() || w.pause > 0 && w.tried < w.pause {

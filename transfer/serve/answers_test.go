@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/wire"
 )
 
@@ -42,12 +43,18 @@ func TestFramesRunOverBorders(t *testing.T) {
 		for i := range int64(wire.MaxSpans) {
 			spans = append(spans, wire.Span{Checksum: sum, Offset: i * 4096, Length: 4096})
 		}
-		got, err := readSpans(c.request(wire.RangesRequest{Spans: spans}).end(), spans)
-		if err != nil || !bytes.Equal(bytes.Join(got.bodies, nil), data) {
+		reply := c.request(wire.RangesRequest{Spans: spans}).end()
+		got, err := hostile.ReadSpans(bytes.NewReader(reply), spans)
+		var all []byte
+		for _, span := range got {
+			all = append(all, span.Data...)
+		}
+		if err != nil || !bytes.Equal(all, data) {
 			t.Fatalf("other bytes, %v", err)
 		}
-		if got.frames > 12 { // from 16 KiB to 128 KiB, doubled
-			t.Errorf("%d frames for a MiB in spans of 4 KiB, want at most 12", got.frames)
+		const head = 5                                              // bytes of each header
+		if frames := (len(reply) - len(data)) / head; frames > 12 { // from 16 KiB to 128 KiB, doubled
+			t.Errorf("%d frames for a MiB in spans of 4 KiB, want at most 12", frames)
 		}
 	})
 }
@@ -79,12 +86,12 @@ func TestChangeUnderSpans(t *testing.T) {
 				}
 				return
 			}
-			got, err := readSpans(reply, spans)
-			if err != nil || st.reset != 0 || !bytes.HasPrefix(data, got.bodies[0]) || !bytes.Equal(got.bodies[2], next[:5]) {
-				t.Fatalf("room for %d: %d frames, reset with code %d: %v", room, got.frames, st.reset, err)
+			got, err := hostile.ReadSpans(bytes.NewReader(reply), spans)
+			if err != nil || st.reset != 0 || !bytes.HasPrefix(data, got[0].Data) || !bytes.Equal(got[2].Data, next[:5]) {
+				t.Fatalf("room for %d: %d bytes, reset with code %d: %v", room, len(reply), st.reset, err)
 			}
-			if got.failed[0] != wire.StatusChanged || got.failed[1] != wire.StatusChanged || len(got.failed) != 2 {
-				t.Errorf("failed = %v, want the first two changed", got.failed)
+			if statusOf(got[0]) != wire.StatusChanged || statusOf(got[1]) != wire.StatusChanged || got[2].Failed != nil {
+				t.Errorf("failed = %v, %v, %v, want the first two changed", got[0].Failed, got[1].Failed, got[2].Failed)
 			}
 		})
 	}
@@ -121,8 +128,8 @@ func TestAnnouncedLimits(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		some := ask(1, 1<<20-1<<10)
-		if got, err := readSpans(c.request(some).end(), some.Spans); err != nil || len(got.failed) > 0 {
-			t.Errorf("after a MiB was sent, nearly one more: %v, %v", got.failed, err)
+		if got, err := hostile.ReadSpans(bytes.NewReader(c.request(some).end()), some.Spans); err != nil || got[0].Failed != nil {
+			t.Errorf("after a MiB was sent, nearly one more: %v, %v", got[0].Failed, err)
 		}
 		for _, st := range under {
 			st.giveUp()
@@ -296,9 +303,9 @@ func TestStopUnderSpans(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.srv.stop()
 		w.stop()
-		got, err := readSpans(st.end(), spans)
-		if err != nil || len(got.bodies[0]) == 0 || got.failed[0] != wire.StatusStopping || got.failed[1] != wire.StatusStopping {
-			t.Errorf("%d bytes, failed = %v, %v; want both stopping", len(got.bodies[0]), got.failed, err)
+		got, err := hostile.ReadSpans(bytes.NewReader(st.end()), spans)
+		if err != nil || len(got[0].Data) == 0 || statusOf(got[0]) != wire.StatusStopping || statusOf(got[1]) != wire.StatusStopping {
+			t.Errorf("%d bytes, %v, %v, %v; want both stopping", len(got[0].Data), got[0].Failed, got[1].Failed, err)
 		}
 		if <-c.done; c.code != wire.CloseStopping {
 			t.Errorf("closed with code %d", c.code)

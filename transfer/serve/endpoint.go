@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -37,57 +38,33 @@ type endpoint struct {
 	listening atomic.Bool
 }
 
-// overUDP returns the endpoint of a virtual server on a UDP socket.
-func (v *virtualServer) overUDP(pc net.PacketConn) *endpoint {
-	s, addr := v.srv, pc.LocalAddr()
-	e := &endpoint{v: v, addr: addr, begin: func() (transport.Listener, error) { return s.listenUDP(pc) }}
-	if open := s.cfg.Reopen; open != nil {
+// newEndpoint returns the endpoint of a virtual server on a socket, which
+// listen makes a listener of and owns from then on. open opens it again at its
+// address; nil: nobody can.
+func newEndpoint[S io.Closer](v *virtualServer, socket S, addr net.Addr, listen listenFunc[S], open func(net.Addr) (S, error)) *endpoint {
+	on := func(socket S) (transport.Listener, error) {
+		o, err := v.srv.listenOptions()
+		if err != nil {
+			socket.Close()
+			return nil, err
+		}
+		return listen(socket, o)
+	}
+	e := &endpoint{v: v, addr: addr, begin: func() (transport.Listener, error) { return on(socket) }}
+	if open != nil {
 		e.reopen = func() (transport.Listener, error) {
-			pc, err := open(addr)
+			socket, err := open(addr)
 			if err != nil {
 				return nil, err
 			}
-			return s.listenUDP(pc)
+			return on(socket)
 		}
 	}
 	return e
 }
 
-// overTCP returns the endpoint of a virtual server on a TCP socket.
-func (v *virtualServer) overTCP(ln net.Listener) *endpoint {
-	s, addr := v.srv, ln.Addr()
-	e := &endpoint{v: v, addr: addr, begin: func() (transport.Listener, error) { return s.listenTCP(ln) }}
-	if open := s.cfg.TCP.Reopen; open != nil {
-		e.reopen = func() (transport.Listener, error) {
-			ln, err := open(addr)
-			if err != nil {
-				return nil, err
-			}
-			return s.listenTCP(ln)
-		}
-	}
-	return e
-}
-
-// listenUDP makes a listener from a socket, which it owns from now on.
-func (s *Server) listenUDP(pc net.PacketConn) (transport.Listener, error) {
-	o, err := s.listenOptions()
-	if err != nil {
-		pc.Close()
-		return nil, err
-	}
-	return transport.Listen(pc, o)
-}
-
-// listenTCP makes a listener from a socket, which it owns from now on.
-func (s *Server) listenTCP(ln net.Listener) (transport.Listener, error) {
-	o, err := s.listenOptions()
-	if err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return transport.ListenTCP(ln, o)
-}
+// A listenFunc is transport's function for a kind of socket.
+type listenFunc[S io.Closer] func(S, transport.ListenOptions) (transport.Listener, error)
 
 func (s *Server) listenOptions() (transport.ListenOptions, error) {
 	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)

@@ -2,9 +2,6 @@ package serve
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/wire"
 )
 
@@ -25,58 +23,12 @@ func numbers(n int, seed byte) []byte {
 	return data
 }
 
-// A spanReply is what a client makes of a reply to a request for ranges.
-type spanReply struct {
-	bodies [][]byte // of the spans, as far as they came
-	failed map[int]wire.Status
-	frames int
-}
-
-// readSpans reads a whole reply to a request for spans.
-func readSpans(reply []byte, spans []wire.Span) (spanReply, error) {
-	got := spanReply{bodies: make([][]byte, len(spans)), failed: make(map[int]wire.Status)}
-	r, at := bytes.NewReader(reply), 0
-	for {
-		h, err := wire.ReadHeader(r)
-		switch {
-		case err == io.EOF && at == len(spans):
-			return got, nil
-		case err != nil:
-			return got, fmt.Errorf("within span %d: %w", at, err)
-		case at == len(spans):
-			return got, errors.New("more than was asked for")
-		}
-		switch h.Status {
-		case wire.StatusFailedSpan:
-			f, err := wire.ReadFailedSpan(r, h)
-			if err != nil || f.Index != at {
-				return got, fmt.Errorf("span %d failed: %v, want %d", f.Index, err, at)
-			}
-			got.failed[at] = f.Refusal.Status
-			at++
-		case wire.StatusOK:
-			got.frames++
-			if h.Length < 1 || h.Length > wire.MaxFrameLen {
-				return got, fmt.Errorf("a frame of %d bytes", h.Length)
-			}
-			for left := h.Length; left > 0; {
-				if at == len(spans) {
-					return got, errors.New("more bytes than were asked for")
-				}
-				part := make([]byte, min(int64(left), spans[at].Length-int64(len(got.bodies[at]))))
-				if _, err := io.ReadFull(r, part); err != nil {
-					return got, err
-				}
-				got.bodies[at] = append(got.bodies[at], part...)
-				left -= len(part)
-				if int64(len(got.bodies[at])) == spans[at].Length {
-					at++
-				}
-			}
-		default:
-			return got, wire.ReadRefusal(r, h)
-		}
+// statusOf returns why a span failed; 0: it did not.
+func statusOf(r hostile.SpanReply) wire.Status {
+	if r.Failed == nil {
+		return 0
 	}
+	return r.Failed.Status
 }
 
 // Whatever spans are asked for, and however the client takes the reply, it is
@@ -117,7 +69,7 @@ func TestSpans(t *testing.T) {
 				time.Sleep(1500 * time.Millisecond) // longer than a buffer is held
 				synctest.Wait()
 			}
-			got, err := readSpans(st.end(), spans)
+			got, err := hostile.ReadSpans(bytes.NewReader(st.end()), spans)
 			if err != nil || st.reset != 0 {
 				rt.Fatalf("reply of %d bytes, reset with %d: %v", len(st.reply), st.reset, err)
 			}
@@ -129,11 +81,11 @@ func TestSpans(t *testing.T) {
 					want = wire.StatusChanged
 				case span.Offset+span.Length > int64(len(data)):
 					want = wire.StatusOutOfRange
-				case !bytes.Equal(got.bodies[i], data[span.Offset:][:span.Length]):
+				case !bytes.Equal(got[i].Data, data[span.Offset:][:span.Length]):
 					rt.Fatalf("span %d has other bytes", i)
 				}
-				if got.failed[i] != want {
-					rt.Fatalf("span %d: %v, want %v", i, got.failed[i], want)
+				if status := statusOf(got[i]); status != want {
+					rt.Fatalf("span %d: %v, want %v", i, status, want)
 				}
 			}
 			if n := c.place; w.srv.book.State(n) != admission.Idle {

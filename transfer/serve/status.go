@@ -47,7 +47,9 @@ type Status struct {
 
 // VirtualStatus is the state of one virtual server.
 type VirtualStatus struct {
-	Addr    net.Addr
+	Addr    net.Addr // of UDP; TCP has the same port
+	UDP     bool     // it listens there now
+	TCP     bool     // and there
 	State   State
 	Clients int   // connections now
 	Ranges  int   // being sent now
@@ -77,8 +79,9 @@ func (v *virtualServer) status(indexed bool) VirtualStatus {
 		Addr: v.addr, Clients: int(v.clients.Load()), Ranges: int(v.ranges.Load()), Sent: v.sent.Load(),
 		Lost: max(0, v.lost.Load()),
 	}
+	st.UDP, st.TCP = v.listening()
 	switch {
-	case v.srv.stopped.Load() || !v.isListening():
+	case v.srv.stopped.Load() || !st.UDP && !st.TCP:
 		st.State = StateStopped
 	case st.Ranges > 0:
 		st.State = StateServing

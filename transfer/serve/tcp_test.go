@@ -17,6 +17,7 @@ import (
 
 	"malcolm/certs"
 	"malcolm/transfer/admission"
+	"malcolm/transfer/hostile"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -197,8 +198,8 @@ func fetch(ctx context.Context, conn transport.Conn, data []byte) error {
 	if reply, err = exchange(ctx, conn, wire.AppendRequest(nil, ask)); err != nil {
 		return err
 	}
-	got, err := readSpans(reply, ask.Spans)
-	if err == nil && !bytes.Equal(got.bodies[0], data) {
+	got, err := hostile.ReadSpans(bytes.NewReader(reply), ask.Spans)
+	if err == nil && !bytes.Equal(got[0].Data, data) {
 		err = errors.New("other bytes")
 	}
 	return err

@@ -36,23 +36,27 @@ type virtualServer struct {
 
 // newVirtual makes the virtual server number n.
 func (s *Server) newVirtual(n int) *virtualServer {
-	v := &virtualServer{srv: s, number: n, addr: s.cfg.Conns[n].LocalAddr()}
-	v.endpoints = append(v.endpoints, v.overUDP(s.cfg.Conns[n]))
+	pc := s.cfg.Conns[n]
+	v := &virtualServer{srv: s, number: n, addr: pc.LocalAddr()}
+	v.endpoints = append(v.endpoints, newEndpoint(v, pc, v.addr, transport.Listen, s.cfg.Reopen))
 	if tcp := s.cfg.TCP.Sockets; n < len(tcp) && tcp[n] != nil {
-		v.endpoints = append(v.endpoints, v.overTCP(tcp[n]))
 		v.congestion = s.cfg.TCP.Congestion
+		v.endpoints = append(v.endpoints, newEndpoint(v, tcp[n], tcp[n].Addr(), transport.ListenTCP, s.cfg.TCP.Reopen))
 	}
 	return v
 }
 
-// isListening reports whether clients can reach the virtual server in some way.
-func (v *virtualServer) isListening() bool {
+// listening reports whether clients can reach the virtual server over UDP, and
+// over TCP.
+func (v *virtualServer) listening() (udp, tcp bool) {
 	for _, e := range v.endpoints {
-		if e.listening.Load() {
-			return true
+		if e.addr.Network() == "tcp" {
+			tcp = e.listening.Load()
+		} else {
+			udp = e.listening.Load()
 		}
 	}
-	return false
+	return udp, tcp
 }
 
 // resetKey returns the secret of stateless resets for this identity on this

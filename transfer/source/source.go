@@ -207,7 +207,7 @@ type SmallBuffer = transport.SmallBuffer
 // Stats say what is known of the way to a source; zero: not known.
 type Stats struct {
 	MinRTT, SmoothedRTT time.Duration
-	Received            uint64 // packets
+	Received            uint64 // packets; they are never 0 where they are known
 	// Unanswered is for how long UDP to the source has had no answer,
 	// although TCP has.
 	Unanswered time.Duration

@@ -23,7 +23,7 @@ func NewDemoServer(on Printer, label string) *DemoServer {
 func (d *DemoServer) Event(e serve.Event) {
 	switch e := e.(type) {
 	case serve.Listening:
-		d.on.Say("%s listening on UDP %s", d.label, portList(e.Addrs))
+		d.on.Say("%s listening on %s", d.label, listening(e))
 	case serve.Ready:
 		d.on.Say("%s offers %s, BLAKE3 %s", d.label, human.Bytes(e.Size), human.HexShort(e.Checksum))
 	case serve.Damaged:

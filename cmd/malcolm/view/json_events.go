@@ -199,7 +199,8 @@ type (
 		head
 		Time      string   `json:"time"`
 		ID        string   `json:"id"`
-		Addresses []string `json:"addresses"`
+		Addresses []string `json:"addresses"`     // of UDP
+		TCP       []string `json:"tcp_addresses"` // those that listen on TCP too
 	}
 	indexingEvent struct {
 		head

@@ -27,7 +27,8 @@ func (s *serveJSON) event(e serve.Event) {
 	case serve.Listening:
 		s.before = time.Now()
 		s.out.Emit(listeningEvent{
-			head: is("listening"), Time: s.before.Format(time.RFC3339), ID: idOf(e.ID), Addresses: socketNames(e.Addrs),
+			head: is("listening"), Time: s.before.Format(time.RFC3339), ID: idOf(e.ID),
+			Addresses: socketNames(e.Addrs), TCP: socketNames(e.TCP),
 		})
 		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file)})
 	case serve.Ready:

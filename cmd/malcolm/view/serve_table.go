@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,15 +28,20 @@ type serveFrame struct {
 	rate    float64                // of the hashing
 }
 
-// tableColumns are the columns of the virtual servers.
-var tableColumns = []screen.Column{
-	{Title: "UDP port"},
-	{Title: "state", Least: len("listening"), Drop: 3},
-	{Title: "clients", Right: true, Drop: 4},
-	{Title: "ranges", Right: true, Drop: 5},
-	{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 1},
-	{Title: "sent", Right: true, Least: len("999.9 MiB"), Drop: 2},
-	{Title: "packets lost", Right: true, Drop: 6},
+// tableColumns are the columns of the virtual servers; bothColumns are those if
+// one of them listens on TCP.
+var tableColumns, bothColumns = columnsOf("UDP port"), columnsOf("UDP and TCP")
+
+func columnsOf(ports string) []screen.Column {
+	return []screen.Column{
+		{Title: ports},
+		{Title: "state", Least: len("listening"), Drop: 3},
+		{Title: "clients", Right: true, Drop: 4},
+		{Title: "ranges", Right: true, Drop: 5},
+		{Title: "rate", Right: true, Least: len("999.9 MiB/s"), Drop: 1},
+		{Title: "sent", Right: true, Least: len("999.9 MiB"), Drop: 2},
+		{Title: "packets lost", Right: true, Drop: 6},
+	}
 }
 
 // clientColumns are the columns of the clients beneath. The bar comes last and
@@ -71,12 +77,34 @@ func (l painter) serveLines(f serveFrame, width, height int) []string {
 	if rows < 1 {
 		return append(lines, l.serveTotal(f, width))
 	}
-	lines = append(lines, screen.Table(l.Palette, width, tableColumns, l.virtualRows(f, rows))...)
+	columns := tableColumns
+	if anyTCP(f.s) {
+		columns = bothColumns
+	}
+	lines = append(lines, screen.Table(l.Palette, width, columns, l.virtualRows(f, rows))...)
 	if clients > 0 {
 		lines = append(lines, "")
 		lines = append(lines, screen.Table(l.Palette, width, clientColumns, l.clientRows(f, clients, width))...)
 	}
 	return lines
+}
+
+// anyTCP reports whether a virtual server listens on TCP.
+func anyTCP(s serve.Status) bool {
+	return slices.ContainsFunc(s.Servers, func(v serve.VirtualStatus) bool { return v.TCP })
+}
+
+// portCell is a virtual server's port. If others listen on UDP and TCP, it says
+// which of them alone this one has.
+func portCell(v serve.VirtualStatus, tcp bool) string {
+	switch port := portOf(v.Addr); {
+	case !tcp || v.UDP == v.TCP:
+		return port
+	case v.UDP:
+		return port + " UDP"
+	default:
+		return port + " TCP"
+	}
 }
 
 func (l painter) hashingLine(f serveFrame, width int) string {
@@ -110,13 +138,14 @@ func (l painter) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 	}
 	var sum, rest serve.VirtualStatus
 	var rate, restRate float64
+	tcp := anyTCP(f.s)
 	for i, v := range f.s.Servers {
 		add(&sum, v)
 		if v.State != serve.StateStopped {
 			rate += f.rates[i]
 		}
 		if i < shown {
-			rows = append(rows, l.virtualRow(portOf(v.Addr), stateOf(l.Palette, v.State), v, f.rates[i]))
+			rows = append(rows, l.virtualRow(portCell(v, tcp), stateOf(l.Palette, v.State), v, f.rates[i]))
 			continue
 		}
 		add(&rest, v)

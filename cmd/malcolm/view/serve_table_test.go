@@ -41,6 +41,19 @@ client    connections  ranges         rate       sent  of the file
 10.0.0.0            3       6    5.0 MiB/s  100.0 MiB       50.0 %  █████░░░░░
 10.0.0.1            3       6    5.0 MiB/s  100.0 MiB       50.0 %  █████░░░░░
 `)
+	both := serving(4, 0)
+	for i := range both.s.Servers {
+		both.s.Servers[i].UDP, both.s.Servers[i].TCP = i != 2, i > 0
+	}
+	both.s.Servers[3].UDP, both.s.Servers[3].TCP, both.s.Servers[3].State = false, false, serve.StateStopped
+	golden(t, "UDP and TCP", shows.serveLines(both, 80, 24), `
+UDP and TCP  state      clients  ranges         rate       sent  packets lost
+10001 UDP    serving          0       0    2.5 MiB/s   20.0 MiB             0
+10002        serving          0       0    2.5 MiB/s   20.0 MiB             1
+10003 TCP    serving          0       0    2.5 MiB/s   20.0 MiB             2
+10004        stopped          0       0        0 B/s   20.0 MiB             3
+total                         0       0    7.5 MiB/s   80.0 MiB             6
+`)
 	golden(t, "many", shows.serveLines(serving(50, 40), 120, 18), `
 UDP port     state      clients  ranges         rate       sent  packets lost
 10001        serving         40      80    2.5 MiB/s   20.0 MiB             0
