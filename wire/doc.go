@@ -193,7 +193,8 @@
 //
 // A server may bound whatever a client makes it do. It answers "busy" to a stat
 // that has waited for the index for too long, or while another stat of the same
-// connection waits. It closes the connection with the code "limit" in these
+// connection waits, and to any request while too many that were given up still
+// wait for its disk. It closes the connection with the code "limit" in these
 // cases:
 //
 //   - No request was accepted soon, or none comes for too long.

@@ -37,6 +37,7 @@ type client struct {
 	runs     map[[16]byte]*run // of its opened connections, by their numbers
 	sending  int               // runs with a reply under way
 	ranges   int               // being sent
+	behind   int               // requests under way of connections that have ended
 	sent     int64             // bytes of the file
 	left     time.Time
 	departed bool // it is in Book.departed
@@ -60,7 +61,8 @@ type Conn struct {
 	client *client
 	run    *run
 	number uint64
-	at     int // in Book.conns; -1: it has lost its place
+	at     int  // in Book.conns; -1: it has lost its place
+	ended  bool // its client has gone, its requests are not over
 	life   life
 	watch  stopwatch
 	still  meter // against stillBytes
@@ -150,11 +152,22 @@ func (b *Book) mayEnter(cl *client, proved bool, now time.Time) bool {
 	return !proved || cl.pace.take(now, b.limits.Handshakes, burst*b.limits.Handshakes)
 }
 
-// Leave takes a connection out of the book. Calls after the first do nothing.
+// Leave says that a connection has ended. It keeps its place and its charge
+// until its requests are over: see [Book.MayRead]. Calls after the first do
+// nothing.
 func (b *Book) Leave(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.remove(c, now)
+	switch {
+	case c.at < 0 || c.ended:
+	case c.held.requests == 0:
+		b.remove(c, now)
+	default:
+		b.silence(c)
+		b.hold(c, now, func(h *held) { h.window, h.total = 0, 0 }) // nothing of it waits any more
+		c.ended = true
+		c.client.behind += c.held.requests
+	}
 }
 
 // evict takes the place of a connection that others need.
@@ -178,15 +191,23 @@ func (b *Book) remove(c *Conn, now time.Time) {
 	if c.life.stage == HalfOpen {
 		cl.halfOpen--
 	}
-	if c.life.replies > 0 {
-		b.countSending(c, -1)
-	}
+	b.silence(c)
 	c.leaveRun()
-	cl.ranges -= c.life.ranges
 	b.charged -= c.held.charge()
 	cl.places--
 	cl.network.places--
 	b.depart(cl, now)
+}
+
+// silence takes a connection off the counts of those that are sent to.
+func (b *Book) silence(c *Conn) {
+	if c.ended {
+		return
+	}
+	if c.life.replies > 0 {
+		b.countSending(c, -1)
+	}
+	c.client.ranges -= c.life.ranges
 }
 
 // clientOf returns the record of a client.

@@ -32,6 +32,9 @@ func (b *Book) hold(c *Conn, now time.Time, change func(h *held)) {
 	if c.at < 0 {
 		return
 	}
+	if c.ended {
+		c.client.behind += c.held.requests - before.requests
+	}
 	was, is := before.charge(), c.held.charge()
 	b.charged += is - was
 	c.run.buffers += c.held.buffers - before.buffers
@@ -157,7 +160,7 @@ func (b *Book) Overdue(now time.Time) (gone []any) {
 	}
 	var late []*Conn
 	for _, c := range b.conns {
-		if c.life.stage != HalfOpen && c.held.charge() > 0 && c.watch.read(now)-c.worth.at >= chargeSpan {
+		if c.life.stage != HalfOpen && !c.ended && c.held.charge() > 0 && c.watch.read(now)-c.worth.at >= chargeSpan {
 			late = append(late, c)
 		}
 	}

@@ -17,7 +17,9 @@
 //   - one that has taken less than 1 KiB/s for a minute, of the network (IPv4
 //     /24, IPv6 /48) with the most connections, the longest idle first.
 //
-// A connection whose bytes move never goes.
+// A connection whose bytes move never goes. One whose client has gone keeps its
+// place until its requests are over, which a disk that hangs may prevent. A
+// client that has left too many of these behind may not have the file used.
 //
 // A first packet can be sent in anybody's name. So handshakes without a proof
 // of the address are limited in three ways: they have a rate, get at most half

@@ -96,6 +96,18 @@ func (b *Book) End(c *Conn, accepted bool, now time.Time) {
 			h.asking--
 		}
 	})
+	if c.ended && c.held.requests == 0 {
+		b.remove(c, now)
+	}
+}
+
+// MayRead reports whether a connection may have the file used. It may not while
+// its client has given up mostLeft requests that are not over. A read of a disk
+// that hangs cannot be ended, and a client can come back at once.
+func (b *Book) MayRead(c *Conn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return c.client.behind < mostLeft
 }
 
 // setReplies changes the number of a connection's replies.
@@ -103,7 +115,7 @@ func (b *Book) setReplies(c *Conn, n int) {
 	had, has := c.life.replies > 0, n > 0
 	c.life.replies = n
 	switch {
-	case c.at < 0 || had == has:
+	case c.at < 0 || c.ended || had == has:
 	case has:
 		b.countSending(c, 1)
 	default:
@@ -130,7 +142,7 @@ func (b *Book) Ranges(c *Conn, n, spans int, now time.Time) {
 	defer b.mu.Unlock()
 	b.hold(c, now, func(h *held) { h.spans += spans })
 	c.life.ranges += n
-	if c.at >= 0 {
+	if c.at >= 0 && !c.ended {
 		c.client.ranges += n
 	}
 }
@@ -167,6 +179,8 @@ func (b *Book) leastWorthy(now time.Time) (out *Conn) {
 	for _, c := range b.conns {
 		idle := c.watch.read(now) - c.still.at
 		switch {
+		case c.ended:
+			continue // nothing would be free
 		case c.life.stage == HalfOpen:
 			continue // it cannot be closed; the time for a handshake ends it
 		case c.life.stage == Idle && idle < stillSpan:

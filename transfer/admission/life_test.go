@@ -113,3 +113,58 @@ func TestStates(t *testing.T) {
 	step("is answered once more", func() { b.Accept(c, now) }, Sending, time.Time{})
 	step("has that, too", func() { b.End(c, true, now) }, Idle, at(12, time.Minute))
 }
+
+// A connection that ends with requests under way keeps its place until they are
+// over, and nobody gets it. A client that leaves too many of them behind may not
+// have the file read until one is over; others may.
+func TestRequestsLeftBehind(t *testing.T) {
+	b := New(Limits{Places: mostLeft + 2})
+	now := start
+	leave := func(i int) *Conn {
+		c := b.open(t, numbered(1, 1), i, now)
+		b.Begin(c, now)
+		b.Accept(c, now)
+		b.Ranges(c, 1, 1, now)
+		b.Wait(c, now)
+		b.Leave(c, now)
+		b.Leave(c, now)
+		return c
+	}
+	var left []*Conn
+	for i := range mostLeft {
+		last := b.open(t, numbered(1, 1), nil, now)
+		if !b.MayRead(last) {
+			t.Fatalf("with %d requests left behind nothing may be read", i)
+		}
+		b.Leave(last, now)
+		left = append(left, leave(i))
+	}
+	mine, other := b.open(t, numbered(1, 1), "mine", now), b.open(t, numbered(1, 2), "other", now)
+	if b.MayRead(mine) || !b.MayRead(other) {
+		t.Error("the client may have more read, or another one may not")
+	}
+	if load, _ := b.Load(); load.Conns != mostLeft+2 {
+		t.Errorf("%d connections have a place, want those too whose requests are not over", load.Conns)
+	}
+	if got := b.State(mine); got != Idle || b.clients[Client(mine.Host)].ranges != 0 {
+		t.Errorf("state %d, %d ranges are being sent, want none", got, b.clients[Client(mine.Host)].ranges)
+	}
+	now = now.Add(2 * stillSpan)
+	if _, gone, ok := b.Enter(numbered(2, 1), true, now); !ok || gone != "mine" {
+		t.Errorf("%v had to go, %v, want who is there and idle", gone, ok)
+	}
+	b.Ranges(left[0], -1, -1, now)
+	b.Resume(left[0], now)
+	b.End(left[0], true, now)
+	mine = b.open(t, numbered(1, 1), "mine", now)
+	if !b.MayRead(mine) {
+		t.Error("although one is over, nothing may be read")
+	}
+	for _, c := range left[1:] {
+		b.Ranges(c, -1, -1, now)
+		b.End(c, true, now)
+	}
+	if b.Len() != 3 {
+		t.Errorf("%d connections have a place, want 3", b.Len())
+	}
+}

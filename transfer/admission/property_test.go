@@ -11,7 +11,7 @@ import (
 func (b *Book) check(t *rapid.T) {
 	t.Helper()
 	type sums struct {
-		places, halfOpen, sending, ranges int
+		places, halfOpen, sending, ranges, behind int
 	}
 	type runSums struct {
 		places, sending int
@@ -25,14 +25,21 @@ func (b *Book) check(t *rapid.T) {
 		}
 		s := clients[c.client]
 		s.places++
-		s.ranges += c.life.ranges
+		if c.ended {
+			s.behind += c.held.requests
+			if c.held.requests == 0 {
+				t.Fatalf("connection %d has ended and is still there", i)
+			}
+		} else {
+			s.ranges += c.life.ranges
+		}
 		if c.life.stage == HalfOpen {
 			s.halfOpen++
 		}
 		r := runs[c.run]
 		r.places++
 		r.buffers += c.held.buffers
-		if c.life.replies > 0 {
+		if c.life.replies > 0 && !c.ended {
 			if r.sending++; r.sending == 1 {
 				s.sending++
 			}
@@ -45,7 +52,7 @@ func (b *Book) check(t *rapid.T) {
 		charged += c.held.charge()
 	}
 	for key, cl := range b.clients {
-		if got := (sums{cl.places, cl.halfOpen, cl.sending, cl.ranges}); got != clients[cl] || cl.key != key {
+		if got := (sums{cl.places, cl.halfOpen, cl.sending, cl.ranges, cl.behind}); got != clients[cl] || cl.key != key {
 			t.Fatalf("client %v has %+v, want %+v", key, got, clients[cl])
 		}
 		if cl.sending > 0 {
@@ -152,6 +159,9 @@ func TestBookKeepsCount(t *testing.T) {
 		}
 		for _, c := range all {
 			b.Leave(c.Conn, now)
+			for _, r := range c.requests {
+				b.End(c.Conn, r.accepted, now)
+			}
 		}
 		b.check(t)
 		now = now.Add(2 * forgiven)

@@ -27,14 +27,15 @@ func (b *Book) Opened(c *Conn, number [16]byte, now time.Time) {
 	if c.at < 0 {
 		return
 	}
-	if c.life.replies > 0 {
+	sends := c.life.replies > 0 && !c.ended
+	if sends {
 		b.countSending(c, -1)
 	}
 	c.run.buffers -= c.held.buffers
 	c.run = c.client.runOf(number)
 	c.run.places++
 	c.run.buffers += c.held.buffers
-	if c.life.replies > 0 {
+	if sends {
 		b.countSending(c, 1)
 	}
 }

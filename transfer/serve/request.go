@@ -12,6 +12,10 @@ import (
 	"malcolm/wire"
 )
 
+// leftWait is how long a client is told to stay away that has given up too many
+// requests which still wait for the disk.
+const leftWait = time.Second
+
 // A reply is the work for one request, from the request's first byte on. It
 // belongs to one goroutine.
 type reply struct {
@@ -91,6 +95,9 @@ func (c *clientConn) unopened() admission.Use {
 // handle replies to a request and says what it was good for unless there is an
 // error.
 func (r *reply) handle(ctx context.Context, req wire.Request) (admission.Use, error) {
+	if !r.c.srv.book.MayRead(r.c.rec) {
+		return admission.UseNone, r.refuse(wire.StatusBusy, leftWait, "requests that were given up still wait for the file")
+	}
 	switch req := req.(type) {
 	case wire.StatRequest:
 		return admission.UseStat, r.stat(ctx, req)
