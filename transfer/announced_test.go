@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"malcolm/transfer/fetch"
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transport"
@@ -170,4 +171,34 @@ func TestWastedAreAnnounced(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A run keeps below what a server says that it may waste. Nobody is closed,
+// although one server is so slow that its ranges are fetched from the other one
+// again and again, before a byte of them has come.
+func TestWastedAreKept(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, w *world) {
+		data := file(64*chunk, 1)
+		var servers []*server
+		for range 2 {
+			servers = append(servers, w.serve(newSource(data), len(servers), 1, serve.Config{Limits: serve.Limits{Wasted: 1}}))
+		}
+		slow(400<<10, servers[0])
+		servers[1].src.onRange(func([]byte, int64) error {
+			time.Sleep(4 * time.Second)
+			return nil
+		})
+		o := w.get(getConfig{Targets: targetsOf(servers...)})
+		o.has("data.bin", data)
+		none[fetch.Lost](o)
+		none[fetch.Full](o)
+		for _, s := range servers {
+			counts := s.run.Status().Counts
+			if counts.Wasted > 1 || counts.Delayed > 0 {
+				t.Errorf("%d requests were wasted, %d connections delayed, want at most 1 and none", counts.Wasted, counts.Delayed)
+			}
+		}
+		t.Logf("the slow server has read %d times, %d bytes of its are used", len(servers[1].src.log()), o.report(servers[1].targets[0]).Bytes)
+	})
 }

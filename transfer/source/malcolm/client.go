@@ -96,9 +96,16 @@ type client struct {
 	run     [16]byte // tells its connections from those of other runs
 	servers int
 	windows *transport.WindowBudget
+	purses  sync.Map // of *purse, by certs.ServerID
 
 	checkBuffers sync.Once
 	smallBuffers atomic.Pointer[[]source.SmallBuffer] // nil before checkBuffers
+}
+
+// purse returns what the run may waste at the servers of one identity.
+func (c *client) purse(id certs.ServerID) *purse {
+	p, _ := c.purses.LoadOrStore(id, &purse{})
+	return p.(*purse)
 }
 
 // A server is one [source.Source].
@@ -139,6 +146,7 @@ type conn struct {
 	remote   netip.AddrPort     // zero: the proxy knows
 	id       certs.ServerID
 	room     room
+	ledger   ledger
 
 	remotes []netip.AddrPort // of the server
 	udp     *udpTry          // nil: UDP was not tried beside TCP

@@ -116,7 +116,7 @@ func (s *server) race(ctx context.Context, r race) (*conn, error) {
 // connection is one more than the server needs.
 func (s *server) dial(ctx context.Context, w way, further bool) (*conn, error) {
 	c := s.c
-	dialed := &conn{s: s, protocol: w.protocol, remote: w.remote}
+	dialed := &conn{s: s, protocol: w.protocol, remote: w.remote, ledger: ledger{pooled: w.protocol == transport.TCP}}
 	o := transport.DialOptions{
 		TLS:      certs.ClientTLS(wire.ALPN, c.Trust.check(s.target)),
 		Greeting: &transport.Greeting{Say: c.say, Hear: dialed.hear, Code: uint64(wire.CloseDone)},

@@ -82,6 +82,7 @@ type fakeStream struct {
 	read   int64 // bytes
 	ended  bool
 	late   bool
+	limit  int           // number of the deadline that holds
 	left   []int64       // of each CancelRead
 	gone   chan struct{} // closed by the first
 }
@@ -171,11 +172,18 @@ func (s *fakeStream) pause(d time.Duration) {
 func (s *fakeStream) SetWriteDeadline(time.Time) error { return nil }
 
 func (s *fakeStream) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = false
+	s.limit++
+	limit := s.limit
 	time.AfterFunc(time.Until(t), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.late = true
-		s.change.Broadcast()
+		if limit == s.limit {
+			s.late = true
+			s.change.Broadcast()
+		}
 	})
 	return nil
 }
@@ -195,6 +203,7 @@ func newFake(limits wire.Limits, answer func(st *fakeStream, req wire.Request)) 
 	f := &fakeConn{answer: answer, done: make(chan struct{})}
 	c := &conn{s: &server{c: &client{Config: Config{ConnectTimeout: DefaultConnectTimeout}}}, way: f}
 	if limits != (wire.Limits{}) {
+		c.ledger.open(&purse{}, limits.Wasted)
 		c.room.open(limits)
 	}
 	return c, f

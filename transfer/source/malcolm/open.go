@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"malcolm/certs"
 	"malcolm/transfer/source"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -38,6 +39,11 @@ func (c *conn) hear(state tls.ConnectionState, r io.Reader) error {
 	if err := c.s.c.Trust.checkProof(state, o.Proof); err != nil {
 		return fault(err)
 	}
+	id, err := certs.PeerID(state)
+	if err != nil {
+		return broken(err)
+	}
+	c.ledger.open(c.s.c.purse(id), o.Limits.Wasted)
 	c.room.open(o.Limits)
 	if strings.HasPrefix(o.Congestion(), "bbr") { // bbr2 and its like too
 		c.bbr.Store(true)

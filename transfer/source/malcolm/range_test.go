@@ -189,7 +189,7 @@ func TestWait(t *testing.T) {
 // the other; what has failed is not asked for again.
 func TestSplitRanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
+		limits := wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest, Wasted: 100}
 		const m = 1 << 20
 		spans := []source.Span{part(sumA, 0, 10*m), part(sumB, 3, 30*m+1), part(sumA, 11*m, 5), part(sumB, 50*m, 40*m), part(sumA, 1, m)}
 		c, f := newFake(limits, func(st *fakeStream, req wire.Request) {
@@ -259,7 +259,7 @@ func TestLimitsAreKept(t *testing.T) {
 	for seed := range uint64(3) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
-			limits := wire.Limits{Streams: 1 + rng.IntN(4), Longest: wire.LeastLongest}
+			limits := wire.Limits{Streams: 1 + rng.IntN(4), Longest: wire.LeastLongest, Wasted: 100}
 			limits.Flight = limits.Longest + rng.Int64N(limits.Longest/4)
 			var known wire.Limits
 			if rng.IntN(2) == 0 { // else they are heard with the first reply
@@ -350,7 +350,7 @@ func (c *fakeConn) underWay() (streams int, flight int64) {
 // connection. A request for no bytes does not wait for bytes.
 func TestWaitingForTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := wire.Limits{Streams: 3, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
+		limits := wire.Limits{Streams: 3, Flight: wire.LeastLongest, Longest: wire.LeastLongest, Wasted: 100}
 		c, f := newFake(limits, func(st *fakeStream, _ wire.Request) { st.pause(time.Hour) })
 		whole := part(sumA, 0, wire.LeastLongest)
 		first := ranges(t, c, whole)

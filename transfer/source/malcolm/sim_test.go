@@ -56,7 +56,7 @@ var simPlace = source.Target{Host: "10.0.0.1", Port: 9001}
 func opened(o wire.Opened) []byte { return frame(o.Append(nil)) }
 
 // leastLimits are the least that a server may say.
-var leastLimits = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
+var leastLimits = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest, Wasted: 100}
 
 // newSim returns a server that accepts every client, whose files are [content].
 func newSim(t *testing.T) *sim {

@@ -66,6 +66,9 @@ type reply struct {
 	at    int         // the span that the next byte belongs to
 	left  int64       // bytes of all spans
 	frame int         // bytes of this frame that were not read
+
+	failed int   // spans
+	got    int64 // bytes
 }
 
 func newReply(st transport.Stream, spans []wire.Span) *reply {
@@ -77,8 +80,9 @@ func newReply(st transport.Stream, spans []wire.Span) *reply {
 }
 
 // next reads heads of frames until bytes follow or a span has failed. The reply
-// lacks bytes. Errors are [*source.Fault] or the stream's own.
-func (r *reply) next() (failed *wire.FailedSpan, err error) {
+// lacks bytes. It calls hear when something has come. Errors are
+// [*source.Fault] or the stream's own.
+func (r *reply) next(hear func()) (failed *wire.FailedSpan, err error) {
 	if r.frame > 0 {
 		return nil, nil
 	}
@@ -86,6 +90,7 @@ func (r *reply) next() (failed *wire.FailedSpan, err error) {
 	if err != nil {
 		return nil, err
 	}
+	hear()
 	switch {
 	case h.Status == wire.StatusFailedSpan:
 		f, err := wire.ReadFailedSpan(r.st, h)
@@ -97,6 +102,7 @@ func (r *reply) next() (failed *wire.FailedSpan, err error) {
 		}
 		r.left -= r.spans[r.at].Length
 		r.at++
+		r.failed++
 		return &f, nil
 	case h.Status != wire.StatusOK:
 		return nil, refusal(toRanges, r.st, h)
@@ -121,6 +127,7 @@ func (r *reply) read(p []byte) (int, error) {
 	n, err := r.st.Read(p[:min(len(p), r.frame)])
 	r.frame -= n
 	r.left -= int64(n)
+	r.got += int64(n)
 	for rest := int64(n); rest > 0; {
 		s := &r.spans[r.at]
 		took := min(rest, s.Length)

@@ -52,6 +52,7 @@ func (c *conn) stat(ctx context.Context, ask source.Ask, deadline time.Time, ind
 	if err := send(st, wire.StatRequest{Values: ask.Values, Tail: wire.Idle()}, deadline); err != nil {
 		return o, replyFault(err, timeout)
 	}
+	c.ledger.waste() // each offer counts
 	asked := time.Now()
 	for words := 1; ; words++ {
 		st.SetReadDeadline(deadline)
@@ -136,7 +137,13 @@ func (c *conn) Values(ctx context.Context, o source.Offer, arrived func(bytes in
 	if err := send(st, ask, time.Now().Add(valuesTime)); err != nil {
 		return wire.Values{}, fault(err)
 	}
-	return readValues(&steadyReader{st, arrived}, o.Offer, valuesTime)
+	v, err := readValues(&steadyReader{st, arrived}, o.Offer, valuesTime)
+	if err != nil {
+		c.ledger.waste() // at worst
+		return v, err
+	}
+	c.ledger.earn()
+	return v, nil
 }
 
 // A steadyReader reports the bytes that come. It gives up when none come for
