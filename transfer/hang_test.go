@@ -89,7 +89,7 @@ func TestInterruptWhileTheDiskHangs(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"lstat", "allocate", "write", "datasync", "sync", "syncdir"} {
 		t.Run(op, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(16*chunk, 1)
 				s := w.holders(data)[0]
 				slow(1<<20, s)

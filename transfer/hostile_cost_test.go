@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +14,6 @@ import (
 
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
-	"malcolm/transfer/source"
 
 	"malcolm/certs"
 	"malcolm/transport"
@@ -65,89 +65,16 @@ func (b bill) most() bill {
 	return b
 }
 
-// A meter is the socket of a server whose clients have one address. It counts
-// what they cost.
-type meter struct {
-	net.PacketConn
-	w      *world
-	target source.Target
-	src    *heldFile
-	run    *serve.Server
-
-	mu   sync.Mutex
-	bill bill
-}
-
-// metered starts a server and returns when its file is hashed.
-func (w *world) metered(data []byte, cfg serve.Config) *meter {
-	w.t.Helper()
-	m := &meter{w: w, target: w.nextTargets(1)[0], src: newSource(data)}
-	w.link(m.target)
-	m.PacketConn = w.socket(addrOf(m.target))
-	cfg.Source, cfg.Name, cfg.Identity, cfg.Conns = m.src, "data.bin", testIDs[0], []net.PacketConn{m}
-	cfg.Events = func(e serve.Event) {
-		if _, ok := e.(serve.Ready); ok {
-			m.src.served()
-		}
-	}
-	var err error
-	if m.run, err = serve.NewServer(cfg); err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.run.Run(ctx)
-	}()
-	w.t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	time.Sleep(time.Second)
-	return m
-}
-
-func (m *meter) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, from, err := m.PacketConn.ReadFrom(p)
-	m.count(bill{packetsReceived: 1})
-	return n, from, err
-}
-
-func (m *meter) WriteTo(p []byte, to net.Addr) (int, error) {
-	m.count(bill{packetsSent: 1, bytesSent: int64(len(p))})
-	return m.PacketConn.WriteTo(p, to)
-}
-
-// count adds more to the bill, updates what is held at once, and returns the
-// bill so far.
-func (m *meter) count(more bill) bill {
-	st := m.run.Status()
-	now := bill{mostRequests: int64(st.Requests), mostHeld: st.Load.Held, mostPlaces: int64(st.Load.Conns)}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for kind := range m.bill {
-		m.bill[kind] = max(m.bill[kind]+more[kind], now[kind])
-	}
-	return m.bill
-}
-
-// charge returns what clients cost in a time. Then their context ends.
-func (m *meter) charge(span time.Duration, clients func(ctx context.Context, a *hostile.Attacker)) bill {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { clients(ctx, m.w.attacker(m.target, 1)) })
-	for began := time.Now(); time.Since(began) < span; time.Sleep(10 * time.Millisecond) {
-		m.count(bill{})
-	}
-	b := m.count(bill{bytesRead: m.src.sent()})
-	cancel()
-	wg.Wait()
-	return b
-}
-
-// forged sends datagrams that belong to no connection, until ctx ends.
+// forged sends datagrams that belong to no connection, or garbage on
+// connections of TCP, until ctx ends.
 func forged(ctx context.Context, a *hostile.Attacker) {
+	if a.Dial != nil {
+		a.Raw(ctx, costConns, func(c net.Conn) {
+			c.Write(hostile.NewForger(1).Next())
+			io.Copy(io.Discard, c)
+		})
+		return
+	}
 	pc, err := a.Open()
 	if err != nil {
 		return
@@ -163,14 +90,8 @@ type costly struct {
 	name    string
 	cfg     serve.Config
 	span    time.Duration
+	narrow  bool // with the least windows
 	clients func(ctx context.Context, a *hostile.Attacker)
-}
-
-// narrow returns the attacker with the least windows.
-func narrow(a *hostile.Attacker) *hostile.Attacker {
-	b := *a
-	b.Window = 64 << 10
-	return &b
 }
 
 // unopened returns the attacker without what opens its connections.
@@ -192,10 +113,10 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 		stream   = transport.Stream
 	)
 	list := []costly{
-		{"handshakes", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
-		{"half-open connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
-		{"idle connections", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
-		{"a stat and no more", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+		{name: "handshakes", span: costSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
+		{name: "half-open connections", span: costSpan, clients: func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
+		{name: "idle connections", span: slowSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
+		{name: "a stat and no more", span: slowSpan, clients: func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, stat)
@@ -203,29 +124,29 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"stats of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{name: "stats of new connections", span: costSpan, clients: func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, stat)
 				}
 			})
 		}},
-		{"requests of a byte a minute", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+		{name: "requests of a byte a minute", span: slowSpan, clients: func(ctx context.Context, a attacker) {
 			a.Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write([]byte{1})
 				io.Copy(io.Discard, st)
 			})
 		}},
-		{"replies never read", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
-			narrow(a).Requests(ctx, costConns, func(st stream, _ int) {
+		{name: "replies never read", span: slowSpan, narrow: true, clients: func(ctx context.Context, a attacker) {
+			a.Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
 				<-st.Done()
 				<-ctx.Done()
 			})
 		}},
-		{"replies never read, of new connections", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
-			narrow(a).Connections(ctx, costConns, func(c conn) {
+		{name: "replies never read, of new connections", span: costSpan, narrow: true, clients: func(ctx context.Context, a attacker) {
+			a.Connections(ctx, costConns, func(c conn) {
 				for range rangeSlots {
 					if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 						st.Write(whole)
@@ -235,7 +156,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				time.Sleep(2*defaultDelay + 5*time.Millisecond) // they are under way
 			})
 		}},
-		{"replies stopped at the first byte", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{name: "replies stopped at the first byte", span: costSpan, clients: func(ctx context.Context, a attacker) {
 			a.Requests(ctx, costConns, func(st stream, _ int) {
 				st.Write(whole)
 				st.CloseWrite()
@@ -243,7 +164,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				cancel(st)
 			})
 		}},
-		{"thousands of streams", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{name: "thousands of streams", span: costSpan, clients: func(ctx context.Context, a attacker) {
 			a.Connections(ctx, costConns, func(c conn) {
 				var wg sync.WaitGroup
 				for range 200 {
@@ -257,10 +178,10 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"stats", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		{name: "stats", span: costSpan, clients: func(ctx context.Context, a attacker) {
 			a.Requests(ctx, costConns, func(st stream, _ int) { hostile.Exchange(st, stat) })
 		}},
-		{"wrong tokens", serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}}, costSpan, func(ctx context.Context, a attacker) {
+		{name: "wrong tokens", cfg: serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}}, span: costSpan, clients: func(ctx context.Context, a attacker) {
 			unopened(a).Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, guess)
@@ -268,7 +189,7 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"requests before open", serve.Config{}, slowSpan, func(ctx context.Context, a attacker) {
+		{name: "requests before open", span: slowSpan, clients: func(ctx context.Context, a attacker) {
 			unopened(a).Connections(ctx, costConns, func(c conn) {
 				for i := range transport.DefaultMaxStreams {
 					if st, err := c.OpenStream(ctx, transport.Patient); err == nil && i > 0 { // the first stays empty
@@ -279,16 +200,16 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 				<-c.Done()
 			})
 		}},
-		{"garbage", serve.Config{}, costSpan, func(ctx context.Context, a attacker) { forged(ctx, a) }},
+		{name: "garbage", span: costSpan, clients: func(ctx context.Context, a attacker) { forged(ctx, a) }},
 	}
 	for _, reset := range hostile.RapidResets {
-		list = append(list, costly{"rapid reset: " + reset.Name, serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+		list = append(list, costly{name: "rapid reset: " + reset.Name, span: costSpan, clients: func(ctx context.Context, a attacker) {
 			a.Requests(ctx, costConns, func(st stream, _ int) { reset.Do(st, whole) })
 		}})
 	}
 	bad := badRequests(sum)
 	names := slices.Sorted(maps.Keys(bad))
-	return append(list, costly{"bad requests", serve.Config{}, costSpan, func(ctx context.Context, a attacker) {
+	return append(list, costly{name: "bad requests", span: costSpan, clients: func(ctx context.Context, a attacker) {
 		a.Requests(ctx, costConns, func(st stream, i int) { hostile.Exchange(st, bad[names[i%len(names)]].ask) })
 	}})
 }
@@ -296,20 +217,62 @@ func attacks(t *testing.T, sum [32]byte) []costly {
 // honestly returns a client that copies the file again and again, a chunk with
 // each request.
 func honestly(sum [32]byte) costly {
-	return costly{"an honest client", serve.Config{}, costSpan, func(ctx context.Context, a *hostile.Attacker) {
+	return costly{name: "an honest client", span: costSpan, clients: func(ctx context.Context, a *hostile.Attacker) {
 		a.Requests(ctx, costConns, func(st transport.Stream, i int) {
 			hostile.Exchange(st, rangeOf(sum, int64(i%costChunks)*chunk, chunk))
 		})
 	}}
 }
 
+// slowHandshakes are attacks with what comes before TLS has begun, or ended.
+func slowHandshakes() []costly {
+	byTheByte := func(every time.Duration, b []byte) func(ctx context.Context, a *hostile.Attacker) {
+		return func(ctx context.Context, a *hostile.Attacker) {
+			a.Raw(ctx, costConns, func(c net.Conn) {
+				go io.Copy(io.Discard, c)
+				for _, one := range b {
+					if _, err := c.Write([]byte{one}); err != nil {
+						return
+					}
+					time.Sleep(every)
+				}
+			})
+		}
+	}
+	hello := []byte{22, 3, 1, 64, 0, 1, 0, 63, 252, 3, 3} // of 16 KiB
+	hello = append(hello, make([]byte, 16<<10)...)
+	return []costly{
+		{name: "connections without a byte", span: slowSpan, clients: func(ctx context.Context, a *hostile.Attacker) {
+			a.Raw(ctx, costConns, func(c net.Conn) { io.Copy(io.Discard, c) })
+		}},
+		{name: "a hello by the byte", span: slowSpan, clients: byTheByte(time.Second, hello)},
+		{name: "records of one byte", span: costSpan, clients: byTheByte(time.Millisecond, bytes.Repeat([]byte{22, 3, 1, 0, 1, 1}, 10_000))},
+		{name: "no TLS at all", span: costSpan, clients: byTheByte(time.Millisecond, []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))},
+	}
+}
+
 // One attacking address costs at most what one honest client costs.
 func TestHostileCost(t *testing.T) {
 	t.Parallel()
+	testCosts(t, bubble, costConns*transport.DefaultMaxStreams, nil)
+}
+
+// Over TCP it costs at most that, too. There a connection is several of TLS.
+func TestHostileCostOverTCP(t *testing.T) {
+	t.Parallel()
+	if raceEnabled {
+		t.Skip("it counts; TestHostileCost has run the same code")
+	}
+	testCosts(t, bubbleTCP, costConns*mostLinks, slowHandshakes())
+}
+
+// testCosts compares what each attack costs with an honest client, which has
+// requests under way at a time.
+func testCosts(t *testing.T, within func(*testing.T, func(*testing.T, *world)), requests int64, more []costly) {
 	data := file(costChunks*chunk, 1)
 	sum := checksum(data)
 	cost := func(c costly) (b bill) {
-		bubble(t, func(t *testing.T, w *world) { b = w.metered(data, c.cfg).charge(c.span, c.clients) })
+		within(t, func(t *testing.T, w *world) { b = w.metered(data, c.cfg).charge(c) })
 		line := fmt.Sprintf("%-40s", c.name)
 		for kind, n := range b {
 			line += fmt.Sprintf(" %d %s,", n, costNames[kind])
@@ -318,10 +281,12 @@ func TestHostileCost(t *testing.T) {
 		return b
 	}
 	honest := cost(honestly(sum))
-	if honest[mostRequests] != costConns*transport.DefaultMaxStreams || honest[mostHeld] == 0 || honest[bytesSent] < 12<<20 {
+	// What a connection of TCP holds, its place has paid for.
+	holds := honest[mostHeld] > 0 || honest[mostPlaces] > costConns
+	if honest[mostRequests] != requests || !holds || honest[bytesSent] < 12<<20 {
 		t.Fatalf("the honest client did not do what it may: %v", honest)
 	}
-	for _, a := range attacks(t, sum) {
+	for _, a := range append(attacks(t, sum), more...) {
 		if raceEnabled {
 			a.span /= 8 // what it costs is not the subject then
 		}

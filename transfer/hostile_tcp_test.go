@@ -3,7 +3,13 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"malcolm/certs"
@@ -11,6 +17,7 @@ import (
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transport"
+	"malcolm/wire"
 )
 
 // Over TCP a client that gives a request up gives a connection up, and pays
@@ -73,4 +80,104 @@ func TestTokenOverTCP(t *testing.T) {
 			t.Errorf("%d TLS connections were made, want several", n)
 		}
 	})
+}
+
+// clientHello is the first record of an honest client.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	go tls.Client(ours, certs.ClientTLS(wire.ALPN, nil)).Handshake()
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(theirs, head); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, binary.BigEndian.Uint16(head[3:]))
+	if _, err := io.ReadFull(theirs, body); err != nil {
+		t.Fatal(err)
+	}
+	return append(head, body...)
+}
+
+// A flood of what is no TLS, or not a client's, ends each connection at once and
+// costs an honest client nothing. Who stops in the middle of a handshake keeps a
+// place for the time of one.
+func TestHostileTLSGarbage(t *testing.T) {
+	t.Parallel()
+	record := func(kind byte, b []byte) []byte {
+		return append(binary.BigEndian.AppendUint16([]byte{kind, 3, 3}, uint16(len(b))), b...)
+	}
+	for name, test := range map[string]struct {
+		words func(hello []byte) [][]byte // sent one after the other
+		stays bool
+	}{
+		"noise":                     {func([]byte) [][]byte { return [][]byte{hostile.NewForger(1).Next()} }, false},
+		"another protocol":          {func([]byte) [][]byte { return [][]byte{[]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")} }, false},
+		"a record too long":         {func([]byte) [][]byte { return [][]byte{{22, 3, 1, 255, 255, 1}} }, false},
+		"empty records":             {func([]byte) [][]byte { return [][]byte{bytes.Repeat(record(22, nil), 1000)} }, false},
+		"alerts":                    {func([]byte) [][]byte { return [][]byte{bytes.Repeat(record(21, []byte{1, 90}), 1000)} }, false},
+		"data before the handshake": {func([]byte) [][]byte { return [][]byte{record(23, make([]byte, 1000))} }, false},
+		"half a hello":              {func(hello []byte) [][]byte { return [][]byte{hello[:len(hello)/2]} }, true},
+		"a hello and no more":       {func(hello []byte) [][]byte { return [][]byte{hello} }, true},
+		"two hellos":                {func(hello []byte) [][]byte { return [][]byte{hello, hello} }, false},
+		"a hello, then noise":       {func(hello []byte) [][]byte { return [][]byte{hello, hostile.NewForger(2).Next()} }, false},
+		"a hello, then what no key fits": {func(hello []byte) [][]byte {
+			return [][]byte{hello, record(23, make([]byte, 500))}
+		}, false},
+		"a hello without end": {func([]byte) [][]byte {
+			body := append([]byte{1, 255, 255, 255, 3, 3}, make([]byte, 16<<10-6)...)
+			words := [][]byte{record(22, body)}
+			for range 8 {
+				words = append(words, record(22, make([]byte, 16<<10)))
+			}
+			return words
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubbleTCP(t, func(t *testing.T, w *world) {
+				data := file(8*chunk, 1)
+				s := w.ready(data, serve.Config{})
+				words := test.words(clientHello(t))
+				ctx, stop := context.WithCancel(t.Context())
+				var attack sync.WaitGroup
+				attack.Go(func() {
+					w.attacker(s.targets[0], 1).Raw(ctx, 16, func(c net.Conn) {
+						for _, b := range words {
+							c.Write(b)
+							time.Sleep(3 * defaultDelay)
+						}
+						io.Copy(io.Discard, c) // until the server closes it
+					})
+				})
+				time.Sleep(time.Second)
+				s.honest(data)
+				most := transport.DefaultHandshakeTimeout + time.Second
+				if !test.stays {
+					most = time.Second
+				}
+				stop()
+				attack.Wait()
+				time.Sleep(time.Second)
+				c, err := w.attacker(s.targets[0], 2).Dial(t.Context())
+				must(t, err)
+				began := time.Now()
+				for _, b := range words {
+					c.Write(b)
+				}
+				go io.Copy(io.Discard, c)
+				time.Sleep(3 * defaultDelay)
+				for s.run.Status().Load.Conns > 0 && time.Since(began) < time.Minute {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if took := time.Since(began); took > most {
+					t.Errorf("it had a place for %v, want at most %v", took, most)
+				}
+				c.Close()
+				synctest.Wait()
+				if got := s.run.Status().Servers[0].Sent; got != int64(len(data)) {
+					t.Errorf("%d bytes of the file were sent, want the honest client's %d", got, len(data))
+				}
+			})
+		})
+	}
 }

@@ -160,7 +160,7 @@ func TestResumeOtherSizes(t *testing.T) {
 
 // ^C before the vote leaves nothing behind.
 func TestInterruptBeforeTheVote(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.holders(file(chunk, 1))[0]
 		s.links[0].set(func(l *link) { l.hole = true })
 		ctx, cancel := context.WithCancelCause(context.Background())

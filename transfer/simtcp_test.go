@@ -56,9 +56,17 @@ func (w *world) listenTCP(at netip.AddrPort) net.Listener {
 // leadTCP gives the settings of a link to the TCP port behind it. w.mu is held.
 func (l *link) leadTCP() {
 	if l.tcp != nil {
-		l.tcp.Set(func(p *sourcetest.TCPPath) { p.Delay, p.Rate, p.Hole = l.delay, l.rate, l.hole })
+		l.tcp.Set(func(p *sourcetest.TCPPath) {
+			p.Delay, p.Rate, p.Hole, p.Window = l.delay, l.rate, l.hole, 0
+			if 0 < l.rate && l.rate < defaultRate { // else what is sent has long left
+				p.Window = max(leastWindow, int(l.rate*(2*l.delay+queueTime).Seconds()))
+			}
+		})
 	}
 }
+
+// leastWindow is the least window of a TCP connection, in bytes.
+const leastWindow = 32 << 10
 
 // overBoth runs f twice, over QUIC and over TCP, each in a world of its own.
 func overBoth(t *testing.T, f func(t *testing.T, w *world)) {
@@ -104,11 +112,14 @@ func (w *world) reaches(cfg *getConfig) {
 	}
 }
 
+// mostLinks is how many TLS connections a client's connection is made of.
+const mostLinks = 8
+
 // mostStreams is how many requests a client can have under way on a connection,
 // one on each of its 8 TLS connections over TCP.
 func (w *world) mostStreams() int {
 	if w.tcp.only {
-		return 8
+		return mostLinks
 	}
 	return transport.DefaultMaxStreams
 }
@@ -138,8 +149,13 @@ func (s *server) resetTCP(killed bool) {
 
 // overTCP returns the TCP port of a server.
 func (s *server) overTCP(i int) *sourcetest.TCP {
-	at := netip.AddrPortFrom(netip.MustParseAddr(s.targets[i].Host), s.targets[i].Port)
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return s.w.tcp.ports[at]
+	return s.w.portOf(s.targets[i])
+}
+
+// portOf returns the TCP port at a target; nil: it has none.
+func (w *world) portOf(t source.Target) *sourcetest.TCP {
+	at := netip.AddrPortFrom(netip.MustParseAddr(t.Host), t.Port)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tcp.ports[at]
 }

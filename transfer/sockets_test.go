@@ -37,7 +37,7 @@ func TestSocketThatFailed(t *testing.T) {
 
 // A server stops within its promised time even if a read of its disk hangs.
 func TestStopWithADiskThatHangs(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.holders(file(4*chunk, 1))[0]
 		s.src.onRange(func([]byte, int64) error {
 			s.src.block()
@@ -72,7 +72,7 @@ func TestStopWithADiskThatHangs(t *testing.T) {
 // A server stops within its promised time even if a read hangs while the file
 // is hashed.
 func TestStopWhileHashingHangs(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		src := newSource(file(4*chunk, 1))
 		src.indexing = func() error {
 			src.block()

@@ -16,7 +16,7 @@ import (
 // others.
 func TestStoppedServer(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
 		servers := w.holders(data, data)
 		// A chunk takes less than the time that ranges have to finish.
@@ -65,7 +65,7 @@ func wantStopped(t *testing.T, s *server) {
 // A server that stops does not wait for ranges that take too long.
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.holders(file(4*chunk, 1))[0]
 		slow(10<<10, s)
 		var begun time.Time

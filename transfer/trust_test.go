@@ -30,7 +30,7 @@ func knownServers(t *testing.T) (*certs.Known, string) {
 
 // The identity of a server is recorded at the first contact, and told.
 func TestFirstContact(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.serve(newSource(data), 0, 2, serve.Config{})
 		known, dir := knownServers(t)
@@ -81,7 +81,7 @@ func TestRefusedID(t *testing.T) {
 		{"pinned otherwise, unknown", malcolm.Trust{Pins: pin(1)}, -1, certs.PinMismatch, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
 				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				name := s.targets[0].String()
@@ -109,7 +109,7 @@ func TestRefusedID(t *testing.T) {
 
 // A run goes on without a refused server if a majority is left.
 func TestRefusedMinority(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		servers := w.holders(data, data, data)
 		known, _ := knownServers(t)
@@ -131,7 +131,7 @@ func TestRefusedMinority(t *testing.T) {
 // If a server is refused and the others have no majority, the refused identity
 // is the error.
 func TestRefusedAndUndecided(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		servers := w.holders(file(chunk, 1), file(chunk, 2), file(chunk, 1))
 		known, _ := knownServers(t)
 		if _, err := known.Record(servers[2].targets[0].String(), testIDs[3].ID(), time.Now()); err != nil {
@@ -147,7 +147,7 @@ func TestRefusedAndUndecided(t *testing.T) {
 // A server that comes back under another key is refused.
 func TestRefusedReturn(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
 		servers := w.holders(data, data)
 		slow(40<<10, servers...)
@@ -168,7 +168,7 @@ func TestRefusedReturn(t *testing.T) {
 // only known servers are to be trusted.
 func TestNotRemembered(t *testing.T) {
 	for _, strict := range []bool{false, true} {
-		bubble(t, func(t *testing.T, w *world) {
+		overBoth(t, func(t *testing.T, w *world) {
 			data := file(chunk, 1)
 			s := w.serve(newSource(data), 0, 2, serve.Config{})
 			dir := filepath.Join(t.TempDir(), "state")
@@ -223,7 +223,7 @@ func TestPinsOfAllAddresses(t *testing.T) {
 		{"address", certs.Pins{{Host: "10.0.0.1", ID: right}}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
 				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				if s.targets[0].Host != "10.0.0.1" {
@@ -249,7 +249,7 @@ func TestPinsOfAllAddresses(t *testing.T) {
 // Another process has recorded another ID since the file was read. This run is
 // no first contact any more.
 func TestRecordedMeanwhile(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		known, dir := knownServers(t)
 		another, err := certs.OpenKnown(dir)
@@ -284,7 +284,7 @@ func wantRecord(t *testing.T, known *certs.Known, where string, want int) {
 // A server that fails a check after that of its ID is neither recorded nor
 // told. The right one is accepted later.
 func TestImpostorIsNotRemembered(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		s := w.serve(newSource(data), 0, 1, serve.Config{}) // it does not hold the token
 		where := s.targets[0].String()
@@ -310,7 +310,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 
 // A server with an invalid offer is not recorded.
 func TestInvalidOfferIsNotRemembered(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
 			m.OnStat = func(st transport.Stream, _ int) { st.Write([]byte{0, 1, 2, 3, 4, 5, 6, 7}) }
 		})
@@ -343,7 +343,7 @@ func TestRecordOfTheNameHoldsForItsAddresses(t *testing.T) {
 		{"another address", -1, 3, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(chunk, 1)
 				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				twin := source.Target{Host: "twin", Port: s.targets[0].Port}
@@ -390,7 +390,7 @@ func TestContradictedRecord(t *testing.T) {
 		{"pin, read only", malcolm.Trust{Pins: pins, ReadOnly: true}, 3, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			overBoth(t, func(t *testing.T, w *world) {
 				data := file(3*chunk, 1)
 				s := w.serve(newSource(data), 0, 1, serve.Config{})
 				known, _ := knownServers(t)
@@ -413,7 +413,7 @@ func TestContradictedRecord(t *testing.T) {
 
 // A ticket for an unknown server is recorded, like a pin.
 func TestTicketOfUnknownServer(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		known, _ := knownServers(t)
 		o := w.get(getConfig{Targets: s.targets, Trust: malcolm.Trust{Known: known, Policy: certs.PinnedTrust, Tickets: certs.Pins{{ID: testIDs[0].ID()}}}})
@@ -425,7 +425,7 @@ func TestTicketOfUnknownServer(t *testing.T) {
 
 // A pin without a server of the run protects nobody: the run does not begin.
 func TestPinOfNoServer(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	overBoth(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		twin := source.Target{Host: "twin", Port: s.targets[0].Port}
 		id := testIDs[0].ID()

@@ -122,6 +122,43 @@ func TestTCPGarbageToAClient(t *testing.T) {
 	}
 }
 
+// A server that ends its side within a reply ends the reply, and each that
+// waits behind it. A client that ends its side ends its requests.
+func TestTCPHalfClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, raw := rawServer(t)
+		go io.Copy(io.Discard, raw)
+		st, ahead := asking(t, client, Patient, "x"), asking(t, client, Patient, "y")
+		raw.Write([]byte{2, 'a', 'b', 9, 'c'})
+		raw.CloseWrite()
+		got, err := io.ReadAll(st)
+		if wantPeer(t, err, PeerRestarted); string(got) != "abc" {
+			t.Errorf("read %q, want what has come", got)
+		}
+		if _, err := ahead.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("the reply behind it: %v", err)
+		}
+		<-client.Done()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		l := serveTCP(t, m, ListenOptions{})
+		raw := rawClient(t, m)
+		server := mustAccept(t, l)
+		raw.Write([]byte{3, 'a', 'b', 'c', 0, 0})
+		st, err := server.AcceptStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.CloseWrite()
+		<-server.Done()
+		wantPeer(t, server.Err(), PeerRestarted)
+		if _, err := st.Write([]byte("reply")); err == nil {
+			t.Error("a reply is written to a client that has gone")
+		}
+	})
+}
+
 // A message may come in any pieces, also with deadlines between them.
 func TestTCPPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

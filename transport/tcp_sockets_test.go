@@ -52,6 +52,22 @@ func TestTCPSockets(t *testing.T) {
 	}
 }
 
+// What the system does not tell is zero: no packet at all is not taken for the
+// silence of a peer whose bytes come.
+func TestTCPStatsWithoutASocket(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := &bothWays{t: t, p: TCP}
+		client, server := w.pair()
+		const size = 1 << 20
+		download(t, client, server, size)
+		for _, c := range []Conn{client, server} {
+			if s := c.Stats(); s.PacketsReceived != 0 || s.BytesReceived == 0 || s.BytesSent == 0 {
+				t.Errorf("stats %+v, want bytes and no packets", s)
+			}
+		}
+	})
+}
+
 func TestTCPClosedPort(t *testing.T) {
 	ln := listenLoopback(t)
 	ln.Close()

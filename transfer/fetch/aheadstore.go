@@ -55,6 +55,12 @@ func (s *aheadStore) Marked(chunk int) bool {
 	return to != nil && to.Marked(chunk)
 }
 
+// Records is true while nobody knows what takes the place of the memory.
+func (s *aheadStore) Records() bool {
+	to := s.then()
+	return to == nil || to.Records()
+}
+
 // forget frees the place of a chunk that was given up.
 func (s *aheadStore) forget(c *aheadClaim) {
 	s.mu.Lock()

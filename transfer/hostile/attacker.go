@@ -131,9 +131,39 @@ func (a *Attacker) Requests(ctx context.Context, n int, use func(st transport.St
 	})
 }
 
+// Raw keeps n TCP connections without TLS, on each of which it runs use. When
+// use returns, a new one begins. It returns when ctx ends and all is closed.
+func (a *Attacker) Raw(ctx context.Context, n int, use func(c net.Conn)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range n {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				c, err := a.Dial(ctx)
+				if err != nil {
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { c.Close() })
+				use(c)
+				stop()
+				c.Close()
+			}
+		})
+	}
+}
+
 // HalfOpen begins one handshake after the other, and gives each up after wait,
-// until ctx ends. The server hears the first two packets of each, over UDP.
+// until ctx ends. The server hears the first two packets of each over UDP, and
+// the client's hello over TCP.
 func (a *Attacker) HalfOpen(ctx context.Context, wait time.Duration) {
+	if a.Dial != nil {
+		a.Raw(ctx, 1, func(c net.Conn) {
+			ctx, cancel := context.WithTimeout(ctx, wait)
+			defer cancel()
+			tls.Client(c, certs.ClientTLS(wire.ALPN, nil)).HandshakeContext(ctx)
+		})
+		return
+	}
 	for ctx.Err() == nil {
 		pc, err := a.Open()
 		if err != nil {

@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -14,8 +15,7 @@ import (
 )
 
 const (
-	// tcpWindow is how many bytes of one direction of a connection may be
-	// under way or unread.
+	// tcpWindow is [TCPPath].Window when that is zero.
 	tcpWindow = 1 << 20
 	// tcpPiece bounds the bytes that arrive together.
 	tcpPiece = 16 << 10
@@ -42,6 +42,7 @@ type TCP struct {
 type TCPPath struct {
 	Delay   time.Duration // one way
 	Rate    float64       // bytes a second, each connection and way; 0: no bound
+	Window  int           // bytes of one way of a connection that may be under way or unread; 0: 1 MiB
 	Hole    bool          // nothing comes through, until it is gone
 	Refuses bool          // the port is closed
 }
@@ -267,7 +268,7 @@ func (f *tcpFlow) write(p []byte, d *tcpDeadline) (n int, err error) {
 		case f.eof:
 			f.mu.Unlock()
 			return n, net.ErrClosed
-		case f.bytes < tcpWindow:
+		case f.bytes < cmp.Or(path.Window, tcpWindow):
 			piece := slices.Clone(p[n:min(len(p), n+tcpPiece)])
 			n += len(piece)
 			f.bytes += len(piece)
