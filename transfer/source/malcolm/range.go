@@ -219,12 +219,9 @@ func (b *body) drop() {
 		return
 	}
 	b.late = true
-	b.st.SetReadDeadline(past) // wakes the reader
+	b.st.SetReadDeadline(time.Now()) // wakes the reader
 	go b.giveUp(b.st, b.left)
 }
-
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
 
 // giveUpTime bounds the wait for some of a reply that is not wanted: a server
 // that sends nothing must not keep its place for ever.
