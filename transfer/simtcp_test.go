@@ -59,7 +59,7 @@ func (l *link) leadTCP() {
 		l.tcp.Set(func(p *sourcetest.TCPPath) {
 			p.Delay, p.Rate, p.Hole, p.Window = l.delay, l.rate, l.hole, 0
 			if 0 < l.rate && l.rate < defaultRate { // else what is sent has long left
-				p.Window = max(leastWindow, int(l.rate*(2*l.delay+queueTime).Seconds()))
+				p.Window = max(leastWindow, int(l.rate*(2*l.delay+l.queue).Seconds()))
 			}
 		})
 	}

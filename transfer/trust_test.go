@@ -301,6 +301,7 @@ func TestImpostorIsNotRemembered(t *testing.T) {
 			t.Errorf("without the token it ended with %v, want an unknown server refused", o.err)
 		}
 		restart(s, func(s *server) { s.cfg.Identity, s.cfg.Tokens = testIDs[1], []certs.Token{tokenOf(t, rightToken)} })
+		time.Sleep(time.Second) // a port of TCP that is dialled before would be the old one
 		o = w.get(getConfig{Targets: s.targets, Trust: withToken})
 		o.has("data.bin", data)
 		only[fetch.FirstContact](o)
