@@ -8,7 +8,6 @@ import (
 
 	"malcolm/transfer/serve"
 	"malcolm/transfer/source"
-	"malcolm/transport"
 )
 
 // narrowWindow is the least receive window, in bytes.
@@ -31,7 +30,7 @@ func (w *world) metered(data []byte, cfg serve.Config) *meter {
 	w.t.Helper()
 	m := &meter{w: w, target: w.nextTargets(1)[0], src: newSource(data)}
 	if l := w.link(m.target); w.tcp.only {
-		l.set(func(l *link) { l.rate /= transport.DefaultMaxStreams }) // of each TLS connection
+		l.set(func(l *link) { l.rate /= mostLinks }) // of each TLS connection
 	}
 	pc := w.socket(addrOf(m.target))
 	if w.tcp.only {

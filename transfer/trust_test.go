@@ -154,7 +154,14 @@ func TestRefusedReturn(t *testing.T) {
 		known, _ := knownServers(t)
 		o := w.get(getConfig{
 			Targets: targetsOf(servers...), Trust: malcolm.Trust{Known: known},
-			Events: at(0.2, func() { restart(servers[0], func(s *server) { s.cfg.Identity = testIDs[3] }) }),
+			Events: at(0.2, func() {
+				if s := servers[0]; w.tcp.only {
+					s.cfg.Identity = testIDs[3]
+					s.kill()
+				} else {
+					restart(s, func(s *server) { s.cfg.Identity = testIDs[3] })
+				}
+			}),
 		})
 		o.has("data.bin", data)
 		var refused *certs.TrustError

@@ -124,10 +124,10 @@ func (r *reply) use(u admission.Use, err error) admission.Use {
 		return admission.UseNone
 	}
 	code := resetCode(err)
-	r.st.CancelWrite(uint64(code))
 	if code == wire.StreamStalled && r.c.conn.Protocol() == transport.TCP { // nothing follows what is not taken
 		r.c.conn.Close(uint64(wire.CloseLimit), "too little was taken of what was sent")
 	}
+	r.st.CancelWrite(uint64(code))
 	switch {
 	case r.taken == 0:
 		return admission.UseNone

@@ -72,6 +72,7 @@ func (c *conn) path(ctx context.Context, report func(source.PathReport)) error {
 			return err
 		}
 		if h.Status != wire.StatusOK {
+			c.ledger.waste()
 			return refusal(toPath, st, h)
 		}
 		p, err := wire.ReadPathReport(st, h)
