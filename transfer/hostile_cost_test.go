@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/admission"
 	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 
@@ -58,11 +59,13 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 //
 // Over TCP a connection that is closed has a window under way, which is lost, and
 // the next one begins with an empty one. Who closes and comes back may spend in
-// these seconds what handshakes an office may make at once.
+// these seconds what handshakes an office may make at once. Of each reply that
+// is not taken one piece waits in the connection.
 func (b bill) most(tcp bool) bill {
 	if tcp {
 		b[packetsSent] *= 2
 		b[bytesSent] += b[bytesSent] / 4
+		b[mostHeld] += b[mostRequests] * admission.MostBuffer
 	}
 	b[bytesRead] *= 2
 	b[packetsSent] += b[packetsSent] / 20
@@ -109,8 +112,8 @@ func unopened(a *hostile.Attacker) *hostile.Attacker {
 	return &b
 }
 
-// attacks returns every attack over conns connections on a server with a file
-// of costChunks chunks.
+// attacks returns every attack on a server with a file of costChunks chunks:
+// over conns connections where each has many requests, else over costConns.
 func attacks(t *testing.T, sum [32]byte, conns int) []costly {
 	whole := rangeOf(sum, 0, costChunks*chunk)
 	stat := request(wire.StatRequest{Values: true})
@@ -122,11 +125,11 @@ func attacks(t *testing.T, sum [32]byte, conns int) []costly {
 		stream   = transport.Stream
 	)
 	list := []costly{
-		{name: "handshakes", span: costSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, conns, func(conn) {}) }},
+		{name: "handshakes", span: costSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(conn) {}) }},
 		{name: "half-open connections", span: costSpan, clients: func(ctx context.Context, a attacker) { a.HalfOpen(ctx, defaultDelay/2) }},
-		{name: "idle connections", span: slowSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, conns, func(c conn) { <-c.Done() }) }},
+		{name: "idle connections", span: slowSpan, clients: func(ctx context.Context, a attacker) { a.Connections(ctx, costConns, func(c conn) { <-c.Done() }) }},
 		{name: "a stat and no more", span: slowSpan, clients: func(ctx context.Context, a attacker) {
-			a.Connections(ctx, conns, func(c conn) {
+			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, stat)
 				}
@@ -134,7 +137,7 @@ func attacks(t *testing.T, sum [32]byte, conns int) []costly {
 			})
 		}},
 		{name: "stats of new connections", span: costSpan, clients: func(ctx context.Context, a attacker) {
-			a.Connections(ctx, conns, func(c conn) {
+			a.Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, stat)
 				}
@@ -191,7 +194,7 @@ func attacks(t *testing.T, sum [32]byte, conns int) []costly {
 			a.Requests(ctx, conns, func(st stream, _ int) { hostile.Exchange(st, stat) })
 		}},
 		{name: "wrong tokens", cfg: serve.Config{Tokens: []certs.Token{tokenOf(t, rightToken)}}, span: costSpan, clients: func(ctx context.Context, a attacker) {
-			unopened(a).Connections(ctx, conns, func(c conn) {
+			unopened(a).Connections(ctx, costConns, func(c conn) {
 				if st, err := c.OpenStream(ctx, transport.Patient); err == nil {
 					hostile.Exchange(st, guess)
 				}
