@@ -57,10 +57,10 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 // that are less full by a twentieth. Everybody may have many places. The server
 // does not choose how many packets arrive, so they have no bound.
 //
-// Over TCP a connection that is closed has a window under way, which is lost, and
-// the next one begins with an empty one. Who closes and comes back may spend in
-// these seconds what handshakes an office may make at once. Of each reply that
-// is not taken one piece waits in the connection.
+// Over TCP a connection that is closed has a window under way, which is lost,
+// and the next one begins with an empty one. Who closes and comes back may
+// spend in these seconds what handshakes an office may make at once. Of each
+// reply that is not taken one piece waits in the connection.
 func (b bill) most(tcp bool) bill {
 	if tcp {
 		b[packetsSent] *= 2

@@ -35,8 +35,8 @@ func asks(conn transport.Conn, n int, ask []byte) (streams []transport.Stream) {
 }
 
 // While the server's disk hangs, one address gives connection after connection
-// up. The reads that it leaves behind are bounded; then it is told to stay away.
-// Others are not, and all is over when the disk is back.
+// up. The reads that it leaves behind are bounded; then it is told to stay
+// away. Others are not, and all is over when the disk is back.
 func TestHostileReadsLeftBehind(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {

@@ -99,9 +99,9 @@ func clientHello(t *testing.T) []byte {
 	return append(head, body...)
 }
 
-// A flood of what is no TLS, or not a client's, ends each connection at once and
-// costs an honest client nothing. Who stops in the middle of a handshake keeps a
-// place for the time of one.
+// A flood of what is no TLS, or not a client's, ends each connection at once
+// and costs an honest client nothing. Who stops in the middle of a handshake
+// keeps a place for the time of one.
 func TestHostileTLSGarbage(t *testing.T) {
 	t.Parallel()
 	record := func(kind byte, b []byte) []byte {

@@ -166,8 +166,8 @@ func TestTCPDies(t *testing.T) {
 }
 
 // A connection over TCP that nothing comes through any more is replaced, by one
-// over QUIC. Nobody tells of its packets here, so that its silence may be that of
-// a server that lives.
+// over QUIC. Nobody tells of its packets here, so that its silence may be that
+// of a server that lives.
 func TestTCPFallsSilent(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)

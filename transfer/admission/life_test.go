@@ -115,8 +115,8 @@ func TestStates(t *testing.T) {
 }
 
 // A connection that ends with requests under way keeps its place until they are
-// over, and nobody gets it. A client that leaves too many of them behind may not
-// have the file read until one is over; others may.
+// over, and nobody gets it. A client that leaves too many of them behind may
+// not have the file read until one is over; others may.
 func TestRequestsLeftBehind(t *testing.T) {
 	b := New(Limits{Places: mostLeft + 2})
 	now := start

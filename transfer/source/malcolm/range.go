@@ -210,9 +210,9 @@ func (b *body) cancel() (late bool) {
 	return b.late
 }
 
-// drop ends the request under way, now or as soon as some of its reply has come:
-// else the server would count it as wasted, and close the connection if those
-// are too many. The caller holds mu.
+// drop ends the request under way, now or as soon as some of its reply has
+// come: else the server would count it as wasted, and close the connection if
+// those are too many. The caller holds mu.
 func (b *body) drop() {
 	if b.heard || b.c.ledger.afford() {
 		cancelStream(b.st, b.left)

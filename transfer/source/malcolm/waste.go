@@ -4,7 +4,8 @@ import "sync"
 
 // A purse is how many requests the connections of a run may waste at the
 // servers of one identity: the least number that they have announced. It is not
-// filled up again: a server may forgive, and need not. Any goroutine may use it.
+// filled up again: a server may forgive, and need not. Any goroutine may use
+// it.
 type purse struct {
 	mu    sync.Mutex
 	most  int
@@ -33,9 +34,9 @@ func (p *purse) spend(n int, may bool) bool {
 }
 
 // A ledger counts which requests of a connection came to nothing in the
-// server's eyes, as package wire says, and never too few. So a client knows when
-// it must not give a request up before some of the reply has come. Any goroutine
-// may use it.
+// server's eyes, as package wire says, and never too few. So a client knows
+// when it must not give a request up before some of the reply has come. Any
+// goroutine may use it.
 type ledger struct {
 	// pooled says that the connection is several TLS connections. What one
 	// of them has earned is no help to another, so nothing is earned.
