@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"malcolm/transfer/hostile"
 	"malcolm/transfer/serve"
 	"malcolm/transport"
 	"malcolm/wire"
@@ -35,7 +36,7 @@ func TestPathOnceAConnection(t *testing.T) {
 			t.Errorf("the second request is refused with %v, want busy", got.Status)
 		}
 		long := send(t, conn, rangeOf(checksum(data), 0, 4*chunk))
-		if _, err := readSpans(long, spansOf(checksum(data), 0, 4*chunk)); err != nil {
+		if _, err := hostile.ReadSpans(long, spansOf(checksum(data), 0, 4*chunk)); err != nil {
 			t.Fatal(err)
 		}
 		var last wire.PathReport
