@@ -353,7 +353,7 @@ func TestHostileLiars(t *testing.T) {
 			if test.refused && (len(refused) != 1 || refused[0].Target != m.Target || refused[0].Changed) || !test.refused && len(refused) > 0 {
 				t.Errorf("refused = %+v, want a chunk: %t", refused, test.refused)
 			}
-			// What is asked for ahead of the vote's close is under way, too.
+			// What was asked for ahead of the vote is under way.
 			if sent, most := w.sentBy(m), inFlight+4*int64(chunk); sent > most {
 				t.Errorf("%d bytes came from it, which was asked for %d, want at most the %d in flight", sent, asked, most)
 			}
