@@ -27,7 +27,7 @@ manual:
 test *FLAGS:
     go test -race -timeout 40m {{ FLAGS }} ./...
     go test -run '^TestHostile.*Memory$' ./cmd/malcolm
-    go test -run '^(TestOfficeOf.*|TestQuickBesideSlow)$' ./transfer
+    go test -run '^(TestOfficeOf.*|TestQuickBesideSlow|TestHugeFile|TestHostileCost)$' ./transfer
 
 # format, vet, staticcheck, words of comments, import directions, builds for Linux, macOS and Windows
 check:

@@ -52,14 +52,16 @@ func (w *world) looks(cfg getConfig, react func(past time.Duration, now fetch.Sn
 // A trouble disturbs a world's servers in the course of a run.
 type trouble func(w *world, past time.Duration, now fetch.Snapshot)
 
-// stallInTurn makes one server after the other silent for 2.5 s of 3. The
-// second one falls silent for good in the middle of its first chunk after 22 s,
-// so that this is fetched twice.
+// stallInTurn makes one server after the other silent for 2.5 s of 3. Two of
+// them fall silent for good in the middle of their first chunk after 22 s, so
+// that it is fetched twice.
 func stallInTurn(w *world, past time.Duration, now fetch.Snapshot) {
 	const turn = 3 * time.Second
 	for i, s := range w.servers {
 		mine := i == int(past/turn)%len(w.servers) && past%turn < 2500*time.Millisecond
-		s.links[0].set(func(l *link) { l.hole = mine || i == 1 && past > 22*time.Second && (l.hole || isAmid(now, i)) })
+		s.links[0].set(func(l *link) {
+			l.hole = mine || (i == 1 || i == 2) && past > 22*time.Second && (l.hole || isAmid(now, i))
+		})
 	}
 }
 
