@@ -183,8 +183,8 @@ var kindTypes = []string{
 	"vote.Reason", "fetch.Kind", "source.What", "wire.Status", "wire.CloseCode", "wire.StreamCode",
 }
 
-// noErrors are values of such types that are never errors.
-var noErrors = []string{"wire.StatusOK", "wire.StatusIndexing", "vote.Decided"}
+// noErrors are values of such types that no user sees as errors.
+var noErrors = []string{"wire.StatusOK", "wire.StatusIndexing", "vote.Decided", "source.Unsupported"}
 
 // TestErrorTableIsComplete: every exported error type and kind has a row, and
 // every name in the table exists.

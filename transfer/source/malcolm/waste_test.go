@@ -143,7 +143,7 @@ func TestGivenUpAtLast(t *testing.T) {
 		if _, is := f.streams[0].cancelled(); is || c.room.streams != 1 {
 			t.Errorf("cancelled: %t, %d streams under way", is, c.room.streams)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if _, is := f.streams[0].cancelled(); !is || c.room.streams != 0 || c.ledger.wasted != 1 {
 			t.Errorf("cancelled: %t, %d streams under way, %d wasted", is, c.room.streams, c.ledger.wasted)
