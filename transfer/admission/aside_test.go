@@ -42,3 +42,24 @@ func TestAside(t *testing.T) {
 		t.Errorf("afterwards %d bytes are charged, until %v, want none and no other deadline", got, deadline)
 	}
 }
+
+// A connection that ends while a request is answered aside leaves its place
+// when that is over, and not before.
+func TestAsideIsLeftBehind(t *testing.T) {
+	b := New(Limits{})
+	now := start
+	c := b.open(t, numbered(1, 1), nil, now)
+	b.Begin(c, now)
+	b.Aside(c, now)
+	b.Leave(c, now)
+	if b.Len() != 1 {
+		t.Fatalf("%d connections have a place, want the one whose request is not over", b.Len())
+	}
+	b.EndAside(c, now)
+	if b.Len() != 0 {
+		t.Errorf("%d connections have a place when all is over", b.Len())
+	}
+	if behind := c.client.behind; behind != 0 {
+		t.Errorf("%d requests count as left behind when all is over", behind)
+	}
+}

@@ -78,6 +78,7 @@ func (b *Book) EndAside(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hold(c, now, func(h *held) { h.requests-- })
+	b.settle(c, now)
 }
 
 // End says that a request is over, whether it was accepted or not.
@@ -96,6 +97,12 @@ func (b *Book) End(c *Conn, accepted bool, now time.Time) {
 			h.asking--
 		}
 	})
+	b.settle(c, now)
+}
+
+// settle takes the place of a connection that has ended once its requests are
+// over.
+func (b *Book) settle(c *Conn, now time.Time) {
 	if c.ended && c.held.requests == 0 {
 		b.remove(c, now)
 	}
