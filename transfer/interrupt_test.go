@@ -124,7 +124,7 @@ func TestInterruptOfAFullStream(t *testing.T) {
 		}
 		none[fetch.Lost](o)
 		close(full)
-		time.Sleep(2 * time.Second)
+		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if st := s.run.Status(); st.Requests > 0 || st.Load.Conns > 0 {
 			t.Errorf("%d requests and %d connections are left", st.Requests, st.Load.Conns)

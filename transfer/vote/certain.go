@@ -2,9 +2,9 @@ package vote
 
 // Certain returns the result so far, and whether its winner stays the winner
 // whatever the other servers answer until the vote closes, or fail to. The
-// votes, the groups behind it and its name may still change. Once it is
-// certain, it stays so. Where a checksum decides, nothing is certain before the
-// close, which comes with the first server that offers it.
+// votes, the groups behind it and its name may still change. Where a checksum
+// decides, nothing is certain before the close, which comes with the first
+// server that offers it.
 func (b *Ballot) Certain() (r Result, ok bool) {
 	r = b.Result()
 	if r.Winner < 0 || b.checksum != nil {

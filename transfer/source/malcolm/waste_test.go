@@ -118,13 +118,13 @@ func TestGivenUpWithinTheLimit(t *testing.T) {
 				t.Errorf("range %d is cancelled at once: %t", i, is)
 			}
 		}
-		if c.room.streams != 1 || c.room.flight != 20 {
-			t.Errorf("%d streams and %d bytes are under way, want those of the last range", c.room.streams, c.room.flight)
+		if streamsOf(c) != 1 || flightOf(c) != 20 {
+			t.Errorf("%d streams and %d bytes are under way, want those of the last range", streamsOf(c), flightOf(c))
 		}
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
-		if left, is := f.streams[2].cancelled(); !is || left != 20 || c.room.streams != 0 || c.room.flight != 0 {
-			t.Errorf("when some of it has come: cancelled %t with %d left, %d streams under way", is, left, c.room.streams)
+		if left, is := f.streams[2].cancelled(); !is || left != 20 || streamsOf(c) != 0 || flightOf(c) != 0 {
+			t.Errorf("when some of it has come: cancelled %t with %d left, %d streams under way", is, left, streamsOf(c))
 		}
 	})
 }
@@ -140,13 +140,32 @@ func TestGivenUpAtLast(t *testing.T) {
 		b.Close()
 		time.Sleep(giveUpTime - 1)
 		synctest.Wait()
-		if _, is := f.streams[0].cancelled(); is || c.room.streams != 1 {
-			t.Errorf("cancelled: %t, %d streams under way", is, c.room.streams)
+		if _, is := f.streams[0].cancelled(); is || streamsOf(c) != 1 {
+			t.Errorf("cancelled: %t, %d streams under way", is, streamsOf(c))
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if _, is := f.streams[0].cancelled(); !is || c.room.streams != 0 || c.ledger.wasted != 1 {
-			t.Errorf("cancelled: %t, %d streams under way, %d wasted", is, c.room.streams, c.ledger.wasted)
+		if _, is := f.streams[0].cancelled(); !is || streamsOf(c) != 0 || wastedOf(c) != 1 {
+			t.Errorf("cancelled: %t, %d streams under way, %d wasted", is, streamsOf(c), wastedOf(c))
 		}
 	})
+}
+
+// What is under way on a connection, and what it has wasted, under its locks.
+func streamsOf(c *conn) int {
+	c.room.mu.Lock()
+	defer c.room.mu.Unlock()
+	return c.room.streams
+}
+
+func flightOf(c *conn) int64 {
+	c.room.mu.Lock()
+	defer c.room.mu.Unlock()
+	return c.room.flight
+}
+
+func wastedOf(c *conn) int {
+	c.ledger.mu.Lock()
+	defer c.ledger.mu.Unlock()
+	return c.ledger.wasted
 }
