@@ -2,9 +2,9 @@ package vote
 
 // Certain returns the result so far, and whether its winner stays the winner
 // whatever the other servers answer until the vote closes, or fail to. The
-// votes, the groups behind it and its name may still change. Where a checksum
-// decides, nothing is certain before the close, which comes with the first
-// server that offers it.
+// votes, the groups behind it and its name may still change. Once it is
+// certain, it stays so. Where a checksum decides, nothing is certain before the
+// close, which comes with the first server that offers it.
 func (b *Ballot) Certain() (r Result, ok bool) {
 	r = b.Result()
 	if r.Winner < 0 || b.checksum != nil {
@@ -39,6 +39,7 @@ func (b *Ballot) standing(f file) standing {
 			agree[s.host()]++
 		}
 	}
+	// Such a host counts for f, whatever its others offer.
 	isFirm := func(h host) bool { return 2*agree[h] > all[h]+coming[h] }
 	open := 0 // hosts that may come and may count for another group
 	for h := range coming {
@@ -52,7 +53,7 @@ func (b *Ballot) standing(f file) standing {
 		switch {
 		case s.file() == f && isFirm(h):
 			firm = append(firm, s)
-		case s.file() != f && coming[h] == 0:
+		case s.file() != f && coming[h] == 0 && !isFirm(h):
 			others = append(others, s)
 		}
 		if coming[h] == 0 {
