@@ -237,9 +237,9 @@
 //
 // The reply has no end of its own. The client cancels it. A server that is
 // stopping ends it at once by that refusal. There is at most one on a
-// connection: a second request is answered "busy". A request for path is none
-// of the "streams" that a server allows, and it is no use of a connection that
-// is otherwise idle. The first one on a connection is never wasted. A server
+// connection: a second request is answered "busy". A request for path does not
+// count among the "streams" that a server allows, and does not keep an idle
+// connection alive. The first one on a connection is never wasted. A server
 // that has nothing to report, such as over TCP, answers "unsupported".
 //
 // # Offer

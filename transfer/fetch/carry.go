@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -53,10 +54,11 @@ func (c *conns) endTry() {
 
 // joinCarrier tells the state machine how a server is reached now.
 func (s *Session) joinCarrier(v *server, now time.Time) {
-	if len(v.conns.list) == 0 {
+	first := v.conns.first()
+	if first == nil {
 		return
 	}
-	way := v.conns.list[0].way
+	way := first.way
 	peer, traits := way.Peer(), way.Traits()
 	how := carrier.Server{Now: int(peer.Transport), Other: int(traits.Across), BBR: traits.BBR, Network: network(peer)}
 	if s.servers.Limit > 0 {
@@ -135,23 +137,10 @@ func (s *Session) tryAcross(v *server) {
 	v.conns.endTry()
 	v.conns.try = t
 	s.emit(Decision{What: AcrossTried, Target: v.target})
-	l, ctx, first := s.loop, v.contact.ctx, v.conns.list[0].way
-	opened := func(way source.Conn, err error) { l.post(func() { s.openedAcross(v, t, way, err) }) }
-	ended := func(way source.Conn) { l.post(func() { s.connDown(v, way, way.Err()) }) }
+	first := v.conns.first().way
 	for range t.left {
-		l.beside(func() {
-			way, err := first.Again(ctx, source.Across)
-			opened(way, err)
-			if err != nil {
-				return
-			}
-			select {
-			case <-way.Done():
-				ended(way)
-			case <-ctx.Done():
-				way.Close()
-			}
-		})
+		s.connect(v, func(ctx context.Context) (source.Conn, error) { return first.Again(ctx, source.Across) },
+			func(way source.Conn, err error) { s.openedAcross(v, t, way, err) })
 	}
 }
 
@@ -257,13 +246,7 @@ func (s *Session) keepTransport(v *server, a carrier.Action, now time.Time) {
 		}
 	}
 	v.conns.endTry()
-	if len(v.conns.list) > 0 {
-		if over := v.conns.list[0].way.Peer().Transport; over != v.over { // the former ones have died
-			v.over = over
-			s.stayOver(v, now)
-			s.emit(TransportChanged{Target: v.target, Transport: over, Why: TransportSilent})
-		}
-	}
+	s.overWhatIsLeft(v, now)
 	v.conns.learned.compared(a)
 	if f, ok := errors.AsType[*source.Fault](err); ok && f.Other != (certs.ServerID{}) {
 		s.otherWay(v, source.Peer{Transport: v.over, Other: f.Other})
@@ -272,6 +255,18 @@ func (s *Session) keepTransport(v *server, a carrier.Action, now time.Time) {
 	s.emit(Decision{What: AcrossKept, Target: v.target, Err: err})
 	s.connsChanged(v)
 	s.dispatch(now)
+}
+
+// overWhatIsLeft notes it where connections have died, and those that are left
+// to a server are over another transport.
+func (s *Session) overWhatIsLeft(v *server, now time.Time) {
+	left := v.conns.first()
+	if left == nil || left.way.Peer().Transport == v.over {
+		return
+	}
+	v.over = left.way.Peer().Transport
+	s.stayOver(v, now)
+	s.emit(TransportChanged{Target: v.target, Transport: v.over, Why: TransportSilent})
 }
 
 // errAcrossDead is why a transport is not used that connects and no more.

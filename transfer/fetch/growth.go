@@ -72,7 +72,7 @@ func (s *Session) askPaths(v *server) {
 func (s *Session) adjust(v *server, want int, now time.Time) {
 	c := &v.conns
 	have := c.active()
-	// A connection without a request is none that the server has accepted.
+	// A server accepts a connection with its first request.
 	works := s.download.schedule.Queued() > 0
 	for ; works && have+c.opening < want && !now.Before(c.after); c.opening++ {
 		s.open(v, nil)
@@ -100,15 +100,24 @@ func (s *Session) connsChanged(v *server) {
 // is there. If instead is not nil, the new one replaces that, once the server
 // has offered the same file over it.
 func (s *Session) open(v *server, instead *connection) {
-	l, ctx, first, offer, why := s.loop, v.contact.ctx, v.conns.list[0].way, v.offer, source.More
+	first, why, offer := v.conns.first().way, source.More, v.offer
 	if instead != nil {
 		first, why = instead.way, source.Instead
 	}
-	opened := func(way source.Conn, err error) { l.post(func() { s.opened(v, way, instead, err) }) }
+	s.connect(v, func(ctx context.Context) (source.Conn, error) { return again(ctx, first, why, offer) },
+		func(way source.Conn, err error) { s.opened(v, way, instead, err) })
+}
+
+// connect makes, beside the loop, one more connection to a server with dial.
+// opened runs in the loop when it is there, or failed, and connDown when it has
+// ended.
+func (s *Session) connect(v *server, dial func(context.Context) (source.Conn, error), opened func(source.Conn, error)) {
+	l, ctx := s.loop, v.contact.ctx
+	dialled := func(way source.Conn, err error) { l.post(func() { opened(way, err) }) }
 	ended := func(way source.Conn) { l.post(func() { s.connDown(v, way, way.Err()) }) }
 	l.beside(func() {
-		way, err := again(ctx, first, why, offer)
-		opened(way, err)
+		way, err := dial(ctx)
+		dialled(way, err)
 		if err != nil {
 			return
 		}
@@ -230,6 +239,7 @@ func (s *Session) connDown(v *server, way source.Conn, err error) {
 		s.acrossDown(v, l)
 		if c.active() == 0 {
 			c.list[0].retired = false // it is needed after all
+			s.overWhatIsLeft(v, now)
 		}
 		s.connsChanged(v)
 		if now.Sub(l.opened) < openPause {

@@ -50,7 +50,7 @@ func (s *Session) learn(v *server, busy bool, now time.Time) {
 	if !busy || s.servers.Paths == nil || s.servers.Connections > 0 || v.conns.try != nil || len(v.conns.list) == 0 {
 		return
 	}
-	way := v.conns.list[0].way
+	way := v.conns.first().way
 	if way.Traits().Across == 0 { // the user or a proxy fixes the way
 		return
 	}

@@ -109,7 +109,20 @@ type conns struct {
 
 // moreConns reports whether more connections to the server can help.
 func (s *server) moreConns() bool {
-	return len(s.conns.list) > 0 && s.conns.list[0].way.Traits().MoreConns
+	c := s.conns.first()
+	return c != nil && c.way.Traits().MoreConns
+}
+
+// first returns the oldest connection in use, else the oldest; nil: there is
+// none. More connections are made like it.
+func (c *conns) first() *connection {
+	if i := slices.IndexFunc(c.list, (*connection).takesRanges); i >= 0 {
+		return c.list[i]
+	}
+	if len(c.list) > 0 {
+		return c.list[0]
+	}
+	return nil
 }
 
 // pick returns the connection for the next range: the one with the fewest
@@ -225,8 +238,8 @@ func (s *server) report() ServerReport {
 	if s.state == StateIndexing {
 		r.Indexing = s.trouble.indexed
 	}
-	if s.state == StateServing && len(s.conns.list) > 0 {
-		r.RTT, r.Conns = s.conns.list[0].way.Stats().SmoothedRTT, len(s.conns.list)
+	if c := s.conns.first(); c != nil && s.state == StateServing {
+		r.RTT, r.Conns = c.way.Stats().SmoothedRTT, len(s.conns.list)
 	}
 	return r
 }

@@ -45,8 +45,8 @@ func interfaceOf(local netip.Addr) string {
 	return ""
 }
 
-// tableOf returns a table of the kernel's, without its head; empty where there
-// is none.
+// tableOf returns the rows of a table of the kernel, without its head. It is
+// empty if the kernel has no such table.
 func tableOf(path string) (rows [][]string) {
 	const most = 64 << 10 // bytes
 	f, err := os.Open(path)
