@@ -283,9 +283,10 @@ func TestHostileRanges(t *testing.T) {
 func TestServerCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
+			var conn transport.Conn
+			m.OnConn = func(c transport.Conn) { conn = c }
 			m.OnRanges = func(transport.Stream, []wire.Span) {
-				go m.Stop()
-				time.Sleep(time.Second) // the stream does not end before the connection
+				conn.Close(uint64(wire.CloseDone), "") // the stream does not end before it
 			}
 		})
 		o := w.get(getConfig{Targets: []source.Target{m.Target}})

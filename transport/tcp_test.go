@@ -152,6 +152,7 @@ func TestTCPReplay(t *testing.T) {
 			t.Fatal(err)
 		}
 		second.Write([]byte("tw"))
+		synctest.Wait() // the first one is heard
 		first.CancelRead(1, 1<<30)
 		synctest.Wait()
 		second.Write([]byte("o"))

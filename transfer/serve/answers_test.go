@@ -293,6 +293,27 @@ func TestWaits(t *testing.T) {
 	})
 }
 
+// What is under way when a server begins to stop is answered whole, also a
+// request of which nothing was read yet.
+func TestStopKeepsTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := numbers(1<<20, 1)
+		w, _, c := served(t, data, Config{Limit: 500 << 10})
+		span := []wire.Span{{Checksum: sumOf(data), Length: 1 << 20}}
+		streams := []*fakeStream{c.request(wire.RangesRequest{Spans: span}), c.request(wire.RangesRequest{Spans: span})}
+		time.Sleep(time.Millisecond) // nothing of the second one was read yet
+		w.srv.stop()
+		w.unwatch()
+		for i, st := range streams {
+			if got, err := hostile.ReadSpans(bytes.NewReader(st.end()), span); err != nil || !bytes.Equal(got[0].Data, data) {
+				t.Errorf("range %d: %d bytes, %v, %v, want it whole", i, len(got[0].Data), got[0].Failed, err)
+			}
+		}
+		w.stop()
+		<-c.done
+	})
+}
+
 // At the end of a server each span that is left is answered by that.
 func TestStopUnderSpans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

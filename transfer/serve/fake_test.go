@@ -225,6 +225,8 @@ type world struct {
 	srv  *Server
 	ctx  context.Context
 	stop context.CancelFunc // ends the work on connections
+	// unwatch ends indexing, as the beginning of a server's end does.
+	unwatch context.CancelFunc
 }
 
 // newWorld serves a source until the test ends.
@@ -244,7 +246,9 @@ func newWorld(t *testing.T, source localfile.Source, cfg Config) *world {
 	s.events.over = w.ctx.Done()
 	s.virtual = []*virtualServer{{srv: s, addr: &net.UDPAddr{}}}
 	go s.events.run()
-	go s.index.run(w.ctx)
+	var indexing context.Context
+	indexing, w.unwatch = context.WithCancel(w.ctx)
+	go s.index.run(indexing)
 	t.Cleanup(w.stop)
 	return w
 }

@@ -261,9 +261,9 @@ func (ix *index) rouse() {
 
 // run makes a version, tells of it, and makes a new one each time the last was
 // dropped or is doubted. It returns nil when ctx ends, or an error if the first
-// version cannot be made; later ones are tried again.
+// version cannot be made; later ones are tried again. The versions stay until
+// close.
 func (ix *index) run(ctx context.Context) error {
-	defer ix.close()
 	var told error
 	pause := rebuildPause
 	for first := true; ; {
@@ -408,7 +408,7 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// close ends the index's own use of its versions.
+// close ends the index's own use of its versions. Nothing is offered any more.
 func (ix *index) close() {
 	ix.mu.Lock()
 	current, previous := ix.current, ix.previous

@@ -116,7 +116,7 @@ func (f *memOpen) Close() error {
 	return nil
 }
 
-// runIndex runs an index until stop is called.
+// runIndex runs an index until stop is called, which closes it.
 func runIndex(t *testing.T, ix *index) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -128,6 +128,7 @@ func runIndex(t *testing.T, ix *index) (stop func()) {
 		if err := <-returned; err != nil {
 			t.Errorf("run = %v, want nil", err)
 		}
+		ix.close()
 	}
 }
 

@@ -217,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain()
 	stopWork()
 	leave(&wg)
+	s.index.close() // requests under way may have asked for it until now
 	s.events.flush()
 	s.stopped.Store(true)
 	s.events.emit(Stopped{})
