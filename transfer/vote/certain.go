@@ -11,7 +11,7 @@ func (b *Ballot) Certain() (r Result, ok bool) {
 		return r, false
 	}
 	w := &r.Groups[r.Winner]
-	return r, b.standing(file{w.Size, w.Checksum}).wins(r.Total, b.quorum)
+	return r, b.standing(w.file()).wins(r.Total, b.quorum)
 }
 
 // A standing is the worst that can become of a group.

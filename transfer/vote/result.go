@@ -19,6 +19,7 @@ const (
 
 // Group is the servers that offered the same file.
 type Group struct {
+	Tree     bool  // a directory: size and checksum are those of its listing
 	Size     int64 // bytes
 	Checksum [32]byte
 	Servers  []int    // ascending
@@ -26,6 +27,8 @@ type Group struct {
 	IDs      []ID     // distinct, in the order of Servers
 	Votes    int      // 0 if no host counts for it
 }
+
+func (g *Group) file() file { return file{g.Tree, g.Size, g.Checksum} }
 
 // Result is the state of a vote. It shares no memory with the ballot.
 type Result struct {
@@ -77,7 +80,7 @@ func (b *Ballot) groups(votes map[file]int) (groups []Group) {
 		if !ok {
 			at = len(groups)
 			places[f] = at
-			groups = append(groups, Group{Size: f.size, Checksum: f.checksum, Votes: votes[f]})
+			groups = append(groups, Group{Tree: f.tree, Size: f.size, Checksum: f.checksum, Votes: votes[f]})
 		}
 		g := &groups[at]
 		g.Servers = append(g.Servers, i)
@@ -99,7 +102,7 @@ func (b *Ballot) decide(groups []Group, votes map[file]int, total int) (winner i
 		return -1, NobodyAnswered
 	}
 	if b.checksum != nil {
-		i := slices.IndexFunc(groups, func(g Group) bool { return g.Checksum == *b.checksum })
+		i := slices.IndexFunc(groups, func(g Group) bool { return b.isWanted(g.Tree, g.Checksum) })
 		if i < 0 {
 			return -1, ChecksumNotOffered
 		}
@@ -118,7 +121,7 @@ func (b *Ballot) decide(groups []Group, votes map[file]int, total int) (winner i
 // on the command line. If no host counts for the group, all of its servers are
 // asked.
 func (b *Ballot) name(g Group) string {
-	group := counted(b.answered(), (*server).file)[file{g.Size, g.Checksum}]
+	group := counted(b.answered(), (*server).file)[g.file()]
 	if len(group) == 0 {
 		for _, s := range g.Servers {
 			group = append(group, &b.servers[s])

@@ -9,7 +9,7 @@
 // typed is not. So there is one vote a host, and one vote an identity:
 //
 //   - A server has answered when it proved its ID and sent a valid offer. The
-//     caller checks both. Answers with equal size and checksum form a group.
+//     caller checks both. Answers of equal kind, size and checksum form a group.
 //   - A server's host is what the user typed before the port. An ID that the
 //     user named (a pin, a ticket) is a host of its own.
 //   - A host counts for the group of more than half of its servers that
@@ -77,6 +77,7 @@ type Server struct {
 // Offer is what one server said of its file, and the identity that it proved.
 type Offer struct {
 	ID       ID
+	Tree     bool     // a directory: size and checksum are those of its listing
 	Size     int64    // bytes
 	Checksum [32]byte // BLAKE3 of the whole file
 	Name     string   // as offered; this package only compares it
@@ -86,6 +87,7 @@ type Offer struct {
 // number of votes.
 type Options struct {
 	Checksum *[32]byte // the checksum that decides by itself; nil: the majority decides
+	Tree     bool      // Checksum is that of a directory's listing
 	Quorum   int       // votes that the majority needs; 1 or less: one is enough. Not used with Checksum
 }
 
@@ -93,6 +95,7 @@ type Options struct {
 // at the same time. The times given to them must not decrease.
 type Ballot struct {
 	checksum *[32]byte
+	tree     bool // checksum is that of a directory's listing
 	quorum   int
 	servers  []server // by number
 
@@ -127,18 +130,19 @@ func (s *server) host() host {
 
 // A file is what the answers of one group have in common.
 type file struct {
+	tree     bool
 	size     int64
 	checksum [32]byte
 }
 
-func (s *server) file() file { return file{s.offer.Size, s.offer.Checksum} }
+func (s *server) file() file { return file{s.offer.Tree, s.offer.Size, s.offer.Checksum} }
 
 func (s *server) name() string { return s.offer.Name }
 
 // New returns the ballot of servers, numbered from 0 in the order of the
 // command line. Without servers it is closed from the start.
 func New(servers []Server, o Options) *Ballot {
-	b := &Ballot{quorum: o.Quorum, closed: len(servers) == 0}
+	b := &Ballot{quorum: o.Quorum, tree: o.Tree, closed: len(servers) == 0}
 	for _, s := range servers {
 		b.servers = append(b.servers, server{Server: Server{Host: s.Host, IDs: slices.Clone(s.IDs)}})
 	}
@@ -157,11 +161,16 @@ func (b *Ballot) Answer(server int, o Offer, now time.Time) {
 		return
 	}
 	b.servers[server].offer = o
-	if b.checksum != nil && o.Checksum == *b.checksum {
+	if b.isWanted(o.Tree, o.Checksum) {
 		b.close(now)
 		return
 	}
 	b.settle(now)
+}
+
+// isWanted reports whether the checksum that decides is this one.
+func (b *Ballot) isWanted(tree bool, checksum [32]byte) bool {
+	return b.checksum != nil && tree == b.tree && checksum == *b.checksum
 }
 
 // Fail counts a server as one that will not answer, until it does. It is
