@@ -226,19 +226,31 @@ func TestNoTrial(t *testing.T) {
 	}
 }
 
-// On a long path TCP is compared where the server says that it sends with BBR.
+// On a long path TCP with BBR is compared where QUIC lacks connections to make
+// up for losses, and nowhere else.
 func TestBBROnALongPath(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world) {
-		data := file(96*chunk, 1)
-		s := w.serve(newSource(data), 0, 1, serve.Config{TCP: serve.TCP{Congestion: "bbr"}})
-		s.isShort(4 << 20)
-		s.links[0].set(func(l *link) { l.delay = 10 * time.Millisecond })
-		s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Delay = 10 * time.Millisecond })
-		o := w.get(getConfig{Targets: s.targets})
-		o.has("data.bin", data)
-		o.told("tried", "over tcp: 0")
-		o.carriedBy(source.TCP)
-	})
+	for _, test := range []struct {
+		name string
+		loss float64
+		over source.Transport
+		told []string
+	}{
+		{"without loss", 0, source.QUIC, nil},
+		{"with loss", 0.08, source.TCP, []string{"tried", "over tcp: 0"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, w *world) {
+				data := file(160*chunk, 1)
+				s := w.serve(newSource(data), 0, 1, serve.Config{TCP: serve.TCP{Congestion: "bbr"}})
+				s.links[0].set(func(l *link) { l.delay, l.rate, l.loss = 100*time.Millisecond, 8<<20, test.loss })
+				s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Delay, p.Rate = 100*time.Millisecond, 8<<20 })
+				o := w.get(getConfig{Targets: s.targets})
+				o.has("data.bin", data)
+				o.told(test.told...)
+				o.carriedBy(test.over)
+			})
+		})
+	}
 }
 
 // pinned trusts a server by its ID, which is so known before it has answered.

@@ -8,9 +8,12 @@
 // lossy one QUIC with enough connections is as good, and better than a TCP that
 // halves its rate at each loss. So nothing is believed, and little is tried:
 //
-//   - A server is tried below 5 ms of round trip, or where it says that it
-//     sends over TCP with BBR, which needs no more connections on a lossy path.
-//     It is tried once it has sent for 2 s, if enough is left to gain by it.
+//   - A server is tried below 5 ms of round trip. On a longer path it is tried
+//     if it says that it sends over TCP with BBR, and if losses come without a
+//     queue and QUIC lacks connections to make up for them. Beside others in
+//     a full queue BBR would take their share: up to 81 of 100 Mbit/s beside
+//     four CUBIC flows, measured. A server is tried once it has sent for 2 s, if
+//     enough is left to gain by it.
 //   - The trial gives its next ranges to two connections over the other
 //     transport for a second. What carries more stays: a tenth more, since less
 //     is noise. One server is tried at a time: two would disturb each other.
@@ -88,6 +91,7 @@ type Sample struct {
 	Trial int64         // that came over Other
 	RTT   time.Duration // least round trip; 0: not known
 	Busy  bool          // it had work all the time
+	Lacks bool          // over Now it could use more connections than it may have
 }
 
 // A Carrier decides for the servers of a session. It belongs to one goroutine.

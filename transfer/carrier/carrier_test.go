@@ -37,6 +37,7 @@ type model struct {
 	hosts  []*host
 	left   time.Duration
 	lazy   bool // there is not always work
+	lacks  bool // QUIC lacks connections
 	log    []string
 	trials int // under way, measured
 	most   int
@@ -67,7 +68,7 @@ func (m *model) run(d time.Duration) {
 			if h.isOpening && !m.now.Before(h.opensAt) {
 				m.opened(i, h)
 			}
-			s := Sample{RTT: h.rtt, Busy: !m.lazy}
+			s := Sample{RTT: h.rtt, Busy: !m.lazy, Lacks: m.lacks}
 			n := int64(h.rate[h.now] * tick.Seconds())
 			if h.trial {
 				if n = int64(h.rate[quic+tcp-h.now] * tick.Seconds()); h.dead {
@@ -154,6 +155,13 @@ func TestTrial(t *testing.T) {
 		{"a long path with BBR", func(m *model) {
 			m.hosts[0].rtt = 50 * time.Millisecond
 			m.join(0, Server{BBR: true})
+		}, 0, nil},
+		{"one on which connections lack, without BBR", func(m *model) {
+			m.hosts[0].rtt, m.lacks = 50*time.Millisecond, true
+		}, 0, nil},
+		{"one on which connections lack, with BBR", func(m *model) {
+			m.hosts[0].rtt, m.lacks = 50*time.Millisecond, true
+			m.join(0, Server{BBR: true})
 		}, 0, []string{"0 try 0", "0 change 0"}},
 		{"the user forbids TCP", func(m *model) { m.c.Join(0, Server{Now: quic}) }, 0, nil},
 		{"an earlier run liked TCP", func(m *model) {
@@ -214,6 +222,7 @@ func TestFollow(t *testing.T) {
 	far := quick(100*megabyte, 200*megabyte)
 	far.rtt = 20 * time.Millisecond
 	m = newModel(far, quick(100*megabyte, 50*megabyte))
+	m.lacks = true
 	m.join(0, Server{Network: "home", BBR: true})
 	m.run(10 * time.Second)
 	m.did(t, "0 try 0", "0 change 0", "1 try 0", "1 keep 3")

@@ -65,7 +65,7 @@ func (s *server) short() bool { return s.rtt > 0 && s.rtt < ShortRTT }
 // look takes the last sample.
 func (s *server) look(now time.Time, past time.Duration) {
 	what := s.sample
-	s.sample = Sample{}
+	s.sample = Sample{Lacks: what.Lacks}
 	switch s.state {
 	case resting, opening, following:
 		if !what.Busy {
@@ -118,7 +118,7 @@ func (s *server) rest(a Action, now time.Time, left time.Duration, trying bool) 
 	}
 	switch {
 	case s.better != 0, trying, left < leastLeft, now.Before(s.pause.until):
-	case s.sent < s.span(settleTime, settleRTTs), !s.short() && !s.how.BBR:
+	case s.sent < s.span(settleTime, settleRTTs), !s.short() && !(s.how.BBR && s.sample.Lacks):
 	case s.rtt == 0, s.now.rate(s.span(trialTime, trialRTTs)) == 0:
 	default:
 		s.state = opening

@@ -110,7 +110,7 @@ func (s *Session) carry(now time.Time) {
 			c.carried = 0
 		}
 		if v.state == StateServing {
-			what.RTT, what.Busy = v.conns.minRTT(), busy
+			what.RTT, what.Busy, what.Lacks = v.conns.minRTT(), busy, s.growth.Lacks(v.index)
 			s.roster.carrier.Sample(v.index, what)
 			s.learn(v, busy, now)
 		}

@@ -140,6 +140,14 @@ func (g *Growth) Want(id int) int {
 	return 1
 }
 
+// Lacks reports whether a server could use more connections than it may have:
+// losses come without a queue, and the most that are allowed do not fill the
+// path.
+func (g *Growth) Lacks(id int) bool {
+	s := g.servers[id]
+	return s != nil && s.lacks
+}
+
 // Step decides by what was said up to now. Call it about every 100 ms. No
 // connection is added unless cpuFree: they would only take turns.
 func (g *Growth) Step(now time.Time, cpuFree bool) {

@@ -61,6 +61,40 @@ func TestLossyPaths(t *testing.T) {
 	}
 }
 
+// A path lacks connections if losses come without a queue and those that it may
+// have do not fill it. Neither a path that is full lacks some, nor one beside
+// others at a full queue.
+func TestLacks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		cfg    Config
+		mbits  float64
+		loss   float64
+		others int
+		want   bool
+	}{
+		{"far from full", Config{MaxPerServer: 8}, 200, 0.01, 0, true},
+		{"full", Config{}, 100, 0.001, 0, false},
+		{"no loss", Config{MaxPerServer: 1}, 100, 0, 0, false},
+		{"beside others", Config{MaxPerServer: 1}, 100, 0, 4, false},
+	} {
+		l := newPathLink(c.mbits, 20*ms)
+		servers := []*pathServer{{link: l, rtt: 40 * ms, loss: c.loss, join: 5 * time.Second}}
+		if c.others > 0 {
+			servers = append(servers, &pathServer{link: l, rtt: 40 * ms, others: c.others})
+		}
+		m := newPathSim(1, c.cfg, servers...)
+		did := false
+		for i := range 250 {
+			m.run(time.Duration(i) * 100 * time.Millisecond)
+			did = did || m.g.Lacks(0)
+		}
+		if did != c.want {
+			t.Errorf("%s: lacks %t, want %t", c.name, did, c.want)
+		}
+	}
+}
+
 // A path that loses nothing but what its own queue cannot hold stays with one
 // connection.
 func TestCleanPaths(t *testing.T) {

@@ -19,7 +19,8 @@ const (
 // A server is what is known of one server, and what is tried there.
 type server struct {
 	id     int
-	number int // connections that it should have, at least 1
+	number int  // connections that it should have, at least 1
+	lacks  bool // see [Growth.Lacks]
 
 	// what was said since the last step
 	open     int
@@ -90,6 +91,7 @@ func (s *server) look(now time.Time) {
 // decide goes on with a trial, or begins one. room is how many connections the
 // server may have.
 func (s *server) decide(now time.Time, cpuFree bool, room int) {
+	s.lacks = s.number >= room && !s.trial.under() && s.isQuiet(now) && s.wants(now) > room
 	switch {
 	case s.roundTrip() < LeastRTT:
 		if s.rtt > 0 {
