@@ -1,7 +1,7 @@
 // Package content numbers the chunks of what a download has to fetch: one file,
-// or all files of a tree, one behind the other. Each file has the chunks that it
-// has alone (see package manifest), so chunks have different lengths, and none
-// holds bytes of two files. It is pure.
+// or all files of a tree, one behind the other. Each file has the chunks that
+// it has alone (see package manifest), so chunks have different lengths, and
+// none holds bytes of two files. It is pure.
 package content
 
 import (
