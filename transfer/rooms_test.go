@@ -22,7 +22,7 @@ wire: github.com/quic-go/quic-go/quicvarint
 certs: golang.org/x/sys
 transport: github.com/quic-go/quic-go golang.org/x/net/ipv4 golang.org/x/sys
 transfer/vote:
-transfer/schedule: transfer/content transfer/pace
+transfer/schedule: transfer/pace
 transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
 transfer/growth:
