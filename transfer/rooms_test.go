@@ -22,7 +22,7 @@ wire: github.com/quic-go/quic-go/quicvarint
 certs: golang.org/x/sys
 transport: github.com/quic-go/quic-go golang.org/x/net/ipv4 golang.org/x/sys
 transfer/vote:
-transfer/schedule: transfer/pace
+transfer/schedule: transfer/content transfer/pace
 transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
 transfer/growth:
@@ -41,7 +41,7 @@ transfer/source: certs transport wire
 transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source transport wire
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
-transfer/fetch: transfer/carrier transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
+transfer/fetch: transfer/carrier transfer/content transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
 transfer/fetch: transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
 transfer/serve: golang.org/x/sys transport wire

@@ -28,26 +28,35 @@ type File struct {
 // from 0. It does not change. It holds about 50 bytes a file, and nothing a
 // chunk.
 type Content struct {
-	files  []File
-	starts []int64 // the place of each file's first byte, and of the end of all
-	firsts []int32 // the number of each file's first chunk, and of all chunks
-	most   int64   // the length of the longest chunk
+	files   []File
+	cut     Cut
+	starts  []int64 // the place of each file's first byte, and of the end of all
+	firsts  []int32 // the number of each file's first chunk, and of all chunks
+	longest int64   // the length of the longest chunk
 }
+
+// A Cut returns the length of every chunk but the last in a file of size bytes.
+type Cut func(size int64) int64
 
 // Of returns the content of files in this order. A file of no bytes has no
 // chunk. The error is [ErrTooMany].
-func Of(files ...File) (*Content, error) {
+func Of(files ...File) (*Content, error) { return OfCut(manifest.ChunkSize, files...) }
+
+// OfCut is [Of] for files that are cut in another way than malcolm cuts them:
+// for tests of who works with a content.
+func OfCut(cut Cut, files ...File) (*Content, error) {
 	c := &Content{
-		files: files, starts: make([]int64, 0, len(files)+1), firsts: make([]int32, 0, len(files)+1),
+		files: files, cut: cut, starts: make([]int64, 0, len(files)+1), firsts: make([]int32, 0, len(files)+1),
 	}
 	start, first := int64(0), 0
 	for _, f := range files {
 		c.starts, c.firsts = append(c.starts, start), append(c.firsts, int32(first))
-		start, first = start+f.Size, first+manifest.Count(f.Size)
+		length := cut(f.Size)
+		start, first = start+f.Size, first+int((f.Size+length-1)/length)
 		if first > MaxChunks {
 			return nil, ErrTooMany
 		}
-		c.most = max(c.most, min(f.Size, manifest.ChunkSize(f.Size)))
+		c.longest = max(c.longest, min(f.Size, length))
 	}
 	c.starts, c.firsts = append(c.starts, start), append(c.firsts, int32(first))
 	return c, nil
@@ -82,7 +91,7 @@ func (c *Content) FirstChunk(file int) int { return int(c.firsts[file]) }
 func (c *Content) FileChunks(file int) int { return int(c.firsts[file+1] - c.firsts[file]) }
 
 // LongestChunk returns the length of the longest chunk in bytes; 0 without one.
-func (c *Content) LongestChunk() int64 { return c.most }
+func (c *Content) LongestChunk() int64 { return c.longest }
 
 // A Place is where a chunk lies.
 type Place struct {
@@ -96,7 +105,10 @@ type Place struct {
 func (c *Content) Place(chunk int) Place {
 	p := Place{File: c.fileOf(chunk)}
 	p.Chunk = chunk - int(c.firsts[p.File])
-	p.Offset, p.Length = manifest.Span(c.files[p.File].Size, p.Chunk)
+	size := c.files[p.File].Size
+	length := c.cut(size)
+	p.Offset = int64(p.Chunk) * length
+	p.Length = min(length, size-p.Offset)
 	return p
 }
 
@@ -134,7 +146,7 @@ func (c *Content) At(start int64) int {
 		file = sort.Search(len(c.files), func(i int) bool { return c.starts[i+1] > start })
 	}
 	f := c.files[file]
-	return int(c.firsts[file]) + int((start-c.starts[file])/manifest.ChunkSize(f.Size))
+	return int(c.firsts[file]) + int((start-c.starts[file])/c.cut(f.Size))
 }
 
 // Whole returns how many whole chunks from the chunk first on have at most n
@@ -150,6 +162,23 @@ func (c *Content) Whole(first int, n int64, spans int) int {
 		end = c.At(start + n)
 	}
 	return min(end, c.endOf(p.File, spans)) - first
+}
+
+// WholeBefore returns how many whole chunks up to the chunk end, which is not
+// one of them, have at most n bytes together.
+func (c *Content) WholeBefore(end int, n int64) int {
+	from := c.Start(end) - n
+	switch {
+	case n <= 0:
+		return 0
+	case from <= 0:
+		return end
+	}
+	first := c.At(from)
+	if c.Start(first) < from {
+		first++
+	}
+	return end - first
 }
 
 // endOf returns the chunk behind those of files from one on, that have chunks.
@@ -175,7 +204,7 @@ func (c *Content) Spans(first, count int) (spans []Span) {
 		next := min(end, c.FirstChunk(p.File+1))
 		to := c.files[p.File].Size
 		if next < c.FirstChunk(p.File+1) {
-			to, _ = manifest.Span(c.files[p.File].Size, next-c.FirstChunk(p.File))
+			to = int64(next-c.FirstChunk(p.File)) * c.cut(to)
 		}
 		spans = append(spans, Span{File: p.File, Offset: p.Offset, Length: to - p.Offset})
 		first = next

@@ -94,6 +94,39 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// Whole chunks up to one fit in bytes.
+func TestWholeBefore(t *testing.T) {
+	c := mixed(t)
+	for _, tt := range []struct {
+		end  int
+		n    int64
+		want int
+	}{
+		{5, 0, 0}, {5, 1, 1}, {5, 88 * kib, 1}, {5, 88*kib + 1, 2}, {5, 1 << 40, 5},
+		{1, 99, 0}, {1, 100, 1}, {0, 100, 0}, {2, 256 * kib, 1}, {2, 256*kib + 100, 2},
+	} {
+		if got := c.WholeBefore(tt.end, tt.n); got != tt.want {
+			t.Errorf("up to %d, %d bytes: %d chunks, want %d", tt.end, tt.n, got, tt.want)
+		}
+	}
+}
+
+// Files may be cut in another way.
+func TestCut(t *testing.T) {
+	c, err := OfCut(func(size int64) int64 { return 10 }, File{Size: 25}, File{Size: 3})
+	if err != nil || c.Chunks() != 4 || c.LongestChunk() != 10 {
+		t.Fatalf("%v, %+v", err, c)
+	}
+	for chunk, want := range []Place{{0, 0, 0, 10}, {0, 1, 10, 10}, {0, 2, 20, 5}, {1, 0, 0, 3}} {
+		if got := c.Place(chunk); got != want {
+			t.Errorf("chunk %d: %+v, want %+v", chunk, got, want)
+		}
+	}
+	if got, want := c.Spans(1, 1), []Span{{0, 10, 10}}; !slices.Equal(got, want) {
+		t.Errorf("spans %v, want %v", got, want)
+	}
+}
+
 // One file has the chunks of package manifest.
 func TestOneFile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -107,7 +140,7 @@ func TestOneFile(t *testing.T) {
 		}
 		chunk := rapid.IntRange(0, c.Chunks()-1).Draw(t, "chunk")
 		offset, n := manifest.Span(size, chunk)
-		if c.Start(chunk) != offset || c.Length(chunk, 1) != n || c.At(offset) != chunk || c.At(offset+n-1) != chunk {
+		if p := c.Place(chunk); p != (Place{0, chunk, offset, n}) || c.Start(chunk) != offset || c.Length(chunk, 1) != n || c.At(offset) != chunk || c.At(offset+n-1) != chunk {
 			t.Fatalf("chunk %d from %d, %d bytes", chunk, c.Start(chunk), c.Length(chunk, 1))
 		}
 	})
@@ -143,6 +176,12 @@ func TestAnyFiles(t *testing.T) {
 		}
 		if got := c.Whole(first, sum-1, len(spans)); got != count-1 {
 			t.Fatalf("%d chunks fit in a byte less, want %d", got, count-1)
+		}
+		if got := c.WholeBefore(first+count, sum); got != count {
+			t.Fatalf("%d chunks before one fit, want %d", got, count)
+		}
+		if got := c.WholeBefore(first+count, sum-1); got != count-1 {
+			t.Fatalf("%d chunks before one fit in a byte less, want %d", got, count-1)
 		}
 		if got := c.Whole(first, sum, max(1, len(spans)-1)); len(spans) > 1 && got >= count || got < 0 {
 			t.Fatalf("%d chunks fit in a file less", got)

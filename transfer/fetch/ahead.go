@@ -8,6 +8,7 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // While the vote is open its winner may be certain: nothing that the other
@@ -110,7 +111,7 @@ func (s *Session) goAhead(now time.Time) {
 func (s *Session) newAhead(g *vote.Group, e *early, name string) *download {
 	d := newDownload(s, g)
 	a := &ahead{scope: d.inner(), store: newAheadStore(), servers: make(map[*server]*aheadServer)}
-	a.end = min(d.layout.Chunks, int(max(1, min(e.room, maxAhead)/d.layout.ChunkSize)))
+	a.end = max(1, d.content.Whole(0, min(e.room, maxAhead), d.content.Files()))
 	d.ahead = a
 	if e.free == nil {
 		a.free = true
@@ -212,7 +213,7 @@ func (s *Session) fetchAhead(d *download, v *server, now time.Time) {
 		t = &aheadServer{since: now}
 		a.servers[v] = t
 	}
-	n := min(max(1, int(t.length/d.layout.ChunkSize)), a.end-a.next)
+	n := min(max(1, d.content.Whole(a.next, t.length, wire.MaxSpans)), a.end-a.next)
 	r := schedule.Range{ID: len(a.fetches) + 1, Server: v.index, First: a.next, Count: n}
 	a.next += n
 	t.open++
@@ -234,7 +235,7 @@ func (s *Session) endedAhead(d *download, f *fetch, err error) {
 	t := a.servers[f.server]
 	t.open--
 	t.failed = t.failed || err != nil
-	t.length = min(max(2*t.length, 2*d.layout.ChunkSize), maxAheadLen)
+	t.length = min(max(2*t.length, 2*d.content.LongestChunk()), maxAheadLen)
 	s.feed(time.Now())
 }
 

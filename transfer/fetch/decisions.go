@@ -42,10 +42,8 @@ func (Decision) event() {}
 // explain tells of a decision about count chunks, from first on, of a fetch's
 // range.
 func (s *Session) explain(what DecisionKind, f *fetch, first, count int) {
-	part := f.Range
-	part.First, part.Count = first, count
-	offset, length := s.download.layout.Span(part)
-	s.emit(Decision{What: what, Target: f.server.target, Offset: offset, Length: length})
+	c := s.download.content
+	s.emit(Decision{What: what, Target: f.server.target, Offset: c.Start(first), Length: c.Length(first, count)})
 }
 
 // explainConns tells that a server's number of connections has changed.

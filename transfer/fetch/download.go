@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/growth"
-	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
@@ -25,7 +25,7 @@ const meterTime = 1500 * time.Millisecond
 type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
-	layout   schedule.Config    // of its chunks; zero before the vote
+	content  *content.Content   // what is fetched; nil before the vote
 	values   wire.Values        // empty until they are obtained
 	ahead    *ahead             // nil: nothing was fetched ahead
 	asking   *asking            // for the values; nil: not now
@@ -68,11 +68,10 @@ type checks struct {
 // A job is what a download's goroutines are handed. It does not change.
 type job struct {
 	*means
-	checksum [32]byte
-	layout   schedule.Config
-	values   wire.Values
-	store    chunkStore
-	good     func(server, chunk int) // tells the loop
+	content *content.Content
+	values  wire.Values
+	store   chunkStore
+	good    func(server, chunk int) // tells the loop
 }
 
 // newDownload returns the download of the file that group g offers; g is nil
@@ -85,19 +84,25 @@ func newDownload(s *Session, g *vote.Group) *download {
 		return d
 	}
 	d.offer.Size, d.offer.Checksum = g.Size, g.Checksum
-	d.layout = schedule.Config{
-		Size: g.Size, ChunkSize: manifest.ChunkSize(g.Size), Chunks: manifest.Count(g.Size), Limit: s.servers.Limit,
-	}
+	d.content = content.OfOne(content.File{Size: g.Size, Checksum: g.Checksum})
 	d.result.Size, d.result.Checksum = g.Size, g.Checksum
 	return d
 }
 
 // isAgreed reports whether the vote has chosen the file.
-func (d *download) isAgreed() bool { return d.layout.ChunkSize > 0 }
+func (d *download) isAgreed() bool { return d.content != nil }
 
 // good returns the bytes known to be good, missing all others.
 func (d *download) good() int64    { return d.result.Fetched + d.result.Resumed }
-func (d *download) missing() int64 { return d.layout.Size - d.good() }
+func (d *download) missing() int64 { return d.size() - d.good() }
+
+// size returns the bytes of what is fetched; 0 before the vote.
+func (d *download) size() int64 {
+	if d.content == nil {
+		return 0
+	}
+	return d.content.Size()
+}
 
 // complete reports whether every chunk is good.
 func (d *download) complete() bool { return d.schedule != nil && d.schedule.Done() }
@@ -145,10 +150,10 @@ func (s *Session) finish() *Result {
 // begin makes an empty schedule whose chunks go into store.
 func (s *Session) begin(store chunkStore) {
 	d := s.download
-	d.schedule = schedule.New(d.layout)
+	d.schedule = schedule.New(schedule.Config{Content: d.content, Limit: s.servers.Limit})
 	d.job = s.newJob(d, d.post, store, s.gotChunk)
 	if s.watch.Map {
-		d.result.Map = make(ChunkMap, d.layout.Chunks)
+		d.result.Map = make(ChunkMap, d.content.Chunks())
 	}
 }
 
@@ -156,7 +161,7 @@ func (s *Session) begin(store chunkStore) {
 // the loop, to which post leads.
 func (s *Session) newJob(d *download, post func(func()), store chunkStore, good func(v *server, chunk int)) *job {
 	return &job{
-		means: s.means, checksum: d.offer.Checksum, layout: d.layout, values: d.values, store: store,
+		means: s.means, content: d.content, values: d.values, store: store,
 		good: func(server, chunk int) {
 			post(func() { good(s.roster.servers[server], chunk) })
 		},
@@ -251,7 +256,7 @@ func (s *Session) start(r schedule.Range, now time.Time) {
 	f := s.prepare(d.ctx, d.job, r, now)
 	f.resume = d.takePartials(r)
 	if how := d.schedule.Parts(r.ID); how.Len > 0 && !r.Second {
-		f.parted = newPartedBody(f.ctx, f.way, f.span(), how)
+		f.parted = newPartedBody(f.ctx, f.way, f.spans()[0], how)
 	}
 	d.fetches[r.ID] = f
 	if r.Second {
@@ -407,7 +412,7 @@ func (s *Session) backOff(v *server, err error, now time.Time) {
 // gotChunk runs in the loop when a chunk is good.
 func (s *Session) gotChunk(v *server, chunk int) {
 	d := s.download
-	_, n := manifest.Span(d.layout.Size, chunk)
+	n := d.content.Length(chunk, 1)
 	d.schedule.Good(chunk)
 	d.result.Map.delivered(chunk, v.index)
 	v.share.bytes += n
@@ -429,8 +434,7 @@ func (d *download) refetch(f *fetch, err error, useless int64) int64 {
 			return 0
 		}
 	}
-	_, n := manifest.Span(d.layout.Size, wrong.chunk)
-	return min(n, useless)
+	return min(d.content.Length(wrong.chunk, 1), useless)
 }
 
 // refused runs in the loop when a server's chunk was wrong. The server gets no
@@ -480,8 +484,8 @@ func (s *Session) judging() bool {
 // judged ends the use of a server that sent a wrong chunk.
 func (s *Session) judged(v *server, chunk int, changed bool) {
 	v.trouble.judging = false
-	offset, n := manifest.Span(s.download.layout.Size, chunk)
-	s.emit(ChunkRefused{Target: v.target, Chunk: chunk, Offset: offset, Length: n, Changed: changed})
+	p := s.download.content.Place(chunk)
+	s.emit(ChunkRefused{Target: v.target, Chunk: chunk, Offset: p.Offset, Length: p.Length, Changed: changed})
 	if changed {
 		s.leave(v, StateChanged, &source.Fault{What: source.Changed, Words: "its file changed"})
 	} else {

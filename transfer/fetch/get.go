@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
 )
@@ -101,7 +102,7 @@ func (s *Session) fill(f *filling) (err error) {
 		}
 	}
 	options := partfile.Options{
-		Name: d.result.Name, Size: d.layout.Size, ChunkSize: d.layout.ChunkSize, Checksum: d.offer.Checksum,
+		Name: d.result.Name, Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.offer.Checksum,
 		Action: f.decision.Action, Replace: f.decision.Replace, Original: f.original, ModTime: modTime,
 		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks:    func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
@@ -137,7 +138,7 @@ func (s *Session) fill(f *filling) (err error) {
 // fetchAll fetches every chunk that is missing.
 func (s *Session) fetchAll(f *filling) error {
 	d := s.download
-	post, size := d.post, d.layout.Size
+	post, size := d.post, d.offer.Size
 	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, size), nil })
 	if err != nil {
 		return err
@@ -146,14 +147,14 @@ func (s *Session) fetchAll(f *filling) error {
 		return err
 	}
 	s.begin(partStore{f.part})
-	for c := range d.layout.Chunks {
+	for c := range d.content.Chunks() {
 		if found.missing.has(c) {
 			d.schedule.Add(c)
 		}
 	}
 	d.checks.toCheck = found.bytes()
 	s.emit(Started{
-		Name: d.result.Name, Size: d.layout.Size, Chunks: d.layout.Chunks, Check: d.checks.toCheck,
+		Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: d.checks.toCheck,
 		Sparse: f.part.Sparse() && !f.SkipPreallocate,
 	})
 	s.publish()

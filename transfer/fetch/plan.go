@@ -47,8 +47,8 @@ func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
 	}
 	d := s.download
 	p := &Plan{
-		Name: d.result.Name, Path: fsys.Path(d.result.Name), Size: d.layout.Size, ChunkSize: d.layout.ChunkSize,
-		Chunks: d.layout.Chunks, Checksum: d.offer.Checksum, Action: decision.Action, Replace: decision.Replace,
+		Name: d.result.Name, Path: fsys.Path(d.result.Name), Size: d.content.Size(), ChunkSize: manifest.ChunkSize(d.offer.Size),
+		Chunks: d.content.Chunks(), Checksum: d.offer.Checksum, Action: decision.Action, Replace: decision.Replace,
 	}
 	missing := p.Chunks
 	switch decision.Action {
@@ -83,7 +83,7 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 	}
 	defer part.Close()
 	var bytes, chunks atomic.Int64
-	whole, values, path := d.layout.Size, d.values, fsys.Path(d.result.Name+partfile.PartSuffix)
+	whole, values, path := d.offer.Size, d.values, fsys.Path(d.result.Name+partfile.PartSuffix)
 	err = s.hashing(min(size, whole), func(ctx context.Context, done *atomic.Int64) error {
 		err := keepable(ctx, part, whole, values, records, done, func(chunk int) {
 			_, n := manifest.Span(whole, chunk)
@@ -95,7 +95,7 @@ func (s *Session) wouldKeep(fsys partfile.FS) (kept int64, missing int, err erro
 		}
 		return nil
 	})
-	return bytes.Load(), d.layout.Chunks - int(chunks.Load()), err
+	return bytes.Load(), d.content.Chunks() - int(chunks.Load()), err
 }
 
 // keepable calls right for each chunk of an unfinished file that a resumed run

@@ -97,14 +97,18 @@ func (f *rangeRun) fetchChunks() error {
 	}
 }
 
-// span returns what of the range is not there yet.
-func (f *rangeRun) span() source.Span {
-	span := source.Span{Checksum: f.checksum}
-	span.Offset, span.Length = f.layout.Span(f.Range)
-	if f.resume != nil {
-		span.Offset, span.Length = span.Offset+f.resume.at, span.Length-f.resume.at
+// spans returns what of the range is not there yet, at least one span.
+func (f *rangeRun) spans() []source.Span {
+	lie := f.content.Spans(f.First, f.Count)
+	spans := make([]source.Span, len(lie))
+	for i, s := range lie {
+		spans[i] = source.Span{Checksum: f.content.File(s.File).Checksum, Offset: s.Offset, Length: s.Length}
 	}
-	return span
+	if f.resume != nil { // it lacks at least a byte
+		spans[0].Offset += f.resume.at
+		spans[0].Length -= f.resume.at
+	}
+	return spans
 }
 
 // body asks for the range.
@@ -112,7 +116,7 @@ func (f *rangeRun) body() (source.Body, error) {
 	if f.parted != nil {
 		return f.parted, nil
 	}
-	return f.way.Range(f.ctx, []source.Span{f.span()})
+	return f.way.Range(f.ctx, f.spans())
 }
 
 // atEnd checks that nothing follows the bytes that were asked for.
@@ -136,7 +140,8 @@ func (f *rangeRun) beginChunk(chunk int) (*partial, error) {
 	if f.hasher == nil {
 		f.hasher = &manifest.Hasher{XXH3: f.store.Records()}
 	}
-	f.hasher.Reset(f.layout.Size, chunk)
+	p := f.content.Place(chunk)
+	f.hasher.Reset(f.content.File(p.File).Size, p.Chunk)
 	c := &partial{chunk: chunk, hasher: f.hasher, server: f.Server}
 	if claim, ok := f.store.Claim(chunk); ok {
 		c.claim = claim
@@ -196,8 +201,7 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 	if err := c.claim.Mark(xxh); err != nil {
 		return err
 	}
-	_, length := manifest.Span(f.layout.Size, chunk)
-	f.useful.Add(length - c.from)
+	f.useful.Add(f.content.Length(chunk, 1) - c.from)
 	f.good(f.Server, chunk)
 	return nil
 }

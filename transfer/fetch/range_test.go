@@ -5,8 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/partfile"
-	"malcolm/transfer/schedule"
 )
 
 // openPart returns a new part file, which the test's end closes.
@@ -37,7 +37,7 @@ func TestXXH3IsForTheJournal(t *testing.T) {
 		{"part file", partStore{openPart(t, size)}, true},
 		{"stream", newStreamWindow(size, 2), false},
 	} {
-		f := &rangeRun{job: &job{store: test.store, layout: schedule.Config{Size: size, ChunkSize: chunk, Chunks: 2}}}
+		f := &rangeRun{job: &job{store: test.store, content: content.OfOne(content.File{Size: size})}}
 		c, err := f.beginChunk(0)
 		if err != nil {
 			t.Fatal(err)

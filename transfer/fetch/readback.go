@@ -36,7 +36,7 @@ func (s *Session) readBack(f *filling) error {
 	if !f.Recheck && f.SHA256 == nil {
 		return nil
 	}
-	size, values := s.download.layout.Size, s.download.values
+	size, values := s.download.offer.Size, s.download.values
 	s.emit(ReadingBack{Size: size})
 	return s.hashing(size, func(ctx context.Context, done *atomic.Int64) error {
 		if err := f.part.Sync(); err != nil {

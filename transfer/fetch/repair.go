@@ -73,7 +73,7 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	if err != nil {
 		return err
 	}
-	if file.info.Size == d.layout.Size && len(bad) == 0 {
+	if file.info.Size == d.offer.Size && len(bad) == 0 {
 		return s.alreadyRight(fsys, l.Path)
 	}
 	header := d.header()
@@ -83,7 +83,7 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	if err != nil {
 		return err
 	}
-	local := newLocalCopy(file, d.layout.Chunks, bad)
+	local := newLocalCopy(file, d.content.Chunks(), bad)
 	return s.fill(&filling{Disk: m.Disk, fsys: fsys, decision: decision, local: local, original: &original})
 }
 
@@ -140,7 +140,7 @@ func (c *checker) copyLocal(ctx context.Context) error {
 			hasher := manifest.Hasher{XXH3: true}
 			for {
 				chunk := int(next.Add(1) - 1)
-				if chunk >= c.layout.Chunks {
+				if chunk >= c.content.Chunks() {
 					return nil
 				}
 				if !c.survey.copied.has(chunk) {
@@ -165,14 +165,14 @@ func (c *checker) copyChunk(ctx context.Context, hasher *manifest.Hasher, chunk 
 		return c.part.Marked(chunk), nil
 	}
 	defer claim.Release()
-	hasher.Reset(c.layout.Size, chunk)
+	p := c.content.Place(chunk)
+	hasher.Reset(c.content.File(p.File).Size, p.Chunk)
 	err := claim.CopyFrom(c.local.file)
 	switch {
 	case err == nil:
 		err = c.hashCopy(ctx, hasher, claim)
 	case errors.Is(err, errors.ErrUnsupported), localfile.IsMediaError(err): // on one of the two disks
-		offset, _ := manifest.Span(c.layout.Size, chunk)
-		err = c.copyHashing(ctx, hasher, claim, offset)
+		err = c.copyHashing(ctx, hasher, claim, p.Offset)
 	}
 	lost, ofLocal := errors.AsType[*localError](err)
 	switch {

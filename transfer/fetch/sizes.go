@@ -99,11 +99,11 @@ func (s *Session) exclude() {
 // false.
 func (s *Session) proveSize() error {
 	d := s.download
-	if d.layout.Chunks == 0 { // the checksum was compared when it was offered
+	if d.content.Chunks() == 0 { // the checksum was compared when it was offered
 		s.sizes.proved = true
 		return nil
 	}
-	values, size, means := d.values, d.layout.Size, s.means
+	values, size, means := d.values, d.offer.Size, s.means
 	for _, v := range s.roster.byRank() {
 		c := v.conns.pick()
 		if c == nil {
@@ -184,7 +184,7 @@ func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span,
 func (s *Session) isOfFalseSize(part partfile.PartState, found partfile.Found) bool {
 	h, d := found.Header, s.download
 	return s.sizes.retried && s.sizes.proved && part == partfile.PartOtherChecksum &&
-		h.Checksum == d.offer.Checksum && h.Size != d.layout.Size
+		h.Checksum == d.offer.Checksum && h.Size != d.offer.Size
 }
 
 var errOutHangs = errors.New("what was written before has not been read yet")

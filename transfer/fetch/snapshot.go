@@ -72,7 +72,7 @@ func (s *Session) publish() {
 	p := Snapshot{
 		Taken:    time.Now(),
 		Phase:    s.phase(),
-		Size:     d.layout.Size,
+		Size:     d.size(),
 		Good:     d.good(),
 		Resumed:  d.result.Resumed,
 		Checked:  d.checks.checked,
@@ -101,7 +101,7 @@ func (s *Session) publish() {
 func (d *download) ranges() []RangeReport {
 	list := make([]RangeReport, 0, len(d.fetches))
 	for _, f := range d.fetches {
-		_, length := d.layout.Span(f.Range)
+		length := d.content.Length(f.First, f.Count)
 		list = append(list, RangeReport{
 			Server: f.Server, First: f.First, Count: f.Count, Bytes: length, Arrived: f.arrived.Load(), Second: f.Second,
 		})

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"malcolm/transfer/schedule"
+	"malcolm/transfer/content"
 )
 
 const (
@@ -67,7 +67,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	}
 	d := s.download
 	d.tally.streams = true
-	w := newStreaming(out, d.layout)
+	w := newStreaming(out, d.content)
 	if err := s.place(w.window, true); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 		defer close(w.ended)
 		ended(w.write(ctx))
 	}()
-	s.emit(Started{Name: d.result.Name, Size: d.layout.Size, Chunks: d.layout.Chunks})
+	s.emit(Started{Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks()})
 	s.publish()
 	d.schedule.Window(0, len(w.window.slots))
 	err := s.fetchQueued(func() bool { return d.complete() && written })
@@ -124,9 +124,9 @@ type streaming struct {
 	told    atomic.Bool  // the loop has been told of written
 }
 
-func newStreaming(out Stream, layout schedule.Config) *streaming {
-	slots := min(max(out.window()/layout.ChunkSize, leastSlots), int64(layout.Chunks))
-	w := &streaming{Stream: out, chunks: layout.Chunks, window: newStreamWindow(layout.Size, int(slots)), ended: make(chan struct{})}
+func newStreaming(out Stream, c *content.Content) *streaming {
+	slots := min(max(out.window()/max(1, c.LongestChunk()), leastSlots), int64(c.Chunks()))
+	w := &streaming{Stream: out, chunks: c.Chunks(), window: newStreamWindow(c.Size(), int(slots)), ended: make(chan struct{})}
 	if out.SHA256 != nil {
 		w.sum = sha256.New()
 	}

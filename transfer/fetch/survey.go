@@ -88,7 +88,7 @@ func (c *checker) check(ctx context.Context) error {
 	}
 	s := c.survey
 	if s.claimed > 0 {
-		err := manifest.Reread(ctx, c.part, c.layout.Size, c.part.EachRecord, workers, nil, func(chunk int, ok bool) {
+		err := manifest.Reread(ctx, c.part, c.content.File(0).Size, c.part.EachRecord, workers, nil, func(chunk int, ok bool) {
 			report(chunk, ok, [16]byte{}) // the journal has its sum
 			if !ok {
 				c.damaged(chunk)
@@ -101,7 +101,7 @@ func (c *checker) check(ctx context.Context) error {
 	if s.unknown.bytes > 0 {
 		skip := func(chunk int) bool { return !s.unknown.has(chunk) }
 		o := manifest.MatchOptions{Workers: workers, Skip: skip, XXH3: true}
-		if err := manifest.Match(ctx, c.part, c.layout.Size, c.values, o, report); err != nil {
+		if err := manifest.Match(ctx, c.part, c.content.File(0).Size, c.values, o, report); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func readFailure(part *partfile.File, err error) error {
 
 // found runs in the loop: a chunk of an earlier run is good, or not.
 func (d *download) found(chunk int, ok bool) {
-	_, n := manifest.Span(d.layout.Size, chunk)
+	n := d.content.Length(chunk, 1)
 	d.checks.checked += n
 	if ok {
 		d.schedule.Good(chunk)
@@ -135,6 +135,5 @@ func (d *download) found(chunk int, ok bool) {
 
 // damaged runs in the loop: a chunk is not what the journal says.
 func (d *download) damaged(chunk int) {
-	_, n := manifest.Span(d.layout.Size, chunk)
-	d.tally.Refetched += n
+	d.tally.Refetched += d.content.Length(chunk, 1)
 }

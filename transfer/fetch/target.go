@@ -39,7 +39,7 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 	if err != nil {
 		return partfile.Decision{}, err
 	}
-	final := found.FinalState(s.download.layout.Size)
+	final := found.FinalState(s.download.offer.Size)
 	if partfile.NeedsHash(final, out.Resume) {
 		if final, err = s.hashFinal(fsys, name); err != nil {
 			return partfile.Decision{}, err
@@ -83,7 +83,7 @@ func (s *Session) alreadyRight(fsys partfile.FS, path string) error {
 
 // header is what the journal of this download says of it.
 func (d *download) header() partfile.Header {
-	return partfile.Header{Size: d.layout.Size, ChunkSize: d.layout.ChunkSize, Checksum: d.offer.Checksum}
+	return partfile.Header{Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.offer.Checksum}
 }
 
 // settleName takes the name that the user chose, or else that of the vote.
@@ -102,7 +102,7 @@ func (d *download) settleName(chosen string) error {
 // hashFinal reads the file that has the final name and says whether it is the
 // voted one.
 func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState, error) {
-	size, want := s.download.layout.Size, s.download.offer.Checksum
+	size, want := s.download.offer.Size, s.download.offer.Checksum
 	state := partfile.FinalWrong
 	err := s.hashing(size, func(ctx context.Context, done *atomic.Int64) error {
 		f, found, err := partfile.OpenFinal(fsys, name)

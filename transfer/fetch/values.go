@@ -60,7 +60,7 @@ func (s *Session) valuesAtHand(d *download) bool {
 	if d.values.Len() > 0 {
 		return true
 	}
-	if values, ok := manifest.Known(d.layout.Size, d.offer.Checksum); ok {
+	if values, ok := manifest.Known(d.offer.Size, d.offer.Checksum); ok {
 		d.values = values
 		return true
 	}

@@ -77,7 +77,7 @@ func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
 		return nil, err
 	}
 	d := s.download
-	r := &VerifyResult{Size: d.layout.Size, Checksum: d.offer.Checksum}
+	r := &VerifyResult{Size: d.offer.Size, Checksum: d.offer.Checksum}
 	if r.Bad, err = s.compare(file); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Session) compare(file *ownFile) (bad []Span, err error) {
 		return nil, err
 	}
 	var holes unreadable
-	size, values := s.download.layout.Size, s.download.values
+	size, values := s.download.offer.Size, s.download.values
 	err = s.hashing(min(file.info.Size, size), func(ctx context.Context, done *atomic.Int64) (err error) {
 		if bad, err = mismatches(ctx, file, size, values, done, &holes); err != nil {
 			return file.failure("read", err)

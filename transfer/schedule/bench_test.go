@@ -29,7 +29,7 @@ func BenchmarkPlan(b *testing.B) {
 			var open []schedule.Range
 			begin := func() {
 				s = schedule.New(cfg)
-				for c := range cfg.Chunks {
+				for c := range cfg.Content.Chunks() {
 					s.Add(c)
 				}
 				for i := range bb.servers {
@@ -53,7 +53,7 @@ func BenchmarkPlan(b *testing.B) {
 				r := open[at]
 				open[at] = open[len(open)-1]
 				open = open[:len(open)-1]
-				_, n := cfg.Span(r)
+				n := cfg.Content.Length(r.First, r.Count)
 				s.Arrived(r.ID, n, now)
 				if i%8 != 0 {
 					for c := r.First; c < r.First+r.Count; c++ {
@@ -72,8 +72,8 @@ func BenchmarkPlan(b *testing.B) {
 func BenchmarkFront(b *testing.B) {
 	cfg := layout(1<<40, 1<<20)
 	s := schedule.New(cfg)
-	for c := range cfg.Chunks {
-		if c == 0 || c == cfg.Chunks-1 {
+	for c := range cfg.Content.Chunks() {
+		if c == 0 || c == cfg.Content.Chunks()-1 {
 			s.Add(c)
 		} else {
 			s.Good(c)

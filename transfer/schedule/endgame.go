@@ -103,7 +103,7 @@ func (e *endgame) asIdle(v *server) (idleServer, bool) {
 // work from, and the range to take it from: tail if chunks at its end have not
 // begun, last if only its last open chunk is left.
 func (e *endgame) latest() (victim *server, tail, last *rangeState) {
-	least := e.length(e.cfg.Chunks - 1) // of all chunks
+	least := e.length(len(e.chunks) - 1) // of all chunks
 	latest := math.Inf(1)
 	for _, t := range e.idle {
 		latest = min(latest, t.finish(least)+2*t.rtt.Seconds())
@@ -151,9 +151,8 @@ func (e *endgame) stealable(v *server) (tail, last *rangeState) {
 
 // unbegun returns how many chunks at the end of a range have not begun, as far
 // as is known. The first chunk counts as begun.
-func (r *rangeState) unbegun(chunkSize int64) int {
-	begun := int((r.came + chunkSize - 1) / chunkSize)
-	return max(0, r.Count-max(begun, 1))
+func (r *rangeState) unbegun() int {
+	return max(0, r.Count-max(r.begun(), 1))
 }
 
 // lastOpen returns the last chunk of a range that is not good; -1 if all are.
@@ -168,7 +167,7 @@ func (e *endgame) lastOpen(r *rangeState) int {
 
 // tailLen returns how many chunks at the end of a range may be taken from it.
 func (s *Schedule) tailLen(r *rangeState) (n int) {
-	for most := r.unbegun(s.cfg.ChunkSize); n < most && s.chunks[r.First+r.Count-1-n] == underway; {
+	for most := r.unbegun(); n < most && s.chunks[r.First+r.Count-1-n] == underway; {
 		n++
 	}
 	return n
@@ -178,7 +177,7 @@ func (s *Schedule) tailLen(r *rangeState) (n int) {
 // range that this one was taken from was quicker than expected.
 func (e *endgame) trim(r *rangeState) {
 	n := r.Count
-	for least := n - r.unbegun(e.cfg.ChunkSize); n > least && e.chunks[r.First+n-1] == good; {
+	for least := n - r.unbegun(); n > least && e.chunks[r.First+n-1] == good; {
 		n--
 	}
 	if n < r.Count {
@@ -228,7 +227,7 @@ func (e *endgame) steal(r *rangeState) bool {
 			continue
 		}
 		n, finish := e.share(r, t)
-		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], e.cfg.ChunkSize)) {
+		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], e.content.LongestChunk())) {
 			best, count = i, n
 		}
 	}
@@ -250,7 +249,7 @@ func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64)
 		rate = v.rate.Rate()
 	}
 	both := func(n int) float64 {
-		_, taken := e.cfg.Span(Range{First: r.First + r.Count - n, Count: n})
+		taken := e.content.Length(r.First+r.Count-n, n)
 		if rate == 0 {
 			return t.finish(taken)
 		}
@@ -259,11 +258,12 @@ func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64)
 	if !t.known() {
 		return 1, both(1)
 	}
-	most = max(1, min(most, int(t.rangeMost()/e.cfg.ChunkSize)))
+	end := r.First + r.Count
+	most = max(1, min(most, e.content.WholeBefore(end, t.rangeMost())))
 	count = most
 	if rate > 0 {
 		bytes := (float64(v.owed)/rate - t.start) / (1/rate + 1/t.rate)
-		count = max(1, int(min(bytes/float64(e.cfg.ChunkSize), float64(most))))
+		count = max(1, min(most, e.content.WholeBefore(end, int64(min(max(0, bytes), float64(v.owed))))))
 		if count < most && both(count+1) < both(count) {
 			count++
 		}
@@ -350,7 +350,7 @@ func (e *endgame) mayCopy(length, cost int64) bool {
 	if e.copyBytes > 0 && e.copyBytes+length > most {
 		return false
 	}
-	return cost == 0 || e.waste+cost <= max(e.cfg.Size/duplicateShare, duplicateChunks*e.cfg.ChunkSize)
+	return cost == 0 || e.waste+cost <= max(e.content.Size()/duplicateShare, duplicateChunks*e.content.LongestChunk())
 }
 
 // busyFinish returns the seconds until the soonest of the busy servers, not

@@ -23,7 +23,7 @@ func (f *forecast) tooSlow(v *server) bool {
 		f.made = true
 		f.end = f.s.endOfQueue(f.o)
 	}
-	return v.takes(f.s.cfg.ChunkSize) > f.end
+	return v.takes(f.s.content.LongestChunk()) > f.end
 }
 
 // takes returns the seconds until a server would have sent what it owes and n
@@ -35,7 +35,7 @@ func (v *server) takes(n int64) float64 {
 // endOfQueue returns the fewest seconds in which the working servers can finish
 // what they owe, and all chunks of the queue and of silent servers.
 func (s *Schedule) endOfQueue(o outlook) float64 {
-	chunk := s.cfg.ChunkSize
+	chunk := s.content.LongestChunk()
 	queue := (s.queued + o.stalled + chunk - 1) / chunk
 	var known []*server
 	low, high := 0.0, math.Inf(1)

@@ -21,7 +21,7 @@ type desk struct {
 // newDesk returns a desk whose chunks are all in the queue.
 func newDesk(t *testing.T, cfg schedule.Config) *desk {
 	d := &desk{schedule.New(cfg), t, cfg, time.Unix(1_000_000_000, 0)}
-	for c := range cfg.Chunks {
+	for c := range cfg.Content.Chunks() {
 		d.Add(c)
 	}
 	return d
@@ -87,7 +87,7 @@ func (d *desk) sent(r schedule.Range, bytes int64) { d.Arrived(r.ID, bytes, d.no
 
 // finish lets a whole range arrive.
 func (d *desk) finish(r schedule.Range) {
-	_, n := d.cfg.Span(r)
+	n := d.cfg.Content.Length(r.First, r.Count)
 	d.sent(r, n)
 	for c := r.First; c < r.First+r.Count; c++ {
 		d.Good(c)

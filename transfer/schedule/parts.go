@@ -38,8 +38,7 @@ func (s *Schedule) Parts(id int) Parts {
 	}
 	rate := r.by.connectionRate()
 	n := max(leastPart, int64(rate*partTime.Seconds()))
-	_, length := s.cfg.Span(r.Range)
-	if rate == 0 || length < leastParts*n || s.queued > int64(lastWaves*r.by.connections)*s.cfg.ChunkSize {
+	if rate == 0 || s.bytes(r.Range) < leastParts*n || s.queued > int64(lastWaves*r.by.connections)*s.content.LongestChunk() {
 		return Parts{}
 	}
 	return Parts{Len: n, Ahead: int64(2 * rate * r.by.rtt.Seconds())}

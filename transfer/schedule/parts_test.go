@@ -96,7 +96,7 @@ func (m *connSim) plan() {
 	m.s.Connections(1, len(m.conns), idle)
 	for _, g := range m.s.Plan(simEpoch.Add(m.now)).Fetch {
 		r := &partedRange{Range: g, conn: m.pick()}
-		_, r.total = m.cfg.Span(g)
+		r.total = m.cfg.Content.Length(g.First, g.Count)
 		if m.parted {
 			r.Parts = m.s.Parts(g.ID)
 		}
@@ -162,7 +162,7 @@ func (m *connSim) follow(r *partedRange) {
 		m.ask(r, r.conn)
 	}
 	for c := r.First; c < r.First+r.Count; c++ {
-		_, end := m.cfg.Span(schedule.Range{First: r.First, Count: c + 1 - r.First})
+		end := m.cfg.Content.Length(r.First, c+1-r.First)
 		if before < float64(end)-0.5 && r.came >= float64(end)-0.5 {
 			m.s.Good(c)
 		}
@@ -191,7 +191,7 @@ func runConns(t *testing.T, cfg schedule.Config, rates []float64, rtt time.Durat
 		m.conns = append(m.conns, &simConn{rate: rate})
 		total += rate
 	}
-	for c := range cfg.Chunks {
+	for c := range cfg.Content.Chunks() {
 		m.s.Add(c)
 	}
 	m.s.Join(1, rtt, simEpoch)
@@ -218,7 +218,7 @@ func runConns(t *testing.T, cfg schedule.Config, rates []float64, rtt time.Durat
 			t.Fatal("takes for ever")
 		}
 	}
-	return m.now, rtt + time.Duration(float64(cfg.Size)/total*float64(time.Second)), m.count
+	return m.now, rtt + time.Duration(float64(cfg.Content.Size())/total*float64(time.Second)), m.count
 }
 
 // goodBytes returns the bytes of chunks of which no range is under way.
@@ -227,7 +227,7 @@ func (m *connSim) goodBytes() int64 {
 	for _, r := range m.ranges {
 		open += r.total
 	}
-	return m.cfg.Size - open - m.s.Queued()
+	return m.cfg.Content.Size() - open - m.s.Queued()
 }
 
 // TestSlowConnections measures what the end costs where a server has many slow

@@ -126,7 +126,7 @@ func (s *Schedule) mayHaveMore(v *server) bool {
 // enough returns the bytes that a connection must owe to need no further range
 // yet.
 func (s *Schedule) enough(v *server) int64 {
-	return max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), s.cfg.ChunkSize)
+	return max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), s.content.LongestChunk())
 }
 
 func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.connections) }
@@ -135,7 +135,7 @@ func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.con
 func (s *Schedule) take(v *server, first int, o outlook) Range {
 	r := Range{Server: v.id, First: first}
 	budget, taken := s.rangeLen(v, o), int64(0)
-	for c := first; c < s.cfg.Chunks && s.chunks[c] == missing; c++ {
+	for c := first; c < len(s.chunks) && s.chunks[c] == missing; c++ {
 		n := s.length(c)
 		if r.Count > 0 && taken+n > budget {
 			break
@@ -153,7 +153,7 @@ func (s *Schedule) take(v *server, first int, o outlook) Range {
 func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 	s.lastID++
 	g.ID = s.lastID
-	_, n := s.cfg.Span(g)
+	n := s.bytes(g)
 	r := &rangeState{Range: g, by: v, asked: g.Count, owed: n}
 	if v.owed == 0 {
 		v.heard = later(v.heard, now)
@@ -201,7 +201,7 @@ func (s *Schedule) overlong(now time.Time) (shrunk []Shrink) {
 				continue
 			}
 			keep := r.came + int64(v.connectionRate()*rangeTime.Seconds())
-			n := min(s.tailLen(r), r.Count-int((keep+s.cfg.ChunkSize-1)/s.cfg.ChunkSize))
+			n := min(s.tailLen(r), r.Count-s.reached(r, keep))
 			if n <= 0 {
 				continue
 			}
@@ -218,8 +218,7 @@ func (s *Schedule) overlong(now time.Time) (shrunk []Shrink) {
 // cut leaves a range its first n chunks.
 func (s *Schedule) cut(r *rangeState, n int, now time.Time) {
 	r.Count = n
-	_, length := s.cfg.Span(r.Range)
-	s.takeAway(r, r.owed-min(r.owed, max(0, length-r.came)), now)
+	s.takeAway(r, r.owed-min(r.owed, max(0, s.bytes(r.Range)-r.came)), now)
 }
 
 // ahead returns the bytes that may be under way under a limited rate.

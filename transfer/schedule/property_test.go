@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"malcolm/transfer/content"
 )
 
 // A model drives a Schedule by random calls, and keeps its own record of which
@@ -27,14 +29,18 @@ type model struct {
 
 func drawModel(t *rapid.T) *model {
 	chunks := rapid.SampledFrom([]int{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
+	length := rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size")
 	cfg := Config{
-		ChunkSize:    rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size"),
-		Chunks:       chunks,
 		Limit:        rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
 		MaxCopyBytes: rapid.SampledFrom([]int64{0, 1, 3000}).Draw(t, "second bytes"),
 	}
+	var file content.File
 	if chunks > 0 {
-		cfg.Size = int64(chunks-1)*cfg.ChunkSize + rapid.Int64Range(1, cfg.ChunkSize).Draw(t, "last chunk")
+		file.Size = int64(chunks-1)*length + rapid.Int64Range(1, length).Draw(t, "last chunk")
+	}
+	var err error
+	if cfg.Content, err = content.OfCut(func(int64) int64 { return length }, file); err != nil {
+		t.Fatal(err)
 	}
 	return &model{
 		ordered:  rapid.Bool().Draw(t, "a window"),
@@ -58,7 +64,7 @@ func (m *model) plan(t *rapid.T) Actions {
 		if r.Count < 1 || r.ID <= 0 || m.servers[r.Server] == nil || r.Second && r.Count != 1 {
 			t.Fatalf("bad range %+v", r)
 		}
-		if _, n := m.cfg.Span(r); r.Count > 1 && n > MaxRangeLen {
+		if n := m.cfg.Content.Length(r.First, r.Count); r.Count > 1 && n > MaxRangeLen {
 			t.Fatalf("%+v is %d bytes long", r, n)
 		}
 		for c := r.First; c < r.First+r.Count; c++ {
@@ -146,7 +152,7 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 	}
 	// Two ranges may have the front of a window before it has begun.
 	hasTail := func(r *rangeState) bool {
-		return r.unbegun(m.cfg.ChunkSize) > 0 && len(m.holder[r.First+r.Count-1]) < 2
+		return r.unbegun() > 0 && len(m.holder[r.First+r.Count-1]) < 2
 	}
 	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && hasTail(r) })
 	for _, r := range v.ranges {
@@ -154,13 +160,13 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 		length := m.length(c)
 		first, finish := e.finishBytes(r, r.owed), start+float64(length)/rate
 		switch {
-		case r.owed == 0 || m.good[c] || length < m.cfg.ChunkSize:
+		case r.owed == 0 || m.good[c] || length < m.cfg.Content.LongestChunk():
 		case hasTail(r):
 			if own > 0 {
 				finish = max(finish, float64(v.owed-length)/own)
 			}
 			gain, what = max(gain, all-finish), "a tail"
-		case m.ordered && m.edge < m.cfg.Chunks && c != m.front && !v.silent(m.now): // it has time
+		case m.ordered && m.edge < m.cfg.Content.Chunks() && c != m.front && !v.silent(m.now): // it has time
 		case !tails && len(m.holder[c]) < 2 && e.mayCopy(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
 			gain, what = max(gain, first-finish), "a second copy"
 		}
@@ -210,7 +216,7 @@ func (m *model) end(i int) {
 // finish lets a whole range arrive.
 func (m *model) finish(i int) {
 	r := m.open[i]
-	_, n := m.cfg.Span(r)
+	n := m.cfg.Content.Length(r.First, r.Count)
 	m.Arrived(r.ID, n, m.now)
 	for c := r.First; c < r.First+r.Count; c++ {
 		m.setGood(c)
@@ -227,7 +233,7 @@ func (m *model) setGood(c int) {
 func (m *model) recount(t *rapid.T) {
 	var queued, owed int64
 	left, first := 0, -1
-	for c := range m.cfg.Chunks {
+	for c := range m.cfg.Content.Chunks() {
 		if !m.good[c] {
 			left++
 		}
@@ -241,7 +247,7 @@ func (m *model) recount(t *rapid.T) {
 			want = twice
 		case m.known[c]:
 			want = missing
-			queued += min(m.cfg.ChunkSize, m.cfg.Size-int64(c)*m.cfg.ChunkSize)
+			queued += m.cfg.Content.Length(c, 1)
 			if first < 0 {
 				first = c
 			}
@@ -271,7 +277,7 @@ func (m *model) recount(t *rapid.T) {
 		owed += sum
 	}
 	for _, r := range m.ranges {
-		if _, n := m.cfg.Span(r.Range); r.owed < 0 || r.owed > n || (r.cancelled && r.owed != 0) {
+		if n := m.cfg.Content.Length(r.First, r.Count); r.owed < 0 || r.owed > n || (r.cancelled && r.owed != 0) {
 			t.Fatalf("range %d of %d bytes owes %d, cancelled: %v", r.ID, n, r.owed, r.cancelled)
 		}
 	}
@@ -305,13 +311,13 @@ func (m *model) recountSeconds(t *rapid.T) {
 
 // slide moves the window to the first chunk that is not good, or begins it.
 func (m *model) slide(length int) {
-	for m.front < m.cfg.Chunks && m.good[m.front] {
+	for m.front < m.cfg.Content.Chunks() && m.good[m.front] {
 		m.front++
 	}
-	for c := m.front; c < min(m.front+length, m.cfg.Chunks); c++ {
+	for c := m.front; c < min(m.front+length, m.cfg.Content.Chunks()); c++ {
 		m.known[c] = true
 	}
-	m.edge = max(m.edge, min(m.front+length, m.cfg.Chunks))
+	m.edge = max(m.edge, min(m.front+length, m.cfg.Content.Chunks()))
 	m.Window(m.front, m.front+length)
 }
 
@@ -338,7 +344,7 @@ func (m *model) drain(t *rapid.T) {
 		if m.queued == 0 && len(m.open) == 0 && (!m.ordered || m.Done()) {
 			break
 		}
-		if round > 2000+100*m.cfg.Chunks { // silent servers are probed with chunk after chunk
+		if round > 2000+100*m.cfg.Content.Chunks() { // silent servers are probed with chunk after chunk
 			m.dump(t)
 			t.Fatalf("still %d bytes in the queue and %d ranges under way", m.queued, len(m.open))
 		}
@@ -370,7 +376,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				t.Skip("a window")
 			}
 			first := m.drawChunk(t)
-			for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Chunks); c++ {
+			for c := first; c < min(first+rapid.IntRange(1, 100).Draw(t, "many"), m.cfg.Content.Chunks()); c++ {
 				m.Add(c)
 				m.known[c] = true
 			}
@@ -378,7 +384,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"good": func(t *rapid.T) { m.setGood(m.drawChunk(t)) },
 		"arrived": func(t *rapid.T) {
 			r := m.open[m.drawOpen(t)]
-			_, n := m.cfg.Span(r)
+			n := m.cfg.Content.Length(r.First, r.Count)
 			ago := time.Duration(rapid.IntRange(0, 3).Draw(t, "ago")) * time.Second
 			bytes := rapid.SampledFrom([]int64{0, 1, n / 2, n, n + 1}).Draw(t, "bytes")
 			m.Arrived(r.ID, bytes, m.now.Add(-ago))
@@ -408,10 +414,10 @@ func (m *model) actions() map[string]func(*rapid.T) {
 }
 
 func (m *model) drawChunk(t *rapid.T) int {
-	if m.cfg.Chunks == 0 {
+	if m.cfg.Content.Chunks() == 0 {
 		t.Skip("no chunks")
 	}
-	return rapid.IntRange(0, m.cfg.Chunks-1).Draw(t, "chunk")
+	return rapid.IntRange(0, m.cfg.Content.Chunks()-1).Draw(t, "chunk")
 }
 
 func (m *model) drawOpen(t *rapid.T) int {

@@ -8,22 +8,6 @@ import (
 	"malcolm/transfer/schedule"
 )
 
-func TestSpan(t *testing.T) {
-	cfg := schedule.Config{Size: 25, ChunkSize: 10, Chunks: 3}
-	tests := []struct {
-		first, count   int
-		offset, length int64
-	}{
-		{0, 1, 0, 10}, {1, 1, 10, 10}, {2, 1, 20, 5}, {0, 2, 0, 20}, {1, 2, 10, 15}, {0, 3, 0, 25},
-	}
-	for _, tt := range tests {
-		offset, length := cfg.Span(schedule.Range{First: tt.first, Count: tt.count})
-		if offset != tt.offset || length != tt.length {
-			t.Errorf("span of %d chunks from %d = %d, %d, want %d, %d", tt.count, tt.first, offset, length, tt.offset, tt.length)
-		}
-	}
-}
-
 func TestLengthOfFirstRange(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -365,7 +349,7 @@ func TestEndPutsBackTheRest(t *testing.T) {
 }
 
 func TestDone(t *testing.T) {
-	if !schedule.New(schedule.Config{ChunkSize: mb}).Done() {
+	if !schedule.New(layout(0, mb)).Done() {
 		t.Error("an empty file is not done")
 	}
 	d := newDesk(t, layout(3*mb, mb))

@@ -63,6 +63,7 @@ import (
 	"slices"
 	"time"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/pace"
 )
 
@@ -113,12 +114,10 @@ const (
 	sureFactor = 2
 )
 
-// Config describes the file and the limits of one transfer.
+// Config says what one transfer fetches, and its limits.
 type Config struct {
-	Size      int64 // of the file, in bytes
-	ChunkSize int64 // of every chunk but the last, in bytes
-	Chunks    int   // number of chunks
-	Limit     int64 // bytes a second over all servers; 0: no limit
+	Content *content.Content // of all files
+	Limit   int64            // bytes a second over all servers; 0: no limit
 	// MaxCopyBytes bounds the chunks being fetched a second time, in bytes;
 	// 0: 32 MiB. One is always allowed.
 	MaxCopyBytes int64
@@ -135,13 +134,6 @@ type Range struct {
 	Second bool
 }
 
-// Span returns the range's place in the file, in bytes.
-func (c Config) Span(r Range) (offset, length int64) {
-	offset = int64(r.First) * c.ChunkSize
-	end := min(offset+int64(r.Count)*c.ChunkSize, c.Size)
-	return offset, end - offset
-}
-
 type chunkState uint8
 
 const (
@@ -155,6 +147,7 @@ const (
 // A Schedule is the state of one transfer. It belongs to one goroutine.
 type Schedule struct {
 	cfg        Config
+	content    *content.Content
 	chunks     []chunkState
 	missing    chunkSet // the queue: chunks whose state is missing
 	queued     int64    // bytes in the queue
@@ -184,6 +177,7 @@ type rangeState struct {
 	by        *server
 	asked     int         // chunks that the server was asked for
 	came      int64       // bytes that have arrived
+	at        place       // of the next byte
 	owed      int64       // bytes expected that have not arrived; 0 once it is given up
 	done      int         // chunks at its front that are good
 	rival     *rangeState // the other range that has one of its chunks, or nil
@@ -192,6 +186,12 @@ type rangeState struct {
 	// Of a second copy:
 	cost   int64 // as part of the schedule's waste
 	before int64 // bytes that a silent server had sent of the first copy, lost anyway
+}
+
+// A place is where a byte lies among those that a range was asked for.
+type place struct {
+	chunk int   // the number within the range
+	into  int64 // bytes from the chunk's start
 }
 
 type server struct {
@@ -215,14 +215,16 @@ type server struct {
 
 // New returns a schedule with an empty queue.
 func New(cfg Config) *Schedule {
+	chunks := cfg.Content.Chunks()
 	return &Schedule{
 		cfg:      cfg,
-		chunks:   make([]chunkState, cfg.Chunks),
-		missing:  newChunkSet(cfg.Chunks),
-		left:     cfg.Chunks,
+		content:  cfg.Content,
+		chunks:   make([]chunkState, chunks),
+		missing:  newChunkSet(chunks),
+		left:     chunks,
 		ranges:   make(map[int]*rangeState),
 		servers:  make(map[int]*server),
-		arrivals: arrivals{tally: make(tally), settled: newChunkSet(cfg.Chunks)},
+		arrivals: arrivals{tally: make(tally), settled: newChunkSet(chunks)},
 	}
 }
 
@@ -423,7 +425,7 @@ func (s *Schedule) put(chunk int) {
 	s.queued += s.length(chunk)
 }
 
-func (s *Schedule) length(chunk int) int64 {
-	_, n := s.cfg.Span(Range{First: chunk, Count: 1})
-	return n
-}
+func (s *Schedule) length(chunk int) int64 { return s.content.Length(chunk, 1) }
+
+// bytes returns the length of a range.
+func (s *Schedule) bytes(r Range) int64 { return s.content.Length(r.First, r.Count) }

@@ -85,11 +85,11 @@ func run(t *testing.T, cfg schedule.Config, servers []simServer) *sim {
 func runWindow(t *testing.T, cfg schedule.Config, servers []simServer, window int) *sim {
 	m := &sim{
 		t: t, cfg: cfg, servers: servers, s: schedule.New(cfg), failing: make([]int, len(servers)),
-		known: make([]bool, len(servers)), held: make([]int, cfg.Chunks), good: make([]bool, cfg.Chunks),
+		known: make([]bool, len(servers)), held: make([]int, cfg.Content.Chunks()), good: make([]bool, cfg.Content.Chunks()),
 		arrived: make([]int64, len(servers)), sharing: make([]int, len(servers)),
 		edges: edges(servers), state: make([]simState, len(servers)), window: window,
 	}
-	for c := range cfg.Chunks {
+	for c := range cfg.Content.Chunks() {
 		if window == 0 {
 			m.s.Add(c)
 		}
@@ -156,14 +156,14 @@ func (m *sim) tick() {
 		m.arrived[i] = 0
 	}
 	m.plan()
-	if m.late == 0 && m.came-float64(m.s.Duplicates()) >= 0.95*float64(m.cfg.Size) {
+	if m.late == 0 && m.came-float64(m.s.Duplicates()) >= 0.95*float64(m.cfg.Content.Size()) {
 		m.late = m.now
 	}
 }
 
 func (m *sim) plan() {
 	if m.window > 0 {
-		for m.front < m.cfg.Chunks && m.good[m.front] {
+		for m.front < m.cfg.Content.Chunks() && m.good[m.front] {
 			m.front++
 		}
 		m.s.Window(m.front, m.front+m.window)
@@ -190,7 +190,7 @@ func (m *sim) plan() {
 		if f.Second {
 			m.met.copies++
 		}
-		_, length := m.cfg.Span(f)
+		length := m.cfg.Content.Length(f.First, f.Count)
 		r := &simRange{
 			Range: f, length: length, keep: f.Count, begins: m.now + m.servers[f.Server].rtt, heard: m.now,
 			next: f.First, ends: simLongest,
@@ -306,7 +306,7 @@ func (m *sim) nextEvent(tick time.Duration) time.Duration {
 
 // endOf returns the bytes of a range with which one of its chunks is whole.
 func (m *sim) endOf(r *simRange, chunk int) float64 {
-	_, n := m.cfg.Span(schedule.Range{First: r.First, Count: chunk + 1 - r.First})
+	n := m.cfg.Content.Length(r.First, chunk+1-r.First)
 	return float64(n)
 }
 

@@ -73,8 +73,8 @@ func simulate(t *testing.T, seed, stream uint64, d draw) simulated {
 	m, best := run(t, cfg, servers), bound(cfg, servers)
 	return simulated{
 		seed: seed, servers: len(servers), took: m.now, best: best, ratio: m.now.Seconds() / best.Seconds(),
-		duplicates: float64(m.s.Duplicates()), allowed: float64(max(cfg.Size/50, 4*cfg.ChunkSize)) + m.lost,
-		unread: m.unread, size: float64(cfg.Size), tail: 1 - m.late.Seconds()/m.now.Seconds(), met: m.met,
+		duplicates: float64(m.s.Duplicates()), allowed: float64(max(cfg.Content.Size()/50, 4*cfg.Content.LongestChunk())) + m.lost,
+		unread: m.unread, size: float64(cfg.Content.Size()), tail: 1 - m.late.Seconds()/m.now.Seconds(), met: m.met,
 	}
 }
 

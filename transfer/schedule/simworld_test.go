@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/schedule"
 )
 
@@ -83,7 +84,7 @@ func edges(servers []simServer) []time.Duration {
 // rate except during its faults.
 func bound(cfg schedule.Config, servers []simServer) time.Duration {
 	all := append(edges(servers), simLongest)
-	left := float64(cfg.Size)
+	left := float64(cfg.Content.Size())
 	for i, from := range all[:len(all)-1] {
 		var rate float64
 		for _, v := range servers {
@@ -101,8 +102,13 @@ func bound(cfg schedule.Config, servers []simServer) time.Duration {
 	return simLongest
 }
 
+// layout returns the configuration of one file in chunks of chunk bytes.
 func layout(size, chunk int64) schedule.Config {
-	return schedule.Config{Size: size, ChunkSize: chunk, Chunks: int((size + chunk - 1) / chunk)}
+	c, err := content.OfCut(func(int64) int64 { return chunk }, content.File{Size: size})
+	if err != nil {
+		panic(err)
+	}
+	return schedule.Config{Content: c}
 }
 
 // A world bounds the servers and files that are drawn.

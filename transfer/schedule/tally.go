@@ -20,44 +20,64 @@ func (s *Schedule) Duplicates() int64 { return s.duplicates }
 // chunks.
 func (s *Schedule) countBytes(r *rangeState, bytes int64) {
 	for bytes > 0 {
-		i := int(r.came / s.cfg.ChunkSize)
-		if i >= r.asked {
+		if r.at.chunk == r.asked { // behind all of it
 			s.duplicates += bytes
 			return
 		}
-		c, into := r.First+i, r.came%s.cfg.ChunkSize
-		n := min(bytes, s.length(c)-into)
-		if n <= 0 { // behind the end of a short last chunk
-			s.duplicates += bytes
-			return
-		}
-		s.countChunk(c, n, into == 0)
+		c := r.First + r.at.chunk
+		length := s.length(c)
+		n := min(bytes, length-r.at.into)
+		s.countChunk(c, n, length, r.at.into == 0)
 		r.came += n
 		bytes -= n
+		if r.at.into += n; r.at.into == length {
+			r.at = place{chunk: r.at.chunk + 1}
+		}
 	}
 }
 
-// countChunk counts n bytes that came for chunk c. first says that they are the
-// range's first ones for it.
-func (s *Schedule) countChunk(c int, n int64, first bool) {
+// begun returns how many chunks of a range have sent a byte.
+func (r *rangeState) begun() int {
+	if r.at.into > 0 {
+		return r.at.chunk + 1
+	}
+	return r.at.chunk
+}
+
+// reached returns how many chunks of a range, as it was asked for, have one of
+// its first n bytes.
+func (s *Schedule) reached(r *rangeState, n int64) int {
+	start := s.content.Start(r.First)
+	switch {
+	case n == 0:
+		return 0
+	case start+n > s.content.Size():
+		return r.asked
+	}
+	return min(r.asked, s.content.At(start+n-1)+1-r.First)
+}
+
+// countChunk counts n bytes that came for chunk c, which has length bytes.
+// first says that they are the range's first ones for it.
+func (s *Schedule) countChunk(c int, n, length int64, first bool) {
 	t := s.tally[c]
 	if t == nil {
 		t = new(tallied)
 		s.tally[c] = t
 		if s.settled.has(c) {
-			t.came = s.length(c)
+			t.came = length
 		}
 	}
 	if first {
 		t.open++
 	}
 	t.came += n
-	s.duplicates += min(n, max(0, t.came-s.length(c)))
+	s.duplicates += min(n, max(0, t.came-length))
 }
 
 // forget ends the counting for a range.
 func (s *Schedule) forget(r *rangeState) {
-	for i := 0; int64(i)*s.cfg.ChunkSize < r.came; i++ {
+	for i := range r.begun() {
 		c := r.First + i
 		t := s.tally[c]
 		t.open--
@@ -97,5 +117,11 @@ func (s *Schedule) endRace(r *rangeState) {
 
 // bytesOf returns how many bytes of a chunk have come on a range.
 func (s *Schedule) bytesOf(r *rangeState, chunk int) int64 {
-	return min(max(0, r.came-int64(chunk-r.First)*s.cfg.ChunkSize), s.length(chunk))
+	switch i := chunk - r.First; {
+	case i < r.at.chunk:
+		return s.length(chunk)
+	case i == r.at.chunk:
+		return r.at.into
+	}
+	return 0
 }

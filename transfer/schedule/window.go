@@ -30,7 +30,7 @@ type slidingWindow struct {
 // the number of chunks. Chunks in the window that were not known are put into
 // the queue.
 func (s *Schedule) Window(front, end int) {
-	end = min(end, s.cfg.Chunks)
+	end = min(end, len(s.chunks))
 	for c := s.window.end; c < end; c++ {
 		s.Add(c)
 	}
@@ -40,14 +40,14 @@ func (s *Schedule) Window(front, end int) {
 // waits reports whether it is too early to fetch a second time a chunk that
 // first has.
 func (s *Schedule) waits(chunk int, first *server, o outlook) bool {
-	return s.window.on && s.window.end < s.cfg.Chunks && chunk != s.window.front && !first.silent(o.now)
+	return s.window.on && s.window.end < len(s.chunks) && chunk != s.window.front && !first.silent(o.now)
 }
 
 // front has the chunk at the front of the window fetched a second time if an
 // idle server gains by it, and reports whether it did.
 func (s *Schedule) front(a *Actions, o outlook) bool {
 	chunk := s.window.front
-	if !s.window.on || chunk >= s.cfg.Chunks || s.chunks[chunk] != underway {
+	if !s.window.on || chunk >= len(s.chunks) || s.chunks[chunk] != underway {
 		return false
 	}
 	r := s.holder(chunk)

@@ -26,7 +26,7 @@ func TestSlowServerInAWindow(t *testing.T) {
 				if m.now > want {
 					t.Errorf("%s, %v of the other's rate, %d chunks: took %v, want %v (bound %v)", name, ratio, window, m.now, want, best)
 				}
-				if got := float64(m.s.Duplicates()); got > 0.03*float64(cfg.Size) {
+				if got := float64(m.s.Duplicates()); got > 0.03*float64(cfg.Content.Size()) {
 					t.Errorf("%s, %v of the other's rate, %d chunks: %v bytes fetched twice", name, ratio, window, got)
 				}
 			}
@@ -42,7 +42,7 @@ func TestWindowSimulation(t *testing.T) {
 		for seed := range uint64(simSeeds / 5) {
 			rng := rand.New(rand.NewPCG(seed, 4))
 			cfg, servers := smallWorld.draw(rng)
-			cfg = layout(cfg.Size, cfg.Size/512)
+			cfg = layout(cfg.Content.Size(), cfg.Content.Size()/512)
 			ratio := runWindow(t, cfg, servers, window).now.Seconds() / bound(cfg, servers).Seconds()
 			sum += ratio
 			worst = max(worst, ratio)
@@ -65,7 +65,7 @@ func TestWindowSimulationWithFaults(t *testing.T) {
 		cfg, servers := smallWorld.draw(rng)
 		addChanges(rng, cfg, servers)
 		addRefusals(rng, cfg, servers)
-		cfg = layout(cfg.Size, cfg.Size/256)
+		cfg = layout(cfg.Content.Size(), cfg.Content.Size()/256)
 		m, best := runWindow(t, cfg, servers, 64), bound(cfg, servers)
 		if m.now > 2*best+20*time.Second {
 			slow++
