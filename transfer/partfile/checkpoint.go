@@ -14,7 +14,7 @@ const maxPending = 1 << 14
 
 // marks is what the journal says of chunks, and is going to say.
 type marks struct {
-	claimed  bits // what the records of earlier runs say; bits are only cleared, with File.end held
+	claimed  bits // what the records of earlier runs say; bits are only cleared, with output.end held
 	surveyed bool // see UsableJournal
 	pending  pending
 }
@@ -69,7 +69,7 @@ func (p *pending) takeVoids() []record {
 // before Commit. It does nothing if nothing was marked since the last. A
 // failure is final, as nobody then knows which writes are on disk: every later
 // Sync and Commit returns the same error without trying again.
-func (f *File) Sync() error {
+func (f *output) Sync() error {
 	f.end.Lock()
 	defer f.end.Unlock()
 	switch {
@@ -84,7 +84,7 @@ func (f *File) Sync() error {
 	if len(marks) == 0 {
 		return nil
 	}
-	if err := f.sync(f.handle.Datasync); err != nil {
+	if err := f.sync(func() error { return f.bytes.persist(marks) }); err != nil {
 		return err
 	}
 	return f.record(marks)
@@ -92,13 +92,13 @@ func (f *File) Sync() error {
 
 var errClosed = errors.New("closed")
 
-// sync makes the part file durable. f.end is held.
-func (f *File) sync(call func() error) error {
+// sync makes what was written durable. f.end is held.
+func (f *output) sync(call func() error) error {
 	if f.syncErr != nil {
 		return f.syncErr
 	}
 	if err := f.synced(call()); err != nil {
-		f.syncErr = f.lacking(failure(f.fs, "sync", f.part, err))
+		f.syncErr = f.bytes.lacking(failure(f.fs, "sync", f.part, err))
 	}
 	return f.syncErr
 }
@@ -106,7 +106,7 @@ func (f *File) sync(call func() error) error {
 // record appends records in one write and makes them durable. f.end is held. A
 // failure is as final as that of sync: what is behind the journal's end is
 // unknown.
-func (f *File) record(records []record) error {
+func (f *output) record(records []record) error {
 	j := &f.journal
 	b := make([]byte, 0, len(records)*recordLen)
 	for _, r := range records {
@@ -117,7 +117,7 @@ func (f *File) record(records []record) error {
 		err = f.syncJournal(j.handle.Datasync)
 	}
 	if err != nil {
-		f.syncErr = f.lacking(err)
+		f.syncErr = f.bytes.lacking(err)
 		return f.syncErr
 	}
 	j.end += int64(len(b))
@@ -129,7 +129,7 @@ func (f *File) record(records []record) error {
 // first byte is written in its place. An xxh3 proves nothing about bytes that
 // somebody chose, so it must not vouch for later ones. Callers who wait for the
 // lock together share one append.
-func (f *File) void(chunk int) error {
+func (f *output) void(chunk int) error {
 	f.pending.addVoid(chunk)
 	f.end.Lock()
 	defer f.end.Unlock()
@@ -156,7 +156,7 @@ func (f *File) void(chunk int) error {
 // SurveyDone says that every chunk that was not Claimed has been checked, and
 // marked if it was right. The next Sync records this with those marks, so a
 // restart checks none of them by BLAKE3 again.
-func (f *File) SurveyDone() {
+func (f *output) SurveyDone() {
 	if f.surveyed {
 		return
 	}

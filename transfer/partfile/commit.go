@@ -91,7 +91,7 @@ func (f *File) renameReplacing() error {
 	if err != nil {
 		return err
 	}
-	if final.Kind == Other {
+	if final.Kind != None && final.Kind != Regular {
 		return reasoned(f.fs, "replace", f.name, NotRegular, errNotRegular)
 	}
 	if err := f.fs.Rename(f.part, f.name); err != nil {

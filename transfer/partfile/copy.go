@@ -24,15 +24,19 @@ type copier interface {
 // its front on.
 func (c *Claim) CopyFrom(src io.ReaderAt) error {
 	from, isFile := src.(*os.File)
-	to, canCopy := c.file.handle.(copier)
-	if !isFile || !canCopy {
+	f, whole := c.out.bytes.(*File)
+	if !isFile || !whole {
 		return errors.ErrUnsupported
 	}
-	return c.place(func() error { return c.copy(to, from) })
+	to, canCopy := f.handle.(copier)
+	if !canCopy {
+		return errors.ErrUnsupported
+	}
+	return c.place(func() error { return f.copy(c, to, from) })
 }
 
-func (c *Claim) copy(to copier, from *os.File) error {
-	f, off, length := c.file, int64(c.chunk)*c.file.chunkSize, c.length()
+func (f *File) copy(c *Claim, to copier, from *os.File) error {
+	off, length := int64(c.chunk)*f.chunkSize, c.length()
 	mu := f.stripe(c.chunk)
 	mu.RLock()
 	defer mu.RUnlock()
@@ -57,8 +61,12 @@ func (c *Claim) copy(to copier, from *os.File) error {
 	return nil
 }
 
-// ReadBack reads what this claim has put into the chunk, from off bytes after
-// its start. It works like io.ReaderAt.
+// ReadBack reads what this claim has put into the chunk of a [File], from off
+// bytes after its start. It works like io.ReaderAt.
 func (c *Claim) ReadBack(p []byte, off int64) (int, error) {
-	return c.file.ReadAt(p, int64(c.chunk)*c.file.chunkSize+off)
+	f, whole := c.out.bytes.(*File)
+	if !whole {
+		return 0, errors.ErrUnsupported
+	}
+	return f.ReadAt(p, int64(c.chunk)*f.chunkSize+off)
 }

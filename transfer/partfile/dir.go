@@ -168,8 +168,13 @@ func control(f *os.File, do func(fd uintptr) error) error {
 }
 
 func kindOf(mode fs.FileMode) Kind {
-	if mode.IsRegular() {
+	switch {
+	case mode.IsRegular():
 		return Regular
+	case mode.IsDir():
+		return Directory
+	case mode&fs.ModeSymlink != 0:
+		return Link
 	}
 	return Other
 }

@@ -12,7 +12,9 @@ type Kind int
 const (
 	None    Kind = iota // nothing is there
 	Regular             // a regular file
-	Other               // a directory, a symbolic link, a FIFO, a socket, a device
+	Other               // a FIFO, a socket, a device
+	Directory
+	Link // a symbolic link
 )
 
 // ID identifies files: equal for two names or handles exactly if they are the

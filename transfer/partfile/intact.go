@@ -56,28 +56,33 @@ func (f *File) untouched() error {
 // another program has removed, renamed, replaced, emptied or cut the part file,
 // and with Locked if another run has taken it where there are no locks. That is
 // final: nothing more is recorded.
-func (f *File) Checkpoint() error {
+func (f *output) Checkpoint() error {
 	if err := f.look(); err != nil {
 		return err
 	}
 	return f.Sync()
 }
 
-func (f *File) look() error {
+func (f *output) look() error {
 	f.end.Lock()
 	defer f.end.Unlock()
 	if f.closed || f.committed || f.syncErr != nil {
 		return f.syncErr
 	}
-	err := f.untouched()
-	if err == nil {
-		err = f.named("keep", f.unsteady)
-	}
+	err := f.bytes.intact()
 	if err == nil {
 		err = f.renewLease()
 	}
 	f.syncErr = err
 	return err
+}
+
+// intact fails with Changed unless the part file has its size and its name.
+func (f *File) intact() error {
+	if err := f.untouched(); err != nil {
+		return err
+	}
+	return f.named("keep", f.unsteady)
 }
 
 // stillNamed fails with Changed unless the open file is what lies under the

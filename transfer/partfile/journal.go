@@ -33,8 +33,8 @@ func (s JournalState) tells(size int64) bool {
 	return s == JournalUsable || s == JournalUnusable && size == 0
 }
 
-// journal is the journal of a File, open from prepare until removeJournal or
-// Close. It is written only while the part file's lock and File.end are held.
+// journal is the journal of an output, open from prepare until removeJournal or
+// Close. It is written only while the part file's lock and output.end are held.
 type journal struct {
 	handle Handle
 	sealer sealer
@@ -157,7 +157,7 @@ func scanRecords(r io.ReaderAt, s *sealer, limit int64, each func(record) bool) 
 // openJournal decides whether the existing journal is continued. If so it opens
 // f.journal and reads its records. It holds the part file's lock and changes
 // nothing on disk. info is of the part file.
-func (f *File) openJournal(info Info, action Action) error {
+func (f *output) openJournal(info Info, action Action) error {
 	keep, err := f.resumeJournal(info, action)
 	if err != nil || keep {
 		return err
@@ -166,7 +166,7 @@ func (f *File) openJournal(info Info, action Action) error {
 }
 
 // resumeJournal takes over the existing journal if it can be continued.
-func (f *File) resumeJournal(info Info, action Action) (keep bool, err error) {
+func (f *output) resumeJournal(info Info, action Action) (keep bool, err error) {
 	named, err := lstatJournal(f.fs, f.name)
 	if err != nil || named.Kind == None || action != Resume && action != ResumeOwn || info.Size == 0 {
 		return false, err
@@ -189,7 +189,7 @@ func (f *File) resumeJournal(info Info, action Action) (keep bool, err error) {
 // names and nobody said that it may go: under the journal's name something that
 // is not a journal; with ResumeOwn also a part file without a journal that says
 // that malcolm made it.
-func (f *File) checkForeign(action Action, size int64) error {
+func (f *output) checkForeign(action Action, size int64) error {
 	state, _, _, err := peekJournal(f.fs, f.name)
 	switch {
 	case err != nil:
@@ -210,7 +210,7 @@ func unreadable(err error) bool {
 
 // readJournal takes over h if it is a usable journal of f. named is what lay
 // under its name.
-func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
+func (f *output) readJournal(h Handle, named Info) (keep bool, err error) {
 	opened, err := h.Stat()
 	if err != nil {
 		return false, failure(f.fs, "stat", f.name+JournalSuffix, err)
@@ -248,7 +248,7 @@ func (f *File) readJournal(h Handle, named Info) (keep bool, err error) {
 
 // sameJournal reports whether the opened file is the one that had the journal's
 // name, as far as its identity tells.
-func (f *File) sameJournal(named, opened Info) (bool, error) {
+func (f *output) sameJournal(named, opened Info) (bool, error) {
 	if opened.Kind != Regular || opened.Links > 1 {
 		return false, nil
 	}
@@ -263,7 +263,7 @@ func (f *File) sameJournal(named, opened Info) (bool, error) {
 }
 
 // replay takes in one record of an earlier run.
-func (f *File) replay(r record) bool {
+func (f *output) replay(r record) bool {
 	switch r.kind {
 	case recordGood:
 		f.claimed.set(int(r.chunk))
@@ -278,7 +278,7 @@ func (f *File) replay(r record) bool {
 // holdJournal makes this run the journal's holder and cuts off a torn end. All
 // of it is durable when it returns. Otherwise the records behind the torn place
 // could come back after those written now.
-func (f *File) holdJournal(holder Holder) error {
+func (f *output) holdJournal(holder Holder) error {
 	j := &f.journal
 	if err := f.writeJournal(holder.append(nil), headerLen); err != nil {
 		return err
@@ -296,7 +296,7 @@ func (f *File) holdJournal(holder Holder) error {
 	return f.syncJournal(j.handle.Sync)
 }
 
-func (f *File) writeJournal(b []byte, off int64) error {
+func (f *output) writeJournal(b []byte, off int64) error {
 	n, err := f.journal.handle.WriteAt(b, off)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
@@ -307,7 +307,7 @@ func (f *File) writeJournal(b []byte, off int64) error {
 	return nil
 }
 
-func (f *File) syncJournal(call func() error) error {
+func (f *output) syncJournal(call func() error) error {
 	if err := f.synced(call()); err != nil {
 		return failure(f.fs, "sync", f.name+JournalSuffix, err)
 	}
@@ -315,8 +315,9 @@ func (f *File) syncJournal(call func() error) error {
 }
 
 // makeJournal replaces any existing journal by a new one. It is durable when
-// this returns.
-func (f *File) makeJournal(holder Holder) error {
+// this returns. whole says that nothing was there before, so that a chunk
+// without a record is missing.
+func (f *output) makeJournal(holder Holder, whole bool) error {
 	name := f.name + JournalSuffix
 	if named, err := lstatJournal(f.fs, f.name); err != nil {
 		return err
@@ -332,7 +333,7 @@ func (f *File) makeJournal(holder Holder) error {
 	case err != nil:
 		return failure(f.fs, "create", name, err)
 	}
-	f.surveyed = f.prior == 0
+	f.surveyed = whole
 	kind := recordOpen
 	if f.surveyed {
 		kind = recordClosed
@@ -353,7 +354,7 @@ func (f *File) makeJournal(holder Holder) error {
 // removeJournal closes the journal, and removes it if it still has its name.
 // After the rename another run may have a part file of that name, and then the
 // journal is its own, or soon will be.
-func (f *File) removeJournal() error {
+func (f *output) removeJournal() error {
 	h := f.journal.handle
 	if h == nil {
 		return nil
@@ -371,7 +372,7 @@ func (f *File) removeJournal() error {
 }
 
 // hasJournalName reports whether h is the file that has the journal's name.
-func (f *File) hasJournalName(h Handle) (bool, error) {
+func (f *output) hasJournalName(h Handle) (bool, error) {
 	name := f.name + JournalSuffix
 	opened, err := h.Stat()
 	if err != nil {
@@ -414,12 +415,12 @@ func thisRun() Holder {
 }
 
 // JournalPath is the path of the journal, for display.
-func (f *File) JournalPath() string { return f.fs.Path(f.name + JournalSuffix) }
+func (f *output) JournalPath() string { return f.fs.Path(f.name + JournalSuffix) }
 
 // Claimed reports whether the journal of an earlier run claims that the chunk
 // is good: its bytes were right and durable when that was written. The caller
 // checks whether they still are, see EachRecord.
-func (f *File) Claimed(chunk int) bool {
+func (f *output) Claimed(chunk int) bool {
 	f.stripe(chunk)
 	return f.claimed.has(chunk)
 }
@@ -428,14 +429,14 @@ func (f *File) Claimed(chunk int) bool {
 // every chunk: then one that is not Claimed is missing. If false, such a chunk
 // may still be right. Check it by its BLAKE3 if HasData says that it has bytes,
 // then call SurveyDone.
-func (f *File) UsableJournal() bool { return f.surveyed }
+func (f *output) UsableJournal() bool { return f.surveyed }
 
 // EachRecord reads the records of earlier runs again, until yield returns
 // false. It yields each Claimed chunk once, with the xxh3-128 that its bytes
 // had, in the order of recording. Chunks whose record has vanished, as on a
 // failing disk, come last with the zero sum, which no bytes have. EachRecord
 // holds a buffer of 64 KiB and one bit a chunk.
-func (f *File) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
+func (f *output) EachRecord(yield func(chunk int, xxh [16]byte) bool) error {
 	seen := newBits(f.Chunks())
 	more := true
 	once := func(chunk int, xxh [16]byte) bool {

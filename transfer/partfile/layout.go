@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
+
+	"malcolm/transfer/content"
 )
 
 // The journal NAME.part.journal says which chunks of NAME.part are good. All
@@ -15,9 +17,10 @@ import (
 //	header, 512 bytes, written once, durable before the part file is preallocated
 //	  0    8  magic "malcolmJ"
 //	  8    4  version, 1
-//	  16   8  size of the finished file in bytes
-//	  24   8  chunk size in bytes
-//	  32  32  checksum of the finished file
+//	  12   4  number of chunks of a tree; 0 for a file
+//	  16   8  size of the finished file in bytes, of a tree of all its contents
+//	  24   8  chunk size in bytes; 0 for a tree
+//	  32  32  checksum of the finished file, of a tree that of its listing
 //	  504  8  check of bytes 0 to 503
 //	holder, 512 bytes, rewritten in place by each run once it has the lock
 //	  512  8  process ID
@@ -46,7 +49,10 @@ import (
 //	          before this journal or with a record that was lost
 //	4 closed  chunks without a good record are missing
 //
-// A journal without a record of the last two kinds is open. A chunk may have
+//	5 done    all of a tree is durable, and it is about to get its name: the
+//	          directory's volume and file number are in place of the xxh3
+//
+// A journal without a record of kind 3 or 4 is open. A chunk may have
 // any number of records.
 const (
 	headerLen   = 512
@@ -69,28 +75,44 @@ const (
 	recordVoid   uint32 = 2
 	recordOpen   uint32 = 3
 	recordClosed uint32 = 4
+	recordDone   uint32 = 5
 )
 
-// Header is what a journal says of the file that its part file becomes.
+// Header is what a journal says of the file or tree that its part becomes.
 type Header struct {
-	Size      int64 // bytes
-	ChunkSize int64 // bytes
+	Size      int64 // bytes; of a tree, of all its contents
+	ChunkSize int64 // bytes; 0 for a tree
 	Checksum  [32]byte
+	Chunks    int // of a tree; 0 for a file
 }
+
+// IsTree reports whether the journal is that of a tree.
+func (h Header) IsTree() bool { return h.ChunkSize == 0 }
 
 // valid reports whether a part file of this shape is possible.
 func (h Header) valid() bool {
+	if h.IsTree() {
+		return h.Chunks >= 0 && h.Chunks <= content.MaxChunks && h.Size >= int64(h.Chunks) && (h.Size > 0) == (h.Chunks > 0)
+	}
+	if h.Chunks != 0 {
+		return false
+	}
 	return h.Size >= 0 && h.ChunkSize > 0 && h.ChunkSize <= 1<<62 && h.Size <= maxChunks*min(h.ChunkSize, 1<<42)
 }
 
 // chunks is the number of chunks; h must be valid.
-func (h Header) chunks() int { return int((h.Size + h.ChunkSize - 1) / h.ChunkSize) }
+func (h Header) chunks() int {
+	if h.IsTree() {
+		return h.Chunks
+	}
+	return int((h.Size + h.ChunkSize - 1) / h.ChunkSize)
+}
 
 func (h Header) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, magic...)
 	b = binary.BigEndian.AppendUint32(b, journalForm)
-	b = binary.BigEndian.AppendUint32(b, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(h.Chunks))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Size))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.ChunkSize))
 	b = append(b, h.Checksum[:]...)
@@ -104,7 +126,10 @@ func parseHeader(b []byte) (Header, bool) {
 		return Header{}, false
 	}
 	b = b[:headerLen]
-	h := Header{Size: int64(binary.BigEndian.Uint64(b[16:])), ChunkSize: int64(binary.BigEndian.Uint64(b[24:]))}
+	h := Header{
+		Size: int64(binary.BigEndian.Uint64(b[16:])), ChunkSize: int64(binary.BigEndian.Uint64(b[24:])),
+		Chunks: int(binary.BigEndian.Uint32(b[12:])),
+	}
 	copy(h.Checksum[:], b[32:])
 	if !h.valid() || !bytes.Equal(h.append(nil), b) {
 		return Header{}, false
@@ -172,10 +197,11 @@ type record struct {
 type sealer struct {
 	fields [fieldsLen]byte
 	chunks uint32
+	tree   bool
 }
 
 func newSealer(h Header) sealer {
-	s := sealer{chunks: uint32(h.chunks())}
+	s := sealer{chunks: uint32(h.chunks()), tree: h.IsTree()}
 	copy(s.fields[:], h.append(nil))
 	return s
 }
@@ -211,6 +237,8 @@ func (s *sealer) parse(b []byte) (record, bool) {
 		return r, r.chunk < s.chunks && none
 	case recordOpen, recordClosed:
 		return r, r.chunk == 0 && none
+	case recordDone:
+		return r, r.chunk == 0 && s.tree
 	}
 	return record{}, false
 }

@@ -31,7 +31,7 @@ const (
 
 // lock takes h's lock, or watches the lease. It is false if another run has the
 // part file.
-func (f *File) lock(ctx context.Context, h Handle, made bool) (free bool, err error) {
+func (f *output) lock(ctx context.Context, h locker, made bool) (free bool, err error) {
 	free, err = tryLock(ctx, h)
 	if err == nil || !lacksLocks(err) {
 		return free, err
@@ -53,7 +53,7 @@ const (
 	lockPause = 10 * time.Millisecond
 )
 
-func tryLock(ctx context.Context, h Handle) (free bool, err error) {
+func tryLock(ctx context.Context, h locker) (free bool, err error) {
 	for try := 1; ; try++ {
 		free, err = h.Lock()
 		if free || err != nil || try == lockTries {
@@ -67,7 +67,7 @@ func tryLock(ctx context.Context, h Handle) (free bool, err error) {
 
 // watchHolder waits until it is clear whether somebody holds the lease. free is
 // false if so.
-func (f *File) watchHolder(ctx context.Context) (free bool, err error) {
+func (f *output) watchHolder(ctx context.Context) (free bool, err error) {
 	state, _, first, _ := peekJournal(f.fs, f.name)
 	if state == JournalUsable && first == (Holder{}) {
 		return true, nil // the last run has cleared it
@@ -94,7 +94,7 @@ func (f *File) watchHolder(ctx context.Context) (free bool, err error) {
 
 // settleLease makes sure that this run, which has just written its holder's
 // block, was the last to do so.
-func (f *File) settleLease(ctx context.Context) error {
+func (f *output) settleLease(ctx context.Context) error {
 	if !f.leased || f.fresh {
 		return nil
 	}
@@ -104,11 +104,11 @@ func (f *File) settleLease(ctx context.Context) error {
 	if err := f.holdsLease(); err != nil {
 		return err
 	}
-	return f.stillNamed("open")
+	return f.bytes.stillNamed("open")
 }
 
 // holdsLease fails with Locked if the journal is now another run's.
-func (f *File) holdsLease() error {
+func (f *output) holdsLease() error {
 	if !f.leased {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (f *File) holdsLease() error {
 }
 
 // renewLease says that this run is alive. f.end is held, or nobody else has f.
-func (f *File) renewLease() error {
+func (f *output) renewLease() error {
 	if !f.leased {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (f *File) renewLease() error {
 }
 
 // clearLease lets the next run begin at once.
-func (f *File) clearLease() {
+func (f *output) clearLease() {
 	if f.leased && f.journal.handle != nil && f.holdsLease() == nil {
 		f.writeJournal(make([]byte, holderLen), headerLen) // else the next run waits
 	}

@@ -70,14 +70,10 @@ func Open(ctx context.Context, fsys FS, o Options) (*File, error) {
 	}
 	header := o.header()
 	f := &File{
-		place:    place{fs: fsys, name: o.Name, part: o.Name + PartSuffix},
-		extent:   extent{header: header, size: o.Size, chunkSize: o.ChunkSize},
-		comforts: comforts{lacks: o.Lacks, holder: thisRun()},
-		replace:  o.Replace, old: predecessor{original: o.Original}, modTime: o.ModTime,
-		marks: marks{claimed: newBits(header.chunks())}, end: newLatch(),
+		extent: extent{size: o.Size, chunkSize: o.ChunkSize},
+		old:    predecessor{original: o.Original}, modTime: o.ModTime,
 	}
-	f.owners = make([]uint64, header.chunks())
-	f.lastOwner.Store(firstOwner - 1)
+	f.begin(fsys, o.Name, header, o.Replace, o.Lacks, f)
 	info, err := f.acquire(ctx, o.Action)
 	if err != nil {
 		return nil, err
@@ -101,7 +97,7 @@ func (o Options) check(fsys FS) error {
 	}
 	var err error
 	switch {
-	case !o.header().valid():
+	case o.ChunkSize == 0 || !o.header().valid():
 		err = fmt.Errorf("size %d in chunks of %d", o.Size, o.ChunkSize)
 	case o.Action != Fetch && o.Action != Resume && o.Action != ResumeOwn && o.Action != StartOver:
 		err = fmt.Errorf("no action to open with: %d", o.Action)
@@ -243,7 +239,10 @@ func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	if err := f.beginAttributes(); err != nil {
 		return err
 	}
-	if err := f.beginJournal(f.holder); err != nil {
+	if err := f.beginJournal(f.prior == 0); err != nil {
+		return err
+	}
+	if err := f.distrustUnknown(); err != nil {
 		return err
 	}
 	f.holds = true
@@ -268,15 +267,16 @@ func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 }
 
 // beginJournal writes this run into the journal, which is new unless
-// openJournal found one.
-func (f *File) beginJournal(holder Holder) error {
+// openJournal found one. whole is as in makeJournal.
+func (f *output) beginJournal(whole bool) error {
 	if f.journal.handle == nil {
-		if err := f.makeJournal(holder); err != nil {
-			return err
-		}
-	} else if err := f.holdJournal(holder); err != nil {
-		return err
+		return f.makeJournal(f.holder, whole)
 	}
+	return f.holdJournal(f.holder)
+}
+
+// distrustUnknown is distrustCache unless the journal knows of every chunk.
+func (f *File) distrustUnknown() error {
 	if f.surveyed { // a chunk with a record was durable before it
 		return nil
 	}
@@ -286,7 +286,7 @@ func (f *File) beginJournal(holder Holder) error {
 // distrustCache makes sure that what an earlier run wrote is read from the
 // disk. After a failed fsync the cache can show bytes that are not on disk, and
 // never will be.
-func (f *File) distrustCache(h Handle, name string) error {
+func (f *output) distrustCache(h Handle, name string) error {
 	if err := f.synced(h.Sync()); err != nil {
 		return failure(f.fs, "sync", name, err)
 	}

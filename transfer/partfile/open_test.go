@@ -28,7 +28,7 @@ func TestLook(t *testing.T) {
 	look(Found{Final: Regular, FinalSize: 4, Part: Regular})
 	os.Remove(filepath.Join(fsys.path, "x"))
 	os.Mkdir(filepath.Join(fsys.path, "x"), 0o755)
-	look(Found{Final: Other, Part: Regular})
+	look(Found{Final: Directory, Part: Regular})
 	if got := fsys.onlyCalls("open", "openwrite", "create", "lock"); len(got) != 0 {
 		t.Errorf("the look opened something: %q", got)
 	}

@@ -104,7 +104,7 @@ func (f Found) FinalState(size int64) FinalState {
 	switch {
 	case f.Final == None:
 		return FinalNone
-	case f.Final == Other:
+	case f.Final != Regular:
 		return FinalOther
 	case f.FinalSize != size:
 		return FinalWrong
@@ -121,7 +121,7 @@ func (f Found) PartState(h Header) PartState {
 	switch {
 	case f.Part == None || f.Leftover:
 		return PartNone
-	case f.Part == Other:
+	case f.Part != Regular:
 		return PartOther
 	case f.Journal == JournalUsable && f.Header != h && f.PartSize > 0:
 		return PartOtherChecksum

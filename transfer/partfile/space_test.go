@@ -236,13 +236,14 @@ func TestSpaceIsReservedInSteps(t *testing.T) {
 	const size = 2*allocateStep + 5
 	fsys := newTestFS(t)
 	var next int64
-	f := &File{extent: extent{size: size}, place: place{fs: fsys, part: "x.part", handle: allocator(func(off, n int64) error {
+	f := &File{extent: extent{size: size}, handle: allocator(func(off, n int64) error {
 		if off != next || n <= 0 || n > allocateStep {
 			t.Errorf("allocation of %d at %d, want one at %d", n, off, next)
 		}
 		next = off + n
 		return nil
-	})}}
+	})}
+	f.fs, f.part = fsys, "x.part"
 	if err := f.reserve(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}

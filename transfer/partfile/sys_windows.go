@@ -37,7 +37,7 @@ func lstatIn(root *os.Root, name string) (Info, error) {
 		return Info{}, err
 	}
 	if !seen.Mode().IsRegular() {
-		return Info{Kind: Other}, nil
+		return Info{Kind: kindOf(seen.Mode())}, nil
 	}
 	f, err := root.Open(name)
 	if err != nil {
