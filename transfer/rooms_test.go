@@ -25,6 +25,7 @@ transfer/vote:
 transfer/schedule: transfer/content transfer/pace
 transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
+transfer/tree/filter: wire
 transfer/growth:
 transfer/presence:
 transfer/admission:
@@ -50,7 +51,7 @@ cmd/malcolm/human:
 cmd/malcolm/spool:
 cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
-cmd/malcolm/flags: cmd/malcolm/human certs transfer/source wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
+cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
 cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
 cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/vote transport
 cmd/malcolm/view/schema:

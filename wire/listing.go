@@ -46,7 +46,7 @@ func AppendListing(b []byte, entries []Entry) ([]byte, error) {
 	if len(entries) > MaxEntries {
 		return nil, malformed("listing", fmt.Sprintf("%d entries, at most %d are allowed", len(entries), MaxEntries))
 	}
-	if err := checkTree(entries); err != nil {
+	if err := CheckEntries(entries); err != nil {
 		return nil, err
 	}
 	start := len(b)
@@ -103,7 +103,7 @@ func ParseListing(b []byte) ([]Entry, error) {
 	if err := d.done(); err != nil {
 		return nil, err
 	}
-	if err := checkTree(entries); err != nil {
+	if err := CheckEntries(entries); err != nil {
 		return nil, err
 	}
 	return entries, nil
@@ -128,9 +128,11 @@ func (d *decoder) entry() Entry {
 	return e
 }
 
-// checkTree checks that entries make a tree that can be written below one
-// directory.
-func checkTree(entries []Entry) error {
+// CheckEntries checks that entries are in order and make a tree that can be
+// written below one directory: no path twice or beneath another entry, no link
+// that leads out or through another link. It does not check their number. The
+// error is a [*MalformedError].
+func CheckEntries(entries []Entry) error {
 	fail := func(i int, reason string) error {
 		return malformed("listing", fmt.Sprintf("entry %d: %s", i, reason))
 	}
@@ -140,7 +142,7 @@ func checkTree(entries []Entry) error {
 			return fail(i, reason)
 		}
 		if i > 0 {
-			if before := entries[i-1].Path; !pathLess(before, e.Path) {
+			if before := entries[i-1].Path; !PathLess(before, e.Path) {
 				return fail(i, "path is not behind the one before it")
 			} else if isBeneath(e.Path, before) {
 				return fail(i, "path lies beneath that of another entry")
@@ -161,8 +163,9 @@ func checkTree(entries []Entry) error {
 	return nil
 }
 
-// pathLess is the order of a listing: that of bytes, with "/" before all.
-func pathLess(a, b string) bool {
+// PathLess is the order of the paths of a listing: that of bytes, with "/"
+// before all. So all that lies beneath a directory stands together.
+func PathLess(a, b string) bool {
 	const step = 64 // long paths that begin alike are compared by steps
 	i, n := 0, min(len(a), len(b))
 	for i+step <= n && a[i:i+step] == b[i:i+step] {
@@ -268,7 +271,7 @@ func appendPart(path []byte, part string) []byte {
 // order, and none lies beneath another: then such a link is the last entry that
 // does not come behind the path.
 func throughLink(entries []Entry, path string) bool {
-	i := sort.Search(len(entries), func(i int) bool { return pathLess(path, entries[i].Path) })
+	i := sort.Search(len(entries), func(i int) bool { return PathLess(path, entries[i].Path) })
 	if i == 0 {
 		return false
 	}

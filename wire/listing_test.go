@@ -240,7 +240,7 @@ func TestListingsAgree(t *testing.T) {
 		for j := i; j < len(all); j += 1 + j%3 {
 			for k := j; k < len(all); k += 1 + (i+k)%5 {
 				entries := slices.Compact([]Entry{a, all[j], all[k]})
-				err, want := checkTree(entries), naiveCheck(entries)
+				err, want := CheckEntries(entries), naiveCheck(entries)
 				if (err == nil) != (want == "") {
 					t.Fatalf("%+v: got %v, want %q", entries, err, want)
 				}
