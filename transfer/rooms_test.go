@@ -26,6 +26,7 @@ transfer/schedule: transfer/content transfer/pace
 transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
 transfer/tree/filter: wire
+transfer/scan: transfer/localfile transfer/manifest transfer/manifest/cache transfer/tree transfer/tree/filter wire golang.org/x/sync
 transfer/growth:
 transfer/presence:
 transfer/admission:

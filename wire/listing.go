@@ -109,6 +109,42 @@ func ParseListing(b []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// ParseEntry reads the entry that b begins with, and returns what is behind it.
+// It looks at the entry alone, not at the tree: b is of a listing that was read
+// or made before. Errors are [*MalformedError].
+func ParseEntry(b []byte) (e Entry, rest []byte, err error) {
+	d := decoder{message: "listing", b: b}
+	e = d.entry()
+	return e, d.b, d.err
+}
+
+// EntryOffsets returns where in a listing that was read or made before each of
+// its entries begins.
+func EntryOffsets(listing []byte) ([]uint32, error) {
+	d := decoder{message: "listing", b: listing}
+	d.magic(listingMagic)
+	n := d.varint("number of entries", MaxEntries)
+	offsets := make([]uint32, 0, n)
+	for range n {
+		offsets = append(offsets, uint32(len(listing)-len(d.b)))
+		d.skip()
+	}
+	return offsets, d.done()
+}
+
+// skip passes over an entry.
+func (d *decoder) skip() {
+	e := Entry{Kind: EntryKind(d.varint("kind of an entry", uint64(EntryLink)))}
+	d.bytes("path", MaxPathLen)
+	switch {
+	case e.IsFile():
+		d.varint("size", MaxFileSize)
+		d.checksum("checksum")
+	case e.Kind == EntryLink:
+		d.bytes("target", MaxPathLen)
+	}
+}
+
 func (d *decoder) magic(want string) {
 	if got := d.take("first bytes", len(want)); d.err == nil && string(got) != want {
 		d.fail("does not begin as one")
@@ -161,6 +197,20 @@ func CheckEntries(entries []Entry) error {
 		}
 	}
 	return nil
+}
+
+// EntryProblem returns why an entry cannot be in a listing, or "". The entries
+// are in order, and beneath none of them lies another.
+func EntryProblem(entries []Entry, i int) string {
+	e := &entries[i]
+	if reason := checkEntry(e); reason != "" || e.Kind != EntryLink {
+		return reason
+	}
+	to, reason := resolve(e)
+	if reason == "" && throughLink(entries, to) {
+		reason = "target leads through another link"
+	}
+	return reason
 }
 
 // PathLess is the order of the paths of a listing: that of bytes, with "/"

@@ -100,6 +100,14 @@ func Sum(parts ...[]byte) [32]byte {
 	return sum
 }
 
+// NewSum returns a Hasher that is ready for n bytes, at least one, whose sum is
+// their BLAKE3-256, as [Sum] returns it.
+func NewSum(n int64) *Hasher {
+	h := new(Hasher)
+	h.begin(n, 0, true)
+	return h
+}
+
 // A CheckError says why values are not those of their file. Its text holds
 // nothing that a peer chose except numbers and hashes.
 type CheckError struct {

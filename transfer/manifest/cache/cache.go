@@ -45,9 +45,9 @@ const (
 	entryHeadLen = len(entryMagic) + 4 + keyLen + 32
 	entrySumLen  = 32
 
-	entrySuffix  = ".index"
-	entryNameLen = 2*16 + len(entrySuffix)
-	tempSuffix   = ".tmp"
+	entryDigits = 2 * 16 // of a name
+	entrySuffix = ".index"
+	tempSuffix  = ".tmp"
 
 	// blockSize is the unit in which files count against MaxBytes, in
 	// bytes: the usual block of a file system.
@@ -194,16 +194,18 @@ func entryName(k Key) string {
 	return hex.EncodeToString(sum[:16]) + entrySuffix
 }
 
-// isEntryName reports whether name may come from entryName.
+// isEntryName reports whether name may come from entryName or treeName.
 func isEntryName(name string) bool {
-	digits, found := strings.CutSuffix(name, entrySuffix)
-	return found && len(name) == entryNameLen && strings.Trim(digits, "0123456789abcdef") == ""
+	digits, ending, _ := strings.Cut(name, ".")
+	return len(digits) == entryDigits && strings.Trim(digits, "0123456789abcdef") == "" &&
+		("."+ending == entrySuffix || "."+ending == treeSuffix)
 }
 
 // isTempName reports whether name is that of an unfinished entry.
 func isTempName(name string) bool {
-	return len(name) > entryNameLen && isEntryName(name[:entryNameLen]) &&
-		name[entryNameLen] == '.' && strings.HasSuffix(name, tempSuffix)
+	entry, found := strings.CutSuffix(name, tempSuffix)
+	end := strings.LastIndexByte(entry, '.')
+	return found && end > 0 && isEntryName(entry[:end])
 }
 
 // entryLen returns the length in bytes of the entry for a file of size bytes.
