@@ -60,7 +60,7 @@ type Tree struct {
 	next   *bufio.Reader
 }
 
-// LoadTree returns what is kept under a name, to be closed; nil: nothing usable.
+// LoadTree returns what is kept under a name, to be closed; nil: nothing is.
 // It reads all of it. What is damaged is removed.
 func (c *Cache) LoadTree(name [32]byte) *Tree {
 	root, err := openCache(c.Dir)
