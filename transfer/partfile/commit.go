@@ -127,12 +127,12 @@ func (f *File) renameExclusively() error {
 	return nil
 }
 
-// Close ends the use of the file and its lock. A part file that is not
-// committed stays, to be resumed. If this run created or emptied the part file
-// and wrote nothing, Close removes it, and the journal too if this run created
-// it and recorded nothing. Marks since the last Sync are not recorded. A second
-// Close does nothing.
-func (f *File) Close() error {
+// Close ends the use of the part and its lock. One that is not committed stays,
+// to be resumed. If this run created or emptied the part and wrote nothing,
+// Close removes it, and the journal too if this run created it and recorded
+// nothing. Marks since the last Sync are not recorded. A second Close does
+// nothing.
+func (f *output) Close() error {
 	f.end.Lock()
 	defer f.end.Unlock()
 	if f.closed {
@@ -149,7 +149,7 @@ func (f *File) Close() error {
 // discard removes what this run made, the journal first: the part file's lock
 // keeps other runs from it. If the lock is only a lease, and is lost, all of it
 // belongs to another run.
-func (f *File) discard() error {
+func (f *output) discard() error {
 	if f.holds && f.holdsLease() != nil {
 		return nil
 	}
@@ -159,12 +159,12 @@ func (f *File) discard() error {
 		}
 	}
 	if f.fresh {
-		return f.removePart()
+		return f.bytes.removePart()
 	}
 	return nil
 }
 
-func (f *File) closeHandles() error {
+func (f *output) closeHandles() error {
 	var err error
 	f.clearLease()
 	if h := f.journal.handle; h != nil {
@@ -173,7 +173,7 @@ func (f *File) closeHandles() error {
 			err = failure(f.fs, "close", f.name+JournalSuffix, e)
 		}
 	}
-	if e := f.handle.Close(); e != nil {
+	if e := f.bytes.closePart(); e != nil {
 		err = errors.Join(err, failure(f.fs, "close", f.part, e))
 	}
 	return err

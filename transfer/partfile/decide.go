@@ -49,6 +49,8 @@ const (
 	HintForce          // --force starts over, or replaces the file
 	HintElsewhere      // no flag helps, only another directory or name (-o DIR, --name NAME)
 	HintMoveAway       // neither a flag nor another name helps: the part file must be moved away
+	HintRepair         // malcolm repair brings a directory that is there to what the majority holds
+	HintReplaced       // the directory that an earlier run replaced must be moved away
 )
 
 // Decision is what to do, by the flags as they are.

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Dir is the FS over the directory of root. It keeps nothing open and never
-// closes root.
-func Dir(root *os.Root) FS { return dir{root} }
+// Dir is the FS, and the TreeFS, over the directory of root. It keeps nothing
+// open and never closes root.
+func Dir(root *os.Root) TreeFS { return dir{root} }
 
 type dir struct{ root *os.Root }
 

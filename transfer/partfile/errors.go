@@ -18,15 +18,18 @@ type Reason int
 
 // Reasons.
 const (
-	System     Reason = iota // what the system answered: see Err
-	Exists                   // something has that name
-	Locked                   // another process, or another File, holds the part file
-	NotRegular               // no regular file, or one with more than one link
-	NoSpace                  // the directory has less room than Need
-	Changed                  // another program replaced, cut or grew the file
-	Internal                 // the caller broke a rule of this package
-	OtherFile                // the journal names another size, chunk size or checksum
-	Foreign                  // nothing says that malcolm made the file
+	System       Reason = iota // what the system answered: see Err
+	Exists                     // something has that name
+	Locked                     // another process, or another File, holds the part file
+	NotRegular                 // no regular file, or one with more than one link
+	NoSpace                    // the directory has less room than Need
+	Changed                    // another program replaced, cut or grew the file
+	Internal                   // the caller broke a rule of this package
+	OtherFile                  // the journal names another size, chunk size or checksum
+	Foreign                    // nothing says that malcolm made the file
+	NoFiles                    // the directory takes fewer new files than Need
+	NotDirectory               // no directory, where one must be
+	Unfit                      // the system cannot hold the tree's names or links
 )
 
 // Error is the type of every error of this package except ErrNotOwner.
@@ -94,6 +97,7 @@ func isAny(err error, codes []error) bool {
 var (
 	errNotPlainName = errors.New("not a plain file name")
 	errNotRegular   = errors.New("not a regular file")
+	errNotDirectory = errors.New("not a directory")
 	errLinks        = errors.New("has more than one hard link")
 	errLocked       = errors.New("in use by another download")
 	errReplaced     = errors.New("replaced by another file meanwhile")
@@ -114,19 +118,27 @@ func locked(fsys FS, name string) error {
 // lacking adds to the error of a full disk the bytes that the part file still
 // lacks and the bytes free, if known. f.end is held, or nobody else has f.
 func (f *File) lacking(err error) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || !isAny(e.Err, spaceErrors) {
+	if e, ok := errors.AsType[*Error](err); !ok || !isAny(e.Err, spaceErrors) {
 		return err
 	}
-	info, err := f.handle.Stat()
-	if err != nil {
-		return e
+	info, statErr := f.handle.Stat()
+	if statErr != nil {
+		return err
 	}
-	have, err := f.fs.Free()
-	if err != nil {
-		return e
+	return lackingSpace(f.fs, err, max(f.size-info.Allocated, 0))
+}
+
+// lackingSpace adds to the error of a full disk that need bytes are missing.
+func lackingSpace(fsys FS, err error, need int64) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !isAny(e.Err, spaceErrors) || e.Reason == NoFiles {
+		return err
 	}
-	e.Need, e.Have = max(f.size-info.Allocated, 0), have
+	have, free := fsys.Free()
+	if free != nil {
+		return err
+	}
+	e.Need, e.Have = need, have
 	if e.Have < e.Need {
 		e.Reason = NoSpace
 	}

@@ -15,6 +15,7 @@ import (
 type testFS struct {
 	FS
 	path string
+	root *os.Root
 	// before is called ahead of each operation. If it returns an error the
 	// operation is not done.
 	before func(op, name string) error
@@ -31,7 +32,7 @@ func newTestFS(t *testing.T) *testFS {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	return &testFS{FS: Dir(root), path: path}
+	return &testFS{FS: Dir(root), path: path, root: root}
 }
 
 func (f *testFS) step(op, name string) error {

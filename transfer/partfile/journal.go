@@ -235,7 +235,7 @@ func (f *output) readJournal(h Handle, named Info) (keep bool, err error) {
 	f.journal.sealer = newSealer(header)
 	end, err := scanRecords(h, &f.journal.sealer, opened.Size, f.replay)
 	if err != nil {
-		if !unreadable(err) {
+		if !unreadable(err) || f.header.IsTree() { // without it nothing says whose a directory is
 			return false, failure(f.fs, "read", f.name+JournalSuffix, err)
 		}
 		f.claimed, f.surveyed = newBits(f.Chunks()), false

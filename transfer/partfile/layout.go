@@ -49,8 +49,9 @@ import (
 //	          before this journal or with a record that was lost
 //	4 closed  chunks without a good record are missing
 //
-//	5 done    all of a tree is durable, and it is about to get its name: the
-//	          directory's volume and file number are in place of the xxh3
+//	5 done    all of a tree is durable, and it is about to get its name: its
+//	          directory's file number and modification time, in nanoseconds
+//	          since 1970, are in place of the xxh3
 //
 // A journal without a record of kind 3 or 4 is open. A chunk may have
 // any number of records.

@@ -249,7 +249,7 @@ func (f *File) prepare(ctx context.Context, info Info, o Options) error {
 	if err := f.settleLease(ctx); err != nil {
 		return err
 	}
-	if err := f.probe(); err != nil {
+	if err := f.probe(!f.replace); err != nil {
 		return err
 	}
 	if info.Size > f.prior {

@@ -50,6 +50,10 @@ type store interface {
 	lacking(err error) error
 	// stillNamed fails with Changed unless the open part has its name.
 	stillNamed(op string) error
+	// removePart removes the part if it still has its name, and closePart
+	// ends its use.
+	removePart() error
+	closePart() error
 	// intact fails with Changed if another program has changed the part.
 	intact() error
 }

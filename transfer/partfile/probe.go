@@ -29,8 +29,8 @@ const (
 )
 
 // probe finds out how the finished file can get its name, and fails if it
-// cannot. The part file's lock is held.
-func (f *File) probe() error {
+// cannot. exclusive says that the name must be free. The part's lock is held.
+func (f *output) probe(exclusive bool) error {
 	free, err := clearScratch(f.fs, f.name)
 	if err != nil || !free { // another program's scratch file does not prevent fetching
 		return err
@@ -41,7 +41,7 @@ func (f *File) probe() error {
 		return failure(f.fs, "create", from, err)
 	}
 	h.Close() // nothing was written
-	err = f.probeNames(from, to)
+	err = f.probeNames(from, to, exclusive)
 	if err == nil {
 		if err = f.fs.Remove(to); err != nil {
 			err = failure(f.fs, "remove", to, err)
@@ -55,8 +55,8 @@ func (f *File) probe() error {
 }
 
 // probeNames renames from to to as the commit will.
-func (f *File) probeNames(from, to string) error {
-	if f.replace {
+func (f *output) probeNames(from, to string, exclusive bool) error {
+	if !exclusive {
 		if err := f.fs.Rename(from, to); err != nil {
 			return failure(f.fs, "rename", to, err)
 		}
@@ -84,7 +84,7 @@ func (f *File) probeNames(from, to string) error {
 	}
 }
 
-func (f *File) removeScratch(name string) error {
+func (f *output) removeScratch(name string) error {
 	if err := f.fs.Remove(name); err != nil {
 		return failure(f.fs, "remove", name, err)
 	}

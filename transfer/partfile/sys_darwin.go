@@ -70,3 +70,17 @@ func (d dir) Obstacle(string) (obstacle error) {
 	}
 	return obstacle
 }
+
+// freeFiles counts inodes.
+func freeFiles(dirfd uintptr) (int64, error) {
+	var st unix.Statfs_t
+	if err := retryInterrupted(func() error { return unix.Fstatfs(int(dirfd), &st) }); err != nil {
+		return 0, err
+	}
+	if st.Files == 0 {
+		return 0, errors.ErrUnsupported // they are made as they are needed
+	}
+	return int64(min(st.Ffree, math.MaxInt64)), nil
+}
+
+func syncAll(uintptr) error { return errors.ErrUnsupported }

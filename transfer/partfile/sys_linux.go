@@ -2,9 +2,11 @@ package partfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -80,4 +82,44 @@ func bytesOf(blocks, unit uint64) int64 {
 		return math.MaxInt64
 	}
 	return int64(blocks * unit)
+}
+
+// freeFiles counts inodes.
+func freeFiles(dirfd uintptr) (int64, error) {
+	var st unix.Statfs_t
+	if err := retryInterrupted(func() error { return unix.Fstatfs(int(dirfd), &st) }); err != nil {
+		return 0, err
+	}
+	if st.Files == 0 {
+		return 0, errors.ErrUnsupported // they are made as they are needed
+	}
+	return int64(min(st.Ffree, math.MaxInt64)), nil
+}
+
+// tellingSyncfs is the first version of Linux whose syncfs tells of writes that
+// failed.
+var tellingSyncfs = [2]int{5, 8}
+
+// remoteSystems are file systems for which syncfs does not reach what stores
+// the bytes.
+var remoteSystems = []int64{
+	unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC,
+}
+
+// syncAll is syncfs.
+func syncAll(dirfd uintptr) error {
+	var name unix.Utsname
+	var st unix.Statfs_t
+	if unix.Uname(&name) != nil || !tells(unix.ByteSliceToString(name.Release[:])) ||
+		unix.Fstatfs(int(dirfd), &st) != nil || slices.Contains(remoteSystems, int64(uint32(st.Type))) {
+		return errors.ErrUnsupported
+	}
+	return retryInterrupted(func() error { return unix.Syncfs(int(dirfd)) })
+}
+
+// tells reports whether the system of that release is at least tellingSyncfs.
+func tells(release string) bool {
+	var major, minor int
+	n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return n == 2 && (major > tellingSyncfs[0] || major == tellingSyncfs[0] && minor >= tellingSyncfs[1])
 }

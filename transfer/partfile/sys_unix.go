@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,4 +86,19 @@ func retryInterrupted(call func() error) (err error) {
 		}
 	}
 	return err
+}
+
+// noDirectoryLockErrors say that directories have no locks, as on NFS, where
+// only what is open for writing can be locked.
+var noDirectoryLockErrors = []error{unix.EBADF, unix.EISDIR}
+
+// setLinkTime sets both times of a link.
+func setLinkTime(dirfd uintptr, name string, t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	return retryInterrupted(func() error {
+		return unix.UtimesNanoAt(int(dirfd), name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }

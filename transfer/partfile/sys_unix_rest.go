@@ -24,3 +24,7 @@ func forget(fd uintptr) error { return errors.ErrUnsupported }
 func datasync(f *os.File) error { return f.Sync() }
 
 func freeSpace(dirfd uintptr) (int64, error) { return 0, errors.ErrUnsupported }
+
+func freeFiles(uintptr) (int64, error) { return 0, errors.ErrUnsupported }
+
+func syncAll(uintptr) error { return errors.ErrUnsupported }

@@ -2,9 +2,11 @@ package partfile
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -155,4 +157,20 @@ func freeSpace(dir uintptr) (int64, error) {
 		return 0, err
 	}
 	return int64(min(free, math.MaxInt64)), nil
+}
+
+// noDirectoryLockErrors say that directories have no locks.
+var noDirectoryLockErrors = []error{
+	windows.ERROR_INVALID_PARAMETER, windows.ERROR_INVALID_FUNCTION, windows.ERROR_ACCESS_DENIED, windows.ERROR_INVALID_HANDLE,
+}
+
+func setLinkTime(uintptr, string, time.Time) error { return errors.ErrUnsupported }
+
+func freeFiles(uintptr) (int64, error) { return 0, errors.ErrUnsupported }
+
+func syncAll(uintptr) error { return errors.ErrUnsupported }
+
+// infoOf knows nothing of the identity: that needs an open file.
+func infoOf(st fs.FileInfo) Info {
+	return Info{Kind: kindOf(st.Mode()), Size: st.Size(), Allocated: st.Size(), Links: 1, ModTime: st.ModTime().UnixNano()}
 }
