@@ -43,6 +43,10 @@ func hints(err error) []string {
 		return nobodyHints(e)
 	case *fetch.UndecidedError:
 		return voteHints(e)
+	case *fetch.TreeOfferedError:
+		return []string{"malcolm get copies it: malcolm get -o DIR HOST:PORT"}
+	case *fetch.ListingError:
+		return []string{"nothing was written: a path or link of it would lead out of the directory, or the listing is broken"}
 	case *mendableError:
 		return []string{"this mends it, fetching only what differs: " + e.command}
 	case *fetch.FinishedError:
@@ -179,7 +183,7 @@ func nobodyHints(e *fetch.NobodyAnsweredError) []string {
 		switch {
 		case s.State == fetch.StateRefused:
 			return nil
-		case source.IsFull(s.Err), source.WhatOf(s.Err) == source.Tree:
+		case source.IsFull(s.Err):
 			return []string{faultHints[source.WhatOf(s.Err)]}
 		}
 	}
@@ -282,6 +286,5 @@ var faultHints = map[source.What]string{
 	source.NoRoute:     "is that machine up, and this one in its network? a router or this system knows no way",
 	source.Prohibited:  "look at the routes and the firewall of this machine, and at --interface",
 	source.NoInterface: "--interface takes an address of this machine",
-	source.Tree:        "ask for one file of it: on its machine, malcolm serve -f FILE",
 	source.Foreign:     "is that the port that malcolm serve printed?",
 }

@@ -32,8 +32,9 @@ const (
 
 // An early says how a method may fetch ahead.
 type early struct {
-	room int64                  // bytes for it
-	free func(name string) bool // whether nothing lies under the names of the output; runs beside the loop; nil: there is no file
+	room  int64                  // bytes for it
+	trees bool                   // a directory's listing too; it goes to no file
+	free  func(name string) bool // whether nothing lies under the names of the output; runs beside the loop; nil: there is no file
 }
 
 // An ahead is what is fetched for a download before it has a schedule. It
@@ -97,7 +98,7 @@ func (s *Session) goAhead(now time.Time) {
 			return
 		}
 		g := &r.Groups[r.Winner]
-		if g.Size == 0 || g.Size > p.most {
+		if g.Size == 0 || g.Size > p.most && !g.Tree || g.Tree && !p.early.trees {
 			p.early = nil
 			return
 		}
@@ -113,7 +114,7 @@ func (s *Session) newAhead(g *vote.Group, e *early, name string) *download {
 	a := &ahead{scope: d.inner(), store: newAheadStore(), servers: make(map[*server]*aheadServer)}
 	a.end = max(1, d.content.Whole(0, min(e.room, maxAhead), d.content.Files()))
 	d.ahead = a
-	if e.free == nil {
+	if e.free == nil || g.Tree {
 		a.free = true
 		return d
 	}

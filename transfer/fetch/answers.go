@@ -7,6 +7,7 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // votes reports whether what a server offers counts.
@@ -125,7 +126,7 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	v.rank = s.roster.answers
 	s.roster.answers++
 	if s.poll != nil && v.votes() {
-		s.poll.ballot.Answer(v.index, vote.Offer{ID: vote.ID(v.id), Size: o.Size, Checksum: o.Checksum, Name: o.Name}, time.Now())
+		s.poll.ballot.Answer(v.index, offerOf(v.id, o), time.Now())
 		defer func() { s.goAhead(time.Now()) }()
 	}
 	if s.isDuplicate(v, way.Peer()) {
@@ -134,6 +135,11 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	if s.download.isAgreed() && s.poll == nil {
 		s.admitLate(v)
 	}
+}
+
+// offerOf returns an offer as the vote sees it.
+func offerOf(id certs.ServerID, o source.Offer) vote.Offer {
+	return vote.Offer{ID: vote.ID(id), Tree: o.Kind == wire.KindTree, Size: o.Size, Checksum: o.Checksum, Name: o.Name}
 }
 
 // accepted tells, once a server, what accepting its identity meant.

@@ -39,12 +39,14 @@ type Servers struct {
 type Ballot struct {
 	// Checksum is the BLAKE3 of the wanted file; nil: the majority decides.
 	Checksum *[32]byte
+	// Tree says that Checksum is that of a directory's listing.
+	Tree bool
 	// Quorum is the number of votes that the majority needs; 0: one. See
 	// [MostVotes].
 	Quorum int
-	// MaxSize is the largest size to accept, in bytes. A larger file is
-	// refused before anything is written. 0 or less, or more than
-	// wire.MaxFileSize: wire.MaxFileSize.
+	// MaxSize is the largest size to accept, in bytes, of all files of a
+	// directory. What is larger is refused before anything is written. 0 or
+	// less, or more than wire.MaxFileSize: wire.MaxFileSize.
 	MaxSize int64
 }
 

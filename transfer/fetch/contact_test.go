@@ -3,7 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
-	"errors"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -97,43 +97,40 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// Servers that offer directories are named so; another one still decides.
+// A method that copies a file refuses a directory; servers that offer one have
+// their votes.
 func TestDirectoriesAreOffered(t *testing.T) {
-	data := file(3*chunk, 1)
-	tree := &source.Fault{What: source.Tree, Words: "offers a directory, which this command cannot copy"}
-	offersTree := func(c *sourcetest.Conn) {
-		c.OnStat = func(context.Context, source.Ask, func(done, total int64)) (o source.Offer, err error) { return o, tree }
-	}
+	data, listing := file(3*chunk, 1), file(100, 2)
 	for _, test := range []struct {
-		change []func(*sourcetest.Conn)
-		want   string
+		trees, files int
+		want         error
 	}{
-		{[]func(*sourcetest.Conn){offersTree}, "hosta:9001: offers a directory, which this command cannot copy"},
-		{[]func(*sourcetest.Conn){offersTree, offersTree}, "none of 2 servers offers a file"},
-		{[]func(*sourcetest.Conn){offersTree, nil}, ""},
+		{1, 0, &TreeOfferedError{}},
+		{2, 1, &TreeOfferedError{}},
+		{1, 1, &UndecidedError{}},
+		{1, 2, nil},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var sources []source.Source
-			for i, change := range test.change {
-				sources = append(sources, sourcetest.Holder(place(i), data, change))
+			for i := range test.trees + test.files {
+				if i < test.trees {
+					sources = append(sources, sourcetest.HolderOfTree(place(i), listing, nil, nil))
+				} else {
+					sources = append(sources, sourcetest.Holder(place(i), data, nil))
+				}
 			}
 			s := Open(t.Context(), Servers{Sources: sources}, Watch{})
 			defer s.Close()
-			begun := time.Now()
 			var out bytes.Buffer
 			_, err := s.Stream(Ballot{}, Stream{Out: &out})
-			if test.want == "" {
+			if test.want == nil {
 				if err != nil || !bytes.Equal(out.Bytes(), data) {
-					t.Errorf("%v, want the file of the other server", err)
+					t.Errorf("%v, want the file of the others", err)
 				}
 				return
 			}
-			nobody, ok := errors.AsType[*NobodyAnsweredError](err)
-			if !ok || nobody.Error() != test.want || KindOf(err) != KindVote {
-				t.Errorf("error = %v of kind %d, want %q of kind %d", err, KindOf(err), test.want, KindVote)
-			}
-			if passed := time.Since(begun); passed > time.Second {
-				t.Errorf("ended after %v, want at once", passed)
+			if reflect.TypeOf(err) != reflect.TypeOf(test.want) || KindOf(err) != KindVote || out.Len() > 0 {
+				t.Errorf("%d trees, %d files: error = %v of kind %d, want %T of kind %d", test.trees, test.files, err, KindOf(err), test.want, KindVote)
 			}
 		})
 	}

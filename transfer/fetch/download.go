@@ -13,6 +13,7 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/source"
+	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
 	"malcolm/wire"
 )
@@ -21,12 +22,13 @@ import (
 // left. It weighs the past about as a plain average over twice that time.
 const meterTime = 1500 * time.Millisecond
 
-// A download is one file that a session copies. It belongs to the loop.
+// A download is one file or tree that a session copies. It belongs to the loop.
 type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
+	tree     *tree.Tree         // of which the content is; nil: a file, or a listing
 	content  *content.Content   // what is fetched; nil before the vote
-	values   wire.Values        // empty until they are obtained
+	values   wire.Values        // of a file: empty until they are obtained
 	ahead    *ahead             // nil: nothing was fetched ahead
 	asking   *asking            // for the values; nil: not now
 	schedule *schedule.Schedule // nil before chunks are wanted
@@ -50,6 +52,7 @@ type underway struct {
 type tally struct {
 	Counts
 	streams bool // the output is a stream, not a file
+	lists   bool // it is of a tree's listing
 }
 
 // A flow measures the bytes that arrive.
@@ -69,7 +72,7 @@ type checks struct {
 type job struct {
 	*means
 	content *content.Content
-	values  wire.Values
+	values  chunkValues
 	store   chunkStore
 	good    func(server, chunk int) // tells the loop
 }
@@ -84,6 +87,9 @@ func newDownload(s *Session, g *vote.Group) *download {
 		return d
 	}
 	d.offer.Size, d.offer.Checksum = g.Size, g.Checksum
+	if g.Tree {
+		d.offer.Kind = wire.KindTree
+	}
 	d.content = content.OfOne(content.File{Size: g.Size, Checksum: g.Checksum})
 	d.result.Size, d.result.Checksum = g.Size, g.Checksum
 	return d
@@ -160,9 +166,14 @@ func (s *Session) begin(store chunkStore) {
 // newJob returns the job of a download whose chunks go into store. good runs in
 // the loop, to which post leads.
 func (s *Session) newJob(d *download, post func(func()), store chunkStore, good func(v *server, chunk int)) *job {
+	var values chunkValues = fileValues{d.values}
+	if d.tree != nil {
+		values = newTreeValues(d.content)
+	}
 	return &job{
-		means: s.means, content: d.content, values: d.values, store: store,
+		means: s.means, content: d.content, values: values, store: store,
 		good: func(server, chunk int) {
+			values.good(chunk)
 			post(func() { good(s.roster.servers[server], chunk) })
 		},
 	}
@@ -455,11 +466,13 @@ func (s *Session) refused(v *server, c *connection, chunk int) {
 		c = inUse
 	}
 	way, ctx, offer, post := c.way, d.ctx, v.offer, d.post
+	place := d.content.Place(chunk)
+	checksum := d.content.File(place.File).Checksum
 	judged := func(changed bool) { post(func() { s.judged(v, chunk, changed) }) }
 	d.beside(func() {
 		changed := offersElse(ctx, way, offer)
 		if !changed {
-			way.Recheck(ctx, offer.Checksum, chunk)
+			way.Recheck(ctx, checksum, place.Chunk)
 		}
 		judged(changed)
 	})
@@ -481,11 +494,23 @@ func (s *Session) judging() bool {
 	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
 }
 
+// pathOf returns the path of the first entry with a file of the content; empty
+// where the download is of one file.
+func (d *download) pathOf(file int) string {
+	if d.tree == nil {
+		return ""
+	}
+	for entry := range d.tree.Holders(file) {
+		return d.tree.Entries()[entry].Path
+	}
+	return ""
+}
+
 // judged ends the use of a server that sent a wrong chunk.
 func (s *Session) judged(v *server, chunk int, changed bool) {
 	v.trouble.judging = false
 	p := s.download.content.Place(chunk)
-	s.emit(ChunkRefused{Target: v.target, Chunk: chunk, Offset: p.Offset, Length: p.Length, Changed: changed})
+	s.emit(ChunkRefused{Target: v.target, Path: s.download.pathOf(p.File), Chunk: chunk, Offset: p.Offset, Length: p.Length, Changed: changed})
 	if changed {
 		s.leave(v, StateChanged, &source.Fault{What: source.Changed, Words: "its file changed"})
 	} else {

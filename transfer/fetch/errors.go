@@ -38,9 +38,6 @@ func KindOf(err error) Kind {
 	if errors.As(err, &nobody) && anyRefused(nobody.Servers) || errors.As(err, &undecided) && anyRefused(undecided.Servers) {
 		return KindIdentity
 	}
-	if nobody != nil && anyTree(nobody.Servers) {
-		return KindVote
-	}
 	for _, c := range kinds {
 		if c.is(err) {
 			return c.kind
@@ -55,6 +52,8 @@ var kinds = []struct {
 }{
 	{KindIntegrity, as[*MismatchError]},
 	{KindIntegrity, as[*FinishedError]},
+	{KindIntegrity, as[*ListingError]},
+	{KindVote, as[*TreeOfferedError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindNetwork, as[*SilentError]},
@@ -75,12 +74,6 @@ var kinds = []struct {
 
 func anyRefused(servers []ServerReport) bool {
 	return slices.ContainsFunc(servers, func(s ServerReport) bool { return s.State == StateRefused })
-}
-
-// anyTree reports whether a server offers a directory. It has answered, but no
-// command can use that.
-func anyTree(servers []ServerReport) bool {
-	return slices.ContainsFunc(servers, func(s ServerReport) bool { return source.WhatOf(s.Err) == source.Tree })
 }
 
 func as[E error](err error) bool {
@@ -104,7 +97,8 @@ func (e *NotDirectoryError) Error() string {
 // A TargetError says that something lies where the file is to be written, and
 // that no flag says what to do with it.
 type TargetError struct {
-	Path  string // of the file that is in the way
+	Path  string // of what is in the way
+	Tree  bool   // a directory is to be written
 	Final partfile.FinalState
 	Part  partfile.PartState
 	// Unfinished is what the journal of the unfinished download names; zero
@@ -115,6 +109,10 @@ type TargetError struct {
 
 func (e *TargetError) Error() string {
 	switch {
+	case e.Tree && (e.Final == partfile.FinalOther || e.Part == partfile.PartOther):
+		return fmt.Sprintf("%q is not a directory", e.Path)
+	case e.Tree && e.Final != partfile.FinalNone:
+		return fmt.Sprintf("%q exists", e.Path)
 	case e.Final == partfile.FinalOther, e.Final == partfile.FinalNone && e.Part == partfile.PartOther:
 		return fmt.Sprintf("%q is not a regular file", e.Path)
 	case e.Final == partfile.FinalNone && e.Part == partfile.PartOtherChecksum:
@@ -139,15 +137,30 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the file has %d bytes, at most %d are allowed", e.Size, e.Max)
 }
 
+// A TreeOfferedError says that the servers agree on a directory, which a method
+// cannot copy.
+type TreeOfferedError struct{ Name string }
+
+func (e *TreeOfferedError) Error() string {
+	return "the servers offer a directory, and not a file"
+}
+
+// A ListingError says that the servers agree on a directory whose listing is
+// refused.
+type ListingError struct{ Err error }
+
+func (e *ListingError) Error() string {
+	return "the servers agree on a directory that is refused: " + e.Err.Error()
+}
+
+func (e *ListingError) Unwrap() error { return e.Err }
+
 // A NobodyAnsweredError says that no server answered.
 type NobodyAnsweredError struct{ Servers []ServerReport }
 
 func (e *NobodyAnsweredError) Error() string {
 	if len(e.Servers) == 1 {
 		return fmt.Sprintf("%s: %v", e.Servers[0].Target, e.Servers[0].Err)
-	}
-	if anyTree(e.Servers) {
-		return fmt.Sprintf("none of %d servers offers a file", len(e.Servers))
 	}
 	for _, s := range e.Servers {
 		if s.State != StateRefused {

@@ -118,6 +118,7 @@ type OutputMoved struct{ Path string }
 // server is out.
 type ChunkRefused struct {
 	Target  source.Target
+	Path    string // of a tree's file, the first one with these bytes; empty: there is one file
 	Chunk   int
 	Offset  int64 // in bytes
 	Length  int64

@@ -12,6 +12,7 @@ import (
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
+	"malcolm/wire"
 )
 
 // checkpointTime is the time between two checkpoints of the part file.
@@ -51,8 +52,11 @@ func (s *Session) get(b Ballot, out Output) error {
 	defer s.closeRoot(root)
 	fsys := out.open(root)
 	free := func(offered string) bool { return isFree(fsys, out.Name, offered) }
-	if err := s.agreeEarly(b, &early{room: maxAhead, free: free}); err != nil {
+	if err := s.agreeEarly(b, &early{room: maxAhead, free: free, trees: true}); err != nil {
 		return err
+	}
+	if s.download.offer.Kind == wire.KindTree {
+		return s.getTree(b, out, fsys)
 	}
 	if s.sizes.retried {
 		if err := s.obtainValues(); err != nil {
@@ -138,7 +142,7 @@ func (s *Session) fill(f *filling) (err error) {
 // fetchAll fetches every chunk that is missing.
 func (s *Session) fetchAll(f *filling) error {
 	d := s.download
-	post, size := d.post, d.offer.Size
+	size := d.offer.Size
 	found, err := obtain(s.loop, func(context.Context) (*survey, error) { return newSurvey(f.part, f.local, size), nil })
 	if err != nil {
 		return err
@@ -159,14 +163,27 @@ func (s *Session) fetchAll(f *filling) error {
 	})
 	s.publish()
 	s.check(f, found)
+	s.checkpoint(f.part)
+	return s.fetchQueued(d.complete)
+}
+
+// checkpoint makes marked chunks durable from time to time, beside the loop.
+func (s *Session) checkpoint(part checkpointer) {
+	d, ctx := s.download, s.download.ctx
+	post := d.post
 	failed := func(err error) { post(func() { s.loop.fail(err) }) }
-	part, ctx := f.part, d.ctx
 	d.beside(func() {
 		if err := checkpoints(ctx, part); err != nil {
 			failed(err)
 		}
 	})
-	return s.fetchQueued(d.complete)
+}
+
+// A checkpointer is an unfinished output.
+type checkpointer interface {
+	// Checkpoint makes what is marked durable, and fails if the output is
+	// no longer there.
+	Checkpoint() error
 }
 
 // check checks, beside the loop, what is here already.
@@ -174,7 +191,7 @@ func (s *Session) check(f *filling, found *survey) {
 	d := s.download
 	post := d.post
 	c := &checker{
-		job: d.job, part: f.part, survey: found, local: f.local,
+		job: d.job, part: f.part, values: d.values, survey: found, local: f.local,
 		found:   func(chunk int, ok bool) { post(func() { d.found(chunk, ok) }) },
 		damaged: func(chunk int) { post(func() { d.damaged(chunk) }) },
 	}
@@ -189,7 +206,7 @@ func (s *Session) check(f *filling, found *survey) {
 
 // checkpoints makes marked chunks durable every checkpointTime, beside the
 // loop, and looks whether the part file is still there.
-func checkpoints(ctx context.Context, part *partfile.File) error {
+func checkpoints(ctx context.Context, part checkpointer) error {
 	for pace.Sleep(ctx, checkpointTime) == nil {
 		if err := part.Checkpoint(); err != nil {
 			return err

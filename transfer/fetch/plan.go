@@ -37,7 +37,7 @@ func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
 		return nil, err
 	}
 	defer s.closeRoot(root)
-	if err := s.agree(b); err != nil {
+	if err := s.agreeOnFile(b, nil); err != nil {
 		return nil, err
 	}
 	fsys := out.open(root)

@@ -84,6 +84,8 @@ func (f *rangeRun) fetchChunks() error {
 		return err
 	}
 	defer body.Close()
+	ahead := f.expectValues()
+	defer ahead.end()
 	for c := f.First; ; c++ {
 		switch {
 		case c == f.First+f.Count:
@@ -91,6 +93,7 @@ func (f *rangeRun) fetchChunks() error {
 		case c >= int(f.end.Load()):
 			return nil
 		}
+		ahead.at(c)
 		if err := f.fetchChunk(body, c); err != nil {
 			return err
 		}
@@ -188,7 +191,11 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 		}
 	}
 	value, xxh := c.hasher.Sum()
-	if value != f.values.At(chunk) {
+	switch want, err := f.values.of(f.ctx, f.way, chunk); {
+	case err != nil:
+		f.drop(c)
+		return err
+	case value != want:
 		f.drop(c)
 		return &wrongChunkError{chunk}
 	}

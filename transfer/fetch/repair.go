@@ -57,7 +57,7 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	if _, err := file.named(root, fsys); err != nil {
 		return err
 	}
-	if err := s.agree(b); err != nil {
+	if err := s.agreeOnFile(b, nil); err != nil {
 		return err
 	}
 	d := s.download

@@ -134,7 +134,7 @@ func (s *Session) phase() Phase {
 		return PhaseAsking
 	case d.schedule == nil && d.space.isSlow(time.Now()):
 		return PhaseReserving
-	case d.schedule == nil:
+	case d.schedule == nil, d.tally.lists:
 		return PhasePreparing
 	case d.tally.streams:
 		return PhaseFetching

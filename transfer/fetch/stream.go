@@ -59,7 +59,7 @@ func (s *Session) Stream(b Ballot, out Stream) (*Result, error) {
 }
 
 func (s *Session) stream(b Ballot, out Stream) error {
-	if err := s.agreeEarly(b, &early{room: out.window()}); err != nil {
+	if err := s.agreeOnFile(b, &early{room: out.window()}); err != nil {
 		return err
 	}
 	if err := s.obtainValues(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
+	"malcolm/wire"
 )
 
 // A survey is what this machine may have already. Once made, it does not
@@ -66,6 +67,7 @@ func (s *chunkSet) has(chunk int) bool { return s.bits[chunk/64]&(1<<(chunk%64))
 type checker struct {
 	*job
 	part    *partfile.File
+	values  wire.Values // of the file
 	survey  *survey
 	local   *localCopy               // nil: none
 	found   func(chunk int, ok bool) // tells the loop; any goroutine may call it
@@ -125,6 +127,7 @@ func (d *download) found(chunk int, ok bool) {
 	n := d.content.Length(chunk, 1)
 	d.checks.checked += n
 	if ok {
+		d.job.values.good(chunk)
 		d.schedule.Good(chunk)
 		d.result.Map.kept(chunk)
 		d.result.Resumed += n

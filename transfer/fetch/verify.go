@@ -70,7 +70,7 @@ func (s *Session) Verify(b Ballot, l Local) (*VerifyResult, error) {
 		return nil, err
 	}
 	defer file.Close()
-	if err := s.agree(b); err != nil {
+	if err := s.agreeOnFile(b, nil); err != nil {
 		return nil, err
 	}
 	if err := s.obtainValues(); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // A poll is the state while servers vote. It belongs to the loop.
@@ -50,11 +51,22 @@ func MostVotes(voters []source.Voter) int {
 // s.download is of that file.
 func (s *Session) agree(b Ballot) error { return s.agreeEarly(b, nil) }
 
+// agreeOnFile is agreeEarly for methods that take no directory.
+func (s *Session) agreeOnFile(b Ballot, e *early) error {
+	if err := s.agreeEarly(b, e); err != nil {
+		return err
+	}
+	if d := s.download; d.offer.Kind == wire.KindTree {
+		return &TreeOfferedError{Name: d.result.Name}
+	}
+	return nil
+}
+
 // agreeEarly is agree, and fetches ahead once the vote is certain.
 func (s *Session) agreeEarly(b Ballot, e *early) error {
 	s.values.Store(true)
 	s.presence.Begin()
-	ballot := vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Quorum: b.Quorum})
+	ballot := vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Tree: b.Tree, Quorum: b.Quorum})
 	s.poll = &poll{ballot: ballot, most: b.maxSize(), early: e}
 	for _, v := range s.roster.servers {
 		if !v.votes() || v.trouble.tried {
@@ -79,7 +91,7 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	s.download.result.Name = r.Name
 	s.download.tally.Duplicate, s.download.tally.Refetched = s.sizes.duplicate, s.sizes.refetched
 	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil})
-	if most := b.maxSize(); group.Size > most {
+	if most := b.maxSize(); group.Size > most && !group.Tree {
 		return &TooLargeError{Size: group.Size, Max: most}
 	}
 	s.admitAll(r)

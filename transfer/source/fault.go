@@ -46,7 +46,6 @@ const (
 	Foreign                 // something that is no malcolm server answers
 	Denied                  // one side did not prove that it has the token
 	Untrusted               // its identity is not accepted
-	Tree                    // it offers a directory
 	Changed                 // its file changed
 	Wrong                   // it sent wrong bytes, or broke the protocol
 	Unsupported             // it does not do what it was asked for, and could do without
@@ -64,7 +63,6 @@ var traits = [...]struct {
 	Foreign:     {final: true},
 	Denied:      {final: true},
 	Untrusted:   {final: true},
-	Tree:        {final: true},
 	Wrong:       {final: true},
 	Unsupported: {final: true},
 	Here:        {final: true},

@@ -146,9 +146,10 @@ type Offer struct {
 	Accepted Accepted
 }
 
-// SameFile reports whether two offers are of the same bytes.
+// SameFile reports whether two offers are of the same bytes, or of trees with
+// the same listing.
 func (o Offer) SameFile(other Offer) bool {
-	return o.Checksum == other.Checksum && o.Size == other.Size
+	return o.Kind == other.Kind && o.Checksum == other.Checksum && o.Size == other.Size
 }
 
 // Accepted says what accepting a source's identity meant. Zero: nothing to

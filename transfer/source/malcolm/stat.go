@@ -86,8 +86,8 @@ func readOffer(r io.Reader, h wire.Header, ask source.Ask, timeout time.Duration
 	if o.Offer, err = wire.ReadOffer(r, h); err != nil {
 		return o, replyFault(err, timeout)
 	}
-	if o.Kind == wire.KindTree {
-		return o, &source.Fault{What: source.Tree, Words: "offers a directory, which this command cannot copy"}
+	if o.Kind == wire.KindTree && o.Size > wire.MaxListingLen {
+		return o, broken(fmt.Errorf("a listing of %d bytes, at most %d are allowed", o.Size, wire.MaxListingLen))
 	}
 	// An empty file has no chunk whose bytes could prove the size later.
 	if o.Size == 0 && o.Checksum != manifest.Merge(0, nil) {

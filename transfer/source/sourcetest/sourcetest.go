@@ -120,9 +120,35 @@ func (c *Conn) End(why error) {
 // Holder returns a source at a place, which holds data and answers at once. If
 // change is not nil, it gets each connection before it is used.
 func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
-	values, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
-	if err != nil {
-		panic(err) // memory can be read
+	return Holding(place, wire.Offer{Name: "data.bin"}, [][]byte{data}, change)
+}
+
+// HolderOfTree returns a source at a place, which offers a directory with a
+// listing and holds files of it. Otherwise it is like [Holder].
+func HolderOfTree(place source.Target, listing []byte, files [][]byte, change func(*Conn)) *Source {
+	offer := wire.Offer{Kind: wire.KindTree, Name: "tree"}
+	return Holding(place, offer, append([][]byte{listing}, files...), change)
+}
+
+// A held is bytes that a source holds.
+type held struct {
+	data   []byte
+	values wire.Values
+}
+
+// Holding returns a source at a place, which offers the first of some bytes and
+// holds all of them. One that holds one file only sends that, whatever it is
+// called. Otherwise it is like [Holder].
+func Holding(place source.Target, offer wire.Offer, all [][]byte, change func(*Conn)) *Source {
+	holds := make(map[[32]byte]held)
+	for i, data := range all {
+		values, sum, err := manifest.Build(context.Background(), bytes.NewReader(data), int64(len(data)), manifest.BuildOptions{})
+		if err != nil {
+			panic(err) // memory can be read
+		}
+		if holds[sum] = (held{data, values}); i == 0 {
+			offer.Size, offer.Checksum = int64(len(data)), sum
+		}
 	}
 	var id certs.ServerID
 	copy(id[:], place.String())
@@ -135,22 +161,32 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 		c := NewConn(peer)
 		c.OnAgain = func(ctx context.Context, _ source.Another) (source.Conn, error) { return s.Dial(ctx) }
 		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
-			o.Name, o.Size, o.Checksum = "data.bin", int64(len(data)), sum
+			o.Offer = offer
 			if ask.Values {
-				o.Values = values
+				o.Values = holds[offer.Checksum].values
 			}
 			return o, nil
 		}
-		c.OnValues = func(_ context.Context, _ source.Offer, arrived func(bytes int)) (wire.Values, error) {
-			arrived(len(values.Bytes()))
-			return values, nil
+		c.OnValues = func(_ context.Context, o source.Offer, arrived func(bytes int)) (wire.Values, error) {
+			h, ok := holds[o.Checksum]
+			if !ok {
+				return wire.Values{}, errNotHeld
+			}
+			arrived(len(h.values.Bytes()))
+			return h.values, nil
 		}
 		c.OnRange = func(_ context.Context, spans []source.Span) (source.Body, error) {
-			var all []io.Reader
+			b := &spanBody{}
 			for _, s := range spans {
-				all = append(all, bytes.NewReader(data[s.Offset:s.Offset+s.Length]))
+				var part []byte
+				if h, ok := holds[s.Checksum]; ok {
+					part = h.data[s.Offset : s.Offset+s.Length]
+				} else if len(all) == 1 {
+					part = all[0][s.Offset : s.Offset+s.Length]
+				}
+				b.parts = append(b.parts, part)
 			}
-			return NewBody(io.MultiReader(all...)), nil
+			return b, nil
 		}
 		if change != nil {
 			change(c)
@@ -159,6 +195,34 @@ func Holder(place source.Target, data []byte, change func(*Conn)) *Source {
 	}
 	return s
 }
+
+// errNotHeld is what a source says that does not hold some bytes.
+var errNotHeld = &source.Fault{What: source.Changed, Words: "its file changed"}
+
+// A spanBody is the bytes of spans; nil: the span fails.
+type spanBody struct {
+	parts [][]byte
+	at    int
+}
+
+func (b *spanBody) Wait() error { return nil }
+
+func (b *spanBody) Read(p []byte) (int, error) {
+	for ; b.at < len(b.parts); b.at++ {
+		switch part := b.parts[b.at]; {
+		case part == nil:
+			b.at++
+			return 0, &source.FailedSpan{Index: b.at - 1, Fault: errNotHeld}
+		case len(part) > 0:
+			n := copy(p, part)
+			b.parts[b.at] = part[n:]
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+func (b *spanBody) Close() {}
 
 // NewBody returns a body of what r has.
 func NewBody(r io.Reader) source.Body { return &body{r} }

@@ -1,0 +1,93 @@
+package fetch
+
+import (
+	"context"
+
+	"malcolm/transfer/manifest"
+	"malcolm/transfer/tree"
+	"malcolm/wire"
+)
+
+// A tree is copied in two downloads. The first one is of its listing, which is
+// a file: what was voted for. It goes into memory. The second one is of the
+// content of all its files.
+
+// obtainTree fetches the listing of the directory that was voted for. Then
+// s.download is of its files.
+func (s *Session) obtainTree(b Ballot) error {
+	listing, err := s.obtainListing()
+	if err != nil {
+		return err
+	}
+	s.sizes.proved = true
+	t, err := obtain(s.loop, func(context.Context) (*tree.Tree, error) { return parseTree(listing) })
+	if err != nil {
+		return err
+	}
+	if n := t.Totals().Bytes; n > b.maxSize() {
+		return &TooLargeError{Size: n, Max: b.maxSize()}
+	}
+	s.change(s.newTreeDownload(t))
+	s.publish()
+	return nil
+}
+
+// obtainListing fetches a listing into memory.
+func (s *Session) obtainListing() ([]byte, error) {
+	d := s.download
+	if err := s.obtainValues(); err != nil {
+		return nil, err
+	}
+	window := newStreamWindow(d.offer.Size, d.content.Chunks())
+	if err := s.place(window, true); err != nil {
+		return nil, err
+	}
+	s.begin(window)
+	d.tally.lists = true
+	for c := range d.content.Chunks() {
+		d.schedule.Add(c)
+	}
+	if err := s.fetchQueued(d.complete); err != nil {
+		return nil, err
+	}
+	// A server with a wrong chunk is to be out before the files are
+	// fetched.
+	if err := s.loop.until(func() bool { return !s.judging() }); err != nil {
+		return nil, err
+	}
+	d.halt()
+	return window.whole(), nil
+}
+
+func parseTree(listing []byte) (*tree.Tree, error) {
+	entries, err := wire.ParseListing(listing)
+	if err != nil {
+		return nil, &ListingError{err}
+	}
+	t, err := tree.New(entries)
+	if err != nil {
+		return nil, &ListingError{err}
+	}
+	return t, nil
+}
+
+// newTreeDownload returns the download of a tree's files, which follows that of
+// its listing.
+func (s *Session) newTreeDownload(t *tree.Tree) *download {
+	d, next := s.download, newDownload(s, nil)
+	next.offer, next.tree, next.content = d.offer, t, t.Content()
+	next.result.Name, next.result.Checksum, next.result.Size = d.result.Name, d.result.Checksum, t.Content().Size()
+	next.tally.Counts = d.tally.Counts
+	return next
+}
+
+// whole returns all bytes of a window that has a slot for each chunk, once all
+// of them are marked.
+func (w *streamWindow) whole() []byte {
+	all := make([]byte, 0, w.size)
+	for c := range w.slots {
+		_, n := manifest.Span(w.size, c)
+		all = append(all, w.slots[c].buf[:n]...)
+	}
+	return all
+}
