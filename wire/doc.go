@@ -254,6 +254,7 @@
 //	bytes<=230  name: UTF-8, empty when the server has none that it can offer;
 //	            what a client writes to is for the client to decide
 //	checksum    only in the offer of a tree: that of its list of times
+//	varint      only there too: size of that list in bytes, at most 2^24
 //	varint      length of the values that follow: all of them if stat asked for
 //	            them and they fit, else 0 = none follow; at most 65536
 //	tail

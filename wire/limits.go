@@ -45,6 +45,9 @@ const (
 	// ValueLen is the length of a chunk value, in bytes.
 	ValueLen = hashLen
 
+	// MaxTimesSize bounds the list of a tree's times, in bytes: 12 for each
+	// entry and a little more.
+	MaxTimesSize = 1 << 24
 	// MaxEntries bounds the number of entries of a listing, MaxListingLen
 	// its encoding, in bytes.
 	MaxEntries    = 1 << 20

@@ -33,6 +33,8 @@ func TestOfferLimits(t *testing.T) {
 		{"kind 2", body(2, 0, times, rest), "kind is 2"},
 		{"kind 2^62 - 1", body(u64(1<<62-1), 0), "kind"},
 		{"tree without times", body(1, 0, times, rest), "checksum of the times"},
+		{"tree with times of 2^24", body(1, 0, times, sum, 0, sum, 1<<24, 0), ""},
+		{"tree with times of 2^24 + 1", body(1, 0, times, sum, 0, sum, 1<<24+1, 0), "size of the times is 16777217"},
 		{"tree with times of another kind", body(1, 0, times, sum, 0, 1, hash, 0), "times is of the unknown kind 1"},
 		{"file with times", body(0, 0, times, sum, 0, sum, 0), "malformed"},
 		{"size 2^44", with(body(u64(1<<44)), times, rest), ""},
@@ -239,6 +241,7 @@ func TestValuesFileLimits(t *testing.T) {
 		o := body(kind, size, 0, 0, sum, 0)
 		if kind == 1 {
 			o = append(o, sum...)
+			o = append(o, 0)
 		}
 		o = append(o, body(values)...)
 		return body(append([]field{valuesMagic, len(o), o}, more...)...)

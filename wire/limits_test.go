@@ -272,13 +272,13 @@ func longVarints() []longVarint {
 		{"path report", func(b []byte) error { _, err := ParsePathReport(b); return err },
 			[]field{16384, 64, 63, 62, 16384, 64, 65, 66, 67}},
 		{"offer", func(b []byte) error { _, err := ParseOffer(b); return err },
-			[]field{1, 0, 64, 16384, 0, hash, 1, "a", 0, hash, 32, 1, 0}},
+			[]field{1, 0, 64, 16384, 0, hash, 1, "a", 0, hash, 5, 32, 1, 0}},
 		{"listing", func(b []byte) error { _, err := ParseListing(b); return err },
 			[]field{listingMagic, 3, 0, 1, "a", 64, 0, hash, 2, 1, "b", 3, 1, "c", 1, "d"}},
 		{"times", func(b []byte) error { _, err := ParseTimes(b, 1); return err },
 			[]field{timesMagic, 1, 64, 16384}},
 		{"file of values", func(b []byte) error { _, err := ParseValuesFile(b); return err },
-			[]field{valuesMagic, 73, body(1, 19, 0, 0, sum, 1, "a", sum, 0), 19, listingMagic, "\x00"}},
+			[]field{valuesMagic, 74, body(1, 19, 0, 0, sum, 1, "a", sum, 0, 0), 19, listingMagic, "\x00"}},
 	}
 }
 

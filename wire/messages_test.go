@@ -162,9 +162,9 @@ func offers() []message {
 		offer("offer, earliest time", "00 05 ffffffffffffffff 00"+sum80+"0161 00|", file(-1<<61)),
 		offer("offer, latest time", "00 05 fffffffffffffffe 00"+sum80+"0161 00|", file(1<<61-1)),
 		offer("offer, longest name and tail", "00 05 00 00"+sum80+"40e6"+strings.Repeat("6e", 230)+"00|"+tail, longest),
-		offer("offer, tree", "01 14 02 07"+sum80+"0474726565"+sum40+"00|"+tailHex, Offer{
+		offer("offer, tree", "01 14 02 07"+sum80+"0474726565"+sum40+"5234 00|"+tailHex, Offer{
 			Kind: KindTree, Size: 20, ModTime: time.Unix(1, 7).UTC(),
-			Checksum: filled(0x80), Name: "tree", Times: filled(0x40), Tail: tailValue,
+			Checksum: filled(0x80), Name: "tree", Times: filled(0x40), TimesSize: 0x1234, Tail: tailValue,
 		}),
 	}
 }

@@ -122,6 +122,7 @@ func drawOffer(t *rapid.T) Offer {
 	}
 	if rapid.Bool().Draw(t, "tree") {
 		o.Kind, o.Times = KindTree, drawHash(t, "times")
+		o.TimesSize = rapid.Int64Range(0, MaxTimesSize).Draw(t, "size of the times")
 	}
 	if tail := drawTail(t); len(o.Append(nil))+len(appendTail(nil, tail)) <= MaxOfferLen {
 		o.Tail = tail

@@ -236,6 +236,7 @@ type Offer struct {
 	Checksum  [32]byte  // BLAKE3-256
 	Name      string    // at most MaxNameLen bytes of UTF-8; empty: no name
 	Times     [32]byte  // of a tree: checksum of its list of times
+	TimesSize int64     // of a tree: size of that list in bytes, 0 to MaxTimesSize
 	ValuesLen int       // bytes of the values that follow; 0: they do not follow
 	Tail      Tail
 }
@@ -251,6 +252,7 @@ func (o Offer) Append(b []byte) []byte {
 	b = appendBytes(b, o.Name)
 	if o.Kind == KindTree {
 		b = appendChecksum(b, o.Times)
+		b = quicvarint.Append(b, uint64(o.TimesSize))
 	}
 	b = quicvarint.Append(b, uint64(o.ValuesLen))
 	return appendTail(b, o.Tail)
@@ -273,6 +275,7 @@ func ParseOffer(b []byte) (Offer, error) {
 	}
 	if o.Kind == KindTree {
 		o.Times = d.checksum("checksum of the times")
+		o.TimesSize = int64(d.varint("size of the times", MaxTimesSize))
 	}
 	o.ValuesLen = int(d.varint("length of the values", MaxInlineValues))
 	if d.err == nil && o.ValuesLen%ValueLen != 0 {

@@ -32,7 +32,7 @@ func tailed() map[string]func(tail []byte) (Tail, error) {
 			return o.Tail, err
 		},
 		"offer of a tree": func(tail []byte) (Tail, error) {
-			o, err := ParseOffer(body(1, 0, 0, 0, sum, 0, sum, 0, tail))
+			o, err := ParseOffer(body(1, 0, 0, 0, sum, 0, sum, 0, 0, tail))
 			return o.Tail, err
 		},
 	}

@@ -84,8 +84,8 @@ func valuesFiles() []message {
 			Offer:  Offer{Size: 512 << 10, ModTime: zero, Checksum: filled(0), Name: "a"},
 			Values: unhexed(hex40 + hex80),
 		}),
-		file("file of values, tree", "4049 01 13 00 00"+sum00+"0161"+sum40+"00 13"+list+"|"+hex80+"|", ValuesFile{
-			Offer:   Offer{Kind: KindTree, Size: 19, ModTime: zero, Checksum: filled(0), Name: "a", Times: filled(0x40)},
+		file("file of values, tree", "404a 01 13 00 00"+sum00+"0161"+sum40+"15 00 13"+list+"|"+hex80+"|", ValuesFile{
+			Offer:   Offer{Kind: KindTree, Size: 19, ModTime: zero, Checksum: filled(0), Name: "a", Times: filled(0x40), TimesSize: 21},
 			Listing: unhexed(list), Values: unhexed(hex80),
 		}),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -93,9 +94,18 @@ type treeFilling struct {
 func (s *Session) fillTree(f *treeFilling) (err error) {
 	d := s.download
 	post := d.post
+	var times []time.Time
+	if f.RemoteTime {
+		if times, err = s.remoteTimes(); err != nil {
+			return err
+		}
+		if times == nil {
+			s.emit(NoModTime{})
+		}
+	}
 	options := partfile.TreeOptions{
 		Name: d.result.Name, Tree: d.tree, Listing: d.offer.Checksum, Action: f.decision.Action, Replace: f.decision.Replace,
-		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
+		Times: times, SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks: func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
 	}
 	f.part, err = obtain(s.loop, func(ctx context.Context) (*partfile.Tree, error) { return partfile.OpenTree(ctx, f.fsys, options) })
@@ -253,4 +263,3 @@ func (f treeFile) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	return n, nil
 }
-

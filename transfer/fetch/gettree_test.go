@@ -257,4 +257,3 @@ func TestGetTreeFromLiar(t *testing.T) {
 		}
 	})
 }
-

@@ -6,7 +6,8 @@ import (
 )
 
 // NoModTime says that the file keeps the time at which it was written: no
-// server of the majority names one that a file system could hold.
+// server of the majority names one that a file system could hold. For a tree it
+// says that nobody gives the list of times that most servers name.
 type NoModTime struct{}
 
 // remoteTime returns the modification time that most of the majority's servers

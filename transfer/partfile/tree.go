@@ -68,7 +68,7 @@ type TreeOptions struct {
 	Action  Action
 	Replace bool // a directory under the final name becomes NAME.replaced
 
-	Times           []time.Time // modification times of the entries, in the listing's order; nil: when they were written
+	Times           []time.Time // modification times of the entries, in the listing's order; nil, and zero for one: when it was written
 	SkipPreallocate bool        // leave large files sparse
 	SkipSpaceCheck  bool        // do not ask for free space and files: for file systems that lie about them
 

@@ -89,6 +89,9 @@ func (t *Tree) finish(ctx context.Context) (times error, err error) {
 		}
 	}
 	for i := range t.times {
+		if t.times[i].IsZero() {
+			continue
+		}
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
