@@ -27,6 +27,7 @@ transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
 transfer/tree/filter: wire
 transfer/scan: transfer/localfile transfer/manifest transfer/manifest/cache transfer/tree transfer/tree/filter wire golang.org/x/sync
+transfer/tree/names: wire
 transfer/growth:
 transfer/presence:
 transfer/admission:
