@@ -28,11 +28,13 @@ type File struct {
 // from 0. It does not change. It holds about 50 bytes a file, and nothing a
 // chunk.
 type Content struct {
-	files   []File
-	cut     Cut
-	starts  []int64 // the place of each file's first byte, and of the end of all
-	firsts  []int32 // the number of each file's first chunk, and of all chunks
-	longest int64   // the length of the longest chunk
+	files  []File
+	cut    Cut
+	starts []int64 // the place of each file's first byte, and of the end of all
+	firsts []int32 // the number of each file's first chunk, and of all chunks
+
+	longest, shortest int64 // the lengths of these chunks; 0 without one
+	empty             bool  // there is a file of no bytes
 }
 
 // A Cut returns the length of every chunk but the last in a file of size bytes.
@@ -56,7 +58,14 @@ func OfCut(cut Cut, files ...File) (*Content, error) {
 		if first > MaxChunks {
 			return nil, ErrTooMany
 		}
+		if f.Size == 0 {
+			c.empty = true
+			continue
+		}
 		c.longest = max(c.longest, min(f.Size, length))
+		if last := (f.Size-1)%length + 1; c.shortest == 0 || last < c.shortest {
+			c.shortest = last
+		}
 	}
 	c.starts, c.firsts = append(c.starts, start), append(c.firsts, int32(first))
 	return c, nil
@@ -92,6 +101,14 @@ func (c *Content) FileChunks(file int) int { return int(c.firsts[file+1] - c.fir
 
 // LongestChunk returns the length of the longest chunk in bytes; 0 without one.
 func (c *Content) LongestChunk() int64 { return c.longest }
+
+// ShortestChunk returns the length of the shortest chunk in bytes; 0 without
+// one.
+func (c *Content) ShortestChunk() int64 { return c.shortest }
+
+// SmallChunk returns the length in bytes of every chunk but the last in small
+// files. Only the last chunk of a file is ever shorter.
+func (c *Content) SmallChunk() int64 { return c.cut(0) }
 
 // A Place is where a chunk lies.
 type Place struct {
@@ -183,6 +200,9 @@ func (c *Content) WholeBefore(end int, n int64) int {
 
 // endOf returns the chunk behind those of files from one on, that have chunks.
 func (c *Content) endOf(file, files int) int {
+	if !c.empty {
+		return int(c.firsts[min(file+files, len(c.files))])
+	}
 	for ; file < len(c.files) && files > 0; file++ {
 		if c.FileChunks(file) > 0 {
 			files--

@@ -8,7 +8,6 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/vote"
-	"malcolm/wire"
 )
 
 // While the vote is open its winner may be certain: nothing that the other
@@ -22,8 +21,8 @@ import (
 const (
 	// maxAhead bounds what is fetched ahead, in bytes of memory.
 	maxAhead = 16 << 20
-	// maxAheadLen bounds a range of more than one chunk, in bytes. A
-	// server's first one is one chunk, each next one up to twice as long.
+	// maxAheadLen bounds a range of more than one unit, in bytes. A
+	// server's first one is one unit, each next one up to twice as long.
 	maxAheadLen = 2 << 20
 	// aheadRanges is the number of ranges under way at a server that has
 	// sent bytes; at one that has not it is one.
@@ -214,7 +213,7 @@ func (s *Session) fetchAhead(d *download, v *server, now time.Time) {
 		t = &aheadServer{since: now}
 		a.servers[v] = t
 	}
-	n := min(max(1, d.content.Whole(a.next, t.length, wire.MaxSpans)), a.end-a.next)
+	n := min(max(schedule.Unit(d.content, a.next), d.content.Whole(a.next, t.length, schedule.MaxFiles)), a.end-a.next)
 	r := schedule.Range{ID: len(a.fetches) + 1, Server: v.index, First: a.next, Count: n}
 	a.next += n
 	t.open++
@@ -236,7 +235,7 @@ func (s *Session) endedAhead(d *download, f *fetch, err error) {
 	t := a.servers[f.server]
 	t.open--
 	t.failed = t.failed || err != nil
-	t.length = min(max(2*t.length, 2*d.content.LongestChunk()), maxAheadLen)
+	t.length = min(2*max(t.length, d.content.Length(f.First, f.Count)), maxAheadLen)
 	s.feed(time.Now())
 }
 

@@ -7,6 +7,9 @@ import (
 
 	"malcolm/transfer/content"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/schedule"
+	"malcolm/transfer/source"
+	"malcolm/wire"
 )
 
 // openPart returns a new part file, which the test's end closes.
@@ -80,5 +83,33 @@ func TestRestOfAGoodChunk(t *testing.T) {
 	}
 	if got := s.finish().Duplicate; got != 200 {
 		t.Errorf("%d duplicate bytes at the end, want all of both", got)
+	}
+}
+
+// A range is one request, with a span for each of its files.
+func TestRangeIsOneRequest(t *testing.T) {
+	files := make([]content.File, schedule.MaxFiles)
+	for i := range files {
+		files[i] = content.File{Size: int64(i + 1), Checksum: [32]byte{byte(i)}}
+	}
+	c, err := content.Of(files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &rangeRun{job: &job{content: c}, Range: schedule.Range{Count: c.Chunks()}, resume: &partial{at: 0}}
+	request := wire.RangesRequest{}
+	for i, s := range f.spans() {
+		if s.Checksum != files[i].Checksum || s.Offset != 0 || s.Length != files[i].Size {
+			t.Errorf("span %d is %+v", i, s)
+		}
+		request.Spans = append(request.Spans, wire.Span{Checksum: s.Checksum, Offset: s.Offset, Length: s.Length})
+	}
+	if n := len(request.Spans); n != schedule.MaxFiles || n > wire.MaxSpans {
+		t.Errorf("%d spans", n)
+	}
+	f.First, f.Count, f.resume = 1, 1, &partial{at: 1}
+	want := source.Span{Checksum: [32]byte{1}, Offset: 1, Length: 1}
+	if got := f.spans(); len(got) != 1 || got[0] != want {
+		t.Errorf("what is left of a chunk is %+v, want %+v", got, want)
 	}
 }

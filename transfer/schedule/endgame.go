@@ -11,8 +11,9 @@ type endgame struct {
 	a      *Actions
 	now    time.Time
 	queue  forecast
+	front  unit // of the queue; zero when that is empty
 	idle   []idleServer
-	passed map[*server]bool // nothing can be taken from these in this call
+	passed map[*rangeState]bool // nothing can be taken from these in this call
 }
 
 // An idleServer has nothing to do, or will have nothing within a round trip.
@@ -61,11 +62,27 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 		case tail != nil && e.steal(tail) || last != nil && e.copyLast(last):
 			e.refresh(s.outlook(o.now))
 		default:
-			if e.passed == nil {
-				e.passed = make(map[*server]bool)
-			}
-			e.passed[v] = true
+			e.pass(v, tail, last)
 		}
+	}
+}
+
+// pass says that what was tried cannot be taken from a server, one of the two.
+// In one file its other ranges cannot help more: their chunks are as long.
+func (e *endgame) pass(v *server, tail, last *rangeState) {
+	if e.passed == nil {
+		e.passed = make(map[*rangeState]bool)
+	}
+	tried := v.ranges
+	switch {
+	case e.content.Files() == 1:
+	case tail != nil:
+		tried = []*rangeState{tail}
+	default:
+		tried = []*rangeState{last}
+	}
+	for _, r := range tried {
+		e.passed[r] = true
 	}
 }
 
@@ -73,6 +90,10 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 // trip, and get nothing from the queue.
 func (e *endgame) refresh(o outlook) {
 	e.queue = forecast{s: e.Schedule, o: o}
+	e.front = unit{}
+	if e.queued > 0 {
+		e.front = e.unitAt(e.missing.first())
+	}
 	e.idle = e.idle[:0]
 	clear(e.passed)
 	for _, v := range e.order {
@@ -92,24 +113,24 @@ func (e *endgame) asIdle(v *server) (idleServer, bool) {
 		t := idleServer{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
 		return t, len(v.ranges) == 0 && e.queued == 0
 	}
-	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v)) {
+	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v, 1)) {
 		return idleServer{}, false
 	}
 	t := idleServer{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
-	return t, e.queued == 0 || e.queue.tooSlow(v)
+	return t, e.queued == 0 || e.queue.tooSlow(v, e.front.class)
 }
 
 // latest returns the server expected to finish last among those worth taking
 // work from, and the range to take it from: tail if chunks at its end have not
 // begun, last if only its last open chunk is left.
 func (e *endgame) latest() (victim *server, tail, last *rangeState) {
-	least := e.length(len(e.chunks) - 1) // of all chunks
+	least := e.content.ShortestChunk()
 	latest := math.Inf(1)
 	for _, t := range e.idle {
 		latest = min(latest, t.finish(least)+2*t.rtt.Seconds())
 	}
 	for _, v := range e.order {
-		if v.owed == 0 || e.passed[v] {
+		if v.owed == 0 {
 			continue
 		}
 		finish := e.finish(v)
@@ -127,13 +148,17 @@ func (e *endgame) latest() (victim *server, tail, last *rangeState) {
 // with chunks at the end that have not begun, else last, the longest of which
 // no other range has a chunk.
 func (e *endgame) stealable(v *server) (tail, last *rangeState) {
+	tails := false
 	for _, r := range v.ranges {
 		if r.owed == 0 {
 			continue
 		}
 		e.trim(r)
+		has := e.tailLen(r) > 0
+		tails = tails || has
 		switch {
-		case e.tailLen(r) > 0:
+		case e.passed[r]:
+		case has:
 			if tail == nil || r.owed > tail.owed {
 				tail = r
 			}
@@ -143,7 +168,7 @@ func (e *endgame) stealable(v *server) (tail, last *rangeState) {
 			}
 		}
 	}
-	if tail != nil {
+	if tails {
 		return tail, nil
 	}
 	return nil, last
@@ -212,22 +237,23 @@ func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 	return float64(bytes) / r.by.rate.Rate()
 }
 
-// cannotHelp reports whether t is too slow to take over work of a silent
+// cannotHelp reports whether t is too slow to take over a unit of a silent
 // victim.
-func (e *endgame) cannotHelp(t idleServer, victim *server) bool {
-	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server)
+func (e *endgame) cannotHelp(t idleServer, victim *server, u unit) bool {
+	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server, u.class)
 }
 
 // steal moves the tail of a range to the idle server that would finish it
 // soonest.
 func (e *endgame) steal(r *rangeState) bool {
 	best, count := -1, 0
+	last := e.lastUnit(r)
 	for i, t := range e.idle {
-		if t.server == r.by || e.cannotHelp(t, r.by) {
+		if t.server == r.by || e.cannotHelp(t, r.by, last) {
 			continue
 		}
 		n, finish := e.share(r, t)
-		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], e.content.LongestChunk())) {
+		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], last.class)) {
 			best, count = i, n
 		}
 	}
@@ -240,8 +266,21 @@ func (e *endgame) steal(r *rangeState) bool {
 	return true
 }
 
+// lastUnit returns the unit at the end of a range's tail.
+func (e *endgame) lastUnit(r *rangeState) unit {
+	n := min(e.tailLen(r), e.wholeBefore(r, e.content.SmallChunk()))
+	return e.newUnit(r.First+r.Count-n, n)
+}
+
+// wholeBefore returns how many chunks at the end of a range have at most n
+// bytes together, but at least one.
+func (e *endgame) wholeBefore(r *rangeState, n int64) int {
+	return max(1, e.content.WholeBefore(r.First+r.Count, n))
+}
+
 // share returns how many chunks of a range's tail t should take so that both
-// servers finish together, and the seconds until then.
+// servers finish together, and the seconds until then. It is a unit at least,
+// or what t sends in the time of a part, or all of the tail.
 func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64) {
 	v, most := r.by, e.tailLen(r)
 	var rate float64
@@ -255,15 +294,15 @@ func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64)
 		}
 		return max(t.finish(taken), float64(v.owed-taken)/rate)
 	}
+	least := min(most, e.wholeBefore(r, min(e.content.SmallChunk(), partLen(t.rate))))
 	if !t.known() {
-		return 1, both(1)
+		return least, both(least)
 	}
-	end := r.First + r.Count
-	most = max(1, min(most, e.content.WholeBefore(end, t.rangeMost())))
+	most = max(least, min(most, e.wholeBefore(r, t.rangeMost())))
 	count = most
 	if rate > 0 {
 		bytes := (float64(v.owed)/rate - t.start) / (1/rate + 1/t.rate)
-		count = max(1, min(most, e.content.WholeBefore(end, int64(min(max(0, bytes), float64(v.owed))))))
+		count = max(least, min(most, e.wholeBefore(r, int64(max(0, bytes)))))
 		if count < most && both(count+1) < both(count) {
 			count++
 		}
@@ -292,9 +331,10 @@ func (e *endgame) copyLast(r *rangeState) bool {
 // will probably waste, both in bytes.
 func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost int64) {
 	length, first := e.length(chunk), e.finishBytes(r, owed)
+	u := e.newUnit(chunk, 1)
 	best = -1
 	for i, t := range e.idle {
-		if t.server == r.by || e.cannotHelp(t, r.by) || !t.pays(t.finish(length), first) {
+		if t.server == r.by || e.cannotHelp(t, r.by, u) || !t.pays(t.finish(length), first) {
 			continue
 		}
 		if best < 0 || t.before(e.idle[best], length) {
@@ -350,7 +390,7 @@ func (e *endgame) mayCopy(length, cost int64) bool {
 	if e.copyBytes > 0 && e.copyBytes+length > most {
 		return false
 	}
-	return cost == 0 || e.waste+cost <= max(e.content.Size()/duplicateShare, duplicateChunks*e.content.LongestChunk())
+	return cost == 0 || e.waste+cost <= max(e.content.Size()/duplicateShare, duplicateUnits*e.longestUnit())
 }
 
 // busyFinish returns the seconds until the soonest of the busy servers, not

@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A chunk comes over one connection. Where a server has several slow ones, most
 // of them would have nothing to do at the end, while the last chunks come over
@@ -30,6 +33,12 @@ type Parts struct {
 	Ahead int64 // bytes to come with which its own connection asks for the next part
 }
 
+// partLen returns the bytes of a part for a connection's rate in bytes a
+// second.
+func partLen(rate float64) int64 {
+	return max(leastPart, int64(min(rate*partTime.Seconds(), math.MaxInt32)))
+}
+
 // Parts returns how to ask for a range that has just been planned.
 func (s *Schedule) Parts(id int) Parts {
 	r := s.ranges[id]
@@ -37,8 +46,9 @@ func (s *Schedule) Parts(id int) Parts {
 		return Parts{}
 	}
 	rate := r.by.connectionRate()
-	n := max(leastPart, int64(rate*partTime.Seconds()))
-	if rate == 0 || s.bytes(r.Range) < leastParts*n || s.queued > int64(lastWaves*r.by.connections)*s.content.LongestChunk() {
+	n := partLen(rate)
+	u := s.newUnit(r.First, 1)
+	if rate == 0 || u.bytes < leastParts*n || s.queued > int64(lastWaves*r.by.connections)*u.class {
 		return Parts{}
 	}
 	return Parts{Len: n, Ahead: int64(2 * rate * r.by.rtt.Seconds())}

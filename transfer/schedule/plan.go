@@ -57,6 +57,7 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 		return fetch
 	}
 	f := forecast{s: s, o: o}
+	first, front := -1, unit{}
 	start := s.roundStart
 	for i := range s.order {
 		at := (start + i) % len(s.order)
@@ -64,58 +65,70 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 		if idle && len(v.ranges) > 0 {
 			continue
 		}
-		first := s.missing.first()
 		if first < 0 {
-			break
+			if first = s.missing.first(); first < 0 {
+				break
+			}
+			front = s.unitAt(first)
 		}
-		if s.wants(v, o, &f, s.length(first)) {
+		if s.wants(v, o, &f, front) {
 			fetch = append(fetch, s.take(v, first, o))
 			s.roundStart = at + 1
+			first = -1
 		}
 	}
 	return fetch
 }
 
-// wants reports whether a server should be asked for more. length is the size
-// of the chunk at the front of the queue.
-func (s *Schedule) wants(v *server, o outlook, f *forecast, length int64) bool {
+// wants reports whether a server should be asked for more. front is the unit
+// at the front of the queue.
+func (s *Schedule) wants(v *server, o outlook, f *forecast, front unit) bool {
 	switch {
 	case v.resting(o.now), v.silent(o.now):
 		return false
 	case v.pause > 0:
 		return len(v.ranges) == 0 && s.mayProbe(v, o)
-	case len(v.ranges) > 0 && !s.wantsAhead(v, length):
+	case len(v.ranges) > 0 && !s.wantsAhead(v, front):
 		return false
 	}
-	return !f.tooSlow(v)
+	return !f.tooSlow(v, front.class)
 }
 
 // wantsAhead reports whether a server with ranges under way should get one
-// more. length is the size of that range's first chunk.
-func (s *Schedule) wantsAhead(v *server, length int64) bool {
-	if !v.sent || !s.mayHaveMore(v) || s.cfg.Limit > 0 && s.owed+length > s.ahead() {
+// more, which begins with the unit front.
+func (s *Schedule) wantsAhead(v *server, front unit) bool {
+	if !v.sent || !s.mayHaveMore(v, front.count) || s.cfg.Limit > 0 && s.owed+front.bytes > s.ahead() {
 		return false
 	}
-	if v.connections == 1 {
-		return len(v.ranges) < MinStreams || v.owed < s.enough(v)
-	}
-	if v.idle > 0 {
+	enough := max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), front.class)
+	switch {
+	case v.connections > 1 && v.idle > 0:
 		return true
+	case v.connections == 1 && len(v.ranges) < MinStreams:
+		return true
+	case front.count > 1:
+		// MaxFiles keeps ranges short: several are what one is
+		// elsewhere.
+		return v.owed < int64(v.connections)*max(enough, v.rangeMost())
+	case v.connections == 1:
+		return v.owed < enough
 	}
 	busy := 0
 	for _, r := range v.ranges {
-		if r.owed >= s.enough(v) {
+		if r.owed >= enough {
 			busy++
 		}
 	}
 	return busy < v.connections
 }
 
-// mayHaveMore reports whether the bounds on ranges allow a server one more.
-func (s *Schedule) mayHaveMore(v *server) bool {
+// mayHaveMore reports whether the bounds on ranges allow a server one more,
+// whose unit has count chunks. Ranges over small files are short, so busy
+// connections may have more of them.
+func (s *Schedule) mayHaveMore(v *server, count int) bool {
 	most := MaxStreams
 	switch {
-	case v.connections > 1 && v.idle == 0:
+	case v.connections > 1 && v.idle == 0 && count == 1:
 		most = 2 * v.connections
 	case v.connections > 1:
 		most = max(most, 2*v.connections)
@@ -123,29 +136,18 @@ func (s *Schedule) mayHaveMore(v *server) bool {
 	return len(v.ranges) < most && len(s.ranges) < MaxStreamsTotal
 }
 
-// enough returns the bytes that a connection must owe to need no further range
-// yet.
-func (s *Schedule) enough(v *server) int64 {
-	return max(int64(math.Ceil(2*v.connectionRate()*v.rtt.Seconds())), s.content.LongestChunk())
-}
-
 func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.connections) }
 
 // take hands a server the range that begins with first, the front of the queue.
 func (s *Schedule) take(v *server, first int, o outlook) Range {
 	r := Range{Server: v.id, First: first}
-	budget, taken := s.rangeLen(v, o), int64(0)
-	for c := first; c < len(s.chunks) && s.chunks[c] == missing; c++ {
-		n := s.length(c)
-		if r.Count > 0 && taken+n > budget {
-			break
-		}
-		s.chunks[c] = underway
-		s.missing.remove(c)
+	most := max(s.unitAt(first).count, s.content.Whole(first, s.rangeLen(v, o), MaxFiles))
+	for r.Count < most && s.chunks[first+r.Count] == missing {
+		s.chunks[first+r.Count] = underway
+		s.missing.remove(first + r.Count)
 		r.Count++
-		taken += n
 	}
-	s.queued -= taken
+	s.queued -= s.bytes(r)
 	return s.hand(v, r, o.now).Range
 }
 
@@ -168,7 +170,7 @@ func (s *Schedule) hand(v *server, g Range, now time.Time) *rangeState {
 }
 
 // rangeLen returns the bytes that a server's next range may have. A range of
-// one chunk is always allowed.
+// one unit is always allowed.
 func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	rate := v.rate.Rate()
 	if rate == 0 || v.pause > 0 {
@@ -182,8 +184,7 @@ func (s *Schedule) rangeLen(v *server, o outlook) int64 {
 	return n
 }
 
-// rangeMost returns the most bytes that a range of more than one chunk may
-// have.
+// rangeMost returns the most bytes that a range of more than one unit may have.
 func (v *server) rangeMost() int64 {
 	return int64(min(v.connectionRate()*rangeTime.Seconds(), MaxRangeLen))
 }

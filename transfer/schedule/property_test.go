@@ -28,25 +28,52 @@ type model struct {
 }
 
 func drawModel(t *rapid.T) *model {
-	chunks := rapid.SampledFrom([]int{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
-	length := rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size")
 	cfg := Config{
+		Content:      drawContent(t),
 		Limit:        rapid.SampledFrom([]int64{0, 0, 1, 5000, 3 << 20}).Draw(t, "limit"),
 		MaxCopyBytes: rapid.SampledFrom([]int64{0, 1, 3000}).Draw(t, "second bytes"),
 	}
-	var file content.File
-	if chunks > 0 {
-		file.Size = int64(chunks-1)*length + rapid.Int64Range(1, length).Draw(t, "last chunk")
-	}
-	var err error
-	if cfg.Content, err = content.OfCut(func(int64) int64 { return length }, file); err != nil {
-		t.Fatal(err)
-	}
+	chunks := cfg.Content.Chunks()
 	return &model{
 		ordered:  rapid.Bool().Draw(t, "a window"),
 		Schedule: New(cfg), known: make([]bool, chunks), holder: make([][]int, chunks), good: make([]bool, chunks),
 		told: make(map[int]bool), now: time.Unix(1_000_000_000, 0),
 	}
+}
+
+// drawContent returns one file in chunks of one length, or many files.
+func drawContent(t *rapid.T) *content.Content {
+	cut, files := inFour, []content.File{}
+	if rapid.Bool().Draw(t, "a tree") {
+		sizes := rapid.SampledFrom([]int64{0, 1, 4 << 10, 100_000, 256 << 10, 300_000, 3_000_000, 70_000_000, 1 << 30})
+		for _, size := range rapid.SliceOfN(sizes, 0, 50).Draw(t, "sizes") {
+			for range rapid.SampledFrom([]int{1, 1, 10, 300}).Draw(t, "many") {
+				files = append(files, content.File{Size: size})
+			}
+		}
+		files = files[:min(len(files), 1000)]
+	} else {
+		chunks := rapid.SampledFrom([]int64{0, 1, 2, 3, 10, 63, 64, 65, 300}).Draw(t, "chunks")
+		length := rapid.SampledFrom([]int64{1, 1000, 1 << 20, MaxRangeLen / 2, MaxRangeLen + 1}).Draw(t, "chunk size")
+		cut, files = func(int64) int64 { return length }, []content.File{{}}
+		if chunks > 0 {
+			files[0].Size = (chunks-1)*length + rapid.Int64Range(1, length).Draw(t, "last chunk")
+		}
+	}
+	c, err := content.OfCut(cut, files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// inFour cuts files into four chunks, but in none of less than 256 KiB.
+func inFour(size int64) int64 {
+	length := int64(256 << 10)
+	for 4*length < size {
+		length *= 2
+	}
+	return length
 }
 
 func (m *model) plan(t *rapid.T) Actions {
@@ -67,6 +94,9 @@ func (m *model) plan(t *rapid.T) Actions {
 		if n := m.cfg.Content.Length(r.First, r.Count); r.Count > 1 && n > MaxRangeLen {
 			t.Fatalf("%+v is %d bytes long", r, n)
 		}
+		if n := len(m.cfg.Content.Spans(r.First, r.Count)); n > MaxFiles {
+			t.Fatalf("%+v has chunks of %d files", r, n)
+		}
 		for c := r.First; c < r.First+r.Count; c++ {
 			if m.ordered && c >= m.edge {
 				t.Fatalf("%+v is outside of the window, which ends at %d", r, m.edge)
@@ -79,6 +109,7 @@ func (m *model) plan(t *rapid.T) Actions {
 		m.open = append(m.open, r)
 	}
 	m.bounds(t, a)
+	m.letIn(t)
 	m.noneIdle(t)
 	return a
 }
@@ -116,10 +147,10 @@ func (m *model) noneIdle(t *rapid.T) {
 		}
 		start := max(v.rtt.Seconds(), float64(v.owed)/rate)
 		for _, other := range m.order {
-			if other == v || other.owed == 0 || other.silent(m.now) && e.queue.tooSlow(v) {
+			if other == v || other.owed == 0 {
 				continue
 			}
-			if gain, what := m.gain(e, other, rate, start); gain > 2*v.rtt.Seconds() {
+			if gain, what := m.gain(e, other, v, start); gain > 2*v.rtt.Seconds() {
 				m.dump(t)
 				t.Fatalf("server %d is idle: it would gain %v s with %s of server %d", v.id, gain, what, other.id)
 			}
@@ -139,11 +170,11 @@ func (m *model) dump(t *rapid.T) {
 }
 
 // gain returns how many seconds sooner a server would be done if an idle server
-// took the last chunk of one of its ranges.
-func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, what string) {
-	all, own := math.Inf(1), v.rate.Rate()
+// took the last unit or chunk of one of its ranges.
+func (m *model) gain(e endgame, v, idle *server, start float64) (gain float64, what string) {
+	all, own, rate, silent := math.Inf(1), v.rate.Rate(), idle.rate.Rate(), v.silent(m.now)
 	switch {
-	case v.silent(m.now):
+	case silent:
 		own = 0
 	case own == 0:
 		return 0, ""
@@ -157,21 +188,39 @@ func (m *model) gain(e endgame, v *server, rate, start float64) (gain float64, w
 	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && hasTail(r) })
 	for _, r := range v.ranges {
 		c := r.First + r.Count - 1
+		if r.owed == 0 || m.good[c] {
+			continue
+		}
+		if hasTail(r) {
+			u := m.piece(r, rate)
+			finish := start + float64(u.bytes)/rate
+			if own > 0 {
+				finish = max(finish, float64(v.owed-u.bytes)/own)
+			}
+			if !silent || !e.queue.tooSlow(idle, u.class) {
+				gain, what = max(gain, all-finish), "a tail"
+			}
+			continue
+		}
 		length := m.length(c)
 		first, finish := e.finishBytes(r, r.owed), start+float64(length)/rate
 		switch {
-		case r.owed == 0 || m.good[c] || length < m.cfg.Content.LongestChunk():
-		case hasTail(r):
-			if own > 0 {
-				finish = max(finish, float64(v.owed-length)/own)
-			}
-			gain, what = max(gain, all-finish), "a tail"
-		case m.ordered && m.edge < m.cfg.Content.Chunks() && c != m.front && !v.silent(m.now): // it has time
+		case m.ordered && m.window.end < m.cfg.Content.Chunks() && c != m.front && !silent: // it has time
+		case silent && e.queue.tooSlow(idle, m.newUnit(c, 1).class):
 		case !tails && len(m.holder[c]) < 2 && e.mayCopy(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
 			gain, what = max(gain, first-finish), "a second copy"
 		}
 	}
 	return gain, what
+}
+
+// piece returns the least that a server may take of a range's tail.
+func (m *model) piece(r *rangeState, rate float64) unit {
+	least, n := min(m.cfg.Content.SmallChunk(), max(32<<10, int64(min(rate/10, math.MaxInt32)))), 1
+	for n < r.unbegun() && m.cfg.Content.Length(r.First+r.Count-n-1, n+1) <= least && len(m.holder[r.First+r.Count-n-1]) < 2 {
+		n++
+	}
+	return m.newUnit(r.First+r.Count-n, n)
 }
 
 // bounds checks what holds after every Plan.
@@ -314,11 +363,19 @@ func (m *model) slide(length int) {
 	for m.front < m.cfg.Content.Chunks() && m.good[m.front] {
 		m.front++
 	}
-	for c := m.front; c < min(m.front+length, m.cfg.Content.Chunks()); c++ {
-		m.known[c] = true
-	}
 	m.edge = max(m.edge, min(m.front+length, m.cfg.Content.Chunks()))
 	m.Window(m.front, m.front+length)
+	for c := range m.window.end {
+		m.known[c] = true
+	}
+}
+
+// letIn checks that all of the window is let in except a part of a unit.
+func (m *model) letIn(t *rapid.T) {
+	end := m.window.end
+	if end > m.edge || end < m.edge && (end <= m.front || end+Unit(m.cfg.Content, end) <= m.edge) {
+		t.Fatalf("the window from %d to %d is let in up to %d", m.front, m.edge, end)
+	}
 }
 
 // drain goes on with a new server that does all it is asked for, until every

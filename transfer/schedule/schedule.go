@@ -4,38 +4,44 @@
 //
 // The rules for the queue, with the numbers in the constants below:
 //
-//   - One queue holds the missing chunks, from the front of the file. Every
+//   - One queue holds the missing chunks of all files, from the front. Every
 //     server takes ranges of adjoining chunks from it, so a quick server takes
 //     more; nobody is dropped for being slow.
+//   - Chunks differ in length: a small file is one short chunk. The least that
+//     is asked for is a unit: one chunk, or adjoining shorter ones of 256 KiB
+//     together.
 //   - A server gets its next range when the bytes it still owes fall below
-//     enough = max(2 × rate × least round trip, one chunk), or when it has
-//     fewer than MinStreams ranges under way. With several connections it has
-//     one or two ranges on each. It gets one when a connection has none, or
-//     when fewer ranges than connections owe enough. What such a range would
-//     need more than 4 s for goes back to the queue.
+//     enough = max(2 × rate × least round trip, one unit), or when it has fewer
+//     than MinStreams ranges under way. With several connections it has one or
+//     two ranges on each. It gets one when a connection has none, or when fewer
+//     ranges than connections owe enough. What such a range would need more
+//     than 4 s for goes back to the queue.
+//   - A range has chunks of at most MaxFiles files, so it may be short. Over
+//     small files a server has more of them: enough is a second of its rate.
 //   - A range is about one second of the connection's rate, but at most half of
 //     the server's share of what is still in the queue. So ranges get smaller
 //     towards the end and all servers finish together (guided self-scheduling;
 //     Polychronopoulos and Kuck, IEEE Trans. Comput. C-36, 1987).
-//   - A server whose rate is not known yet gets ranges of one chunk, and no
+//   - A server whose rate is not known yet gets ranges of one unit, and no
 //     second one before bytes of the first have come.
 //   - Servers with nothing to do come first, then all in turn.
-//   - A server takes no chunk if the others are expected to finish the queue,
-//     and what silent servers owe, before it would finish that chunk. So the
-//     last chunks are not left to the slowest.
+//   - A server takes no unit if the others are expected to finish the queue,
+//     and what silent servers owe, before it would finish that unit. So the
+//     last units are not left to the slowest.
 //   - With a limit on the total rate, at most one second of it is asked for
-//     ahead, but at least one chunk a server.
+//     ahead, but at least one unit a server.
 //
 // The endgame, for a server that is idle and gets nothing from the queue:
 //
 //   - It takes whole chunks that have not begun from the end of the range that
 //     is expected to finish last. It takes the number with which both finish
-//     together, if that gains more than two round trips.
+//     together, if that gains more than two round trips. It is a unit at least,
+//     or what the idle server sends in 100 ms, if there is as much.
 //   - If only the chunk that has begun is left, the idle server fetches it a
 //     second time. At most two ranges have a chunk. Config.MaxCopyBytes bounds
 //     the second copies at any time. What they waste in all is bounded by 2 %
-//     of the file or four chunks, not counting copies of what a silent server
-//     has.
+//     of all bytes or four of the longest units, not counting copies of what a
+//     silent server has.
 //   - A range whose chunks are all good is cancelled.
 //
 // Stalls: a server is silent if it owes bytes and has sent none for max(1 s, 4
@@ -77,6 +83,9 @@ const (
 	MaxStreamsTotal = 128
 	// MaxRangeLen bounds a range of more than one chunk, in bytes.
 	MaxRangeLen = 64 << 20
+	// MaxFiles bounds the files that a range has chunks of: each is a span
+	// of the request.
+	MaxFiles = 256
 
 	// rangeTime is the time that a range is meant to take.
 	rangeTime = time.Second
@@ -105,10 +114,10 @@ const (
 	// not.
 	defaultCopyBytes = 32 << 20
 	// Second copies of what a sending server owes may waste one byte in
-	// duplicateShare of the file, or duplicateChunks chunks, whichever is
-	// more.
-	duplicateShare  = 50
-	duplicateChunks = 4
+	// duplicateShare of all, or duplicateUnits of the longest units,
+	// whichever is more.
+	duplicateShare = 50
+	duplicateUnits = 4
 	// A second copy surely wins if it needs less than 1/sureFactor of the
 	// first's time.
 	sureFactor = 2

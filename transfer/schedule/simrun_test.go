@@ -73,7 +73,7 @@ func simulate(t *testing.T, seed, stream uint64, d draw) simulated {
 	m, best := run(t, cfg, servers), bound(cfg, servers)
 	return simulated{
 		seed: seed, servers: len(servers), took: m.now, best: best, ratio: m.now.Seconds() / best.Seconds(),
-		duplicates: float64(m.s.Duplicates()), allowed: float64(max(cfg.Content.Size()/50, 4*cfg.Content.LongestChunk())) + m.lost,
+		duplicates: float64(m.s.Duplicates()), allowed: float64(max(cfg.Content.Size()/50, 4*max(cfg.Content.LongestChunk(), cfg.Content.SmallChunk()))) + m.lost,
 		unread: m.unread, size: float64(cfg.Content.Size()), tail: 1 - m.late.Seconds()/m.now.Seconds(), met: m.met,
 	}
 }
@@ -172,16 +172,18 @@ func TestSmall(t *testing.T) {
 	}
 }
 
+func faulty(rng *rand.Rand) (schedule.Config, []simServer, bool) {
+	cfg, servers := smallWorld.draw(rng)
+	addChanges(rng, cfg, servers)
+	addRefusals(rng, cfg, servers)
+	return cfg, servers, true
+}
+
 // With few chunks a server, the bound on duplicates can leave the last ones to
 // servers that became slow.
 func TestSmallWithFaults(t *testing.T) {
 	var met injury
-	all := campaign(t, longSeeds(simSeeds), 13, func(rng *rand.Rand) (schedule.Config, []simServer, bool) {
-		cfg, servers := smallWorld.draw(rng)
-		addChanges(rng, cfg, servers)
-		addRefusals(rng, cfg, servers)
-		return cfg, servers, true
-	})
+	all := campaign(t, longSeeds(simSeeds), 13, faulty)
 	for _, r := range all {
 		met.stalls += r.met.stalls
 		met.deaths += r.met.deaths

@@ -28,13 +28,19 @@ type slidingWindow struct {
 // Window says that chunks are wanted in order. front is the first one still
 // wanted; those before end may be asked for. Neither ever falls; end may exceed
 // the number of chunks. Chunks in the window that were not known are put into
-// the queue.
+// the queue: of small files, whole units together, unless all before them is
+// there.
 func (s *Schedule) Window(front, end int) {
-	end = min(end, len(s.chunks))
-	for c := s.window.end; c < end; c++ {
-		s.Add(c)
+	s.window.on, s.window.front = true, front
+	for end = min(end, len(s.chunks)); s.window.end < end; {
+		next := s.window.end + Unit(s.content, s.window.end)
+		if next > end && front < s.window.end {
+			return
+		}
+		for ; s.window.end < min(next, end); s.window.end++ {
+			s.Add(s.window.end)
+		}
 	}
-	s.window = slidingWindow{on: true, front: front, end: max(s.window.end, end)}
 }
 
 // waits reports whether it is too early to fetch a second time a chunk that
