@@ -169,19 +169,25 @@ func (d *decoder) entry() Entry {
 // that leads out or through another link. It does not check their number. The
 // error is a [*MalformedError].
 func CheckEntries(entries []Entry) error {
-	fail := func(i int, reason string) error {
+	if i, reason := FirstFault(entries); reason != "" {
 		return malformed("listing", fmt.Sprintf("entry %d: %s", i, reason))
 	}
+	return nil
+}
+
+// FirstFault returns the first entry because of which entries are no tree, and
+// why: "" if they are one. See [CheckEntries].
+func FirstFault(entries []Entry) (entry int, reason string) {
 	for i := range entries {
 		e := &entries[i]
 		if reason := checkEntry(e); reason != "" {
-			return fail(i, reason)
+			return i, reason
 		}
 		if i > 0 {
 			if before := entries[i-1].Path; !PathLess(before, e.Path) {
-				return fail(i, "path is not behind the one before it")
+				return i, "path is not behind the one before it"
 			} else if isBeneath(e.Path, before) {
-				return fail(i, "path lies beneath that of another entry")
+				return i, "path lies beneath that of another entry"
 			}
 		}
 	}
@@ -192,25 +198,11 @@ func CheckEntries(entries []Entry) error {
 				reason = "target leads through another link"
 			}
 			if reason != "" {
-				return fail(i, reason)
+				return i, reason
 			}
 		}
 	}
-	return nil
-}
-
-// EntryProblem returns why an entry cannot be in a listing, or "". The entries
-// are in order, and beneath none of them lies another.
-func EntryProblem(entries []Entry, i int) string {
-	e := &entries[i]
-	if reason := checkEntry(e); reason != "" || e.Kind != EntryLink {
-		return reason
-	}
-	to, reason := resolve(e)
-	if reason == "" && throughLink(entries, to) {
-		reason = "target leads through another link"
-	}
-	return reason
+	return 0, ""
 }
 
 // PathLess is the order of the paths of a listing: that of bytes, with "/"

@@ -127,9 +127,15 @@ func (b *Ballot) name(g Group) string {
 			group = append(group, &b.servers[s])
 		}
 	}
-	votes := tally(group, (*server).name)
-	best := group[0].name()
-	for _, s := range group {
+	return nameOf(group)
+}
+
+// nameOf returns the file name that most votes of servers give, ties: the first
+// on the command line.
+func nameOf(servers []*server) string {
+	votes := tally(servers, (*server).name)
+	best := servers[0].name()
+	for _, s := range servers {
 		if votes[s.name()] > votes[best] {
 			best = s.name()
 		}

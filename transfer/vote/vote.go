@@ -344,15 +344,15 @@ func tally[K comparable](servers []*server, say func(*server) K) map[K]int {
 }
 
 // majority returns the one group with more than half of the total.
-func majority(votes map[file]int, total int) (f file, ok bool) {
+func majority[K comparable](votes map[K]int, total int) (k K, ok bool) {
 	for candidate, v := range votes {
 		if 2*v <= total {
 			continue
 		}
 		if ok { // an ID answers for both
-			return file{}, false
+			return candidate, false
 		}
-		f, ok = candidate, true
+		k, ok = candidate, true
 	}
-	return f, ok
+	return k, ok
 }
