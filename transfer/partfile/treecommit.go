@@ -331,7 +331,11 @@ func (t *Tree) rename() error {
 	if err := t.give(t.name, aside); err != nil {
 		return err
 	}
-	if err := t.give(t.part, t.name); err != nil {
+	err = syncDir(t.fs) // else a crash could keep only the second rename
+	if err == nil {
+		err = t.give(t.part, t.name)
+	}
+	if err != nil {
 		return errors.Join(err, t.give(aside, t.name))
 	}
 	t.state.replaced = t.fs.Path(aside)

@@ -1,5 +1,5 @@
-// Package crashfs is a simulated directory whose power can fail, for tests: no
-// program imports it.
+// Package crashfs is a simulated directory, with directories in it, whose power
+// can fail, for tests: no program imports it.
 //
 // Nothing is durable until a sync. A crash keeps any subset of the writes,
 // truncations and directory entries since the last sync, and tears writes into
@@ -7,19 +7,20 @@
 // Linux's: the cache still shows what was to be written, but it is not on disk,
 // and is never tried again.
 //
-// A [Disk] has the operations of partfile.FS, and a [File] those of
-// partfile.Handle, in types of their own, so that the tests of partfile itself
-// can use them. Only Lstat, Stat and the calls that open files must be adapted.
+// A [Disk] has the operations of partfile.TreeFS, a [Dir] those of
+// partfile.Folder and a [File] those of partfile.Handle, in types of their own,
+// so that the tests of partfile itself can use them. Only Lstat, Stat and the
+// calls that open something must be adapted.
 package crashfs
 
 import (
 	"bytes"
 	"errors"
-	"io/fs"
 	"maps"
-	"math"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 // ErrPower is the error of every operation once the power has failed.
@@ -39,6 +40,9 @@ type Disk struct {
 	Sector int64
 	// Capacity is the number of bytes of storage; 0: no limit.
 	Capacity int64
+	// Files is the number of files and directories that can be there at
+	// once; 0: no limit.
+	Files int
 	// CrashAt is the operation in which the power fails, 1 for the first
 	// that Counts since the last boot; 0: never.
 	CrashAt int
@@ -52,9 +56,7 @@ type Disk struct {
 	After func(Operation)
 
 	mu      sync.Mutex
-	visible map[string]*inode
-	durable map[string]*inode
-	entries []entry // changes of the directory since the last SyncDir
+	root    *inode
 	lastID  uint64
 	boots   int // files opened before an earlier one are dead
 	counted int // operations since the last boot that Counts
@@ -78,20 +80,45 @@ func (s *Short) Error() string { return "short write" }
 
 // Info is what the directory says of a file.
 type Info struct {
+	Kind      Kind
 	Size      int64 // bytes
 	Allocated int64 // bytes of storage
 	Links     uint64
 	ID        uint64
 }
 
+// Kind is what a name stands for.
+type Kind int
+
+// Kinds.
+const (
+	Regular Kind = iota
+	Directory
+	Link
+)
+
 type inode struct {
-	id      uint64
-	visible []byte
-	durable []byte
-	pending []write // in their order
-	blocks  map[int64]bool
-	holder  *File
+	id         uint64
+	kind       Kind
+	visible    []byte
+	durable    []byte
+	pending    []write // in their order
+	blocks     map[int64]bool
+	holder     any // the *File or *Dir that has the lock
+	target     string
+	executable bool
+	time       time.Time
+	names      *names // of a directory
 }
+
+// names are what a directory holds.
+type names struct {
+	visible map[string]*inode
+	durable map[string]*inode
+	entries []entry // changes since the last SyncDir
+}
+
+func newNames() *names { return &names{visible: map[string]*inode{}, durable: map[string]*inode{}} }
 
 // A write is one of data at off; if data is nil, a change of the size to off.
 type write struct {
@@ -109,7 +136,7 @@ type entry struct {
 // New returns an empty directory. choose decides what happens to bytes that are
 // not durable. Writes longer than sector bytes can be torn.
 func New(sector int64, choose func(n int) int) *Disk {
-	return &Disk{Choose: choose, Sector: sector, visible: map[string]*inode{}, durable: map[string]*inode{}}
+	return &Disk{Choose: choose, Sector: sector, root: &inode{kind: Directory, names: newNames()}}
 }
 
 // Crash lets the power fail, unless it has, and come back. What was durable is
@@ -117,16 +144,18 @@ func New(sector int64, choose func(n int) int) *Disk {
 func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, e := range d.entries {
-		if d.Choose(2) == 0 {
-			e.apply(d.durable)
+	all := d.inodes()
+	for _, n := range all {
+		if n.kind == Directory {
+			n.settleNames(d.Choose)
 		}
 	}
-	for _, n := range d.inodes() {
-		n.settle(d.Sector, d.Choose)
-		n.show()
+	for _, n := range all {
+		if n.kind == Regular {
+			n.settle(d.Sector, d.Choose)
+			n.show()
+		}
 	}
-	d.entries, d.visible = nil, maps.Clone(d.durable)
 	d.boot()
 }
 
@@ -136,27 +165,34 @@ func (d *Disk) Clone() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := New(d.Sector, d.Choose)
-	copies := map[*inode]*inode{}
-	copied := func(n *inode) *inode {
-		if copies[n] == nil {
-			copies[n] = &inode{
-				id: n.id, visible: bytes.Clone(n.visible), durable: bytes.Clone(n.durable),
-				pending: slices.Clone(n.pending), blocks: maps.Clone(n.blocks),
-			}
-		}
+	c.root = d.root.clone(map[*inode]*inode{})
+	c.Capacity, c.Files, c.lastID = d.Capacity, d.Files, d.lastID
+	return c
+}
+
+// clone copies what can be reached, each inode once.
+func (n *inode) clone(copies map[*inode]*inode) *inode {
+	if copies[n] != nil {
 		return copies[n]
 	}
-	for name, n := range d.visible {
-		c.visible[name] = copied(n)
+	c := *n
+	copies[n] = &c
+	c.visible, c.durable, c.holder = bytes.Clone(n.visible), bytes.Clone(n.durable), nil
+	c.pending, c.blocks = slices.Clone(n.pending), maps.Clone(n.blocks)
+	if n.names == nil {
+		return &c
 	}
-	for name, n := range d.durable {
-		c.durable[name] = copied(n)
+	c.names = newNames()
+	for name, other := range n.names.visible {
+		c.names.visible[name] = other.clone(copies)
 	}
-	for _, e := range d.entries {
-		c.entries = append(c.entries, entry{from: e.from, to: e.to, inode: copied(e.inode)})
+	for name, other := range n.names.durable {
+		c.names.durable[name] = other.clone(copies)
 	}
-	c.Capacity, c.lastID = d.Capacity, d.lastID
-	return c
+	for _, e := range n.names.entries {
+		c.names.entries = append(c.names.entries, entry{from: e.from, to: e.to, inode: e.inode.clone(copies)})
+	}
+	return &c
 }
 
 // Kill ends the process: its files are closed, and everything cached stays
@@ -189,24 +225,63 @@ func (d *Disk) Counted() int {
 	return d.counted
 }
 
-// inodes returns those that have a name, in a fixed order.
+// inodes returns those that can be reached by names, in a fixed order.
 func (d *Disk) inodes() []*inode {
 	all := map[uint64]*inode{}
-	for _, m := range []map[string]*inode{d.durable, d.visible} {
-		for _, n := range m {
-			all[n.id] = n
+	var visit func(n *inode)
+	visit = func(n *inode) {
+		if all[n.id] != nil {
+			return
+		}
+		all[n.id] = n
+		if n.names != nil {
+			for _, m := range []map[string]*inode{n.names.durable, n.names.visible} {
+				for _, other := range m {
+					visit(other)
+				}
+			}
 		}
 	}
+	visit(d.root)
 	list := slices.Collect(maps.Values(all))
 	slices.SortFunc(list, func(a, b *inode) int { return int(a.id) - int(b.id) })
 	return list
 }
 
-// Content returns what reads would show of name; nil without such a name.
+// find returns what has a path; nil: nothing.
+func (d *Disk) find(path string) *inode {
+	n := d.root
+	for part := range strings.SplitSeq(path, "/") {
+		if n == nil || n.names == nil {
+			return nil
+		}
+		n = n.names.visible[part]
+	}
+	return n
+}
+
+// Walk calls each for every path, in order.
+func (d *Disk) Walk(each func(path string, kind Kind, executable bool, content []byte, target string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var visit func(path string, n *inode)
+	visit = func(path string, n *inode) {
+		for _, name := range slices.Sorted(maps.Keys(n.names.visible)) {
+			other := n.names.visible[name]
+			each(path+name, other.kind, other.executable, other.visible, other.target)
+			if other.names != nil {
+				visit(path+name+"/", other)
+			}
+		}
+	}
+	visit("", d.root)
+}
+
+// Content returns what reads would show of a path; nil without such a path.
 func (d *Disk) Content(name string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := d.visible[name]; n != nil {
+	if n := d.find(name); n != nil {
 		return append([]byte{}, n.visible...)
 	}
 	return nil
@@ -216,7 +291,7 @@ func (d *Disk) Content(name string) []byte {
 func (d *Disk) Holds(name string, off int64, b []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := d.visible[name]
+	n := d.find(name)
 	return n != nil && off+int64(len(b)) <= int64(len(n.visible)) && bytes.Equal(n.visible[off:][:len(b)], b)
 }
 
@@ -224,7 +299,7 @@ func (d *Disk) Holds(name string, off int64, b []byte) bool {
 func (d *Disk) Is(name string, content []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := d.visible[name]
+	n := d.find(name)
 	return n != nil && bytes.Equal(n.visible, content)
 }
 
@@ -232,10 +307,11 @@ func (d *Disk) Is(name string, content []byte) bool {
 func (d *Disk) Exists(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.visible[name] != nil
+	return d.find(name) != nil
 }
 
-// Put makes name a durable file with that content, whatever it was before.
+// Put makes name, which lies in the Disk itself, a durable file with that
+// content, whatever it was before.
 func (d *Disk) Put(name string, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,14 +319,14 @@ func (d *Disk) Put(name string, content []byte) {
 	n := &inode{id: d.lastID, durable: bytes.Clone(content), blocks: map[int64]bool{}}
 	n.show()
 	d.take(n, 0, int64(len(content)))
-	d.visible[name], d.durable[name] = n, n
+	d.root.names.visible[name], d.root.names.durable[name] = n, n
 }
 
 // Damage changes bytes of a file on the disk and in the cache, unnoticed.
 func (d *Disk) Damage(name string, off int64, b []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := d.visible[name]
+	n := d.find(name)
 	n.durable = write{off, b}.apply(n.durable)
 	n.visible = write{off, b}.apply(n.visible)
 }
@@ -279,188 +355,4 @@ func (d *Disk) tell(o Operation) {
 	if d.After != nil {
 		d.After(o)
 	}
-}
-
-// query is a step that changes nothing.
-func (d *Disk) query(op, name string, do func() error) error {
-	err := func() error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if _, err := d.step(op, name); err != nil {
-			return err
-		}
-		return do()
-	}()
-	d.tell(Operation{Op: op, Name: name, Err: err})
-	return err
-}
-
-// change is a step that changes the directory if do allows it.
-func (d *Disk) change(op, name string, do func() (entry, error)) error {
-	err := func() error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		doubtful, stepErr := d.step(op, name)
-		if stepErr != nil && !doubtful {
-			return stepErr
-		}
-		e, err := do()
-		if err != nil {
-			return err
-		}
-		e.apply(d.visible)
-		d.entries = append(d.entries, e)
-		return stepErr
-	}()
-	d.tell(Operation{Op: op, Name: name, Err: err})
-	return err
-}
-
-func (e entry) apply(m map[string]*inode) {
-	if e.from != "" && m[e.from] == e.inode {
-		delete(m, e.from)
-	}
-	if e.to != "" {
-		m[e.to] = e.inode
-	}
-}
-
-// Path is name as shown to people.
-func (d *Disk) Path(name string) string { return "/simulated/" + name }
-
-// Lstat returns what is known of name.
-func (d *Disk) Lstat(name string) (info Info, err error) {
-	err = d.query("lstat", name, func() error {
-		n := d.visible[name]
-		if n == nil {
-			return fs.ErrNotExist
-		}
-		info = d.info(n)
-		return nil
-	})
-	return info, err
-}
-
-func (d *Disk) info(n *inode) Info {
-	info := Info{Size: int64(len(n.visible)), Allocated: int64(len(n.blocks)) * blockSize, ID: n.id}
-	for _, other := range d.visible {
-		if other == n {
-			info.Links++
-		}
-	}
-	return info
-}
-
-// Create makes a new file, and opens it.
-func (d *Disk) Create(name string) (*File, error) {
-	var f *File
-	err := d.change("create", name, func() (entry, error) {
-		if d.visible[name] != nil {
-			return entry{}, fs.ErrExist
-		}
-		d.lastID++
-		n := &inode{id: d.lastID, blocks: map[int64]bool{}}
-		f = &File{disk: d, inode: n, name: name, boot: d.boots}
-		return entry{to: name, inode: n}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// Open opens an existing file.
-func (d *Disk) Open(name string) (*File, error) { return d.open("open", name) }
-
-// OpenWrite opens an existing file.
-func (d *Disk) OpenWrite(name string) (*File, error) { return d.open("openwrite", name) }
-
-func (d *Disk) open(op, name string) (f *File, err error) {
-	err = d.query(op, name, func() error {
-		n := d.visible[name]
-		if n == nil {
-			return fs.ErrNotExist
-		}
-		f = &File{disk: d, inode: n, name: name, boot: d.boots}
-		return nil
-	})
-	return f, err
-}
-
-// RenameNoReplace renames, and never replaces.
-func (d *Disk) RenameNoReplace(from, to string) error {
-	return d.change("renamenoreplace", to, func() (entry, error) { return d.entry(from, from, to, false) })
-}
-
-// Rename replaces what has the new name.
-func (d *Disk) Rename(from, to string) error {
-	return d.change("rename", to, func() (entry, error) { return d.entry(from, from, to, true) })
-}
-
-// Link gives a file a second name.
-func (d *Disk) Link(from, to string) error {
-	return d.change("link", to, func() (entry, error) { return d.entry(from, "", to, false) })
-}
-
-// Remove takes a file's name.
-func (d *Disk) Remove(name string) error {
-	return d.change("remove", name, func() (entry, error) { return d.entry(name, name, "", true) })
-}
-
-// entry takes the name from from the file called source, and gives it the name
-// to.
-func (d *Disk) entry(source, from, to string, replace bool) (entry, error) {
-	switch n := d.visible[source]; {
-	case n == nil:
-		return entry{}, fs.ErrNotExist
-	case !replace && d.visible[to] != nil:
-		return entry{}, fs.ErrExist
-	default:
-		return entry{from: from, to: to, inode: n}, nil
-	}
-}
-
-// SyncDir makes the names durable.
-func (d *Disk) SyncDir() error {
-	return d.query("syncdir", ".", func() error {
-		d.durable, d.entries = maps.Clone(d.visible), nil
-		return nil
-	})
-}
-
-// Free returns how many bytes may still be stored.
-func (d *Disk) Free() (free int64, err error) {
-	err = d.query("free", ".", func() error {
-		free = d.free()
-		return nil
-	})
-	return free, err
-}
-
-func (d *Disk) free() int64 {
-	if d.Capacity == 0 {
-		return math.MaxInt64
-	}
-	free := d.Capacity
-	for _, n := range d.inodes() {
-		free -= int64(len(n.blocks)) * blockSize
-	}
-	return max(free, 0)
-}
-
-// take takes the blocks of n bytes from off on. It returns how many of these
-// bytes, counted from off, have room.
-func (d *Disk) take(to *inode, off, n int64) int64 {
-	free := d.free()
-	for b := off / blockSize; b*blockSize < off+n; b++ {
-		if to.blocks[b] {
-			continue
-		}
-		if free < blockSize {
-			return max(b*blockSize-off, 0)
-		}
-		free -= blockSize
-		to.blocks[b] = true
-	}
-	return n
 }
