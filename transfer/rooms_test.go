@@ -38,7 +38,7 @@ transfer/paths/disk: transfer/paths
 transfer/pace: transfer/admission
 transfer/manifest: wire github.com/zeebo/xxh3 golang.org/x/sync lukechampine.com/blake3
 transfer/manifest/cache: transfer/manifest wire
-transfer/partfile: transfer/content transfer/manifest transfer/tree wire golang.org/x/sync github.com/zeebo/xxh3 golang.org/x/sys
+transfer/partfile: transfer/content transfer/manifest transfer/tree transfer/tree/names wire golang.org/x/sync github.com/zeebo/xxh3 golang.org/x/sys
 transfer/partfile/crashfs:
 transfer/localfile: transfer/partfile golang.org/x/sys
 transfer/source: certs transport wire

@@ -172,7 +172,7 @@ func (f *output) resumeJournal(info Info, action Action) (keep bool, err error) 
 		return false, err
 	}
 	h, err := f.fs.OpenWrite(f.name + JournalSuffix)
-	if unreadable(err) {
+	if unreadable(err) && (!f.header.IsTree() || errors.Is(err, fs.ErrNotExist)) {
 		return false, nil
 	}
 	if err != nil {

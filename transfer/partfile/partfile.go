@@ -52,7 +52,7 @@ const PartSuffix = ".part"
 // IsReserved reports whether a name ends like those of the files that this
 // package makes beside the finished one.
 func IsReserved(name string) bool {
-	return slices.ContainsFunc([]string{PartSuffix, JournalSuffix, probeSuffix, triedSuffix}, func(suffix string) bool {
+	return slices.ContainsFunc([]string{PartSuffix, JournalSuffix, probeSuffix, triedSuffix, foldSuffix, straySuffix, linkSuffix}, func(suffix string) bool {
 		return strings.HasSuffix(name, suffix)
 	})
 }

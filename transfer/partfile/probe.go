@@ -115,19 +115,28 @@ func (n naming) give(fsys FS, from, to string) error {
 func clearScratch(fsys FS, name string) (free bool, err error) {
 	free = true
 	for _, scratch := range []string{name + probeSuffix, name + triedSuffix} {
-		info, err := lstat(fsys, scratch)
-		switch {
-		case err != nil:
+		ours, err := clearScratchFile(fsys, scratch)
+		if err != nil {
 			return false, err
-		case info.Kind == None:
-			continue
-		case info.Kind != Regular || info.Size != 0:
-			free = false
-			continue
 		}
-		if err := fsys.Remove(scratch); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, failure(fsys, "remove", scratch, err)
-		}
+		free = free && ours
 	}
 	return free, nil
+}
+
+// clearScratchFile is clearScratch of one name.
+func clearScratchFile(fsys FS, scratch string) (free bool, err error) {
+	info, err := lstat(fsys, scratch)
+	switch {
+	case err != nil:
+		return false, err
+	case info.Kind == None:
+		return true, nil
+	case info.Kind != Regular || info.Size != 0:
+		return false, nil
+	}
+	if err := fsys.Remove(scratch); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, failure(fsys, "remove", scratch, err)
+	}
+	return true, nil
 }

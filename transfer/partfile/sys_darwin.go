@@ -84,3 +84,5 @@ func freeFiles(dirfd uintptr) (int64, error) {
 }
 
 func syncAll(uintptr) error { return errors.ErrUnsupported }
+
+func longestName(uintptr) (int, error) { return 0, errors.ErrUnsupported }

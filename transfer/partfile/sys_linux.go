@@ -123,3 +123,14 @@ func tells(release string) bool {
 	n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor)
 	return n == 2 && (major > tellingSyncfs[0] || major == tellingSyncfs[0] && minor >= tellingSyncfs[1])
 }
+
+func longestName(dirfd uintptr) (int, error) {
+	var st unix.Statfs_t
+	if err := retryInterrupted(func() error { return unix.Fstatfs(int(dirfd), &st) }); err != nil {
+		return 0, err
+	}
+	if st.Namelen <= 0 {
+		return 0, errors.ErrUnsupported
+	}
+	return int(st.Namelen), nil
+}

@@ -28,3 +28,5 @@ func freeSpace(dirfd uintptr) (int64, error) { return 0, errors.ErrUnsupported }
 func freeFiles(uintptr) (int64, error) { return 0, errors.ErrUnsupported }
 
 func syncAll(uintptr) error { return errors.ErrUnsupported }
+
+func longestName(uintptr) (int, error) { return 0, errors.ErrUnsupported }

@@ -174,3 +174,5 @@ func syncAll(uintptr) error { return errors.ErrUnsupported }
 func infoOf(st fs.FileInfo) Info {
 	return Info{Kind: kindOf(st.Mode()), Size: st.Size(), Allocated: st.Size(), Links: 1, ModTime: st.ModTime().UnixNano()}
 }
+
+func longestName(uintptr) (int, error) { return 0, errors.ErrUnsupported }

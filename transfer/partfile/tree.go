@@ -48,8 +48,7 @@ type treeState struct {
 	sparse  atomic.Bool
 	stored  atomic.Int64 // bytes that have storage: of marked files and of reserved ones
 
-	// Files of several chunks that this run made, whose names may not be
-	// durable. Under mu.
+	// Files of several chunks whose names may not be durable. Under mu.
 	mu      sync.Mutex
 	unnamed map[int]struct{}
 

@@ -26,9 +26,9 @@ const ReplacedSuffix = ".replaced"
 //
 // After an error NAME.part is kept, as after an error of [File.Commit]. Between
 // the two renames of a replacement a crash leaves no NAME, but NAME.replaced
-// and a finished NAME.part: [LookTree] tells that, and a run that resumes gives
-// it its name. If ctx ends before the rename, the error is ctx's cause. path is
-// as with [File.Commit].
+// and a finished NAME.part: [TreeFound.CutOff] tells that, and a run that
+// resumes gives it its name. If ctx ends before the rename, the error is ctx's
+// cause. path is as with [File.Commit].
 func (t *Tree) Commit(ctx context.Context) (path string, err error) {
 	t.end.Lock()
 	defer t.end.Unlock()
@@ -375,17 +375,4 @@ func (t *Tree) checkReplace() error {
 		return reasoned(t.fs, "replace", aside, Exists, fs.ErrExist)
 	}
 	return CheckReplaceable(t.fs, t.name)
-}
-
-// probeTree finds out how the finished tree can get its name, and whether the
-// system can hold what the tree has. It fails if it cannot.
-func (t *Tree) probeTree() error {
-	if err := t.probe(true); err != nil {
-		return err
-	}
-	if t.naming == byLink { // directories have no second names
-		t.naming = byLook
-		t.lack(ExclusiveNames, errors.ErrUnsupported)
-	}
-	return nil
 }

@@ -90,6 +90,14 @@ func (d dir) FreeFiles() (n int64, err error) {
 	return n, err
 }
 
+func (d dir) LongestName() (n int, err error) {
+	err = d.withDescriptor(func(fd uintptr) error {
+		n, err = longestName(fd)
+		return err
+	})
+	return n, err
+}
+
 // namesAtOnce is the number of names that are read at once.
 const namesAtOnce = 1024
 

@@ -26,6 +26,9 @@ type TreeFS interface {
 	// FreeFiles is the number of files that may still be made in the
 	// directory.
 	FreeFiles() (int64, error)
+	// LongestName is the length of the longest name that the directory
+	// takes, in bytes.
+	LongestName() (int, error)
 	// EachName yields the names in the directory, in any order, until yield
 	// returns false.
 	EachName(yield func(name string) bool) error

@@ -10,9 +10,9 @@ type TreeFound struct {
 	// Finished says that the directory under the final name is the one that
 	// the journal's run finished: it ended before it removed its journal.
 	Finished bool
-	// CutOff says that a run ended between the two renames of a
-	// replacement: there is no NAME, NAME.part is finished, and
-	// NAME.replaced is what had the name.
+	// CutOff says that a run may have ended between the two renames of a
+	// replacement: there is no NAME, NAME.part is malcolm's, and
+	// NAME.replaced is there. That is then what had the name.
 	CutOff bool
 
 	Journal JournalState
@@ -57,48 +57,41 @@ func LookTree(fsys FS, name string) (TreeFound, error) {
 	return f, f.lookDone(fsys, name, final)
 }
 
-// lookDone looks whether the journal's run had finished its directory.
+// lookDone looks whether the journal's run had finished its directory, or was
+// about to.
 func (f *TreeFound) lookDone(fsys FS, name string, final Info) error {
 	if f.Journal != JournalUsable || !f.Header.IsTree() {
 		return nil
 	}
-	id, ok, err := readDone(fsys, name, f.Header)
-	if err != nil || !ok {
-		return err
+	f.CutOff = f.Final == None && f.Part == Directory && f.Replaced == Directory
+	if f.Final != Directory || f.Part != None {
+		return nil
 	}
-	switch {
-	case f.Final == Directory && f.Part == None:
-		f.Finished = id == doneSum(final)
-	case f.Final == None && f.Part == Directory && f.Replaced == Directory:
-		part, err := lstat(fsys, name+PartSuffix)
-		if err != nil {
-			return err
-		}
-		f.CutOff = id == doneSum(part)
-	}
-	return nil
+	sum, ok, err := readDone(fsys, name, f.Header)
+	f.Finished = ok && sum == doneSum(final)
+	return err
 }
 
-// readDone returns the identity in the last record if that says that the
-// directory is complete.
-func readDone(fsys FS, name string, h Header) (id [16]byte, ok bool, err error) {
+// readDone returns the sum in the last record if that says that the directory
+// is complete, see doneSum.
+func readDone(fsys FS, name string, h Header) (sum [16]byte, ok bool, err error) {
 	info, err := lstatJournal(fsys, name)
 	if err != nil || info.Kind == None {
-		return id, false, err
+		return sum, false, err
 	}
 	j, err := fsys.Open(name + JournalSuffix)
 	if err != nil {
-		return id, false, nil
+		return sum, false, nil
 	}
 	defer j.Close()
 	s := newSealer(h)
 	var b [recordLen]byte
 	at := info.Size - (info.Size-recordsAt)%recordLen - recordLen
 	if at < recordsAt {
-		return id, false, nil
+		return sum, false, nil
 	}
 	if n, _ := j.ReadAt(b[:], at); n < recordLen {
-		return id, false, nil
+		return sum, false, nil
 	}
 	r, ok := s.parse(b[:])
 	return r.xxh, ok && r.kind == recordDone, nil
@@ -207,7 +200,7 @@ func FinishTree(fsys FS, name string) error {
 	if err := syncDir(fsys); err != nil {
 		return err
 	}
-	if _, err := clearScratch(fsys, name); err != nil {
+	if err := clearTreeScratch(fsys, name); err != nil {
 		return err
 	}
 	return removeUnused(fsys, name, true)

@@ -287,7 +287,11 @@ func (t *Tree) distrustFiles() error {
 	}
 	err := t.folder.SyncAll()
 	t.state.syncedAll = err == nil
-	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+	switch {
+	case err == nil:
+		clear(t.state.unnamed)
+		return nil
+	case errors.Is(err, errors.ErrUnsupported):
 		return nil
 	}
 	return failure(t.fs, "sync", t.part, err)
@@ -392,7 +396,7 @@ func (t *Tree) found(entry int, info Info) {
 	if !ok || t.entryOf(file) != entry {
 		return
 	}
-	t.state.there.set(file)
+	t.named(file)
 	if info.Size == t.entry(entry).Size {
 		t.state.stored.Add(info.Allocated)
 		if t.isSmall(file) {

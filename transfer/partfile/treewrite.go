@@ -146,9 +146,12 @@ func (t *Tree) openLarge(file int) (h Handle, err error) {
 	return h, nil
 }
 
-// named notes a file that this run made.
+// named notes a file that this run made or found.
 func (t *Tree) named(file int) {
 	t.state.there.set(file)
+	if t.isSmall(file) {
+		return
+	}
 	t.state.mu.Lock()
 	defer t.state.mu.Unlock()
 	t.state.unnamed[file] = struct{}{}
@@ -174,8 +177,7 @@ func (t *Tree) reserve(h Handle, size int64) error {
 	return h.Truncate(size)
 }
 
-// persist makes the files of the marks' chunks durable, and the names of those
-// that this run made.
+// persist makes the files of the marks' chunks durable, and their names.
 func (t *Tree) persist(marks []record) error {
 	files := make(map[int]struct{})
 	for _, m := range marks {

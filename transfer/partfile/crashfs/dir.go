@@ -414,3 +414,6 @@ func (d *Disk) take(to *inode, off, n int64) int64 {
 	}
 	return n
 }
+
+// LongestName is that of most file systems.
+func (d *Dir) LongestName() (int, error) { return 255, nil }

@@ -60,3 +60,6 @@ func (d *Disk) Free() (int64, error) { return d.Root().Free() }
 
 // FreeFiles returns how many files and directories may still be made.
 func (d *Disk) FreeFiles() (int64, error) { return d.Root().FreeFiles() }
+
+// LongestName is that of most file systems.
+func (d *Disk) LongestName() (int, error) { return d.Root().LongestName() }
