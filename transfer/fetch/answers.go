@@ -201,10 +201,11 @@ func (s *Session) returned(v *server, l *connection, o source.Offer) {
 	case l.way.Peer().ID != v.id:
 		s.cameBackAs(v, errOtherID)
 		return
-	case !o.SameFile(v.offer):
+	case !o.SameFile(v.offer) && !(s.mayHelp(v) && o.Kind == wire.KindTree):
 		s.cameBackAs(v, errOtherFile)
 		return
 	}
+	v.offer = o
 	v.conns.list, v.state, v.err = []*connection{l}, StateAnswered, nil
 	if s.download.isAgreed() {
 		s.admit(v)
@@ -245,9 +246,10 @@ func (s *Session) emitLost(v *server) {
 	s.emit(Lost{Target: v.target, State: v.state, Err: v.err, Left: left})
 }
 
-// admit lets a server take part if it offers what was voted for.
+// admit lets a server take part if it offers what was voted for, or another
+// version of the tree that is copied.
 func (s *Session) admit(v *server) {
-	if !s.offersVoted(v) {
+	if !s.offersVoted(v) && !s.mayHelp(v) {
 		s.leaveOut(v)
 		return
 	}
@@ -268,8 +270,14 @@ func (s *Session) offersVoted(v *server) bool {
 	return v.offer.SameFile(s.download.offer)
 }
 
+// leaveOut ends all contact with a server that offers something else. Another
+// version of a tree may still be of use.
 func (s *Session) leaveOut(v *server) {
 	v.state = StateLeftOut
+	if s.download.offer.Kind == wire.KindTree && v.offer.Kind == wire.KindTree {
+		s.presence.Out(v.index)
+		return
+	}
 	s.dismiss(v)
 }
 
@@ -278,7 +286,7 @@ func (s *Session) leaveOut(v *server) {
 func (s *Session) admitLate(v *server) {
 	s.admit(v)
 	if v.state == StateServing {
-		s.emit(Joined{Target: v.target})
+		s.emit(Joined{Target: v.target, Other: !s.offersVoted(v)})
 	} else {
 		s.emit(LeftOut{Target: v.target, Checksum: v.offer.Checksum, Size: v.offer.Size})
 	}

@@ -43,9 +43,10 @@ type download struct {
 
 // An underway is what servers were asked for.
 type underway struct {
-	fetches  map[int]*fetch      // by range ID
-	partials map[int]*partial    // by chunk: what ranges that ended early had of it
-	helpers  map[*connection]int // parts that they were asked for, of ranges of others
+	fetches  map[int]*fetch           // by range ID
+	partials map[int]*partial         // by chunk: what ranges that ended early had of it
+	lackers  map[int]map[*server]bool // by file: who does not have it
+	helpers  map[*connection]int      // parts that they were asked for, of ranges of others
 }
 
 // A tally counts what happened to a download.
@@ -195,6 +196,7 @@ func (s *Session) fetchQueued(done func() bool) error {
 
 // joinSchedule adds a server to the schedule.
 func (s *Session) joinSchedule(v *server, now time.Time) {
+	s.download.joinedAnew(v)
 	s.download.schedule.Join(v.index, v.conns.minRTT(), s.download.since(v, now))
 	s.growth.Join(v.index)
 	s.joinCarrier(v, now)
@@ -386,8 +388,11 @@ func (s *Session) ended(f *fetch, err error) {
 	d.schedule.End(f.ID)
 	wrong, isWrong := errors.AsType[*wrongChunkError](err)
 	_, disk := errors.AsType[*partfile.Error](err)
+	lack, isLacking := errors.AsType[*lacking](err)
 	switch {
 	case err == nil:
+	case isLacking:
+		s.lacks(v, lack)
 	case disk:
 		s.loop.fail(err)
 	case cancelled, errors.Is(err, partfile.ErrNotOwner): // others were faster

@@ -53,7 +53,10 @@ var kinds = []struct {
 	{KindIntegrity, as[*MismatchError]},
 	{KindIntegrity, as[*FinishedError]},
 	{KindIntegrity, as[*ListingError]},
+	{KindChanged, as[*GoneError]},
+	{KindIntegrity, as[*TreeMismatchError]},
 	{KindVote, as[*TreeOfferedError]},
+	{KindVote, as[*FileOfferedError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindNetwork, as[*SilentError]},
@@ -143,6 +146,14 @@ type TreeOfferedError struct{ Name string }
 
 func (e *TreeOfferedError) Error() string {
 	return "the servers offer a directory, and not a file"
+}
+
+// A FileOfferedError says that the servers agree on a file, where a method needs
+// a directory.
+type FileOfferedError struct{ Name string }
+
+func (e *FileOfferedError) Error() string {
+	return "the servers offer a file, and not a directory"
 }
 
 // A ListingError says that the servers agree on a directory whose listing is

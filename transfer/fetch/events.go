@@ -94,8 +94,12 @@ type LeftOut struct {
 }
 
 // Joined says that a server that answered after the vote has the same file and
-// takes part.
-type Joined struct{ Target source.Target }
+// takes part. Other: it has another version of the tree, and takes part for
+// what is the same in both.
+type Joined struct {
+	Target source.Target
+	Other  bool
+}
 
 // Started says that fetching begins.
 type Started struct {

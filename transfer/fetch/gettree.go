@@ -144,6 +144,7 @@ func (s *Session) fetchTree(f *treeFilling) error {
 	d.checks.toCheck = toCheck
 	s.emit(Started{Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
 	s.publish()
+	s.invite()
 	s.surveyTree(part)
 	s.checkpoint(part)
 	return s.fetchQueued(d.complete)

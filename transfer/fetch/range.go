@@ -86,15 +86,22 @@ func (f *rangeRun) fetchChunks() error {
 	defer body.Close()
 	ahead := f.expectValues()
 	defer ahead.end()
-	for c := f.First; ; c++ {
+	var lack lacking
+	for c := f.First; ; {
 		switch {
 		case c == f.First+f.Count:
-			return atEnd(body)
+			return lack.or(atEnd(body))
 		case c >= int(f.end.Load()):
-			return nil
+			return lack.or(nil)
 		}
 		ahead.at(c)
-		if err := f.fetchChunk(body, c); err != nil {
+		err := f.fetchChunk(body, c)
+		switch {
+		case err == nil:
+			c++
+		case f.isLack(err):
+			c = lack.add(f.content, f.Range, c, err)
+		default:
 			return err
 		}
 	}

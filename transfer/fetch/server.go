@@ -40,6 +40,7 @@ type share struct {
 	arrived int64         // bytes of ranges, good or not
 	sampled int64         // arrived at the last sample
 	bad     int           // chunks that were refused
+	lacks   int           // files that it does not have, as far as it was asked
 	sign    presence.Sign // since the last tick
 }
 

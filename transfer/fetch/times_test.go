@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,6 +36,7 @@ func TestTreeTimes(t *testing.T) {
 		{"not given by one", [][]byte{right, right}, [][]byte{nil, right}, 1e9, 0},
 		{"given by none", [][]byte{right}, [][]byte{nil}, 0, 0},
 		{"too few", [][]byte{short}, [][]byte{short}, 0, 1},
+		{"other bytes", [][]byte{right}, [][]byte{other}, 0, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			listing, files := m.listing(t)
@@ -41,10 +44,16 @@ func TestTreeTimes(t *testing.T) {
 			for i, list := range test.named {
 				offer := wire.Offer{Kind: wire.KindTree, Name: "tree", Times: sumOf(t, list), TimesSize: int64(len(list))}
 				held := append([][]byte{listing}, files...)
-				if test.gives[i] != nil {
-					held = append(held, test.gives[i])
-				}
-				sources = append(sources, sourcetest.Holding(place(i), offer, held, nil))
+				given := test.gives[i]
+				sources = append(sources, sourcetest.Holding(place(i), offer, held, func(c *sourcetest.Conn) {
+					serve := c.OnRange
+					c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
+						if spans[0].Checksum == offer.Times && given != nil {
+							return sourcetest.NewBody(bytes.NewReader(given)), nil
+						}
+						return serve(ctx, spans)
+					}
+				}))
 			}
 			dir, missing := t.TempDir(), 0
 			s := Open(t.Context(), Servers{Sources: sources}, Watch{Events: func(e Event) {

@@ -111,13 +111,18 @@ func (e *endgame) asIdle(v *server) (idleServer, bool) {
 	if v.pause > 0 || rate == 0 {
 		// What it is given may be lost for as long as it takes to know.
 		t := idleServer{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
-		return t, len(v.ranges) == 0 && e.queued == 0
+		return t, len(v.ranges) == 0 && e.nothingFor(v)
 	}
 	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v, 1)) {
 		return idleServer{}, false
 	}
 	t := idleServer{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
-	return t, e.queued == 0 || e.queue.tooSlow(v, e.front.class)
+	return t, e.nothingFor(v) || e.queue.tooSlow(v, e.front.class)
+}
+
+// nothingFor reports whether the queue has nothing that a server has.
+func (e *endgame) nothingFor(v *server) bool {
+	return e.queued == 0 || len(v.absent) > 0 && e.firstFor(v) < 0
 }
 
 // latest returns the server expected to finish last among those worth taking
@@ -253,6 +258,9 @@ func (e *endgame) steal(r *rangeState) bool {
 			continue
 		}
 		n, finish := e.share(r, t)
+		if t.absent.has(r.First+r.Count-n, n) {
+			continue
+		}
 		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], last.class)) {
 			best, count = i, n
 		}
@@ -334,7 +342,7 @@ func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost i
 	u := e.newUnit(chunk, 1)
 	best = -1
 	for i, t := range e.idle {
-		if t.server == r.by || e.cannotHelp(t, r.by, u) || !t.pays(t.finish(length), first) {
+		if t.server == r.by || t.absent.has(chunk, 1) || e.cannotHelp(t, r.by, u) || !t.pays(t.finish(length), first) {
 			continue
 		}
 		if best < 0 || t.before(e.idle[best], length) {

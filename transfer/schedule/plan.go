@@ -71,8 +71,15 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 			}
 			front = s.unitAt(first)
 		}
-		if s.wants(v, o, &f, front) {
-			fetch = append(fetch, s.take(v, first, o))
+		from, next := first, front
+		if len(v.absent) > 0 {
+			if from = s.firstFor(v); from < 0 {
+				continue
+			}
+			next = s.unitAt(from)
+		}
+		if s.wants(v, o, &f, next) || s.mustTake(v, o, from) {
+			fetch = append(fetch, s.take(v, from, o))
 			s.roundStart = at + 1
 			first = -1
 		}
@@ -138,10 +145,12 @@ func (s *Schedule) mayHaveMore(v *server, count int) bool {
 
 func (v *server) connectionRate() float64 { return v.rate.Rate() / float64(v.connections) }
 
-// take hands a server the range that begins with first, the front of the queue.
+// take hands a server the range that begins with first, the front of what is in
+// the queue for it.
 func (s *Schedule) take(v *server, first int, o outlook) Range {
 	r := Range{Server: v.id, First: first}
 	most := max(s.unitAt(first).count, s.content.Whole(first, s.rangeLen(v, o), MaxFiles))
+	most = min(most, v.absent.next(first)-first)
 	for r.Count < most && s.chunks[first+r.Count] == missing {
 		s.chunks[first+r.Count] = underway
 		s.missing.remove(first + r.Count)

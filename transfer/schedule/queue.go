@@ -41,14 +41,32 @@ func (t chunkSet) remove(c int) {
 func (t chunkSet) has(c int) bool { return t.levels[0][c/64]&(1<<(c%64)) != 0 }
 
 // first returns the least member; -1 if the set is empty.
-func (t chunkSet) first() int {
-	c := 0
-	for level := len(t.levels) - 1; level >= 0; level-- {
+func (t chunkSet) first() int { return t.least(len(t.levels)-1, 0) }
+
+// least returns the least member below a word of a level; -1 if there is no
+// such word, or no member.
+func (t chunkSet) least(level, word int) int {
+	for ; level >= 0; level-- {
 		words := t.levels[level]
-		if c >= len(words) || words[c] == 0 {
+		if word >= len(words) || words[word] == 0 {
 			return -1
 		}
-		c = c*64 + bits.TrailingZeros64(words[c])
+		word = word*64 + bits.TrailingZeros64(words[word])
 	}
-	return c
+	return word
+}
+
+// from returns the least member that is not below c; -1 if there is none.
+func (t chunkSet) from(c int) int {
+	for level, words := range t.levels {
+		word, bit := c/64, c%64
+		if word >= len(words) {
+			return -1
+		}
+		if rest := words[word] >> bit; rest != 0 {
+			return t.least(level-1, c+bits.TrailingZeros64(rest))
+		}
+		c = word + 1
+	}
+	return -1
 }

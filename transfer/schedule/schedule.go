@@ -220,6 +220,8 @@ type server struct {
 	probe time.Time     // not tried again before this time
 	grace time.Duration // least silence that it is allowed
 	lost  bool          // this silence has cost part of a chunk
+
+	absent absent // chunks that it does not have
 }
 
 // New returns a schedule with an empty queue.
