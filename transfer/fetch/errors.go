@@ -63,6 +63,8 @@ var kinds = []struct {
 	{KindLocal, as[*NameError]},
 	{KindLocal, as[*TargetError]},
 	{KindLocal, as[*LinksError]},
+	{KindLocal, as[*DeleteError]},
+	{KindLocal, as[*InTheWayError]},
 	{KindLocal, as[*TooLargeError]},
 	{KindLocal, as[*NotDirectoryError]},
 	{KindLocal, as[*localfile.Error]},

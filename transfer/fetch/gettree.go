@@ -37,7 +37,16 @@ func (s *Session) getTree(b Ballot, out Output, fsys partfile.FS) error {
 	if err != nil || s.download.result.AlreadyRight {
 		return err
 	}
-	return s.fillTree(&treeFilling{Disk: out.Disk, fsys: fsys, decision: decision})
+	f := &treeFilling{Disk: out.Disk, fsys: fsys, decision: decision}
+	if f.RemoteTime {
+		if f.times, err = s.remoteTimes(); err != nil {
+			return err
+		}
+		if f.times == nil {
+			s.emit(NoModTime{})
+		}
+	}
+	return s.fillTree(f)
 }
 
 // decideTree settles what to do about what lies there already. If nothing has
@@ -87,6 +96,7 @@ type treeFilling struct {
 	Disk
 	fsys     partfile.FS
 	decision partfile.Decision
+	times    []time.Time    // of the entries; nil: when they are written
 	part     *partfile.Tree // nil before it is open
 }
 
@@ -94,18 +104,9 @@ type treeFilling struct {
 func (s *Session) fillTree(f *treeFilling) (err error) {
 	d := s.download
 	post := d.post
-	var times []time.Time
-	if f.RemoteTime {
-		if times, err = s.remoteTimes(); err != nil {
-			return err
-		}
-		if times == nil {
-			s.emit(NoModTime{})
-		}
-	}
 	options := partfile.TreeOptions{
 		Name: d.result.Name, Tree: d.tree, Listing: d.offer.Checksum, Action: f.decision.Action, Replace: f.decision.Replace,
-		Times: times, SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
+		Times: f.times, SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks: func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
 	}
 	f.part, err = obtain(s.loop, func(ctx context.Context) (*partfile.Tree, error) { return partfile.OpenTree(ctx, f.fsys, options) })

@@ -80,13 +80,7 @@ func (s *Session) VerifyTree(b Ballot, path string) (*VerifyTreeResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.agreeEarly(b, nil); err != nil {
-		return nil, err
-	}
-	if s.download.offer.Kind != wire.KindTree {
-		return nil, &FileOfferedError{Name: s.download.result.Name}
-	}
-	if err := s.obtainTree(b); err != nil {
+	if err := s.agreeOnTree(b); err != nil {
 		return nil, err
 	}
 	d := s.download
