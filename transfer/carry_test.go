@@ -230,17 +230,18 @@ func TestNoTrial(t *testing.T) {
 // up for losses, and nowhere else.
 func TestBBROnALongPath(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		loss float64
-		over source.Transport
-		told []string
+		name   string
+		chunks int
+		loss   float64
+		over   source.Transport
+		told   []string
 	}{
-		{"without loss", 0, source.QUIC, nil},
-		{"with loss", 0.08, source.TCP, []string{"tried", "over tcp: 0"}},
+		{"without loss", 100, 0, source.QUIC, nil},
+		{"with loss", 400, 0.1, source.TCP, []string{"tried", "over tcp: 0"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bothWays(t, func(t *testing.T, w *world) {
-				data := file(160*chunk, 1)
+				data := file(test.chunks*chunk, 1)
 				s := w.serve(newSource(data), 0, 1, serve.Config{TCP: serve.TCP{Congestion: "bbr"}})
 				s.links[0].set(func(l *link) { l.delay, l.rate, l.loss = 100*time.Millisecond, 8<<20, test.loss })
 				s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Delay, p.Rate = 100*time.Millisecond, 8<<20 })

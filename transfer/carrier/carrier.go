@@ -12,8 +12,8 @@
 //     if it says that it sends over TCP with BBR, and if losses come without a
 //     queue and QUIC lacks connections to make up for them. Beside others in
 //     a full queue BBR would take their share: up to 81 of 100 Mbit/s beside
-//     four CUBIC flows, measured. A server is tried once it has sent for 2 s, if
-//     enough is left to gain by it.
+//     four CUBIC flows, measured. A server is tried once it has sent for a
+//     second, if enough is left to gain by it.
 //   - The trial gives its next ranges to two connections over the other
 //     transport for a second. What carries more stays: a tenth more, since less
 //     is noise. One server is tried at a time: two would disturb each other.
@@ -42,7 +42,7 @@ const (
 	// settleTime is how long a server has sent before it is tried, or
 	// settleRTTs round trips: what it does over the first transport must be
 	// known.
-	settleTime = 2 * time.Second
+	settleTime = time.Second
 	settleRTTs = 20
 	// trialTime is how long the other transport is measured from its first
 	// byte on, or trialRTTs round trips.

@@ -150,7 +150,7 @@ func (e *TreeOfferedError) Error() string {
 	return "the servers offer a directory, and not a file"
 }
 
-// A FileOfferedError says that the servers agree on a file, where a method needs
+// A FileOfferedError says that the servers agree on a file, and a method needs
 // a directory.
 type FileOfferedError struct{ Name string }
 

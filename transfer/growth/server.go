@@ -91,7 +91,8 @@ func (s *server) look(now time.Time) {
 // decide goes on with a trial, or begins one. room is how many connections the
 // server may have.
 func (s *server) decide(now time.Time, cpuFree bool, room int) {
-	s.lacks = s.number >= room && !s.trial.under() && s.isQuiet(now) && s.wants(now) > room
+	if s.number >= room { println(now.UnixMilli()%100000, s.number, room, s.trial.under(), s.isQuiet(now), s.wants(now)) }
+	s.lacks = room < s.leastStep() && !s.trial.under() && s.isQuiet(now) && s.wants(now) > room
 	switch {
 	case s.roundTrip() < LeastRTT:
 		if s.rtt > 0 {
@@ -104,11 +105,14 @@ func (s *server) decide(now time.Time, cpuFree bool, room int) {
 	case s.gives(now):
 		s.begin((s.number+1)/2, now)
 	case cpuFree && !now.Before(s.rest.grow):
-		if want := min(s.wants(now), room); want >= s.number+max(1, s.number/4) {
+		if want := min(s.wants(now), room); want >= s.leastStep() {
 			s.begin(want, now)
 		}
 	}
 }
+
+// leastStep returns the number from which on a step is worth its trial.
+func (s *server) leastStep() int { return s.number + max(1, s.number/4) }
 
 // change sets the number of connections.
 func (s *server) change(number int, now time.Time) {

@@ -40,7 +40,7 @@ func (a absent) with(r run) absent {
 // has reports whether one of count chunks, from first on, is among them.
 func (a absent) has(first, count int) bool { return a.next(first) < first+count }
 
-// next returns the first of them from a chunk on; math.MaxInt if there is none.
+// next returns the first of them from a chunk on, else math.MaxInt.
 func (a absent) next(chunk int) int {
 	i := a.behind(chunk)
 	if i == len(a) {

@@ -56,7 +56,7 @@ func (t chunkSet) least(level, word int) int {
 	return word
 }
 
-// from returns the least member that is not below c; -1 if there is none.
+// from returns the least member that is not below c, else -1.
 func (t chunkSet) from(c int) int {
 	for level, words := range t.levels {
 		word, bit := c/64, c%64
