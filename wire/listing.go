@@ -192,17 +192,34 @@ func FirstFault(entries []Entry) (entry int, reason string) {
 		}
 	}
 	for i := range entries {
-		if e := &entries[i]; e.Kind == EntryLink {
-			to, reason := resolve(e)
-			if reason == "" && throughLink(entries, to) {
-				reason = "target leads through another link"
-			}
-			if reason != "" {
-				return i, reason
-			}
+		if reason := linkProblem(entries, i); reason != "" {
+			return i, reason
 		}
 	}
 	return 0, ""
+}
+
+// EntryProblem returns why an entry cannot be in a listing, or "". The entries
+// are in order, and beneath none of them lies another.
+func EntryProblem(entries []Entry, i int) string {
+	if reason := checkEntry(&entries[i]); reason != "" {
+		return reason
+	}
+	return linkProblem(entries, i)
+}
+
+// linkProblem returns what is wrong with the target of an entry, or "": nothing
+// is, or it is no link.
+func linkProblem(entries []Entry, i int) string {
+	e := &entries[i]
+	if e.Kind != EntryLink {
+		return ""
+	}
+	to, reason := resolve(e)
+	if reason == "" && throughLink(entries, to) {
+		reason = "target leads through another link"
+	}
+	return reason
 }
 
 // PathLess is the order of the paths of a listing: that of bytes, with "/"
