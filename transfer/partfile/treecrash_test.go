@@ -320,7 +320,7 @@ func TestTreeCrashes(t *testing.T) {
 		"create", "read", "mkdir", "symlink", "opendir", "open", "openwrite", "lstat",
 	}
 	s := crashSample(t)
-	crashes, failures, seeds := 0, 0, seedsOf(t, 150)
+	crashes, failures, seeds := 0, 0, seedsOf(t, 400)
 	for seed := range seeds {
 		d := newTreeDownload(s, seed, func(d *treeDownload) { d.configure(d.rng.IntN(8)) })
 		for range d.rng.IntN(6) {

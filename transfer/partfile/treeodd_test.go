@@ -388,3 +388,63 @@ func TestDecideTree(t *testing.T) {
 }
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o666) }
+
+// A link that another program puts in the place of a directory is not followed,
+// though it stays beneath NAME.part.
+func TestTreePlantedLink(t *testing.T) {
+	fsys := newTestFS(t)
+	s := newSample(t, variedLeaves()...)
+	f := openTree(t, Dir(fsys.root), s.options(Fetch))
+	must(t, s.fetch(f, 1)) // deep/a/b/c/file
+	must(t, os.Symlink("deep/a", filepath.Join(fsys.path, "x.part", "bin")))
+	if err := s.fetch(f, 0); err == nil { // bin/run
+		t.Error("written through a link")
+	}
+	if _, err := os.Lstat(filepath.Join(fsys.path, "x.part", "deep", "a", "run")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is where the link leads to: %v", err)
+	}
+}
+
+// A run that ended before it removed its journal is known to have finished its
+// directory, and no other directory is taken for that.
+func TestTreeFinished(t *testing.T) {
+	s := crashSample(t)
+	d := newTreeDownload(s, 1, func(*treeDownload) {})
+	d.fs.Fail = func(op, name string) error {
+		if op == "remove" && name == "x"+JournalSuffix {
+			return syscall.EIO
+		}
+		return nil
+	}
+	f := openTree(t, d.fs, s.options(Fetch))
+	must(t, s.fetchAll(f))
+	path, err := f.Commit(t.Context())
+	if path == "" || err == nil {
+		t.Fatalf("%q, %v", path, err)
+	}
+	must(t, f.Close())
+	d.fs.Kill()
+	finished := func() bool {
+		found, err := LookTree(d.fs, "x")
+		must(t, err)
+		return found.FinalState(TreeHeader(s.tree, s.listing)) == FinalRight
+	}
+	if !finished() {
+		t.Error("nothing tells that it is finished")
+	}
+	must(t, d.fs.Rename("x", "y"))
+	must(t, d.fs.Mkdir("x"))
+	if finished() {
+		t.Error("another directory is taken for the finished one")
+	}
+	must(t, FinishTree(d.fs, "x"))
+	if !d.fs.Exists("x" + JournalSuffix) {
+		t.Error("the journal is gone")
+	}
+	must(t, d.fs.Remove("x"))
+	must(t, d.fs.Rename("y", "x"))
+	must(t, FinishTree(d.fs, "x"))
+	if d.fs.Exists("x" + JournalSuffix) {
+		t.Error("the journal is left")
+	}
+}
