@@ -116,6 +116,10 @@ func targetHints(e *fetch.TargetError) []string {
 			return []string{fmt.Sprintf("--checksum %x finishes that version, if a server still has it; or move it and its journal away", e.Unfinished.Checksum)}
 		}
 		return []string{moveAway}
+	case partfile.HintRepair:
+		return []string{"malcolm repair " + human.ShellQuote(e.Path) + " HOST:PORT brings it to what the servers have; -r --force copies all of it anew, and leaves it as " + human.ShellQuote(e.Path+partfile.ReplacedSuffix)}
+	case partfile.HintReplaced:
+		return []string{movedAside}
 	}
 	return nil
 }
@@ -126,19 +130,28 @@ func insteadOf(path string) string {
 	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
 }
 
-const moveAway = "move it away, then run the same again"
+const (
+	moveAway   = "move it away, then run the same again"
+	movedAside = "an earlier run has left the directory that it replaced there: " + moveAway
+)
 
 func partHints(e *partfile.Error) []string {
 	switch {
 	case e.Reason == partfile.NoSpace:
 		return []string{fmt.Sprintf("free %s more, or write elsewhere with -o DIR", human.Bytes(e.Need-e.Have))}
+	case e.Reason == partfile.NoFiles:
+		return []string{"the file system has no room for more files, of whatever size: remove some, or write elsewhere with -o DIR"}
+	case e.Reason == partfile.Unfit:
+		return []string{"-o DIR on another file system may hold it"}
+	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.ReplacedSuffix):
+		return []string{movedAside}
 	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.PartSuffix):
 		return []string{"-r continues an unfinished download; --force drops it and starts over"}
 	case e.Reason == partfile.Exists: // it appeared while the file was fetched
 		return []string{"everything is fetched: -r --force puts it in the place of what is there, or move that away and use -r"}
 	case e.Reason == partfile.Locked:
 		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
-	case e.Reason == partfile.NotRegular:
+	case e.Reason == partfile.NotRegular, e.Reason == partfile.NotDirectory:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
 	case e.Reason == partfile.Foreign:
 		return []string{moveAway}
@@ -252,7 +265,7 @@ func hasOwnWay(err error) bool {
 	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		switch e.Reason {
-		case partfile.Exists, partfile.Foreign, partfile.NotRegular, partfile.OtherFile:
+		case partfile.Exists, partfile.Foreign, partfile.NotRegular, partfile.OtherFile, partfile.NotDirectory, partfile.Unfit:
 			return true
 		}
 	}

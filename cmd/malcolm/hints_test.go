@@ -53,7 +53,7 @@ func TestResumeHints(t *testing.T) {
 // No hint names a flag that drops what was fetched, unless another way comes
 // first.
 func TestHintsLoseNothing(t *testing.T) {
-	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway} {
+	for _, hint := range []partfile.Hint{partfile.HintResume, partfile.HintCheck, partfile.HintForce, partfile.HintElsewhere, partfile.HintMoveAway, partfile.HintRepair, partfile.HintReplaced} {
 		for _, final := range []partfile.FinalState{partfile.FinalNone, partfile.FinalUnread, partfile.FinalWrong} {
 			list := hints(&fetch.TargetError{Hint: hint, Final: final, Part: partfile.PartOtherChecksum, Unfinished: partfile.Header{Size: 1}})
 			if strings.HasPrefix(list[0], "--force") {
@@ -93,6 +93,8 @@ func TestHints(t *testing.T) {
 		{"force over a part", target(partfile.HintForce, partfile.FinalNone), "--force drops it and starts over"},
 		{"force over a file", target(partfile.HintForce, partfile.FinalWrong), "malcolm repair '' HOST:PORT keeps what is right of it; -r --force replaces it"},
 		{"repair, not ours", target(partfile.HintMoveAway, partfile.FinalNone), "move it away"},
+		{"a directory is there", target(partfile.HintRepair, partfile.FinalWrong), "malcolm repair '' HOST:PORT brings it to what the servers have"},
+		{"replaced before", target(partfile.HintReplaced, partfile.FinalWrong), "move it away"},
 		{"more names", &fetch.LinksError{Path: "x", Links: 2}, "--split-links"},
 		{"elsewhere", target(partfile.HintElsewhere, partfile.FinalOther), "-o DIR or --name NAME"},
 		{"no hint", target(partfile.HintNone, partfile.FinalNone), ""},
@@ -126,6 +128,10 @@ func TestHints(t *testing.T) {
 		{"not ours", &partfile.Error{Op: "open", Name: "x.part.journal", Reason: partfile.Foreign, Err: errors.New("mine")}, "move it away"},
 		{"cannot be replaced", &partfile.Error{Op: "replace", Name: "x", Err: syscall.EROFS}, "can be repaired elsewhere"},
 		{"repaired file changed", &partfile.Error{Op: "replace", Name: "x", Reason: partfile.Changed, Err: errors.New("changed")}, "run the same again"},
+		{"no files", &partfile.Error{Op: "reserve", Reason: partfile.NoFiles, Err: syscall.ENOSPC}, "no room for more files"},
+		{"unfit", &partfile.Error{Op: "make", Reason: partfile.Unfit, Err: errors.New("one name")}, "another file system"},
+		{"replaced meanwhile", &partfile.Error{Op: "replace", Name: "x.replaced", Reason: partfile.Exists, Err: fs.ErrExist}, "move it away"},
+		{"no directory", &partfile.Error{Reason: partfile.NotDirectory, Err: errors.New("a file")}, "writes elsewhere"},
 		{"locked", &partfile.Error{Reason: partfile.Locked, Err: errors.New("in use")}, "another malcolm get"},
 		{"not regular", &partfile.Error{Reason: partfile.NotRegular, Err: errors.New("a directory")}, "writes elsewhere"},
 		{"disk", &partfile.Error{Err: syscall.ENOSPC}, "make room"},
