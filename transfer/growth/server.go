@@ -91,7 +91,6 @@ func (s *server) look(now time.Time) {
 // decide goes on with a trial, or begins one. room is how many connections the
 // server may have.
 func (s *server) decide(now time.Time, cpuFree bool, room int) {
-	if s.number >= room { println(now.UnixMilli()%100000, s.number, room, s.trial.under(), s.isQuiet(now), s.wants(now)) }
 	s.lacks = room < s.leastStep() && !s.trial.under() && s.isQuiet(now) && s.wants(now) > room
 	switch {
 	case s.roundTrip() < LeastRTT:
