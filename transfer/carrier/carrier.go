@@ -12,10 +12,10 @@
 //     if it says that it sends over TCP with BBR, and if losses come without a
 //     queue and QUIC lacks connections to make up for them. Beside others in
 //     a full queue BBR would take their share: up to 81 of 100 Mbit/s beside
-//     four CUBIC flows, measured. A server is tried once it has sent for a
-//     second, if enough is left to gain by it.
+//     four CUBIC flows, measured. A server is tried once it has sent for half
+//     a second, if enough is left to gain by it.
 //   - The trial gives its next ranges to two connections over the other
-//     transport for a second. What carries more stays: a tenth more, since less
+//     transport for half a second. What carries more stays: a tenth more, since less
 //     is noise. One server is tried at a time: two would disturb each other.
 //   - Servers below 5 ms in the same network follow without a trial of their
 //     own. What differs between the transports there is the work of the
@@ -42,15 +42,15 @@ const (
 	// settleTime is how long a server has sent before it is tried, or
 	// settleRTTs round trips: what it does over the first transport must be
 	// known.
-	settleTime = time.Second
+	settleTime = 500 * time.Millisecond
 	settleRTTs = 20
 	// trialTime is how long the other transport is measured from its first
 	// byte on, or trialRTTs round trips.
-	trialTime = time.Second
+	trialTime = 500 * time.Millisecond
 	trialRTTs = 10
 	// clearTime is the part of it after which a clear result counts: one
 	// above clearGain.
-	clearTime = 400 * time.Millisecond
+	clearTime = 200 * time.Millisecond
 	clearGain = 1.5
 	// leastGain is how much more the other transport must carry.
 	leastGain = 1.1
@@ -59,8 +59,8 @@ const (
 	silentRTTs = 6
 	// leastLeft is how much of a run must be left for a trial to be worth
 	// it, followLeft for a change without one.
-	leastLeft  = 2 * time.Second
-	followLeft = time.Second
+	leastLeft  = time.Second
+	followLeft = 500 * time.Millisecond
 	// watchTime is how long a changed server must have carried less than
 	// fallen times what it did before, to go back.
 	watchTime = 3 * time.Second

@@ -138,19 +138,19 @@ func TestTrial(t *testing.T) {
 		want   []string
 	}{
 		{"TCP carries twice as much", func(m *model) {}, 0, []string{"0 try 0", "0 change 0"}},
-		{"that is seen early", func(m *model) {}, 1800 * time.Millisecond, []string{"0 try 0", "0 change 0"}},
-		{"a fifth more", func(m *model) { m.hosts[0].rate[tcp] = 120 * megabyte }, 2100 * time.Millisecond, []string{"0 try 0"}},
+		{"that is seen early", func(m *model) {}, 1100 * time.Millisecond, []string{"0 try 0", "0 change 0"}},
+		{"a fifth more", func(m *model) { m.hosts[0].rate[tcp] = 120 * megabyte }, 1100 * time.Millisecond, []string{"0 try 0"}},
 		{"a fifth more, later", func(m *model) { m.hosts[0].rate[tcp] = 120 * megabyte }, 4 * time.Second, []string{"0 try 0", "0 change 0"}},
 		{"the same", func(m *model) { m.hosts[0].rate[tcp] = 105 * megabyte }, time.Minute, []string{"0 try 0", "0 keep 3"}},
 		{"less", func(m *model) { m.hosts[0].rate[tcp] = 10 * megabyte }, time.Minute, []string{"0 try 0", "0 keep 3"}},
-		{"not in the first second", func(m *model) {}, time.Second, nil},
+		{"not in the first half second", func(m *model) {}, 500 * time.Millisecond, nil},
 		{"a small file", func(m *model) { m.left = leastLeft - 1 }, 0, nil},
 		{"there is too little work", func(m *model) { m.lazy = true }, 0, nil},
 		{"it gives nothing", func(m *model) { m.hosts[0].rate[quic] = 0 }, 0, nil},
 		{"a long path", func(m *model) { m.hosts[0].rtt = ShortRTT }, 0, nil},
 		{"the round trip is not known", func(m *model) { m.hosts[0].rtt = 0 }, 0, nil},
 		{"TCP is refused", func(m *model) { m.hosts[0].refuses = true }, time.Minute, []string{"0 try 0", "0 keep 4"}},
-		{"TCP is dead", func(m *model) { m.hosts[0].dead = true }, 1800 * time.Millisecond, []string{"0 try 0", "0 keep 4"}},
+		{"TCP is dead", func(m *model) { m.hosts[0].dead = true }, 1300 * time.Millisecond, []string{"0 try 0", "0 keep 4"}},
 		{"TCP is dead, for ever", func(m *model) { m.hosts[0].dead = true }, time.Hour, []string{"0 try 0", "0 keep 4"}},
 		{"a long path with BBR", func(m *model) {
 			m.hosts[0].rtt = 50 * time.Millisecond
@@ -191,7 +191,7 @@ func TestTrial(t *testing.T) {
 func TestVoidTrial(t *testing.T) {
 	t.Parallel()
 	m := newModel(quick(100*megabyte, 105*megabyte))
-	m.run(1500 * time.Millisecond)
+	m.run(900 * time.Millisecond)
 	m.lazy = true
 	m.run(5 * time.Second)
 	m.did(t, "0 try 0", "0 keep 5")
@@ -277,7 +277,7 @@ func TestGoBack(t *testing.T) {
 func TestLostAndBack(t *testing.T) {
 	t.Parallel()
 	m := newModel(quick(100*megabyte, 200*megabyte))
-	m.run(1300 * time.Millisecond)
+	m.run(800 * time.Millisecond)
 	if !m.c.IsTrying(0) {
 		t.Fatal("it is not being tried")
 	}
