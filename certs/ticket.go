@@ -14,13 +14,15 @@ import (
 const (
 	ticketScheme = "malcolm://"
 
+	ticketTree = "tree:" // before the checksum of a directory's listing
+
 	maxTicketLen       = 4 << 10 // bytes
 	maxTicketAddresses = 1024    // hosts times ports
 )
 
-// A Ticket says all that is needed to fetch one file without a leap of faith:
-// the addresses of its servers, the IDs they prove, and its checksum. It is one
-// line of printable ASCII:
+// A Ticket says all that is needed to fetch one file, or one directory, without
+// a leap of faith: the addresses of its servers, the IDs they prove, and its
+// checksum. It is one line of printable ASCII:
 //
 //	malcolm://HOST/NAME?h=HOST,HOST&p=10001-10004,10007&id=ID,ID&c=CHECKSUM
 //
@@ -31,10 +33,12 @@ const (
 //     every parser of URLs accepts it. The others are in h, where brackets may
 //     be left out; [Ticket.String] does so, as a query must not have them.
 //   - NAME, the file's, is percent-encoded. It may be missing, with its slash.
+//     A directory's name, if there is one, is followed by a slash.
 //   - p lists ports and ranges of ports; every host has all of them.
 //   - id lists server IDs, with or without dashes; each server must prove one.
-//   - c is the file's BLAKE3 in 64 hex digits. When malcolm writes a ticket it
-//     comes last, so that a ticket cut off anywhere is invalid.
+//   - c is the file's BLAKE3 in 64 hex digits, or "tree:" and that of the
+//     directory's listing. When malcolm writes a ticket it comes last, so that
+//     a ticket cut off anywhere is invalid.
 //
 // The parameters come in any order, each once, and all but h are needed. Values
 // may be percent-encoded. A shell needs quotes around the ticket because of "?"
@@ -43,11 +47,12 @@ type Ticket struct {
 	Hosts    []string   // at least one; as [ParsePin] reads them, IPv6 without brackets, each once
 	Ports    []uint16   // at least one, each once; at most 1,024 addresses in all
 	IDs      []ServerID // at least one, each once
-	Checksum [32]byte   // BLAKE3 of the whole file
+	Checksum [32]byte   // BLAKE3 of the whole file, or of the listing
+	Tree     bool       // it is of a directory
 
-	// Name is the ticket's name for the file: any UTF-8 without control
-	// characters, even "" and "../x". Show it quoted, and do not write to
-	// it: the vote gives the name to write to.
+	// Name is the ticket's name for the file or directory: any UTF-8
+	// without control characters, even "" and "../x". Show it quoted, and
+	// do not write to it: the vote gives the name to write to.
 	Name string
 }
 
@@ -74,6 +79,7 @@ func ParseTicket(s string) (Ticket, error) {
 	}
 	rest, query, _ := strings.Cut(rest, "?")
 	host, name, _ := strings.Cut(rest, "/")
+	name, slash := strings.CutSuffix(name, "/")
 	var t Ticket
 	if err := t.parseHost(host); err != nil {
 		return Ticket{}, fmt.Errorf("ticket: host: %w", err)
@@ -87,8 +93,14 @@ func ParseTicket(s string) (Ticket, error) {
 	if n := len(t.Hosts) * len(t.Ports); n > maxTicketAddresses {
 		return Ticket{}, fmt.Errorf("ticket: %d addresses, at most %d are allowed", n, maxTicketAddresses)
 	}
+	if t.hasSlash() != slash {
+		return Ticket{}, fmt.Errorf("ticket: name: only a directory's ends in %q, and c says whether it is one", "/")
+	}
 	return t, nil
 }
+
+// hasSlash reports whether the name is followed by a slash.
+func (t *Ticket) hasSlash() bool { return t.Tree && t.Name != "" }
 
 // parseHost reads the first host, in its usual place in a URL.
 func (t *Ticket) parseHost(s string) error {
@@ -239,7 +251,9 @@ func (t *Ticket) parseIDs(list string) error {
 	return nil
 }
 
-func (t *Ticket) parseChecksum(digits string) error {
+func (t *Ticket) parseChecksum(s string) error {
+	digits, isTree := strings.CutPrefix(s, ticketTree)
+	t.Tree = isTree
 	if len(digits) != hex.EncodedLen(len(t.Checksum)) {
 		return fmt.Errorf("%s has %d bytes, want 64 hex digits", quoted(digits), len(digits))
 	}
@@ -288,6 +302,9 @@ func (t Ticket) String() string {
 	}
 	b.WriteByte('/')
 	b.WriteString(percentEncode(t.Name))
+	if t.hasSlash() {
+		b.WriteByte('/')
+	}
 	b.WriteByte('?')
 	if len(t.Hosts) > 1 {
 		b.WriteString("h=" + strings.Join(t.Hosts[1:], ",") + "&")
@@ -299,7 +316,11 @@ func (t Ticket) String() string {
 		}
 		b.WriteString(strings.ReplaceAll(id.String(), "-", ""))
 	}
-	b.WriteString("&c=" + hex.EncodeToString(t.Checksum[:]))
+	b.WriteString("&c=")
+	if t.Tree {
+		b.WriteString(ticketTree)
+	}
+	b.WriteString(hex.EncodeToString(t.Checksum[:]))
 	return b.String()
 }
 

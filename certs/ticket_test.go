@@ -32,6 +32,10 @@ func TestTicketGolden(t *testing.T) {
 	ports := []uint16{10001, 10002, 10003, 10007, 5, 9, 8, 65534, 65535}
 	two := ticketOf(t, []string{"::1"}, []uint16{1}, "x")
 	two.IDs = append(two.IDs, unhexID(t, goldenIDs[3].hex))
+	tree := ticketOf(t, []string{"a"}, []uint16{10001}, "my photos")
+	tree.Tree = true
+	noName := tree
+	noName.Name = ""
 	for _, c := range []struct {
 		ticket Ticket
 		want   string
@@ -41,6 +45,8 @@ func TestTicketGolden(t *testing.T) {
 			"malcolm://127.0.0.1/?h=::1,b&p=10001-10003,10007,5,9,8,65534-65535" + goodEnd},
 		{two, "malcolm://[::1]/x?p=1&id=" + ticketID + "," + strings.ReplaceAll(goldenIDs[3].text, "-", "") + "&c=" + ticketSum},
 		{ticketOf(t, []string{"a"}, []uint16{1, 2}, "a b/%é'\"$`\\!#?&"), "malcolm://a/a%20b%2F%25%C3%A9%27%22%24%60%5C%21%23%3F%26?p=1-2" + goodEnd},
+		{tree, "malcolm://a/my%20photos/?p=10001&id=" + ticketID + "&c=tree:" + ticketSum},
+		{noName, "malcolm://a/?p=10001&id=" + ticketID + "&c=tree:" + ticketSum},
 	} {
 		if got := c.ticket.String(); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
@@ -98,6 +104,11 @@ func TestParseTicketRefuses(t *testing.T) {
 		{"malcolm://" + hostile + "/x?" + goodQuery, `host: "\u202e\x1b`},
 
 		{"malcolm://a/x/y?" + goodQuery, `name: "x/y": '/' must be percent-encoded`},
+		{"malcolm://a/x//?" + goodQuery, `name: "x/": '/' must be percent-encoded`},
+		{"malcolm://a/x/?" + goodQuery, `name: only a directory's ends in "/"`},
+		{"malcolm://a//?" + goodQuery, `name: only a directory's ends in "/"`},
+		{"malcolm://a//?p=1&id=" + ticketID + "&c=tree:" + ticketSum, `name: only a directory's ends in "/"`},
+		{"malcolm://a/x?p=1&id=" + ticketID + "&c=tree:" + ticketSum, `name: only a directory's ends in "/"`},
 		{"malcolm://a/x y?" + goodQuery, `name: "x y": ' ' must be percent-encoded`},
 		{"malcolm://a/\n?" + goodQuery, `name: "\n": '\n' must be percent-encoded`},
 		{"malcolm://a/é?" + goodQuery, `name: "é": 'é' must be percent-encoded`},
@@ -155,6 +166,9 @@ func TestParseTicketRefuses(t *testing.T) {
 		{"malcolm://a/x?p=1&id=" + ticketID + "%20&c=" + ticketSum, ` " is not in the form that malcolm prints`},
 
 		{"malcolm://a/x?p=1&id=" + ticketID + "&c=" + ticketSum[1:], `has 63 bytes, want 64 hex digits`},
+		{"malcolm://a/x/?p=1&id=" + ticketID + "&c=tree:" + ticketSum[1:], `has 63 bytes, want 64 hex digits`},
+		{"malcolm://a/x/?p=1&id=" + ticketID + "&c=TREE:" + ticketSum, `has 69 bytes, want 64 hex digits`},
+		{"malcolm://a/x/?p=1&id=" + ticketID + "&c=tree:tree:" + ticketSum, `has 69 bytes, want 64 hex digits`},
 		{"malcolm://a/x?p=1&id=" + ticketID + "&c=" + ticketSum + "\n", `"... has 65 bytes, want 64 hex digits`},
 		{"malcolm://a/x?p=1&id=" + ticketID + "&c=" + ticketSum[1:] + "g", `" is not made of hex digits`},
 		{"malcolm://a/x?p=1&id=" + ticketID + "&c=" + hostile, `c: "\u202e\x1b`},
@@ -247,6 +261,7 @@ func drawTicket(t *rapid.T) Ticket {
 		Ports:    rapid.SliceOfNDistinct(rapid.OneOf(rapid.Uint16Range(10000, 10020), rapid.Uint16Min(1)), 1, 20, rapid.ID).Draw(t, "ports"),
 		IDs:      rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) ServerID { return drawID(t, "id") }), 1, 3, rapid.ID).Draw(t, "IDs"),
 		Checksum: drawID(t, "checksum"),
+		Tree:     rapid.Bool().Draw(t, "tree"),
 		Name:     name.Draw(t, "name"),
 	}
 }
@@ -265,8 +280,12 @@ func TestTicketRoundTrip(t *testing.T) {
 		if err := want.Check(); err != nil {
 			t.Fatal(err)
 		}
+		path := "/" + want.Name
+		if want.Tree && want.Name != "" {
+			path += "/"
+		}
 		u, err := url.Parse(text)
-		if err != nil || u.Hostname() != want.Hosts[0] || u.Path != "/"+want.Name || u.Query().Get("p") != portList(want.Ports) {
+		if err != nil || u.Hostname() != want.Hosts[0] || u.Path != path || u.Query().Get("p") != portList(want.Ports) {
 			t.Fatalf("%s: got %+v, %v", text, u, err)
 		}
 		if strings.ContainsAny(text, "'\"$`\\! \t\n") || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
@@ -285,8 +304,9 @@ func ticketSeeds() []string {
 		"malcolm://[::1]/a%20b?h=::2,c&p=1-4,7&id=" + ticketID + "," + strings.ReplaceAll(goldenIDs[3].text, "-", "") + "&c=" + ticketSum,
 		"malcolm://a?c=" + ticketSum + "&id=" + goldenIDs[0].text + "&p=1",
 		"malcolm://a/..%2Fx?" + goodQuery,
+		"malcolm://a/photos/?p=1&id=" + ticketID + "&c=tree:" + ticketSum,
 	}
-	for _, s := range seeds[:4] {
+	for _, s := range seeds[:5] {
 		seeds = append(seeds, s[:len(s)-1], s+"&x=1", strings.Replace(s, "malcolm://", "malcolm://u@", 1), s+"#f", strings.Replace(s, "p=", "p=65535-", 1))
 	}
 	return seeds

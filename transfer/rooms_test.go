@@ -56,7 +56,7 @@ cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
 cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
-cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/vote transport
+cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view

@@ -108,7 +108,7 @@ var placeholders = map[string]string{
 	"server": `(?:\[[0-9A-Fa-f:.%a-z]+\]|[^\s:"]+):[0-9]{1,5}`, "port": `(?:[0-9]{1,5}(?:[-,][0-9]{1,5})*(?: and [0-9]+ more)?|a free port)`,
 	"N": `[0-9][0-9,]*`, "M": `[0-9][0-9,]*`, "operation": `[a-z]+(?: [a-z]+)*`, "hex": `[0-9a-f]+`,
 	"ID": `[A-Z2-7]{7}(?:-[A-Z2-7]{7}){7}`, "size": `[0-9.]+ [KMGTPE]?i?B`, "time": `[0-9.]+(?:ms|[smhd])(?:[0-9.]+[smhd])*`,
-	"date": `[0-9]{4}-[0-9]{2}-[0-9]{2}`, "checksum": `[0-9a-f]+(?:…|\.\.\.)?`, "flag": `-{0,2}[a-zA-Z0-9-]+(?:=\S+)?`, "path": `[^"]*(?:\\.[^"]*)*`,
+	"date": `[0-9]{4}-[0-9]{2}-[0-9]{2}`, "checksum": `(?:tree:)?[0-9a-f]+(?:…|\.\.\.)?`, "flag": `-{0,2}[a-zA-Z0-9-]+(?:=\S+)?`, "path": `[^"]*(?:\\.[^"]*)*`,
 }
 
 // textPattern returns what a text of the table matches.

@@ -48,7 +48,7 @@ type WriteFlags struct {
 	NoSpaceCheck bool       `help:"Do not check for free space first: for file systems that report it wrongly."`
 	Recheck      bool       `help:"Read the whole file back from the disk before it gets its name."`
 	Receipt      flags.Path `placeholder:"FILE" help:"At the end, write to FILE who supplied what and who was refused: the last event of --json."`
-	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file larger than SIZE, such as 500M or 10G (powers of 1024). Default ${default}."`
+	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file, or a directory whose files together are, larger than SIZE, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
 // disk returns how a query's file is written, and sets its largest size.
@@ -86,7 +86,7 @@ func (f *PathFlags) network() malcolm.SystemNetwork {
 type ServerFlags struct {
 	Addresses      flags.Addresses `name:"address" short:"a" placeholder:"HOST" help:"Host name or IP address, also with its own ports: host:10001-10004. May be repeated."`
 	Ports          flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports of all addresses without their own: 10001 10002, 10001,10002 or 10001-10004."`
-	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have. It decides alone, without a quorum. sha256:HEX is compared once the file is there, and decides nothing before."`
+	Checksum       *flags.Checksum `placeholder:"HEX" help:"The BLAKE3 that the file must have, or a directory's as tree:HEX. It decides alone, without a quorum. sha256:HEX is compared once the file is there, and decides nothing before."`
 	Quorum         int             `placeholder:"N" help:"At least N votes must agree. Each host has one, and each pinned server ID."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
@@ -112,7 +112,7 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 	for _, w := range warnings {
 		t.Warn("%s", w)
 	}
-	q.targets, q.all, q.interval = targets, f.AllAddresses, f.Interval.Duration()
+	q.targets, q.all, q.interval, q.files = targets, f.AllAddresses, f.Interval.Duration(), t.flags.Verbose
 	q.reach = malcolm.Config{
 		Network: f.network(), ConnectTimeout: f.ConnectTimeout.Duration(),
 		Transport: transports[f.Transport], Proxy: f.Proxy.Of(t.getenv),
@@ -124,16 +124,8 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 		}
 		q.servers.Connections = *n
 	}
-	if f.Checksum != nil && f.Checksum.SHA256 {
-		q.sha256 = &f.Checksum.Sum
-	} else if f.Checksum != nil {
-		q.ballot.Checksum = &f.Checksum.Sum
-	}
-	if sum != nil {
-		if q.ballot.Checksum != nil && *q.ballot.Checksum != *sum {
-			return q, usage("--checksum and the ticket name different files")
-		}
-		q.ballot.Checksum = sum
+	if err := q.want(f.Checksum, sum); err != nil {
+		return q, err
 	}
 	if q.reach.QLog, err = t.openQLog(f.QLogFlags); err != nil {
 		return q, err

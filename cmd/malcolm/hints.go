@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -215,6 +216,9 @@ func voteHints(e *fetch.UndecidedError) []string {
 	case vote.ChecksumNotOffered:
 		return []string{"nothing was written; without --checksum the majority decides"}
 	}
+	if slices.ContainsFunc(e.Result.Groups, func(g vote.Group) bool { return g.Tree }) {
+		return []string{"nothing was written; --checksum chooses one of these: " + checksums(e.Result.Groups)}
+	}
 	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
 }
 
@@ -231,7 +235,7 @@ func deniedHints(e *malcolm.DeniedError) []string {
 func checksums(groups []vote.Group) string {
 	var list []string
 	for _, g := range groups[:min(len(groups), 3)] {
-		list = append(list, fmt.Sprintf("%x", g.Checksum))
+		list = append(list, human.Checksum(g.Tree, g.Checksum))
 	}
 	return strings.Join(list, " ")
 }
@@ -250,7 +254,7 @@ func resumeHints(o view.Outcome, command string) []string {
 		case fetch.KindChanged:
 			how = "if a server still has that version, this continues: "
 			if !strings.Contains(command, " --checksum") {
-				command += " --checksum " + human.Hex(o.Got.Checksum)
+				command += " --checksum " + human.Checksum(o.Got.Tree.Voted, o.Got.Checksum)
 			}
 		}
 	}

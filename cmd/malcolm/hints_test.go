@@ -50,6 +50,25 @@ func TestResumeHints(t *testing.T) {
 	}
 }
 
+// A directory's checksum is written as --checksum takes it.
+func TestHintsOfTrees(t *testing.T) {
+	dir := vote.Group{Tree: true, Checksum: [32]byte{0xab}}
+	e := &fetch.UndecidedError{Result: vote.Result{Groups: []vote.Group{dir, {}}, Reason: vote.NoMajority}}
+	zeros := strings.Repeat("0", 62)
+	want := "nothing was written; --checksum chooses one of these: tree:ab" + zeros + " 00" + zeros
+	if got := hints(e); !slices.Equal(got, []string{want}) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := e.Error(), "no majority: the servers do not agree on one file or directory"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	left := &fetch.NoServerLeftError{Missing: 1, Servers: []fetch.ServerReport{{State: fetch.StateChanged}}}
+	o := view.Outcome{Got: &fetch.Result{Part: "x.part", Checksum: dir.Checksum, Tree: fetch.TreeReport{Voted: true}}, Err: left}
+	if got := strings.Join(resumeHints(o, "malcolm get -r h:1"), "\n"); !strings.HasSuffix(got, " --checksum tree:ab"+zeros) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // No hint names a flag that drops what was fetched, unless another way comes
 // first.
 func TestHintsLoseNothing(t *testing.T) {

@@ -20,6 +20,7 @@ type query struct {
 	ballot   fetch.Ballot
 	sha256   *[32]byte // that the file must have as well; nil: not checked
 	showMap  bool
+	files    bool          // each file of a directory is told
 	interval time.Duration // between two reports; 0: no reports
 	// save keeps what the run has found out of the ways to the servers;
 	// nil: it is not kept.
@@ -30,6 +31,25 @@ type query struct {
 
 // limit bounds the bytes of the file a second, over all servers.
 func (q *query) limit(rate flags.Rate) { q.servers.Limit, q.reach.Limit = int64(rate), int64(rate) }
+
+// want sets what the file or directory must have: the checksum of --checksum,
+// and that of the tickets. Nil: no such flag or ticket.
+func (q *query) want(flag, ticket *flags.Checksum) error {
+	if flag != nil && flag.Kind == flags.OfSHA256 {
+		q.sha256, flag = &flag.Sum, nil
+	}
+	sum := flag
+	if ticket != nil {
+		if flag != nil && *flag != *ticket {
+			return usage("--checksum and the ticket name different files")
+		}
+		sum = ticket
+	}
+	if sum != nil {
+		q.ballot.Checksum, q.ballot.Tree = &sum.Sum, sum.Kind == flags.OfTree
+	}
+	return nil
+}
 
 // A shower shows what happens in a session.
 type shower interface {
@@ -53,7 +73,7 @@ func session[T any](ctx context.Context, q query, show shower, do func(*fetch.Se
 	if q.save != nil {
 		defer q.save()
 	}
-	s := fetch.Open(ctx, q.servers, fetch.Watch{Map: q.showMap, Events: show.Event})
+	s := fetch.Open(ctx, q.servers, fetch.Watch{Map: q.showMap, Files: q.files, Events: show.Event})
 	defer s.Close()
 	show.Ask(func() fetch.Snapshot {
 		now := s.Snapshot()

@@ -98,8 +98,9 @@ func openKnown() (*certs.Known, error) {
 }
 
 // takeTickets replaces tickets among the positional targets by their addresses,
-// and returns what else they say. All tickets must be of one file.
-func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[32]byte, err error) {
+// and returns what else they say. All tickets must be of one file or directory;
+// sum is nil without a ticket.
+func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *flags.Checksum, err error) {
 	for _, word := range positional {
 		if !certs.IsTicket(word) {
 			targets = append(targets, word)
@@ -109,10 +110,14 @@ func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *[
 		if err != nil {
 			return nil, nil, nil, &usageError{err}
 		}
-		if sum != nil && *sum != ticket.Checksum {
+		of := flags.Checksum{Sum: ticket.Checksum}
+		if ticket.Tree {
+			of.Kind = flags.OfTree
+		}
+		if sum != nil && *sum != of {
 			return nil, nil, nil, usage("the tickets are of different files")
 		}
-		sum = &ticket.Checksum
+		sum = &of
 		pins = append(pins, ticket.Pins()...)
 		for _, host := range ticket.Hosts {
 			for _, port := range ticket.Ports {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/flags"
 )
 
 // A ticket's server has to satisfy the ticket and the flags. Neither overrides
@@ -33,6 +34,37 @@ func TestPinsOfFlagsAndTickets(t *testing.T) {
 		lists := slices.Concat(test.flags.Demands("", "h", 1), test.tickets.Demands("", "h", 1))
 		if got := certs.Common(lists); (err != nil) != (test.want == nil) || err == nil && !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, %v, want %v", test.name, got, err, test.want)
+		}
+	}
+}
+
+// What a file and a directory of one checksum are is not the same.
+func TestWantedChecksum(t *testing.T) {
+	sum := [32]byte{1}
+	file, dir := &flags.Checksum{Sum: sum}, &flags.Checksum{Sum: sum, Kind: flags.OfTree}
+	sha := &flags.Checksum{Sum: sum, Kind: flags.OfSHA256}
+	for _, test := range []struct {
+		name         string
+		flag, ticket *flags.Checksum
+		wrong        bool
+		wanted, tree bool
+	}{
+		{"nothing", nil, nil, false, false, false},
+		{"a file", file, nil, false, true, false},
+		{"a directory", dir, nil, false, true, true},
+		{"a SHA-256", sha, nil, false, false, false},
+		{"a ticket of a directory", nil, dir, false, true, true},
+		{"a SHA-256 and a ticket", sha, file, false, true, false},
+		{"the same twice", dir, dir, false, true, true},
+		{"a file, and a ticket of a directory", file, dir, true, false, false},
+	} {
+		var q query
+		err := q.want(test.flag, test.ticket)
+		if (err != nil) != test.wrong || (q.ballot.Checksum != nil) != test.wanted || q.ballot.Tree != test.tree {
+			t.Errorf("%s: got %v, checksum %v, tree %v", test.name, err, q.ballot.Checksum, q.ballot.Tree)
+		}
+		if (q.sha256 != nil) != (test.flag == sha) {
+			t.Errorf("%s: got the SHA-256 %v", test.name, q.sha256)
 		}
 	}
 }

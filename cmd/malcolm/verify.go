@@ -28,10 +28,13 @@ The chunks that differ go to stdout, one a line: chunk, offset and length in byt
 }
 
 func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
-	if c.Checksum != nil && c.Checksum.SHA256 {
+	if c.Checksum != nil && c.Checksum.Kind == flags.OfSHA256 {
 		return usage("verify takes a BLAKE3; for a SHA-256 there is sha256sum")
 	}
 	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
+		if c.Checksum.Kind == flags.OfTree {
+			return usage("--checksum tree:HEX needs servers: the listing has what the files must be")
+		}
 		return c.checkOnly(ctx, t)
 	}
 	q, err := c.query(c.Targets, t)

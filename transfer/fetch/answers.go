@@ -288,7 +288,7 @@ func (s *Session) admitLate(v *server) {
 	if v.state == StateServing {
 		s.emit(Joined{Target: v.target, Other: !s.offersVoted(v)})
 	} else {
-		s.emit(LeftOut{Target: v.target, Checksum: v.offer.Checksum, Size: v.offer.Size})
+		s.emit(LeftOut{Target: v.target, Tree: v.offer.Kind == wire.KindTree, Checksum: v.offer.Checksum, Size: v.offer.Size})
 	}
 }
 

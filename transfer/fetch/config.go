@@ -107,4 +107,6 @@ type Watch struct {
 	// Map keeps a [ChunkMark] (one byte) of each chunk, for Snapshot and
 	// Result.
 	Map bool
+	// Files asks for a [FileDone] of each file of a directory.
+	Files bool
 }

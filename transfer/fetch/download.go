@@ -54,6 +54,7 @@ type tally struct {
 	Counts
 	streams bool // the output is a stream, not a file
 	lists   bool // it is of a tree's listing
+	files   fileCount
 }
 
 // A flow measures the bytes that arrive.
@@ -149,7 +150,7 @@ func (s *Session) finish() *Result {
 	d.fetches, d.partials, d.job = make(map[int]*fetch), make(map[int]*partial), nil
 	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
 	d.result.Elapsed = time.Since(s.begun)
-	d.result.Servers = s.reports()
+	d.result.Servers, d.result.Tree = s.reports(), d.treeReport()
 	s.publish()
 	return &d.result
 }
@@ -430,6 +431,7 @@ func (s *Session) gotChunk(v *server, chunk int) {
 	d := s.download
 	n := d.content.Length(chunk, 1)
 	d.schedule.Good(chunk)
+	d.tally.files.good(chunk)
 	d.result.Map.delivered(chunk, v.index)
 	v.share.bytes += n
 	if s.presence.Good(v.index) {
@@ -497,28 +499,4 @@ func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool 
 // judged.
 func (s *Session) judging() bool {
 	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
-}
-
-// pathOf returns the path of the first entry with a file of the content; empty
-// where the download is of one file.
-func (d *download) pathOf(file int) string {
-	if d.tree == nil {
-		return ""
-	}
-	for entry := range d.tree.Holders(file) {
-		return d.tree.Entries()[entry].Path
-	}
-	return ""
-}
-
-// judged ends the use of a server that sent a wrong chunk.
-func (s *Session) judged(v *server, chunk int, changed bool) {
-	v.trouble.judging = false
-	p := s.download.content.Place(chunk)
-	s.emit(ChunkRefused{Target: v.target, Path: s.download.pathOf(p.File), Chunk: chunk, Offset: p.Offset, Length: p.Length, Changed: changed})
-	if changed {
-		s.leave(v, StateChanged, &source.Fault{What: source.Changed, Words: "its file changed"})
-	} else {
-		s.leave(v, StateWrong, &source.Fault{What: source.Wrong, Words: (&wrongChunkError{chunk}).Error()})
-	}
 }

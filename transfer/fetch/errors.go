@@ -136,9 +136,13 @@ func (e *TargetError) Error() string {
 // allows.
 type TooLargeError struct {
 	Size, Max int64 // in bytes
+	Tree      bool  // a directory: the size is that of all its files
 }
 
 func (e *TooLargeError) Error() string {
+	if e.Tree {
+		return fmt.Sprintf("the files of the directory have %d bytes, at most %d are allowed", e.Size, e.Max)
+	}
 	return fmt.Sprintf("the file has %d bytes, at most %d are allowed", e.Size, e.Max)
 }
 
@@ -198,7 +202,22 @@ func (e *UndecidedError) Error() string {
 	case vote.ChecksumNotOffered:
 		return "no server offers the checksum asked for"
 	}
-	return "no majority: the servers do not agree on one file"
+	return "no majority: the servers do not agree on one " + e.what()
+}
+
+// what names what was offered.
+func (e *UndecidedError) what() string {
+	file, dir := false, false
+	for _, g := range e.Result.Groups {
+		file, dir = file || !g.Tree, dir || g.Tree
+	}
+	switch {
+	case !dir:
+		return "file"
+	case !file:
+		return "directory"
+	}
+	return "file or directory"
 }
 
 // A SilentError says that the remaining servers have sent nothing for too long.

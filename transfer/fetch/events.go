@@ -7,12 +7,14 @@ import (
 	"malcolm/certs"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/source"
+	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
 )
 
 // An Event is something that happened to a session: [Connected], [NotReached],
 // [UDPBlocked], [WayRefused], [FirstContact], [Contradicted], [NotRemembered],
-// [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Started],
+// [Duplicate], [OneAddress], [Voted], [LeftOut], [Joined], [Listed],
+// [FileDone], [Started],
 // [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
 // [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
 // [Decision], [TransportChanged], [NoModTime], [Lacks], [OutputMoved],
@@ -86,9 +88,11 @@ type Voted struct {
 	Chosen  bool // the user's checksum decided
 }
 
-// LeftOut says that a server that answered after the vote has another file.
+// LeftOut says that a server that answered after the vote has another file, or
+// directory.
 type LeftOut struct {
 	Target   source.Target
+	Tree     bool // it is a directory: checksum and size are those of its listing
 	Checksum [32]byte
 	Size     int64
 }
@@ -101,10 +105,27 @@ type Joined struct {
 	Other  bool
 }
 
+// Listed says that the listing of the directory that was voted for is there and
+// taken.
+type Listed struct {
+	Totals tree.Totals
+	Size   int64 // bytes of all files, those of the same bytes once
+}
+
+// FileDone says that all bytes of a directory's file are there and right. It is
+// told only if Watch.Files asks for it.
+type FileDone struct {
+	Path       string // within the directory: any bytes but NUL
+	Size       int64  // in bytes
+	Checksum   [32]byte
+	Executable bool
+}
+
 // Started says that fetching begins.
 type Started struct {
 	Name   string
 	Size   int64 // in bytes
+	Tree   bool  // a directory, of which Listed has told
 	Chunks int
 	Check  int64 // bytes of an earlier run to check first
 	Sparse bool  // the space could not be reserved
@@ -122,9 +143,10 @@ type OutputMoved struct{ Path string }
 // server is out.
 type ChunkRefused struct {
 	Target  source.Target
-	Path    string // of a tree's file, the first one with these bytes; empty: there is one file
-	Chunk   int
-	Offset  int64 // in bytes
+	Path    string // in a directory: of a file that has the chunk, any bytes but NUL; else empty
+	Listing bool   // it is of a directory's listing
+	Chunk   int    // its number in the file or listing
+	Offset  int64  // in the same, in bytes
 	Length  int64
 	Changed bool // the server now offers another file: no lie
 }
@@ -213,6 +235,8 @@ func (OneAddress) event()       {}
 func (Voted) event()            {}
 func (LeftOut) event()          {}
 func (Joined) event()           {}
+func (Listed) event()           {}
+func (FileDone) event()         {}
 func (Started) event()          {}
 func (Lacks) event()            {}
 func (OutputMoved) event()      {}

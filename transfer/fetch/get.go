@@ -24,8 +24,10 @@ type Result struct {
 	Path         string // of the finished file; empty without one
 	Part         string // of the unfinished file that was kept; empty without one
 	Name         string // as voted or chosen; empty before the vote
-	Size         int64  // in bytes
+	Size         int64  // in bytes; of a directory's files, those of the same bytes once
 	Checksum     [32]byte
+	Tree         TreeReport // of a directory: then the checksum is that of its listing
+	Refusals     []ChunkRefused
 	AlreadyRight bool          // the right file was there: nothing was fetched
 	Elapsed      time.Duration // since the session began
 	Fetched      int64         // bytes that were fetched and found good

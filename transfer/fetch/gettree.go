@@ -143,7 +143,7 @@ func (s *Session) fetchTree(f *treeFilling) error {
 		}
 	}
 	d.checks.toCheck = toCheck
-	s.emit(Started{Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
+	s.emit(Started{Name: d.result.Name, Tree: true, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
 	s.publish()
 	s.invite()
 	s.surveyTree(part)

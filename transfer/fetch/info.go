@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // An InfoResult is what [Session.Info] found out.
@@ -20,6 +21,7 @@ type InfoServer struct {
 	ServerReport
 	Offered  bool // it has made an offer, which is in the fields below
 	Name     string
+	Tree     bool  // a directory: size and checksum are those of its listing
 	Size     int64 // in bytes
 	ModTime  time.Time
 	Checksum [32]byte
@@ -62,7 +64,7 @@ func (s *Session) Info(b Ballot) (*InfoResult, error) {
 		report.RTT = v.rtt
 		r.Servers = append(r.Servers, InfoServer{
 			ServerReport: report, Offered: v.offer.Checksum != [32]byte{},
-			Name: v.offer.Name, Size: v.offer.Size, ModTime: v.offer.ModTime, Checksum: v.offer.Checksum,
+			Name: v.offer.Name, Tree: v.offer.Kind == wire.KindTree, Size: v.offer.Size, ModTime: v.offer.ModTime, Checksum: v.offer.Checksum,
 		})
 	}
 	return r, err

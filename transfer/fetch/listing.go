@@ -25,9 +25,10 @@ func (s *Session) obtainTree(b Ballot) error {
 		return err
 	}
 	if n := t.Totals().Bytes; n > b.maxSize() {
-		return &TooLargeError{Size: n, Max: b.maxSize()}
+		return &TooLargeError{Size: n, Max: b.maxSize(), Tree: true}
 	}
 	s.change(s.newTreeDownload(t))
+	s.countFiles()
 	s.publish()
 	return nil
 }
@@ -77,6 +78,7 @@ func (s *Session) newTreeDownload(t *tree.Tree) *download {
 	d, next := s.download, newDownload(s, nil)
 	next.offer, next.tree, next.content = d.offer, t, t.Content()
 	next.result.Name, next.result.Checksum, next.result.Size = d.result.Name, d.result.Checksum, t.Content().Size()
+	next.result.Refusals = d.result.Refusals
 	next.tally.Counts = d.tally.Counts
 	return next
 }

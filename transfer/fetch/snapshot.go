@@ -12,7 +12,7 @@ import (
 type Snapshot struct {
 	Taken    time.Time // the time
 	Phase    Phase
-	Size     int64         // of the file, in bytes; 0 before the vote
+	Size     int64         // of the file, or of a directory's files, those of the same bytes once; 0 before the vote
 	Good     int64         // bytes that are known to be good
 	Resumed  int64         // of these, from an earlier run
 	Checked  int64         // bytes of an earlier run checked so far
@@ -20,11 +20,17 @@ type Snapshot struct {
 	Reserved int64         // bytes of the file's space that are reserved, in PhaseReserving
 	Rate     float64       // bytes a second, smoothed over about three seconds
 	Left     time.Duration // time to the end; negative: not known
-	Queued   int64         // bytes not asked of any server yet
+	Tree     TreeReport
 	Counts   Counts
 	Servers  []ServerReport
-	Ranges   []RangeReport // under way
-	Map      ChunkMap      // nil: not asked for
+	Requests
+	Map ChunkMap // nil: not asked for
+}
+
+// Requests are what servers are asked for, and what not yet.
+type Requests struct {
+	Queued int64         // bytes not asked of any server yet
+	Ranges []RangeReport // under way
 }
 
 // Counts are failures and waste, since the session began or the file was agreed
@@ -82,7 +88,8 @@ func (s *Session) publish() {
 		Left:     -1,
 		Counts:   d.tally.Counts,
 		Servers:  s.reports(),
-		Ranges:   d.ranges(),
+		Tree:     d.treeReport(),
+		Requests: Requests{Ranges: d.ranges()},
 		Map:      slices.Clone(d.result.Map),
 	}
 	if d.schedule != nil {

@@ -129,6 +129,7 @@ func (d *download) found(chunk int, ok bool) {
 	if ok {
 		d.job.values.good(chunk)
 		d.schedule.Good(chunk)
+		d.tally.files.good(chunk)
 		d.result.Map.kept(chunk)
 		d.result.Resumed += n
 	} else {

@@ -7,19 +7,38 @@ import (
 	"fmt"
 )
 
-// A Checksum is 64 hex digits of a BLAKE3, or of a SHA-256 after "sha256:".
+// A ChecksumKind says what a [Checksum] is of.
+type ChecksumKind int
+
+const (
+	OfFile   ChecksumKind = iota // the BLAKE3 of a file
+	OfTree                       // the BLAKE3 of a directory's listing
+	OfSHA256                     // the SHA-256 of a file
+)
+
+// checksumPrefixes are written before the digits of a kind.
+var checksumPrefixes = map[ChecksumKind]string{OfTree: "tree:", OfSHA256: "sha256:"}
+
+// A Checksum is 64 hex digits of a BLAKE3, after "tree:" of that of a
+// directory, after "sha256:" of a SHA-256.
 type Checksum struct {
-	Sum    [32]byte
-	SHA256 bool
+	Sum  [32]byte
+	Kind ChecksumKind
 }
 
-// UnmarshalText reads what b3sum prints, or "sha256:" and what sha256sum
-// prints.
+// UnmarshalText reads what b3sum prints, "tree:" and what malcolm prints of a
+// directory, or "sha256:" and what sha256sum prints.
 func (c *Checksum) UnmarshalText(text []byte) error {
-	digits, isSHA256 := bytes.CutPrefix(text, []byte("sha256:"))
-	c.SHA256 = isSHA256
+	digits := text
+	c.Kind = OfFile
+	for kind, prefix := range checksumPrefixes {
+		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
+			digits, c.Kind = rest, kind
+		}
+	}
 	if len(digits) != hex.EncodedLen(len(c.Sum)) {
-		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d; a SHA-256 is written sha256:HEX", len(digits))
+		return fmt.Errorf("a checksum has 64 hex digits, as b3sum prints them, not %d; "+
+			"a directory's is written tree:HEX, a SHA-256 sha256:HEX", len(digits))
 	}
 	if _, err := hex.Decode(c.Sum[:], digits); err != nil {
 		return errors.New("a checksum is made of hex digits, as b3sum prints them")

@@ -125,6 +125,26 @@ func HexShort(checksum [32]byte) string {
 	return hex.EncodeToString(checksum[:4]) + "…"
 }
 
+// treePrefix is written before a directory's checksum.
+const treePrefix = "tree:"
+
+// Checksum writes a checksum as --checksum takes it: of a file as [Hex], of a
+// directory (tree) after "tree:".
+func Checksum(tree bool, checksum [32]byte) string {
+	if tree {
+		return treePrefix + Hex(checksum)
+	}
+	return Hex(checksum)
+}
+
+// ChecksumShort is [Checksum] with four bytes: "tree:9f86d081…".
+func ChecksumShort(tree bool, checksum [32]byte) string {
+	if tree {
+		return treePrefix + HexShort(checksum)
+	}
+	return HexShort(checksum)
+}
+
 // quoteColumns bounds the columns that Quote fills.
 const quoteColumns = 80
 

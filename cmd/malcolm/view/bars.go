@@ -29,6 +29,7 @@ type gauge struct {
 	kept  int64  // of these, from an earlier run
 	total int64
 	rate  float64 // bytes a second; negative: not shown
+	files string  // of a directory: how many are done
 	after string  // the time left, or taken
 }
 
@@ -44,6 +45,7 @@ func (l painter) line(width int, g gauge) string {
 		{"", 0}, // the bar
 		{fmt.Sprintf("%*s", 2*screen.Columns("1023 KiB")+screen.Columns(" of "), bytes), 4},
 		{"", 3},
+		{g.files, 5},
 		{g.after, 2},
 	}
 	const bar = 2
@@ -51,7 +53,7 @@ func (l painter) line(width int, g gauge) string {
 		pieces[4].text = fmt.Sprintf("%10s", human.Rate(g.rate))
 	}
 	if g.after != "" {
-		pieces[5].text = fmt.Sprintf("%-10s", g.after)
+		pieces[6].text = fmt.Sprintf("%-10s", g.after)
 	}
 	room := func() int {
 		rest := width
@@ -62,7 +64,7 @@ func (l painter) line(width int, g gauge) string {
 		}
 		return rest
 	}
-	for drop := 4; drop > 0 && room() < barLeast; drop-- {
+	for drop := 5; drop > 0 && room() < barLeast; drop-- {
 		for i := range pieces {
 			if pieces[i].drop == drop {
 				pieces[i].text = ""
@@ -129,13 +131,17 @@ func (f getFrame) checkGauge() gauge {
 
 func (l painter) totalLine(f getFrame, width int) string {
 	p := f.p
+	g := gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, files: filesColumn(p.Tree)}
 	switch {
 	case f.took > 0:
-		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate, after: "in " + human.Duration(f.took)})
+		g.after = "in " + human.Duration(f.took)
+		return l.line(width, g)
 	case p.Phase == fetch.PhaseAsking:
 		return screen.CutEnd(askingLine(p), width)
 	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return l.line(width, f.checkGauge())
+	case isListing(p):
+		return l.line(width, gauge{label: "listing", done: p.Good, total: p.Size, rate: p.Rate})
 	case p.Phase == fetch.PhasePreparing:
 		return screen.CutEnd("asking for the chunk values", width)
 	case p.Phase == fetch.PhaseReserving:
@@ -143,9 +149,9 @@ func (l painter) totalLine(f getFrame, width int) string {
 	case p.Phase == fetch.PhaseReadingBack:
 		return l.line(width, gauge{label: "reading back", done: p.Checked, total: p.Check, rate: -1})
 	case p.Phase == fetch.PhaseFinishing:
-		return l.line(width, gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: -1, after: "making it durable"})
+		g.rate, g.after = -1, "making it durable"
+		return l.line(width, g)
 	}
-	g := gauge{done: p.Good, kept: p.Resumed, total: p.Size, rate: p.Rate}
 	switch {
 	case f.waiting > 0:
 		g.rate, g.after = -1, "no server, giving up in "+human.WholeSeconds(f.waiting)

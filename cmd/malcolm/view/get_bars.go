@@ -124,7 +124,7 @@ func (b *getBars) last(o Outcome) {
 	before := p.Servers
 	p.Good, p.Resumed, p.Left = r.Fetched+r.Resumed, r.Resumed, -1
 	p.Rate = float64(r.Fetched) / max(r.Elapsed.Seconds(), 0.001)
-	p.Servers = slices.Clone(r.Servers)
+	p.Servers, p.Tree = slices.Clone(r.Servers), r.Tree
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if s.State == fetch.StateServing && i < len(before) {

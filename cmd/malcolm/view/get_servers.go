@@ -35,9 +35,10 @@ func (v *getText) ofServers(e fetch.Event) {
 	case fetch.WayRefused:
 		v.Warn("%s: another server ID is proved over %s, %s: that way is not used", e.Target, otherThan(e.Used), e.ID)
 	case fetch.Joined:
-		v.Say("%s answered late and has the same file: it takes part", e.Target)
+		v.Say("%s answered late and has the same %s: it takes part", e.Target, noun(v.tree))
 	case fetch.LeftOut:
-		v.Warn("%s answered late and has another file (%s, %s): left out", e.Target, human.HexShort(e.Checksum), human.Bytes(e.Size))
+		v.Warn("%s answered late and has %s (%s, %s): left out", e.Target, anotherThan(v.tree, e.Tree),
+			human.ChecksumShort(e.Tree, e.Checksum), sizeOf(e.Tree, e.Size))
 	case fetch.ChunkRefused:
 		v.chunkRefused(e)
 	case fetch.ValuesRefused:
@@ -155,13 +156,20 @@ func (v *getText) lost(e fetch.Lost) {
 }
 
 func (v *getText) chunkRefused(e fetch.ChunkRefused) {
+	what, changed := "chunk", "its file changed"
+	switch {
+	case e.Listing:
+		what, changed = "the listing's chunk", "its directory changed"
+	case e.Path != "":
+		what, changed = human.Quote(e.Path)+", chunk", "its directory changed"
+	}
 	if e.Changed {
-		v.Warn("%s: its file changed: chunk %d (%s at %s) is refused, and the server is out for this run",
-			e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+		v.Warn("%s: %s: %s %d (%s at %s) is refused, and the server is out for this run",
+			e.Target, changed, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
 		return
 	}
-	v.Warn("%s sent wrong bytes: chunk %d (%s at %s) is refused, and the server is out for this run",
-		e.Target, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+	v.Warn("%s sent wrong bytes: %s %d (%s at %s) is refused, and the server is out for this run",
+		e.Target, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
 }
 
 // sayIDs names each server ID with the servers that proved it.
@@ -194,7 +202,7 @@ func (v *getText) sayFailedServers(err error) {
 	if e, ok := errors.AsType[*fetch.UndecidedError](err); ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
-			v.Say("%s: %s, BLAKE3 %s: %s", standing(g, e.Result), human.Bytes(g.Size), human.Hex(g.Checksum), names(e.Targets, g.Servers))
+			v.Say("%s: %s, %s: %s", standing(g, e.Result), sizeOf(g.Tree, g.Size), proofOf(g.Tree, g.Checksum), names(e.Targets, g.Servers))
 			v.Say("    %s", hostsOf(g))
 			for _, id := range g.IDs {
 				v.Say("    server ID %s", certs.ServerID(id))

@@ -22,6 +22,8 @@ type getText struct {
 	hinted map[string]bool // hints given about servers, without their digits
 	crowd  crowd
 	first  []fetch.FirstContact
+	tree   bool         // a directory was voted for
+	listed fetch.Listed // what its listing says
 }
 
 func (v *getText) event(e fetch.Event) {
@@ -29,6 +31,10 @@ func (v *getText) event(e fetch.Event) {
 	switch e := e.(type) {
 	case fetch.Voted:
 		v.voted(e)
+	case fetch.Listed:
+		v.listed = e
+	case fetch.FileDone:
+		v.Explain("%s: %s", human.Quote(e.Path), human.Bytes(e.Size))
 	case fetch.Started:
 		v.started(e)
 	case fetch.NoModTime:
@@ -85,12 +91,19 @@ func (v *getText) verified(o Outcome) {
 
 // voted says who answered and how the vote ended.
 func (v *getText) voted(e fetch.Voted) {
+	v.tree = e.Result.Groups[e.Result.Winner].Tree
 	v.sayIDs()
 	v.Say("%s", v.Bold(voteLine(e)))
 }
 
 func (v *getText) started(e fetch.Started) {
-	what := fmt.Sprintf("getting %s: %s in %s", human.Quote(e.Name), human.Bytes(e.Size), human.Plural(e.Chunks, "chunk", "chunks"))
+	size := fmt.Sprintf("%s in %s", human.Bytes(e.Size), human.Plural(e.Chunks, "chunk", "chunks"))
+	if e.Tree {
+		if size = totalsOf(v.listed.Totals); v.listed.Size < v.listed.Totals.Bytes {
+			size += fmt.Sprintf(", %s without what is there twice", human.Bytes(v.listed.Size))
+		}
+	}
+	what := fmt.Sprintf("getting %s: %s", human.Quote(e.Name), size)
 	if e.Check > 0 {
 		what += fmt.Sprintf("; checking %s of %s", human.Bytes(e.Check), v.origin())
 	}
@@ -157,10 +170,15 @@ func totalLine(p fetch.Snapshot) string {
 		return fmt.Sprintf("reserving space: %s of %s", human.Bytes(p.Reserved), human.Bytes(p.Size))
 	case p.Phase == fetch.PhasePreparing && p.Check > 0:
 		return fmt.Sprintf("checking what is there: %s of %s", human.Bytes(p.Checked), human.Bytes(p.Check))
+	case isListing(p):
+		return fmt.Sprintf("fetching the listing: %s of %s", human.Bytes(p.Good), human.Bytes(p.Size))
 	case p.Phase == fetch.PhasePreparing:
 		return "asking for the chunk values"
 	}
 	line := fmt.Sprintf("total  %s  %s of %s  %s", human.Percent(p.Good, p.Size), human.Bytes(p.Good), human.Bytes(p.Size), human.Rate(p.Rate))
+	if files := filesDone(p.Tree); files != "" {
+		line += "  " + files
+	}
 	if p.Left >= 0 {
 		line += "  " + human.Left(int64(p.Left.Seconds()*p.Rate), p.Rate) + " left"
 	}
@@ -178,13 +196,17 @@ func share(bytes, all int64) string {
 // done tells of the end of a run that has its file.
 func (v *getText) done(r *fetch.Result) {
 	if r.AlreadyRight {
-		v.Say("%s is there already and right: %s, BLAKE3 %s", human.Quote(r.Name), human.Bytes(r.Size), human.Hex(r.Checksum))
+		v.Say("%s is there already and right: %s, %s", human.Quote(r.Name), human.Bytes(r.Size), proofOf(r.Tree.Voted, r.Checksum))
 		v.Result(r.Path)
 		return
 	}
 	seconds := r.Elapsed.Seconds()
-	line := fmt.Sprintf("%s in %s, %s, BLAKE3 %s", human.Bytes(r.Size), human.Duration(r.Elapsed),
-		human.Rate(float64(r.Fetched)/seconds), human.Hex(r.Checksum))
+	size := human.Bytes(r.Size)
+	if r.Tree.Listed {
+		size = totalsOf(r.Tree.Totals)
+	}
+	line := fmt.Sprintf("%s in %s, %s, %s", size, human.Duration(r.Elapsed),
+		human.Rate(float64(r.Fetched)/seconds), proofOf(r.Tree.Voted, r.Checksum))
 	if v.bars == nil || !v.bars.drawn { // else a table has them
 		line += ", from " + sources(r.Servers)
 	}

@@ -72,6 +72,7 @@ func (i *Info) Ended(r *fetch.InfoResult, err error) {
 type infoEvent struct {
 	head
 	Name     string       `json:"name"`
+	Kind     string       `json:"kind"` // file, tree; empty without a majority
 	Bytes    int64        `json:"bytes"`
 	Checksum string       `json:"checksum"` // of the majority; empty without one
 	Servers  []infoServer `json:"servers"`
@@ -83,6 +84,7 @@ type infoServer struct {
 	State    string  `json:"state"`
 	Reason   string  `json:"reason"`
 	Name     string  `json:"name"`
+	Kind     string  `json:"kind"` // file, tree; empty: it has offered nothing
 	Bytes    int64   `json:"bytes"`
 	Modified string  `json:"modified"` // empty: it has offered nothing
 	Checksum string  `json:"checksum"`
@@ -96,7 +98,8 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 	e := infoEvent{head: is("info"), Servers: []infoServer{}}
 	if len(r.Vote.Groups) > 0 && r.Vote.Winner >= 0 {
 		won := r.Vote.Groups[r.Vote.Winner]
-		e.Name, e.Bytes, e.Checksum = jsonText(r.Vote.Name), won.Size, human.Hex(won.Checksum)
+		e.Name, e.Kind, e.Bytes = jsonText(r.Vote.Name), jsonKind(won.Tree), won.Size
+		e.Checksum = human.Checksum(won.Tree, won.Checksum)
 	}
 	for _, s := range r.Servers {
 		v := infoServer{
@@ -104,7 +107,8 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 			Transport: overOf(s.Transport),
 		}
 		if s.Offered {
-			v.Name, v.Bytes, v.Checksum, v.Modified = jsonText(s.Name), s.Size, human.Hex(s.Checksum), modified(s.ModTime)
+			v.Name, v.Kind, v.Bytes, v.Modified = jsonText(s.Name), jsonKind(s.Tree), s.Size, modified(s.ModTime)
+			v.Checksum = human.Checksum(s.Tree, s.Checksum)
 		}
 		e.Servers = append(e.Servers, v)
 	}
@@ -129,7 +133,7 @@ func modified(t time.Time) string {
 func infoLines(r *fetch.InfoResult) (lines []string) {
 	told := make([]bool, len(r.Servers))
 	for i, g := range r.Vote.Groups {
-		line := fmt.Sprintf("%s, BLAKE3 %s: %s", human.Bytes(g.Size), human.Hex(g.Checksum), standing(g, r.Vote))
+		line := fmt.Sprintf("%s, %s: %s", sizeOf(g.Tree, g.Size), proofOf(g.Tree, g.Checksum), standing(g, r.Vote))
 		if i == r.Vote.Winner {
 			line += ", the majority"
 		}
@@ -137,7 +141,7 @@ func infoLines(r *fetch.InfoResult) (lines []string) {
 		for _, id := range g.IDs {
 			lines = append(lines, "  server ID "+certs.ServerID(id).String())
 			for j, s := range r.Servers {
-				if s.ID == certs.ServerID(id) && s.Offered && s.Checksum == g.Checksum && s.Size == g.Size {
+				if s.ID == certs.ServerID(id) && s.Offered && s.Tree == g.Tree && s.Checksum == g.Checksum && s.Size == g.Size {
 					told[j] = true
 					lines = append(lines, "    "+offerLine(s))
 				}
@@ -148,7 +152,7 @@ func infoLines(r *fetch.InfoResult) (lines []string) {
 		switch {
 		case told[j]:
 		case s.Offered: // after the vote
-			lines = append(lines, fmt.Sprintf("late: %s, BLAKE3 %s", human.Bytes(s.Size), human.Hex(s.Checksum)),
+			lines = append(lines, fmt.Sprintf("late: %s, %s", sizeOf(s.Tree, s.Size), proofOf(s.Tree, s.Checksum)),
 				"  server ID "+s.ID.String(), "    "+offerLine(s))
 		case s.Err != nil:
 			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, s.Err.Error()))

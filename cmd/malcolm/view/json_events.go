@@ -59,8 +59,9 @@ type (
 		Majority string      `json:"majority"` // checksum
 	}
 	voteGroup struct {
+		Kind     string   `json:"kind"` // file, tree
 		Checksum string   `json:"checksum"`
-		Size     int64    `json:"size"`
+		Size     int64    `json:"size"` // of a directory: of its listing
 		Votes    int      `json:"votes"`
 		Hosts    []string `json:"hosts"`
 		IDs      []string `json:"ids"`
@@ -84,6 +85,8 @@ type (
 		Phase      string           `json:"phase"`
 		Bytes      int64            `json:"bytes"`
 		TotalBytes int64            `json:"total_bytes"`
+		Files      int              `json:"files"` // of a directory: that are done
+		TotalFiles int              `json:"total_files"`
 		Rate       int64            `json:"rate"`
 		Servers    []progressServer `json:"servers"`
 	}
@@ -100,12 +103,18 @@ type (
 	}
 	chunkRefusedEvent struct {
 		head
-		Address string `json:"address"`
-		ID      string `json:"id"`
-		Chunk   int    `json:"chunk"`
-		Offset  int64  `json:"offset"`
-		Bytes   int64  `json:"bytes"`
-		Changed bool   `json:"changed"`
+		refusal
+	}
+	// refusal is a chunk that was refused.
+	refusal struct {
+		Address  string `json:"address"`
+		ID       string `json:"id"`
+		jsonPath        // of a directory's file
+		Listing  bool   `json:"listing"` // of a directory
+		Chunk    int    `json:"chunk"`
+		Offset   int64  `json:"offset"`
+		Bytes    int64  `json:"bytes"`
+		Changed  bool   `json:"changed"`
 	}
 	serverLostEvent struct {
 		head
@@ -123,6 +132,10 @@ type (
 	doneEvent struct {
 		head
 		Path           string       `json:"path"`
+		Kind           string       `json:"kind"` // file, tree
+		Files          int          `json:"files"`
+		Directories    int          `json:"directories"` // empty ones
+		Links          int          `json:"links"`
 		Bytes          int64        `json:"bytes"`
 		Seconds        float64      `json:"seconds"`
 		Checksum       string       `json:"checksum"`
@@ -130,6 +143,7 @@ type (
 		RefetchedBytes int64        `json:"refetched_bytes"`
 		DuplicateBytes int64        `json:"duplicate_bytes"`
 		Servers        []doneServer `json:"servers"`
+		Refused        []refusal    `json:"refused"`
 	}
 	doneServer struct {
 		Address   string `json:"address"`

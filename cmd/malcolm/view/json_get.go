@@ -22,6 +22,8 @@ type getJSON struct {
 	// indexing has the servers that said they are hashing.
 	indexing map[source.Target]bool
 	twice    map[source.Target]bool // used under another name
+	tree     bool                   // a directory was voted for
+	checksum [32]byte               // that was voted for
 }
 
 // newGetJSON returns a watcher, and writes the event of a run that asks
@@ -68,16 +70,19 @@ func (g *getJSON) event(e fetch.Event) {
 	case fetch.OneAddress:
 		g.out.Emit(oneAddressEvent{head: is("one_address"), Hosts: e.Hosts[:], Address: e.Addr.String()})
 	case fetch.Voted:
+		won := &e.Result.Groups[e.Result.Winner]
+		g.tree, g.checksum = won.Tree, won.Checksum
 		g.voted(e.Targets, e.Result)
+	case fetch.Listed:
+		g.listed(e)
+	case fetch.FileDone:
+		g.out.Emit(fileOf(e))
 	case fetch.Joined:
 		g.server(e.Target, stateName(fetch.StateServing), "")
 	case fetch.LeftOut:
-		g.server(e.Target, stateName(fetch.StateLeftOut), "has another file: "+human.Hex(e.Checksum))
+		g.server(e.Target, stateName(fetch.StateLeftOut), "has "+anotherThan(g.tree, e.Tree)+": "+human.Checksum(e.Tree, e.Checksum))
 	case fetch.ChunkRefused:
-		g.out.Emit(chunkRefusedEvent{
-			head: is("chunk_refused"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
-			Chunk: e.Chunk, Offset: e.Offset, Bytes: e.Length, Changed: e.Changed,
-		})
+		g.out.Emit(chunkRefusedEvent{head: is("chunk_refused"), refusal: refusalOf(e, g.ids[e.Target])})
 	case fetch.Lost:
 		g.out.Emit(serverLostEvent{
 			head: is("server_lost"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]),
@@ -94,13 +99,22 @@ func (g *getJSON) server(t source.Target, state, why string) {
 	})
 }
 
+func (g *getJSON) listed(e fetch.Listed) {
+	t := e.Totals
+	g.out.Emit(listingEvent{
+		head: is("listing"), Checksum: human.Checksum(g.tree, g.checksum), Files: t.Files, Directories: t.Directories, Links: t.Links,
+		Bytes: t.Bytes, Distinct: e.Size,
+	})
+}
+
 // voted tells of a vote and which servers take part.
 func (g *getJSON) voted(targets []source.Target, r vote.Result) {
 	g.out.Emit(voteOf(targets, r))
 	for i, group := range r.Groups {
 		state, why := fetch.StateServing, ""
 		if i != r.Winner {
-			state, why = fetch.StateLeftOut, "has another file: "+human.Hex(group.Checksum)
+			state = fetch.StateLeftOut
+			why = "has " + anotherThan(r.Groups[r.Winner].Tree, group.Tree) + ": " + human.Checksum(group.Tree, group.Checksum)
 		}
 		for _, s := range group.Servers {
 			if !g.twice[targets[s]] {
@@ -114,11 +128,12 @@ func (g *getJSON) voted(targets []source.Target, r vote.Result) {
 func voteOf(targets []source.Target, r vote.Result) voteEvent {
 	e := voteEvent{head: is("vote"), Votes: r.Total, Groups: []voteGroup{}}
 	if r.Winner >= 0 {
-		e.Name, e.Majority = jsonText(r.Name), human.Hex(r.Groups[r.Winner].Checksum)
+		won := &r.Groups[r.Winner]
+		e.Name, e.Majority = jsonText(r.Name), human.Checksum(won.Tree, won.Checksum)
 	}
 	for _, group := range r.Groups {
 		v := voteGroup{
-			Checksum: human.Hex(group.Checksum), Size: group.Size, Votes: group.Votes,
+			Kind: jsonKind(group.Tree), Checksum: human.Checksum(group.Tree, group.Checksum), Size: group.Size, Votes: group.Votes,
 			Hosts: group.Hosts, IDs: []string{}, Servers: []string{},
 		}
 		for _, id := range group.IDs {
@@ -135,7 +150,7 @@ func voteOf(targets []source.Target, r vote.Result) voteEvent {
 func (g *getJSON) progress(p fetch.Snapshot) {
 	e := progressEvent{
 		head: is("progress"), Phase: phaseNames[p.Phase], Bytes: p.Good, TotalBytes: p.Size,
-		Rate: wholeRate(p.Rate), Servers: []progressServer{},
+		Files: p.Tree.FilesDone, TotalFiles: p.Tree.Totals.Files, Rate: wholeRate(p.Rate), Servers: []progressServer{},
 	}
 	for _, s := range p.Servers {
 		g.over[s.Target] = s.Transport
@@ -180,8 +195,20 @@ func (g *getJSON) ended(o Outcome) {
 // doneOf is the receipt of a run: who supplied what, and who was refused.
 func doneOf(r *fetch.Result) doneEvent {
 	e := doneEvent{
-		head: is("done"), Path: jsonText(r.Path), Bytes: r.Size, Seconds: seconds(r.Elapsed), Checksum: human.Hex(r.Checksum),
-		ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched, DuplicateBytes: r.Duplicate, Servers: []doneServer{},
+		head: is("done"), Path: jsonText(r.Path), Kind: jsonKind(r.Tree.Voted), Bytes: r.Size, Seconds: seconds(r.Elapsed),
+		Checksum: human.Checksum(r.Tree.Voted, r.Checksum), ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched,
+		DuplicateBytes: r.Duplicate, Servers: []doneServer{}, Refused: []refusal{},
+	}
+	if r.Tree.Listed {
+		t := r.Tree.Totals
+		e.Files, e.Directories, e.Links, e.Bytes = t.Files, t.Directories, t.Links, t.Bytes
+	}
+	ids := make(map[source.Target]certs.ServerID)
+	for _, s := range r.Servers {
+		ids[s.Target] = s.ID
+	}
+	for _, c := range r.Refusals {
+		e.Refused = append(e.Refused, refusalOf(c, ids[c.Target]))
 	}
 	for _, s := range r.Servers {
 		e.Servers = append(e.Servers, doneServer{
@@ -190,6 +217,14 @@ func doneOf(r *fetch.Result) doneEvent {
 		})
 	}
 	return e
+}
+
+// refusalOf is a chunk that a server with an ID sent and that was refused.
+func refusalOf(e fetch.ChunkRefused, id certs.ServerID) refusal {
+	return refusal{
+		Address: e.Target.String(), ID: idOf(id), jsonPath: pathOf(e.Path), Listing: e.Listing,
+		Chunk: e.Chunk, Offset: e.Offset, Bytes: e.Length, Changed: e.Changed,
+	}
 }
 
 // stateName is a server's state as one word.

@@ -28,10 +28,10 @@ func voteLine(e fetch.Voted) string {
 	case len(won.Servers) == 1:
 		verb = " says "
 	}
-	fmt.Fprintf(&b, "%s%s (%s)", verb, human.HexShort(won.Checksum), human.Bytes(won.Size))
+	fmt.Fprintf(&b, "%s%s (%s)", verb, human.ChecksumShort(won.Tree, won.Checksum), sizeOf(won.Tree, won.Size))
 	for i, g := range r.Groups {
 		if i != r.Winner {
-			fmt.Fprintf(&b, "; %s %s another file, left out", names(e.Targets, g.Servers), has(len(g.Servers)))
+			fmt.Fprintf(&b, "; %s %s %s, left out", names(e.Targets, g.Servers), has(len(g.Servers)), anotherThan(won.Tree, g.Tree))
 		}
 	}
 	switch {
