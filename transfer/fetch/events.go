@@ -18,7 +18,7 @@ import (
 // [ChunkRefused], [ValuesRefused], [Lost], [Back], [Waiting], [Full],
 // [Silent], [ServerSilent], [SmallBuffers], [ChunksUnreadable], [NotKept],
 // [Decision], [TransportChanged], [NoModTime], [Lacks], [OutputMoved],
-// [ReadingBack] or [Finishing].
+// [SetAside], [ReadingBack] or [Finishing].
 type Event interface{ event() }
 
 // Connected says that a server proved an identity.
@@ -139,6 +139,13 @@ type Lacks partfile.Lack
 // where the file is now.
 type OutputMoved struct{ Path string }
 
+// SetAside says where the directory is that had the output's name: this run
+// replaced it, or an earlier run was cut off when it was about to.
+type SetAside struct {
+	Path   string
+	CutOff bool // by an earlier run, which may have been cut off
+}
+
 // ChunkRefused says that a chunk differs from the majority's and that its
 // server is out.
 type ChunkRefused struct {
@@ -240,6 +247,7 @@ func (FileDone) event()         {}
 func (Started) event()          {}
 func (Lacks) event()            {}
 func (OutputMoved) event()      {}
+func (SetAside) event()         {}
 func (ChunkRefused) event()     {}
 func (ValuesRefused) event()    {}
 func (Lost) event()             {}

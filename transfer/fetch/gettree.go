@@ -57,6 +57,9 @@ func (s *Session) decideTree(fsys partfile.FS, out Output) (partfile.Decision, e
 	if err != nil {
 		return partfile.Decision{}, err
 	}
+	if found.CutOff {
+		s.emit(SetAside{Path: fsys.Path(name + partfile.ReplacedSuffix), CutOff: true})
+	}
 	header := partfile.TreeHeader(d.tree, d.offer.Checksum)
 	final, part := found.FinalState(header), found.PartState(header)
 	decision := partfile.DecideTree(final, part, found.Replaced, out.Resume, out.Force)
@@ -126,6 +129,9 @@ func (s *Session) fillTree(f *treeFilling) (err error) {
 		return err
 	}
 	s.tellMoved(f.fsys.Path(d.result.Name), d.result.Path)
+	if path := f.part.Replaced(); path != "" {
+		s.emit(SetAside{Path: path})
+	}
 	_ = s.loop.until(func() bool { return !s.judging() }) // as after a file
 	return nil
 }

@@ -211,8 +211,12 @@ func TestGetTreeOverAnother(t *testing.T) {
 		if e, ok := errors.AsType[*TargetError](err); !ok || e.Path != old || KindOf(err) != KindLocal {
 			t.Fatalf("error = %v, want that it exists", err)
 		}
-		if _, _, err = getTree(t, varied(), Output{Dir: dir, Force: true}, nil); err != nil {
+		_, events, err := getTree(t, varied(), Output{Dir: dir, Force: true}, nil)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if !slices.Contains(events, Event(SetAside{Path: old + partfile.ReplacedSuffix})) {
+			t.Errorf("nothing says where the old one is: %v", events)
 		}
 		varied().has(t, old)
 		if _, err := os.Lstat(filepath.Join(dir, "tree.replaced", "mine")); err != nil {

@@ -20,6 +20,8 @@ import (
 //	modes, owners    see attributes.go                                          a warning, at once where it is known
 //	file sync        nothing: such a system has nothing better                  a warning, at once
 //	directory sync   nothing: such a system has nothing better                  nothing
+//	sync of all      of a tree: a sync of each file and directory               nothing
+//	count of files   of a tree: the error of the file that no longer fits       nothing
 //	file identities  a change of the size by one name shows by the other        nothing
 //
 // What is needed: to create, read, write, truncate, sync, rename and remove

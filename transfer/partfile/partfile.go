@@ -29,6 +29,14 @@
 //   - The journal claims a chunk only if its right bytes were durable before,
 //     and nobody has written in its place since.
 //
+// A directory is written in the same steps, see [LookTree], [DecideTree],
+// [OpenTree] and [Tree]: its NAME.part is a directory with all of its files,
+// and one journal. Two promises more:
+//
+//   - NAME.part is taken only if its journal says that malcolm made it, or if it
+//     is empty, and only if it holds nothing that is not of the tree.
+//   - A directory that is replaced is kept, as NAME.replaced.
+//
 // The journal is a hint: whoever can write it can write the part file too. Its
 // layout is at the head of layout.go.
 //

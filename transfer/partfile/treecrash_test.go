@@ -28,7 +28,6 @@ type treeDownload struct {
 	replace   bool // there is a directory under the final name
 	noFlags   bool // there is no exclusive rename
 	noSyncAll bool // the file system cannot be synced as a whole
-	noLocks   bool
 
 	unread    bool         // a read failed: a record of the journal may be lost
 	committed bool         // a Commit returned without an error

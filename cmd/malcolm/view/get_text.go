@@ -41,6 +41,8 @@ func (v *getText) event(e fetch.Event) {
 		v.Warn("no server names a modification time that fits: the file keeps the time at which it was written")
 	case fetch.OutputMoved:
 		v.Warn("the output directory was moved during the run: the file is %s", human.ShellQuote(e.Path))
+	case fetch.SetAside:
+		v.setAside(e)
 	case fetch.Lacks:
 		v.Warn("%s: %s", lacking[e.Comfort], e.Err.Error())
 	case fetch.Waiting:
@@ -58,6 +60,15 @@ func (v *getText) event(e fetch.Event) {
 	default:
 		v.ofServers(e)
 	}
+}
+
+// setAside tells where a directory is that had the output's name.
+func (v *getText) setAside(e fetch.SetAside) {
+	if e.CutOff {
+		v.Warn("an earlier run was cut off: the directory that it was to replace may be %s", human.ShellQuote(e.Path))
+		return
+	}
+	v.Say("the directory that was there is now %s", human.ShellQuote(e.Path))
 }
 
 // ended tells how a run ended.
