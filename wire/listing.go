@@ -186,14 +186,8 @@ func CheckEntries(entries []Entry) error {
 		}
 	}
 	for i := range entries {
-		if e := &entries[i]; e.Kind == EntryLink {
-			to, reason := resolve(e)
-			if reason == "" && throughLink(entries, to) {
-				reason = "target leads through another link"
-			}
-			if reason != "" {
-				return fail(i, reason)
-			}
+		if reason := linkProblem(entries, i); reason != "" {
+			return fail(i, reason)
 		}
 	}
 	return nil
@@ -202,9 +196,18 @@ func CheckEntries(entries []Entry) error {
 // EntryProblem returns why an entry cannot be in a listing, or "". The entries
 // are in order, and beneath none of them lies another.
 func EntryProblem(entries []Entry, i int) string {
-	e := &entries[i]
-	if reason := checkEntry(e); reason != "" || e.Kind != EntryLink {
+	if reason := checkEntry(&entries[i]); reason != "" {
 		return reason
+	}
+	return linkProblem(entries, i)
+}
+
+// linkProblem returns what is wrong with the target of an entry, or "": nothing
+// is, or it is no link.
+func linkProblem(entries []Entry, i int) string {
+	e := &entries[i]
+	if e.Kind != EntryLink {
+		return ""
 	}
 	to, reason := resolve(e)
 	if reason == "" && throughLink(entries, to) {
