@@ -48,7 +48,8 @@ func newTreeVersion(ctx context.Context, ix *treeIndex, s *scan.Snapshot) (*tree
 		return nil, err
 	}
 	o := &t.listing.offer
-	o.Kind, o.Name, o.Times = wire.KindTree, ix.name, t.times.offer.Checksum
+	o.Kind, o.Name = wire.KindTree, ix.name
+	o.Times, o.TimesSize = t.times.offer.Checksum, t.times.offer.Size
 	return t, nil
 }
 

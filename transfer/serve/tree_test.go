@@ -166,11 +166,7 @@ func TestTree(t *testing.T) {
 			w.has(t, path, data, wire.StatusOK)
 		}
 		o := w.offer(t)
-		v, why := w.srv.index.hold(o.Times)
-		if why != nil {
-			t.Fatalf("no times: %v", why)
-		}
-		times := w.fetch(t, o.Times, v.offer.Size)
+		times := w.fetch(t, o.Times, o.TimesSize)
 		if _, err := wire.ParseTimes(times.Data, len(entries)); err != nil || sumOf(times.Data) != o.Times {
 			t.Errorf("times: %v", err)
 		}
