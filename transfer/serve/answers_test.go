@@ -18,7 +18,7 @@ func served(t *testing.T, data []byte, cfg Config) (*world, *memFile, *fakeConn)
 	t.Helper()
 	file := newMemFile(data)
 	w := newWorld(t, file, cfg)
-	w.srv.index.release(readyVersion(t.Context(), w.srv.index))
+	w.srv.index.release(readyVersion(t.Context(), w.file()))
 	return w, file, w.open()
 }
 
@@ -74,7 +74,7 @@ func TestChangeUnderSpans(t *testing.T) {
 			st := c.ask(false, room, true, wire.AppendRequest(nil, wire.RangesRequest{Spans: spans}))
 			time.Sleep(10 * pieceTime) // what was not taken is given back
 			file.replace(next)
-			w.srv.index.release(readyVersion(t.Context(), w.srv.index))
+			w.srv.index.release(readyVersion(t.Context(), w.file()))
 			st.change(func() { st.room = unread })
 			reply := st.end()
 			if reset {
@@ -230,10 +230,10 @@ func TestManyValues(t *testing.T) {
 		for i := range n {
 			values.Set(i, [32]byte{byte(i), byte(i >> 8)})
 		}
-		w.srv.index.mu.Lock()
-		sum := w.srv.index.current.offer.Checksum
-		w.srv.index.current.values = values
-		w.srv.index.mu.Unlock()
+		w.file().mu.Lock()
+		sum := w.file().current.offer.Checksum
+		w.file().current.values = values
+		w.file().mu.Unlock()
 		st := c.ask(false, 0, true, wire.AppendRequest(nil, wire.ValuesRequest{Checksum: sum, First: 1, Count: n - 1}))
 		for !isClosed(st.gone) {
 			st.change(func() { st.room = 50000 })
@@ -283,7 +283,7 @@ func TestWaits(t *testing.T) {
 			t.Errorf("after the time for indexing: %v, wait %v", refusal, refusal.Wait)
 		}
 		close(block)
-		w.srv.index.release(readyVersion(t.Context(), w.srv.index))
+		w.srv.index.release(readyVersion(t.Context(), w.file()))
 		recheck := wire.RecheckRequest{Checksum: sumOf(data)}
 		c.request(recheck).end()
 		time.Sleep(recheckEvery / 4)

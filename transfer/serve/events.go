@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"malcolm/certs"
+	"malcolm/transfer/scan"
+	"malcolm/transfer/tree"
 	"malcolm/transport"
 )
 
 // An Event is something that a [Server] tells of: [Listening], [Ready],
-// [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
+// [LeftOut], [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
 // [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
 type Event interface{ serveEvent() }
 
@@ -27,16 +29,20 @@ type Listening struct {
 	SmallBuffers []transport.SmallBuffer
 }
 
-// Ready says that a version of the file is hashed and offered. It comes again
-// each time the file has changed.
+// Ready says that a version of the file or tree is hashed and offered. It comes
+// again each time it has changed.
 type Ready struct {
 	Name     string // as configured
 	Offered  string // what clients are told: Name, or empty when it cannot be sent
-	Size     int64  // in bytes
+	Size     int64  // in bytes; of a tree, of all its files
 	Checksum [32]byte
+	Tree     *tree.Totals // of a tree; nil: it is a file
 	ID       certs.ServerID
 	Addrs    []net.Addr
 }
+
+// LeftOut says what is not in the tree that is offered, when that has changed.
+type LeftOut scan.LeftOut
 
 // Unsteady says that the file changed while it was hashed. Hashing begins again
 // after Pause, which doubles each time.
@@ -53,6 +59,7 @@ type Unreadable struct{ Err error }
 // Damaged says that the disk returns other bytes for a chunk than were hashed,
 // although the file was not changed. It is hashed anew.
 type Damaged struct {
+	Path           string // in a tree; "": the file that is offered
 	Chunk          int
 	Offset, Length int64 // in bytes
 	Err            error // the disk's, when it gives none
@@ -155,6 +162,7 @@ func (q *eventQueue) flush() {
 
 func (Listening) serveEvent()       {}
 func (Ready) serveEvent()           {}
+func (LeftOut) serveEvent()         {}
 func (Unsteady) serveEvent()        {}
 func (UnstableNumbers) serveEvent() {}
 func (Damaged) serveEvent()         {}

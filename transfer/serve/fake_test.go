@@ -236,7 +236,10 @@ func newWorld(t *testing.T, source localfile.Source, cfg Config) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Source, cfg.Name, cfg.Identity = source, "data", id
+	if source != nil {
+		cfg.Source = source
+	}
+	cfg.Name, cfg.Identity = "data", id
 	s, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +255,9 @@ func newWorld(t *testing.T, source localfile.Source, cfg Config) *world {
 	t.Cleanup(w.stop)
 	return w
 }
+
+// file returns the index of the file that the world offers.
+func (w *world) file() *index { return w.srv.index.(*index) }
 
 // dial makes a connection that is not opened.
 func (w *world) dial() *fakeConn {

@@ -125,6 +125,15 @@ func (ix *index) version(checksum [32]byte) *version {
 	return nil
 }
 
+// hold returns the version with a checksum, to be released, or why it is not
+// held.
+func (ix *index) hold(checksum [32]byte) (*version, *wire.Refusal) {
+	if v := ix.version(checksum); v != nil {
+		return v, nil
+	}
+	return nil, &wire.Refusal{Status: wire.StatusChanged, Text: textNotHeld}
+}
+
 // release ends one use of a version; v may be nil.
 func (ix *index) release(v *version) {
 	if v == nil {
@@ -147,9 +156,9 @@ func (ix *index) isReady() bool {
 }
 
 // progress returns the progress of the version that is being made.
-func (ix *index) progress() wire.Indexing {
+func (ix *index) progress() Hashing {
 	total := ix.making.total.Load()
-	return wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}
+	return Hashing{Indexing: wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}}
 }
 
 // checkName compares what has the name now with the current version. If the

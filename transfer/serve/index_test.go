@@ -52,7 +52,7 @@ func TestIndexInvalidation(t *testing.T) {
 		if len(ready) != 0 {
 			t.Errorf("%d versions more", len(ready))
 		}
-		if got := ix.progress(); got != (wire.Indexing{Done: oneChunk + 1, Total: oneChunk + 1}) {
+		if got := ix.progress().Indexing; got != (wire.Indexing{Done: oneChunk + 1, Total: oneChunk + 1}) {
 			t.Errorf("progress = %+v, want all", got)
 		}
 		if got := n.opened(); got != 2 {

@@ -55,9 +55,9 @@ func TestSpans(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			name := &memName{file: newMemFile(files[sums[0]])}
 			w := newWorld(t, name, Config{})
-			w.srv.index.release(readyVersion(t.Context(), w.srv.index))
+			w.srv.index.release(readyVersion(t.Context(), w.file()))
 			name.rename(newMemFile(files[sums[1]]))
-			w.srv.index.release(readyVersion(t.Context(), w.srv.index))
+			w.srv.index.release(readyVersion(t.Context(), w.file()))
 			c := w.open()
 			st := c.ask(false, 0, true, wire.AppendRequest(nil, wire.RangesRequest{Spans: spans}))
 			for i := 0; !isClosed(st.gone); i++ {

@@ -8,6 +8,7 @@ import (
 
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/wire"
 )
 
 // recheckEvery is the least time between two checks of a chunk that clients ask
@@ -31,28 +32,36 @@ type rechecks struct {
 	last time.Time // when the last one ended
 }
 
+// look reads a chunk of a version again and reports whether it still has its
+// value; if not, readErr is the disk's error, if it gives none of the bytes.
+// The error is recheckBusy.
+func (r *rechecks) look(v *version, chunk int) (good bool, readErr, err error) {
+	if !r.mu.TryLock() {
+		return false, nil, recheckBusy{recheckEvery}
+	}
+	defer r.mu.Unlock()
+	if since := time.Since(r.last); since < recheckEvery {
+		return false, nil, recheckBusy{recheckEvery - since}
+	}
+	defer func() { r.last = time.Now() }()
+	readErr = matches(v, chunk)
+	if readErr == errOtherBytes {
+		return false, nil, nil
+	}
+	return readErr == nil, readErr, nil
+}
+
 // examine reads a chunk of a version from the disk again and reports whether it
 // still has its value. If not, it tells of it and ends the version, whose
 // hashes are never taken from the cache again. The error is recheckBusy.
 func (ix *index) examine(v *version, chunk int) (good bool, err error) {
-	if !ix.recheck.mu.TryLock() {
-		return false, recheckBusy{recheckEvery}
-	}
-	defer ix.recheck.mu.Unlock()
-	if since := time.Since(ix.recheck.last); since < recheckEvery {
-		return false, recheckBusy{recheckEvery - since}
-	}
-	defer func() { ix.recheck.last = time.Now() }()
-	readErr := matches(v, chunk)
+	good, readErr, err := ix.recheck.look(v, chunk)
 	switch {
-	case readErr == nil:
-		return true, nil
+	case good || err != nil:
+		return good, err
 	case !v.isIntact(): // it was changed, which is no damage
 		ix.changed(v)
 		return false, nil
-	}
-	if readErr == errOtherBytes {
-		readErr = nil
 	}
 	offset, length := manifest.Span(v.offer.Size, chunk)
 	ix.tell(Damaged{Chunk: chunk, Offset: offset, Length: length, Err: readErr})
@@ -82,7 +91,11 @@ func matches(v *version, chunk int) error {
 		h.Write(p)
 		at += int64(len(p))
 	}
-	if value, _ := h.Sum(); value != v.values.At(chunk) {
+	want, err := v.readValues(make([]byte, wire.ValueLen), chunk, 1)
+	if err != nil {
+		return err
+	}
+	if value, _ := h.Sum(); value != [32]byte(want) {
 		return errOtherBytes
 	}
 	return nil

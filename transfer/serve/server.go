@@ -1,4 +1,4 @@
-// Package serve offers one local file on several virtual servers: QUIC
+// Package serve offers a local file, or a tree of them, on virtual servers: QUIC
 // listeners on UDP ports of their own, and TLS ones on the TCP ports of the
 // same numbers, under one identity.
 //
@@ -33,14 +33,17 @@ import (
 
 // Config says what a [Server] serves, and where.
 type Config struct {
-	// Source is the file.
+	// Source is the file; nil: it is a tree.
 	Source localfile.Source
+	// Tree is the tree; nil: it is a file.
+	Tree *Tree
 	// Cache keeps the hashes of a large file for the next run; nil: not
-	// kept.
+	// kept. A tree has its own.
 	Cache *cache.Cache
-	// Rehash hashes the file even if the cache knows it.
+	// Rehash hashes the file even if the cache knows it. A tree has its
+	// own.
 	Rehash bool
-	// Name is the file's name for clients. One that the protocol cannot
+	// Name is the name of the file or tree for clients. One that the protocol cannot
 	// carry (over 230 bytes, or not UTF-8) is offered as an empty name; see
 	// [Ready].
 	Name string
@@ -105,7 +108,8 @@ type Server struct {
 	cfg     Config
 	limits  Limits
 	book    *admission.Book // of the connections of all virtual servers
-	index   *index
+	index   catalog
+	name    string // that clients are told
 	limit   *pace.Limiter
 	pools   bufferPools
 	virtual []*virtualServer
@@ -141,8 +145,14 @@ func NewServer(cfg Config) (*Server, error) {
 		events: newEventQueue(cfg.Events),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.index = newIndex(cfg.Source, offerable(cfg.Name), cfg.Cache, s.tell)
-	s.index.rehash = cfg.Rehash
+	s.name = offerable(cfg.Name)
+	if cfg.Tree != nil {
+		s.index = newTreeIndex(cfg.Tree, s.name, s.tell)
+	} else {
+		file := newIndex(cfg.Source, s.name, cfg.Cache, s.tell)
+		file.rehash = cfg.Rehash
+		s.index = file
+	}
 	for i := range cfg.Conns {
 		s.virtual = append(s.virtual, s.newVirtual(i))
 	}

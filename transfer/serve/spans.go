@@ -18,7 +18,7 @@ type position struct {
 // A spanReader reads the bytes of spans, each of any version that the index
 // holds. It has one version acquired at a time. It belongs to one goroutine.
 type spanReader struct {
-	index *index
+	index catalog
 	spans []wire.Span
 	held  *version // nil: none
 }
@@ -59,6 +59,9 @@ func (s *spanReader) fill(p []byte, at position, ahead int) (n int, failure *wir
 		at = s.after(at, int64(len(part)))
 	}
 	s.readAhead(at, int64(ahead))
+	if s.held != nil && s.held.tree != nil { // other files need its place among the open ones
+		s.release()
+	}
 	return n, nil
 }
 
@@ -66,11 +69,13 @@ func (s *spanReader) fill(p []byte, at position, ahead int) (n int, failure *wir
 func (s *spanReader) hold(span wire.Span) *wire.Refusal {
 	if s.held == nil || s.held.offer.Checksum != span.Checksum {
 		s.release()
-		s.held = s.index.version(span.Checksum)
+		held, why := s.index.hold(span.Checksum)
+		if held == nil {
+			return why
+		}
+		s.held = held
 	}
 	switch {
-	case s.held == nil:
-		return &wire.Refusal{Status: wire.StatusChanged, Text: textNotHeld}
 	case span.Offset+span.Length > s.held.offer.Size:
 		return &wire.Refusal{Status: wire.StatusOutOfRange, Text: fmt.Sprintf("the file has %d bytes", s.held.offer.Size)}
 	}

@@ -20,7 +20,7 @@ const (
 // with the values behind it if they were asked for, are few, and say more than
 // the checksum.
 func (r *reply) stat(ctx context.Context, req wire.StatRequest) error {
-	if req.Selector != "" && req.Selector != r.c.srv.index.name {
+	if req.Selector != "" && req.Selector != r.c.srv.name {
 		return r.refuse(wire.StatusNotFound, 0, "this server has one file, and no other name for it")
 	}
 	v, err := r.awaitIndex(ctx)
@@ -29,8 +29,8 @@ func (r *reply) stat(ctx context.Context, req wire.StatRequest) error {
 	}
 	defer r.c.srv.index.release(v)
 	offer := v.offer
-	offer.Kind, offer.Tail = wire.KindFile, wire.Idle()
-	n := v.values.Len()
+	offer.Tail = wire.Idle()
+	n := v.chunks()
 	if req.Values && n > 1 && n*wire.ValueLen <= wire.MaxInlineValues {
 		offer.ValuesLen = n * wire.ValueLen
 	}
@@ -38,7 +38,7 @@ func (r *reply) stat(ctx context.Context, req wire.StatRequest) error {
 		return err
 	}
 	if offer.ValuesLen > 0 {
-		if err := r.sendValues(ctx, v.values, 0, n); err != nil {
+		if err := r.sendValues(ctx, v, 0, n); err != nil {
 			return err
 		}
 	}
@@ -74,7 +74,7 @@ func (r *reply) awaitIndex(ctx context.Context) (*version, error) {
 		case err != nil:
 			return nil, r.refuse(wire.StatusUnreadable, 0, "the file cannot be read")
 		}
-		if err := r.send(wire.StatusIndexing, c.srv.index.progress().Append(nil)); err != nil {
+		if err := r.send(wire.StatusIndexing, c.srv.index.progress().Indexing.Append(nil)); err != nil {
 			return nil, err
 		}
 		select {

@@ -29,10 +29,16 @@ var stateNames = [...]string{"indexing", "listening", "serving", "stopped"}
 // String returns the state in one word.
 func (s State) String() string { return stateNames[s] }
 
+// Hashing is the progress of hashing.
+type Hashing struct {
+	Indexing          wire.Indexing // in bytes
+	Files, TotalFiles int64         // of a tree
+}
+
 // Status is the state of a [Server] at one moment. Its counters are since the
 // start.
 type Status struct {
-	Indexing wire.Indexing // progress of hashing, while Indexed is false
+	Hashing  // its progress, while Indexed is false
 	Indexed  bool
 	Requests int              // being read or answered now
 	Load     admission.Load   // what connections use now
@@ -61,7 +67,7 @@ type VirtualStatus struct {
 // time: before, during and after Run. It waits only for short locks.
 func (s *Server) Status() Status {
 	st := Status{
-		Indexing: s.index.progress(), Indexed: s.index.isReady(), Requests: s.active.count(),
+		Hashing: s.index.progress(), Indexed: s.index.isReady(), Requests: s.active.count(),
 		Denied: s.denied.Load(), Panics: s.panics.Load(),
 	}
 	st.Load, st.Counts = s.book.Load()

@@ -20,9 +20,9 @@ const (
 // held returns the version that a client names, acquired, if it is held and the
 // open file still matches it. Else a refusal has been sent.
 func (r *reply) held(checksum [32]byte) (*version, error) {
-	v := r.c.srv.index.version(checksum)
+	v, why := r.c.srv.index.hold(checksum)
 	if v == nil {
-		return nil, r.refuse(wire.StatusChanged, 0, textNotHeld)
+		return nil, r.refuse(why.Status, 0, why.Text)
 	}
 	if !v.isIntact() {
 		r.c.srv.index.changed(v)
@@ -39,21 +39,32 @@ func (r *reply) values(ctx context.Context, req wire.ValuesRequest) error {
 		return err
 	}
 	defer r.c.srv.index.release(v)
-	if n := v.values.Len(); n < 2 || req.First+req.Count > n {
+	if n := v.chunks(); n < 2 || req.First+req.Count > n {
 		return r.refuse(wire.StatusOutOfRange, 0, fmt.Sprintf("the file has %d chunks", n))
 	}
-	if err := r.sendValues(ctx, v.values, req.First, req.Count); err != nil {
+	if err := r.sendValues(ctx, v, req.First, req.Count); err != nil {
 		return err
 	}
 	return r.st.CloseWrite()
 }
 
-// sendValues sends the frames with count values. It copies none of them.
-func (r *reply) sendValues(ctx context.Context, values wire.Values, first, count int) error {
-	rest := values.Bytes()[first*wire.ValueLen : (first+count)*wire.ValueLen]
-	for len(rest) > 0 {
-		frame := rest[:min(len(rest), wire.MaxFrameLen)]
-		rest = rest[len(frame):]
+// sendValues sends the frames with count values. It copies none that are in
+// memory.
+func (r *reply) sendValues(ctx context.Context, v *version, first, count int) error {
+	if err := r.prove(v); err != nil {
+		return err
+	}
+	var buf []byte
+	if v.tree != nil {
+		buf = make([]byte, min(count*wire.ValueLen, wire.MaxFrameLen))
+	}
+	for count > 0 {
+		n := min(count, wire.MaxFrameLen/wire.ValueLen)
+		frame, err := v.readValues(buf, first, n)
+		if err != nil {
+			return errReset{wire.StreamUnreadable}
+		}
+		first, count = first+n, count-n
 		head := wire.Header{Status: wire.StatusOK, Length: len(frame)}.Append(nil)
 		if err := r.write(head); err != nil {
 			return err
@@ -70,6 +81,16 @@ func (r *reply) sendValues(ctx context.Context, values wire.Values, first, count
 		}
 	}
 	return nil
+}
+
+// prove refuses values of a tree's file that do not merge to its checksum: what
+// keeps them was damaged.
+func (r *reply) prove(v *version) error {
+	if v.tree == nil || v.provesValues() {
+		return nil
+	}
+	v.tree.index.doubt(v)
+	return r.refuse(wire.StatusChanged, 0, textDamaged)
 }
 
 // recheck checks a chunk of which a client got bytes that do not match its

@@ -2,23 +2,78 @@ package serve
 
 import (
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
 	"malcolm/transfer/manifest/cache"
 	"malcolm/wire"
 )
 
-// A version is one state of the file, held open, and what is said of it.
+// A version is one state of the file, held open, and what is said of it. Of a
+// tree it is the listing, the list of times, or one of the files.
 type version struct {
 	file   localfile.File
 	info   fs.FileInfo // of file, before it was hashed
 	offer  wire.Offer
-	values wire.Values
+	values wire.Values // nil of a tree's file
+
+	tree   *treeVersion // nil: the file is none of a tree
+	entry  int          // of the tree
+	proved atomic.Bool  // the values merge to the checksum
 
 	// under index.mu
 	users int       // the file is closed when nobody uses it
 	asked time.Time // when somebody last asked for it by its checksum
+}
+
+// chunks returns the number of the version's values.
+func (v *version) chunks() int {
+	if v.tree == nil {
+		return v.values.Len()
+	}
+	return manifest.Count(v.offer.Size)
+}
+
+// readValues returns count values from number first on. They may be in buf,
+// which has room for them.
+func (v *version) readValues(buf []byte, first, count int) ([]byte, error) {
+	switch {
+	case v.tree == nil:
+		return v.values.Bytes()[first*wire.ValueLen : (first+count)*wire.ValueLen], nil
+	case v.chunks() == 1:
+		return append(buf[:0], v.offer.Checksum[:]...), nil
+	}
+	buf = buf[:count*wire.ValueLen]
+	return buf, v.tree.snapshot.ReadValues(v.entry, buf, first)
+}
+
+// provesValues reports whether the values of a tree's file merge to its
+// checksum.
+func (v *version) provesValues() bool {
+	if v.proved.Load() {
+		return true
+	}
+	n, failed := v.chunks(), false
+	buf, have := make([]byte, min(n*wire.ValueLen, wire.MaxFrameLen)), []byte(nil)
+	sum := manifest.Merge(n, func(i int) (value [32]byte) {
+		if len(have) == 0 && !failed {
+			var err error
+			have, err = v.readValues(buf, i, min(n-i, wire.MaxFrameLen/wire.ValueLen))
+			failed = err != nil
+		}
+		if failed {
+			return value
+		}
+		value, have = [32]byte(have), have[wire.ValueLen:]
+		return value
+	})
+	if failed || sum != v.offer.Checksum {
+		return false
+	}
+	v.proved.Store(true)
+	return true
 }
 
 // isIntact reports whether the open file still holds what was hashed, as far as
