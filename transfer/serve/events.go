@@ -11,8 +11,9 @@ import (
 )
 
 // An Event is something that a [Server] tells of: [Listening], [Ready],
-// [LeftOut], [Unsteady], [UnstableNumbers], [Unreadable], [Damaged], [CacheFailed],
-// [ServerFailed], [ServerReopened], [Panicked], [Stopping] or [Stopped].
+// [LeftOut], [Unsteady], [UnstableNumbers], [Unreadable], [Damaged],
+// [CacheFailed], [ServerFailed], [ServerReopened], [Panicked], [Stopping] or
+// [Stopped].
 type Event interface{ serveEvent() }
 
 // SmallBuffers says, once, that the system allows socket buffers smaller than

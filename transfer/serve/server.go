@@ -1,6 +1,6 @@
-// Package serve offers a local file, or a tree of them, on virtual servers: QUIC
-// listeners on UDP ports of their own, and TLS ones on the TCP ports of the
-// same numbers, under one identity.
+// Package serve offers a local file, or a tree of them, on virtual servers:
+// QUIC listeners on UDP ports of their own, and TLS ones on the TCP ports of
+// the same numbers, under one identity.
 //
 // A [Server] is made by [NewServer] and served by [Server.Run], which returns
 // when the server has stopped. [Server.Status] says what it does, to anybody
@@ -43,9 +43,9 @@ type Config struct {
 	// Rehash hashes the file even if the cache knows it. A tree has its
 	// own.
 	Rehash bool
-	// Name is the name of the file or tree for clients. One that the protocol cannot
-	// carry (over 230 bytes, or not UTF-8) is offered as an empty name; see
-	// [Ready].
+	// Name is the name of the file or tree for clients. One that the
+	// protocol cannot carry (over 230 bytes, or not UTF-8) is offered as an
+	// empty name; see [Ready].
 	Name string
 	// Identity proves who serves, on all virtual servers.
 	Identity *certs.Identity
