@@ -13,7 +13,6 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/source"
-	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
 	"malcolm/wire"
 )
@@ -26,7 +25,7 @@ const meterTime = 1500 * time.Millisecond
 type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
-	tree     *tree.Tree         // of which the content is; nil: a file, or a listing
+	listed                      // the directory of which the content is; zero: a file, or a listing
 	content  *content.Content   // what is fetched; nil before the vote
 	values   wire.Values        // of a file: empty until they are obtained
 	ahead    *ahead             // nil: nothing was fetched ahead
