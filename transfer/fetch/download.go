@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"malcolm/transfer/content"
@@ -60,13 +59,6 @@ type tally struct {
 type flow struct {
 	meter   pace.Meter
 	arrived int64 // since the last sample
-}
-
-// checks say how far the bytes already here were checked.
-type checks struct {
-	checked int64         // bytes
-	toCheck int64         // bytes
-	hashed  *atomic.Int64 // counts checked beside the loop; nil: not now
 }
 
 // A job is what a download's goroutines are handed. It does not change.
