@@ -28,6 +28,7 @@ transfer/tree: transfer/content transfer/manifest wire
 transfer/tree/filter: wire
 transfer/scan: transfer/localfile transfer/manifest transfer/manifest/cache transfer/tree transfer/tree/filter wire golang.org/x/sync
 transfer/tree/names: wire
+transfer/tree/mend: wire
 transfer/tree/each: transfer/tree transfer/vote wire
 transfer/growth:
 transfer/presence:
@@ -46,7 +47,7 @@ transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source 
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
 transfer/fetch: transfer/carrier transfer/content transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
-transfer/fetch: transfer/scan transfer/tree transfer/paths certs wire golang.org/x/sync golang.org/x/sys
+transfer/fetch: transfer/scan transfer/tree transfer/tree/filter transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
 transfer/fetch: transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace transfer/scan transfer/tree certs golang.org/x/sync
@@ -58,12 +59,12 @@ cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
 cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
-cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport
+cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport wire
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
 cmd/malcolm: github.com/alecthomas/kong certs transfer/admission transfer/fetch transfer/localfile transfer/manifest
-cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/serve transfer/source transfer/source/malcolm transfer/vote transport
+cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/serve transfer/source transfer/source/malcolm transfer/tree/filter transfer/vote transport wire
 cmd/bench: certs transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/serve
 cmd/bench: transfer/source transfer/source/malcolm transport github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

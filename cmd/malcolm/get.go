@@ -28,6 +28,8 @@ type getCmd struct {
 	Resume     bool       `short:"r" help:"Continue an unfinished download: keep its good chunks."`
 	Force      bool       `help:"Start over, and replace a file that is there."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	Sums       flags.Path `placeholder:"FILE" help:"At the end, write the checksums of all files to FILE, for b3sum --check in the output directory."`
+	ChooseFlags
 	MapFlags
 	WriteFlags
 	ServerFlags
@@ -182,8 +184,14 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
+	if err := c.openSums(t); err != nil {
+		return err
+	}
 	q, err := c.query(c.Targets, t)
 	if err != nil {
+		return err
+	}
+	if q.ballot.Filter, err = c.filter(t); err != nil {
 		return err
 	}
 	q.showMap = c.Map
@@ -204,6 +212,18 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	return runGet(ctx, t, q, out, resumeCommand(args))
 }
 
+// openSums checks that the file of checksums can be written.
+func (c *getCmd) openSums(t *terminal) error {
+	if c.Sums == "" {
+		return nil
+	}
+	if c.DryRun {
+		return usage("--sums: with --dry-run nothing is copied that there could be checksums of")
+	}
+	t.sums = &sumsFile{path: string(c.Sums), replace: c.Force}
+	return t.sums.check()
+}
+
 // plan shows what a run of get would do.
 func plan(ctx context.Context, t *terminal, q query, out fetch.Output) error {
 	q.reach.Trust.ReadOnly = true
@@ -214,6 +234,7 @@ func plan(ctx context.Context, t *terminal, q query, out fetch.Output) error {
 		return err
 	}
 	view.Plan(t, p)
+	view.Entries(t, p.Tree.Entries)
 	return nil
 }
 

@@ -15,9 +15,9 @@ var flagGroups = []struct {
 	flags []string
 }{
 	{"What to serve:", []string{"file", "rehash"}},
-	{"What to get:", []string{"checksum", "quorum", "max-size"}},
+	{"What to get:", []string{"checksum", "quorum", "max-size", "include", "exclude", "files-from", "list"}},
 	{"Where to write:", []string{
-		"output", "name", "resume", "force", "split-links", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt",
+		"output", "name", "resume", "force", "split-links", "delete", "max-delete", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt", "sums",
 	}},
 	{"Servers:", []string{
 		"number", "address", "port", "no-tcp", "congestion", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "forget-paths", "connect-timeout", "patience",

@@ -46,6 +46,16 @@ func hints(err error) []string {
 		return voteHints(e)
 	case *fetch.TreeOfferedError:
 		return []string{"malcolm get copies it: malcolm get -o DIR HOST:PORT"}
+	case *fetch.FileOfferedError:
+		return []string{"for a file, leave out the flags that choose from a directory, and name a file and not a directory"}
+	case *fetch.NotInTreeError:
+		return []string{"nothing was written; malcolm info --list shows what the directory has"}
+	case *fetch.GoneError:
+		return []string{"the directory has changed on the servers: run this again, which takes what they have now"}
+	case *fetch.DeleteError:
+		return []string{fmt.Sprintf("is it the right directory? nothing was changed; --max-delete %d removes them", e.Extra)}
+	case *fetch.InTheWayError:
+		return []string{"--delete removes it"}
 	case *fetch.ListingError:
 		return []string{"nothing was written: a path or link of it would lead out of the directory, or the listing is broken"}
 	case *mendableError:
@@ -69,7 +79,10 @@ func hints(err error) []string {
 
 // hintsWithin says what to do next about errors that others may wrap.
 func hintsWithin(err error) []string {
-	if _, ok := errors.AsType[*lateReceiptError](err); ok {
+	if late, ok := errors.AsType[*lateReceiptError](err); ok {
+		if late.sums {
+			return []string{"what was copied is there and right; only the file of its checksums is missing"}
+		}
 		return []string{"the file is there and right; only its receipt is missing"}
 	}
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {

@@ -9,6 +9,8 @@ import (
 
 type infoCmd struct {
 	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
+	List    bool     `help:"Show what the majority's directory has, one entry a line: size in bytes, a tab, the path. Only the listing is fetched."`
+	ChooseFlags
 	ServerFlags
 }
 
@@ -28,8 +30,29 @@ func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	q.reach.Trust.ReadOnly = true
+	if q.ballot.Filter, err = c.filter(t); err != nil {
+		return err
+	}
+	if c.List {
+		return list(ctx, t, q)
+	}
+	if q.ballot.Filter != nil {
+		return usage("info: what --include, --exclude and --files-from choose is shown by --list")
+	}
 	show := view.NewInfo(t.view(), q.run())
 	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.InfoResult, error) { return s.Info(q.ballot) })
 	show.Ended(r, err)
 	return err
+}
+
+// list shows the entries of the majority's directory.
+func list(ctx context.Context, t *terminal, q query) error {
+	show := view.NewGet(t.view(), q.run())
+	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.ListResult, error) { return s.List(q.ballot) })
+	t.ended(show, view.Outcome{Err: err}, "")
+	if err != nil {
+		return err
+	}
+	view.Entries(t, r.Entries)
+	return nil
 }

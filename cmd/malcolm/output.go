@@ -99,6 +99,11 @@ func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 			o.Late = &lateReceiptError{path: o.Got.Path, err: err}
 		}
 	}
+	if t.sums != nil && o.Err == nil && o.Late == nil && o.Got != nil {
+		if err := t.sums.write(o.Got, t); err != nil {
+			o.Late = &lateReceiptError{path: o.Got.Path, err: err, sums: true}
+		}
+	}
 	o.Unread, o.Hints, o.Resume = isPipe(o.Err), hints(o.Err), resumeHints(o, command)
 	show.Ended(o)
 	if o.Err != nil {
@@ -120,10 +125,12 @@ func (t *terminal) openReceipt(path flags.Path) (err error) {
 	return err
 }
 
-// A lateReceiptError says that the file is there but its receipt is not.
+// A lateReceiptError says that the file is there but its receipt is not, or the
+// file of checksums.
 type lateReceiptError struct {
 	path string // of the file
 	err  error
+	sums bool // it is the file of checksums
 }
 
 func (e *lateReceiptError) Error() string { return e.err.Error() }

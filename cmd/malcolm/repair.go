@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"malcolm/cmd/malcolm/flags"
@@ -11,10 +12,12 @@ import (
 )
 
 type repairCmd struct {
-	File    flags.Path `arg:"" help:"The local file."`
+	File    flags.Path `arg:"" help:"The local file or directory."`
 	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 
-	DryRun     bool       `help:"Only list the chunks that would be fetched."`
+	DryRun     bool       `help:"Only list the chunks that would be fetched, or what differs in a directory."`
+	Delete     bool       `help:"In a directory, remove what the servers' one does not have."`
+	MaxDelete  int        `placeholder:"N" help:"Remove up to N entries. Default: 100, or a tenth of those that are there if that is less."`
 	SplitLinks bool       `help:"Repair FILE even if it has other names (hard links), which keep the old bytes."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
@@ -45,6 +48,12 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	}
 	q.showMap = c.Map
 	q.limit(c.Limit)
+	if c.MaxDelete < 0 {
+		return usage(fmt.Sprintf("--max-delete %d: a number of entries is 1 or more", c.MaxDelete))
+	}
+	if isDirectory(string(c.File)) {
+		return c.repairTree(ctx, args, t, q)
+	}
 	how := fetch.Mend{SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
 	local := fetch.Local{Path: string(c.File)}
 	if c.DryRun {
@@ -62,6 +71,26 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 		result = new(fetch.Result)
 	}
 	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(args))
+}
+
+// repairTree mends a directory.
+func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, q query) error {
+	dir := string(c.File)
+	if c.DryRun {
+		_, err := verifyTree(ctx, t, q, dir)
+		if _, differs := errors.AsType[*fetch.TreeMismatchError](err); differs {
+			return nil
+		}
+		return err
+	}
+	how := fetch.MendTree{Delete: c.Delete, MaxDelete: c.MaxDelete, SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
+	show := view.NewGet(t.view(), q.run())
+	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.RepairTreeResult, error) { return s.RepairTree(q.ballot, dir, how) })
+	if r == nil { // there was no session
+		r = &fetch.RepairTreeResult{Result: new(fetch.Result)}
+	}
+	view.Extra(t, r.Extra)
+	return t.ended(show, view.Outcome{Got: r.Result, Mended: r, Err: err}, commandLine(args))
 }
 
 // commandLine returns args as they can be typed again.

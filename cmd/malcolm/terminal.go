@@ -44,6 +44,7 @@ type terminal struct {
 	outputs
 
 	receipt *view.Receipt   // nil: not wanted, or it could not be written
+	sums    *sumsFile       // nil: not wanted
 	qlog    *transport.QLog // nil: not wanted
 	screen  *os.File        // stderr, if it is a terminal to draw on; else nil
 	will    *screen.LastWill

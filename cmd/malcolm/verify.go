@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync/atomic"
 
@@ -12,7 +13,7 @@ import (
 )
 
 type verifyCmd struct {
-	File    flags.Path `arg:"" help:"The local file."`
+	File    flags.Path `arg:"" help:"The local file or directory."`
 	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
 	ServerFlags
 }
@@ -24,7 +25,7 @@ func (*verifyCmd) Help() string {
   malcolm verify data.mp4 -a 127.0.0.1 -p 10001-10004
   malcolm verify f.iso --checksum 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Without servers, --checksum can only say right or wrong.`
+The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Of a directory these are the paths that are missing, wrong, extra or unread. Without servers, --checksum can only say right or wrong.`
 }
 
 func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
@@ -41,6 +42,13 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if isDirectory(string(c.File)) {
+		_, err := verifyTree(ctx, t, q, string(c.File))
+		if _, differs := errors.AsType[*fetch.TreeMismatchError](err); differs {
+			return &mendableError{err: err, command: repairCommand(args)}
+		}
+		return err
+	}
 	r, err := verify(ctx, t, q, string(c.File))
 	if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
 		return &mendableError{err: err, command: repairCommand(args)}
@@ -55,7 +63,7 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 // A mendableError says that a file differs from the servers', and which command
 // repairs it.
 type mendableError struct {
-	err     error // a [*fetch.MismatchError]
+	err     error // a [*fetch.MismatchError] or [*fetch.TreeMismatchError]
 	command string
 }
 
@@ -80,6 +88,23 @@ func verify(ctx context.Context, t *terminal, q query, path string) (*fetch.Veri
 		return s.Verify(q.ballot, fetch.Local{Path: path})
 	})
 	t.ended(show, view.Outcome{Verified: r, Path: path, Err: err}, "")
+	return r, err
+}
+
+// isDirectory reports whether a path is a directory's, or leads to one.
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// verifyTree checks a directory and lists the paths that differ.
+func verifyTree(ctx context.Context, t *terminal, q query, path string) (*fetch.VerifyTreeResult, error) {
+	show := view.NewGet(t.view(), q.run())
+	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.VerifyTreeResult, error) { return s.VerifyTree(q.ballot, path) })
+	t.ended(show, view.Outcome{Path: path, Err: err}, "")
+	if r != nil {
+		view.Differences(t, path, r)
+	}
 	return r, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/paths"
 	"malcolm/transfer/source"
+	"malcolm/transfer/tree/filter"
 	"malcolm/wire"
 )
 
@@ -48,6 +49,9 @@ type Ballot struct {
 	// directory. What is larger is refused before anything is written. 0 or
 	// less, or more than wire.MaxFileSize: wire.MaxFileSize.
 	MaxSize int64
+	// Filter chooses from the directory; nil: everything. The whole
+	// directory is voted on.
+	Filter *filter.Filter
 }
 
 func (b Ballot) maxSize() int64 {

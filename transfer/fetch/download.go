@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"malcolm/transfer/content"
@@ -13,7 +12,6 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/schedule"
 	"malcolm/transfer/source"
-	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
 	"malcolm/wire"
 )
@@ -26,7 +24,7 @@ const meterTime = 1500 * time.Millisecond
 type download struct {
 	*scope                      // what runs for it beside the loop
 	offer    source.Offer       // that was voted for; zero before the vote
-	tree     *tree.Tree         // of which the content is; nil: a file, or a listing
+	listed                      // the directory of which the content is; zero: a file, or a listing
 	content  *content.Content   // what is fetched; nil before the vote
 	values   wire.Values        // of a file: empty until they are obtained
 	ahead    *ahead             // nil: nothing was fetched ahead
@@ -61,13 +59,6 @@ type tally struct {
 type flow struct {
 	meter   pace.Meter
 	arrived int64 // since the last sample
-}
-
-// checks say how far the bytes already here were checked.
-type checks struct {
-	checked int64         // bytes
-	toCheck int64         // bytes
-	hashed  *atomic.Int64 // counts checked beside the loop; nil: not now
 }
 
 // A job is what a download's goroutines are handed. It does not change.

@@ -57,6 +57,7 @@ var kinds = []struct {
 	{KindIntegrity, as[*TreeMismatchError]},
 	{KindVote, as[*TreeOfferedError]},
 	{KindVote, as[*FileOfferedError]},
+	{KindVote, as[*NotInTreeError]},
 	{KindVote, as[*UndecidedError]},
 	{KindNetwork, as[*NobodyAnsweredError]},
 	{KindNetwork, as[*SilentError]},

@@ -14,6 +14,10 @@ type TreeReport struct {
 	Listed    bool
 	Totals    tree.Totals
 	FilesDone int // of Totals.Files: all of their bytes are good
+	// Chosen is the checksum of the listing of what a filter has chosen,
+	// which is all that is copied; zero: everything is copied.
+	Chosen  [32]byte
+	Entries []wire.Entry // that are copied, in order; not to be changed
 }
 
 // A fileCount counts the files of a directory of which all bytes are good;
@@ -67,11 +71,9 @@ func (n *fileCount) fileDone(e *wire.Entry) {
 	}
 }
 
-// countFiles begins to count the files of the download's tree, and tells of its
-// listing.
+// countFiles begins to count the files of the download's tree.
 func (s *Session) countFiles() {
 	d := s.download
-	s.emit(Listed{Totals: d.tree.Totals(), Size: d.content.Size()})
 	var told func(e *wire.Entry)
 	if s.watch.Files {
 		told = func(e *wire.Entry) {
@@ -83,7 +85,11 @@ func (s *Session) countFiles() {
 
 func (d *download) treeReport() TreeReport {
 	n := &d.tally.files
-	return TreeReport{Voted: d.offer.Kind == wire.KindTree, Listed: n.tree != nil, Totals: n.totals, FilesDone: n.done}
+	r := TreeReport{Voted: d.offer.Kind == wire.KindTree, Listed: n.tree != nil, Totals: n.totals, FilesDone: n.done, Chosen: d.chosen}
+	if d.tree != nil {
+		r.Entries = d.tree.Entries()
+	}
+	return r
 }
 
 // tellRefused tells that a server's chunk was refused, and notes it.

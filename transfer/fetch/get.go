@@ -12,7 +12,6 @@ import (
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/pace"
 	"malcolm/transfer/partfile"
-	"malcolm/wire"
 )
 
 // checkpointTime is the time between two checkpoints of the part file.
@@ -54,10 +53,11 @@ func (s *Session) get(b Ballot, out Output) error {
 	defer s.closeRoot(root)
 	fsys := out.open(root)
 	free := func(offered string) bool { return isFree(fsys, out.Name, offered) }
-	if err := s.agreeEarly(b, &early{room: maxAhead, free: free, trees: true}); err != nil {
+	isTree, err := s.agreeOnAny(b, &early{room: maxAhead, free: free, trees: true})
+	if err != nil {
 		return err
 	}
-	if s.download.offer.Kind == wire.KindTree {
+	if isTree {
 		return s.getTree(b, out, fsys)
 	}
 	if s.sizes.retried {

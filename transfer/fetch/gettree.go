@@ -53,6 +53,20 @@ func (s *Session) getTree(b Ballot, out Output, fsys partfile.FS) error {
 // to be fetched, it does it.
 func (s *Session) decideTree(fsys partfile.FS, out Output) (partfile.Decision, error) {
 	d, name := s.download, s.download.result.Name
+	decision, err := s.weighTree(fsys, out)
+	if err != nil || decision.Action != partfile.AlreadyRight {
+		return decision, err
+	}
+	if err := s.loop.do(func(context.Context) error { return partfile.FinishTree(fsys, name) }); err != nil {
+		return decision, err
+	}
+	d.result.AlreadyRight, d.result.Path = true, fsys.Path(name)
+	return decision, nil
+}
+
+// weighTree says what decideTree would do, and writes nothing.
+func (s *Session) weighTree(fsys partfile.FS, out Output) (partfile.Decision, error) {
+	d, name := s.download, s.download.result.Name
 	found, err := obtain(s.loop, func(context.Context) (partfile.TreeFound, error) { return partfile.LookTree(fsys, name) })
 	if err != nil {
 		return partfile.Decision{}, err
@@ -60,17 +74,11 @@ func (s *Session) decideTree(fsys partfile.FS, out Output) (partfile.Decision, e
 	if found.CutOff {
 		s.emit(SetAside{Path: fsys.Path(name + partfile.ReplacedSuffix), CutOff: true})
 	}
-	header := partfile.TreeHeader(d.tree, d.offer.Checksum)
+	header := partfile.TreeHeader(d.tree, d.treeSum())
 	final, part := found.FinalState(header), found.PartState(header)
 	decision := partfile.DecideTree(final, part, found.Replaced, out.Resume, out.Force)
-	switch decision.Action {
-	case partfile.Refuse:
+	if decision.Action == partfile.Refuse {
 		return decision, s.treeInTheWay(fsys, found, header, decision)
-	case partfile.AlreadyRight:
-		if err := s.loop.do(func(context.Context) error { return partfile.FinishTree(fsys, name) }); err != nil {
-			return decision, err
-		}
-		d.result.AlreadyRight, d.result.Path = true, fsys.Path(name)
 	}
 	return decision, nil
 }
@@ -108,7 +116,7 @@ func (s *Session) fillTree(f *treeFilling) (err error) {
 	d := s.download
 	post := d.post
 	options := partfile.TreeOptions{
-		Name: d.result.Name, Tree: d.tree, Listing: d.offer.Checksum, Action: f.decision.Action, Replace: f.decision.Replace,
+		Name: d.result.Name, Tree: d.tree, Listing: d.treeSum(), Action: f.decision.Action, Replace: f.decision.Replace,
 		Times: f.times, SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks: func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
 	}

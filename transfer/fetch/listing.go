@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"malcolm/transfer/manifest"
-	"malcolm/transfer/tree"
-	"malcolm/wire"
 )
 
 // A tree is copied in two downloads. The first one is of its listing, which is
@@ -20,14 +18,15 @@ func (s *Session) obtainTree(b Ballot) error {
 		return err
 	}
 	s.sizes.proved = true
-	t, err := obtain(s.loop, func(context.Context) (*tree.Tree, error) { return parseTree(listing) })
+	l, err := obtain(s.loop, func(ctx context.Context) (listed, error) { return readListing(ctx, listing, b.Filter) })
 	if err != nil {
 		return err
 	}
-	if n := t.Totals().Bytes; n > b.maxSize() {
+	if n := l.tree.Totals().Bytes; n > b.maxSize() {
 		return &TooLargeError{Size: n, Max: b.maxSize(), Tree: true}
 	}
-	s.change(s.newTreeDownload(t))
+	s.change(s.newTreeDownload(l))
+	s.emit(Listed{Totals: l.tree.Totals(), Size: s.download.content.Size()})
 	s.countFiles()
 	s.publish()
 	return nil
@@ -60,24 +59,12 @@ func (s *Session) obtainListing() ([]byte, error) {
 	return window.whole(), nil
 }
 
-func parseTree(listing []byte) (*tree.Tree, error) {
-	entries, err := wire.ParseListing(listing)
-	if err != nil {
-		return nil, &ListingError{err}
-	}
-	t, err := tree.New(entries)
-	if err != nil {
-		return nil, &ListingError{err}
-	}
-	return t, nil
-}
-
 // newTreeDownload returns the download of a tree's files, which follows that of
 // its listing.
-func (s *Session) newTreeDownload(t *tree.Tree) *download {
+func (s *Session) newTreeDownload(l listed) *download {
 	d, next := s.download, newDownload(s, nil)
-	next.offer, next.tree, next.content = d.offer, t, t.Content()
-	next.result.Name, next.result.Checksum, next.result.Size = d.result.Name, d.result.Checksum, t.Content().Size()
+	next.offer, next.listed, next.content = d.offer, l, l.tree.Content()
+	next.result.Name, next.result.Checksum, next.result.Size = d.result.Name, d.result.Checksum, next.content.Size()
 	next.result.Refusals = d.result.Refusals
 	next.tally.Counts = d.tally.Counts
 	return next

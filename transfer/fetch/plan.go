@@ -25,6 +25,9 @@ type Plan struct {
 	Missing       int64           // bytes that would be fetched
 	MissingChunks int
 	Servers       []ServerReport // in StateServing: those that would be asked
+	// Tree is of a directory. Then what an unfinished one has is not looked
+	// at, and counts as missing; the chunk size is that of the largest one.
+	Tree TreeReport
 }
 
 // Plan does what [Session.Get] does before it writes: it connects, lets the
@@ -37,10 +40,14 @@ func (s *Session) Plan(b Ballot, out Output) (*Plan, error) {
 		return nil, err
 	}
 	defer s.closeRoot(root)
-	if err := s.agreeOnFile(b, nil); err != nil {
+	fsys := out.open(root)
+	isTree, err := s.agreeOnAny(b, nil)
+	if err != nil {
 		return nil, err
 	}
-	fsys := out.open(root)
+	if isTree {
+		return s.planTree(b, out, fsys)
+	}
 	decision, err := s.weigh(fsys, out)
 	if err != nil {
 		return nil, err

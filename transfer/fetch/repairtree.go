@@ -133,7 +133,8 @@ func (s *Session) fetchMissing(entries []wire.Entry, disk Disk, root *os.Root) e
 	if err != nil {
 		return err
 	}
-	s.change(s.newTreeDownload(part))
+	s.change(s.newTreeDownload(listed{tree: part, all: entries, chosen: s.download.chosen}))
+	s.countFiles()
 	s.download.result.Name = mendName
 	fsys := disk.open(root)
 	decision, err := s.decideTree(fsys, Output{Resume: true, Force: true})

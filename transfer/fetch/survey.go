@@ -3,12 +3,20 @@ package fetch
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/wire"
 )
+
+// checks say how far the bytes already here were checked.
+type checks struct {
+	checked int64         // bytes
+	toCheck int64         // bytes
+	hashed  *atomic.Int64 // counts checked beside the loop; nil: not now
+}
 
 // A survey is what this machine may have already. Once made, it does not
 // change.

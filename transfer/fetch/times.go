@@ -35,7 +35,7 @@ func (s *Session) remoteTimes() ([]time.Time, error) {
 	if !ok {
 		return nil, nil
 	}
-	entries := len(d.tree.Entries())
+	entries := len(d.all)
 	for _, v := range s.roster.byRank() {
 		c := v.conns.pick()
 		if c == nil || !voted(v) || timesOf(v.offer) != list {
@@ -45,7 +45,7 @@ func (s *Session) remoteTimes() ([]time.Time, error) {
 		times, err := obtain(s.loop, func(ctx context.Context) ([]time.Time, error) { return fetchTimes(ctx, way, list, entries) })
 		switch {
 		case err == nil:
-			return times, nil
+			return timesAmong(times, d.all, d.tree.Entries()), nil
 		case s.loop.ctx.Err() != nil:
 			return nil, err
 		case source.WhatOf(err) == source.Wrong:

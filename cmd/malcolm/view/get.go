@@ -22,9 +22,10 @@ type Run struct {
 
 // An Outcome is how a run of Get, Repair or Verify ended.
 type Outcome struct {
-	Got      *fetch.Result       // of Get and Repair; else nil
-	Verified *fetch.VerifyResult // of Verify, if it got that far
-	Path     string              // of the file that was verified
+	Got      *fetch.Result           // of Get and Repair; else nil
+	Verified *fetch.VerifyResult     // of Verify, if it got that far
+	Mended   *fetch.RepairTreeResult // of RepairTree; else nil
+	Path     string                  // of the file or directory that was verified
 	Err      error
 	Unread   bool     // nobody reads why it ended
 	Late     error    // why a file that is there has no receipt; nil: it has, or none is wanted

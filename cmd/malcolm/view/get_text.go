@@ -37,6 +37,8 @@ func (v *getText) event(e fetch.Event) {
 		v.Explain("%s: %s", human.Quote(e.Path), human.Bytes(e.Size))
 	case fetch.Started:
 		v.started(e)
+	case fetch.Lacking:
+		v.Warn("%s does not have all files of the directory, the first one is %s: others are asked for them", e.Target, human.Quote(e.Path))
 	case fetch.NoModTime:
 		v.Warn("no server names a modification time that fits: the file keeps the time at which it was written")
 	case fetch.OutputMoved:
@@ -80,9 +82,22 @@ func (v *getText) ended(o Outcome) {
 		v.verified(o)
 	case o.Err != nil:
 		v.failed(o)
+	case o.Mended != nil:
+		v.mended(o.Mended)
 	default:
 		v.done(o.Got)
 	}
+}
+
+// mended tells of the end of a run that has repaired a directory.
+func (v *getText) mended(r *fetch.RepairTreeResult) {
+	if r.AlreadyRight {
+		v.Say("%s is right: %s", human.ShellQuote(r.Path), proofOf(r.Tree.Voted, r.Checksum))
+	} else {
+		v.Say("%s", v.Green(fmt.Sprintf("%s in %s, %s, from %s", mended(r), human.Duration(r.Elapsed),
+			proofOf(r.Tree.Voted, r.Checksum), sources(r.Servers))))
+	}
+	v.Result(r.Path)
 }
 
 // verified lists the chunks that differ. Others tell the error.
@@ -218,6 +233,9 @@ func (v *getText) done(r *fetch.Result) {
 	}
 	line := fmt.Sprintf("%s in %s, %s, %s", size, human.Duration(r.Elapsed),
 		human.Rate(float64(r.Fetched)/seconds), proofOf(r.Tree.Voted, r.Checksum))
+	if r.Tree.Chosen != [32]byte{} {
+		line += ", of which was chosen " + human.Checksum(r.Tree.Voted, r.Tree.Chosen)
+	}
 	if v.bars == nil || !v.bars.drawn { // else a table has them
 		line += ", from " + sources(r.Servers)
 	}

@@ -139,6 +139,7 @@ type (
 		Bytes          int64        `json:"bytes"`
 		Seconds        float64      `json:"seconds"`
 		Checksum       string       `json:"checksum"`
+		Chosen         string       `json:"chosen"` // of the listing of what was chosen; empty: everything
 		ResumedBytes   int64        `json:"resumed_bytes"`
 		RefetchedBytes int64        `json:"refetched_bytes"`
 		DuplicateBytes int64        `json:"duplicate_bytes"`

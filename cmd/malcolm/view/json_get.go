@@ -203,6 +203,9 @@ func doneOf(r *fetch.Result) doneEvent {
 		t := r.Tree.Totals
 		e.Files, e.Directories, e.Links, e.Bytes = t.Files, t.Directories, t.Links, t.Bytes
 	}
+	if r.Tree.Chosen != [32]byte{} {
+		e.Chosen = human.Checksum(r.Tree.Voted, r.Tree.Chosen)
+	}
 	ids := make(map[source.Target]certs.ServerID)
 	for _, s := range r.Servers {
 		ids[s.Target] = s.ID

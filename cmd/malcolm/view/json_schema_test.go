@@ -23,6 +23,7 @@ var jsonEvents = map[string]Event{
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
 	"listing": listingEvent{}, "file": fileEvent{},
+	"entry": entryEvent{}, "difference": differenceEvent{},
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }
 

@@ -14,6 +14,7 @@ type planEvent struct {
 	head
 	Path          string   `json:"path"`
 	Name          string   `json:"name"`
+	Kind          string   `json:"kind"`
 	Bytes         int64    `json:"bytes"`
 	Checksum      string   `json:"checksum"`
 	Action        string   `json:"action"`
@@ -39,12 +40,17 @@ func Plan(on Printer, p *fetch.Plan) {
 		}
 	}
 	on.Emit(planEvent{
-		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Bytes: p.Size, Checksum: human.Hex(p.Checksum),
-		Action: actionNames[p.Action], Replace: p.Replace, KeptBytes: p.Kept, MissingBytes: p.Missing,
+		head: is("plan"), Path: jsonText(p.Path), Name: jsonText(p.Name), Kind: jsonKind(p.Tree.Voted), Bytes: p.Size,
+		Checksum: human.Checksum(p.Tree.Voted, p.Checksum),
+		Action:   actionNames[p.Action], Replace: p.Replace, KeptBytes: p.Kept, MissingBytes: p.Missing,
 		MissingChunks: p.MissingChunks, ChunkBytes: p.ChunkSize, Servers: from,
 	})
-	on.Result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", human.Quote(p.Name), human.Bytes(p.Size),
-		human.Plural(p.Chunks, "chunk", "chunks"), human.Hex(p.Checksum)))
+	if p.Tree.Voted {
+		on.Result(fmt.Sprintf("tree    %s: %s, %s", human.Quote(p.Name), totalsOf(p.Tree.Totals), proofOf(p.Tree.Voted, p.Checksum)))
+	} else {
+		on.Result(fmt.Sprintf("file    %s: %s in %s, BLAKE3 %s", human.Quote(p.Name), human.Bytes(p.Size),
+			human.Plural(p.Chunks, "chunk", "chunks"), human.Hex(p.Checksum)))
+	}
 	on.Result("to      " + human.ShellQuote(p.Path))
 	on.Result("plan    " + planLine(p))
 	on.Result("from    " + strings.Join(from, " "))
@@ -56,8 +62,12 @@ func planLine(p *fetch.Plan) string {
 	var line string
 	switch p.Action {
 	case partfile.AlreadyRight:
-		return "nothing: the file is there and right"
+		return "nothing: the " + noun(p.Tree.Voted) + " is there and right"
 	case partfile.Resume:
+		if p.Tree.Voted {
+			line = "keep what is right of an earlier run, fetch at most " + human.Bytes(p.Missing)
+			break
+		}
 		line = fmt.Sprintf("keep %s of an earlier run, %s", human.Bytes(p.Kept), missing)
 	case partfile.StartOver:
 		line = "drop the unfinished download that is there, " + missing
@@ -65,7 +75,7 @@ func planLine(p *fetch.Plan) string {
 		line = missing
 	}
 	if p.Replace {
-		line += ", and replace a file of that name"
+		line += ", and replace a " + noun(p.Tree.Voted) + " of that name"
 	}
 	return line
 }

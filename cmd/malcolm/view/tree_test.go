@@ -9,8 +9,10 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view/schema"
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/scan"
 	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // someTotals are those of a directory.
@@ -172,5 +174,86 @@ func TestInfoOfTrees(t *testing.T) {
 	e := infoOf(r)
 	if e.Kind != "tree" || e.Checksum != "tree:"+sum || e.Servers[0].Kind != "tree" || e.Servers[1].Kind != "file" {
 		t.Errorf("got %+v", e)
+	}
+}
+
+// oddEntries are those whose names need care.
+func oddEntries() []wire.Entry {
+	return []wire.Entry{
+		{Path: "a b", Size: 5, Checksum: sum9f},
+		{Path: `back\slash`, Size: 1, Checksum: sum9f},
+		{Path: "bytes\xff", Size: 2, Checksum: sum9f},
+		{Path: "hollow", Kind: wire.EntryDirectory},
+		{Path: "line\nbreak", Kind: wire.EntryExecutable, Size: 3, Checksum: sum9f},
+		{Path: "link", Kind: wire.EntryLink, Target: "a b"},
+	}
+}
+
+func TestEntries(t *testing.T) {
+	root, err := schema.Read("../schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	term, out, _ := newTestTerminal()
+	Entries(term, oddEntries())
+	var lines []string
+	for line := range strings.Lines(out.String()) {
+		if !strings.HasPrefix(line, "{") {
+			lines = append(lines, line)
+		} else if _, err := root.Check(line); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	want := "5\t'a b'\n" + "1\t'back\\slash'\n" + "2\t$'bytes\\377'\n" + "0\thollow/\n" + "3\t$'line\\nbreak'\n" + "0\tlink -> 'a b'\n"
+	if got := strings.Join(lines, ""); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if want := `"path":"bytes�","raw":"Ynl0ZXP/","bytes":2`; !strings.Contains(out.String(), want) {
+		t.Errorf("%s is missing in %s", want, out)
+	}
+}
+
+func TestSums(t *testing.T) {
+	sum := human.Hex(sum9f)
+	r := &fetch.Result{Name: "photos", Checksum: sum9f, Tree: fetch.TreeReport{Voted: true, Listed: true, Entries: oddEntries()}}
+	text, left := Sums(r)
+	want := sum + "  photos/a b\n" + `\` + sum + `  photos/back\\slash` + "\n" + `\` + sum + `  photos/line\nbreak` + "\n"
+	if text != want || left != 1 {
+		t.Errorf("got %d left, and\n%s\nwant 1, and\n%s", left, text, want)
+	}
+	if text, left := Sums(&fetch.Result{Name: "data", Checksum: sum9f}); text != sum+"  data\n" || left != 0 {
+		t.Errorf("of a file: got %q, %d", text, left)
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	root, err := schema.Read("../schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	term, out, said := newTestTerminal()
+	r := &fetch.VerifyTreeResult{
+		Listing: sum9f, Want: someTotals, Have: someTotals,
+		Differences: []tree.Difference{{Path: "a", Change: tree.Added}, {Path: "b", Change: tree.Removed}, {Path: "c\n", Change: tree.Checksum}},
+		Unread:      scan.LeftOut{Count: 3, First: []scan.Left{{Path: "d"}}},
+	}
+	Differences(term, "here", r)
+	for line := range strings.Lines(out.String()) {
+		if _, err := root.Check(line); strings.HasPrefix(line, "{") && err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	for _, want := range []string{"extra\ta\n", "missing\tb\n", "wrong\t$'c\\n'\n", "unread\td\n", `"right":false`, `"checksum":"tree:9f86`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in %s", want, out)
+		}
+	}
+	if want := "2 entries cannot be compared either\n"; said.String() != want {
+		t.Errorf("got %q, want %q", said, want)
+	}
+	out.Reset()
+	Differences(term, "here", &fetch.VerifyTreeResult{Listing: sum9f, Want: someTotals, Have: someTotals})
+	if want := "here: right, 10,000 files, 1 empty directory, 2 links, 1.5 GiB, tree:9f86"; !strings.Contains(out.String(), want) {
+		t.Errorf("%q is missing in %s", want, out)
 	}
 }
