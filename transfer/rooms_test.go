@@ -28,7 +28,6 @@ transfer/tree: transfer/content transfer/manifest wire
 transfer/tree/filter: wire
 transfer/scan: transfer/localfile transfer/manifest transfer/manifest/cache transfer/tree transfer/tree/filter wire golang.org/x/sync
 transfer/tree/names: wire
-transfer/tree/mend: wire
 transfer/tree/each: transfer/tree transfer/vote wire
 transfer/growth:
 transfer/presence:

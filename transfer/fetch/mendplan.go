@@ -106,10 +106,15 @@ func dirsOf(path string) func(yield func(string) bool) {
 
 // mayDelete returns an error if the extra entries are more than may be removed
 // of all that are there; most is what the user allows, 0: nothing was said.
+// Then nothing is removed from a directory in which nothing is of the tree: it
+// is probably another one.
 func (p *mendPlan) mayDelete(path string, of, most int) error {
 	allows := most
 	if most == 0 {
 		allows = min(mostDeleted, max(1, of/deletedPart))
+		if len(p.extra) == of {
+			allows = 0
+		}
 	}
 	if len(p.extra) > allows {
 		return &DeleteError{Path: path, Extra: len(p.extra), Of: of, Allows: allows}

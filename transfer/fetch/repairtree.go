@@ -180,12 +180,43 @@ func (m *mender) check(p *mendPlan, of int, how MendTree) error {
 	} else if err := p.mayDelete(m.dir, of, how.MaxDelete); err != nil {
 		return err
 	}
+	if err := m.places(p, how.Delete); err != nil {
+		return err
+	}
 	if m.split {
 		return nil
 	}
 	for i := range p.fetch {
 		if err := m.hasOneName(p.fetch[i].Path); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// places refuses what a scan leaves out and an entry would replace, or be
+// written through: a link that leads out or through another one, a socket, a
+// device. remove: what is extra will be gone.
+func (m *mender) places(p *mendPlan, remove bool) error {
+	passed := make(map[string]bool) // paths that are looked at no more
+	for i := range p.extra {
+		passed[p.extra[i].Path] = remove
+	}
+	for i := range p.fetch {
+		at := p.fetch[i].Path
+		above := slices.Collect(dirsOf(at))
+		for _, dir := range slices.Backward(above) {
+			if passed[dir] {
+				continue
+			}
+			passed[dir] = true
+			if info, err := m.root.Lstat(dir); err == nil && !info.IsDir() {
+				return &InTheWayError{Path: path.Join(m.dir, dir)}
+			}
+		}
+		const ours = fs.ModeDir | fs.ModeSymlink
+		if info, err := m.root.Lstat(at); err == nil && info.Mode().Type()&^ours != 0 {
+			return &InTheWayError{Path: path.Join(m.dir, at)}
 		}
 	}
 	return nil
