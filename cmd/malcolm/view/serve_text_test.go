@@ -194,7 +194,7 @@ func TestServeStatus(t *testing.T) {
 	if got := said(); got != "" {
 		t.Errorf("nothing changed: got %q, want nothing", got)
 	}
-	indexing := serve.Status{Servers: status(4<<20, serve.StateServing).Servers, Indexing: wire.Indexing{Done: 1024, Total: 2048}}
+	indexing := serve.Status{Servers: status(4<<20, serve.StateServing).Servers, Hashing: serve.Hashing{Indexing: wire.Indexing{Done: 1024, Total: 2048}}}
 	v.status(indexing, start.Add(5*time.Second))
 	if got := said(); !strings.HasPrefix(got, "hashing 1.0 KiB of 2.0 KiB, 50.0 %\ntotal ") {
 		t.Errorf("hashing: got %q", got)
