@@ -167,9 +167,9 @@ func (*getCmd) Help() string {
 	return `Examples:
   malcolm get -o copy -a 127.0.0.1 -i 1 -r -p 10001 10002 10003 10004
   malcolm get host:10001-10004 other:9000
-  malcolm get --quorum 2 --limit 10M -a host-a -a host-b -p 10001
+  malcolm get --quorum 2 --include '*.jpg' -a host-a -a host-b -p 10001
 
-The path of the finished file goes to stdout, everything else to stderr. ^C keeps what is there and prints the command that continues.`
+The path of the finished file or directory goes to stdout, everything else to stderr. ^C keeps what is there and prints the command that continues.`
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {

@@ -18,7 +18,7 @@ type infoCmd struct {
 func (*infoCmd) Help() string {
 	return `Examples:
   malcolm info host:10001-10004 other:9000
-  malcolm info -a 127.0.0.1 -p 10001-10004 --quorum 2
+  malcolm info --list -a 127.0.0.1 -p 10001-10004 --quorum 2
   malcolm info --json host:10001 | tail -n 1
 
 Each file that is offered goes to stdout, with its votes, the IDs of its servers, and each server's round trip. Nothing is fetched, written, or remembered of the servers. The exit code is that of the vote: 0, 4, 5 or 7.`

@@ -30,9 +30,9 @@ func (*repairCmd) Help() string {
 	return `Examples:
   malcolm repair data.mp4 host:10001-10004 other:9000
   malcolm repair --dry-run data.mp4 host:10001-10004
-  malcolm repair data.mp4 -a 127.0.0.1 -p 10001-10004 --limit 10M
+  malcolm repair --delete photos/ host:10001-10004
 
-What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.`
+What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes. Of a directory, what is missing or wrong is replaced path by path.`
 }
 
 func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
@@ -84,7 +84,9 @@ func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, 
 		return err
 	}
 	how := fetch.MendTree{Delete: c.Delete, MaxDelete: c.MaxDelete, SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
-	show := view.NewGet(t.view(), q.run())
+	run := q.run()
+	run.Mending = dir
+	show := view.NewGet(t.view(), run)
 	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.RepairTreeResult, error) { return s.RepairTree(q.ballot, dir, how) })
 	if r == nil { // there was no session
 		r = &fetch.RepairTreeResult{Result: new(fetch.Result)}

@@ -48,10 +48,10 @@ Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong bytes, 4 no majority, 5 ident
 
 type cli struct {
 	Serve  serveCmd  `cmd:"" help:"Offer a file on several virtual servers."`
-	Get    getCmd    `cmd:"" help:"Copy a file from several servers at once."`
+	Get    getCmd    `cmd:"" help:"Copy a file or directory from several servers at once."`
 	Info   infoCmd   `cmd:"" help:"Show what servers offer and how they vote; fetch nothing."`
-	Verify verifyCmd `cmd:"" help:"Check a local file against what most servers hold."`
-	Repair repairCmd `cmd:"" help:"Mend a local file: fetch only the chunks that differ."`
+	Verify verifyCmd `cmd:"" help:"Check a local file or directory against what most servers hold."`
+	Repair repairCmd `cmd:"" help:"Mend a local file or directory: fetch only what differs."`
 	Trust  trustCmd  `cmd:"" help:"Show or forget remembered servers."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 

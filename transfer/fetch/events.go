@@ -124,8 +124,9 @@ type FileDone struct {
 // Started says that fetching begins.
 type Started struct {
 	Name   string
-	Size   int64 // in bytes
-	Tree   bool  // a directory, of which Listed has told
+	Size   int64       // in bytes
+	Tree   bool        // a directory
+	Totals tree.Totals // of it, or of what is fetched to repair one
 	Chunks int
 	Check  int64 // bytes of an earlier run to check first
 	Sparse bool  // the space could not be reserved

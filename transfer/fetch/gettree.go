@@ -157,7 +157,7 @@ func (s *Session) fetchTree(f *treeFilling) error {
 		}
 	}
 	d.checks.toCheck = toCheck
-	s.emit(Started{Name: d.result.Name, Tree: true, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
+	s.emit(Started{Name: d.result.Name, Tree: true, Totals: d.tally.files.totals, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
 	s.publish()
 	s.invite()
 	s.surveyTree(part)

@@ -13,6 +13,7 @@ type Run struct {
 	Targets  []source.Target
 	Alone    bool          // they are one server: the error that ends the run is about it
 	Local    bool          // what was kept is from a local file, not from an earlier run
+	Mending  string        // the path of the directory that is repaired; else empty
 	Map      bool          // show the file as a map
 	Interval time.Duration // between two reports; 0: no reports
 	// Advice says what to do about a server that is not reached, or full;

@@ -22,8 +22,7 @@ type getText struct {
 	hinted map[string]bool // hints given about servers, without their digits
 	crowd  crowd
 	first  []fetch.FirstContact
-	tree   bool         // a directory was voted for
-	listed fetch.Listed // what its listing says
+	tree   bool // a directory was voted for
 }
 
 func (v *getText) event(e fetch.Event) {
@@ -31,8 +30,6 @@ func (v *getText) event(e fetch.Event) {
 	switch e := e.(type) {
 	case fetch.Voted:
 		v.voted(e)
-	case fetch.Listed:
-		v.listed = e
 	case fetch.FileDone:
 		v.Explain("%s: %s", human.Quote(e.Path), human.Bytes(e.Size))
 	case fetch.Started:
@@ -125,11 +122,15 @@ func (v *getText) voted(e fetch.Voted) {
 func (v *getText) started(e fetch.Started) {
 	size := fmt.Sprintf("%s in %s", human.Bytes(e.Size), human.Plural(e.Chunks, "chunk", "chunks"))
 	if e.Tree {
-		if size = totalsOf(v.listed.Totals); v.listed.Size < v.listed.Totals.Bytes {
-			size += fmt.Sprintf(", %s without what is there twice", human.Bytes(v.listed.Size))
+		size = totalsOf(e.Totals)
+		if distinct := human.Bytes(e.Size); distinct != human.Bytes(e.Totals.Bytes) {
+			size += fmt.Sprintf(", %s without what is there twice", distinct)
 		}
 	}
 	what := fmt.Sprintf("getting %s: %s", human.Quote(e.Name), size)
+	if v.run.Mending != "" {
+		what = fmt.Sprintf("mending %s: fetching %s", human.ShellQuote(v.run.Mending), size)
+	}
 	if e.Check > 0 {
 		what += fmt.Sprintf("; checking %s of %s", human.Bytes(e.Check), v.origin())
 	}

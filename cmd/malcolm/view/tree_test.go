@@ -52,7 +52,9 @@ func TestTreeLines(t *testing.T) {
 	v.event(fetch.LeftOut{Target: here, Checksum: sum9f, Size: 512})
 	v.event(fetch.Joined{Target: here})
 	v.event(fetch.Listed{Totals: someTotals, Size: giB})
-	v.event(fetch.Started{Name: "photos", Size: giB, Chunks: 12000, Tree: true})
+	v.event(fetch.Started{Name: "photos", Size: giB, Chunks: 12000, Tree: true, Totals: someTotals})
+	v.run.Mending = "my photos"
+	v.event(fetch.Started{Name: "x", Size: 3 * giB / 2, Tree: true, Totals: someTotals})
 	v.event(fetch.FileDone{Path: "a\n/b", Size: 4096})
 	v.event(fetch.ChunkRefused{Target: here, Path: "a/b", Chunk: 3, Offset: 768 << 10, Length: 256 << 10})
 	v.event(fetch.ChunkRefused{Target: here, Listing: true, Chunk: 0, Length: 256 << 10, Changed: true})
@@ -66,6 +68,7 @@ malcolm: warning: 127.0.0.1:10001 answered late and has another directory (tree:
 malcolm: warning: 127.0.0.1:10001 answered late and has a file (9f86d081…, 512 B): left out
 127.0.0.1:10001 answered late and has the same directory: it takes part
 getting "photos": 10,000 files, 1 empty directory, 2 links, 1.5 GiB, 1.0 GiB without what is there twice
+mending 'my photos': fetching 10,000 files, 1 empty directory, 2 links, 1.5 GiB
 "a\n/b": 4.0 KiB
 malcolm: warning: 127.0.0.1:10001 sent wrong bytes: "a/b", chunk 3 (256.0 KiB at 768.0 KiB) is refused, and the server is out for this run
 malcolm: warning: 127.0.0.1:10001: its directory changed: the listing's chunk 0 (256.0 KiB at 0 B) is refused, and the server is out for this run
