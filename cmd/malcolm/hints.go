@@ -120,14 +120,14 @@ func targetHints(e *fetch.TargetError) []string {
 		}
 		var list []string
 		if e.Unfinished != (partfile.Header{}) {
-			list = append(list, fmt.Sprintf("-r --checksum %x finishes that version, if a server still has it", e.Unfinished.Checksum))
+			list = append(list, "-r "+finishing(e.Unfinished))
 		}
 		return append(list, "--force drops it and starts over")
 	case partfile.HintElsewhere:
 		return []string{"-o DIR or --name NAME writes elsewhere"}
 	case partfile.HintMoveAway:
 		if e.Part == partfile.PartOtherChecksum {
-			return []string{fmt.Sprintf("--checksum %x finishes that version, if a server still has it; or move it and its journal away", e.Unfinished.Checksum)}
+			return []string{finishing(e.Unfinished) + "; or move it and its journal away"}
 		}
 		return []string{moveAway}
 	case partfile.HintRepair:
@@ -136,6 +136,15 @@ func targetHints(e *fetch.TargetError) []string {
 		return []string{movedAside}
 	}
 	return nil
+}
+
+// finishing says what finishes an unfinished download.
+func finishing(h partfile.Header) string {
+	sum := human.Checksum(h.IsTree(), h.Checksum)
+	if h.IsTree() {
+		return "--checksum " + sum + " finishes that version, if a server still has it; a part of a directory is finished with the flags that chose it"
+	}
+	return "--checksum " + sum + " finishes that version, if a server still has it"
 }
 
 // insteadOf says what can be done with a file that is not the right one. With

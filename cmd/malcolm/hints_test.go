@@ -62,6 +62,11 @@ func TestHintsOfTrees(t *testing.T) {
 	if got, want := e.Error(), "no majority: the servers do not agree on one file or directory"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	unfinished := partfile.Header{Chunks: 1, Size: 1, Checksum: dir.Checksum}
+	there := &fetch.TargetError{Hint: partfile.HintForce, Unfinished: unfinished, Tree: true}
+	if got := hints(there)[0]; !strings.HasPrefix(got, "-r --checksum tree:ab"+zeros+" finishes that version") {
+		t.Errorf("got %q", got)
+	}
 	left := &fetch.NoServerLeftError{Missing: 1, Servers: []fetch.ServerReport{{State: fetch.StateChanged}}}
 	o := view.Outcome{Got: &fetch.Result{Part: "x.part", Checksum: dir.Checksum, Tree: fetch.TreeReport{Voted: true}}, Err: left}
 	if got := strings.Join(resumeHints(o, "malcolm get -r h:1"), "\n"); !strings.HasSuffix(got, " --checksum tree:ab"+zeros) {
