@@ -58,12 +58,12 @@ cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
 cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
 cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
-cmd/malcolm/view: transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport wire
+cmd/malcolm/view: transfer/scan transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport wire
 cmd/malcolm/view/schema:
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
 cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
 cmd/malcolm: github.com/alecthomas/kong certs transfer/admission transfer/fetch transfer/localfile transfer/manifest
-cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/serve transfer/source transfer/source/malcolm transfer/tree/filter transfer/vote transport wire
+cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/scan transfer/serve transfer/source transfer/source/malcolm transfer/tree/filter transfer/vote transport wire
 cmd/bench: certs transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/serve
 cmd/bench: transfer/source transfer/source/malcolm transport github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

@@ -26,8 +26,9 @@ import (
 const defaultServers = 4
 
 type serveCmd struct {
-	File     flags.Path      `short:"f" required:"" placeholder:"PATH" help:"The file to offer: a readable regular file."`
-	Rehash   bool            `help:"Hash the file even if its hashes were kept: for disks that may have lost bits."`
+	Files    []flags.Path    `name:"file" short:"f" required:"" sep:"none" placeholder:"PATH" help:"The file or directory to offer. May be given several times together with --as."`
+	As       string          `placeholder:"NAME" help:"Offer it under this name; of several, the directory in which clients find them side by side."`
+	Rehash   bool            `help:"Hash the files even if their hashes were kept: for disks that may have lost bits."`
 	Number   *int            `short:"n" placeholder:"N" help:"Number of virtual servers. Default: one for each port, else 4."`
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports, of UDP and of TCP: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
@@ -39,6 +40,7 @@ type serveCmd struct {
 	Identity   flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
 	Tokens     []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
 	Limit      flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	TreeFlags
 	LimitFlags
 	QLogFlags
 }
@@ -47,6 +49,8 @@ type serveCmd struct {
 func (*serveCmd) Help() string {
 	return `Examples:
   malcolm serve -f data.mp4
+  malcolm serve -f photos/
+  malcolm serve -f bin/ -f README.md --as release
   malcolm serve -f data.mp4 -n 4 -i 1 -p 10001 10002 10003 10004
   malcolm serve -f data.mp4 -p 10001-10004 --bind 192.168.1.5 --limit 10M
 
@@ -58,11 +62,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	source, err := localfile.Offer(string(c.File))
-	if err != nil {
-		return err
-	}
-	size, err := sizeOf(source)
+	what, err := c.offered()
 	if err != nil {
 		return err
 	}
@@ -83,14 +83,15 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return err
 	}
 	show := view.NewServe(t.view(), view.Offer{
-		File: string(c.File), Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
+		File: what.shown, Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
 	})
 	memory, _ := serve.MemoryLimit()
 	server, err := serve.NewServer(serve.Config{
-		Source:   source,
+		Source:   what.file,
+		Tree:     what.tree,
 		Cache:    indexCache(),
 		Rehash:   c.Rehash,
-		Name:     filepath.Base(string(c.File)),
+		Name:     what.name,
 		Identity: identity, Machine: machine,
 		Tokens: tokens,
 		Conns:  conns,
@@ -101,7 +102,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		},
 		Limit:   int64(c.Limit),
 		Limits:  c.limits(memory),
-		Granted: keepMemory(size),
+		Granted: what.granted,
 		QLog:    qlog,
 		Events:  show.Event,
 	})
@@ -112,20 +113,6 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	err = server.Run(ctx)
 	show.Ended()
 	return err
-}
-
-// sizeOf returns the size in bytes of a file that can be opened.
-func sizeOf(source localfile.Source) (int64, error) {
-	file, err := source.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }
 
 // ports returns the ports to bind; 0 is any free one. It warns of a word that

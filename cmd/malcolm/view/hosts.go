@@ -108,7 +108,7 @@ func interfaceAddrs() (all [][]netip.Addr) {
 // ticketOf returns the ticket of what is served; empty: the host is of no use
 // to others. It names further hosts while there is room.
 func ticketOf(e serve.Ready, at advertised) string {
-	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Checksum: e.Checksum, Name: e.Offered}
+	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Tree: e.Tree != nil, Checksum: e.Checksum, Name: e.Offered}
 	for _, a := range e.Addrs {
 		t.Ports = append(t.Ports, uint16(a.(*net.UDPAddr).Port))
 	}

@@ -34,7 +34,7 @@ func ClassOf(e Event) (class spool.Class, wait bool) {
 		return spool.Result, true
 	case progressEvent, statusEvent, indexingEvent:
 		return spool.Report, false
-	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, fileEvent, clientEvent, changedEvent, readyEvent:
+	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, fileEvent, clientEvent, changedEvent, readyEvent, leftOutEvent:
 		return spool.Event, false
 	}
 	return spool.Result, false

@@ -222,15 +222,21 @@ type (
 		File       string `json:"file"`
 		Bytes      int64  `json:"bytes"`
 		TotalBytes int64  `json:"total_bytes"`
+		Files      int64  `json:"files"`
+		TotalFiles int64  `json:"total_files"`
 	}
 	readyEvent struct {
 		head
-		File      string   `json:"file"`
-		Bytes     int64    `json:"bytes"`
-		Checksum  string   `json:"checksum"`
-		ID        string   `json:"id"`
-		Ticket    string   `json:"ticket"`
-		Addresses []string `json:"addresses"`
+		File        string   `json:"file"`
+		Kind        string   `json:"kind"`
+		Bytes       int64    `json:"bytes"`
+		Checksum    string   `json:"checksum"`
+		Files       int      `json:"files"`
+		Directories int      `json:"directories"`
+		Links       int      `json:"links"`
+		ID          string   `json:"id"`
+		Ticket      string   `json:"ticket"`
+		Addresses   []string `json:"addresses"`
 	}
 	statusEvent struct {
 		head

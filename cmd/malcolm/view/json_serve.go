@@ -33,6 +33,8 @@ func (s *serveJSON) event(e serve.Event) {
 		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file)})
 	case serve.Ready:
 		s.offers(e)
+	case serve.LeftOut:
+		s.leftOut(e)
 	case serve.Unsteady:
 		s.change("changed while it was hashed")
 	case serve.Damaged:
@@ -53,8 +55,12 @@ func (s *serveJSON) offers(e serve.Ready) {
 	}
 	s.ready, s.changed = true, false
 	ready := readyEvent{
-		head: is("ready"), File: jsonText(s.file), Bytes: e.Size, Checksum: human.Hex(e.Checksum), ID: idOf(e.ID),
+		head: is("ready"), File: jsonText(s.file), Kind: jsonKind(e.Tree != nil), Bytes: e.Size,
+		Checksum: human.Checksum(e.Tree != nil, e.Checksum), ID: idOf(e.ID),
 		Ticket: ticketOf(e, s.host), Addresses: []string{},
+	}
+	if e.Tree != nil {
+		ready.Files, ready.Directories, ready.Links = e.Tree.Files, e.Tree.Directories, e.Tree.Links
 	}
 	for _, a := range e.Addrs {
 		ready.Addresses = append(ready.Addresses, net.JoinHostPort(s.host.host, portOf(a)))
@@ -70,7 +76,7 @@ func (s *serveJSON) change(why string) {
 // status tells of all virtual servers, and of the progress of hashing.
 func (s *serveJSON) status(st serve.Status, now time.Time) {
 	if !st.Indexed && st.Indexing.Done != s.last.Indexing.Done {
-		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total})
+		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total, Files: st.Files, TotalFiles: st.TotalFiles})
 	}
 	e := statusEvent{head: is("status"), Servers: []statusServer{}}
 	for i, v := range st.Servers {

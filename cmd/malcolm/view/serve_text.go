@@ -34,6 +34,8 @@ func (v *serveText) event(e serve.Event) {
 		}
 	case serve.Ready:
 		v.greet(e)
+	case serve.LeftOut:
+		v.leftOut(e)
 	case serve.Unsteady:
 		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
 	case serve.UnstableNumbers:
@@ -67,9 +69,9 @@ func (v *serveText) ended() {}
 
 // greet says what is offered and how to get it.
 func (v *serveText) greet(e serve.Ready) {
-	v.Say("%s: %s, BLAKE3 %s", v.Bold(human.ShellQuote(e.Name)), human.Bytes(e.Size), human.Hex(e.Checksum))
+	v.Say("%s: %s", v.Bold(human.ShellQuote(e.Name)), readyText(e))
 	if v.ready {
-		v.Say("the file has changed: this version is offered from now on")
+		v.Say("the %s has changed: this version is offered from now on", noun(e.Tree != nil))
 		return
 	}
 	v.ready = true
@@ -185,7 +187,7 @@ func (v *serveText) status(s serve.Status, now time.Time) {
 	}
 	if !s.Indexed && s.Indexing.Done != v.last.Indexing.Done {
 		changed++
-		v.Report("hashing %s of %s, %s", human.Bytes(s.Indexing.Done), human.Bytes(s.Indexing.Total), human.Percent(s.Indexing.Done, s.Indexing.Total))
+		v.Report("hashing %s of %s, %s%s", human.Bytes(s.Indexing.Done), human.Bytes(s.Indexing.Total), human.Percent(s.Indexing.Done, s.Indexing.Total), hashedFiles(s))
 	}
 	if changed > 0 {
 		v.Report("total  %-9s  %s  %s  %9s sent  %12s", "", countOf(clients, "client"), countOf(ranges, "range"),

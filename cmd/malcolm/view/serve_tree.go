@@ -1,0 +1,81 @@
+package view
+
+import (
+	"fmt"
+
+	"malcolm/cmd/malcolm/human"
+	"malcolm/transfer/scan"
+	"malcolm/transfer/serve"
+)
+
+// readyText says what is offered.
+func readyText(e serve.Ready) string {
+	if e.Tree != nil {
+		return fmt.Sprintf("%s, %s", totalsOf(*e.Tree), human.Checksum(true, e.Checksum))
+	}
+	return fmt.Sprintf("%s, BLAKE3 %s", human.Bytes(e.Size), human.Hex(e.Checksum))
+}
+
+// hashedFiles says how many files of a directory are hashed; "" for a file.
+func hashedFiles(s serve.Status) string {
+	if s.TotalFiles == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s of %s", human.Comma(s.Files), human.Plural(int(s.TotalFiles), "file", "files"))
+}
+
+// whyLeft says why something is left out of a directory.
+func whyLeft(l scan.Left) string {
+	switch l.Reason {
+	case scan.BadLink:
+		return "a link, whose " + l.Detail
+	case scan.BadPath:
+		return "its " + l.Detail
+	case scan.Special:
+		return "a socket, a device or a pipe"
+	case scan.TooLarge:
+		return "larger than 16 TiB"
+	case scan.Changing:
+		return "it changes while it is hashed"
+	case scan.SizeLies:
+		return "it has another size than the system says"
+	}
+	if l.Err != nil {
+		return "it cannot be read: " + l.Err.Error()
+	}
+	return "it cannot be read"
+}
+
+// leftOut says what is not offered of a directory.
+func (v *serveText) leftOut(e serve.LeftOut) {
+	if e.Count == 0 {
+		v.Say("nothing is left out any more")
+		return
+	}
+	for _, l := range e.First {
+		v.Warn("%s is left out: %s", human.Quote(l.Path), whyLeft(l))
+	}
+	if more := e.Count - len(e.First); more > 0 {
+		v.Warn("%s more are left out", human.Comma(int64(more)))
+	}
+}
+
+// A leftOutEvent says what is not offered of a directory.
+type leftOutEvent struct {
+	head
+	Count int         `json:"count"`
+	First []leftEntry `json:"first"`
+}
+
+type leftEntry struct {
+	jsonPath
+	Reason string `json:"reason"`
+}
+
+func (s *serveJSON) leftOut(e serve.LeftOut) {
+	out := leftOutEvent{head: is("left_out"), Count: e.Count, First: []leftEntry{}}
+	for _, l := range e.First {
+		out.First = append(out.First, leftEntry{pathOf(l.Path), jsonText(whyLeft(l))})
+	}
+	s.out.Emit(out)
+}
