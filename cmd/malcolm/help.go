@@ -14,8 +14,9 @@ var flagGroups = []struct {
 	title string
 	flags []string
 }{
-	{"What to serve:", []string{"file", "rehash"}},
-	{"What to get:", []string{"checksum", "quorum", "max-size", "include", "exclude", "files-from", "list"}},
+	{"What to serve:", []string{"file", "as", "rehash"}},
+	{"What to get:", []string{"checksum", "quorum", "max-size", "list"}},
+	{"Of a directory:", []string{"include", "exclude", "files-from", "strict", "allow-empty", "rescan"}},
 	{"Where to write:", []string{
 		"output", "name", "resume", "force", "split-links", "delete", "max-delete", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt", "sums",
 	}},

@@ -14,6 +14,7 @@ import (
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
+	"malcolm/transfer/scan"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
 	"malcolm/transfer/vote"
@@ -96,6 +97,12 @@ func hintsWithin(err error) []string {
 	}
 	if _, ok := errors.AsType[*certs.StateError](err); ok {
 		return []string{"known servers are kept there: make it writable, or name another place with XDG_STATE_HOME"}
+	}
+	if e, ok := errors.AsType[*scan.LeftOutError](err); ok {
+		return []string{"without --strict it is left out: " + view.LeftOut(e.LeftOut)}
+	}
+	if errors.Is(err, scan.ErrEmpty) {
+		return []string{"is something to be mounted there? --allow-empty offers it as it is"}
 	}
 	if e, ok := errors.AsType[*localfile.Error](err); ok && e.Op == "open" {
 		return []string{"check the path and its permissions"}

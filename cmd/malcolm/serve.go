@@ -48,13 +48,11 @@ type serveCmd struct {
 // Help is what kong prints after the flags.
 func (*serveCmd) Help() string {
 	return `Examples:
-  malcolm serve -f data.mp4
-  malcolm serve -f photos/
-  malcolm serve -f bin/ -f README.md --as release
   malcolm serve -f data.mp4 -n 4 -i 1 -p 10001 10002 10003 10004
-  malcolm serve -f data.mp4 -p 10001-10004 --bind 192.168.1.5 --limit 10M
+  malcolm serve -f photos/ -p 10001-10004 --bind 192.168.1.5 --limit 10M
+  malcolm serve -f bin/ -f README.md --as release
 
-Anyone who can reach the ports can read the file. ^C stops: transfers under way have 5 seconds to finish; a second ^C stops at once.`
+Anyone who can reach the ports can read what is offered. ^C stops: transfers under way have 5 seconds to finish; a second ^C stops at once.`
 }
 
 func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {

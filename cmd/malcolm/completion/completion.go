@@ -93,7 +93,10 @@ func completionOf(f *kong.Flag) completedFlag {
 	return c
 }
 
-func isPath(v *kong.Value) bool { return v.Target.Type() == reflect.TypeFor[flags.Path]() }
+func isPath(v *kong.Value) bool {
+	t := v.Target.Type()
+	return t == reflect.TypeFor[flags.Path]() || t == reflect.TypeFor[[]flags.Path]()
+}
 
 // firstSentence is the part of a help text that fits beside a flag.
 func firstSentence(help string) string {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/scan"
@@ -44,6 +45,19 @@ func whyLeft(l scan.Left) string {
 		return "it cannot be read: " + l.Err.Error()
 	}
 	return "it cannot be read"
+}
+
+// LeftOut names what is left out of a directory, at most three of it.
+func LeftOut(l scan.LeftOut) string {
+	const most = 3
+	var list []string
+	for _, one := range l.First[:min(len(l.First), most)] {
+		list = append(list, human.Quote(one.Path)+" ("+whyLeft(one)+")")
+	}
+	if more := l.Count - len(list); more > 0 {
+		list = append(list, human.Comma(int64(more))+" more")
+	}
+	return strings.Join(list, ", ")
 }
 
 // leftOut says what is not offered of a directory.
