@@ -28,10 +28,8 @@ func hashedFiles(s serve.Status) string {
 // whyLeft says why something is left out of a directory.
 func whyLeft(l scan.Left) string {
 	switch l.Reason {
-	case scan.BadLink:
-		return "a link, whose " + l.Detail
-	case scan.BadPath:
-		return "its " + l.Detail
+	case scan.BadLink, scan.BadPath:
+		return l.Detail
 	case scan.Special:
 		return "a socket, a device or a pipe"
 	case scan.TooLarge:
