@@ -132,7 +132,7 @@ guarded:
 
 # the scheduler against its bound in a simulation, in virtual time, such as `just sim 10000` (about forty minutes)
 sim SEEDS="1000":
-    MALCOLM_SIM_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^(TestTargets|TestTail|TestSmall|TestSmallWithFaults|TestTreeTargets|TestTreeSmall|TestTreeSmallWithFaults)$' ./transfer/schedule
+    MALCOLM_SIM_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^(TestTargets|TestTail|TestSmall|TestSmallWithFaults|TestTreeTargets|TestTreeSmall|TestTreeSmallWithFaults|TestTreeOnOtherVersions)$' ./transfer/schedule
 
 # whole transfers in a world in which everything happens that may, in virtual time, such as `just chaos 2000` (about half an hour)
 chaos SEEDS="500" FROM="0":

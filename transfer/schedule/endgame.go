@@ -11,7 +11,7 @@ type endgame struct {
 	a      *Actions
 	now    time.Time
 	queue  forecast
-	front  unit // of the queue; zero when that is empty
+	front  unit // of the queue, where no server lacks chunks; zero when it is empty
 	idle   []idleServer
 	passed map[*rangeState]bool // nothing can be taken from these in this call
 }
@@ -75,7 +75,7 @@ func (e *endgame) pass(v *server, tail, last *rangeState) {
 	}
 	tried := v.ranges
 	switch {
-	case e.content.Files() == 1:
+	case e.content.Files() == 1 && e.lacking == 0:
 	case tail != nil:
 		tried = []*rangeState{tail}
 	default:
@@ -91,7 +91,7 @@ func (e *endgame) pass(v *server, tail, last *rangeState) {
 func (e *endgame) refresh(o outlook) {
 	e.queue = forecast{s: e.Schedule, o: o}
 	e.front = unit{}
-	if e.queued > 0 {
+	if e.queued > 0 && e.lacking == 0 {
 		e.front = e.unitAt(e.missing.first())
 	}
 	e.idle = e.idle[:0]
@@ -111,18 +111,26 @@ func (e *endgame) asIdle(v *server) (idleServer, bool) {
 	if v.pause > 0 || rate == 0 {
 		// What it is given may be lost for as long as it takes to know.
 		t := idleServer{server: v, start: (2 * v.silence()).Seconds(), rate: math.Inf(1)}
-		return t, len(v.ranges) == 0 && e.nothingFor(v)
+		return t, len(v.ranges) == 0 && e.unitFor(v).count == 0
 	}
 	if v.owed > 0 && (float64(v.owed) >= 2*rate*v.rtt.Seconds() || !e.mayHaveMore(v, 1)) {
 		return idleServer{}, false
 	}
 	t := idleServer{server: v, start: max(v.rtt.Seconds(), float64(v.owed)/rate), rate: rate}
-	return t, e.nothingFor(v) || e.queue.tooSlow(v, e.front.class)
+	u := e.unitFor(v)
+	return t, u.count == 0 || e.queue.tooSlow(v, u)
 }
 
-// nothingFor reports whether the queue has nothing that a server has.
-func (e *endgame) nothingFor(v *server) bool {
-	return e.queued == 0 || len(v.absent) > 0 && e.firstFor(v) < 0
+// unitFor returns the first unit of the queue that a server has; zero: none.
+func (e *endgame) unitFor(v *server) unit {
+	if e.lacking == 0 {
+		return e.front
+	}
+	first := e.firstFor(v)
+	if first < 0 {
+		return unit{}
+	}
+	return e.unitAt(first)
 }
 
 // latest returns the server expected to finish last among those worth taking
@@ -245,7 +253,7 @@ func (e *endgame) finishBytes(r *rangeState, owed int64) float64 {
 // cannotHelp reports whether t is too slow to take over a unit of a silent
 // victim.
 func (e *endgame) cannotHelp(t idleServer, victim *server, u unit) bool {
-	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server, u.class)
+	return victim.silent(e.now) && t.known() && e.queue.tooSlow(t.server, u)
 }
 
 // steal moves the tail of a range to the idle server that would finish it
@@ -254,13 +262,10 @@ func (e *endgame) steal(r *rangeState) bool {
 	best, count := -1, 0
 	last := e.lastUnit(r)
 	for i, t := range e.idle {
-		if t.server == r.by || e.cannotHelp(t, r.by, last) {
+		if t.server == r.by || t.absent.has(r.First+r.Count-1, 1) || e.cannotHelp(t, r.by, last) {
 			continue
 		}
 		n, finish := e.share(r, t)
-		if t.absent.has(r.First+r.Count-n, n) {
-			continue
-		}
 		if t.pays(finish, e.finish(r.by)) && (best < 0 || t.before(e.idle[best], last.class)) {
 			best, count = i, n
 		}
@@ -290,7 +295,7 @@ func (e *endgame) wholeBefore(r *rangeState, n int64) int {
 // servers finish together, and the seconds until then. It is a unit at least,
 // or what t sends in the time of a part, or all of the tail.
 func (e *endgame) share(r *rangeState, t idleServer) (count int, finish float64) {
-	v, most := r.by, e.tailLen(r)
+	v, most := r.by, e.tailFor(t.server, r, e.tailLen(r))
 	var rate float64
 	if !v.silent(e.now) {
 		rate = v.rate.Rate()
@@ -354,7 +359,7 @@ func (e *endgame) copier(r *rangeState, chunk int, owed int64) (best int, cost i
 	}
 	finish := e.idle[best].finish(length)
 	cost = costOf(length, owed, first, finish)
-	if e.busyFinish(r.by, length) < finish || !e.mayCopy(length, cost) {
+	if e.busyFinish(r.by, chunk, length) < finish || !e.mayCopy(length, cost) {
 		return -1, 0
 	}
 	return best, cost
@@ -401,13 +406,14 @@ func (e *endgame) mayCopy(length, cost int64) bool {
 	return cost == 0 || e.waste+cost <= max(e.content.Size()/duplicateShare, duplicateUnits*e.longestUnit())
 }
 
-// busyFinish returns the seconds until the soonest of the busy servers, not
-// counting except, would have sent length bytes after its own work.
-func (e *endgame) busyFinish(except *server, length int64) float64 {
+// busyFinish returns the seconds until the soonest of the busy servers that
+// have a chunk, not counting except, would have sent its length bytes after its
+// own work.
+func (e *endgame) busyFinish(except *server, chunk int, length int64) float64 {
 	soonest := math.Inf(1)
 	for _, v := range e.order {
 		rate := v.rate.Rate()
-		if v == except || v.owed == 0 || rate == 0 || !v.working(e.now) {
+		if v == except || v.owed == 0 || rate == 0 || !v.working(e.now) || v.absent.has(chunk, 1) {
 			continue
 		}
 		start := max(v.rtt.Seconds(), float64(v.owed)/rate)

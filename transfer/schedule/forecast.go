@@ -14,22 +14,27 @@ type forecast struct {
 	o    outlook
 	made [8]struct { // by the length's power of two
 		piece int64   // 0: not made
+		chunk int     // that the servers have; 0 where no server lacks one
 		end   float64 // seconds from now; infinity when no rate is known
 	}
 }
 
-// tooSlow reports whether others would have done all that before v finishes one
-// piece, which is a unit's class. It is never true of all working servers: the
-// end is when some of them finish a piece.
-func (f *forecast) tooSlow(v *server, piece int64) bool {
+// tooSlow reports whether others that have a unit would have done all that
+// before v finishes it. Pieces are of its class. It is never true of all
+// working servers that have it: the end is when some of them finish a piece.
+func (f *forecast) tooSlow(v *server, u unit) bool {
 	if v.rate.Rate() == 0 {
 		return false
 	}
-	m := &f.made[bits.Len64(uint64(piece))%len(f.made)]
-	if m.piece != piece {
-		m.piece, m.end = piece, f.s.endOfQueue(f.o, piece)
+	chunk := 0
+	if f.s.lacking > 0 {
+		chunk = u.first
 	}
-	return v.takes(piece) > m.end
+	m := &f.made[bits.Len64(uint64(u.class))%len(f.made)]
+	if m.piece != u.class || m.chunk != chunk {
+		m.piece, m.chunk, m.end = u.class, chunk, f.s.endOfQueue(f.o, u.class, chunk)
+	}
+	return v.takes(u.class) > m.end
 }
 
 // takes returns the seconds until a server would have sent what it owes and n
@@ -38,15 +43,15 @@ func (v *server) takes(n int64) float64 {
 	return float64(v.owed+n) / v.rate.Rate()
 }
 
-// endOfQueue returns the fewest seconds in which the working servers can finish
-// what they owe, and all of the queue and of silent servers, in pieces of piece
-// bytes.
-func (s *Schedule) endOfQueue(o outlook, piece int64) float64 {
+// endOfQueue returns the fewest seconds in which the working servers that have
+// a chunk can finish what they owe, and all of the queue and of silent servers,
+// in pieces of piece bytes.
+func (s *Schedule) endOfQueue(o outlook, piece int64, chunk int) float64 {
 	queue := (s.queued + o.stalled + piece - 1) / piece
 	var known []*server
 	low, high := 0.0, math.Inf(1)
 	for _, v := range s.order {
-		if v.working(o.now) && v.rate.Rate() > 0 {
+		if v.working(o.now) && v.rate.Rate() > 0 && !v.absent.has(chunk, 1) {
 			known = append(known, v)
 			high = min(high, v.takes(queue*piece))
 		}

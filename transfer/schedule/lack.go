@@ -7,11 +7,17 @@ import (
 )
 
 // Lack says that a server does not have count chunks, from first on: it is not
-// asked for them any more. Ranges under way are not changed.
+// asked for them until it leaves. Ranges under way are not changed. Forecasts
+// for a chunk count the servers that have it.
 func (s *Schedule) Lack(id, first, count int) {
-	if v := s.servers[id]; v != nil {
-		v.absent = v.absent.with(run{first, first + count})
+	v := s.servers[id]
+	if v == nil || count == 0 {
+		return
 	}
+	if len(v.absent) == 0 {
+		s.lacking++
+	}
+	v.absent = v.absent.with(run{first, first + count})
 }
 
 // A run is the chunks from first to the one before end.
@@ -40,6 +46,15 @@ func (a absent) with(r run) absent {
 // has reports whether one of count chunks, from first on, is among them.
 func (a absent) has(first, count int) bool { return a.next(first) < first+count }
 
+// before returns the end of the last of them before a chunk, else 0.
+func (a absent) before(chunk int) int {
+	i := sort.Search(len(a), func(i int) bool { return a[i].first >= chunk })
+	if i == 0 {
+		return 0
+	}
+	return min(a[i-1].end, chunk)
+}
+
 // next returns the first of them from a chunk on, else math.MaxInt.
 func (a absent) next(chunk int) int {
 	i := a.behind(chunk)
@@ -49,13 +64,26 @@ func (a absent) next(chunk int) int {
 	return max(chunk, a[i].first)
 }
 
-// mustTake reports whether an idle server should be asked for a chunk although
-// the others seem quicker: one of them does not have it.
-func (s *Schedule) mustTake(v *server, o outlook, chunk int) bool {
-	if len(v.ranges) > 0 || v.resting(o.now) || v.silent(o.now) {
-		return false
+// rateOf returns the rate of the working servers that have a chunk, in bytes a
+// second.
+func (s *Schedule) rateOf(chunk int, o outlook) float64 {
+	if s.lacking == 0 {
+		return o.rate
 	}
-	return slices.ContainsFunc(s.order, func(other *server) bool { return other != v && other.absent.has(chunk, 1) })
+	rate := 0.0
+	for _, v := range s.order {
+		if v.working(o.now) && !v.absent.has(chunk, 1) {
+			rate += v.rate.Rate()
+		}
+	}
+	return rate
+}
+
+// tailFor returns how many of the n last chunks of a range a server has, from
+// the end on.
+func (s *Schedule) tailFor(v *server, r *rangeState, n int) int {
+	end := r.First + r.Count
+	return end - max(end-n, v.absent.before(end))
 }
 
 // firstFor returns the first chunk of the queue that a server may have; -1: it

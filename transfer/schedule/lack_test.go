@@ -34,6 +34,13 @@ func TestAbsent(t *testing.T) {
 			if is[c] {
 				next = c
 			}
+			last := c
+			for last > 0 && !is[last-1] {
+				last--
+			}
+			if got := a.before(c); got != last {
+				t.Fatalf("%v: the last one before %d ends at %d, want %d", a, c, got, last)
+			}
 			if got := a.next(c); got != next || a.has(c, 1) != is[c] {
 				t.Fatalf("%v: next from %d is %d, want %d", a, c, got, next)
 			}

@@ -65,21 +65,17 @@ func (s *Schedule) round(fetch []Range, o outlook, idle bool) []Range {
 		if idle && len(v.ranges) > 0 {
 			continue
 		}
-		if first < 0 {
-			if first = s.missing.first(); first < 0 {
-				break
+		if s.queued == 0 {
+			break
+		}
+		if first < 0 || s.lacking > 0 {
+			if first = s.firstFor(v); first < 0 {
+				continue
 			}
 			front = s.unitAt(first)
 		}
-		from, next := first, front
-		if len(v.absent) > 0 {
-			if from = s.firstFor(v); from < 0 {
-				continue
-			}
-			next = s.unitAt(from)
-		}
-		if s.wants(v, o, &f, next) || s.mustTake(v, o, from) {
-			fetch = append(fetch, s.take(v, from, o))
+		if s.wants(v, o, &f, front) {
+			fetch = append(fetch, s.take(v, first, o))
 			s.roundStart = at + 1
 			first = -1
 		}
@@ -94,11 +90,11 @@ func (s *Schedule) wants(v *server, o outlook, f *forecast, front unit) bool {
 	case v.resting(o.now), v.silent(o.now):
 		return false
 	case v.pause > 0:
-		return len(v.ranges) == 0 && s.mayProbe(v, o)
+		return len(v.ranges) == 0 && s.mayProbe(v, front.first, o)
 	case len(v.ranges) > 0 && !s.wantsAhead(v, front):
 		return false
 	}
-	return !f.tooSlow(v, front.class)
+	return !f.tooSlow(v, front)
 }
 
 // wantsAhead reports whether a server with ranges under way should get one

@@ -22,7 +22,8 @@ type model struct {
 	told   map[int]bool
 	now    time.Time
 
-	connections int // the most at any server
+	lacked      map[int]map[int]bool // by server: chunks
+	connections int                  // the most at any server
 	ordered     bool
 	front, edge int // of the window, if there is one
 }
@@ -37,7 +38,7 @@ func drawModel(t *rapid.T) *model {
 	return &model{
 		ordered:  rapid.Bool().Draw(t, "a window"),
 		Schedule: New(cfg), known: make([]bool, chunks), holder: make([][]int, chunks), good: make([]bool, chunks),
-		told: make(map[int]bool), now: time.Unix(1_000_000_000, 0),
+		told: make(map[int]bool), lacked: make(map[int]map[int]bool), now: time.Unix(1_000_000_000, 0),
 	}
 }
 
@@ -103,6 +104,9 @@ func (m *model) plan(t *rapid.T) Actions {
 			}
 			if !m.known[c] || m.good[c] || len(m.holder[c]) > 1 || r.Second != (len(m.holder[c]) == 1) {
 				t.Fatalf("%+v: chunk %d: known %v, good %v, in ranges %d", r, c, m.known[c], m.good[c], m.holder[c])
+			}
+			if m.lacked[r.Server][c] {
+				t.Fatalf("%+v: the server lacks chunk %d", r, c)
 			}
 			m.holder[c] = append(m.holder[c], r.ID)
 		}
@@ -188,16 +192,16 @@ func (m *model) gain(e endgame, v, idle *server, start float64) (gain float64, w
 	tails := slices.ContainsFunc(v.ranges, func(r *rangeState) bool { return r.owed > 0 && hasTail(r) })
 	for _, r := range v.ranges {
 		c := r.First + r.Count - 1
-		if r.owed == 0 || m.good[c] {
+		if r.owed == 0 || m.good[c] || m.lacked[idle.id][c] {
 			continue
 		}
 		if hasTail(r) {
-			u := m.piece(r, rate)
+			u := m.piece(r, idle, rate)
 			finish := start + float64(u.bytes)/rate
 			if own > 0 {
 				finish = max(finish, float64(v.owed-u.bytes)/own)
 			}
-			if !silent || !e.queue.tooSlow(idle, u.class) {
+			if !silent || !e.queue.tooSlow(idle, u) {
 				gain, what = max(gain, all-finish), "a tail"
 			}
 			continue
@@ -206,8 +210,8 @@ func (m *model) gain(e endgame, v, idle *server, start float64) (gain float64, w
 		first, finish := e.finishBytes(r, r.owed), start+float64(length)/rate
 		switch {
 		case m.ordered && m.window.end < m.cfg.Content.Chunks() && c != m.front && !silent: // it has time
-		case silent && e.queue.tooSlow(idle, m.newUnit(c, 1).class):
-		case !tails && len(m.holder[c]) < 2 && e.mayCopy(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, length) >= finish:
+		case silent && e.queue.tooSlow(idle, m.newUnit(c, 1)):
+		case !tails && len(m.holder[c]) < 2 && e.mayCopy(length, costOf(length, r.owed, first, finish)) && e.busyFinish(v, c, length) >= finish:
 			gain, what = max(gain, first-finish), "a second copy"
 		}
 	}
@@ -215,9 +219,13 @@ func (m *model) gain(e endgame, v, idle *server, start float64) (gain float64, w
 }
 
 // piece returns the least that a server may take of a range's tail.
-func (m *model) piece(r *rangeState, rate float64) unit {
+func (m *model) piece(r *rangeState, idle *server, rate float64) unit {
 	least, n := min(m.cfg.Content.SmallChunk(), max(32<<10, int64(min(rate/10, math.MaxInt32)))), 1
-	for n < r.unbegun() && m.cfg.Content.Length(r.First+r.Count-n-1, n+1) <= least && len(m.holder[r.First+r.Count-n-1]) < 2 {
+	for n < r.unbegun() {
+		next := r.First + r.Count - n - 1
+		if m.cfg.Content.Length(next, n+1) > least || len(m.holder[next]) > 1 || m.lacked[idle.id][next] {
+			break
+		}
 		n++
 	}
 	return m.newUnit(r.First+r.Count-n, n)
@@ -246,11 +254,21 @@ func (m *model) bounds(t *rapid.T, a Actions) {
 	}
 	if m.queued > 0 && len(m.ranges) == 0 {
 		for _, v := range m.order {
-			if !v.resting(m.now) {
+			if !v.resting(m.now) && m.hasMissing(v.id) {
 				t.Fatalf("%d bytes in the queue, nothing under way, and server %d may be asked", m.queued, v.id)
 			}
 		}
 	}
+}
+
+// hasMissing reports whether a server has a chunk of the queue.
+func (m *model) hasMissing(server int) bool {
+	for c, state := range m.chunks {
+		if state == missing && !m.lacked[server][c] {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *model) end(i int) {
@@ -276,6 +294,19 @@ func (m *model) finish(i int) {
 func (m *model) setGood(c int) {
 	m.Good(c)
 	m.known[c], m.good[c] = true, true
+}
+
+func (m *model) lacks(server, first, n int) {
+	if m.servers[server] == nil {
+		return
+	}
+	m.Lack(server, first, n)
+	if m.lacked[server] == nil {
+		m.lacked[server] = make(map[int]bool)
+	}
+	for c := first; c < first+n; c++ {
+		m.lacked[server][c] = true
+	}
 }
 
 // recount compares every counter with a plain count.
@@ -449,7 +480,16 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"whole": func(t *rapid.T) { m.finish(m.drawOpen(t)) },
 		"end":   func(t *rapid.T) { m.end(m.drawOpen(t)) },
 		"join":  func(t *rapid.T) { m.Join(server.Draw(t, "server"), rtt.Draw(t, "rtt"), m.now) },
-		"leave": func(t *rapid.T) { m.Leave(server.Draw(t, "server")) },
+		"leave": func(t *rapid.T) {
+			id := server.Draw(t, "server")
+			m.Leave(id)
+			delete(m.lacked, id)
+		},
+		"lacks": func(t *rapid.T) {
+			id, first := server.Draw(t, "server"), m.drawChunk(t)
+			n := min(rapid.SampledFrom([]int{1, 1, 20, 1000}).Draw(t, "many"), m.cfg.Content.Chunks()-first)
+			m.lacks(id, first, n)
+		},
 		"sample": func(t *rapid.T) {
 			m.Sample(server.Draw(t, "server"), rapid.Int64Range(0, 100<<20).Draw(t, "bytes"), rtt.Draw(t, "rtt"), m.now)
 		},

@@ -58,6 +58,8 @@
 //     that wastes bytes, the silence that the server is allowed doubles, until
 //     a range of it arrives whole.
 //
+// A server may lack files of a tree: see [Schedule.Lack].
+//
 // The last chunks of a server with several slow connections come in parts: see
 // [Schedule.Parts].
 //
@@ -155,22 +157,28 @@ const (
 
 // A Schedule is the state of one transfer. It belongs to one goroutine.
 type Schedule struct {
-	cfg        Config
-	content    *content.Content
-	chunks     []chunkState
-	missing    chunkSet // the queue: chunks whose state is missing
-	queued     int64    // bytes in the queue
-	left       int      // chunks that are not good
-	copyBytes  int64    // bytes of the chunks of Second ranges under way
-	ranges     map[int]*rangeState
-	owed       int64 // of all servers
+	cfg       Config
+	content   *content.Content
+	chunks    []chunkState
+	missing   chunkSet // the queue: chunks whose state is missing
+	queued    int64    // bytes in the queue
+	left      int      // chunks that are not good
+	copyBytes int64    // bytes of the chunks of Second ranges under way
+	ranges    map[int]*rangeState
+	owed      int64 // of all servers
+	lastID    int
+	window    slidingWindow
+
+	roster
+	arrivals
+}
+
+// A roster is the servers that take part.
+type roster struct {
 	servers    map[int]*server
 	order      []*server // in the order in which they joined
 	roundStart int       // where the next round begins, in order
-	lastID     int
-	window     slidingWindow
-
-	arrivals
+	lacking    int       // servers that lack chunks
 }
 
 // Arrivals are the bytes that arrived.
@@ -234,7 +242,7 @@ func New(cfg Config) *Schedule {
 		missing:  newChunkSet(chunks),
 		left:     chunks,
 		ranges:   make(map[int]*rangeState),
-		servers:  make(map[int]*server),
+		roster:   roster{servers: make(map[int]*server)},
 		arrivals: arrivals{tally: make(tally), settled: newChunkSet(chunks)},
 	}
 }
@@ -308,6 +316,9 @@ func (s *Schedule) Leave(id int) {
 		s.expectNothing(r)
 	}
 	delete(s.servers, id)
+	if len(v.absent) > 0 {
+		s.lacking--
+	}
 	i := slices.Index(s.order, v)
 	s.order = slices.Delete(s.order, i, i+1)
 	if s.roundStart > i {

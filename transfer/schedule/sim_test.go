@@ -141,6 +141,9 @@ func (m *sim) tick() {
 		case !m.known[i] && m.now >= v.join && !(now.bad && now.kind == death):
 			m.known[i] = true
 			m.s.Join(i, v.rtt, m.clock())
+			for _, file := range v.lacks {
+				m.s.Lack(i, m.cfg.Content.FirstChunk(file), m.cfg.Content.FileChunks(file))
+			}
 		case m.known[i] && before.bad && before.kind == death:
 			m.known[i] = false
 			m.met.deaths++
@@ -181,6 +184,11 @@ func (m *sim) plan() {
 	for _, f := range a.Fetch {
 		if m.window > 0 && f.First+f.Count > m.front+m.window {
 			m.t.Fatalf("at %v: %+v is outside of the window from %d on", m.now, f, m.front)
+		}
+		for _, span := range m.cfg.Content.Spans(f.First, f.Count) {
+			if slices.Contains(m.servers[f.Server].lacks, span.File) {
+				m.t.Fatalf("at %v: %+v: the server lacks file %d", m.now, f, span.File)
+			}
 		}
 		for c := f.First; c < f.First+f.Count; c++ {
 			if m.held[c]++; m.good[c] || f.Second != (m.held[c] == 2) || m.held[c] > 2 {

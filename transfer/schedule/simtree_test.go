@@ -97,6 +97,22 @@ func TestTreeSmallWithFaults(t *testing.T) {
 	}
 }
 
+// Servers that lack some files carry all others. The first one has all.
+func TestTreeOnOtherVersions(t *testing.T) {
+	all := campaign(t, longSeeds(simSeeds/3), 24, func(rng *rand.Rand) (schedule.Config, []simServer, bool) {
+		cfg, servers, _ := asTree(faulty)(rng)
+		for i := range servers[1:] {
+			for range rng.IntN(4) {
+				servers[1+i].lacks = append(servers[1+i].lacks, rng.IntN(cfg.Content.Files()))
+			}
+		}
+		return cfg, servers, true
+	})
+	if got := quantile(all, 0.9); got > 1.6 {
+		t.Errorf("90th percentile %.3f, want at most 1.6", got)
+	}
+}
+
 // A link of 200 Mbit/s over 50 ms stays full of small files: they take hardly
 // longer than one file. Ranges of 256 files of 1 KiB begin and end together at
 // first, so a round trip is lost between some of them.

@@ -37,6 +37,7 @@ type simServer struct {
 	join    time.Duration
 	faults  []fault
 	changes []change // in order
+	lacks   []int    // files
 }
 
 // A simState is what a server is at one time.

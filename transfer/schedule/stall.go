@@ -93,10 +93,10 @@ func (s *Schedule) takeAway(r *rangeState, bytes int64, now time.Time) {
 }
 
 // mayProbe reports whether a server that fell silent may have a chunk of the
-// queue again. It may not if the other servers will have done all the rest
-// before it is known whether it sends.
-func (s *Schedule) mayProbe(v *server, o outlook) bool {
-	return float64(s.queued) > o.rate*(2*v.silence()).Seconds()
+// queue again. It may not if the other servers that have it will have done all
+// the rest before it is known whether it sends.
+func (s *Schedule) mayProbe(v *server, chunk int, o outlook) bool {
+	return float64(s.queued) > s.rateOf(chunk, o)*(2*v.silence()).Seconds()
 }
 
 func later(a, b time.Time) time.Time {

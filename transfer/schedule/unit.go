@@ -10,6 +10,7 @@ import "malcolm/transfer/content"
 
 // A unit is the least that is asked for at once at a place.
 type unit struct {
+	first int   // chunk
 	count int   // chunks, at least 1
 	bytes int64 // of them
 	// class is bytes, rounded up to 256 KiB times a power of two. Forecasts
@@ -26,7 +27,7 @@ func Unit(c *content.Content, first int) int {
 func (s *Schedule) unitAt(first int) unit { return s.newUnit(first, Unit(s.content, first)) }
 
 func (s *Schedule) newUnit(first, count int) unit {
-	u := unit{count: count, bytes: s.content.Length(first, count), class: s.content.SmallChunk()}
+	u := unit{first: first, count: count, bytes: s.content.Length(first, count), class: s.content.SmallChunk()}
 	for u.class < u.bytes {
 		u.class *= 2
 	}
