@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/zeebo/xxh3"
+	"golang.org/x/sync/errgroup"
 
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/tree"
@@ -326,4 +327,62 @@ func TestTreeReplaces(t *testing.T) {
 		t.Error(err)
 	}
 	fsys.wantNames(t, "x", "x.replaced")
+}
+
+// Many write at once: some of them lie, some take over, and checkpoints go on
+// meanwhile. One of them marks each chunk, with the right bytes.
+func TestTreeManyWriters(t *testing.T) {
+	fsys := newTestFS(t)
+	leaves := variedLeaves()
+	for i := range 60 {
+		leaves = append(leaves, leaf{path: fmt.Sprintf("z/%02d/file", i), size: 1 + 5000*i, seed: uint64(10 + i)})
+	}
+	s := newSample(t, leaves...)
+	f := openTree(t, Dir(fsys.root), s.options(Fetch))
+	var g errgroup.Group
+	for writer := range 8 {
+		rng := rand.New(rand.NewPCG(uint64(writer), 3))
+		g.Go(func() error {
+			for _, chunk := range rng.Perm(f.Chunks()) {
+				if claim, ok := f.Claim(chunk); ok {
+					err := claim.WriteAt(bytes.Repeat([]byte{'!'}, int(s.tree.Content().Length(chunk, 1))/2), 0)
+					if claim.Release(); err != nil && err != ErrNotOwner {
+						return err
+					}
+				}
+				if err := s.takeOver(f, chunk); err != nil && err != ErrNotOwner {
+					return err
+				}
+				if rng.IntN(20) == 0 {
+					if err := f.Checkpoint(); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	must(t, g.Wait())
+	for chunk := range f.Chunks() { // whoever marked it last may have lost it to another
+		if !f.Marked(chunk) {
+			must(t, s.fetch(f, chunk))
+		}
+	}
+	path, err := f.Commit(t.Context())
+	must(t, err)
+	s.wantTree(t, path)
+}
+
+// takeOver writes and marks a chunk of which all bytes are here.
+func (s *sample) takeOver(f *Tree, chunk int) error {
+	claim, ok := f.TakeOver(chunk)
+	if !ok {
+		return nil
+	}
+	defer claim.Release()
+	if err := claim.WriteAt(s.chunk(chunk), 0); err != nil {
+		return err
+	}
+	sum := xxh3.Hash128(s.chunk(chunk))
+	return claim.Mark(sum.Bytes())
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -305,8 +306,11 @@ func TestTreeOpensFewFiles(t *testing.T) {
 	leaves = append(leaves, leaf{path: strings.Repeat("d/", 1000) + "small", size: 3, seed: 1})
 	s := newSample(t, leaves...)
 	disk := crashfs.New(512, func(int) int { return 0 })
+	var mu sync.Mutex
 	open, most := 0, 0
 	disk.After = func(o crashfs.Operation) {
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
 		case o.Err != nil:
 		case o.Op == "close":
