@@ -73,6 +73,10 @@ fuzz TIME="10s":
 crash *FLAGS:
     go test -tags crash -run '^TestCrash' -v -parallel 8 -timeout 60m ./cmd/malcolm {{ FLAGS }}
 
+# the power fails, in simulation, under SEEDS downloads of a directory
+crash-trees SEEDS="10000":
+    MALCOLM_TREE_CRASH_SEEDS={{ SEEDS }} go test -count=1 -v -timeout 2h -run '^TestTreeCrashes$' ./transfer/partfile
+
 # malcolm against plain quic-go, encrypted UDP and other programs: about 30 minutes; `just bench --help`, `just bench --quick`
 bench *FLAGS:
     go run ./cmd/bench {{ FLAGS }}
