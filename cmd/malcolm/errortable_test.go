@@ -175,7 +175,7 @@ var style = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func stripStyle(s string) string { return style.ReplaceAllString(s, "") }
 
 // errorPackages are those whose errors reach people.
-var errorPackages = []string{"transfer/fetch", "transfer/source", "transfer/source/malcolm", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote"}
+var errorPackages = []string{"transfer/fetch", "transfer/source", "transfer/source/malcolm", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote", "transfer/scan"}
 
 // kindTypes are the types whose values tell errors apart.
 var kindTypes = []string{

@@ -100,7 +100,7 @@ func partOf(path string) (p scan.Part, err error) {
 	if err != nil {
 		return p, &localfile.Error{Op: "open", Path: path, Err: err}
 	}
-	p.Name, p.Path = filepath.Base(whole), whole
+	p.Name, p.Path, p.Key = filepath.Base(whole), path, whole
 	info, err := os.Stat(path)
 	if err != nil {
 		return p, &localfile.Error{Op: "open", Path: path, Err: err}

@@ -47,8 +47,9 @@ type Part struct {
 	// Name is where the part lies in the tree, one part of a path; "": the
 	// directory is the tree.
 	Name string
-	// Path tells the part from others in the cache.
-	Path string
+	// Path is how the user named the part, for errors; Key tells it from
+	// others in the cache.
+	Path, Key string
 	// Open opens the directory; nil: the part is File.
 	Open func() (Dir, error)
 	// File is the file under Name.
@@ -161,7 +162,7 @@ func New(cfg Config) *Scanner {
 	s := &Scanner{cfg: cfg, paused: make(map[string]paused), doubted: make(map[string]bool)}
 	var name []byte
 	for _, p := range cfg.Parts {
-		for _, text := range []string{p.Name, p.Path} {
+		for _, text := range []string{p.Name, p.Key} {
 			name = append(binary.AppendUvarint(name, uint64(len(text))), text...)
 		}
 	}

@@ -89,7 +89,7 @@ func scanningOf(t tester, dir string, cfg Config) *scanning {
 }
 
 func (s *scanning) part(name, dir string) Part {
-	return Part{Name: name, Path: dir, Open: func() (Dir, error) {
+	return Part{Name: name, Path: dir, Key: dir, Open: func() (Dir, error) {
 		source, err := localfile.OfferDirectory(dir)
 		if err != nil {
 			return nil, err

@@ -221,7 +221,7 @@ func (w *walker) tooLong(path string) bool {
 	if len(path) <= wire.MaxPathLen {
 		return false
 	}
-	w.leave(Left{Path: path, Reason: BadPath, Detail: "the path is too long"})
+	w.leave(Left{Path: path, Reason: BadPath, Detail: "its path is too long"})
 	return true
 }
 

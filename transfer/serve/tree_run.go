@@ -24,6 +24,7 @@ func (ix *treeIndex) run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			first, told, pause = false, nil, rebuildPause
+			ix.keep()
 			if ix.await(ctx) != nil {
 				return nil
 			}
@@ -77,10 +78,24 @@ func (ix *treeIndex) scan(ctx context.Context) error {
 		return err
 	}
 	ix.publish(t)
-	if err := ix.scanner.Keep(snapshot); err != nil {
+	return nil
+}
+
+// keep has the cache keep what the last scan found. Those who ask for the next
+// scan do not take the end of this for its end.
+func (ix *treeIndex) keep() {
+	ix.mu.Lock()
+	base := ix.base
+	if base == nil { // closed
+		ix.mu.Unlock()
+		return
+	}
+	base.users++
+	ix.mu.Unlock()
+	defer ix.leave(base)
+	if err := ix.scanner.Keep(base.snapshot); err != nil {
 		ix.tell(CacheFailed{Err: err})
 	}
-	return nil
 }
 
 // begin begins a scan. It returns the version to compare with, which is to be
