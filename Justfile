@@ -154,3 +154,7 @@ firewall: build
 netlab ROUNDS="3" CASES=".": build
     CGO_ENABLED=0 go build -trimpath -o bin/bench ./cmd/bench
     BENCH=bin/bench .ci/netlab bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}
+
+# malcolm with directories, beside rsync and one file of the same size, in memory over loopback: Linux, some minutes
+trees ROUNDS="5" CASES=".": build
+    .ci/trees bin/malcolm {{ ROUNDS }} {{ quote(CASES) }}

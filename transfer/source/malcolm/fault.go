@@ -206,7 +206,10 @@ func replyFault(err error, timeout time.Duration) *source.Fault {
 		return f
 	}
 	_, malformed := errors.AsType[*wire.MalformedError](err)
+	_, byPeer := errors.AsType[*transport.PeerError](err)
 	switch {
+	case byPeer: // its cause may be the end of a TCP connection
+		return fault(err)
 	case malformed, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return broken(err)
 	case isDeadline(err): // the handshake was complete
