@@ -60,7 +60,11 @@ func hints(err error) []string {
 	case *fetch.ListingError:
 		return []string{"nothing was written: a path or link of it would lead out of the directory, or the listing is broken"}
 	case *mendableError:
-		return []string{"this mends it, fetching only what differs: " + e.command}
+		advice := []string{"this mends it, fetching only what differs: " + e.command}
+		if d, ok := errors.AsType[*fetch.TreeMismatchError](e.err); ok && d.Extra > 0 {
+			advice = append(advice, "with --delete it also removes what is extra")
+		}
+		return advice
 	case *fetch.FinishedError:
 		if e.Streamed {
 			return []string{"do not use what was written: it is what most servers hold, and not what was asked for"}

@@ -94,7 +94,7 @@ func (t *terminal) view() view.Terminal {
 // [terminal.finish].
 func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	if t.receipt != nil && o.Err == nil && o.Got != nil {
-		if err := t.receipt.Done(o.Got); err != nil { // the file is told all the same
+		if err := t.receipt.Done(o); err != nil { // the file is told all the same
 			t.receipt = nil // no second try for the error
 			o.Late = &lateReceiptError{path: o.Got.Path, err: err}
 		}

@@ -18,7 +18,8 @@ type repairCmd struct {
 	DryRun     bool       `help:"Only list the chunks that would be fetched, or what differs in a directory."`
 	Delete     bool       `help:"In a directory, remove what the servers' one does not have."`
 	MaxDelete  int        `placeholder:"N" help:"Remove up to N entries. Default: 100, or a tenth of those that are there if that is less."`
-	SplitLinks bool       `help:"Repair FILE even if it has other names (hard links), which keep the old bytes."`
+	SplitLinks bool       `help:"Repair files even if they have other names (hard links), which keep the old bytes."`
+	RemoteTime bool       `short:"R" help:"In a directory, set the modification times of the files that are fetched to those that most servers name."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
 	MapFlags
 	WriteFlags
@@ -30,9 +31,12 @@ func (*repairCmd) Help() string {
 	return `Examples:
   malcolm repair data.mp4 host:10001-10004 other:9000
   malcolm repair --dry-run data.mp4 host:10001-10004
-  malcolm repair --delete photos/ host:10001-10004
+  malcolm repair data.mp4 -a 127.0.0.1 -p 10001-10004 --limit 10M
+  malcolm repair --delete photos/ host:10001-10004 other:9000
 
-What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes. Of a directory, what is missing or wrong is replaced path by path.`
+What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.
+
+In a directory, files that are right stay, wrong ones are replaced one by one, missing ones are fetched. What the servers' directory does not have is left alone, or removed with --delete. With --dry-run the paths go to stdout, as verify shows them.`
 }
 
 func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
@@ -84,6 +88,7 @@ func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, 
 		return err
 	}
 	how := fetch.MendTree{Delete: c.Delete, MaxDelete: c.MaxDelete, SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
+	how.RemoteTime = c.RemoteTime
 	run := q.run()
 	run.Mending = dir
 	show := view.NewGet(t.view(), run)
@@ -91,7 +96,6 @@ func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, 
 	if r == nil { // there was no session
 		r = &fetch.RepairTreeResult{Result: new(fetch.Result)}
 	}
-	view.Extra(t, r.Extra)
 	return t.ended(show, view.Outcome{Got: r.Result, Mended: r, Err: err}, commandLine(args))
 }
 

@@ -23,9 +23,10 @@ func (*verifyCmd) Help() string {
 	return `Examples:
   malcolm verify data.mp4 host:10001-10004 other:9000
   malcolm verify data.mp4 -a 127.0.0.1 -p 10001-10004
+  malcolm verify photos/ host:10001-10004 other:9000
   malcolm verify f.iso --checksum 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Of a directory these are the paths that are missing, wrong, extra or unread. Without servers, --checksum can only say right or wrong.`
+The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Of a directory these are the paths, behind one of the words missing, differs, extra, unread. Without servers, --checksum can only say right or wrong.`
 }
 
 func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {

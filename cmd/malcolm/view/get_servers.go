@@ -35,7 +35,11 @@ func (v *getText) ofServers(e fetch.Event) {
 	case fetch.WayRefused:
 		v.Warn("%s: another server ID is proved over %s, %s: that way is not used", e.Target, otherThan(e.Used), e.ID)
 	case fetch.Joined:
-		v.Say("%s answered late and has the same %s: it takes part", e.Target, noun(v.tree))
+		v.joined(e)
+	case fetch.Lacking:
+		if v.crowd.admit("lacking", e.Target, time.Now()) {
+			v.Warn("%s does not have %s (and perhaps others): others are asked", e.Target, human.Quote(e.Path))
+		}
 	case fetch.LeftOut:
 		v.Warn("%s answered late and has %s (%s, %s): left out", e.Target, anotherThan(v.tree, e.Tree),
 			human.ChecksumShort(e.Tree, e.Checksum), sizeOf(e.Tree, e.Size))
@@ -56,6 +60,14 @@ func (v *getText) ofServers(e fetch.Event) {
 	case fetch.Decision:
 		v.decided(e)
 	}
+}
+
+func (v *getText) joined(e fetch.Joined) {
+	if e.Other {
+		v.Say("%s has another version of the directory: it is asked for what is the same", e.Target)
+		return
+	}
+	v.Say("%s answered late and has the same %s: it takes part", e.Target, noun(v.tree))
 }
 
 // udpBlocked says that the network lets TCP through and not UDP, and to whom to

@@ -34,8 +34,6 @@ func (v *getText) event(e fetch.Event) {
 		v.Explain("%s: %s", human.Quote(e.Path), human.Bytes(e.Size))
 	case fetch.Started:
 		v.started(e)
-	case fetch.Lacking:
-		v.Warn("%s does not have all files of the directory, the first one is %s: others are asked for them", e.Target, human.Quote(e.Path))
 	case fetch.NoModTime:
 		v.Warn("no server names a modification time that fits: the file keeps the time at which it was written")
 	case fetch.OutputMoved:
@@ -84,17 +82,6 @@ func (v *getText) ended(o Outcome) {
 	default:
 		v.done(o.Got)
 	}
-}
-
-// mended tells of the end of a run that has repaired a directory.
-func (v *getText) mended(r *fetch.RepairTreeResult) {
-	if r.AlreadyRight {
-		v.Say("%s is right: %s", human.ShellQuote(r.Path), proofOf(r.Tree.Voted, r.Checksum))
-	} else {
-		v.Say("%s", v.Green(fmt.Sprintf("%s in %s, %s, from %s", mended(r), human.Duration(r.Elapsed),
-			proofOf(r.Tree.Voted, r.Checksum), sources(r.Servers))))
-	}
-	v.Result(r.Path)
 }
 
 // verified lists the chunks that differ. Others tell the error.

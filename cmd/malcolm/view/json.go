@@ -30,11 +30,11 @@ const maxJSONText = 4096
 // events.
 func ClassOf(e Event) (class spool.Class, wait bool) {
 	switch e.(type) {
-	case mismatchEvent, differenceEvent, entryEvent, knownServerEvent:
+	case mismatchEvent, differsEvent, entryEvent, knownServerEvent:
 		return spool.Result, true
 	case progressEvent, statusEvent, indexingEvent:
 		return spool.Report, false
-	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, fileEvent, clientEvent, changedEvent, readyEvent, leftOutEvent:
+	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, lackingEvent, fileEvent, clientEvent, changedEvent, readyEvent, leftOutEvent:
 		return spool.Event, false
 	}
 	return spool.Result, false

@@ -139,7 +139,11 @@ type (
 		Bytes          int64        `json:"bytes"`
 		Seconds        float64      `json:"seconds"`
 		Checksum       string       `json:"checksum"`
-		Chosen         string       `json:"chosen"` // of the listing of what was chosen; empty: everything
+		Chosen         string       `json:"chosen"`   // of the listing of what was chosen; empty: everything
+		Replaced       int          `json:"replaced"` // of a repaired directory: entries; else 0
+		Made           int          `json:"made"`
+		Removed        int          `json:"removed"`
+		Extra          int          `json:"extra"` // that were left alone
 		ResumedBytes   int64        `json:"resumed_bytes"`
 		RefetchedBytes int64        `json:"refetched_bytes"`
 		DuplicateBytes int64        `json:"duplicate_bytes"`
@@ -189,6 +193,10 @@ type (
 		TotalBytes int64  `json:"total_bytes"` // of the servers' file
 		Checksum   string `json:"checksum"`
 		BadChunks  int    `json:"bad_chunks"`
+		Missing    int    `json:"missing"` // of a directory: its entries; else 0
+		Differs    int    `json:"differs"`
+		Extra      int    `json:"extra"`
+		Unread     int    `json:"unread"`
 	}
 	comparedEvent struct {
 		head

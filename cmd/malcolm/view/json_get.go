@@ -78,7 +78,15 @@ func (g *getJSON) event(e fetch.Event) {
 	case fetch.FileDone:
 		g.out.Emit(fileOf(e))
 	case fetch.Joined:
-		g.server(e.Target, stateName(fetch.StateServing), "")
+		why := ""
+		if e.Other {
+			why = "has another version of the directory: it is asked for what is the same"
+		}
+		g.server(e.Target, stateName(fetch.StateServing), why)
+	case fetch.Lacking:
+		g.out.Emit(lackingEvent{
+			head: is("lacking"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), jsonPath: pathOf(e.Path), Reason: reasonOf(e.Err),
+		})
 	case fetch.LeftOut:
 		g.server(e.Target, stateName(fetch.StateLeftOut), "has "+anotherThan(g.tree, e.Tree)+": "+human.Checksum(e.Tree, e.Checksum))
 	case fetch.ChunkRefused:
@@ -188,12 +196,13 @@ func (g *getJSON) ended(o Outcome) {
 			TotalBytes: o.Verified.Size, Checksum: human.Hex(o.Verified.Checksum), BadChunks: len(o.Verified.Bad),
 		})
 	case o.Got != nil && o.Err == nil && o.Late == nil: // else the event "error" has the path
-		g.out.Emit(doneOf(o.Got))
+		g.out.Emit(doneOf(o))
 	}
 }
 
 // doneOf is the receipt of a run: who supplied what, and who was refused.
-func doneOf(r *fetch.Result) doneEvent {
+func doneOf(o Outcome) doneEvent {
+	r := o.Got
 	e := doneEvent{
 		head: is("done"), Path: jsonText(r.Path), Kind: jsonKind(r.Tree.Voted), Bytes: r.Size, Seconds: seconds(r.Elapsed),
 		Checksum: human.Checksum(r.Tree.Voted, r.Checksum), ResumedBytes: r.Resumed, RefetchedBytes: r.Refetched,
@@ -202,6 +211,9 @@ func doneOf(r *fetch.Result) doneEvent {
 	if r.Tree.Listed {
 		t := r.Tree.Totals
 		e.Files, e.Directories, e.Links, e.Bytes = t.Files, t.Directories, t.Links, t.Bytes
+	}
+	if m := o.Mended; m != nil {
+		e.Replaced, e.Made, e.Removed, e.Extra = m.Replaced, m.Made, m.Removed, len(m.Extra)
 	}
 	if r.Tree.Chosen != [32]byte{} {
 		e.Chosen = human.Checksum(r.Tree.Voted, r.Tree.Chosen)

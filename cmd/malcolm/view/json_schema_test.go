@@ -24,7 +24,7 @@ var jsonEvents = map[string]Event{
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
 	"left_out": leftOutEvent{},
 	"listing":  listingEvent{}, "file": fileEvent{},
-	"entry": entryEvent{}, "difference": differenceEvent{},
+	"entry": entryEvent{}, "differs": differsEvent{}, "lacking": lackingEvent{},
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }
 

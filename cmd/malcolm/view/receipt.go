@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"malcolm/transfer/fetch"
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 )
@@ -121,12 +120,12 @@ func (r *Receipt) Write(e Event) error {
 	return nil
 }
 
-// Done writes the receipt of a run that has its file.
-func (r *Receipt) Done(result *fetch.Result) error {
-	if isSameFile(r.path, result.Path) {
+// Done writes the receipt of a run that has its file or directory.
+func (r *Receipt) Done(o Outcome) error {
+	if isSameFile(r.path, o.Got.Path) {
 		return r.failure(errReceiptOver)
 	}
-	return r.Write(doneOf(result))
+	return r.Write(doneOf(o))
 }
 
 func isSameFile(a, b string) bool {

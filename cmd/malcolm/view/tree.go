@@ -111,6 +111,13 @@ type (
 		Bytes       int64  `json:"bytes"`
 		Distinct    int64  `json:"distinct_bytes"` // files of the same bytes counted once
 	}
+	lackingEvent struct {
+		head
+		Address  string `json:"address"`
+		ID       string `json:"id"`
+		jsonPath        // of the first file that the server does not have
+		Reason   string `json:"reason"`
+	}
 	fileEvent struct {
 		head
 		jsonPath

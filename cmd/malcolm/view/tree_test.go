@@ -9,7 +9,6 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/view/schema"
 	"malcolm/transfer/fetch"
-	"malcolm/transfer/scan"
 	"malcolm/transfer/tree"
 	"malcolm/transfer/vote"
 	"malcolm/wire"
@@ -226,37 +225,5 @@ func TestSums(t *testing.T) {
 	}
 	if text, left := Sums(&fetch.Result{Name: "data", Checksum: sum9f}); text != sum+"  data\n" || left != 0 {
 		t.Errorf("of a file: got %q, %d", text, left)
-	}
-}
-
-func TestDifferences(t *testing.T) {
-	root, err := schema.Read("../schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	term, out, said := newTestTerminal()
-	r := &fetch.VerifyTreeResult{
-		Listing: sum9f, Want: someTotals, Have: someTotals,
-		Differences: []tree.Difference{{Path: "a", Change: tree.Added}, {Path: "b", Change: tree.Removed}, {Path: "c\n", Change: tree.Checksum}},
-		Unread:      scan.LeftOut{Count: 3, First: []scan.Left{{Path: "d"}}},
-	}
-	Differences(term, "here", r)
-	for line := range strings.Lines(out.String()) {
-		if _, err := root.Check(line); strings.HasPrefix(line, "{") && err != nil {
-			t.Errorf("%s: %v", line, err)
-		}
-	}
-	for _, want := range []string{"extra\ta\n", "missing\tb\n", "wrong\t$'c\\n'\n", "unread\td\n", `"right":false`, `"checksum":"tree:9f86`} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing in %s", want, out)
-		}
-	}
-	if want := "2 entries cannot be compared either\n"; said.String() != want {
-		t.Errorf("got %q, want %q", said, want)
-	}
-	out.Reset()
-	Differences(term, "here", &fetch.VerifyTreeResult{Listing: sum9f, Want: someTotals, Have: someTotals})
-	if want := "here: right, 10,000 files, 1 empty directory, 2 links, 1.5 GiB, tree:9f86"; !strings.Contains(out.String(), want) {
-		t.Errorf("%q is missing in %s", want, out)
 	}
 }

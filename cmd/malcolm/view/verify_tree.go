@@ -2,43 +2,61 @@ package view
 
 import (
 	"fmt"
+	"strings"
 
 	"malcolm/cmd/malcolm/human"
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/tree"
 )
 
-// A differenceEvent is a path of a local directory that is not as the servers
-// have it.
-type differenceEvent struct {
+// How a path of a local directory differs from the servers'.
+const (
+	missing = "missing"
+	extra   = "extra"
+	differs = "differs"
+	unread  = "unread" // it could not be compared
+)
+
+// A differsEvent is a path of a local directory that is not as the servers have
+// it.
+type differsEvent struct {
 	head
 	jsonPath
-	Change string `json:"change"`
+	// How is missing, extra or unread; of what is there and wrong it is
+	// kind, target, content or mode, the first of these that is true.
+	How string `json:"how"`
 }
 
-// changeOf says in a word how a local entry differs from the servers'.
-func changeOf(c tree.Change) string {
-	switch c {
-	case tree.Added:
-		return "extra"
-	case tree.Removed:
-		return "missing"
+// howOf says in a word how a local entry differs from the servers', for people,
+// and more exactly for programs.
+func howOf(c tree.Change) (word, exact string) {
+	switch {
+	case c == tree.Added:
+		return extra, extra
+	case c == tree.Removed:
+		return missing, missing
+	case c&tree.Kind != 0:
+		return differs, "kind"
+	case c&tree.Target != 0:
+		return differs, "target"
+	case c&(tree.Size|tree.Checksum) != 0:
+		return differs, "content"
 	}
-	return "wrong"
+	return differs, "mode"
 }
-
-// unread is the change of what could not be compared.
-const unread = "unread"
 
 // Differences shows what VerifyTree found in the directory at a path: one
 // difference a line, and whether it is right.
 func Differences(on Printer, path string, r *fetch.VerifyTreeResult) {
+	count := make(map[string]int)
 	for i := range r.Differences {
 		d := &r.Differences[i]
-		difference(on, changeOf(d.Change), d.Path)
+		word, exact := howOf(d.Change)
+		count[word]++
+		difference(on, word, exact, d.Path)
 	}
 	for _, left := range r.Unread.First {
-		difference(on, unread, left.Path)
+		difference(on, unread, unread, left.Path)
 	}
 	if more := r.Unread.Count - len(r.Unread.First); more > 0 {
 		on.Say("%s cannot be compared either", human.Plural(more, "entry", "entries"))
@@ -47,41 +65,60 @@ func Differences(on Printer, path string, r *fetch.VerifyTreeResult) {
 	on.Emit(verifiedEvent{
 		head: is("verified"), Path: jsonText(path), Right: right, Bytes: r.Have.Bytes, TotalBytes: r.Want.Bytes,
 		Checksum: human.Checksum(true, r.Listing),
+		Missing:  count[missing], Differs: count[differs], Extra: count[extra], Unread: r.Unread.Count,
 	})
 	if right {
 		on.Result(fmt.Sprintf("%s: right, %s, %s", human.ShellQuote(path), totalsOf(r.Want), human.Checksum(true, r.Listing)))
 	}
 }
 
-func difference(on Printer, change, path string) {
-	on.Result(change + "\t" + human.ShellQuote(path))
-	on.Emit(differenceEvent{head: is("difference"), jsonPath: pathOf(path), Change: change})
+func difference(on Printer, word, exact, path string) {
+	on.Result(word + "\t" + human.ShellQuote(path))
+	on.Emit(differsEvent{head: is("differs"), jsonPath: pathOf(path), How: exact})
 }
 
-// mended says what a repair of a directory did.
-func mended(r *fetch.RepairTreeResult) string {
-	return fmt.Sprintf("%s replaced, %s made, %s removed", human.Comma(int64(r.Replaced)), human.Comma(int64(r.Made)), human.Comma(int64(r.Removed)))
+// mended tells of the end of a run that has repaired a directory.
+func (v *getText) mended(r *fetch.RepairTreeResult) {
+	for _, path := range r.Extra[:min(len(r.Extra), mostExtra)] {
+		v.Say("extra: %s", human.ShellQuote(path))
+	}
+	if more := len(r.Extra) - mostExtra; more > 0 {
+		v.Say("extra: %s more", human.Comma(int64(more)))
+	}
+	line := human.ShellQuote(r.Path) + ": "
+	if r.AlreadyRight {
+		line += "right" + leftAlone(r) + ", " + proofOf(r.Tree.Voted, r.Checksum)
+	} else {
+		line += doneIn(r) + leftAlone(r) + fmt.Sprintf(", in %s, %s, from %s",
+			human.Duration(r.Elapsed), proofOf(r.Tree.Voted, r.Checksum), sources(r.Servers))
+	}
+	v.Say("%s", v.Green(line))
+	v.Result(r.Path)
 }
 
 // mostExtra bounds the paths that are named of what a directory has and the
 // servers' has not.
 const mostExtra = 10
 
-// Extra warns of what a repaired directory has besides.
-func Extra(on Printer, extra []string) {
-	if len(extra) == 0 {
-		return
-	}
-	text := ""
-	for i, path := range extra[:min(len(extra), mostExtra)] {
-		if i > 0 {
-			text += ", "
+// doneIn says what a repair has changed: "3 replaced, 1 made, 2 removed".
+func doneIn(r *fetch.RepairTreeResult) string {
+	var parts []string
+	for _, done := range []struct {
+		n    int
+		what string
+	}{{r.Replaced, "replaced"}, {r.Made, "made"}, {r.Removed, "removed"}} {
+		if done.n > 0 {
+			parts = append(parts, human.Comma(int64(done.n))+" "+done.what)
 		}
-		text += human.Quote(path)
 	}
-	if more := len(extra) - mostExtra; more > 0 {
-		text += fmt.Sprintf(", and %s more", human.Comma(int64(more)))
+	return strings.Join(parts, ", ")
+}
+
+// leftAlone says what a repair has not removed.
+func leftAlone(r *fetch.RepairTreeResult) string {
+	n := len(r.Extra)
+	if n == 0 {
+		return ""
 	}
-	on.Warn("what the servers' directory does not have is left alone: %s", text)
-	on.WarnHint("--delete removes it")
+	return fmt.Sprintf("; %s extra left alone: --delete removes %s", human.Comma(int64(n)), map[bool]string{true: "it", false: "them"}[n == 1])
 }
