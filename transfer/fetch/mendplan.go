@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"fmt"
+	"slices"
+	"sort"
 	"strings"
 
 	"malcolm/transfer/tree"
@@ -40,6 +42,18 @@ type mendPlan struct {
 	fetch []wire.Entry // that are missing, or are replaced
 	modes []wire.Entry // files whose bytes are right, and whose mode is not
 	extra []wire.Entry // that are not in the tree
+}
+
+// withoutFilled returns entries without the empty directories in which another
+// list has something: they differ only by that. Both lists are in order.
+func withoutFilled(entries, other []wire.Entry) []wire.Entry {
+	return slices.DeleteFunc(slices.Clone(entries), func(e wire.Entry) bool {
+		if e.Kind != wire.EntryDirectory {
+			return false
+		}
+		first := sort.Search(len(other), func(i int) bool { return wire.PathLess(e.Path, other[i].Path) })
+		return first < len(other) && strings.HasPrefix(other[first].Path, e.Path+"/")
+	})
 }
 
 // planMend compares a tree with what lies in a directory. Both are in order.

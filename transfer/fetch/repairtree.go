@@ -85,7 +85,11 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 	if err != nil {
 		return err
 	}
-	plan := planMend(whole.Entries(), have)
+	want := whole.Entries()
+	if !m.Delete { // else a directory goes with what is removed from it, and is made anew
+		want = withoutFilled(want, have)
+	}
+	plan := planMend(want, withoutFilled(have, want))
 	if err := in.check(&plan, len(have), m); err != nil {
 		return err
 	}

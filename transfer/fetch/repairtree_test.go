@@ -82,6 +82,37 @@ func TestRepairTreeDeletes(t *testing.T) {
 	})
 }
 
+// Directories that lack all of their files, or have some of others, are as they
+// must be but for these.
+func TestRepairTreeFillsDirectories(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, dir := varied(), t.TempDir()
+		m.write(t, dir)
+		extra := sample{"b/hollow/x": []byte("x")}
+		extra.write(t, dir)
+		if err := errors.Join(os.Remove(dir+"/b/deep/below"), os.Remove(dir+"/b/deep/again"), os.Chmod(dir+"/b/deep", 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := treeServers(t, m).RepairTree(Ballot{}, dir, MendTree{})
+		if err != nil || r.Replaced != 0 || r.Made != 2 || !slices.Equal(r.Extra, []string{"b/hollow/x"}) {
+			t.Fatalf("%+v, %v, want that 2 are made, and 1 is extra", r, err)
+		}
+		if info, err := os.Stat(dir + "/b/deep"); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the directory has mode %v, %v, want its own", info.Mode(), err)
+		}
+		if b, err := os.ReadFile(dir + "/b/hollow/x"); string(b) != "x" {
+			t.Errorf("what is extra has %q, %v", b, err)
+		}
+		if r, err := treeServers(t, m).RepairTree(Ballot{}, dir, MendTree{}); err != nil || !r.AlreadyRight {
+			t.Errorf("a second time: %+v, %v, want that it is right", r, err)
+		}
+		if r, err := treeServers(t, m).RepairTree(Ballot{}, dir, MendTree{Delete: true}); err != nil || r.Removed != 1 {
+			t.Errorf("%+v, %v, want that 1 is removed", r, err)
+		}
+		m.has(t, dir)
+	})
+}
+
 // Something else in the place of an entry is not removed without a word.
 func TestRepairTreeInTheWay(t *testing.T) {
 	for _, test := range []struct {

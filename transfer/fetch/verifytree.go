@@ -91,7 +91,8 @@ func (s *Session) VerifyTree(b Ballot, path string) (*VerifyTreeResult, error) {
 	r := &VerifyTreeResult{
 		Listing: d.offer.Checksum, Want: d.tree.Totals(), Have: here.totals, Unread: here.left, Servers: s.reports(),
 	}
-	for difference := range tree.Diff(d.tree.Entries(), here.entries) {
+	want := d.tree.Entries()
+	for difference := range tree.Diff(withoutFilled(want, here.entries), withoutFilled(here.entries, want)) {
 		r.Differences = append(r.Differences, difference)
 	}
 	if len(r.Differences) == 0 && r.Unread.Count == 0 {

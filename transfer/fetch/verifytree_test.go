@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -71,6 +72,10 @@ func TestVerifyTree(t *testing.T) {
 		{"a link", func(dir string) error {
 			return errors.Join(os.Remove(dir+"/b/link"), os.Symlink("../same", dir+"/b/link"))
 		}, "b/link 64", TreeMismatchError{Wrong: 1}},
+		{"a directory without its files", func(dir string) error {
+			return errors.Join(os.Remove(dir+"/b/deep/below"), os.Remove(dir+"/b/deep/again"))
+		}, "b/deep/again 2, b/deep/below 2", TreeMismatchError{Missing: 2}},
+		{"a file in an empty directory", func(dir string) error { return os.WriteFile(dir+"/b/hollow/x", nil, 0o644) }, "b/hollow/x 1", TreeMismatchError{Extra: 1}},
 		{"another kind", func(dir string) error {
 			return errors.Join(os.Remove(dir+"/same"), os.Mkdir(dir+"/same", 0o755))
 		}, "same 4", TreeMismatchError{Wrong: 1}},
@@ -91,7 +96,7 @@ func TestVerifyTree(t *testing.T) {
 			}
 			var want []string
 			if test.want != "" {
-				want = []string{test.want}
+				want = strings.Split(test.want, ", ")
 				test.counts.Path = dir
 				if e, ok := errors.AsType[*TreeMismatchError](err); !ok || *e != test.counts || KindOf(err) != KindIntegrity {
 					t.Errorf("%s: error = %v, want %v", test.name, err, &test.counts)
