@@ -31,7 +31,6 @@ func (*repairCmd) Help() string {
 	return `Examples:
   malcolm repair data.mp4 host:10001-10004 other:9000
   malcolm repair --dry-run data.mp4 host:10001-10004
-  malcolm repair data.mp4 -a 127.0.0.1 -p 10001-10004 --limit 10M
   malcolm repair --delete photos/ host:10001-10004 other:9000
 
 What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.

@@ -22,7 +22,6 @@ type verifyCmd struct {
 func (*verifyCmd) Help() string {
 	return `Examples:
   malcolm verify data.mp4 host:10001-10004 other:9000
-  malcolm verify data.mp4 -a 127.0.0.1 -p 10001-10004
   malcolm verify photos/ host:10001-10004 other:9000
   malcolm verify f.iso --checksum 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
