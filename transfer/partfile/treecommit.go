@@ -112,7 +112,7 @@ func (t *Tree) finishEntry(i int) error {
 	file, has := t.tree.FileOf(i)
 	switch {
 	case has && t.entryOf(file) == i:
-		return nil
+		return t.checkEntry(e)
 	case has:
 		return t.copyEntry(e, file)
 	case e.Kind == wire.EntryDirectory:
@@ -124,6 +124,28 @@ func (t *Tree) finishEntry(i int) error {
 			return err
 		}
 		return h.Close()
+	})
+}
+
+// checkEntry fails with Changed unless a written file is still there, with its
+// size.
+func (t *Tree) checkEntry(e *wire.Entry) error {
+	dir, name := split(e.Path)
+	return t.in(dir, "keep", e.Path, func(d Folder) error {
+		info, err := d.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = errRemoved
+		case err != nil:
+			return err
+		case info.Kind != Regular:
+			err = errReplaced
+		case info.Size != e.Size:
+			err = fmt.Errorf("another program has changed its size to %d bytes", info.Size)
+		default:
+			return nil
+		}
+		return reasoned(t.fs, "keep", t.part+"/"+e.Path, Changed, err)
 	})
 }
 

@@ -452,3 +452,37 @@ func TestTreeFinished(t *testing.T) {
 		t.Error("the journal is left")
 	}
 }
+
+// What other programs do to NAME.part while it is written is found at the
+// latest before it gets its name.
+func TestTreeChangedBehindOurBack(t *testing.T) {
+	for _, test := range []struct {
+		what   string
+		change func(part string) error
+	}{
+		{"a small file is removed", func(part string) error { return os.Remove(part + "/whole") }},
+		{"a large file is cut", func(part string) error { return os.Truncate(part+"/large", 5) }},
+		{"a file is a link", func(part string) error {
+			return errors.Join(os.Remove(part+"/large"), os.Symlink("other large", part+"/large"))
+		}},
+		{"it is renamed", func(part string) error { return os.Rename(part, part+"2") }},
+		{"it is another directory", func(part string) error { return errors.Join(os.Rename(part, part+"2"), os.Mkdir(part, 0o777)) }},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			fsys := newTestFS(t)
+			s := newSample(t, variedLeaves()...)
+			f := openTree(t, Dir(fsys.root), s.options(Fetch))
+			must(t, s.fetchAll(f))
+			must(t, f.Checkpoint())
+			must(t, test.change(filepath.Join(fsys.path, "x.part")))
+			_, err := f.Commit(t.Context())
+			wantReason(t, err, Changed)
+			if _, err := os.Lstat(filepath.Join(fsys.path, "x")); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the final name: %v", err)
+			}
+			if strings.HasPrefix(test.what, "it is") {
+				wantReason(t, f.Checkpoint(), Changed)
+			}
+		})
+	}
+}
