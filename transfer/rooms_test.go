@@ -46,7 +46,7 @@ transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source 
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
 transfer/fetch: transfer/carrier transfer/content transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
-transfer/fetch: transfer/scan transfer/tree transfer/tree/filter transfer/paths certs wire golang.org/x/sync golang.org/x/sys
+transfer/fetch: transfer/scan transfer/tree transfer/tree/each transfer/tree/filter transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
 transfer/fetch: transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace transfer/scan transfer/tree certs golang.org/x/sync

@@ -86,6 +86,9 @@ type Voted struct {
 	Targets []source.Target
 	Result  vote.Result
 	Chosen  bool // the user's checksum decided
+	// Choice is the votes for what a filter chooses of the winner, which
+	// decided since the whole directories have no majority; 0: they did.
+	Choice int
 }
 
 // LeftOut says that a server that answered after the vote has another file, or

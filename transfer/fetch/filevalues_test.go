@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ type valuesWorld struct {
 	*treeValues
 	lists []wire.Values
 	way   *sourcetest.Conn
-	asked int
+	asked atomic.Int32
 }
 
 func newValuesWorld(t *testing.T) *valuesWorld {
@@ -51,7 +52,7 @@ func newValuesWorld(t *testing.T) *valuesWorld {
 func (w *valuesWorld) answering(fails func(source.Offer) error) *sourcetest.Conn {
 	way := sourcetest.NewConn(source.Peer{})
 	way.OnValues = func(_ context.Context, o source.Offer, _ func(int)) (wire.Values, error) {
-		w.asked++
+		w.asked.Add(1)
 		if err := fails(o); err != nil {
 			return wire.Values{}, err
 		}
@@ -78,15 +79,15 @@ func (w *valuesWorld) want(t *testing.T, chunk, file, at int) {
 func TestTreeValues(t *testing.T) {
 	w := newValuesWorld(t)
 	w.want(t, 3, 1, 0)
-	if w.asked != 0 {
-		t.Errorf("asked %d times for a checksum that is known", w.asked)
+	if w.asked.Load() != 0 {
+		t.Errorf("asked %d times for a checksum that is known", w.asked.Load())
 	}
 	for _, chunk := range []int{1, 0, 2} {
 		w.want(t, chunk, 0, chunk)
 	}
 	w.want(t, 5, 2, 1)
-	if w.asked != 2 || len(w.held) != 2 {
-		t.Errorf("asked %d times, %d lists are held, want 2", w.asked, len(w.held))
+	if w.asked.Load() != 2 || len(w.held) != 2 {
+		t.Errorf("asked %d times, %d lists are held, want 2", w.asked.Load(), len(w.held))
 	}
 	for _, chunk := range []int{3, 4, 0, 1, 2} {
 		w.good(chunk)
@@ -113,13 +114,13 @@ func TestTreeValuesShared(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if w.asked != 2 {
-			t.Errorf("asked %d times, want once for each file of several chunks", w.asked)
+		if w.asked.Load() != 2 {
+			t.Errorf("asked %d times, want once for each file of several chunks", w.asked.Load())
 		}
 		begun := time.Now()
 		w.want(t, 0, 0, 0)
-		if got := time.Since(begun); got != time.Second || w.asked != 3 {
-			t.Errorf("asked %d times in %v, want once more when the first request has failed", w.asked, got)
+		if got := time.Since(begun); got != time.Second || w.asked.Load() != 3 {
+			t.Errorf("asked %d times in %v, want once more when the first request has failed", w.asked.Load(), got)
 		}
 		wg.Wait()
 	})
@@ -144,8 +145,8 @@ func TestTreeValuesHedged(t *testing.T) {
 		end()
 		synctest.Wait()
 		w.want(t, 1, 0, 1)
-		if w.asked != 2 {
-			t.Errorf("asked %d times, want 2", w.asked)
+		if w.asked.Load() != 2 {
+			t.Errorf("asked %d times, want 2", w.asked.Load())
 		}
 	})
 }

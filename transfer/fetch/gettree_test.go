@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -171,11 +172,11 @@ func TestGetTreeWithoutBytes(t *testing.T) {
 func TestGetTreeResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		served := 0
+		var served atomic.Int32
 		dies := func(c *sourcetest.Conn) {
 			serve := c.OnRange
 			c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
-				if served++; served > 4 {
+				if served.Add(1) > 4 {
 					return nil, &source.Fault{What: source.Wrong, Words: "breaks the protocol"}
 				}
 				return serve(ctx, spans)

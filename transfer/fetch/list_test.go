@@ -153,3 +153,43 @@ func TestPlanOfTrees(t *testing.T) {
 		}
 	})
 }
+
+// One stray file that nobody asked for does not decide: what is chosen is voted
+// on, and comes from all who have it.
+func TestVoteOnChoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sources := []source.Source{sourcetest.Holder(place(0), []byte("a file"), nil)}
+		for i, stray := range []string{"x", "y", "z", "u"} {
+			m := varied()
+			m[".stray"] = []byte(stray)
+			if i == 0 {
+				m["same"] = []byte("another one")
+			}
+			listing, files := m.listing(t)
+			sources = append(sources, sourcetest.HolderOfTree(place(i+1), listing, files, nil))
+		}
+		var voted []Voted
+		s := Open(t.Context(), Servers{Sources: sources}, Watch{Events: func(e Event) {
+			if e, ok := e.(Voted); ok {
+				voted = append(voted, e)
+			}
+		}})
+		defer s.Close()
+		dir := t.TempDir()
+		if _, err := s.Get(Ballot{}, Output{Dir: dir}); !as[*UndecidedError](err) {
+			t.Fatalf("of all: got %v", err)
+		}
+		if _, err := s.Get(Ballot{Filter: choosing(t, ".stray")}, Output{Dir: dir}); !as[*UndecidedError](err) {
+			t.Fatalf("of what differs: got %v", err)
+		}
+		sample{}.has(t, dir)
+		if _, err := s.Get(Ballot{Filter: choosing(t, "same", "a/small")}, Output{Dir: dir}); err != nil {
+			t.Fatal(err)
+		}
+		m := varied()
+		sample{"same": m["same"], "a/small": m["a/small"]}.has(t, filepath.Join(dir, "tree"))
+		if len(voted) != 1 || voted[0].Choice != 3 || voted[0].Result.Winner != 2 {
+			t.Errorf("got %+v", voted)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -81,6 +80,25 @@ func (s *Session) likedTimes(of func(*server) bool) (best timesList, ok bool) {
 // fetchTimes fetches a list of times, beside the loop, and checks it. The error
 // is a [*source.Fault].
 func fetchTimes(ctx context.Context, way source.Conn, list timesList, entries int) ([]time.Time, error) {
+	b, err := fetchList(ctx, way, list)
+	if err != nil {
+		return nil, err
+	}
+	times, err := wire.ParseTimes(b, entries)
+	if err != nil {
+		return nil, wrongList("list of times", err)
+	}
+	for i, t := range times {
+		if !isStorable(t) {
+			times[i] = time.Time{}
+		}
+	}
+	return times, nil
+}
+
+// fetchList fetches a list that a server names in its offer, which must be as
+// it says.
+func fetchList(ctx context.Context, way source.Conn, list timesList) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stalled := &source.Fault{What: source.NoAnswer, Words: "no answer in " + proofTime.String()}
@@ -93,26 +111,14 @@ func fetchTimes(ctx context.Context, way source.Conn, list timesList, entries in
 		}
 		return nil, err
 	}
-	wrong := func(err error) error {
-		return &source.Fault{What: source.Wrong, Words: fmt.Sprintf("its list of times is wrong: %v", err), Err: err}
-	}
 	_, sum, err := manifest.Build(ctx, bytes.NewReader(b), int64(len(b)), manifest.BuildOptions{Workers: 1})
 	if err == nil && sum != list.checksum {
 		err = errOtherChecksum
 	}
 	if err != nil {
-		return nil, wrong(err)
+		return nil, wrongList("list", err)
 	}
-	times, err := wire.ParseTimes(b, entries)
-	if err != nil {
-		return nil, wrong(err)
-	}
-	for i, t := range times {
-		if !isStorable(t) {
-			times[i] = time.Time{}
-		}
-	}
-	return times, nil
+	return b, nil
 }
 
 var errOtherChecksum = errors.New("it does not have the checksum that was named")

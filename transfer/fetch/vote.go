@@ -79,6 +79,10 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	err := s.loop.until(func() bool { return s.poll.ballot.Closed(time.Now()) })
 	r, next := s.poll.ballot.Result(), s.poll.next
 	s.poll = nil
+	votes := 0
+	if err == nil && r.Winner < 0 && b.Filter != nil && b.Checksum == nil {
+		votes, err = s.voteOnChoice(ballot.Jury(), &r, b.Filter)
+	}
 	if err == nil && r.Winner < 0 {
 		err = s.undecided(r, b.Quorum)
 	}
@@ -90,7 +94,7 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	s.choose(group, next)
 	s.download.result.Name = r.Name
 	s.download.tally.Duplicate, s.download.tally.Refetched = s.sizes.duplicate, s.sizes.refetched
-	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil})
+	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil, Choice: votes})
 	if most := b.maxSize(); group.Size > most && !group.Tree {
 		return &TooLargeError{Size: group.Size, Max: most}
 	}

@@ -53,10 +53,13 @@ type (
 	}
 	voteEvent struct {
 		head
-		Name     string      `json:"name"`
-		Votes    int         `json:"votes"` // in all
-		Groups   []voteGroup `json:"groups"`
-		Majority string      `json:"majority"` // checksum
+		Name   string      `json:"name"`
+		Votes  int         `json:"votes"` // in all
+		Groups []voteGroup `json:"groups"`
+		// ChosenVotes are for what is chosen of the majority's
+		// directory, if they decided; else 0.
+		ChosenVotes int    `json:"chosen_votes"`
+		Majority    string `json:"majority"` // checksum
 	}
 	voteGroup struct {
 		Kind     string   `json:"kind"` // file, tree

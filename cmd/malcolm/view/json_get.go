@@ -72,7 +72,7 @@ func (g *getJSON) event(e fetch.Event) {
 	case fetch.Voted:
 		won := &e.Result.Groups[e.Result.Winner]
 		g.tree, g.checksum = won.Tree, won.Checksum
-		g.voted(e.Targets, e.Result)
+		g.voted(e)
 	case fetch.Listed:
 		g.listed(e)
 	case fetch.FileDone:
@@ -116,8 +116,11 @@ func (g *getJSON) listed(e fetch.Listed) {
 }
 
 // voted tells of a vote and which servers take part.
-func (g *getJSON) voted(targets []source.Target, r vote.Result) {
-	g.out.Emit(voteOf(targets, r))
+func (g *getJSON) voted(e fetch.Voted) {
+	targets, r := e.Targets, e.Result
+	event := voteOf(targets, r)
+	event.ChosenVotes = e.Choice
+	g.out.Emit(event)
 	for i, group := range r.Groups {
 		state, why := fetch.StateServing, ""
 		if i != r.Winner {

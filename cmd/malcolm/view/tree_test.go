@@ -41,6 +41,15 @@ func TestVoteLineOfTrees(t *testing.T) {
 	}
 }
 
+// The votes for what is chosen of several versions count together.
+func TestVoteLineOfChoice(t *testing.T) {
+	r := vote.Result{Groups: []vote.Group{treeOf(groupOf(sum9f, 1, 1, 0)), treeOf(groupOf([32]byte{1}, 1, 1, 1))}, Total: 2, Answered: []int{0, 1}}
+	want := "2 of 2 votes agree on what is chosen; the whole directories have no majority: that of a:10000 is taken (tree:9f86d081…, listing of 1.2 MiB)"
+	if got := voteLine(fetch.Voted{Targets: targetsOn("a", "b"), Result: r, Choice: 2}); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestTreeLines is what a person reads of a run that copies a directory.
 func TestTreeLines(t *testing.T) {
 	term, _, said := newTestTerminal()
@@ -50,6 +59,7 @@ func TestTreeLines(t *testing.T) {
 	v.event(fetch.LeftOut{Target: here, Tree: true, Checksum: sum9f, Size: 512})
 	v.event(fetch.LeftOut{Target: here, Checksum: sum9f, Size: 512})
 	v.event(fetch.Joined{Target: here})
+	v.event(fetch.Joined{Target: here, Other: true})
 	v.event(fetch.Listed{Totals: someTotals, Size: giB})
 	v.event(fetch.Started{Name: "photos", Size: giB, Chunks: 12000, Tree: true, Totals: someTotals})
 	v.run.Mending = "my photos"
@@ -66,6 +76,7 @@ func TestTreeLines(t *testing.T) {
 malcolm: warning: 127.0.0.1:10001 answered late and has another directory (tree:9f86d081…, listing of 512 B): left out
 malcolm: warning: 127.0.0.1:10001 answered late and has a file (9f86d081…, 512 B): left out
 127.0.0.1:10001 answered late and has the same directory: it takes part
+127.0.0.1:10001 has another version of the directory: it is asked for the files that are the same
 getting "photos": 10,000 files, 1 empty directory, 2 links, 1.5 GiB, 1.0 GiB without what is there twice
 mending 'my photos': fetching 10,000 files, 1 empty directory, 2 links, 1.5 GiB
 "a\n/b": 4.0 KiB

@@ -15,6 +15,9 @@ import (
 func voteLine(e fetch.Voted) string {
 	r := e.Result
 	won := r.Groups[r.Winner]
+	if e.Choice > 0 {
+		return choiceLine(e)
+	}
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %s", len(won.Servers), human.Plural(asked, "server", "servers"))
@@ -42,6 +45,15 @@ func voteLine(e fetch.Voted) string {
 		b.WriteString("; one server ID, so not cross-checked")
 	}
 	return b.String()
+}
+
+// choiceLine says how a vote ended that only what is chosen has decided.
+func choiceLine(e fetch.Voted) string {
+	won := e.Result.Groups[e.Result.Winner]
+	what := fmt.Sprintf("%s, %s", human.ChecksumShort(won.Tree, won.Checksum), sizeOf(won.Tree, won.Size))
+	from := names(e.Targets, won.Servers)
+	won.Votes = e.Choice
+	return fmt.Sprintf("%s agree on what is chosen; the whole directories have no majority: that of %s is taken (%s)", votesFor(won, e.Result), from, what)
 }
 
 // votesFor says how many of all votes a group has.
