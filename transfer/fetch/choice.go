@@ -42,8 +42,8 @@ func (s *Session) voteOnChoice(jury *vote.Jury, r *vote.Result, f *filter.Filter
 	return jury.Votes(says)[group], nil
 }
 
-// listingOf fetches the listing of a group from one of its servers; nil: none
-// of them sends it, or it is none. The error is why the run ended.
+// listingOf fetches the listing of a group from one of its servers. Nil: no one
+// sends it, or it is broken. The error is why the run ended.
 func (s *Session) listingOf(g *vote.Group) ([]wire.Entry, error) {
 	for _, i := range g.Servers {
 		c := s.roster.servers[i].conns.pick()
