@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/partfile"
 )
 
@@ -13,7 +14,7 @@ import (
 // store, whatever had come of a chunk by then.
 func TestAheadStore(t *testing.T) {
 	data := file(5*chunk, 1)
-	to := newStreamWindow(int64(len(data)), 5)
+	to := newStreamWindow(content.OfOne(content.File{Size: int64(len(data))}), 5)
 	s := newAheadStore()
 	claim := func(c int) chunkClaim {
 		got, ok := s.Claim(c)
@@ -77,7 +78,7 @@ func TestAheadStore(t *testing.T) {
 
 // A chunk that somebody else has cannot be moved.
 func TestAheadStoreTaken(t *testing.T) {
-	to := newStreamWindow(chunk, 1)
+	to := newStreamWindow(content.OfOne(content.File{Size: chunk}), 1)
 	if _, ok := to.Claim(0); !ok {
 		t.Fatal("no claim")
 	}

@@ -163,7 +163,7 @@ func (v *treeValues) good(chunk int) {
 
 // valuesAhead is how many files of a range have their values asked for at a
 // time, with the one whose bytes come.
-const valuesAhead = 2
+const valuesAhead = 8
 
 // A valuesAsker has the values of a range's files asked for before their bytes
 // have come. It belongs to the range's goroutine.

@@ -2,8 +2,6 @@ package fetch
 
 import (
 	"context"
-
-	"malcolm/transfer/manifest"
 )
 
 // A tree is copied in two downloads. The first one is of its listing, which is
@@ -38,7 +36,7 @@ func (s *Session) obtainListing() ([]byte, error) {
 	if err := s.obtainValues(); err != nil {
 		return nil, err
 	}
-	window := newStreamWindow(d.offer.Size, d.content.Chunks())
+	window := newStreamWindow(d.content, d.content.Chunks())
 	if err := s.place(window, true); err != nil {
 		return nil, err
 	}
@@ -73,10 +71,9 @@ func (s *Session) newTreeDownload(l listed) *download {
 // whole returns all bytes of a window that has a slot for each chunk, once all
 // of them are marked.
 func (w *streamWindow) whole() []byte {
-	all := make([]byte, 0, w.size)
+	all := make([]byte, 0, w.content.Size())
 	for c := range w.slots {
-		_, n := manifest.Span(w.size, c)
-		all = append(all, w.slots[c].buf[:n]...)
+		all = append(all, w.slots[c].buf[:w.length(c)]...)
 	}
 	return all
 }

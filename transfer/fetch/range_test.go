@@ -38,7 +38,7 @@ func TestXXH3IsForTheJournal(t *testing.T) {
 		want  bool
 	}{
 		{"part file", partStore{openPart(t, size)}, true},
-		{"stream", newStreamWindow(size, 2), false},
+		{"stream", newStreamWindow(content.OfOne(content.File{Size: size}), 2), false},
 	} {
 		f := &rangeRun{job: &job{store: test.store, content: content.OfOne(content.File{Size: size})}}
 		c, err := f.beginChunk(0)

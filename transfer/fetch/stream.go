@@ -19,6 +19,8 @@ const (
 	leastSlots = 2
 	// lastWrite bounds the wait for a write under way when the run ends.
 	lastWrite = time.Second
+	// mostSlots is the most chunks in the window of a tree.
+	mostSlots = 16 << 10
 )
 
 // A Stream says where [Session.Stream] writes.
@@ -42,7 +44,7 @@ func (o Stream) window() int64 {
 
 // Stream copies the file that most sources hold to a stream, in order, as
 // [Session.Get] does into a directory. It writes a chunk only when all of it
-// was found right.
+// was found right. A directory becomes a tar archive.
 //
 // When the session's context ends, Stream returns within two seconds, even if a
 // Write does not. Then that goroutine is left behind, and Out must not be used
@@ -59,15 +61,17 @@ func (s *Session) Stream(b Ballot, out Stream) (*Result, error) {
 }
 
 func (s *Session) stream(b Ballot, out Stream) error {
-	if err := s.agreeOnFile(b, &early{room: out.window()}); err != nil {
+	if err := s.agreeEarly(b, &early{room: out.window(), trees: true}); err != nil {
 		return err
 	}
-	if err := s.obtainValues(); err != nil {
+	tar, err := s.prepareStream(b, out)
+	if err != nil {
 		return err
 	}
 	d := s.download
 	d.tally.streams = true
 	w := newStreaming(out, d.content)
+	w.tree = tar
 	if err := s.place(w.window, true); err != nil {
 		return err
 	}
@@ -87,8 +91,8 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	}()
 	s.emit(Started{Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks()})
 	s.publish()
-	d.schedule.Window(0, len(w.window.slots))
-	err := s.fetchQueued(func() bool { return d.complete() && written })
+	d.schedule.Window(0, w.end(0))
+	err = s.fetchQueued(func() bool { return d.complete() && written })
 	if err == nil {
 		// All is written. What is still to be said of a server with a
 		// wrong chunk is said; it changes nothing.
@@ -106,7 +110,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 func (s *Session) slide(w *streaming) {
 	w.told.Store(false)
 	front := int(w.written.Load())
-	s.download.schedule.Window(front, front+len(w.window.slots))
+	s.download.schedule.Window(front, w.end(front))
 	s.dispatch(time.Now())
 }
 
@@ -116,6 +120,7 @@ type streaming struct {
 	Stream
 	chunks int
 	window *streamWindow
+	tree   *tarTree      // nil: it is a file
 	sum    hash.Hash     // SHA-256; nil: not checked
 	wrote  func()        // tells the loop that there may be room
 	ended  chan struct{} // closed when write has returned
@@ -125,22 +130,44 @@ type streaming struct {
 }
 
 func newStreaming(out Stream, c *content.Content) *streaming {
-	slots := min(max(out.window()/max(1, c.LongestChunk()), leastSlots), int64(c.Chunks()))
-	w := &streaming{Stream: out, chunks: c.Chunks(), window: newStreamWindow(c.Size(), int(slots)), ended: make(chan struct{})}
+	slots := max(out.window()/max(1, c.LongestChunk()), leastSlots)
+	if c.Files() > 1 {
+		slots = mostSlots
+	}
+	slots = min(slots, int64(c.Chunks()))
+	w := &streaming{Stream: out, chunks: c.Chunks(), window: newStreamWindow(c, int(slots)), ended: make(chan struct{})}
 	if out.SHA256 != nil {
 		w.sum = sha256.New()
 	}
 	return w
 }
 
+// end returns the chunk behind those that may be fetched while front is the
+// first that was not written.
+func (w *streaming) end(front int) int {
+	end := front + len(w.window.slots)
+	if all := w.window.content; all.Files() > 1 {
+		end = min(end, front+max(leastSlots, all.Whole(front, w.Stream.window(), all.Files())))
+	}
+	return end
+}
+
 // write writes the chunks, each when it is there.
 func (w *streaming) write(ctx context.Context) error {
-	for c := range w.chunks {
+	if w.tree != nil {
+		return w.writeTar(ctx)
+	}
+	return w.writeChunks(ctx, w.Out, 0, w.chunks)
+}
+
+// writeChunks writes count chunks, from first on.
+func (w *streaming) writeChunks(ctx context.Context, to io.Writer, first, count int) error {
+	for c := first; c < first+count; c++ {
 		b, err := w.window.wait(ctx, c)
 		if err != nil {
 			return err
 		}
-		if _, err := w.Out.Write(b); err != nil {
+		if _, err := to.Write(b); err != nil {
 			return err
 		}
 		if w.sum != nil {

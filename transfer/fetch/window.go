@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync"
 
-	"malcolm/transfer/manifest"
+	"malcolm/transfer/content"
 	"malcolm/transfer/partfile"
 )
 
@@ -13,9 +13,9 @@ import (
 // be written on, in memory. Chunk c is in slot c % len(slots). A slot holds at
 // most one chunk's length.
 type streamWindow struct {
-	size  int64 // of the file, in bytes
-	slots []slot
-	more  chan struct{} // receives when a chunk was marked
+	content *content.Content
+	slots   []slot
+	more    chan struct{} // receives when a chunk was marked
 }
 
 type slot struct {
@@ -32,15 +32,17 @@ const (
 	slotMarked = 1
 )
 
-// newStreamWindow returns an empty window of chunks slots for a file of size
-// bytes.
-func newStreamWindow(size int64, chunks int) *streamWindow {
-	w := &streamWindow{size: size, slots: make([]slot, chunks), more: make(chan struct{}, 1)}
+// newStreamWindow returns an empty window of slots for chunks chunks.
+func newStreamWindow(c *content.Content, chunks int) *streamWindow {
+	w := &streamWindow{content: c, slots: make([]slot, chunks), more: make(chan struct{}, 1)}
 	for i := range w.slots {
 		w.slots[i].chunk, w.slots[i].last = i, slotMarked
 	}
 	return w
 }
+
+// length returns a chunk's length in bytes.
+func (w *streamWindow) length(chunk int) int64 { return w.content.Length(chunk, 1) }
 
 // slot returns a chunk's slot, locked.
 func (w *streamWindow) slot(chunk int) *slot {
@@ -64,8 +66,7 @@ func (w *streamWindow) claim(chunk int, allowed func(state uint64) bool) (chunkC
 		return nil, false
 	}
 	if s.buf == nil {
-		_, n := manifest.Span(w.size, chunk)
-		s.buf = make([]byte, n)
+		s.buf = make([]byte, w.length(chunk))
 	}
 	s.last++
 	s.state, s.next = s.last, 0
@@ -90,8 +91,7 @@ func (w *streamWindow) wait(ctx context.Context, chunk int) ([]byte, error) {
 		marked := s.state == slotMarked
 		s.mu.Unlock()
 		if marked {
-			_, n := manifest.Span(w.size, chunk)
-			return s.buf[:n], nil
+			return s.buf[:w.length(chunk)], nil
 		}
 		select {
 		case <-w.more:
@@ -107,6 +107,9 @@ func (w *streamWindow) release(chunk int) {
 	defer s.mu.Unlock()
 	s.chunk += len(w.slots)
 	s.state = slotFree
+	if w.content.Files() > 1 { // the next chunk may be small
+		s.buf = nil
+	}
 }
 
 // A slotClaim is the ownership of a chunk in a window.
@@ -151,7 +154,7 @@ func (c *slotClaim) Mark([16]byte) error {
 		return partfile.ErrNotOwner
 	}
 	defer s.mu.Unlock()
-	if _, n := manifest.Span(c.w.size, c.chunk); s.next != n {
+	if s.next != c.w.length(c.chunk) {
 		return errIncomplete
 	}
 	s.state = slotMarked

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"malcolm/transfer/content"
 	"malcolm/transfer/partfile"
 )
 
@@ -18,7 +19,7 @@ func TestStreamWindowProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const size = 5*chunk + 7
 		slots := rapid.IntRange(2, 6).Draw(t, "slots")
-		w := newStreamWindow(size, slots)
+		w := newStreamWindow(content.OfOne(content.File{Size: size}), slots)
 		front := 0
 		type holder struct {
 			chunkClaim

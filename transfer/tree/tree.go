@@ -32,7 +32,13 @@ const none = -1
 
 // New returns the tree of a listing's entries, which it keeps. The errors are
 // [ErrSizes], [content.ErrTooMany] or, for an empty file, a wrong checksum.
-func New(entries []wire.Entry) (*Tree, error) {
+func New(entries []wire.Entry) (*Tree, error) { return build(entries, true) }
+
+// InOrder is like New, but each file has a content of its own: what is to be
+// written in the order of the entries has to come in it.
+func InOrder(entries []wire.Entry) (*Tree, error) { return build(entries, false) }
+
+func build(entries []wire.Entry, share bool) (*Tree, error) {
 	t := &Tree{entries: entries, of: make([]int32, len(entries)), next: make([]int32, len(entries))}
 	var files []content.File
 	var last []int32 // by number: the last entry that has it
@@ -51,7 +57,7 @@ func New(entries []wire.Entry) (*Tree, error) {
 		}
 		number, ok := numbers[e.Checksum]
 		switch {
-		case !ok:
+		case !ok, !share:
 			number = int32(len(files))
 			numbers[e.Checksum] = number
 			files = append(files, content.File{Size: e.Size, Checksum: e.Checksum})

@@ -48,6 +48,20 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// In order, each file has a content of its own.
+func TestInOrder(t *testing.T) {
+	tree, err := InOrder([]wire.Entry{file("a", 10, 1), file("b", 0, 0), file("c", 10, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := tree.Content().Files(); n != 2 {
+		t.Errorf("%d files, want 2", n)
+	}
+	if got, ok := tree.FileOf(2); got != 1 || !ok {
+		t.Errorf("the last entry has file %d, want 1", got)
+	}
+}
+
 // Sizes that no bytes can have are refused.
 func TestImpossibleSizes(t *testing.T) {
 	if _, err := New([]wire.Entry{file("a", 10, 1), file("b", 11, 1)}); !errors.Is(err, ErrSizes) {
