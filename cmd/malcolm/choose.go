@@ -22,6 +22,7 @@ import (
 type ChooseFlags struct {
 	Include   flags.Includes `placeholder:"PATTERN" help:"Of a directory, only what PATTERN takes in: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, also with --exclude: the first one that takes a path in decides."`
 	Exclude   flags.Excludes `placeholder:"PATTERN" help:"Of a directory, not what PATTERN takes in."`
+	Each      bool           `help:"Of directories that differ, take each path's own majority, also that it is not there. Without the flag there must be a majority for the whole."`
 	FilesFrom flags.Path     `placeholder:"FILE" help:"Of a directory, only the paths in FILE, one a line, or each ended by a NUL byte; - is stdin."`
 }
 

@@ -194,6 +194,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if q.ballot.Filter, err = c.filter(t); err != nil {
 		return err
 	}
+	q.ballot.Each = c.Each
 	q.showMap = c.Map
 	q.limit(c.Limit)
 	out := fetch.Output{Dir: string(c.Output), Name: string(c.Name), Resume: c.Resume, Force: c.Force, Disk: c.disk(&q)}

@@ -16,7 +16,7 @@ var flagGroups = []struct {
 }{
 	{"What to serve:", []string{"file", "as", "rehash"}},
 	{"What to get:", []string{"checksum", "quorum", "max-size", "list"}},
-	{"Of a directory:", []string{"include", "exclude", "files-from", "strict", "allow-empty", "rescan"}},
+	{"Of a directory:", []string{"include", "exclude", "files-from", "each", "strict", "allow-empty", "rescan"}},
 	{"Where to write:", []string{
 		"output", "name", "resume", "force", "split-links", "delete", "max-delete", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt", "sums",
 	}},

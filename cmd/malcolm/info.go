@@ -33,6 +33,7 @@ func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if q.ballot.Filter, err = c.filter(t); err != nil {
 		return err
 	}
+	q.ballot.Each = c.Each
 	if c.List {
 		return list(ctx, t, q)
 	}

@@ -42,6 +42,9 @@ type Ballot struct {
 	Checksum *[32]byte
 	// Tree says that Checksum is that of a directory's listing.
 	Tree bool
+	// Each takes each path's own majority, absence being an answer, when
+	// whole directories have none.
+	Each bool
 	// Quorum is the number of votes that the majority needs; 0: one. See
 	// [MostVotes].
 	Quorum int

@@ -194,6 +194,7 @@ type UndecidedError struct {
 	Result  vote.Result
 	Quorum  int
 	Servers []ServerReport
+	Parts   Parts // on which paths directories differ
 }
 
 func (e *UndecidedError) Error() string {

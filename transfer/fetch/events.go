@@ -86,6 +86,9 @@ type Voted struct {
 	Targets []source.Target
 	Result  vote.Result
 	Chosen  bool // the user's checksum decided
+	// Each: the winner is the tree that each path's own majority makes.
+	// It is the last group, and no server is in it.
+	Each bool
 	// Choice is the votes for what a filter chooses of the winner, which
 	// decided since the whole directories have no majority; 0: they did.
 	Choice int

@@ -22,11 +22,18 @@ type listed struct {
 
 // readListing reads a listing, and chooses from it by a filter. The errors are
 // [*ListingError] and [*NotInTreeError].
-func readListing(ctx context.Context, listing []byte, f *filter.Filter) (l listed, err error) {
-	l.all, err = wire.ParseListing(listing)
+func readListing(ctx context.Context, listing []byte, f *filter.Filter) (listed, error) {
+	all, err := wire.ParseListing(listing)
 	if err != nil {
 		return listed{}, &ListingError{err}
 	}
+	return listAll(ctx, all, f)
+}
+
+// listAll chooses from the entries of a directory by a filter, which may be
+// nil. The errors are those of readListing.
+func listAll(ctx context.Context, all []wire.Entry, f *filter.Filter) (l listed, err error) {
+	l.all = all
 	entries := l.all
 	if f != nil {
 		if missing := f.Missing(l.all); len(missing) > 0 {

@@ -11,15 +11,11 @@ import (
 // obtainTree fetches the listing of the directory that was voted for. Then
 // s.download is of its files.
 func (s *Session) obtainTree(b Ballot) error {
-	listing, err := s.obtainListing()
+	l, err := s.obtainEntries(b)
 	if err != nil {
 		return err
 	}
 	s.sizes.proved = true
-	l, err := obtain(s.loop, func(ctx context.Context) (listed, error) { return readListing(ctx, listing, b.Filter) })
-	if err != nil {
-		return err
-	}
 	if n := l.tree.Totals().Bytes; n > b.maxSize() {
 		return &TooLargeError{Size: n, Max: b.maxSize(), Tree: true}
 	}
@@ -28,6 +24,19 @@ func (s *Session) obtainTree(b Ballot) error {
 	s.countFiles()
 	s.publish()
 	return nil
+}
+
+// obtainEntries returns the entries of the directory. Those that each path's
+// own majority has are there already, and were chosen from.
+func (s *Session) obtainEntries(b Ballot) (listed, error) {
+	if all := s.download.all; all != nil {
+		return obtain(s.loop, func(ctx context.Context) (listed, error) { return listAll(ctx, all, nil) })
+	}
+	listing, err := s.obtainListing()
+	if err != nil {
+		return listed{}, err
+	}
+	return obtain(s.loop, func(ctx context.Context) (listed, error) { return readListing(ctx, listing, b.Filter) })
 }
 
 // obtainListing fetches a listing into memory.

@@ -91,6 +91,7 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	}()
 	s.emit(Started{Name: d.result.Name, Size: d.content.Size(), Chunks: d.content.Chunks()})
 	s.publish()
+	s.invite()
 	d.schedule.Window(0, w.end(0))
 	err = s.fetchQueued(func() bool { return d.complete() && written })
 	if err == nil {

@@ -79,12 +79,12 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	err := s.loop.until(func() bool { return s.poll.ballot.Closed(time.Now()) })
 	r, next := s.poll.ballot.Result(), s.poll.next
 	s.poll = nil
-	votes := 0
-	if err == nil && r.Winner < 0 && b.Filter != nil && b.Checksum == nil {
-		votes, err = s.voteOnChoice(ballot.Jury(), &r, b.Filter)
+	var parts Parts
+	if err == nil && r.Winner < 0 && r.Reason == vote.NoMajority && b.Checksum == nil {
+		parts, err = s.voteOnParts(ballot.Jury(), &r, b)
 	}
 	if err == nil && r.Winner < 0 {
-		err = s.undecided(r, b.Quorum)
+		err = s.undecided(r, parts, b.Quorum)
 	}
 	if err != nil {
 		s.drop(next)
@@ -92,9 +92,9 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	}
 	group := &r.Groups[r.Winner]
 	s.choose(group, next)
-	s.download.result.Name = r.Name
+	s.download.result.Name, s.download.all = r.Name, parts.Each
 	s.download.tally.Duplicate, s.download.tally.Refetched = s.sizes.duplicate, s.sizes.refetched
-	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil, Choice: votes})
+	s.emit(Voted{Targets: s.targets(), Result: r, Chosen: b.Checksum != nil, Choice: parts.Votes, Each: parts.Each != nil})
 	if most := b.maxSize(); group.Size > most && !group.Tree {
 		return &TooLargeError{Size: group.Size, Max: most}
 	}
@@ -104,11 +104,11 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 }
 
 // undecided is the error of a vote without a winner.
-func (s *Session) undecided(r vote.Result, quorum int) error {
+func (s *Session) undecided(r vote.Result, p Parts, quorum int) error {
 	if r.Reason == vote.NobodyAnswered {
 		return &NobodyAnsweredError{Servers: s.reports()}
 	}
-	return &UndecidedError{Targets: s.targets(), Result: r, Quorum: quorum, Servers: s.reports()}
+	return &UndecidedError{Targets: s.targets(), Result: r, Quorum: quorum, Servers: s.reports(), Parts: p}
 }
 
 func (s *Session) targets() []source.Target {

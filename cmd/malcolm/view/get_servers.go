@@ -208,6 +208,23 @@ func (v *getText) firstContact(s shownID) string {
 	return ""
 }
 
+// sayDiffering names the first paths on which directories differ that have no
+// majority.
+func (v *getText) sayDiffering(err error) {
+	const most = 10
+	e, ok := errors.AsType[*fetch.UndecidedError](err)
+	if !ok || e.Parts.Count == 0 {
+		return
+	}
+	v.Say("the directories differ in %s:", human.Plural(e.Parts.Count, "path", "paths"))
+	for _, p := range e.Parts.Differ[:min(len(e.Parts.Differ), most)] {
+		v.Say("    %s", differsLine(e, p))
+	}
+	if e.Parts.Count > most {
+		v.Say("    and %s more, which --json names", human.Comma(int64(e.Parts.Count-most)))
+	}
+}
+
 // sayFailedServers lists what a person needs to know after a failed vote or a
 // run without servers.
 func (v *getText) sayFailedServers(err error) {
@@ -221,6 +238,7 @@ func (v *getText) sayFailedServers(err error) {
 			}
 		}
 	}
+	v.sayDiffering(err)
 	if e, ok := errors.AsType[*fetch.NoServerLeftError](err); ok {
 		var all crowd
 		for _, s := range e.Servers {

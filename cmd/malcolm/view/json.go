@@ -30,7 +30,7 @@ const maxJSONText = 4096
 // events.
 func ClassOf(e Event) (class spool.Class, wait bool) {
 	switch e.(type) {
-	case mismatchEvent, differsEvent, entryEvent, knownServerEvent:
+	case mismatchEvent, pathVoteEvent, differsEvent, entryEvent, knownServerEvent:
 		return spool.Result, true
 	case progressEvent, statusEvent, indexingEvent:
 		return spool.Report, false

@@ -145,7 +145,7 @@ func voteOf(targets []source.Target, r vote.Result) voteEvent {
 	for _, group := range r.Groups {
 		v := voteGroup{
 			Kind: jsonKind(group.Tree), Checksum: human.Checksum(group.Tree, group.Checksum), Size: group.Size, Votes: group.Votes,
-			Hosts: group.Hosts, IDs: []string{}, Servers: []string{},
+			Hosts: append([]string{}, group.Hosts...), IDs: []string{}, Servers: []string{},
 		}
 		for _, id := range group.IDs {
 			v.IDs = append(v.IDs, certs.ServerID(id).String())
@@ -188,6 +188,9 @@ var phaseNames = map[fetch.Phase]string{
 func (g *getJSON) ended(o Outcome) {
 	if e, ok := errors.AsType[*fetch.UndecidedError](o.Err); ok {
 		g.out.Emit(voteOf(e.Targets, e.Result))
+		for _, p := range e.Parts.Differ {
+			g.out.Emit(pathVoteOf(e, p))
+		}
 	}
 	switch {
 	case o.Verified != nil:

@@ -22,8 +22,8 @@ var jsonEvents = map[string]Event{
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
 	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
-	"left_out": leftOutEvent{},
-	"listing":  listingEvent{}, "file": fileEvent{},
+	"left_out": leftOutEvent{}, "path_vote": pathVoteEvent{},
+	"listing": listingEvent{}, "file": fileEvent{},
 	"entry": entryEvent{}, "differs": differsEvent{}, "lacking": lackingEvent{},
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }

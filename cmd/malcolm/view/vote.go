@@ -9,13 +9,17 @@ import (
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/source"
 	"malcolm/transfer/vote"
+	"malcolm/wire"
 )
 
 // voteLine says in one line how a decided vote ended.
 func voteLine(e fetch.Voted) string {
 	r := e.Result
 	won := r.Groups[r.Winner]
-	if e.Choice > 0 {
+	switch {
+	case e.Each:
+		return fmt.Sprintf("each path has a majority, and no whole directory has: %s (%s) is made of them", human.ChecksumShort(true, won.Checksum), sizeOf(true, won.Size))
+	case e.Choice > 0:
 		return choiceLine(e)
 	}
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
@@ -54,6 +58,32 @@ func choiceLine(e fetch.Voted) string {
 	from := names(e.Targets, won.Servers)
 	won.Votes = e.Choice
 	return fmt.Sprintf("%s agree on what is chosen; the whole directories have no majority: that of %s is taken (%s)", votesFor(won, e.Result), from, what)
+}
+
+// differsLine says what servers have at a path on which they differ.
+func differsLine(e *fetch.UndecidedError, p fetch.PathVote) string {
+	var parts []string
+	for i, g := range p.Groups {
+		parts = append(parts, hostsOf(e.Result.Groups[g])+" "+entryText(p.Has[i]))
+	}
+	return human.Quote(p.Path) + ": " + strings.Join(parts, "; ")
+}
+
+// entryText says what lies at a path.
+func entryText(e *wire.Entry) string {
+	switch {
+	case e == nil:
+		return "nothing"
+	case e.Kind == wire.EntryLink:
+		return "a link to " + human.Quote(e.Target)
+	case e.Kind == wire.EntryDirectory:
+		return "an empty directory"
+	}
+	text := human.Bytes(e.Size) + ", " + human.HexShort(e.Checksum)
+	if e.Kind == wire.EntryExecutable {
+		text += ", executable"
+	}
+	return text
 }
 
 // votesFor says how many of all votes a group has.
