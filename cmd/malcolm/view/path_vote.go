@@ -21,7 +21,7 @@ type pathVoteEvent struct {
 type pathVersion struct {
 	Group     string   `json:"group"` // the checksum of their directory
 	Hosts     []string `json:"hosts"`
-	Kind      string   `json:"kind"` // of the entry; empty: there is none
+	Kind      string   `json:"kind"` // of the entry; empty: nothing is there
 	Bytes     int64    `json:"bytes"`
 	Checksum  string   `json:"checksum"` // of a file; else empty
 	Target    string   `json:"target"`   // of a link; else empty
