@@ -250,7 +250,11 @@ func voteHints(e *fetch.UndecidedError) []string {
 		return []string{"nothing was written; without --checksum the majority decides"}
 	}
 	if slices.ContainsFunc(e.Result.Groups, func(g vote.Group) bool { return g.Tree }) {
-		return []string{"nothing was written; --checksum chooses one of these: " + checksums(e.Result.Groups)}
+		list := []string{"nothing was written; --checksum chooses one of these: " + checksums(e.Result.Groups)}
+		if e.Parts.Count > 0 {
+			list = append(list, "--each takes each path's own majority, if all paths have one")
+		}
+		return list
 	}
 	return []string{"nothing was written; --checksum HEX chooses one of these files: " + checksums(e.Result.Groups)}
 }

@@ -26,7 +26,7 @@ type DeleteError struct {
 }
 
 func (e *DeleteError) Error() string {
-	return fmt.Sprintf("%d of the %d entries of %q are not in the tree; at most %d are removed", e.Extra, e.Of, e.Path, e.Allows)
+	return fmt.Sprintf("%d of the %d entries of %q are not in the tree, and no more than %d may be removed", e.Extra, e.Of, e.Path, e.Allows)
 }
 
 // An InTheWayError says that something that is not in the tree has the place of

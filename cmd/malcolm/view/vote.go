@@ -64,7 +64,8 @@ func choiceLine(e fetch.Voted) string {
 func differsLine(e *fetch.UndecidedError, p fetch.PathVote) string {
 	var parts []string
 	for i, g := range p.Groups {
-		parts = append(parts, hostsOf(e.Result.Groups[g])+" "+entryText(p.Has[i]))
+		hosts := e.Result.Groups[g]
+		parts = append(parts, fmt.Sprintf("%s %s %s", hostsOf(hosts), has(len(hosts.Hosts)), entryText(p.Has[i])))
 	}
 	return human.Quote(p.Path) + ": " + strings.Join(parts, "; ")
 }
