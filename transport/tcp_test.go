@@ -139,6 +139,24 @@ func TestTCPAhead(t *testing.T) {
 	})
 }
 
+// An urgent request waits behind no other one, though there is a place.
+func TestTCPUrgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{})}
+		s := answered(t, ListenOptions{}, h.answer)
+		c := mustDialTCP(t, s.dial, DialOptions{})
+		first := asking(t, c, Patient, "hold 1")
+		urgent := asking(t, c, Urgent, "2")
+		synctest.Wait()
+		if got := s.requests(); !slices.Equal(got, []string{"hold 1", "2"}) {
+			t.Errorf("heard %q while the first reply is under way, want both requests", got)
+		}
+		close(h.tell)
+		replyOf(t, first, "to hold 1")
+		replyOf(t, urgent, "to 2")
+	})
+}
+
 // A reply that is not wanted, and is long, costs its link. What was ahead there
 // goes over another one.
 func TestTCPReplay(t *testing.T) {

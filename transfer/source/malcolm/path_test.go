@@ -93,10 +93,12 @@ func TestBrokenPath(t *testing.T) {
 	falls := func(to wire.PathReport) []byte {
 		return append(frame(wire.PathReport{Sent: 9, Lost: 5, Events: 3, Ranks: 700}.Append(nil)), frame(to.Append(nil))...)
 	}
-	for name, reply := range map[string][]byte{
-		"nothing":               {},
-		"an end":                reportOf(1),
-		"half a report":         reportOf(1)[:6],
+	ends := map[string][]byte{
+		"nothing":       {},
+		"an end":        reportOf(1),
+		"half a report": reportOf(1)[:6],
+	}
+	goesOn := map[string][]byte{
 		"an empty report":       frame(nil),
 		"a report and a byte":   frame(append(wire.PathReport{}.Append(nil), 0)),
 		"a long report":         frame(make([]byte, wire.MaxReportLen+1)),
@@ -111,10 +113,16 @@ func TestBrokenPath(t *testing.T) {
 		"loss events fall":      falls(wire.PathReport{Sent: 9, Lost: 5, Events: 2, Ranks: 700}),
 		"ranks fall":            falls(wire.PathReport{Sent: 9, Lost: 5, Events: 3, Ranks: 699}),
 		"201 reports at a time": bytes.Repeat(reportOf(1), 201),
-	} {
+	}
+	check := func(name string, reply []byte, on time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
-			c, _ := fakePath(func(st *fakeStream) { st.reply(reply) })
-			err := c.Path(t.Context(), func(source.PathReport) {})
+			c, _ := fakePath(func(st *fakeStream) {
+				st.reply(reply)
+				st.pause(on)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := c.Path(ctx, func(source.PathReport) {})
 			if source.WhatOf(err) != source.Wrong {
 				t.Errorf("%s: got %v (%d), want a broken protocol", name, err, source.WhatOf(err))
 			}
@@ -122,6 +130,12 @@ func TestBrokenPath(t *testing.T) {
 				t.Errorf("%s: the connection has ended with %v, want a broken protocol", name, got)
 			}
 		})
+	}
+	for name, reply := range ends {
+		check(name, reply, 0)
+	}
+	for name, reply := range goesOn { // else the end is what breaks the protocol
+		check(name, reply, time.Hour)
 	}
 }
 
