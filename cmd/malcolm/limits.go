@@ -49,9 +49,11 @@ func (f *LimitFlags) limits(memory int64) serve.Limits {
 
 // memoryLeast is what serve needs without clients, in bytes. memoryOfChunk is
 // what it needs for each chunk of its file: the values of three versions.
+// memoryOfTree is enough for a directory of any size while it is scanned anew.
 const (
 	memoryLeast   = 24 << 20
 	memoryOfChunk = 3 * 32
+	memoryOfTree  = 1 << 30
 )
 
 // keepMemory returns a function that sets the garbage collector's limit: below
@@ -59,10 +61,14 @@ const (
 // higher than serve, its file of size bytes and its clients need. It is nil
 // when GOMEMLIMIT is set.
 func keepMemory(size int64) func(granted int64) {
+	return keepMemoryOf(memoryLeast + memoryOfChunk*int64(manifest.Count(size)))
+}
+
+// keepMemoryOf is keepMemory for what needs least bytes without clients.
+func keepMemoryOf(least int64) func(granted int64) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
-	least := memoryLeast + memoryOfChunk*int64(manifest.Count(size))
 	most := int64(math.MaxInt64)
 	if limit, group := serve.MemoryLimit(); group {
 		most = limit / 5 * 4

@@ -50,7 +50,7 @@ func (c *serveCmd) offered() (o offered, err error) {
 		Filter: filter.New(flags.Rules(c.Include, c.Exclude), nil), Strict: c.Strict, AllowEmpty: c.AllowEmpty,
 		Rehash: c.Rehash, Cache: indexCache(),
 	}}
-	o.name, o.shown = c.As, c.As
+	o.name, o.shown, o.granted = c.As, c.As, keepMemoryOf(memoryOfTree)
 	if len(c.Files) == 1 {
 		o.shown = path
 	}
