@@ -109,7 +109,7 @@ func (l *longFile) serve(t *testing.T, w *world) *server {
 	if err := kept.Store(key, l.values); err != nil {
 		t.Fatal(err)
 	}
-	return w.serve(newSource(nil), 0, 1, serve.Config{Source: longSource{l}, Name: simName, Cache: kept})
+	return w.serve(newSource(nil), 0, 1, serve.Config{Source: longSource{l}, Name: simName, Hashes: serve.Hashes{Cache: kept}})
 }
 
 // A longSource is the server's side of a longFile.

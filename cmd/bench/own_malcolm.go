@@ -58,7 +58,7 @@ func (c *malcolmServeCmd) Run(ctx context.Context, s *streams) error {
 	source := &endless{Source: localfile.Named(c.File), keep: c.Keep, ctx: ctx}
 	var count allocations
 	err = serve.Serve(ctx, serve.Config{
-		Source: source, Name: fileName, Identity: identity, Conns: conns, Cache: &cache.Cache{Dir: cacheDir},
+		Source: source, Name: fileName, Identity: identity, Conns: conns, Hashes: serve.Hashes{Cache: &cache.Cache{Dir: cacheDir}},
 		Events: func(e serve.Event) {
 			if _, ok := e.(serve.Ready); ok {
 				source.hashed.Store(true)

@@ -15,7 +15,7 @@ import (
 // A congestion control that the system refuses is a warning, once for all
 // ports, and TCP is served all the same.
 func TestCongestionRefused(t *testing.T) {
-	c := &serveCmd{Bind: netip.MustParseAddr("127.0.0.1"), Congestion: "nosuchcontrol"}
+	c := &serveCmd{Bind: netip.MustParseAddr("127.0.0.1"), TCPFlags: TCPFlags{Congestion: "nosuchcontrol"}}
 	term, _, stderr := newTestTerminal(screen.ColorAuto)
 	udp, tcp, err := c.listen(term, []uint16{0, 0})
 	if err != nil {

@@ -27,22 +27,26 @@ const defaultServers = 4
 
 type serveCmd struct {
 	Files    []flags.Path    `name:"file" short:"f" required:"" sep:"none" placeholder:"PATH" help:"The file or directory to offer. May be given several times together with --as."`
-	As       string          `placeholder:"NAME" help:"Offer it under this name; of several, the directory in which clients find them side by side."`
 	Rehash   bool            `help:"Hash the files even if their hashes were kept: for disks that may have lost bits."`
 	Number   *int            `short:"n" placeholder:"N" help:"Number of virtual servers. Default: one for each port, else 4."`
 	Ports    flags.PortWords `name:"port" short:"p" placeholder:"PORT..." help:"Ports, of UDP and of TCP: 10001 10002, 10001,10002 or 10001-10004; default: free ones, which are printed."`
 	Interval flags.Interval  `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
-	Bind       netip.Addr    `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
-	NoTCP      bool          `name:"no-tcp" xor:"tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
-	Congestion string        `xor:"tcp" placeholder:"NAME" help:"Congestion control with which TCP sends, such as bbr, where this system has it; clients are told. Default: the system's."`
-	Advertise  string        `placeholder:"HOST" help:"Host to show in the command to paste."`
-	Identity   flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
-	Tokens     []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
-	Limit      flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
+	Bind netip.Addr `placeholder:"ADDR" help:"Address to listen on; default: all, IPv4 and IPv6."`
+	TCPFlags
+	Advertise string        `placeholder:"HOST" help:"Host to show in the command to paste."`
+	Identity  flags.Path    `placeholder:"FILE" help:"The key that proves who serves; made if it is missing. Default: identity.pem in the user's state directory."`
+	Tokens    []flags.Token `name:"token" sep:"none" placeholder:"WHERE" help:"Shared secret that clients must have: @FILE, env:NAME, - for standard input, or new:FILE, which makes one. May be given twice: clients need one of them."`
+	Limit     flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	TreeFlags
 	LimitFlags
 	QLogFlags
+}
+
+// TCPFlags are the flags of serve that are of TCP.
+type TCPFlags struct {
+	NoTCP      bool   `name:"no-tcp" xor:"tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
+	Congestion string `xor:"tcp" placeholder:"NAME" help:"Congestion control with which TCP sends, such as bbr, where this system has it; clients are told. Default: the system's."`
 }
 
 // Help is what kong prints after the flags.
@@ -87,8 +91,7 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	server, err := serve.NewServer(serve.Config{
 		Source:   what.file,
 		Tree:     what.tree,
-		Cache:    indexCache(),
-		Rehash:   c.Rehash,
+		Hashes:   serve.Hashes{Cache: indexCache(), Rehash: c.Rehash},
 		Name:     what.name,
 		Identity: identity, Machine: machine,
 		Tokens: tokens,

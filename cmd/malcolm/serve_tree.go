@@ -13,8 +13,10 @@ import (
 	"malcolm/transfer/tree/filter"
 )
 
-// TreeFlags are the flags of serve that are of directories.
+// TreeFlags are the flags of serve that are of directories, or of several
+// files.
 type TreeFlags struct {
+	As         string         `placeholder:"NAME" help:"Offer it under this name; of several, the directory in which clients find them side by side."`
 	Include    flags.Includes `placeholder:"PATTERN" help:"Of a directory, offer only what PATTERN takes in: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, also with --exclude: the first one that takes a path in decides."`
 	Exclude    flags.Excludes `placeholder:"PATTERN" help:"Of a directory, do not offer what PATTERN takes in."`
 	Strict     bool           `help:"Refuse a directory with anything that cannot be offered: sockets, devices, unreadable files, links that lead out. Else that is left out and said."`

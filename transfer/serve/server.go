@@ -31,18 +31,22 @@ import (
 	"malcolm/wire"
 )
 
+// Hashes say where the hashes of a file come from.
+type Hashes struct {
+	// Cache keeps those of a large file for the next run; nil: not kept.
+	Cache *cache.Cache
+	// Rehash hashes the file even if the cache knows it.
+	Rehash bool
+}
+
 // Config says what a [Server] serves, and where.
 type Config struct {
 	// Source is the file; nil: it is a tree.
 	Source localfile.Source
 	// Tree is the tree; nil: it is a file.
 	Tree *Tree
-	// Cache keeps the hashes of a large file for the next run; nil: not
-	// kept. A tree has its own.
-	Cache *cache.Cache
-	// Rehash hashes the file even if the cache knows it. A tree has its
-	// own.
-	Rehash bool
+	// Hashes says where those of a file come from. A tree has its own.
+	Hashes
 	// Name is the name of the file or tree for clients. One that the
 	// protocol cannot carry (over 230 bytes, or not UTF-8) is offered as an
 	// empty name; see [Ready].

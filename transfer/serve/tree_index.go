@@ -24,17 +24,27 @@ type treeIndex struct {
 	making  scan.Progress
 	recheck rechecks
 	open    *openFiles
-	left    scan.LeftOut // what was told; of the goroutine that runs it
-	numbers bool         // that they are not stable was told
+	told    // of the goroutine that runs it
 
-	mu       sync.Mutex
-	current  *treeVersion  // nil before there is one
-	previous *treeVersion  // the one before, nil when nobody asks for it any more
-	base     *treeVersion  // the last one that was made, which the next scan is compared with
-	failed   error         // why there is no current one; nil while it is being made
-	ready    chan struct{} // closed when current or failed is set
-	scans    scans
-	wake     chan struct{} // receives when a scan may be due
+	mu sync.Mutex
+	treeVersions
+	failed error         // why there is no current one; nil while it is being made
+	ready  chan struct{} // closed when current or failed is set
+	scans  scans
+	wake   chan struct{} // receives when a scan may be due
+}
+
+// told is what was told.
+type told struct {
+	left    scan.LeftOut
+	numbers bool // that they are not stable
+}
+
+// treeVersions are those that an index holds.
+type treeVersions struct {
+	current  *treeVersion // nil before there is one
+	previous *treeVersion // the one before, nil when nobody asks for it any more
+	base     *treeVersion // the last one that was made, which the next scan is compared with
 }
 
 // scans say when the next scan is due.

@@ -40,11 +40,7 @@ func (g *getJSON) event(e fetch.Event) {
 		g.ids[e.Target], g.over[e.Target] = e.ID, e.Transport
 		g.server(e.Target, "connected", "")
 	case fetch.NotReached:
-		state := fetch.StateNotReached
-		if source.IsRefused(e.Err) {
-			state = fetch.StateRefused
-		}
-		g.server(e.Target, stateName(state), reasonOf(e.Err))
+		g.notReached(e)
 	case fetch.Full:
 		g.server(e.Target, stateName(fetch.StateFull), reasonOf(e.Err))
 	case fetch.Duplicate:
@@ -78,11 +74,7 @@ func (g *getJSON) event(e fetch.Event) {
 	case fetch.FileDone:
 		g.out.Emit(fileOf(e))
 	case fetch.Joined:
-		why := ""
-		if e.Other {
-			why = "has another version of the directory: it is asked for what is the same"
-		}
-		g.server(e.Target, stateName(fetch.StateServing), why)
+		g.joined(e)
 	case fetch.Lacking:
 		g.out.Emit(lackingEvent{
 			head: is("lacking"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), jsonPath: pathOf(e.Path), Reason: reasonOf(e.Err),
@@ -99,6 +91,22 @@ func (g *getJSON) event(e fetch.Event) {
 	case fetch.Back:
 		g.out.Emit(serverBackEvent{head: is("server_back"), Address: e.Target.String(), ID: idOf(g.ids[e.Target])})
 	}
+}
+
+func (g *getJSON) notReached(e fetch.NotReached) {
+	state := fetch.StateNotReached
+	if source.IsRefused(e.Err) {
+		state = fetch.StateRefused
+	}
+	g.server(e.Target, stateName(state), reasonOf(e.Err))
+}
+
+func (g *getJSON) joined(e fetch.Joined) {
+	why := ""
+	if e.Other {
+		why = "has another version of the directory: it is asked for what is the same"
+	}
+	g.server(e.Target, stateName(fetch.StateServing), why)
 }
 
 func (g *getJSON) server(t source.Target, state, why string) {
