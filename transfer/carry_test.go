@@ -140,7 +140,7 @@ func TestTrialFails(t *testing.T) {
 			time.AfterFunc(20*time.Millisecond, func() { s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Hole = true }) })
 		}, false},
 		{"reset in the trial", func(w *world, s *server) {
-			time.AfterFunc(300*time.Millisecond, func() {
+			time.AfterFunc(100*time.Millisecond, func() {
 				s.overTCP(0).Set(func(p *sourcetest.TCPPath) { p.Refuses = true })
 				s.overTCP(0).Reset()
 			})
@@ -201,7 +201,7 @@ func TestNoTrial(t *testing.T) {
 		chunks int
 		change func(s *server, cfg *getConfig)
 	}{
-		{"a small file", 24, func(*server, *getConfig) {}},
+		{"a small file", 16, func(*server, *getConfig) {}},
 		{"QUIC alone", 96, func(_ *server, cfg *getConfig) { cfg.Transport = source.QUIC }},
 		{"a limit", 32, func(_ *server, cfg *getConfig) { cfg.Limit = 1 << 20 }},
 		{"a long path", 96, func(s *server, _ *getConfig) { s.links[0].set(func(l *link) { l.delay = 10 * time.Millisecond }) }},

@@ -20,7 +20,8 @@ var wallClock = []string{"Unix", "UnixNano", "UnixMilli", "UnixMicro", "UTC", "L
 // wallClockIn are the files that may use wallClock. Their times are those of
 // files, certificates and records, and are shown or kept.
 var wallClockIn = []string{
-	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/fetch/modtime.go", "transfer/manifest/cache/key.go",
+	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/fetch/modtime.go", "transfer/fetch/tar.go",
+	"transfer/manifest/cache/key.go", "transfer/manifest/cache/stamp.go", "transfer/scan/snapshot.go",
 	"transfer/partfile/journal.go", "transfer/partfile/layout.go", "transfer/partfile/sys_unix.go",
 	"transfer/hostile/server.go", "transfer/partfile/sys_windows.go", "wire/codec.go",
 	"transport/sockets.go", "transport/tcplink.go", "transfer/serve/path.go", // a deadline that has passed
