@@ -26,6 +26,7 @@ import (
 //
 //	bytes FILE SIZE [SEED]  make a file of SIZE bytes ("256K-1", "3M"), the same ones for the same SEED
 //	flip FILE OFFSET        flip a bit of one byte
+//	hardlink FILE NAME      another name for FILE
 //	cmpfile FILE FILE       demand equal bytes
 //	name VAR TEXT           set VAR to TEXT, read as the inside of a Go string; "a*230" is 230 times "a"
 //	b3sum VAR FILE          set VAR to the file's BLAKE3
@@ -114,6 +115,11 @@ func (s *script) flip(args []string) {
 	s.Check(err)
 	data[at] ^= 1
 	s.Check(os.WriteFile(path, data, 0o666))
+}
+
+func (s *script) hardlink(args []string) {
+	s.want(args, 2, "hardlink FILE NAME")
+	s.Check(os.Link(s.MkAbs(args[0]), s.MkAbs(args[1])))
 }
 
 func (s *script) cmpfile(args []string) {

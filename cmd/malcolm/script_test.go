@@ -77,6 +77,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"unchanged": withoutNeg((*script).unchanged),
 	"bytes":     withoutNeg((*script).bytes),
 	"flip":      withoutNeg((*script).flip),
+	"hardlink":  withoutNeg((*script).hardlink),
 	"cmpfile":   withoutNeg((*script).cmpfile),
 	"name":      withoutNeg((*script).name),
 	"b3sum":     withoutNeg((*script).b3sum),

@@ -199,6 +199,33 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// A name that a file has beside its first is a file of its own, and is counted.
+func TestHardLinks(t *testing.T) {
+	dir := t.TempDir()
+	files(t, dir, map[string]string{"a": "1", "b": "1", "c": "2"})
+	os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "z"))
+	os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "y"))
+	os.Link(filepath.Join(dir, "c"), filepath.Join(dir, "x"))
+	info, err := os.Stat(filepath.Join(dir, "z"))
+	if err != nil {
+		t.Skipf("no hard links here: %v", err)
+	}
+	want := 3
+	if cache.StampOf(info).File == 0 {
+		want = 0
+	}
+	s := scanningOf(t, dir, Config{})
+	s.scan()
+	if got := s.now.HardLinks(); got != want {
+		t.Errorf("%d hard links, want %d", got, want)
+	}
+	os.Remove(filepath.Join(dir, "x"))
+	s.scan()
+	if got := s.now.HardLinks(); got != max(want-1, 0) {
+		t.Errorf("%d hard links once one is gone, want %d", got, max(want-1, 0))
+	}
+}
+
 // An empty directory may be a forgotten mount.
 func TestEmpty(t *testing.T) {
 	dir := t.TempDir()

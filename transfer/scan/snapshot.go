@@ -132,6 +132,22 @@ func (s *Snapshot) ModTime() time.Time { return s.modified }
 // Totals counts the entries.
 func (s *Snapshot) Totals() tree.Totals { return s.totals }
 
+// HardLinks counts the files that are further names (hard links) of another
+// file of the tree. It is 0 where the system does not tell.
+func (s *Snapshot) HardLinks() (n int) {
+	if s.numbers {
+		return 0
+	}
+	files := make([]uint64, 0, s.totals.Files)
+	for i := range s.find {
+		if file := s.stamps[s.find[i].entry].File; file != 0 {
+			files = append(files, file)
+		}
+	}
+	slices.Sort(files)
+	return len(files) - len(slices.Compact(files))
+}
+
 // LeftOut says what is not in the tree.
 func (s *Snapshot) LeftOut() LeftOut { return s.left }
 

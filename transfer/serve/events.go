@@ -38,8 +38,11 @@ type Ready struct {
 	Size     int64  // in bytes; of a tree, of all its files
 	Checksum [32]byte
 	Tree     *tree.Totals // of a tree; nil: it is a file
-	ID       certs.ServerID
-	Addrs    []net.Addr
+	// HardLinks is how many files of a tree are further names of others.
+	// Clients get a copy of each.
+	HardLinks int
+	ID        certs.ServerID
+	Addrs     []net.Addr
 }
 
 // LeftOut says what is not in the tree that is offered, when that has changed.

@@ -175,7 +175,7 @@ func (ix *treeIndex) publish(t *treeVersion) {
 	}
 	if !same {
 		totals := t.snapshot.Totals()
-		ix.tell(Ready{Offered: ix.name, Size: totals.Bytes, Checksum: t.listing.offer.Checksum, Tree: &totals})
+		ix.tell(Ready{Offered: ix.name, Size: totals.Bytes, Checksum: t.listing.offer.Checksum, Tree: &totals, HardLinks: t.snapshot.HardLinks()})
 	}
 	if left := t.snapshot.LeftOut(); !left.Equal(ix.left) {
 		ix.left = left

@@ -245,6 +245,7 @@ type (
 		Files       int      `json:"files"`
 		Directories int      `json:"directories"`
 		Links       int      `json:"links"`
+		HardLinks   int      `json:"hard_links"`
 		ID          string   `json:"id"`
 		Ticket      string   `json:"ticket"`
 		Addresses   []string `json:"addresses"`

@@ -60,7 +60,7 @@ func (s *serveJSON) offers(e serve.Ready) {
 		Ticket: ticketOf(e, s.host), Addresses: []string{},
 	}
 	if e.Tree != nil {
-		ready.Files, ready.Directories, ready.Links = e.Tree.Files, e.Tree.Directories, e.Tree.Links
+		ready.Files, ready.Directories, ready.Links, ready.HardLinks = e.Tree.Files, e.Tree.Directories, e.Tree.Links, e.HardLinks
 	}
 	for _, a := range e.Addrs {
 		ready.Addresses = append(ready.Addresses, net.JoinHostPort(s.host.host, portOf(a)))

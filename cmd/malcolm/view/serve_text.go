@@ -70,6 +70,9 @@ func (v *serveText) ended() {}
 // greet says what is offered and how to get it.
 func (v *serveText) greet(e serve.Ready) {
 	v.Say("%s: %s", v.Bold(human.ShellQuote(e.Name)), readyText(e))
+	if e.HardLinks > 0 {
+		v.Say("%s (hard links): clients get a copy of each", furtherNames(e.HardLinks))
+	}
 	if v.ready {
 		v.Say("the %s has changed: this version is offered from now on", noun(e.Tree != nil))
 		return

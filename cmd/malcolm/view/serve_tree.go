@@ -17,6 +17,11 @@ func readyText(e serve.Ready) string {
 	return fmt.Sprintf("%s, BLAKE3 %s", human.Bytes(e.Size), human.Hex(e.Checksum))
 }
 
+// furtherNames says how many files of a directory are other files once more.
+func furtherNames(n int) string {
+	return human.Plural(n, "file is a further name of another one", "files are further names of others")
+}
+
 // hashedFiles says how many files of a directory are hashed; "" for a file.
 func hashedFiles(s serve.Status) string {
 	if s.TotalFiles == 0 {
