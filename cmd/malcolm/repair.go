@@ -79,15 +79,17 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 // repairTree mends a directory.
 func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, q query) error {
 	dir := string(c.File)
+	how := fetch.MendTree{Delete: c.Delete, MaxDelete: c.MaxDelete, SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
+	how.RemoteTime = c.RemoteTime
 	if c.DryRun {
-		_, err := verifyTree(ctx, t, q, dir)
+		err := compareTree(ctx, t, q, dir, func(s *fetch.Session) (*fetch.VerifyTreeResult, error) {
+			return s.RehearseRepairTree(q.ballot, dir, how)
+		})
 		if _, differs := errors.AsType[*fetch.TreeMismatchError](err); differs {
 			return nil
 		}
 		return err
 	}
-	how := fetch.MendTree{Delete: c.Delete, MaxDelete: c.MaxDelete, SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
-	how.RemoteTime = c.RemoteTime
 	run := q.run()
 	run.Mending = dir
 	show := view.NewGet(t.view(), run)

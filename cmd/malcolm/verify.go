@@ -43,7 +43,8 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 		return err
 	}
 	if isDirectory(string(c.File)) {
-		_, err := verifyTree(ctx, t, q, string(c.File))
+		dir := string(c.File)
+		err := compareTree(ctx, t, q, dir, func(s *fetch.Session) (*fetch.VerifyTreeResult, error) { return s.VerifyTree(q.ballot, dir) })
 		if _, differs := errors.AsType[*fetch.TreeMismatchError](err); differs {
 			return &mendableError{err: err, command: repairCommand(args)}
 		}
@@ -97,15 +98,16 @@ func isDirectory(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// verifyTree checks a directory and lists the paths that differ.
-func verifyTree(ctx context.Context, t *terminal, q query, path string) (*fetch.VerifyTreeResult, error) {
+// compareTree has a session compare a directory, and lists the paths that
+// differ.
+func compareTree(ctx context.Context, t *terminal, q query, path string, do func(*fetch.Session) (*fetch.VerifyTreeResult, error)) error {
 	show := view.NewGet(t.view(), q.run())
-	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.VerifyTreeResult, error) { return s.VerifyTree(q.ballot, path) })
+	r, err := session(ctx, q, show, do)
 	t.ended(show, view.Outcome{Path: path, Err: err}, "")
 	if r != nil {
 		view.Differences(t, path, r)
 	}
-	return r, err
+	return err
 }
 
 // checkOnly compares the file's checksum with the given one.

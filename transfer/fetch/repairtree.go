@@ -85,11 +85,7 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 	if err != nil {
 		return err
 	}
-	want := whole.Entries()
-	if !m.Delete { // else a directory goes with what is removed from it, and is made anew
-		want = withoutFilled(want, have)
-	}
-	plan := planMend(want, withoutFilled(have, want))
+	plan := m.plan(whole.Entries(), have)
 	if err := in.check(&plan, len(have), m); err != nil {
 		return err
 	}
@@ -106,6 +102,48 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 	result.Path = dir
 	result.AlreadyRight = plan.isDone() && r.Removed == 0
 	return nil
+}
+
+// RehearseRepairTree is [Session.VerifyTree] for a directory that
+// [Session.RepairTree] is to mend. Where that would change nothing, since it
+// may not, the error is the same, and there is a result.
+func (s *Session) RehearseRepairTree(b Ballot, dir string, m MendTree) (*VerifyTreeResult, error) {
+	s.anew()
+	here, err := s.agreeBeside(b, dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &localfile.Error{Op: "open", Path: dir, Err: err}
+	}
+	defer s.closeRoot(root)
+	r, err := s.compareTree(dir, here)
+	in := &mender{root: root, dir: dir, split: m.SplitLinks}
+	if refused := in.rehearse(s.download.tree.Entries(), here.entries, m); refused != nil {
+		return r, refused
+	}
+	return r, err
+}
+
+// rehearse is what a repair does before it fetches, without a change.
+func (m *mender) rehearse(want, have []wire.Entry, how MendTree) error {
+	rest, moved, err := m.unmoved(want, have)
+	if err != nil {
+		return err
+	}
+	have = merged(rest, moved)
+	plan := how.plan(want, have)
+	return m.check(&plan, len(have), how)
+}
+
+// plan compares a tree with what lies in a directory, without what RepairTree
+// itself has left there. Both are in order.
+func (m *MendTree) plan(want, have []wire.Entry) mendPlan {
+	if !m.Delete { // else a directory goes with what is removed from it, and is made anew
+		want = withoutFilled(want, have)
+	}
+	return planMend(want, withoutFilled(have, want))
 }
 
 // agreeOnTree has the sources vote, and fetches the listing of their tree.
@@ -241,10 +279,10 @@ func (m *mender) hasOneName(at string) error {
 	return nil
 }
 
-// finishMoves moves what an earlier run has fetched and not moved, and returns
-// what then lies in the directory, without what is only fetched.
-func (m *mender) finishMoves(want, have []wire.Entry) ([]wire.Entry, error) {
-	var rest, fetched []wire.Entry
+// unmoved parts what an earlier run has fetched and not moved from the rest of
+// what lies in the directory. It fails for what no run has put there.
+func (m *mender) unmoved(want, have []wire.Entry) (rest, moved []wire.Entry, err error) {
+	var fetched []wire.Entry
 	for _, e := range have {
 		switch {
 		case strings.HasPrefix(e.Path, partPrefix), e.Path == partPrefix[:len(partPrefix)-1]:
@@ -256,10 +294,9 @@ func (m *mender) finishMoves(want, have []wire.Entry) ([]wire.Entry, error) {
 			rest = append(rest, e)
 		}
 	}
-	var moved []wire.Entry
 	for d := range tree.Differences(want, fetched) {
 		if d.Entries[1] != nil {
-			return nil, &InTheWayError{Path: path.Join(m.dir, mendName, d.Path)}
+			return nil, nil, &InTheWayError{Path: path.Join(m.dir, mendName, d.Path)}
 		}
 	}
 	for v := range tree.Paths(want, fetched) {
@@ -267,6 +304,16 @@ func (m *mender) finishMoves(want, have []wire.Entry) ([]wire.Entry, error) {
 			continue
 		}
 		moved = append(moved, *v.Entries[1])
+	}
+	return rest, moved, nil
+}
+
+// finishMoves moves what an earlier run has fetched and not moved, and returns
+// what then lies in the directory, without what is only fetched.
+func (m *mender) finishMoves(want, have []wire.Entry) ([]wire.Entry, error) {
+	rest, moved, err := m.unmoved(want, have)
+	if err != nil {
+		return nil, err
 	}
 	for i := range moved {
 		if err := m.move(&moved[i]); err != nil {

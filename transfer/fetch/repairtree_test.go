@@ -170,6 +170,9 @@ func TestRepairTreeFinishesMoves(t *testing.T) {
 		listing, _ := m.listing(t)
 		s := Open(t.Context(), Servers{Sources: []source.Source{sourcetest.HolderOfTree(place(0), listing, nil, nil)}}, Watch{})
 		defer s.Close()
+		if _, err := s.RehearseRepairTree(Ballot{}, dir, MendTree{Delete: true}); !as[*TreeMismatchError](err) {
+			t.Errorf("rehearsal: %v, want only that it differs", err)
+		}
 		if _, err := s.RepairTree(Ballot{}, dir, MendTree{}); err != nil {
 			t.Fatal(err)
 		}
@@ -190,6 +193,9 @@ func TestRepairTreeForeign(t *testing.T) {
 		_, err := treeServers(t, m).RepairTree(Ballot{}, dir, MendTree{Delete: true})
 		if !as[*InTheWayError](err) {
 			t.Errorf("error = %v", err)
+		}
+		if _, err := treeServers(t, m).RehearseRepairTree(Ballot{}, dir, MendTree{Delete: true}); !as[*InTheWayError](err) {
+			t.Errorf("rehearsal: error = %v", err)
 		}
 		if b, err := os.ReadFile(filepath.Join(dir, mendName, "mine")); string(b) != "x" {
 			t.Errorf("it has %q, %v", b, err)
@@ -230,6 +236,14 @@ func TestAnyTreeIsRepaired(t *testing.T) {
 			r.Fatal(err)
 		}
 		have.write(t, dir)
+		how := MendTree{Delete: rapid.Bool().Draw(r, "delete"), MaxDelete: rapid.IntRange(0, 3).Draw(r, "most")}
+		_, said := treeServers(t, want).RehearseRepairTree(Ballot{}, dir, how)
+		if as[*TreeMismatchError](said) {
+			said = nil
+		}
+		if _, did := treeServers(t, want).RepairTree(Ballot{}, dir, how); fmt.Sprint(did) != fmt.Sprint(said) {
+			r.Fatalf("repair: %v; its rehearsal: %v; of %q to %q", did, said, have, want)
+		}
 		if _, err := treeServers(t, want).RepairTree(Ballot{}, dir, MendTree{Delete: true, MaxDelete: 100}); err != nil {
 			r.Fatalf("%v of %q to %q", err, have, want)
 		}

@@ -76,6 +76,16 @@ func (e *TreeMismatchError) count(list []tree.Difference) {
 // time.
 func (s *Session) VerifyTree(b Ballot, path string) (*VerifyTreeResult, error) {
 	s.anew()
+	here, err := s.agreeBeside(b, path)
+	if err != nil {
+		return nil, err
+	}
+	return s.compareTree(path, here)
+}
+
+// agreeBeside obtains the tree that most of the sources hold, and what lies in
+// a local directory.
+func (s *Session) agreeBeside(b Ballot, path string) (*localTree, error) {
 	local, err := localfile.OfferDirectory(path)
 	if err != nil {
 		return nil, err
@@ -83,11 +93,12 @@ func (s *Session) VerifyTree(b Ballot, path string) (*VerifyTreeResult, error) {
 	if err := s.agreeOnTree(b); err != nil {
 		return nil, err
 	}
+	return s.scanLocal(local)
+}
+
+// compareTree compares what lies in a local directory with the tree.
+func (s *Session) compareTree(path string, here *localTree) (*VerifyTreeResult, error) {
 	d := s.download
-	here, err := s.scanLocal(local)
-	if err != nil {
-		return nil, err
-	}
 	r := &VerifyTreeResult{
 		Listing: d.offer.Checksum, Want: d.tree.Totals(), Have: here.totals, Unread: here.left, Servers: s.reports(),
 	}
