@@ -142,6 +142,7 @@ func (s *Session) finish() *Result {
 	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
 	d.result.Elapsed = time.Since(s.begun)
 	d.result.Servers, d.result.Tree = s.reports(), d.treeReport()
+	d.reportLacking(d.result.Servers)
 	s.publish()
 	return &d.result
 }

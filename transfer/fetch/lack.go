@@ -3,6 +3,8 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"malcolm/transfer/content"
 	"malcolm/transfer/schedule"
@@ -135,5 +137,17 @@ func (s *Session) invite() {
 func (d *download) joinedAnew(v *server) {
 	for _, lackers := range d.lackers {
 		delete(lackers, v)
+	}
+}
+
+// reportLacking fills in what servers did not have, in the reports of all of
+// them.
+func (d *download) reportLacking(reports []ServerReport) {
+	for _, file := range slices.Sorted(maps.Keys(d.lackers)) {
+		path := d.pathOf(file)
+		for v := range d.lackers[file] {
+			r := &reports[v.index]
+			r.Lacked = append(r.Lacked, path)
+		}
 	}
 }

@@ -82,6 +82,18 @@ func TestServerBehind(t *testing.T) {
 		if lost := eventsOf[Lost](events); len(lost) > 0 {
 			t.Errorf("lost: %+v", lost)
 		}
+		told := 0
+		for i, missing := range []string{"Z", "C", "Z"} {
+			if l := r.Servers[i].Lacked; len(l) > 0 {
+				told++
+				if !slices.Equal(l, []string{missing}) {
+					t.Errorf("server %d lacked %q, want %q", i, l, missing)
+				}
+			}
+		}
+		if lacking := eventsOf[Lacking](events); told == 0 || told != len(lacking) {
+			t.Errorf("%d servers lacked something in the result, and %d in events: %+v", told, len(lacking), lacking)
+		}
 	})
 }
 

@@ -56,6 +56,9 @@ type ServerReport struct {
 	Conns     int              // connections, while it takes part
 	Indexing  float64          // 0 to 1 while State is StateIndexing
 	Err       error            // why it does not take part; nil when it does
+	// Lacked are the paths of files of the tree that it did not have when
+	// it was asked for them, in order. Only a Result has them.
+	Lacked []string
 }
 
 // A RangeReport is a range under way.

@@ -251,3 +251,30 @@ func (v *getText) sayFailedServers(err error) {
 		}
 	}
 }
+
+// lacked names the servers that did not have all files of a directory, and
+// some of these files.
+func (v *getText) lacked(servers []fetch.ServerReport) {
+	const mostServers, mostFiles = 8, 3
+	said := 0
+	for _, s := range servers {
+		n := len(s.Lacked)
+		if n == 0 {
+			continue
+		}
+		if said++; said > mostServers {
+			continue
+		}
+		var list []string
+		for _, path := range s.Lacked[:min(n, mostFiles)] {
+			list = append(list, human.Quote(path))
+		}
+		if more := n - len(list); more > 0 {
+			list = append(list, human.Comma(int64(more))+" more")
+		}
+		v.Say("%s did not have %s: %s", s.Target, human.Plural(n, "file", "files"), strings.Join(list, ", "))
+	}
+	if more := said - mostServers; more > 0 {
+		v.Say("%s did not have some files", human.Plural(more, "more server", "more servers"))
+	}
+}

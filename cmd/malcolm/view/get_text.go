@@ -233,6 +233,7 @@ func (v *getText) done(r *fetch.Result) {
 	if r.Duplicate > 0 {
 		line += fmt.Sprintf(", %s fetched twice or for nothing", human.Bytes(r.Duplicate))
 	}
+	v.lacked(r.Servers)
 	v.Say("%s", v.Green(line))
 	v.Result(r.Path)
 }

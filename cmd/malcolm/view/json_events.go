@@ -160,6 +160,8 @@ type (
 		BadChunks int    `json:"bad_chunks"`
 		State     string `json:"state"`
 		Transport string `json:"transport"`
+
+		Lacked []jsonPath `json:"lacked"`
 	}
 	errorEvent struct {
 		head

@@ -242,7 +242,7 @@ func doneOf(o Outcome) doneEvent {
 	for _, s := range r.Servers {
 		e.Servers = append(e.Servers, doneServer{
 			Address: s.Target.String(), ID: idOf(s.ID), Bytes: s.Bytes, BadChunks: s.BadChunks, State: stateName(s.State),
-			Transport: overOf(s.Transport),
+			Transport: overOf(s.Transport), Lacked: pathsOf(s.Lacked),
 		})
 	}
 	return e

@@ -93,6 +93,14 @@ type jsonPath struct {
 	Raw  string `json:"raw"`  // the path in base64 if it is not UTF-8; else empty
 }
 
+func pathsOf(paths []string) []jsonPath {
+	list := make([]jsonPath, len(paths))
+	for i, path := range paths {
+		list[i] = pathOf(path)
+	}
+	return list
+}
+
 func pathOf(path string) jsonPath {
 	if utf8.ValidString(path) {
 		return jsonPath{Path: path}

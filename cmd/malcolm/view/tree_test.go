@@ -1,6 +1,7 @@
 package view
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func TestTreeEvents(t *testing.T) {
 	g.ended(Outcome{Got: &fetch.Result{
 		Size: giB, Checksum: sum9f, Path: "copy/photos", Refusals: []fetch.ChunkRefused{refused},
 		Tree:    fetch.TreeReport{Voted: true, Listed: true, Totals: someTotals},
-		Servers: []fetch.ServerReport{{Target: here, ID: certs.ServerID{1}, State: fetch.StateWrong}},
+		Servers: []fetch.ServerReport{{Target: here, ID: certs.ServerID{1}, State: fetch.StateWrong, Lacked: []string{"c\xff"}}},
 	}})
 	for line := range strings.Lines(out.String()) {
 		if _, err := root.Check(line); err != nil {
@@ -157,11 +158,32 @@ func TestTreeEvents(t *testing.T) {
 		`"path":"b","raw":"","listing":false,"chunk":1,"offset":0,"bytes":5,"changed":false}` + "\n",
 		`"files":1234,"total_files":10000,"rate":`,
 		`{"event":"done","v":1,"path":"copy/photos","kind":"tree","files":10000,"directories":1,"links":2,"bytes":1610612736,`,
+		`"lacked":[{"path":"c�","raw":"Y/8="}]}]`,
 		`"refused":[{"address":"127.0.0.1:10001","id":"` + certs.ServerID{1}.String() + `","path":"b"`,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s is missing in:\n%s", want, out)
 		}
+	}
+}
+
+// TestLacked: the summary names who did not have files, and some of these, of
+// a crowd not all.
+func TestLacked(t *testing.T) {
+	term, _, said := newTestTerminal()
+	servers := []fetch.ServerReport{
+		{Target: here}, {Target: here, Lacked: []string{"a\n"}}, {Target: here, Lacked: []string{"a", "b", "c", "d", "e"}},
+	}
+	v := &getText{Terminal: term}
+	v.lacked(servers)
+	want := here.String() + ` did not have 1 file: "a\n"` + "\n" + here.String() + ` did not have 5 files: "a", "b", "c", 2 more` + "\n"
+	if got := said.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	said.Reset()
+	v.lacked(slices.Repeat(servers[1:2], 100))
+	if lines := strings.Split(said.String(), "\n"); len(lines) != 10 || lines[8] != "92 more servers did not have some files" {
+		t.Errorf("of a hundred: %q", lines)
 	}
 }
 

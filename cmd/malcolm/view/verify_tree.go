@@ -92,6 +92,7 @@ func (v *getText) mended(r *fetch.RepairTreeResult) {
 		line += doneIn(r) + leftAlone(r) + fmt.Sprintf(", in %s, %s, from %s",
 			human.Duration(r.Elapsed), proofOf(r.Tree.Voted, r.Checksum), sources(r.Servers))
 	}
+	v.lacked(r.Servers)
 	v.Say("%s", v.Green(line))
 	v.Result(r.Path)
 }
