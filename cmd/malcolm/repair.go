@@ -60,7 +60,9 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	how := fetch.Mend{SplitLinks: c.SplitLinks, Disk: c.disk(&q)}
 	local := fetch.Local{Path: string(c.File)}
 	if c.DryRun {
-		_, err := verify(ctx, t, q, local.Path)
+		_, err := compare(ctx, t, q, local.Path, func(s *fetch.Session) (*fetch.VerifyResult, error) {
+			return s.RehearseRepair(q.ballot, local, how)
+		})
 		if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
 			return nil
 		}

@@ -50,7 +50,10 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 		}
 		return err
 	}
-	r, err := verify(ctx, t, q, string(c.File))
+	path := string(c.File)
+	r, err := compare(ctx, t, q, path, func(s *fetch.Session) (*fetch.VerifyResult, error) {
+		return s.Verify(q.ballot, fetch.Local{Path: path})
+	})
 	if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
 		return &mendableError{err: err, command: repairCommand(args)}
 	}
@@ -82,12 +85,10 @@ func repairCommand(args []string) string {
 	return commandLine(args)
 }
 
-// verify checks a file and lists the chunks that differ.
-func verify(ctx context.Context, t *terminal, q query, path string) (*fetch.VerifyResult, error) {
+// compare has a session compare a file, and lists the chunks that differ.
+func compare(ctx context.Context, t *terminal, q query, path string, do func(*fetch.Session) (*fetch.VerifyResult, error)) (*fetch.VerifyResult, error) {
 	show := view.NewGet(t.view(), q.run())
-	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.VerifyResult, error) {
-		return s.Verify(q.ballot, fetch.Local{Path: path})
-	})
+	r, err := session(ctx, q, show, do)
 	t.ended(show, view.Outcome{Verified: r, Path: path, Err: err}, "")
 	return r, err
 }

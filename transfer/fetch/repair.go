@@ -36,23 +36,16 @@ func (s *Session) Repair(b Ballot, l Local, m Mend) (*Result, error) {
 }
 
 func (s *Session) repair(b Ballot, l Local, m Mend) error {
-	dir, name := filepath.Split(l.Path)
-	if dir == "" {
-		dir = "."
-	}
 	file, err := openOwn(l)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	root, err := os.OpenRoot(dir)
+	root, name, err := rootOf(l.Path)
 	if err != nil {
-		return &localfile.Error{Op: "open", Path: dir, Err: err}
-	}
-	defer s.closeRoot(root)
-	if err := CheckName(name); err != nil {
 		return err
 	}
+	defer s.closeRoot(root)
 	fsys := m.open(root)
 	if _, err := file.named(root, fsys); err != nil {
 		return err
@@ -85,6 +78,65 @@ func (s *Session) repair(b Ballot, l Local, m Mend) error {
 	}
 	local := newLocalCopy(file, d.content.Chunks(), bad)
 	return s.fill(&filling{Disk: m.Disk, fsys: fsys, decision: decision, local: local, original: &original})
+}
+
+// rootOf opens the directory in which a local file lies, and returns the file's
+// name there.
+func rootOf(path string) (root *os.Root, name string, err error) {
+	dir, name := filepath.Split(path)
+	if err := CheckName(name); err != nil {
+		return nil, "", err
+	}
+	if dir == "" {
+		dir = "."
+	}
+	if root, err = os.OpenRoot(dir); err != nil {
+		return nil, "", &localfile.Error{Op: "open", Path: dir, Err: err}
+	}
+	return root, name, nil
+}
+
+// RehearseRepair is [Session.Verify] for a file that [Session.Repair] is to
+// mend. Where that would fetch nothing, since it may not replace the file or
+// use the part file that is there, the error is the same, and there is a
+// result.
+func (s *Session) RehearseRepair(b Ballot, l Local, m Mend) (*VerifyResult, error) {
+	r, err := s.Verify(b, l)
+	if !isMismatch(err) {
+		return r, err
+	}
+	if refused := s.mayRepair(l, m); refused != nil {
+		return r, refused
+	}
+	return r, err
+}
+
+func isMismatch(err error) bool {
+	_, ok := errors.AsType[*MismatchError](err)
+	return ok
+}
+
+// mayRepair returns why a file that is wrong would not be repaired.
+func (s *Session) mayRepair(l Local, m Mend) error {
+	file, err := openOwn(l)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	root, name, err := rootOf(l.Path)
+	if err != nil {
+		return err
+	}
+	defer s.closeRoot(root)
+	fsys := m.open(root)
+	if _, err := file.named(root, fsys); err != nil {
+		return err
+	}
+	header := s.download.header()
+	_, err = obtain(s.loop, func(context.Context) (partfile.Decision, error) {
+		return decideRepair(fsys, name, file, m.SplitLinks, header)
+	})
+	return err
 }
 
 // decideRepair checks, before anything is fetched, whether the file can be
