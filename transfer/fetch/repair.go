@@ -36,64 +36,84 @@ func (s *Session) Repair(b Ballot, l Local, m Mend) (*Result, error) {
 }
 
 func (s *Session) repair(b Ballot, l Local, m Mend) error {
-	file, err := openOwn(l)
+	at, err := s.openMending(l, m)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	root, name, err := rootOf(l.Path)
-	if err != nil {
-		return err
-	}
-	defer s.closeRoot(root)
-	fsys := m.open(root)
-	if _, err := file.named(root, fsys); err != nil {
-		return err
-	}
+	defer s.closeMending(at)
 	if err := s.agreeOnFile(b, nil); err != nil {
 		return err
 	}
 	d := s.download
-	d.result.Name = name
+	d.result.Name = at.name
 	if err := s.obtainValues(); err != nil {
 		return err
 	}
-	original, err := file.named(root, fsys)
+	original, err := at.named()
 	if err != nil {
 		return err
 	}
-	bad, err := s.compare(file)
+	bad, err := s.compare(at.file)
 	if err != nil {
 		return err
 	}
-	if file.info.Size == d.offer.Size && len(bad) == 0 {
-		return s.alreadyRight(fsys, l.Path)
+	if at.file.info.Size == d.offer.Size && len(bad) == 0 {
+		return s.alreadyRight(at.fsys, l.Path)
 	}
 	header := d.header()
 	decision, err := obtain(s.loop, func(context.Context) (partfile.Decision, error) {
-		return decideRepair(fsys, name, file, m.SplitLinks, header)
+		return at.decide(m.SplitLinks, header)
 	})
 	if err != nil {
 		return err
 	}
-	local := newLocalCopy(file, d.content.Chunks(), bad)
-	return s.fill(&filling{Disk: m.Disk, fsys: fsys, decision: decision, local: local, original: &original})
+	local := newLocalCopy(at.file, d.content.Chunks(), bad)
+	return s.fill(&filling{Disk: m.Disk, fsys: at.fsys, decision: decision, local: local, original: &original})
 }
 
-// rootOf opens the directory in which a local file lies, and returns the file's
-// name there.
-func rootOf(path string) (root *os.Root, name string, err error) {
-	dir, name := filepath.Split(path)
-	if err := CheckName(name); err != nil {
-		return nil, "", err
+// A mending is a local file that may be replaced, and where it lies.
+type mending struct {
+	file *ownFile
+	root *os.Root // the directory
+	fsys partfile.FS
+	name string // in it
+}
+
+// openMending opens a local file and its directory.
+func (s *Session) openMending(l Local, m Mend) (*mending, error) {
+	file, err := openOwn(l)
+	if err != nil {
+		return nil, err
 	}
+	dir, name := filepath.Split(l.Path)
 	if dir == "" {
 		dir = "."
 	}
-	if root, err = os.OpenRoot(dir); err != nil {
-		return nil, "", &localfile.Error{Op: "open", Path: dir, Err: err}
+	at := &mending{file: file, name: name}
+	if err = CheckName(name); err == nil {
+		if at.root, err = os.OpenRoot(dir); err != nil {
+			err = &localfile.Error{Op: "open", Path: dir, Err: err}
+		}
 	}
-	return root, name, nil
+	if err == nil {
+		at.fsys = m.open(at.root)
+		_, err = at.named()
+	}
+	if err != nil {
+		s.closeMending(at)
+		return nil, err
+	}
+	return at, nil
+}
+
+// named returns what has the file's name now, which must be the file.
+func (m *mending) named() (partfile.Info, error) { return m.file.named(m.root, m.fsys) }
+
+func (s *Session) closeMending(m *mending) {
+	if m.root != nil {
+		s.closeRoot(m.root)
+	}
+	m.file.Close()
 }
 
 // RehearseRepair is [Session.Verify] for a file that [Session.Repair] is to
@@ -118,34 +138,25 @@ func isMismatch(err error) bool {
 
 // mayRepair returns why a file that is wrong would not be repaired.
 func (s *Session) mayRepair(l Local, m Mend) error {
-	file, err := openOwn(l)
+	at, err := s.openMending(l, m)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	root, name, err := rootOf(l.Path)
-	if err != nil {
-		return err
-	}
-	defer s.closeRoot(root)
-	fsys := m.open(root)
-	if _, err := file.named(root, fsys); err != nil {
-		return err
-	}
+	defer s.closeMending(at)
 	header := s.download.header()
 	_, err = obtain(s.loop, func(context.Context) (partfile.Decision, error) {
-		return decideRepair(fsys, name, file, m.SplitLinks, header)
+		return at.decide(m.SplitLinks, header)
 	})
 	return err
 }
 
-// decideRepair checks, before anything is fetched, whether the file can be
+// decide checks, before anything is fetched, whether the file can be
 // replaced, and decides what to do with a part file that is there.
-func decideRepair(fsys partfile.FS, name string, file *ownFile, split bool, header partfile.Header) (partfile.Decision, error) {
-	if err := file.mendable(fsys, split); err != nil {
+func (m *mending) decide(split bool, header partfile.Header) (partfile.Decision, error) {
+	if err := m.file.mendable(m.fsys, split); err != nil {
 		return partfile.Decision{}, err
 	}
-	found, err := partfile.Look(fsys, name)
+	found, err := partfile.Look(m.fsys, m.name)
 	if err != nil {
 		return partfile.Decision{}, err
 	}
@@ -154,11 +165,11 @@ func decideRepair(fsys partfile.FS, name string, file *ownFile, split bool, head
 	if d.Action != partfile.Refuse {
 		return d, nil
 	}
-	if err := partfile.InUse(fsys, name); err != nil {
+	if err := partfile.InUse(m.fsys, m.name); err != nil {
 		return d, err
 	}
 	return d, &TargetError{
-		Path: fsys.Path(name + partfile.PartSuffix), Part: part, Unfinished: found.Header, Hint: d.Hint,
+		Path: m.fsys.Path(m.name + partfile.PartSuffix), Part: part, Unfinished: found.Header, Hint: d.Hint,
 	}
 }
 

@@ -67,7 +67,7 @@ type connection struct {
 	// unproved: nothing has come yet, so that nobody knows whether the file
 	// is there. Only further connections are.
 	unproved bool
-	parked   bool  // gets no more of them for now: another transport is tried
+	parked   bool  // gets no more of them while another transport is tried
 	across   bool  // of those over the other transport, while that is tried
 	carried  int64 // bytes since the last look of carry
 	path     int   // the number of its path reports; 0: they were not asked for

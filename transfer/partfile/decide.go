@@ -95,6 +95,11 @@ func Decide(final FinalState, part PartState, resume, force bool) Decision {
 	case final != FinalNone && !force:
 		return Decision{Action: Refuse, Hint: HintCheck}
 	}
+	return decidePart(part, resume, force)
+}
+
+// decidePart decides where nothing but the part stands in the way.
+func decidePart(part PartState, resume, force bool) Decision {
 	switch {
 	case part == PartNone:
 		return Decision{Action: Fetch, Replace: force}

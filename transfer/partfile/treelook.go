@@ -177,16 +177,8 @@ func DecideTree(final FinalState, part PartState, replaced Kind, resume, force b
 		return Decision{Action: Refuse, Hint: HintMoveAway}
 	case final != FinalNone && replaced != None:
 		return Decision{Action: Refuse, Hint: HintReplaced}
-	case part == PartNone:
-		return Decision{Action: Fetch, Replace: force}
-	case part == PartSame && resume:
-		return Decision{Action: Resume, Replace: force}
-	case force:
-		return Decision{Action: StartOver, Replace: true}
-	case part == PartSame:
-		return Decision{Action: Refuse, Hint: HintResume}
 	}
-	return Decision{Action: Refuse, Hint: HintForce}
+	return decidePart(part, resume, force)
 }
 
 // FinishTree finishes a run that was cut off when its directory already had its

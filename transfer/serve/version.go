@@ -19,7 +19,7 @@ type version struct {
 	offer  wire.Offer
 	values wire.Values // nil of a tree's file
 
-	tree   *treeVersion // nil: the file is none of a tree
+	tree   *treeVersion // nil: the file belongs to no tree
 	entry  int          // of the tree
 	proved atomic.Bool  // the values merge to the checksum
 
