@@ -32,11 +32,11 @@
 //	            most once, in ascending order; at most 16 of them
 //
 // Bytes left over behind the last field of a body are malformed. A tail is room
-// for what comes later. Whoever reads a tail passes over an odd type that he
-// does not know; a body with an even type that he does not know is malformed.
-// Types with a meaning are named at their message. Types of 2^16 to 2^30 never
-// get one. Whoever writes a tail puts a random odd one of them in it, with up
-// to 16 random bytes, so that readers do pass over it.
+// for what comes later. A reader skips an odd type that it does not know. An
+// even type that it does not know makes the body malformed. Types with a
+// meaning are named at their message. Types of 2^16 to 2^30 never get one. A
+// writer puts one random odd type of that range into every tail, with up to 16
+// random bytes, so that no reader forgets to skip it.
 //
 // # Connection
 //
@@ -134,7 +134,8 @@
 //	5       unsupported  refusal: unknown request type
 //	6       malformed    refusal: the request breaks this specification
 //	7       denied       refusal: the proof is missing or wrong
-//	8       busy         refusal: a limit of the server is reached
+//	8       busy         refusal: a limit of the server is reached, or what is
+//	                     asked for may be what is hashed for the first time
 //	9       stopping     refusal: the server is shutting down
 //	10      unreadable   refusal: the server cannot read its file
 //	11      failed span  varint index of the span, varint status of a refusal,
@@ -172,10 +173,11 @@
 //
 // The limits in the reply to "open" bind both sides: a client keeps them, and a
 // server never holds less against a connection. flight and longest are at least
-// 2^24, the length of the largest chunk. wasted counts requests that were
-// refused or cancelled before a byte of the reply was taken, less one for each
-// that was answered whole, and stats. If the connections of one address
-// together waste more than that in a short time, they may be closed too.
+// 2^24, the length of the largest chunk. wasted counts every stat, and every
+// request that was refused, or cancelled before a byte of the reply was taken.
+// A request that was answered whole takes one off. If the connections of one
+// address together waste more than that in a short time, they may be closed
+// too.
 //
 // The tail of the reply to "open" may have this type, whatever carries the
 // connection:
@@ -187,15 +189,17 @@
 // A server reads and checks the bytes of a range before it writes the header of
 // their frame. So it answers with "failed span" for the span that the next byte
 // belongs to. That takes the place of the rest of the span, and the next one
-// follows. Only if the client was so slow that the server gave up the bytes of
-// a frame that it has begun, and then cannot read them again, does it reset the
-// stream with a code.
+// follows. There is one exception. If a client is slow, the server may drop the
+// bytes of a frame that it has begun. If it then cannot read them again, it
+// resets the stream with a code.
 //
-// A server may bound whatever a client makes it do. It answers "busy" to a stat
-// that has waited for the index for too long, or while another stat of the same
-// connection waits, and to any request while too many that were given up still
-// wait for its disk. It closes the connection with the code "limit" in these
-// cases:
+// A server may bound whatever a client makes it do. It answers "busy":
+//
+//   - to a stat that has waited too long for the index,
+//   - to a stat while another one of the same connection waits,
+//   - to any request while too many abandoned ones still wait for its disk.
+//
+// It closes the connection with the code "limit" in these cases:
 //
 //   - No request was accepted soon, or none comes for too long.
 //   - More requests were wasted than it has said.
@@ -208,9 +212,9 @@
 //
 // # Path report
 //
-// Whoever sends alone knows whether packets get lost because a queue is full or
-// at random. So a client may ask its server, and decide by the answer whether
-// one more connection would take from others. At most 64 bytes:
+// Only the sender can tell whether packets are lost at random or because a
+// queue is full. So a client may ask its server. The answer shows whether one
+// more connection would take bandwidth from others. At most 64 bytes:
 //
 //	varint  packets sent
 //	varint  packets lost, at most those sent
@@ -300,6 +304,12 @@
 //	the bytes "malcolm times 1\n"
 //	varint  number of entries
 //	time    of each entry of the listing, in its order
+//	varint  number of directories, at most 2^20
+//	time    of each of these
+//
+// The directories are those that are no entries, since they have something in
+// them: first the one that is the tree, then each one in front of what lies in
+// it, in the order of the listing. The list may end before all of them.
 //
 // # File of values
 //

@@ -293,10 +293,10 @@ func checkTimes(t testing.TB, b []byte) bool {
 	if err != nil {
 		return refused(t, err)
 	}
-	if len(times) != n {
-		t.Errorf("got %d times, want %d", len(times), n)
+	if len(times.Entries) != n {
+		t.Errorf("got %d times, want %d", len(times.Entries), n)
 	}
-	same(t, AppendTimes(nil, times), b)
+	same(t, times.Append(nil), b)
 	if _, err := ParseTimes(b, n+1); !isMalformed(err) {
 		t.Errorf("%d times for %d entries: got %v, want a *MalformedError", n, n+1, err)
 	}

@@ -39,15 +39,16 @@ const (
 	MaxChunks = 1 << 20
 	// MaxInlineValues bounds the values that follow an offer, in bytes.
 	MaxInlineValues = 64 << 10
-	// LeastLongest is the least that a server may announce as the most
-	// bytes that one request asks for, and that are under way: a chunk.
+	// LeastLongest is the lower bound, in bytes, of both limits that a
+	// server announces: for one request, and for all ranges under way. It
+	// is the length of the largest chunk.
 	LeastLongest = 16 << 20
 	// ValueLen is the length of a chunk value, in bytes.
 	ValueLen = hashLen
 
 	// MaxTimesSize bounds the list of a tree's times, in bytes: 12 for each
-	// entry and a little more.
-	MaxTimesSize = 1 << 24
+	// entry and each directory, and a little more.
+	MaxTimesSize = 1 << 25
 	// MaxEntries bounds the number of entries of a listing, MaxListingLen
 	// its encoding, in bytes.
 	MaxEntries    = 1 << 20

@@ -33,8 +33,8 @@ func TestOfferLimits(t *testing.T) {
 		{"kind 2", body(2, 0, times, rest), "kind is 2"},
 		{"kind 2^62 - 1", body(u64(1<<62-1), 0), "kind"},
 		{"tree without times", body(1, 0, times, rest), "checksum of the times"},
-		{"tree with times of 2^24", body(1, 0, times, sum, 0, sum, 1<<24, 0), ""},
-		{"tree with times of 2^24 + 1", body(1, 0, times, sum, 0, sum, 1<<24+1, 0), "size of the times is 16777217"},
+		{"tree with times of 2^25", body(1, 0, times, sum, 0, sum, 1<<25, 0), ""},
+		{"tree with times of 2^25 + 1", body(1, 0, times, sum, 0, sum, 1<<25+1, 0), "size of the times is 33554433"},
 		{"tree with times of another kind", body(1, 0, times, sum, 0, 1, hash, 0), "times is of the unknown kind 1"},
 		{"file with times", body(0, 0, times, sum, 0, sum, 0), "malformed"},
 		{"size 2^44", with(body(u64(1<<44)), times, rest), ""},
@@ -224,14 +224,18 @@ func TestValuesLimits(t *testing.T) {
 
 func TestTimesLimits(t *testing.T) {
 	check(t, func(b []byte) error { _, err := ParseTimes(b, 1); return err }, []bound{
-		{"one", body(timesMagic, 1, 0, 0), ""},
-		{"nanoseconds 999999999", body(timesMagic, 1, 0, 999_999_999), ""},
-		{"nanoseconds 10^9", body(timesMagic, 1, 0, 1_000_000_000), "nanoseconds is 1000000000"},
-		{"none", body(timesMagic, 0), "0 times for 1 entries"},
-		{"two", body(timesMagic, 2, 0, 0, 0, 0), "2 times for 1 entries"},
+		{"one", body(timesMagic, 1, 0, 0, 0), ""},
+		{"nanoseconds 999999999", body(timesMagic, 1, 0, 999_999_999, 0), ""},
+		{"nanoseconds 10^9", body(timesMagic, 1, 0, 1_000_000_000, 0), "nanoseconds is 1000000000"},
+		{"none", body(timesMagic, 0, 0), "0 times for 1 entries"},
+		{"two", body(timesMagic, 2, 0, 0, 0, 0, 0), "2 times for 1 entries"},
 		{"2^20 + 1", body(timesMagic, 1<<20+1), "number of times is 1048577"},
 		{"one that is cut", body(timesMagic, 1, 0), "ends before"},
-		{"one more behind", body(timesMagic, 1, 0, 0, 0, 0), "2 bytes too many"},
+		{"no number of directories", body(timesMagic, 1, 0, 0), "malformed"},
+		{"a directory", body(timesMagic, 1, 0, 0, 1, 0, 0), ""},
+		{"2^20 + 1 directories", body(timesMagic, 1, 0, 0, 1<<20+1), "number of directories is 1048577"},
+		{"a directory that is cut", body(timesMagic, 1, 0, 0, 1, 0), "ends before its 1 times"},
+		{"one more behind", body(timesMagic, 1, 0, 0, 1, 0, 0, 0, 0), "2 bytes too many"},
 		{"first bytes of a listing", body(listingMagic, 1, 0, 0), "begin"},
 	})
 }

@@ -276,7 +276,7 @@ func longVarints() []longVarint {
 		{"listing", func(b []byte) error { _, err := ParseListing(b); return err },
 			[]field{listingMagic, 3, 0, 1, "a", 64, 0, hash, 2, 1, "b", 3, 1, "c", 1, "d"}},
 		{"times", func(b []byte) error { _, err := ParseTimes(b, 1); return err },
-			[]field{timesMagic, 1, 64, 16384}},
+			[]field{timesMagic, 1, 64, 16384, 1, 64, 16384}},
 		{"file of values", func(b []byte) error { _, err := ParseValuesFile(b); return err },
 			[]field{valuesMagic, 74, body(1, 19, 0, 0, sum, 1, "a", sum, 0, 0), 19, listingMagic, "\x00"}},
 	}

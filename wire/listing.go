@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
 )
@@ -43,25 +42,45 @@ func (e *Entry) IsFile() bool { return e.Kind == EntryFile || e.Kind == EntryExe
 // order. The error is the [*MalformedError] that a reader of the listing would
 // get.
 func AppendListing(b []byte, entries []Entry) ([]byte, error) {
-	if len(entries) > MaxEntries {
-		return nil, malformed("listing", fmt.Sprintf("%d entries, at most %d are allowed", len(entries), MaxEntries))
-	}
-	if err := CheckEntries(entries); err != nil {
+	if err := CheckListing(len(entries), 0, in(entries)); err != nil {
 		return nil, err
 	}
 	start := len(b)
-	b = append(b, listingMagic...)
-	b = quicvarint.Append(b, uint64(len(entries)))
+	b = AppendListingHead(b, len(entries))
 	for i := range entries {
-		b = entries[i].append(b)
+		b = entries[i].Append(b)
 		if n := len(b) - start; n > MaxListingLen {
-			return nil, malformed("listing", fmt.Sprintf("over %d bytes", MaxListingLen))
+			return nil, tooLong()
 		}
 	}
 	return b, nil
 }
 
-func (e *Entry) append(b []byte) []byte {
+func tooLong() error { return malformed("listing", fmt.Sprintf("over %d bytes", MaxListingLen)) }
+
+// AppendListingHead appends what a listing has in front of its entries.
+func AppendListingHead(b []byte, entries int) []byte {
+	b = append(b, listingMagic...)
+	return quicvarint.Append(b, uint64(entries))
+}
+
+// CheckListing returns the error of [AppendListing] for a listing of size bytes
+// and n entries that are encoded one by one. See [FirstFault] for entry.
+func CheckListing(n int, size int64, entry func(i int) *Entry) error {
+	switch {
+	case n > MaxEntries:
+		return malformed("listing", fmt.Sprintf("%d entries, at most %d are allowed", n, MaxEntries))
+	case size > MaxListingLen:
+		return tooLong()
+	}
+	return checkEntries(n, entry)
+}
+
+// in returns what gives entries by their number.
+func in(entries []Entry) func(i int) *Entry { return func(i int) *Entry { return &entries[i] } }
+
+// Append appends an entry as a listing has it.
+func (e *Entry) Append(b []byte) []byte {
 	b = quicvarint.Append(b, uint64(e.Kind))
 	b = appendBytes(b, e.Path)
 	switch {
@@ -109,40 +128,13 @@ func ParseListing(b []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// ParseEntry reads the entry that b begins with, and returns what is behind it.
-// It looks at the entry alone, not at the tree: b is of a listing that was read
-// or made before. Errors are [*MalformedError].
+// ParseEntry reads the first entry of b and returns the rest. It checks the
+// entry alone, not the tree: b must come from a listing that was parsed or made
+// before. Errors are [*MalformedError].
 func ParseEntry(b []byte) (e Entry, rest []byte, err error) {
 	d := decoder{message: "listing", b: b}
 	e = d.entry()
 	return e, d.b, d.err
-}
-
-// EntryOffsets returns where in a listing that was read or made before each of
-// its entries begins.
-func EntryOffsets(listing []byte) ([]uint32, error) {
-	d := decoder{message: "listing", b: listing}
-	d.magic(listingMagic)
-	n := d.varint("number of entries", MaxEntries)
-	offsets := make([]uint32, 0, n)
-	for range n {
-		offsets = append(offsets, uint32(len(listing)-len(d.b)))
-		d.skip()
-	}
-	return offsets, d.done()
-}
-
-// skip passes over an entry.
-func (d *decoder) skip() {
-	e := Entry{Kind: EntryKind(d.varint("kind of an entry", uint64(EntryLink)))}
-	d.bytes("path", MaxPathLen)
-	switch {
-	case e.IsFile():
-		d.varint("size", MaxFileSize)
-		d.checksum("checksum")
-	case e.Kind == EntryLink:
-		d.bytes("target", MaxPathLen)
-	}
 }
 
 func (d *decoder) magic(want string) {
@@ -168,55 +160,62 @@ func (d *decoder) entry() Entry {
 // written below one directory: no path twice or beneath another entry, no link
 // that leads out or through another link. It does not check their number. The
 // error is a [*MalformedError].
-func CheckEntries(entries []Entry) error {
-	if i, reason := FirstFault(entries); reason != "" {
+func CheckEntries(entries []Entry) error { return checkEntries(len(entries), in(entries)) }
+
+func checkEntries(n int, entry func(i int) *Entry) error {
+	if i, reason := FirstFault(n, entry); reason != "" {
 		return malformed("listing", fmt.Sprintf("entry %d: %s", i, reason))
 	}
 	return nil
 }
 
-// FirstFault returns the first entry because of which entries are no tree, and
-// why: "" if they are one. See [CheckEntries].
-func FirstFault(entries []Entry) (entry int, reason string) {
-	for i := range entries {
-		e := &entries[i]
+// FirstFault returns the first of n entries that keeps them from being a tree,
+// and the reason; "" if nothing does. See [CheckEntries]. What entry returns is
+// used until it is called again.
+func FirstFault(n int, entry func(i int) *Entry) (at int, reason string) {
+	before := ""
+	for i := range n {
+		e := entry(i)
 		if reason := checkEntry(e); reason != "" {
 			return i, reason
 		}
 		if i > 0 {
-			if before := entries[i-1].Path; !PathLess(before, e.Path) {
+			if !PathLess(before, e.Path) {
 				return i, "path is not behind the one before it"
 			} else if isBeneath(e.Path, before) {
 				return i, "path lies beneath that of another entry"
 			}
 		}
+		before = e.Path
 	}
-	for i := range entries {
-		if reason := linkProblem(entries, i); reason != "" {
+	for i := range n {
+		if reason := linkProblem(n, entry, i); reason != "" {
 			return i, reason
 		}
 	}
 	return 0, ""
 }
 
-// EntryProblem returns why an entry cannot be in a listing, or "". The entries
-// are in order, and beneath none of them lies another.
-func EntryProblem(entries []Entry, i int) string {
-	if reason := checkEntry(&entries[i]); reason != "" {
+// EntryProblem returns why entry i of n cannot be in a listing, or "". The
+// entries must be in order, and none may lie beneath another. See [FirstFault]
+// for entry.
+func EntryProblem(n int, entry func(i int) *Entry, i int) string {
+	e := entry(i)
+	if reason := checkEntry(e); reason != "" || e.Kind != EntryLink {
 		return reason
 	}
-	return linkProblem(entries, i)
+	return linkProblem(n, entry, i)
 }
 
-// linkProblem returns what is wrong with the target of an entry, or "": nothing
-// is, or it is no link.
-func linkProblem(entries []Entry, i int) string {
-	e := &entries[i]
+// linkProblem returns what is wrong with the target of an entry; "" if nothing
+// is wrong or the entry is no link.
+func linkProblem(n int, entry func(i int) *Entry, i int) string {
+	e := entry(i)
 	if e.Kind != EntryLink {
 		return ""
 	}
 	to, reason := resolve(e)
-	if reason == "" && throughLink(entries, to) {
+	if reason == "" && throughLink(n, entry, to) {
 		reason = "target leads through another link"
 	}
 	return reason
@@ -286,8 +285,8 @@ func checkPart(part string) string {
 }
 
 // resolve returns the path in the tree that a link leads to ("": its root), or
-// what is wrong with its target. A "." at the end of a target stays behind a
-// name: what has that name is not the target, but on the way to it.
+// what is wrong with its target. A "." at the end of a target is kept: the name
+// before it is then a directory on the way, not the target itself.
 func resolve(e *Entry) (to, wrong string) {
 	if len(e.Target) > MaxPathLen {
 		return "", fmt.Sprintf("target of %d bytes, at most %d are allowed", len(e.Target), MaxPathLen)
@@ -326,52 +325,16 @@ func appendPart(path []byte, part string) []byte {
 	return append(path, part...)
 }
 
-// throughLink reports whether a path lies beneath a link. The entries are in
-// order, and none lies beneath another: then such a link is the last entry that
-// does not come behind the path.
-func throughLink(entries []Entry, path string) bool {
-	i := sort.Search(len(entries), func(i int) bool { return PathLess(path, entries[i].Path) })
+// throughLink reports whether a path lies beneath a link. The entries must be
+// in order, and none may lie beneath another. So only one entry can be that
+// link: the last one that does not sort after path.
+func throughLink(n int, entry func(i int) *Entry, path string) bool {
+	i := sort.Search(n, func(i int) bool { return PathLess(path, entry(i).Path) })
 	if i == 0 {
 		return false
 	}
-	e := &entries[i-1]
+	e := entry(i - 1)
 	return e.Kind == EntryLink && isBeneath(path, e.Path)
-}
-
-// AppendTimes appends the list of times of a tree's entries to b; their number
-// is at most [MaxEntries]. Times beyond what can be said become the nearest
-// ones that can.
-func AppendTimes(b []byte, times []time.Time) []byte {
-	b = append(b, timesMagic...)
-	b = quicvarint.Append(b, uint64(len(times)))
-	for _, t := range times {
-		b = appendTime(b, t)
-	}
-	return b
-}
-
-// ParseTimes reads the list of times of a tree of n entries. Errors are
-// [*MalformedError].
-func ParseTimes(b []byte, n int) ([]time.Time, error) {
-	d := decoder{message: "list of times", b: b}
-	d.magic(timesMagic)
-	if got := d.varint("number of times", MaxEntries); d.err == nil && got != uint64(n) {
-		d.fail("%d times for %d entries", got, n)
-	}
-	if d.err == nil && n > len(d.b)/2 {
-		d.fail("ends before its %d times", n)
-	}
-	if d.err != nil {
-		return nil, d.err
-	}
-	times := make([]time.Time, 0, n)
-	for range n {
-		times = append(times, d.time("time"))
-	}
-	if err := d.done(); err != nil {
-		return nil, err
-	}
-	return times, nil
 }
 
 // valuesMagic are the first bytes of a file of values.
@@ -382,45 +345,79 @@ const valuesMagic = "malcolm values 1\n"
 type ValuesFile struct {
 	Offer   Offer  // its ValuesLen is 0, its Tail is empty
 	Listing []byte // of a tree, else nil
-	// Values are those of the file; of a tree, those of each of its files
-	// of more than one chunk, in the order of the listing, one after the
-	// other, those of one checksum once.
+	// Values are those of the file. Of a tree they are those of its files
+	// of more than one chunk, in the order of the listing, each checksum
+	// once.
 	Values []byte
 }
 
 // Append appends the encoding of f to b.
 func (f ValuesFile) Append(b []byte) []byte {
-	b = append(b, valuesMagic...)
-	b = appendBytes(b, f.Offer.Append(nil))
+	b = AppendValuesHead(b, f.Offer, len(f.Listing))
 	if f.Offer.Kind == KindTree {
-		b = appendBytes(b, f.Listing)
+		b = append(b, f.Listing...)
 	}
 	return append(b, f.Values...)
 }
 
-// ParseValuesFile reads a file of values, and keeps b. Which values there must
-// be follows from the sizes, which is for the caller to check, like everything
-// that a checksum says. Errors are [*MalformedError].
-func ParseValuesFile(b []byte) (ValuesFile, error) {
+// AppendValuesHead appends the start of a file of values: all before the
+// listing, which has that length in bytes, and before the values.
+func AppendValuesHead(b []byte, o Offer, listing int) []byte {
+	b = append(b, valuesMagic...)
+	b = appendBytes(b, o.Append(nil))
+	if o.Kind == KindTree {
+		b = quicvarint.Append(b, uint64(listing))
+	}
+	return b
+}
+
+// MaxValuesStart bounds what [ParseValuesStart] reads, in bytes.
+const MaxValuesStart = len(valuesMagic) + 8 + MaxOfferLen + 8
+
+// ParseValuesStart reads the start of a file of values: all in front of the
+// listing of a tree, or of the values of a file. n is its length; that of the
+// listing is the offer's size. b has the first [MaxValuesStart] bytes, or all
+// of the file. Errors are [*MalformedError].
+func ParseValuesStart(b []byte) (o Offer, n int, err error) {
 	d := decoder{message: "file of values", b: b}
 	d.magic(valuesMagic)
 	offer := d.bytes("offer", MaxOfferLen)
 	if d.err != nil {
-		return ValuesFile{}, d.err
+		return Offer{}, 0, d.err
 	}
-	o, err := ParseOffer(offer)
-	if err != nil {
-		return ValuesFile{}, err
+	if o, err = ParseOffer(offer); err != nil {
+		return Offer{}, 0, err
 	}
 	if o.ValuesLen != 0 || len(o.Tail) != 0 {
 		d.fail("its offer announces values, or has a tail")
 	}
-	f := ValuesFile{Offer: o}
 	if o.Kind == KindTree {
-		f.Listing = d.bytes("listing", MaxListingLen)
-		if d.err == nil && int64(len(f.Listing)) != o.Size {
-			d.fail("listing of %d bytes, want %d", len(f.Listing), o.Size)
+		length := int64(d.varint("listing length", MaxListingLen))
+		if d.err == nil && length != o.Size {
+			d.fail("listing of %d bytes, want %d", length, o.Size)
 		}
+	}
+	if d.err != nil {
+		return Offer{}, 0, d.err
+	}
+	return o, len(b) - len(d.b), nil
+}
+
+// IsValuesFile reports whether b begins as a file of values does.
+func IsValuesFile(b []byte) bool { return bytes.HasPrefix(b, []byte(valuesMagic)) }
+
+// ParseValuesFile reads a file of values, and keeps b. It checks neither the
+// number of values, which follows from the sizes, nor any checksum: that is the
+// caller's work. Errors are [*MalformedError].
+func ParseValuesFile(b []byte) (ValuesFile, error) {
+	o, n, err := ParseValuesStart(b)
+	if err != nil {
+		return ValuesFile{}, err
+	}
+	f := ValuesFile{Offer: o}
+	d := decoder{message: "file of values", b: b[n:]}
+	if o.Kind == KindTree {
+		f.Listing = d.take("listing", int(o.Size))
 	}
 	if d.err == nil && len(d.b)%ValueLen != 0 {
 		d.fail("values of %d bytes, want a multiple of %d", len(d.b), ValueLen)

@@ -24,7 +24,7 @@ func many(paths ...string) (all []Entry) {
 func unchecked(entries []Entry) []byte {
 	b := body(listingMagic, len(entries))
 	for i := range entries {
-		b = entries[i].append(b)
+		b = entries[i].Append(b)
 	}
 	return b
 }

@@ -160,9 +160,10 @@ func TestMemoryFollowsArrival(t *testing.T) {
 func TestNumbersCostNothing(t *testing.T) {
 	for _, n := range []int{3, 1 << 16, 1 << 20, 1<<20 + 1, 1<<31 - 1} {
 		for name, parse := range map[string]func() error{
-			"entries": func() error { _, err := ParseListing(body(listingMagic, n, text(8))); return err },
-			"times":   func() error { _, err := ParseTimes(body(timesMagic, n, text(5)), n); return err },
-			"spans":   func() error { _, err := parseRanges(body(n, text(34))); return err },
+			"entries":     func() error { _, err := ParseListing(body(listingMagic, n, text(8))); return err },
+			"times":       func() error { _, err := ParseTimes(body(timesMagic, n, text(5)), n); return err },
+			"directories": func() error { _, err := ParseTimes(body(timesMagic, 0, n, text(5)), 0); return err },
+			"spans":       func() error { _, err := parseRanges(body(n, text(34))); return err },
 			"listing": func() error {
 				o := body(1, n, 0, 0, sum, 0, sum, 0)
 				_, err := ParseValuesFile(body(valuesMagic, len(o), o, n, text(2)))

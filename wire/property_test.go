@@ -199,7 +199,7 @@ func memory[T any](parse func(b []byte) (T, error)) func(r *bytes.Reader) (T, er
 	}
 }
 
-func TestOpensSurvive(t *testing.T) {
+func TestOpenRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawOpen(t)
 		survives(t, want,
@@ -208,7 +208,7 @@ func TestOpensSurvive(t *testing.T) {
 	})
 }
 
-func TestRequestsSurvive(t *testing.T) {
+func TestRequestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawRequest(t)
 		survives(t, want,
@@ -217,7 +217,7 @@ func TestRequestsSurvive(t *testing.T) {
 	})
 }
 
-func TestHeadersSurvive(t *testing.T) {
+func TestHeaderRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Header{
 			Status: Status(rapid.Uint64Range(0, quicvarint.Max).Draw(t, "status")),
@@ -227,7 +227,7 @@ func TestHeadersSurvive(t *testing.T) {
 	})
 }
 
-func TestRefusalsSurvive(t *testing.T) {
+func TestRefusalRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawRefusal(t)
 		survives(t, want, want.Append, func(r *bytes.Reader) (Refusal, error) { return readRefusalFrame(r) })
@@ -236,7 +236,7 @@ func TestRefusalsSurvive(t *testing.T) {
 	})
 }
 
-func TestOpenedSurvives(t *testing.T) {
+func TestOpenedRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawOpened(t)
 		survives(t, want, want.Append,
@@ -244,7 +244,7 @@ func TestOpenedSurvives(t *testing.T) {
 	})
 }
 
-func TestIndexingSurvives(t *testing.T) {
+func TestIndexingRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.Int64Range(0, MaxFileSize).Draw(t, "total")
 		want := Indexing{Done: rapid.Int64Range(0, total).Draw(t, "done"), Total: total}
@@ -253,7 +253,7 @@ func TestIndexingSurvives(t *testing.T) {
 	})
 }
 
-func TestPathReportsSurvive(t *testing.T) {
+func TestPathReportRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawPathReport(t)
 		survives(t, want, want.Append,
@@ -261,7 +261,7 @@ func TestPathReportsSurvive(t *testing.T) {
 	})
 }
 
-func TestOffersSurvive(t *testing.T) {
+func TestOfferRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawOffer(t)
 		survives(t, want, want.Append,
@@ -269,8 +269,8 @@ func TestOffersSurvive(t *testing.T) {
 	})
 }
 
-// TestValuesSurvive sends any part of the values of a file.
-func TestValuesSurvive(t *testing.T) {
+// TestValuesRoundTrip sends any part of the values of a file.
+func TestValuesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := NewValues(rapid.IntRange(1, 9000).Draw(t, "values"))
 		for i := range all.Len() {
@@ -285,23 +285,24 @@ func TestValuesSurvive(t *testing.T) {
 	})
 }
 
-func TestListingsSurvive(t *testing.T) {
+func TestListingRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawEntries(t)
 		survives(t, want, func(b []byte) []byte { return appended(b, want) }, memory(ParseListing))
 	})
 }
 
-func TestTimesSurvive(t *testing.T) {
+func TestTimesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := append([]time.Time{}, rapid.SliceOfN(rapid.Custom(drawTime), 0, 20).Draw(t, "times")...)
-		survives(t, want,
-			func(b []byte) []byte { return AppendTimes(b, want) },
-			memory(func(b []byte) ([]time.Time, error) { return ParseTimes(b, len(want)) }))
+		draw := func(of string) []time.Time {
+			return append([]time.Time{}, rapid.SliceOfN(rapid.Custom(drawTime), 0, 20).Draw(t, of)...)
+		}
+		want := Times{draw("times of entries"), draw("times of directories")}
+		survives(t, want, want.Append, memory(func(b []byte) (Times, error) { return ParseTimes(b, len(want.Entries)) }))
 	})
 }
 
-func TestValuesFilesSurvive(t *testing.T) {
+func TestValuesFileRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := ValuesFile{Offer: drawOffer(t)}
 		want.Offer.ValuesLen, want.Offer.Tail = 0, nil

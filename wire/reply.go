@@ -258,6 +258,15 @@ func (o Offer) Append(b []byte) []byte {
 	return appendTail(b, o.Tail)
 }
 
+// OfferableName returns the name to offer: name, or "" when an offer cannot
+// carry it.
+func OfferableName(name string) string {
+	if len(name) > MaxNameLen || !utf8.ValidString(name) {
+		return ""
+	}
+	return name
+}
+
 // ParseOffer reads the body of an offer. Errors are [*MalformedError].
 func ParseOffer(b []byte) (Offer, error) {
 	if len(b) > MaxOfferLen {

@@ -83,7 +83,7 @@ func TestTailIsKept(t *testing.T) {
 	}
 }
 
-func TestIdle(t *testing.T) {
+func TestIdleTailMeansNothing(t *testing.T) {
 	types, lengths := map[uint64]bool{}, map[int]bool{}
 	var all []byte
 	for range 2000 {

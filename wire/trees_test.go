@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -52,17 +54,20 @@ func listings() []message {
 }
 
 func timesMessages() []message {
-	list := func(name, hex string, times ...time.Time) message {
+	list := func(name, hex string, times Times) message {
 		return message{
 			name: name, hex: timesHex + hex, value: times,
-			append: func(b []byte) []byte { return AppendTimes(b, times) },
-			parse:  func(b []byte) (any, error) { return ParseTimes(b, len(times)) },
+			append: times.Append,
+			parse:  func(b []byte) (any, error) { return ParseTimes(b, len(times.Entries)) },
 		}
 	}
+	three := []time.Time{
+		time.Unix(0, 0).UTC(), time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Unix(1<<61-1, 7).UTC(),
+	}
 	return []message{
-		list("times, none", "00", []time.Time{}...),
-		list("times, three", "03 00 00 01 bb9ac9ff fffffffffffffffe 07", time.Unix(0, 0).UTC(),
-			time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Unix(1<<61-1, 7).UTC()),
+		list("times, none", "00 00", Times{[]time.Time{}, []time.Time{}}),
+		list("times, three", "03 00 00 01 bb9ac9ff fffffffffffffffe 07 00", Times{three, []time.Time{}}),
+		list("times, of directories", "00 02 00 00 01 bb9ac9ff", Times{[]time.Time{}, three[:2]}),
 	}
 }
 
@@ -88,5 +93,23 @@ func valuesFiles() []message {
 			Offer:   Offer{Kind: KindTree, Size: 19, ModTime: zero, Checksum: filled(0), Name: "a", Times: filled(0x40), TimesSize: 21},
 			Listing: unhexed(list), Values: unhexed(hex80),
 		}),
+	}
+}
+
+// The directories of a tree are the tree itself and all that its paths lie in,
+// each once.
+func TestDirectories(t *testing.T) {
+	for _, tt := range []struct {
+		paths, want []string
+	}{
+		{nil, []string{""}},
+		{[]string{"a"}, []string{""}},
+		{[]string{"a", "b/c/d", "b/c!", "b/ca", "c/c/d"}, []string{"", "b", "b/c", "c", "c/c"}},
+		{[]string{"a/d/e", "a/dd/e", "ab/c"}, []string{"", "a", "a/d", "a/dd", "ab"}},
+	} {
+		entries := many(tt.paths...)
+		if got := slices.Collect(Directories(len(entries), in(entries))); !slices.Equal(got, tt.want) {
+			t.Errorf("%q: directories %q, want %q", tt.paths, got, tt.want)
+		}
 	}
 }
