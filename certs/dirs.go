@@ -25,6 +25,14 @@ func CacheDir() (string, error) {
 	return userDir("cache", "XDG_CACHE_HOME", os.UserCacheDir, ".cache")
 }
 
+// ConfigDir returns the directory for the user's settings:
+// $XDG_CONFIG_HOME/malcolm, else ~/.config/malcolm. On Windows and macOS it is
+// the directory malcolm in the user's configuration directory. The rest is as
+// with [StateDir].
+func ConfigDir() (string, error) {
+	return userDir("config", "XDG_CONFIG_HOME", os.UserConfigDir, ".config")
+}
+
 // userDir finds a directory by its variable, else by the system's call on
 // Windows and macOS, and by its place in the home elsewhere. kind names it in
 // errors.

@@ -3,6 +3,7 @@ package certs
 import (
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +41,22 @@ func TestStateDir(t *testing.T) {
 		if got, err := StateDir(); err == nil {
 			t.Errorf("home %q: got %q, want an error", bad, got)
 		}
+	}
+}
+
+func TestConfigDir(t *testing.T) {
+	root := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", root)
+	if got, err := ConfigDir(); err != nil || got != filepath.Join(root, "malcolm") {
+		t.Errorf("got %q, %v, want it beneath $XDG_CONFIG_HOME", got, err)
+	}
+	t.Setenv("XDG_CONFIG_HOME", "")
+	for _, name := range []string{"HOME", "USERPROFILE", "AppData"} {
+		t.Setenv(name, root)
+	}
+	got, err := ConfigDir()
+	if err != nil || !strings.HasPrefix(got, root) || filepath.Base(got) != "malcolm" {
+		t.Errorf("got %q, %v, want it in the home", got, err)
 	}
 }
 

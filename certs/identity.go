@@ -8,6 +8,7 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -74,6 +75,11 @@ func (i Identity) Format(f fmt.State, _ rune) {
 // valid from 24 hours before now for 10 years, has a random serial number, and
 // its only name is "malcolm".
 func (i *Identity) Certificate(now time.Time) (tls.Certificate, error) {
+	return selfSigned(i.key, now)
+}
+
+// selfSigned returns a new certificate of a key, signed by that key.
+func selfSigned(key crypto.Signer, now time.Time) (tls.Certificate, error) {
 	from := now.Add(-certBackdate).UTC()
 	template := &x509.Certificate{
 		// SerialNumber stays nil: CreateCertificate chooses a random
@@ -86,7 +92,7 @@ func (i *Identity) Certificate(now time.Time) (tls.Certificate, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, i.key.Public(), i.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("sign certificate: %w", err)
 	}
@@ -94,7 +100,7 @@ func (i *Identity) Certificate(now time.Time) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("read back certificate: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: i.key, Leaf: leaf}, nil
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // Derive returns a secret subkey for the use that label names, by HKDF-SHA256

@@ -17,8 +17,8 @@ const (
 	lockSuffix    = ".lock"
 	tempSuffix    = ".tmp"
 
-	// What another process holds for a moment, its lock and on Windows the
-	// file itself, is tried every tryEvery for tryFor.
+	// Another process may hold the lock for a moment, and on Windows the
+	// file itself. So both are tried every tryEvery for tryFor.
 	tryEvery = 10 * time.Millisecond
 	tryFor   = 5 * time.Second
 )

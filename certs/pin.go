@@ -53,22 +53,22 @@ func (p Pin) String() string {
 // writes to the slice.
 type Pins []Pin
 
-// IDs returns the IDs of which a server must have one, in the order of the
-// pins. An empty list: no pin is about the server. See [Pins.Demands].
-func (p Pins) IDs(host string, port uint16) []ServerID { return Common(p.Demands("", host, port)) }
+// IDs returns the IDs that are allowed for a server, in the order of the pins;
+// it must have one of them. An empty list: no pin is about the server. See
+// [Pins.Demands].
+func (p Pins) IDs(host string, port uint16) []ServerID { return Common(p.Demands(port, host)) }
 
-// Demands returns what the pins demand of the server at addr and port: it must
-// have one ID of each list. Without lists no pin is about it. addr is what the
-// user called the host; or name is, and addr is one of its addresses, and then
-// the pins of both hold. A pin of a server outweighs those of its host. Pins of
-// every server count only if no other pin does. Hosts are written as for
+// Demands returns what the pins demand of the server at a port of a host: it
+// must have one ID of each list. Without lists no pin is about it. hosts are
+// the names and addresses by which the host is known, empty ones left out: the
+// pins of all of them hold. A pin of a server outweighs those of its host. Pins
+// of every server count only if no other pin does. Hosts are written as for
 // [ParsePin], IPv6 addresses without brackets.
-func (p Pins) Demands(name, addr string, port uint16) (lists [][]ServerID) {
-	hosts := []string{addr}
-	if name != "" && name != addr {
-		hosts = []string{name, addr}
-	}
-	for _, host := range hosts {
+func (p Pins) Demands(port uint16, hosts ...string) (lists [][]ServerID) {
+	for i, host := range hosts {
+		if host == "" || slices.Contains(hosts[:i], host) {
+			continue
+		}
 		at := address{host, port}
 		if known, err := parseAddress(host); err == nil {
 			at.host = known.host

@@ -278,7 +278,7 @@ func TestPinsDemands(t *testing.T) {
 		{"another", Pins{{Host: "m", ID: a}, {Host: "n", Port: 2, ID: b}}, nil},
 		{"host and its server", Pins{host, {Host: "n", Port: 9, ID: c}}, [][]ServerID{{c}}},
 	} {
-		if got := test.pins.Demands("n", "10.0.0.1", 9); !reflect.DeepEqual(got, test.want) {
+		if got := test.pins.Demands(9, "n", "10.0.0.1"); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}

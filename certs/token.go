@@ -46,13 +46,19 @@ type Token struct {
 	// name returns what the key is called. It is kept as well as the key:
 	// with it, texts can be tried at leisure.
 	name func() [keyNameLen]byte
+	// link returns the secret for links.
+	link func() []byte
 }
 
-// newToken makes the key of a token's text, and its name.
+// newToken makes the keys of a token's text, and the name of that for proofs.
 func newToken(text []byte) Token {
 	key := derive(text, tokenKeyLabel, sha256.Size)
 	name := [keyNameLen]byte(derive(text, keyNameLabel, keyNameLen))
-	return Token{key: func() []byte { return key }, name: func() [keyNameLen]byte { return name }}
+	link := derive(text, linkKeyLabel, sha256.Size)
+	return Token{
+		key: func() []byte { return key }, name: func() [keyNameLen]byte { return name },
+		link: func() []byte { return link },
+	}
 }
 
 // derive returns n bytes of HKDF-SHA256 (RFC 5869) of a token's text.
@@ -95,9 +101,10 @@ func (t Token) KeyName() [8]byte {
 
 // ParseToken makes a token of any text of at least 22 characters and at most
 // 1,024 bytes of UTF-8, without control characters. White space around it does
-// not count, as nobody sees it, nor do line ends, as programs that print a key
-// break it. The text should be random: whoever stands between client and server
-// once can try texts at leisure. The error repeats nothing of s.
+// not count, since nobody sees it. Line ends do not count either, since
+// programs that print a key break it into lines. The text should be random: an
+// attacker between client and server can record one proof and try texts at
+// leisure. The error repeats nothing of s.
 func ParseToken(s string) (Token, error) {
 	s = strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
 	switch n := utf8.RuneCountInString(s); {
@@ -152,7 +159,7 @@ func ReadToken(spec string, lookupEnv func(string) (string, bool), stdin io.Read
 	}
 	return Token{}, &TokenError{
 		Source: "token",
-		Reason: "it is named as @FILE, env:NAME, - or new:FILE, and never written on the command line, where others can see it",
+		Reason: "name it as @FILE, env:NAME, - or new:FILE; on the command line others can see it",
 	}
 }
 
@@ -183,8 +190,8 @@ func parseTokenFrom(source, text string) (Token, error) {
 	return t, nil
 }
 
-// TokenRisk says who else may know the token that spec names, or choose another
-// one, as far as the mode and the owner of its file tell; empty: nobody. See
+// TokenRisk says who else may know the token that spec names, or replace it, as
+// far as the mode and the owner of its file tell; empty: no one else. See
 // [ReadToken].
 func TokenRisk(spec string) string {
 	path, ok := strings.CutPrefix(spec, "@")
@@ -272,8 +279,8 @@ func (t Token) Proof(exporter []byte, role Role) [32]byte {
 }
 
 // Verify reports whether proof is what [Token.Proof] returns, in a time that
-// does not depend on where they differ. It is false without a proof (nil) or a
-// token.
+// does not depend on where they differ. Without a proof (nil) or a token it is
+// false.
 func (t Token) Verify(exporter []byte, role Role, proof *[32]byte) bool {
 	if t.IsZero() || proof == nil {
 		return false

@@ -300,7 +300,7 @@ func TestReadToken(t *testing.T) {
 		}
 		return "@" + path
 	}
-	const asFlag = "token: it is named as @FILE, env:NAME, - or new:FILE, and never written on the command line, where others can see it"
+	const asFlag = "token: name it as @FILE, env:NAME, - or new:FILE; on the command line others can see it"
 	missing := filepath.Join(dir, "missing")
 	for _, c := range []struct{ spec, stdin, want string }{
 		{"", "", asFlag}, {"@", "", asFlag}, {"env:", "", asFlag}, {"new:", "", asFlag}, {countText, "", asFlag}, {"--", "", asFlag},

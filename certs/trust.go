@@ -185,7 +185,7 @@ func (e *TrustError) Problem() string {
 		if e.Others > 0 {
 			others = fmt.Sprintf(" (or one of %d more)", e.Others)
 		}
-		return fmt.Sprintf("%s has not the ID that is pinned: that is %s%s, its own is %s", server, e.Old, others, e.New)
+		return fmt.Sprintf("%s does not have the pinned ID: pinned is %s%s, its own is %s", server, e.Old, others, e.New)
 	case UnknownServer:
 		return fmt.Sprintf("%s is not known, its ID is %s", server, e.New)
 	case NotPinned:

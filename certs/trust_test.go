@@ -166,10 +166,10 @@ func TestTrustErrorText(t *testing.T) {
 			`server "a;rm -rf\x1b[2J` + strings.Repeat("x", maxQuoted-12) + `"... has another ID than before: it was ` + a.String() + `, now it is ` + b.String() +
 				`; somebody else may answer in its place; if its key was changed on purpose, run: malcolm trust forget HOST:PORT`},
 		{TrustError{PinMismatch, "host:1", a, 0, b, time.Time{}, ""},
-			`server "host:1" has not the ID that is pinned: that is ` + a.String() + `, its own is ` + b.String() +
+			`server "host:1" does not have the pinned ID: pinned is ` + a.String() + `, its own is ` + b.String() +
 				`; somebody else may answer in its place; if the new ID is the right one, pin that`},
 		{TrustError{PinMismatch, "host:1", a, 2, b, time.Time{}, ""},
-			`server "host:1" has not the ID that is pinned: that is ` + a.String() + ` (or one of 2 more), its own is ` + b.String() +
+			`server "host:1" does not have the pinned ID: pinned is ` + a.String() + ` (or one of 2 more), its own is ` + b.String() +
 				`; somebody else may answer in its place; if the new ID is the right one, pin that`},
 		{TrustError{UnknownServer, "host:1", ServerID{}, 0, b, time.Time{}, ""},
 			`server "host:1" is not known, its ID is ` + b.String() + `; if that is the right one, add: --pin host:1=` + b.String()},
