@@ -5,11 +5,11 @@ import (
 	"net"
 )
 
-// SetCongestion has the connections of a TCP socket send with a congestion
-// control of the system, such as "bbr", and reads back that they do. The error
-// wraps the system's: fs.ErrNotExist where it has none of that name,
-// fs.ErrPermission where this user may not use it, and errors.ErrUnsupported
-// where it cannot be chosen. Connections then send with the one before.
+// SetCongestion sets the congestion control of a TCP socket's connections, such
+// as "bbr", and reads it back. After an error they keep the former one. The
+// error wraps fs.ErrNotExist if the system has none of that name,
+// fs.ErrPermission if this user may not use it, and errors.ErrUnsupported if
+// the system offers no choice.
 func SetCongestion(ln net.Listener, name string) error {
 	err := setCongestion(ln, name)
 	if err == nil {

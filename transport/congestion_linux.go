@@ -17,8 +17,8 @@ func Congestion(ln net.Listener) (name string) {
 	return name
 }
 
-// setCongestion sets it for the connections that the socket accepts from now
-// on.
+// setCongestion sets the congestion control of the connections that the socket
+// accepts from now on.
 func setCongestion(ln net.Listener, name string) error {
 	return onSocket(ln, func(fd int) error {
 		return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)

@@ -139,22 +139,22 @@ type Stream interface {
 	TLS() tls.ConnectionState
 }
 
-// LeftUnknown is the number of bytes to come of which the caller of
-// [Stream.CancelRead] does not know it.
+// LeftUnknown tells [Stream.CancelRead] that the number of bytes still to come
+// is not known.
 const LeftUnknown = -1
 
 // Stats counts what a connection has done so far. Bytes are those of the
-// payloads of UDP, and of TCP. Over TCP a client's are those of all its TLS
-// connections there were, with the least of their round trips. Systems other
-// than Linux tell nothing of TCP's packets, round trips and window: they are
-// zero, as packets received never are after a handshake of which it is known.
+// payloads of UDP, and of TCP. Over TCP a client's counts are the sums over all
+// its TLS connections, ended ones too, and its round trips the least of theirs.
+// Only Linux tells TCP's packets, round trips and window. Elsewhere they are
+// zero. PacketsReceived is zero after a handshake only if they are not known.
 type Stats struct {
 	MinRTT, SmoothedRTT            time.Duration // zero before the first sample
 	LatestRTT                      time.Duration // the last sample, over QUIC; zero before it, and over TCP
 	PacketsSent, BytesSent         uint64        // repetitions included
 	PacketsReceived, BytesReceived uint64        // unusable ones included
 	PacketsLost, BytesLost         uint64        // of those sent; falls when a late one is acknowledged
-	// Window is the congestion window now, in bytes. Unacknowledged bytes
-	// are kept, up to the largest window that there was.
+	// Window is the congestion window now, in bytes. Bytes are kept until
+	// they are acknowledged: at most the largest window so far.
 	Window uint64
 }

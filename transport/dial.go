@@ -24,9 +24,9 @@ type DialOptions struct {
 	// Windows, the connection starts with that, but at least 64 KiB.
 	// Negative numbers are refused.
 	StreamWindow, ConnWindow int64
-	// Further says that the server can do without this connection. It
-	// takes nothing of what Windows keeps for redials. If the rest does not
-	// do, Dial fails at once.
+	// Further says that the server can do without this connection. It takes
+	// nothing of what Windows keeps for redials. If the rest is too little,
+	// Dial fails at once.
 	Further bool
 	// Greeting is exchanged on the first stream of each handshake; nil:
 	// nothing is.

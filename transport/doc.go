@@ -5,7 +5,7 @@
 // It is the only package that imports quic-go's root package. It does not know
 // malcolm's messages: a [Listener] hands out connections, a connection hands
 // out streams, and close and reset codes are numbers that the wire package
-// names. Callers do not see which of both ways a [Conn] takes.
+// names. Callers do not see whether a [Conn] runs over QUIC or TCP.
 //
 // # Sockets of UDP
 //
@@ -60,6 +60,9 @@
 // they cost over QUIC on one connection, and 0.22 on four (BenchmarkBytes over
 // loopback, 800 MB, two cores that others used too). The kernel cuts and joins
 // the packets, and a record is 16 KiB where a packet of QUIC is 1.4.
+//
+// A listener with [Web] also takes clients that speak HTTP/1.1, or name no
+// protocol at all. It hands their connections on, and knows nothing of HTTP.
 //
 // # Speed of QUIC
 //
@@ -122,9 +125,9 @@
 // answers packets of connections it has forgotten with a stateless reset.
 // quic-go sends one only in reply to a packet of more than 42 bytes (RFC 9000,
 // section 10.3), and the client's acknowledgements and PINGs are shorter. So
-// next to the third such short packet in a row without an answer, the client
-// sends a longer one, made of the same first bytes and random ones. A server
-// that still has the connection cannot decrypt it and drops it.
+// with the third such short packet in a row without an answer, the client sends
+// a longer one: the same first bytes, then random ones. A server that still has
+// the connection cannot decrypt it and drops it.
 //
 // # Who closes what
 //
@@ -136,6 +139,6 @@
 //
 // Over QUIC a dialed connection has its own quic.Transport. Transport, socket
 // and the share of the [WindowBudget] are given back when the connection ends,
-// whoever ended it. A listener's Close ends everything that it still holds
-// without telling the peers: close the connections with a code first.
+// whichever side ended it. A listener's Close ends everything that it still
+// holds without telling the peers: close the connections with a code first.
 package transport

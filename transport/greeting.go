@@ -45,7 +45,8 @@ func newSalute(g *Greeting, state tls.ConnectionState) *salute {
 	return &salute{g: *g, state: state}
 }
 
-// write writes p, with what is unsaid ahead of it. n counts bytes of p.
+// write writes p, and before it what is left of the greeting. n counts bytes of
+// p.
 func (s *salute) write(p []byte, write func([]byte) (int, error)) (n int, err error) {
 	if s == nil {
 		return write(p)

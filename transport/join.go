@@ -31,8 +31,8 @@ const (
 //
 // A burst is only joined to one with the same control messages: the size of the
 // packets, ECN, the source address. A short last packet ends a run. Each remote
-// has at most one run that waits. Who cannot add to it waits, too, as for a
-// socket that is full, which is what makes quic-go wait.
+// has at most one run that waits. A sender whose burst cannot be added waits,
+// as it would for a full socket. That holds quic-go back.
 //
 // A single packet (an acknowledgement, a probe, a close) is sent at once, after
 // everything before it to the same remote: QUIC would take packets that it
@@ -107,8 +107,8 @@ func (j *joiner) writeMsg(b, oob []byte, to *net.UDPAddr) (n, oobn int, err erro
 	return j.write(b, oob, to)
 }
 
-// join adds b to a run. If that cannot be, it returns false when everything
-// before b to the same remote is sent.
+// join adds b to a run. If it cannot, it waits until everything before b to the
+// same remote is sent, and returns false.
 func (j *joiner) join(b, oob []byte, to *net.UDPAddr) (joined bool, err error) {
 	size, _, _ := j.segment(oob)
 	addr := to.AddrPort()
@@ -200,7 +200,7 @@ func (j *joiner) send() {
 		j.mu.Lock()
 		if err != nil {
 			if len(j.errors) >= maxRunErrors {
-				clear(j.errors) // what still holds comes again
+				clear(j.errors) // an error that persists comes again
 			}
 			j.errors[r.addr] = err
 		}

@@ -15,9 +15,9 @@ type ListenOptions struct {
 	// are off.
 	TLS *tls.Config
 	// ResetKey is the secret from which stateless-reset tokens are made,
-	// mixed with the local port. A listener with the same key and port as
-	// an earlier one makes that one's clients notice at once. No other
-	// machine may have the key (RFC 9000, section 21.11).
+	// mixed with the local port. After a restart with the same key and
+	// port, the clients of the earlier listener notice at once that it is
+	// gone. No other machine may have the key (RFC 9000, section 21.11).
 	ResetKey [32]byte
 	// Gate decides which connections are taken; nil: all.
 	Gate Gate
@@ -34,6 +34,9 @@ type ListenOptions struct {
 	StallTimeout time.Duration
 	// QLog, if not nil, gets the connections' events.
 	QLog *QLog
+	// Web, if not nil, has a listener for TCP take clients that speak
+	// HTTP/1.1 too. They are no connections that Accept returns.
+	Web *Web
 }
 
 // A Listener accepts the connections of one virtual server. Any goroutine may

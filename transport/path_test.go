@@ -15,9 +15,9 @@ import (
 	"malcolm/transfer/admission"
 )
 
-// TestNarrowPath: a path that carries at most 1,200 bytes of payload, as QUIC
-// demands of every path (RFC 9000, section 14), is enough.
-func TestNarrowPath(t *testing.T) {
+// TestSmallestQUICPathIsEnough: a path that carries at most 1,200 bytes of
+// payload, as QUIC demands of every path (RFC 9000, section 14), is enough.
+func TestSmallestQUICPathIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		var tooLarge, largest atomic.Int64
@@ -87,9 +87,9 @@ func (s *tokenStore) Pop(string) *quic.ClientToken {
 
 func (s *tokenStore) Put(_ string, t *quic.ClientToken) { s.token.Store(t) }
 
-// TestOldToken: a client that was once at an address cannot speak in its name
-// later. The token that it got then proves nothing.
-func TestOldToken(t *testing.T) {
+// TestOldTokenProvesNothing: a client that was once at an address cannot speak
+// in its name later. The token that it got then proves nothing.
+func TestOldTokenProvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const forged = 4 * admission.MostUnproved
 		s := newAttackedServer(t, admission.Limits{Handshakes: 1000}, 1)

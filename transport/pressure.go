@@ -11,9 +11,9 @@ const (
 	// sender takes for congestion.
 	maxAhead = 200
 	// aheadPause is the time between two looks at quic-go's progress.
-	// aheadPatience is how long that may stand still before its count is
-	// taken to have missed packets: those that are for no connection are
-	// handed over and never counted.
+	// aheadPatience ends the wait when its count stands still for this
+	// long. The count may never catch up: packets for no connection are
+	// handed over and not counted.
 	aheadPause    = 50 * time.Microsecond
 	aheadPatience = 5 * time.Millisecond
 )

@@ -32,7 +32,7 @@ type ProxyError struct {
 func (e *ProxyError) Error() string {
 	switch {
 	case e.Status == 0:
-		return fmt.Sprintf("proxy %s gives no answer of HTTP: %q", e.Proxy, e.Text)
+		return fmt.Sprintf("proxy %s does not answer in HTTP: %q", e.Proxy, e.Text)
 	case e.Status == http.StatusProxyAuthRequired:
 		return fmt.Sprintf("proxy %s asks for a user and a password, as in http://USER:PASSWORD@%s", e.Proxy, e.Proxy)
 	}

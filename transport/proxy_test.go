@@ -76,8 +76,8 @@ func TestProxyRefuses(t *testing.T) {
 	}{
 		"forbidden": {"HTTP/1.1 403 For\x1bbidden\r\nA: b\r\n\r\n", 403, `refuses with status 403: "403 For\x1bbidden"`},
 		"password":  {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", 407, "asks for a user and a password"},
-		"no http":   {"SSH-2.0-x\r\n\r\n", 0, `gives no answer of HTTP: "SSH-2.0-x`},
-		"long":      {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", maxProxyHead), 0, "gives no answer of HTTP"},
+		"no http":   {"SSH-2.0-x\r\n\r\n", 0, `does not answer in HTTP: "SSH-2.0-x`},
+		"long":      {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", maxProxyHead), 0, "does not answer in HTTP"},
 		"long text": {"HTTP/1.1 500 " + strings.Repeat("x", 4<<10) + "\r\n\r\n", 500, "refuses"},
 	} {
 		t.Run(name, func(t *testing.T) {

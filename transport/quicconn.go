@@ -103,9 +103,9 @@ const assumedRTT = 100 * time.Millisecond
 // first sample, and again after the peer's address has changed, quic-go reports
 // made-up ones: the least is assumedRTT, and the deviation is zero. A sample
 // makes the deviation half of itself. It becomes zero again only while round
-// trips stay equal, as in a simulation. If they are then assumedRTT too, they
-// count as measured when addr, the peer's address now, is at: where measured
-// ones were seen before; nil: nowhere.
+// trips stay equal, as in a simulation. If they then equal assumedRTT too, they
+// count as measured only if addr, the peer's address now, is the address at
+// which measured ones were seen before: at (nil: never seen).
 func isMeasured(s quic.ConnectionStats, addr, at *net.UDPAddr) bool {
 	return s.MeanDeviation != 0 || s.MinRTT != assumedRTT || at != nil && at == addr
 }

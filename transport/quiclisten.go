@@ -20,9 +20,9 @@ const (
 	// nobody may guess an ID or meet one twice (RFC 9000, section 10.3.2).
 	connIDLen = 16
 	// tokenAge is how long a client may use the token of a NEW_TOKEN frame
-	// as proof of its address: not at all. Otherwise yesterday's guest of
-	// an address could speak in its name. Retry tokens have an age of their
-	// own.
+	// as proof of its address: not at all. Otherwise a client that had an
+	// address yesterday could act for it today. Retry tokens have an age of
+	// their own.
 	tokenAge = time.Nanosecond
 )
 

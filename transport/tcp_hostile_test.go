@@ -271,7 +271,7 @@ func TestTCPCloseOfAStalledClient(t *testing.T) {
 	})
 }
 
-// Who does not answer is told from who does.
+// A server that does not answer is told from one that does.
 func TestTCPNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, err := dialTCP(func(ctx context.Context) (net.Conn, error) {

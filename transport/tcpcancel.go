@@ -3,9 +3,9 @@ package transport
 import "time"
 
 const (
-	// leastDrain is how many bytes of a reply that is not wanted are always
-	// read rather than close the link, and drainRTTs how many round trips
-	// of its rate. drainTime bounds that.
+	// A reply that is not wanted is read to its end, to keep the link, if
+	// at most leastDrain bytes or drainRTTs round trips of its rate are
+	// left. drainTime bounds the reading.
 	leastDrain = 256 << 10
 	drainRTTs  = 2
 	drainTime  = 2 * time.Second

@@ -46,7 +46,7 @@ type clientLink struct {
 	watched *watcher     // of an idle link
 }
 
-// A watcher waits for what an idle link may bring: its end.
+// A watcher waits for an idle link to end.
 type watcher struct {
 	ended chan struct{} // closed when nobody reads any more
 	found error         // set before; the deadline: it was stopped
@@ -134,8 +134,8 @@ func (c *tcpConn) choose(urgent bool) *clientLink {
 	return nil
 }
 
-// join puts a stream on a link. It returns the stream's place, and who watches
-// the link and must be stopped. The caller holds mu.
+// join puts a stream on a link. It returns the stream's place, and the watcher
+// to stop; nil: nobody watches the link. The caller holds mu.
 func (c *tcpConn) join(l *clientLink, s *tcpStream) (p *tcpPlace, w *watcher) {
 	p = &tcpPlace{link: l, turn: make(chan struct{}), moved: make(chan struct{}), first: !l.greeted}
 	if p.first {
@@ -187,8 +187,8 @@ func (c *tcpConn) watch(l *clientLink) {
 	}()
 }
 
-// grow makes a link for a stream. again: it did not, and the stream is to look
-// again for a place.
+// grow makes a link for a stream. again says that it made none, and that the
+// stream should look for a place again.
 func (c *tcpConn) grow(ctx context.Context, s *tcpStream) (again bool, err error) {
 	defer c.work.Done()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -290,9 +290,9 @@ func (c *tcpConn) remove(l *clientLink) ([]*tcpStream, bool) {
 	return queue, true
 }
 
-// failed ends a link that died by itself, with its streams. With a watcher it
-// does nothing if a stream has taken the link from that one: then who did calls
-// failed.
+// failed ends a link that died by itself, with its streams. of is the watcher
+// that saw it, or nil. If a stream has taken the link from that watcher, failed
+// does nothing: the stream's side calls it.
 func (c *tcpConn) failed(l *clientLink, err error, of *watcher) {
 	err = classifyTCP(err)
 	c.mu.Lock()
@@ -407,7 +407,7 @@ func (c *tcpConn) Protocol() Protocol       { return TCP }
 func (c *tcpConn) RemoteAddr() net.Addr     { return c.d.remote }
 func (c *tcpConn) Place() any               { return nil }
 
-// Stats adds up all links there were.
+// Stats adds up all links, ended ones too.
 func (c *tcpConn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()

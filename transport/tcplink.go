@@ -157,7 +157,7 @@ func (l *tcpLink) hangUp(err error, code uint64, text string, done func()) {
 		return
 	}
 	l.stopWriting()
-	// Who had the turn comes back soon: its write was woken.
+	// The writer that had the turn gives it back soon: its write was woken.
 	l.out.lock(nil, nil)
 	stalled := l.pipe.unsent() > 0
 	if l.out.control(segmentClose, code, text) != nil {
@@ -189,8 +189,8 @@ func (l *tcpLink) stopWriting() {
 	l.raw.SetWriteDeadline(past)
 }
 
-// leave closes the socket once the peer has closed it, or soon: a socket with
-// unread bytes that is closed may take back what it sent.
+// leave closes the socket when the peer has, or soon. It does not close at
+// once: that may take back what was sent, if bytes are unread.
 func (l *tcpLink) leave(done func()) {
 	if c, ok := l.raw.(*net.TCPConn); ok && l.linger && c.CloseWrite() == nil {
 		go func() {
@@ -202,8 +202,8 @@ func (l *tcpLink) leave(done func()) {
 	l.cut(done)
 }
 
-// discard reads until the peer closes the socket. The link's reader may read
-// beside it, to no avail.
+// discard reads until the peer closes the socket. The link's reader may read at
+// the same time; it gets nothing of use.
 func (l *tcpLink) discard() {
 	var b [4 << 10]byte
 	l.raw.SetReadDeadline(time.Now().Add(closeTime))

@@ -17,8 +17,8 @@ const (
 	// doubles up to longestAcceptPause.
 	acceptPause        = 5 * time.Millisecond
 	longestAcceptPause = time.Second
-	// acceptPatience is how long accept may fail, but for reasons that say
-	// nothing of the socket.
+	// acceptPatience is how long accept may fail. Errors that say nothing
+	// of the socket do not count.
 	acceptPatience = 10 * time.Second
 	// lastWords is how long Close waits for close codes to leave.
 	lastWords = 200 * time.Millisecond
@@ -43,24 +43,38 @@ type tcpListener struct {
 
 // ListenTCP serves TLS connections of ln, as [Listen] serves those of QUIC. It
 // owns ln from now on: if ListenTCP fails, ln is closed. Of ListenOptions it
-// uses TLS, Gate, HandshakeTimeout and StallTimeout. Each TLS connection is a
-// [Conn], whose Gate is asked before the handshake and never has to prove.
+// uses TLS, Gate, HandshakeTimeout, StallTimeout and Web. Each TLS connection
+// is a [Conn], whose Gate is asked before the handshake and never has to prove.
 func ListenTCP(ln net.Listener, o ListenOptions) (Listener, error) {
 	if err := o.check(); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("listen on %s: %w", ln.Addr(), err)
 	}
-	conf := o.TLS.Clone()
+	conf := hardened(o.TLS)
+	if o.Web != nil {
+		conf.GetConfigForClient = o.Web.choose(conf.NextProtos)
+	}
+	return listenTCP(ln, o, conf), nil
+}
+
+// hardened returns a copy of a server's configuration with what holds for all.
+func hardened(conf *tls.Config) *tls.Config {
+	conf = conf.Clone()
 	conf.MinVersion = tls.VersionTLS13
 	conf.SessionTicketsDisabled = true
 	conf.DynamicRecordSizingDisabled = true
+	return conf
+}
+
+// listenTCP begins to take connections; conf is nil without TLS.
+func listenTCP(ln net.Listener, o ListenOptions, conf *tls.Config) *tcpListener {
 	l := &tcpListener{
 		ln: ln, o: o, tls: conf,
 		open: map[net.Conn]*tcpServerConn{}, more: make(chan struct{}, 1), empty: make(chan struct{}, 1),
 	}
 	l.stopping, l.stop = context.WithCancelCause(context.Background())
 	l.work.Go(l.run)
-	return l, nil
+	return l
 }
 
 // run takes connections until the socket is closed or broken.
@@ -118,32 +132,44 @@ func (l *tcpListener) enter(c net.Conn) {
 	l.open[c] = nil
 	l.mu.Unlock()
 	l.work.Go(func() {
-		link, err := l.handshake(c)
-		if err != nil {
+		p, t, err := l.handshake(c)
+		switch {
+		case err != nil:
 			c.Close()
 			left()
-			return
+		case t == nil || l.isWeb(t):
+			l.left(c)
+			l.o.Web.Serve(newWebConn(p, t, place, leave, l.o.StallTimeout))
+		default:
+			link := newTCPLink(p, t)
+			link.linger = true
+			l.admit(c, link, place, left)
 		}
-		l.admit(c, link, place, left)
 	})
 }
 
-// handshake makes the TLS connection.
-func (l *tcpListener) handshake(c net.Conn) (*tcpLink, error) {
+// handshake makes the TLS connection, where there is TLS.
+func (l *tcpListener) handshake(c net.Conn) (*pipe, *tls.Conn, error) {
 	setTCPOptions(c, tcpOptions{lowWater: serverLowWater, userTimeout: l.o.StallTimeout})
+	p := newPipe(c, false)
+	if l.tls == nil {
+		return p, nil, nil
+	}
 	ctx, cancel := context.WithTimeout(l.stopping, orDefault(l.o.HandshakeTimeout, DefaultHandshakeTimeout))
 	defer cancel()
-	p := newPipe(c, false)
 	t := tls.Server(p, l.tls)
 	if err := handshake(ctx, p, t); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if t.ConnectionState().NegotiatedProtocol == "" {
-		return nil, errNoProtocol
+	if l.o.Web == nil && t.ConnectionState().NegotiatedProtocol == "" {
+		return nil, nil, errNoProtocol
 	}
-	link := newTCPLink(p, t)
-	link.linger = true
-	return link, nil
+	return p, t, nil
+}
+
+// isWeb reports whether a client agreed on none of the listener's protocols.
+func (l *tcpListener) isWeb(t *tls.Conn) bool {
+	return l.o.Web != nil && !slices.Contains(l.tls.NextProtos, t.ConnectionState().NegotiatedProtocol)
 }
 
 var errNoProtocol = errors.New("the client offers no protocol")

@@ -8,7 +8,7 @@ import (
 // tcpOptions are a socket's options beside those that all have.
 type tcpOptions struct {
 	// lowWater is how many unsent bytes the system holds at most; 0: the
-	// system decides. Less is in the way of what is to be sent next.
+	// system decides. What is sent next waits behind them.
 	lowWater int
 	// userTimeout is how long sent bytes may stay unacknowledged; 0: the
 	// system decides.

@@ -123,7 +123,7 @@ func (c *tcpServerConn) Protocol() Protocol       { return TCP }
 func (c *tcpServerConn) RemoteAddr() net.Addr     { return c.link.raw.RemoteAddr() }
 func (c *tcpServerConn) Place() any               { return c.place }
 
-// Stats counts what waits to be sent in the window: it is kept too.
+// Stats adds the bytes that wait to be sent to the window: they are kept too.
 func (c *tcpServerConn) Stats() Stats {
 	s := c.link.pipe.stats()
 	s.Window += uint64(c.link.pipe.unsent())

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"os"
@@ -118,8 +119,8 @@ func (s *tcpStream) itsTurn() {
 }
 
 // begin sends, on the stream's new place p, what was sent before on another
-// link. If the stream has been moved again, whoever finds its next place does
-// that.
+// link. If the stream has been moved again, the goroutine that finds its next
+// place does that.
 func (s *tcpStream) begin(p *tcpPlace) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -238,7 +239,7 @@ func (s *tcpStream) CloseWrite() error {
 	return s.finish(segmentEnd, func() error {
 		p := s.place()
 		if p.link == nil {
-			return nil // whoever finds a link ends the request
+			return nil // the goroutine that finds a link ends the request
 		}
 		if err := p.salute.end(s.writer(p, &s.limit)); err != nil {
 			return err
@@ -355,8 +356,8 @@ func (s *tcpStream) next(b []byte) (int, error) {
 	return s.receive(p, b)
 }
 
-// unheard returns what ends a connection whose greeting failed. If only the
-// stream was given up, or the link died, it is only the link that ends.
+// unheard returns the function that ends what a failed greeting ends: the
+// connection, or only the link if the stream was given up or the link died.
 func (s *tcpStream) unheard(p *tcpPlace) func(uint64, error) {
 	return func(code uint64, err error) {
 		switch {
@@ -403,13 +404,13 @@ func (s *tcpStream) count(n int) {
 
 // unread returns what an error of a read means, and acts on it.
 func (s *tcpStream) unread(p *tcpPlace, err error) error {
-	if why := context.Cause(s.over); why != nil {
-		return why
-	}
+	why := context.Cause(s.over)
 	switch {
 	case isMessageEnd(err):
-		s.replied(p, err)
-		return err
+		s.replied(p, err) // also if nobody wants it: the next reply follows
+		return cmp.Or(why, err)
+	case why != nil:
+		return why
 	case p.link.why() != nil:
 		return p.link.why()
 	case isDeadline(err):
