@@ -9,11 +9,12 @@ import (
 	"malcolm/wire"
 )
 
-// Of the time, at most a part is spent on writing the cache.
+// At most 1/keepShare of the time is spent on writing the cache.
 const keepShare = 60
 
-// Keep has the cache keep what a snapshot says, unless it does already or was
-// written a short time ago. It is called beside nothing else of the scanner.
+// Keep has the cache keep what a snapshot says, unless the cache has it or was
+// written a short time ago. No other method of the scanner may run at the same
+// time.
 func (s *Scanner) Keep(snapshot *Snapshot) error {
 	soon := !s.stored.IsZero() && time.Since(s.stored) < keepShare*s.storing
 	if s.cfg.Cache == nil || !snapshot.unkept || soon {
@@ -49,7 +50,7 @@ func (s *Snapshot) keep(c *cache.Cache, name [32]byte) error {
 		}
 		return nil
 	}
-	return c.StoreTree(name, count, copyAll, s.kept)
+	return c.StoreTree(name, cache.TreeContent{Values: copyAll, Count: count, Files: s.kept, SHA256: s.sha256.n > 0})
 }
 
 // copyValues hands over all values of an entry.
@@ -71,12 +72,13 @@ func (s *Snapshot) copyValues(i int, put func([]byte) error) error {
 // kept yields what is kept of each file.
 func (s *Snapshot) kept(yield func(cache.TreeFile) bool) {
 	var first uint32
-	for i := range s.offsets {
+	for i := range s.Len() {
 		e := s.entry(i)
 		if !e.IsFile() || !s.settled.has(i) {
 			continue
 		}
-		f := cache.TreeFile{Path: e.Path, Size: e.Size, Stamp: s.stamps[i], Checksum: e.Checksum, First: first}
+		f := cache.TreeFile{Path: e.Path, Size: e.Size, Stamp: *s.stamps.at(i), Checksum: e.Checksum, First: first}
+		f.SHA256, _ = s.SHA256(i)
 		first += uint32(valuesKept(e.Size))
 		if !yield(f) {
 			return
@@ -84,21 +86,19 @@ func (s *Snapshot) kept(yield func(cache.TreeFile) bool) {
 	}
 }
 
-// renew moves the values that are still needed to a new store, if the old one
-// is full of those of files that have changed since.
+// renew moves the values that are still needed to a new store, if most of the
+// old one belongs to files that have changed since.
 func (l *Look) renew() error {
 	if l.before == nil || !l.store.crowded(l.before.live()) {
 		return nil
 	}
 	fresh := newStore(nil)
-	for i := range l.entries {
-		if !l.facts[i].hashed || valuesKept(l.entries[i].Size) == 0 {
-			continue
-		}
-		b := make([]byte, manifest.Count(l.entries[i].Size)*wire.ValueLen)
-		err := l.store.read(b, l.facts[i].first)
+	for k := range l.several {
+		v := &l.several[k]
+		b := make([]byte, manifest.Count(l.entry(int(v.entry)).Size)*wire.ValueLen)
+		err := l.store.read(b, v.first)
 		if err == nil {
-			l.facts[i].first, err = fresh.add(b)
+			v.first, err = fresh.add(b)
 		}
 		if err != nil {
 			fresh.release()

@@ -28,7 +28,7 @@ type renumbered struct{ now, before int }
 // empty, or has too many entries ([*localfile.Error]); something would be left
 // out of a strict scan ([*LeftOutError]); the end of ctx.
 func (s *Scanner) Look(ctx context.Context, before *Snapshot) (*Look, error) {
-	l := &Look{walker: walker{scanner: s, ctx: ctx}, before: before}
+	l := &Look{walker: walker{scanner: s, ctx: ctx, repeated: repeated{of: before}}, before: before}
 	err := l.walk()
 	if err == nil && s.cfg.Strict && l.left.Count > 0 {
 		err = &LeftOutError{l.left}
@@ -46,7 +46,7 @@ func (s *Scanner) Look(ctx context.Context, before *Snapshot) (*Look, error) {
 	return l, nil
 }
 
-// Close ends a look that nothing follows.
+// Close ends a look without hashing.
 func (l *Look) Close() {
 	closeParts(l.parts)
 	l.store.release()
@@ -55,8 +55,7 @@ func (l *Look) Close() {
 // Same reports whether nothing has changed since the snapshot before.
 func (l *Look) Same() bool { return l.same }
 
-// Lost reports whether the snapshot before lists something that is not there
-// any more, or not as it was.
+// Lost reports whether something in the snapshot before is gone, or changed.
 func (l *Look) Lost() bool { return l.lost }
 
 // load takes hashes from the cache.
@@ -70,23 +69,44 @@ func (l *Look) load() {
 	if kept == nil {
 		return
 	}
+	if s.cfg.SHA256 && !kept.HasSHA256() {
+		kept.Close()
+		return
+	}
 	l.store.release()
 	l.store = newStore(kept)
-	i := 0
+	c := cursor{table: &l.table, at: -1}
 	for f, ok := kept.Next(); ok; f, ok = kept.Next() {
-		for i < len(l.entries) && wire.PathLess(l.entries[i].Path, f.Path) {
-			i++
+		if !c.seek(f.Path) {
+			continue
 		}
-		if i == len(l.entries) {
-			break
-		}
-		e, fact := &l.entries[i], &l.facts[i]
-		usable := f.Stamp.ChangeTime != 0 && fact.stamp == f.Stamp && uint64(f.First)+uint64(valuesKept(f.Size)) <= uint64(kept.Values())
-		if e.Path == f.Path && e.IsFile() && e.Size == f.Size && usable && !s.doubted[f.Path] {
-			e.Checksum, fact.first, fact.hashed, fact.settled = f.Checksum, f.First, true, true
+		usable := f.Stamp.ChangeTime != 0 && *l.stamps.at(c.at) == f.Stamp && uint64(f.First)+uint64(valuesKept(f.Size)) <= uint64(kept.Values())
+		if c.entry.IsFile() && c.entry.Size == f.Size && usable && !s.doubted[f.Path] {
+			h := hash{checksum: f.Checksum, first: f.First, settled: true}
+			if s.cfg.SHA256 {
+				h.sha256 = &f.SHA256
+			}
+			l.setHash(c.at, f.Size, h)
 		}
 	}
 	l.cached = true
+}
+
+// A cursor goes through the entries of a table.
+type cursor struct {
+	table *table
+	at    int // -1 in front of the first one
+	entry wire.Entry
+}
+
+// seek goes on to a path, and reports whether it is there.
+func (c *cursor) seek(path string) bool {
+	for c.at < 0 || c.at < c.table.Len() && wire.PathLess(c.entry.Path, path) {
+		if c.at++; c.at < c.table.Len() {
+			c.entry = c.table.entry(c.at)
+		}
+	}
+	return c.at < c.table.Len() && c.entry.Path == path
 }
 
 // valuesKept returns the number of values that are kept of a file of size
@@ -101,38 +121,39 @@ func valuesKept(size int64) int {
 // compare takes the hashes of what has not changed from a snapshot, and says
 // what has.
 func (l *Look) compare(before *Snapshot) {
-	kept, i := 0, 0
-	for at := range before.offsets {
+	if l.of != nil && l.dirsAgain == before.dirs.n && l.newest.Equal(before.modified) {
+		l.same = true
+		return
+	}
+	l.unfold()
+	kept := 0
+	c := cursor{table: &l.table, at: -1}
+	for at := range before.Len() {
 		old := before.entry(at)
-		for i < len(l.entries) && wire.PathLess(l.entries[i].Path, old.Path) {
-			i++
-		}
-		if i < len(l.entries) && l.entries[i].Path == old.Path && l.take(i, &old, at) {
+		if c.seek(old.Path) && l.take(c.at, &c.entry, &old, at) {
 			kept++
 		}
 	}
-	l.lost = kept < len(before.offsets)
-	l.same = !l.lost && kept == len(l.entries)
+	l.lost = kept < before.Len()
+	l.same = !l.lost && kept == l.Len() && l.dirs.equal(&before.dirs) && l.newest.Equal(before.modified)
 }
 
 // take takes an entry's hashes from the snapshot before, and reports whether it
 // is still as it was there.
-func (l *Look) take(i int, old *wire.Entry, at int) bool {
-	e := &l.entries[i]
+func (l *Look) take(i int, e, old *wire.Entry, at int) bool {
 	switch {
 	case e.IsFile() && old.IsFile():
-		return l.unchanged(i, old, at) && e.Kind == old.Kind
+		return l.unchanged(i, e, old, at) && e.Kind == old.Kind
 	case e.Kind != old.Kind || e.Target != old.Target:
 		return false
 	}
-	return l.before.stamps[at].ModTime == l.facts[i].stamp.ModTime
+	return l.before.stamps.at(at).ModTime == l.stamps.at(i).ModTime
 }
 
 // unchanged reports whether a file has the bytes that were hashed, as far as
 // the system says, and then takes their hashes.
-func (l *Look) unchanged(i int, old *wire.Entry, at int) bool {
-	e, now := &l.entries[i], &l.facts[i]
-	found, before := now.stamp, l.before.stamps[at]
+func (l *Look) unchanged(i int, e, old *wire.Entry, at int) bool {
+	found, before := *l.stamps.at(i), *l.before.stamps.at(at)
 	same := found == before
 	if found.File, before.File = 0, 0; !same && found == before && e.Size == old.Size {
 		if !l.scanner.numbers {
@@ -143,6 +164,10 @@ func (l *Look) unchanged(i int, old *wire.Entry, at int) bool {
 	if !same || e.Size != old.Size || l.scanner.doubted[e.Path] {
 		return false
 	}
-	e.Checksum, now.first, now.hashed, now.settled = old.Checksum, l.before.firstOf(at), true, l.before.settled.has(at)
+	h := hash{checksum: old.Checksum, first: l.before.firstOf(at), settled: l.before.settled.has(at)}
+	if sum, ok := l.before.SHA256(at); ok {
+		h.sha256 = &sum
+	}
+	l.setHash(i, e.Size, h)
 	return true
 }

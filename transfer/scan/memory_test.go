@@ -59,26 +59,50 @@ func (f crowdFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// A snapshot holds at most 200 bytes an entry.
+// A watchedCrowd calls a function when the last of its files is opened.
+type watchedCrowd struct {
+	crowd
+	opened *int
+	last   func()
+}
+
+func (c watchedCrowd) Open(path string) (localfile.File, error) {
+	if *c.opened++; *c.opened == int(c.crowd) {
+		c.last()
+	}
+	return c.crowd.Open(path)
+}
+
+// A snapshot holds at most 200 bytes an entry, so does a scan that makes one,
+// and a scan that finds nothing new next to none.
 func TestMemory(t *testing.T) {
 	const n = 100_000
-	s := New(Config{Parts: []Part{{Open: func() (Dir, error) { return crowd(n), nil }}}})
-	before := heap()
+	before, opened := heap(), 0
+	held := func() int64 { return (int64(heap()) - int64(before)) / n }
+	var hashing int64
+	in := watchedCrowd{crowd(n), &opened, func() { hashing = held() }}
+	s := New(Config{Workers: 1, Parts: []Part{{Open: func() (Dir, error) { return in, nil }}}})
 	snapshot, err := s.Scan(t.Context(), nil, new(Progress))
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := int64(heap()) - int64(before)
+	took := held()
 	if files := snapshot.Totals().Files; files != n {
 		t.Fatalf("%d files; left out: %+v", files, snapshot.LeftOut().First)
 	}
-	if took > 200*n {
-		t.Errorf("%d bytes an entry, want at most 200", took/n)
+	look, err := s.Look(t.Context(), snapshot)
+	if err != nil || !look.Same() {
+		t.Fatalf("a second look: %v, want that nothing has changed", err)
 	}
-	t.Logf("%d bytes an entry", took/n)
-	if !bytes.Contains(snapshot.Listing(), []byte("directory-00999/")) {
+	again := held() - took
+	if took > 200 || hashing == 0 || hashing > 200 || again > 1 {
+		t.Errorf("%d bytes an entry, %d while they are hashed, want at most 200; %d more when nothing has changed, want 0", took, hashing, again)
+	}
+	t.Logf("%d bytes an entry, %d while they are hashed, %d more for another look", took, hashing, again)
+	if !bytes.Contains(snapshot.Listing().Bytes(), []byte("directory-00999/")) {
 		t.Error("the listing is another one")
 	}
+	look.Close()
 }
 
 func heap() uint64 {

@@ -1,13 +1,14 @@
 // Package scan makes a [Snapshot] of a directory: its listing, the times of its
-// entries, and where the bytes of each checksum lie.
+// entries, and where the bytes of each checksum lie. [HashFile] is for one
+// file.
 //
 // A scan has two steps. [Scanner.Look] walks the directory and compares what
 // the system says of each file with a snapshot of before, or with what the
 // cache kept; [Look.Hash] reads the files that are new or changed, several at
 // once, the largest first. So an unchanged directory is not read.
 //
-// Nothing is followed out of the directory, whatever is replaced meanwhile.
-// What cannot be in a listing is left out, and said: see [Left].
+// No link out of the directory is followed, whatever is replaced meanwhile.
+// What cannot be in a listing is left out and reported: see [Left].
 //
 // A snapshot holds less than 200 bytes an entry with paths of usual lengths.
 // The values of files of several chunks are not in memory: they are read from
@@ -71,6 +72,9 @@ type Config struct {
 	Cache *cache.Cache
 	// Rehash takes nothing from the cache.
 	Rehash bool
+	// SHA256 also computes the SHA-256 of each file; see
+	// [Snapshot.SHA256]. Files for which the cache has none are hashed.
+	SHA256 bool
 	// Workers is how many files are hashed at once; 0: GOMAXPROCS.
 	Workers int
 }
@@ -111,11 +115,15 @@ const MostLeft = 10
 
 // LeftOut is what a snapshot leaves out: how many, and the first of them.
 type LeftOut struct {
-	Count int
-	First []Left // at most MostLeft
+	Count    int
+	Changing int    // of these, those that changed while they were hashed
+	First    []Left // at most MostLeft
 }
 
 func (l *LeftOut) add(left Left) {
+	if left.Reason == Changing {
+		l.Changing++
+	}
 	if l.Count++; len(l.First) < MostLeft {
 		l.First = append(l.First, left)
 	}
@@ -170,8 +178,8 @@ func New(cfg Config) *Scanner {
 	return s
 }
 
-// Doubt has a file hashed anew by the next scan: its bytes are not those that
-// were hashed, although the system says so.
+// Doubt makes the next scan hash a file again: its bytes are not those that
+// were hashed, although the system reports no change.
 func (s *Scanner) Doubt(path string) {
 	s.doubted[path] = true
 	if s.cfg.Cache != nil {

@@ -120,7 +120,7 @@ func (s *scanning) scan() (opened int) {
 // paths returns the entries of the last snapshot, and checks them.
 func (s *scanning) paths() (paths []string) {
 	s.t.Helper()
-	entries, err := wire.ParseListing(s.now.Listing())
+	entries, err := wire.ParseListing(s.now.Listing().Bytes())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestParts(t *testing.T) {
 // settleAll takes the files for older than they are: their stamps settle when
 // their change times are two seconds ago.
 func settleAll(s *scanning) {
-	for i := range s.now.offsets {
+	for i := range s.now.Len() {
 		s.now.settled.set(i)
 	}
 }
@@ -323,7 +323,7 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("%d files were opened, want 4", n)
 	}
 	settleAll(s)
-	listing := slices.Clone(s.now.Listing())
+	listing := s.now.Listing().Bytes()
 	if err := s.Keep(s.now); err != nil {
 		t.Fatal(err)
 	}
@@ -338,8 +338,8 @@ func TestUnchanged(t *testing.T) {
 	again := func(what string, want int) {
 		t.Helper()
 		next := scanningOf(t, dir, Config{Cache: c})
-		if n := next.scan(); n != want || !bytes.Equal(next.now.Listing(), listing) {
-			t.Errorf("%s: %d files were opened, want %d; same listing: %t", what, n, want, bytes.Equal(next.now.Listing(), listing))
+		if n := next.scan(); n != want || !bytes.Equal(next.now.Listing().Bytes(), listing) {
+			t.Errorf("%s: %d files were opened, want %d; same listing: %t", what, n, want, bytes.Equal(next.now.Listing().Bytes(), listing))
 		}
 		checkValues(t, next.now, large)
 		next.now.Close()
@@ -372,7 +372,7 @@ func TestUnchanged(t *testing.T) {
 
 func checkValues(t *testing.T, s *Snapshot, large []byte) {
 	t.Helper()
-	for i := range s.offsets {
+	for i := range s.Len() {
 		e := s.Entry(i)
 		if valuesKept(e.Size) == 0 {
 			continue
@@ -558,7 +558,7 @@ func TestChanges(t *testing.T) {
 			s.scan()
 			fresh := scanningOf(t, dir, Config{AllowEmpty: true})
 			fresh.scan()
-			if !bytes.Equal(s.now.Listing(), fresh.now.Listing()) || !bytes.Equal(s.now.Times(), fresh.now.Times()) {
+			if !bytes.Equal(s.now.Listing().Bytes(), fresh.now.Listing().Bytes()) || !bytes.Equal(s.now.Times(), fresh.now.Times()) {
 				t.Fatalf("%q, a new scan says %q", s.paths(), fresh.paths())
 			}
 			fresh.now.Close()
@@ -585,7 +585,7 @@ func change(dir, path, data string) {
 
 // checkAll reads every file of a snapshot.
 func checkAll(t *rapid.T, s *Snapshot) {
-	for i := range s.offsets {
+	for i := range s.Len() {
 		e := s.Entry(i)
 		if !e.IsFile() {
 			continue

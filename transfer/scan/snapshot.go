@@ -1,8 +1,8 @@
 package scan
 
 import (
+	"cmp"
 	"encoding/binary"
-	"fmt"
 	"io/fs"
 	"iter"
 	"slices"
@@ -17,19 +17,14 @@ import (
 )
 
 // A Snapshot is the tree at one time: its listing, and where the bytes of each
-// checksum lie. Any goroutine may call its methods, but for Close, which must
-// come last. The slices that it returns are not to be changed.
+// checksum lie. Any goroutine may call its methods; Close must come last. The
+// slices that it returns are not to be changed.
 type Snapshot struct {
-	parts   []openPart
-	listing []byte
-	times   []byte
+	parts []openPart
+	table
+	times []byte
 
-	offsets []uint32      // by entry: where it begins in the listing
-	stamps  []cache.Stamp // by entry
-	settled bits          // by entry: a later change changes the stamp
-	partOf  []uint16      // by entry; nil: there is one part
-	find    []place       // the files, by the front of their checksum
-	several []values      // the files of several chunks, by entry
+	find    []place // the files, by the front of their checksum
 	store   *store
 	numbers bool // the file numbers say nothing
 
@@ -42,70 +37,51 @@ type Snapshot struct {
 // A place says which entry has a checksum that begins so.
 type place struct{ front, entry uint32 }
 
-// values say where the values of an entry are in the store.
-type values struct{ entry, first uint32 }
-
-// bits are a set of entries.
-type bits []uint64
-
-func newBits(n int) bits        { return make(bits, (n+63)/64) }
-func (b bits) set(i int)        { b[i/64] |= 1 << (i % 64) }
-func (b bits) has(i int) bool   { return b[i/64]>>(i%64)&1 == 1 }
 func front(sum [32]byte) uint32 { return binary.BigEndian.Uint32(sum[:]) }
 
 // snapshot makes the snapshot of a look whose files are hashed.
 func (l *Look) snapshot(hashed bool) (*Snapshot, error) {
 	s := &Snapshot{
-		parts: l.parts, store: l.store, numbers: l.scanner.numbers, modified: l.newest, left: l.left,
+		parts: l.parts, table: l.table, store: l.store, numbers: l.scanner.numbers, modified: l.newest, left: l.left,
 		unkept: hashed || l.before != nil && l.before.unkept || l.before == nil && !l.cached,
 	}
-	listing, err := wire.AppendListing(nil, l.entries)
-	if err != nil {
+	s.listing.head = wire.AppendListingHead(nil, s.Len())
+	if err := wire.CheckListing(s.Len(), s.listing.Size(), s.entryAt); err != nil {
 		return nil, &localfile.Error{Op: "serve", Path: l.scanner.cfg.Parts[0].Path, Err: err}
 	}
-	s.listing = slices.Clip(listing)
-	if s.offsets, err = wire.EntryOffsets(s.listing); err != nil {
-		return nil, fmt.Errorf("malcolm: internal error: %w", err)
-	}
-	s.note(l.entries, l.facts)
+	s.note()
 	return s, nil
 }
 
-// note fills in what is known of each entry.
-func (s *Snapshot) note(entries []wire.Entry, facts []fact) {
-	n := len(entries)
-	s.stamps, s.settled, s.find = make([]cache.Stamp, n), newBits(n), make([]place, 0, n)
-	if len(s.parts) > 1 {
-		s.partOf = make([]uint16, n)
-	}
-	times := make([]time.Time, n)
-	for i := range entries {
-		e, f := &entries[i], &facts[i]
-		s.stamps[i] = f.stamp
-		times[i] = time.Unix(0, f.stamp.ModTime)
-		if s.partOf != nil {
-			s.partOf[i] = f.part
-		}
-		if f.settled {
-			s.settled.set(i)
-		}
-		s.count(e)
-		if !e.IsFile() {
-			continue
-		}
-		s.find = append(s.find, place{front(e.Checksum), uint32(i)})
-		if valuesKept(e.Size) > 0 {
-			s.several = append(s.several, values{uint32(i), f.first})
+// note fills in what follows from the table.
+func (s *Snapshot) note() {
+	s.find = make([]place, 0, s.Len())
+	for i := range s.Len() {
+		e := s.entry(i)
+		s.count(&e)
+		if e.IsFile() {
+			s.find = append(s.find, place{front(e.Checksum), uint32(i)})
 		}
 	}
 	slices.SortFunc(s.find, func(a, b place) int {
-		if a.front != b.front {
-			return int(int64(a.front) - int64(b.front))
-		}
-		return int(a.entry) - int(b.entry)
+		return cmp.Or(cmp.Compare(a.front, b.front), cmp.Compare(a.entry, b.entry))
 	})
-	s.find, s.several = slices.Clip(s.find), slices.Clip(s.several)
-	s.times = slices.Clip(wire.AppendTimes(nil, times))
+	s.find = slices.Clip(s.find)
+	s.noteTimes()
+}
+
+// noteTimes makes the list of times.
+func (s *Snapshot) noteTimes() {
+	dirs := min(1+s.dirs.n, wire.MaxEntries)
+	const most = 12 // bytes of one
+	b := make([]byte, 0, 32+most*(s.Len()+dirs))
+	b = wire.AppendTimes(wire.AppendTimesHead(b), s.Len(), s.Modified)
+	s.times = wire.AppendTimes(b, dirs, func(i int) time.Time {
+		if i == 0 {
+			return s.modified
+		}
+		return time.Unix(0, *s.dirs.at(i - 1))
+	})
 }
 
 func (s *Snapshot) count(e *wire.Entry) {
@@ -121,7 +97,7 @@ func (s *Snapshot) count(e *wire.Entry) {
 }
 
 // Listing returns the listing.
-func (s *Snapshot) Listing() []byte { return s.listing }
+func (s *Snapshot) Listing() *Listing { return &s.listing }
 
 // Times returns the list of times.
 func (s *Snapshot) Times() []byte { return s.times }
@@ -140,7 +116,7 @@ func (s *Snapshot) HardLinks() (n int) {
 	}
 	files := make([]uint64, 0, s.totals.Files)
 	for i := range s.find {
-		if file := s.stamps[s.find[i].entry].File; file != 0 {
+		if file := s.stamps.at(int(s.find[i].entry)).File; file != 0 {
 			files = append(files, file)
 		}
 	}
@@ -157,16 +133,20 @@ func (s *Snapshot) Close() {
 	s.store.release()
 }
 
-func (s *Snapshot) entry(i int) wire.Entry {
-	e, _, err := wire.ParseEntry(s.listing[s.offsets[i]:])
-	if err != nil {
-		panic("malcolm: internal error: " + err.Error())
-	}
-	return e
-}
-
 // Entry returns an entry by its number.
 func (s *Snapshot) Entry(i int) wire.Entry { return s.entry(i) }
+
+// SHA256 returns the SHA-256 of an entry that is a file; false: the scan was
+// not asked for any.
+func (s *Snapshot) SHA256(i int) (sum [32]byte, ok bool) {
+	if s.sha256.n == 0 {
+		return sum, false
+	}
+	return *s.sha256.at(i), true
+}
+
+// Modified returns when an entry was last changed.
+func (s *Snapshot) Modified(i int) time.Time { return time.Unix(0, s.stamps.at(i).ModTime) }
 
 // Find returns the entries of files with a checksum, in the order of the
 // listing.
@@ -183,19 +163,25 @@ func (s *Snapshot) Find(checksum [32]byte) iter.Seq[int] {
 	}
 }
 
-// Open opens the file of an entry. [localfile.ErrChanged]: it is not the one
-// that was hashed. doubtful: it may not be, since something was done to it.
-func (s *Snapshot) Open(i int) (f localfile.File, info fs.FileInfo, doubtful bool, err error) {
-	part := 0
-	if s.partOf != nil {
-		part = int(s.partOf[i])
+// IsFirst reports whether an entry is the first file of the listing with its
+// checksum: in a file of values only that one has values.
+func (s *Snapshot) IsFirst(i int) bool {
+	for first := range s.Find(s.entry(i).Checksum) {
+		return first == i
 	}
+	return false
+}
+
+// Open opens the file of an entry. [localfile.ErrChanged] says that it is not
+// the file that was hashed. doubtful says that it may not be, since something
+// was done to it.
+func (s *Snapshot) Open(i int) (f localfile.File, info fs.FileInfo, doubtful bool, err error) {
 	e := s.entry(i)
-	if f, err = s.parts[part].open(e.Path); err != nil {
+	if f, err = s.parts[s.part(i)].open(e.Path); err != nil {
 		return nil, nil, false, err
 	}
 	if info, err = f.Stat(); err == nil {
-		hashed, now := s.stamps[i], cache.StampOf(info)
+		hashed, now := *s.stamps.at(i), cache.StampOf(info)
 		doubtful = hashed.ChangeTime != now.ChangeTime
 		if info.Size() != e.Size || hashed.ModTime != now.ModTime || hashed.File != now.File && !s.numbers {
 			err = localfile.ErrChanged
@@ -206,16 +192,6 @@ func (s *Snapshot) Open(i int) (f localfile.File, info fs.FileInfo, doubtful boo
 		return nil, nil, false, err
 	}
 	return f, info, doubtful, nil
-}
-
-// firstOf returns the number of an entry's first value in the store; 0: it has
-// none.
-func (s *Snapshot) firstOf(i int) uint32 {
-	at, ok := slices.BinarySearchFunc(s.several, uint32(i), func(v values, i uint32) int { return int(int64(v.entry) - int64(i)) })
-	if !ok {
-		return 0
-	}
-	return s.several[at].first
 }
 
 // ReadValues fills p, whose length is a multiple of [wire.ValueLen], with the

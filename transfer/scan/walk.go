@@ -14,25 +14,24 @@ import (
 	"malcolm/wire"
 )
 
-// A fact is what is known of an entry beside what the listing says.
-type fact struct {
-	stamp   cache.Stamp
-	first   uint32 // of its values, in the store; of a file of one chunk without meaning
-	part    uint16
-	hashed  bool // the entry's checksum is known
-	settled bool // a later change changes the stamp
-	gone    bool // it is left out
-}
-
 // A walker collects the entries of a tree in the order of a listing.
 type walker struct {
 	scanner *Scanner
 	ctx     context.Context
 	parts   []openPart
-	entries []wire.Entry
-	facts   []fact
-	left    LeftOut
-	newest  time.Time // modification of a part
+	repeated
+	table
+	levels
+	left   LeftOut
+	newest time.Time // modification of a part
+}
+
+// A repeated says that the entries found so far are the first ones of a
+// snapshot. The walker makes a table only at the first entry that differs. So a
+// scan that finds no change needs no memory.
+type repeated struct {
+	of               *Snapshot // nil: the entries are in the table
+	again, dirsAgain int       // entries, and directories but the tree's own
 }
 
 // An openPart is a part in use.
@@ -81,7 +80,7 @@ func (w *walker) walk() error {
 			return err
 		}
 		w.parts[len(w.parts)-1].dir = dir
-		if err := w.part(p, dir); err != nil {
+		if err := w.beneath(p, dir); err != nil {
 			return err
 		}
 	}
@@ -97,7 +96,7 @@ func (w *walker) file(p Part) error {
 	}
 	w.note(info.ModTime())
 	if w.scanner.cfg.Filter.Root().Chooses(p.Name, false) {
-		w.entry(p.Name, seenOf(info))
+		w.visit(p.Name, seenOf(info))
 	}
 	return nil
 }
@@ -108,8 +107,8 @@ func (w *walker) note(modified time.Time) {
 	}
 }
 
-// part visits a part that is a directory.
-func (w *walker) part(p Part, dir Dir) error {
+// beneath visits a part that is a directory.
+func (w *walker) beneath(p Part, dir Dir) error {
 	info, err := dir.Stat()
 	if err != nil {
 		return err
@@ -131,9 +130,11 @@ func (w *walker) part(p Part, dir Dir) error {
 	if !some {
 		return nil
 	}
-	before := len(w.entries)
+	before := w.count()
+	w.push(info.ModTime().UnixNano())
 	filtered, err := w.all(p.Name, within, found)
-	if err == nil && len(w.entries) == before && !filtered && root.Chooses(p.Name, true) {
+	w.pop()
+	if err == nil && w.count() == before && !filtered && root.Chooses(p.Name, true) {
 		w.add(wire.Entry{Kind: wire.EntryDirectory, Path: p.Name}, seenOf(info))
 	}
 	return err
@@ -180,18 +181,18 @@ func (w *walker) all(dir string, chosen filter.Dir, found []seen) (filtered bool
 		case !chosen.Chooses(f.name, false):
 			filtered = true
 		default:
-			w.entry(path, f)
+			w.visit(path, f)
 		}
-		if len(w.entries) > wire.MaxEntries {
+		if w.count() > wire.MaxEntries {
 			return false, &localfile.Error{Op: "serve", Path: w.scanner.cfg.Parts[0].Path, Err: ErrTooMany}
 		}
 	}
 	return filtered, nil
 }
 
-// directory visits a directory of the tree. It is an entry if it is empty in
-// the tree, chosen, and not empty because of the filter; filtered: the filter
-// has left nothing of it.
+// directory visits a directory of the tree. It is an entry if it is chosen and
+// empty by itself, and not only because of the filter. filtered says that the
+// filter has left nothing of it.
 func (w *walker) directory(path string, within filter.Dir, chosen bool, f seen) (filtered bool, err error) {
 	if err := w.ctx.Err(); err != nil {
 		return false, err
@@ -204,9 +205,11 @@ func (w *walker) directory(path string, within filter.Dir, chosen bool, f seen) 
 		w.leave(Left{Path: path, Reason: Unreadable, Err: err})
 		return false, nil
 	}
-	before := len(w.entries)
+	before := w.count()
+	w.push(f.stamp.ModTime)
 	gone, err := w.all(path, within, found)
-	if err != nil || len(w.entries) > before {
+	w.pop()
+	if err != nil || w.count() > before {
 		return false, err
 	}
 	if gone || !chosen {
@@ -225,8 +228,8 @@ func (w *walker) tooLong(path string) bool {
 	return true
 }
 
-// entry visits something that is no directory.
-func (w *walker) entry(path string, f seen) {
+// visit visits something that is no directory.
+func (w *walker) visit(path string, f seen) {
 	switch {
 	case w.tooLong(path):
 	case f.mode&fs.ModeSymlink != 0:
@@ -282,9 +285,57 @@ func leadsOut(link, target string) bool {
 	return up > strings.Count(link, "/")
 }
 
-func (w *walker) add(e wire.Entry, f seen) {
-	w.entries = append(w.entries, e)
-	w.facts = append(w.facts, fact{stamp: f.stamp, part: uint16(len(w.parts) - 1)})
+// count returns the number of entries found.
+func (w *walker) count() int { return w.again + w.Len() }
+
+func (w *walker) add(e wire.Entry, found seen) {
+	f := fact{
+		stamp: found.stamp, part: uint16(len(w.parts) - 1), dirs: w.begun(),
+		parts: len(w.scanner.cfg.Parts) > 1, sha256: w.scanner.cfg.SHA256,
+	}
+	if w.of != nil {
+		if w.repeats(&e, f) {
+			return
+		}
+		w.unfold()
+	}
+	w.table.add(&e, f)
+}
+
+// repeats reports whether an entry is the next one of the snapshot, and then
+// counts it.
+func (w *walker) repeats(e *wire.Entry, f fact) bool {
+	of := w.of
+	if w.again == of.Len() || *of.stamps.at(w.again) != f.stamp || w.scanner.doubted[e.Path] || w.dirsAgain+len(f.dirs) > of.dirs.n {
+		return false
+	}
+	for i, modified := range f.dirs {
+		if *of.dirs.at(w.dirsAgain + i) != modified {
+			return false
+		}
+	}
+	old := of.entry(w.again)
+	if old.Checksum = e.Checksum; old != *e {
+		return false
+	}
+	w.again++
+	w.dirsAgain += len(f.dirs)
+	return true
+}
+
+// unfold fills the table with the entries that were repeated.
+func (w *walker) unfold() {
+	r := w.repeated
+	if w.repeated = (repeated{}); r.of == nil {
+		return
+	}
+	for i := range r.again {
+		e := r.of.entry(i)
+		w.table.add(&e, fact{stamp: *r.of.stamps.at(i), part: uint16(r.of.part(i)), parts: r.of.partOf.n > 0, sha256: w.scanner.cfg.SHA256})
+	}
+	for i := range r.dirsAgain {
+		w.table.dirs.add(*r.of.dirs.at(i))
+	}
 }
 
 func (w *walker) leave(l Left) { w.left.add(l) }
@@ -292,29 +343,24 @@ func (w *walker) leave(l Left) { w.left.add(l) }
 // judge leaves out what the listing cannot have. It looks at all entries that
 // were found, so that the order does not matter.
 func (w *walker) judge() {
-	for i := range w.entries {
-		e := &w.entries[i]
-		if problem := wire.EntryProblem(w.entries, i); problem != "" {
-			reason := BadPath
-			if e.Kind == wire.EntryLink {
-				reason = BadLink
-			}
-			w.leave(Left{Path: e.Path, Reason: reason, Detail: problem})
-			w.facts[i].gone = true
-		}
+	if w.of != nil && w.again == w.of.Len() { // these were judged
+		return
 	}
-	w.entries, w.facts = withoutGone(w.entries, w.facts)
-}
-
-// withoutGone returns the entries that are not gone, in place.
-func withoutGone(entries []wire.Entry, facts []fact) ([]wire.Entry, []fact) {
-	n := 0
-	for i := range facts {
-		if !facts[i].gone {
-			entries[n], facts[n] = entries[i], facts[i]
-			n++
+	w.unfold()
+	changes := make(map[int]revision)
+	for i := range w.Len() {
+		problem := wire.EntryProblem(w.Len(), w.entryAt, i)
+		if problem == "" {
+			continue
 		}
+		e, reason := w.entry(i), BadPath
+		if e.Kind == wire.EntryLink {
+			reason = BadLink
+		}
+		w.leave(Left{Path: e.Path, Reason: reason, Detail: problem})
+		changes[i] = revision{gone: true}
 	}
-	clear(entries[n:])
-	return entries[:n], facts[:n]
+	if len(changes) > 0 {
+		w.table = w.changed(changes)
+	}
 }

@@ -34,8 +34,8 @@ const none = -1
 // [ErrSizes], [content.ErrTooMany] or, for an empty file, a wrong checksum.
 func New(entries []wire.Entry) (*Tree, error) { return build(entries, true) }
 
-// InOrder is like New, but each file has a content of its own: what is to be
-// written in the order of the entries has to come in it.
+// InOrder is like New, but each file has a content of its own: content that is
+// written in the order of the entries must come in that order.
 func InOrder(entries []wire.Entry) (*Tree, error) { return build(entries, false) }
 
 func build(entries []wire.Entry, share bool) (*Tree, error) {
@@ -93,6 +93,35 @@ func (t *Tree) Holders(file int) func(yield func(entry int) bool) {
 		for i := t.first[file]; i != none && yield(int(i)); i = t.next[i] {
 		}
 	}
+}
+
+// Places say where the files of a tree lie, by their checksums.
+type Places struct {
+	tree  *Tree
+	first map[[32]byte]int32
+}
+
+// Places returns them, but for empty files. It looks through all files.
+func (t *Tree) Places() Places {
+	p := Places{t, make(map[[32]byte]int32, t.content.Files())}
+	for file := range t.content.Files() {
+		checksum := t.content.File(file).Checksum
+		if _, ok := p.first[checksum]; !ok {
+			p.first[checksum] = t.first[file]
+		}
+	}
+	return p
+}
+
+// Of returns the first file with a checksum; false: no file has it. The zero
+// Places have no files.
+func (p Places) Of(checksum [32]byte) (path string, size int64, ok bool) {
+	i, ok := p.first[checksum]
+	if !ok {
+		return "", 0, false
+	}
+	e := &p.tree.entries[i]
+	return e.Path, e.Size, true
 }
 
 // Totals are the numbers of a tree.

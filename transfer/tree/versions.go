@@ -22,9 +22,9 @@ func (v *Versions) AreSame() bool {
 	return true
 }
 
-// Classes appends a number for each listing to into: listings have the same one
-// if they have the same entry, or all have none. It is the number of the first
-// listing that has it.
+// Classes appends a number for each listing to into: the number of the first
+// listing that has the same entry. Listings without an entry there share a
+// number too.
 func (v *Versions) Classes(into []int) []int {
 	for i, e := range v.Entries {
 		class := i
@@ -134,8 +134,8 @@ type Difference struct {
 	Change        Change      // not 0
 }
 
-// Diff yields the paths at which two listings differ, in order. What [Paths]
-// says of its listings holds for these.
+// Diff yields the paths at which two listings differ, in order. The listings
+// must be as those of [Paths].
 func Diff(before, after []wire.Entry) iter.Seq[Difference] {
 	return func(yield func(Difference) bool) {
 		for v := range Differences(before, after) {

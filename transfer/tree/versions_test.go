@@ -147,7 +147,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// Whoever has seen enough may stop.
+// A caller that has seen enough may stop.
 func TestDiffStops(t *testing.T) {
 	a := []wire.Entry{file("a", 1, 1), file("b", 1, 1)}
 	for range Diff(a, nil) {

@@ -2,16 +2,17 @@
 // part of it that a filter chooses, or on each path. It is pure.
 //
 // The votes are those of the servers' groups (see [vote.Jury]), of which the
-// listings of some are known. What a group says whose listing is not known
-// counts for nothing and cannot win, but its votes are in the total.
+// listings of some are known. A group whose listing is not known cannot win,
+// but its votes are in the total.
 //
 // At a path a group says what its listing has there: an entry, or that it has
-// none. Only equal entries are the same answer. So a path has a majority, which
-// may be that it is not there, or it has none, and then there is no tree.
+// none. Only equal entries are the same answer. So a path may have a majority;
+// the majority may also be that the path is absent. If a path has no majority,
+// there is no tree.
 //
-// Majorities of paths make a tree: of any two of them there is a group that is
-// in both, and its listing is a tree. Only if one ID answers for several groups
-// may it be otherwise; then the result is checked, and refused.
+// Majorities of paths make a tree: any two of them share a group, and that
+// group's listing is a tree. There is one exception, an ID that answers for
+// several groups. So the result is checked, and refused if it is no tree.
 package each
 
 import (
@@ -30,12 +31,13 @@ type Listing struct {
 	Entries []wire.Entry
 }
 
-// unknown is what a group says whose listing is not known.
+// unknown is the answer of a group whose listing is not known.
 const unknown = -1
 
-// Whole votes on listings, such as filtered ones: groups with equal entries say
-// the same. says is that, for [vote.Jury.Votes] and [vote.Jury.Name]. winner is
-// the place in listings of the first one that wins, or -1.
+// Whole votes on listings, such as filtered ones. Groups with equal entries
+// give the same answer; says has these answers, for [vote.Jury.Votes] and
+// [vote.Jury.Name]. winner is the place in listings of the first one that wins,
+// or -1.
 func Whole(jury *vote.Jury, listings []Listing) (winner int, says []int, why vote.Reason) {
 	says = slices.Repeat([]int{unknown}, jury.Groups())
 	for i, l := range listings {
@@ -57,23 +59,24 @@ func Whole(jury *vote.Jury, listings []Listing) (winner int, says []int, why vot
 // ErrUndecided says that there are paths without a majority.
 var ErrUndecided = errors.New("there are paths without a majority")
 
-// ErrTooFew says that the groups whose listings are known have no majority
-// together: at no path can there be one, wherever the others have entries.
+// ErrTooFew says that the groups with known listings have no majority together.
+// So no path can have a majority, wherever the others have entries.
 var ErrTooFew = errors.New("the listings of too few servers are known for a majority")
 
-// A NoTreeError says that what has the majority at each path is no tree.
+// A NoTreeError says that the entries with a majority at their paths are no
+// tree.
 type NoTreeError struct {
 	Path   string // of the entry that is in the way, or that has no place
 	Reason string // as a listing would be refused
 }
 
-// Error says the reason without the path, which whoever shows it quotes.
+// Error says the reason without the path, which its caller quotes.
 func (e *NoTreeError) Error() string {
 	return "each path has a majority, and the whole is no tree: " + e.Reason
 }
 
-// Paths votes on each path, and returns the entries that have a majority, which
-// may be none at all. The error is [ErrUndecided], as [Undecided] tells,
+// Paths votes on each path, and returns the entries that have a majority; there
+// may be no such entry. The error is [ErrUndecided], as [Undecided] tells,
 // [ErrTooFew] or a [*NoTreeError]. The listings are trees.
 func Paths(jury *vote.Jury, listings []Listing) ([]wire.Entry, error) {
 	says := slices.Repeat([]int{unknown}, jury.Groups())
@@ -92,7 +95,7 @@ func Paths(jury *vote.Jury, listings []Listing) ([]wire.Entry, error) {
 			entries = append(entries, *e)
 		}
 	}
-	if i, reason := wire.FirstFault(entries); reason != "" {
+	if i, reason := wire.FirstFault(len(entries), func(i int) *wire.Entry { return &entries[i] }); reason != "" {
 		return nil, &NoTreeError{Path: entries[i].Path, Reason: reason}
 	}
 	return entries, nil

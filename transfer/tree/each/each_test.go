@@ -152,7 +152,7 @@ func TestRulesOfTheVote(t *testing.T) {
 
 // What is no tree is refused, wherever it comes from: here from a listing that
 // is none.
-func TestNoTree(t *testing.T) {
+func TestResultThatIsNoTreeIsRefused(t *testing.T) {
 	jury, listings := poll(vote.Options{}, of("a>b/c b/c=1"))
 	if _, err := Paths(jury, listings); err != nil {
 		t.Fatal(err)

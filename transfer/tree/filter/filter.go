@@ -17,28 +17,29 @@
 // As in a .gitignore file a pattern without a slash, or with one at its end
 // only, matches at any depth; another one matches from the root of the tree,
 // whether or not it begins with a slash. A slash at the end means directories
-// only. Every other byte stands for itself, and cases differ. For braces this
-// holds of each pattern that they stand for.
+// only. Every other byte stands for itself, and upper and lower case differ.
+// With braces, these rules hold for each pattern that they expand to.
 //
 // # Which entries are chosen
 //
 // A pattern takes in a path if it matches the path or a directory above it. The
 // first pattern in the order of the command line that takes in a path decides,
 // as in rsync and rclone. (In a .gitignore file the last one does: there the
-// more general lines are in files higher up.) What no pattern takes in is left
-// out if there is any --include, else chosen. So --include alone means only
-// these, --exclude alone means all but these, and
+// more general lines are in files higher up.) A path that no pattern takes in
+// is left out if there is any --include, else it is chosen. So --include alone
+// means only these, --exclude alone means all but these, and
 //
 //	--include build/keep.txt --exclude build/
 //
 // keeps one file of build, and nothing else.
 //
-// A directory that is not empty is no entry. So nothing needs to be included
-// above a chosen file, other than in rsync, and a directory goes with the last
-// of what is beneath it. An empty directory is an entry like a file.
+// A directory that is not empty is no entry. So, unlike in rsync, the
+// directories above a chosen file need no --include. A directory is left out
+// when everything beneath it is. An empty directory is an entry like a file.
 //
-// A list of paths (--files-from) chooses these entries, and all beneath those
-// which are directories. What is also chosen by the patterns is left.
+// A list of paths (--files-from) chooses these entries, and everything beneath
+// those that are directories. With patterns too, an entry must be chosen by
+// both.
 package filter
 
 import (
@@ -57,10 +58,12 @@ type Filter struct {
 	steps []step  // of all patterns of all rules
 	start []int32 // the steps that the first part of a path may match
 	paths *Paths
+	whole string // the name of a directory of the root that is chosen with all beneath it; empty: none
 }
 
 // New returns the filter of rules in the order of the command line, and of a
-// list of paths; nil: all paths. It returns nil if that chooses everything.
+// list of paths (nil: all paths). It returns nil if the filter would choose
+// everything.
 func New(rules []Rule, paths *Paths) *Filter {
 	if len(rules) == 0 && paths == nil {
 		return nil
@@ -80,10 +83,27 @@ func New(rules []Rule, paths *Paths) *Filter {
 	return f
 }
 
+// Chooses reports whether an entry with that path and kind is chosen.
+func (f *Filter) Chooses(path string, kind wire.EntryKind) bool {
+	return len(f.Entries([]wire.Entry{{Path: path, Kind: kind}})) > 0
+}
+
+// WithDirectory returns a filter that also chooses what lies beneath the
+// directory with that name in the root. Of nil it returns nil.
+func (f *Filter) WithDirectory(name string) *Filter {
+	if f == nil {
+		return nil
+	}
+	with := *f
+	with.whole = name
+	return &with
+}
+
 // A Dir is a directory of a tree, as a filter sees it. It does not change. A
 // way down through the directories costs one step a part, whatever the depth.
 type Dir struct {
 	f       *Filter
+	isRoot  bool
 	live    []int32 // the steps that the next part may match, ascending; of rules before decided
 	decided int     // the first rule that takes the directory in; len(rules): none does
 	listed  listed
@@ -94,7 +114,7 @@ func (f *Filter) Root() Dir {
 	if f == nil {
 		return Dir{}
 	}
-	return Dir{f: f, live: f.start, decided: len(f.rules), listed: f.paths.root()}
+	return Dir{f: f, isRoot: true, live: f.start, decided: len(f.rules), listed: f.paths.root()}
 }
 
 // Chooses reports whether the entry with that name in the directory is chosen.
@@ -126,6 +146,9 @@ func (d Dir) Sub(name string) (sub Dir, some bool) {
 	if d.f == nil {
 		return d, true
 	}
+	if d.isRoot && d.f.whole != "" && name == d.f.whole {
+		return Dir{}, true
+	}
 	sub = Dir{f: d.f, decided: d.decided, listed: d.listed.sub(name)}
 	for _, i := range d.live {
 		if s := &d.f.steps[i]; s.ends(name, isDirectory) {
@@ -153,7 +176,8 @@ func (d Dir) Sub(name string) (sub Dir, some bool) {
 const isDirectory = true
 
 // push appends step i to live, and the step behind it if it may match no part.
-// Whoever pushes goes through the steps upwards: what is there is at the end.
+// The caller pushes steps in ascending order, so a step that is there already
+// is at the end.
 func (f *Filter) push(live []int32, i int32) []int32 {
 	for _, next := range []int32{i, i + 1} {
 		if n := len(live); n == 0 || live[n-1] < next {

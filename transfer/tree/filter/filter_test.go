@@ -84,7 +84,7 @@ func TestRules(t *testing.T) {
 }
 
 // A directory is not read when nothing beneath it can be chosen.
-func TestSubOfNothing(t *testing.T) {
+func TestDirectoryWithNothingChosenIsNotRead(t *testing.T) {
 	tests := []struct {
 		rules, dir string
 		want       bool

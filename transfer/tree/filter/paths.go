@@ -30,7 +30,7 @@ func (p *listedPath) takesIn(e *wire.Entry) bool {
 
 // ParsePaths reads a list of paths, one a line; or each ended by a NUL byte, if
 // there is any in it, as "find -print0" writes them. Every other byte is a part
-// of its path. Slashes and "./" in front are left out, as are empty lines. A
+// of its path. Leading slashes and "./" are dropped, and so are empty lines. A
 // slash at the end means a directory. There are at most [wire.MaxEntries] paths
 // of at most [wire.MaxPathLen] bytes. The error says the line of a path that no
 // tree can have.
@@ -117,8 +117,8 @@ func (p *Paths) root() listed {
 
 func (l listed) some() bool { return l.all || len(l.beneath) > 0 }
 
-// find returns the place in beneath of the first path that does not come before
-// the name in the directory.
+// find returns the place in beneath of the first path that sorts at or behind
+// the name.
 func (l listed) find(name string) int {
 	return sort.Search(len(l.beneath), func(i int) bool { return !wire.PathLess(l.beneath[i].name[l.skip:], name) })
 }
@@ -131,8 +131,8 @@ func (l listed) has(name string, isDir bool) bool {
 	return i < len(l.beneath) && l.beneath[i].name[l.skip:] == name && (isDir || !l.beneath[i].folder)
 }
 
-// sub returns what the list says of a directory in the directory. What lies
-// beneath a path stands behind it, and before every other path.
+// sub returns what the list says of a directory in the directory. Paths beneath
+// a path follow it, before every other path.
 func (l listed) sub(name string) listed {
 	if l.all || l.has(name, isDirectory) {
 		return listed{all: true}

@@ -179,7 +179,8 @@ func skip(text string) int {
 	return 1
 }
 
-// expand returns the patterns that one with braces stands for, in their order.
+// expand returns the patterns that a pattern with braces stands for, in their
+// order.
 func expand(pattern string) (texts []string, err error) {
 	todo := []string{pattern} // the next one is the last
 	for len(todo) > 0 {

@@ -82,8 +82,8 @@ func readRune(hex string) rune {
 	return rune(n)
 }
 
-// fold appends to b what all names have in common that are the same name to the
-// system. Bytes that are no UTF-8 stand for themselves.
+// fold appends to b a form that is equal for all names that the system takes
+// for one. Bytes that are no UTF-8 stand for themselves.
 func (s *System) fold(b []byte, name string) []byte {
 	if isASCII(name) {
 		for i := range len(name) {

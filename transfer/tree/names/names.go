@@ -6,9 +6,9 @@
 // Two names are one name where cases or Unicode forms are not told apart. Both
 // come from the Unicode standard: cases from the tables of package unicode, the
 // canonical normal form and foldings to several characters from version 14 in
-// the files beside this one. A file system may know another version, and then
-// takes for one name, or for two, what is not in both. What is written must not
-// replace anything, all the same.
+// the files beside this one. A file system may know another version, and may
+// then join or tell apart names that these tables do not. So writing must never
+// replace anything, whatever this package says.
 package names
 
 import (

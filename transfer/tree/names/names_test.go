@@ -225,7 +225,7 @@ func TestFoldTwice(t *testing.T) {
 }
 
 // The tables are whole.
-func TestTables(t *testing.T) {
+func TestTablesAreWhole(t *testing.T) {
 	for _, test := range []struct{ got, want int }{{len(decompositions()), 2061}, {len(classes()), 912}, {len(foldings()), 104}} {
 		if test.got != test.want {
 			t.Errorf("%d characters, want %d", test.got, test.want)
@@ -247,7 +247,7 @@ func TestManyNames(t *testing.T) {
 }
 
 // Two names with one hash are compared.
-func TestOneHash(t *testing.T) {
+func TestNamesWithOneHashAreCompared(t *testing.T) {
 	c := collisions{system: System{Case: FoldsCases}, entries: files("a", "b"), most: 10}
 	c.open = []directory{{names: []name{{key: 1, entry: 0}, {key: 1, entry: 1}}}}
 	if c.close(); len(c.found) != 0 {
