@@ -7,8 +7,8 @@ import (
 	"malcolm/certs"
 )
 
-// A Fault says that a source is not of use, or no longer. It is made where the
-// cause is known. What says what follows from it.
+// A Fault says that a source is of no use, or no longer. It is made where the
+// cause is known. Its What decides the rest.
 type Fault struct {
 	What What
 	// Words are for the user. Text that came from the source is quoted in
@@ -50,6 +50,8 @@ const (
 	Wrong                   // it sent wrong bytes, or broke the protocol
 	Unsupported             // it does not do what it was asked for, and could do without
 	Here                    // this machine cannot read or write its own records
+	BytesOnly               // it supplies bytes, and has no values of them
+	Absent                  // it does not have the file, or does not give it to us
 )
 
 // traits say what follows from each kind.
@@ -66,6 +68,8 @@ var traits = [...]struct {
 	Wrong:       {final: true},
 	Unsupported: {final: true},
 	Here:        {final: true},
+	BytesOnly:   {final: true},
+	Absent:      {final: true},
 }
 
 // A FailedSpan says that the rest of a span does not come. Those behind it may.

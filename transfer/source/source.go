@@ -1,9 +1,10 @@
 // Package source is the port through which a file comes: a [Source] is one
 // place of the command line, a [Conn] one live way to it, a [Body] the bytes of
-// spans. Package malcolm below it is a malcolm server over QUIC or TCP.
+// spans. Package malcolm below it is a malcolm server over QUIC or TCP, package
+// https a mirror.
 //
-// Whoever copies files knows this package and no transport. Each method's error
-// is a [*Fault], which says whose fault it is and what follows. Once the
+// Code that copies files knows this package and no transport. Each method's
+// error is a [*Fault], which says whose fault it is and what follows. After the
 // context has ended it may be any error.
 package source
 
@@ -11,7 +12,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"malcolm/certs"
@@ -27,18 +30,80 @@ type Target struct {
 	// Name is what the user called the host when Host is one of its several
 	// addresses; empty: the user wrote Host.
 	Name string
+
+	// URL is the address of a mirror as the user typed it. It may hold
+	// secrets: String leaves those out. Empty: this is a malcolm server.
+	URL string
+
+	// Service is the SRV name that the user typed, in lower case, if DNS
+	// has named Host and Port for it. Without a Host the target is that
+	// name itself. Of its servers those of the lowest Priority are
+	// preferred.
+	Service  string
+	Priority uint16
 }
 
-// Typed returns what the user called the host.
+// IsService reports whether the target is an SRV name, of which it is not said
+// where it leads.
+func (t Target) IsService() bool { return t.Service != "" && t.Host == "" }
+
+// Absolute returns the host as a name server is asked for it. A name out of an
+// SRV record is whole: nothing is put behind it.
+func (t Target) Absolute() string {
+	if _, err := netip.ParseAddr(t.Host); t.Service == "" || err == nil {
+		return t.Host
+	}
+	return strings.TrimSuffix(t.Host, ".") + "."
+}
+
+// Over returns the only transport of a server whose SRV name says TCP; 0: any.
+// Under the name of UDP both are used, as at any address: malcolm serve listens
+// for both at one port number.
+func (t Target) Over() Transport {
+	if _, rest, _ := strings.Cut(t.Service, "."); strings.HasPrefix(rest, "_tcp.") {
+		return TCP
+	}
+	return 0
+}
+
+// Domain returns the domain of an SRV name, without the labels of the service
+// and of its transport, and without the last dot.
+func Domain(service string) string {
+	for strings.HasPrefix(service, "_") {
+		_, rest, more := strings.Cut(service, ".")
+		if !more {
+			break
+		}
+		service = rest
+	}
+	return strings.TrimSuffix(service, ".")
+}
+
+// IsMirror reports whether the target is a mirror.
+func (t Target) IsMirror() bool { return t.URL != "" }
+
+// Typed returns what the user called the host. All servers of an SRV name are
+// that of its domain.
 func (t Target) Typed() string {
+	if t.Service != "" {
+		return Domain(t.Service)
+	}
 	if t.Name != "" {
 		return t.Name
 	}
 	return t.Host
 }
 
-// String returns the target as host:port, IPv6 addresses in brackets.
+// String returns the target as host:port, IPv6 addresses in brackets. That of a
+// mirror is its address, without what may be secret: user, password, query and
+// fragment. That of an SRV name is srv:NAME.
 func (t Target) String() string {
+	if t.IsService() {
+		return "srv:" + t.Service
+	}
+	if u, err := url.Parse(t.URL); t.IsMirror() && err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
 	return net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))
 }
 
@@ -74,7 +139,8 @@ type Conn interface {
 	Stat(ctx context.Context, ask Ask, indexing func(done, total int64)) (Offer, error)
 	// Values returns the values of an offer, checked against the offer's
 	// checksum. It calls arrived, in the caller's goroutine, with the
-	// number of bytes that came.
+	// number of bytes that came. A source without values is a Fault of the
+	// kind [BytesOnly].
 	Values(ctx context.Context, o Offer, arrived func(bytes int)) (wire.Values, error)
 	// Range asks for spans. It waits while the source allows no more, and
 	// returns when it has asked. The bytes come until ctx ends.
@@ -134,6 +200,22 @@ const (
 // An Ask is what is asked of a source.
 type Ask struct {
 	Values bool // ask for the values too if they are short, which saves a round trip
+	// Want is the offer that a mirror is to serve, since a mirror cannot
+	// say what it has. Only mirrors look at it. nil: not known.
+	Want *Wanted
+	// Bare asks a mirror for its size alone, whatever others say of its
+	// file.
+	Bare bool
+}
+
+// A Wanted is an offer for which a source only supplies bytes. It must not be
+// changed once it was given away.
+type Wanted struct {
+	Offer wire.Offer
+	// Path says where a file of a tree lies below the source's address: its
+	// path, as in the listing, and its size in bytes. false: the tree has
+	// no such file. Any goroutine may call it. nil: the offer is a file.
+	Path func(checksum [32]byte) (path string, size int64, ok bool)
 }
 
 // An Offer is what a source offers.
@@ -191,6 +273,12 @@ type Traits struct {
 	// MoreConns says that more connections to the source can make it
 	// faster.
 	MoreConns bool
+	// Ranges is how many ranges at a time one connection takes. Others
+	// wait. 0: any number.
+	Ranges int
+	// Untied says that only the size ties the ranges of a file together:
+	// whether they are of one version shows when all of it is proved.
+	Untied bool
 	// Across is the other transport, which may be faster; 0: there is no
 	// other, or the user forbids it, or only a proxy leads there.
 	Across Transport

@@ -17,8 +17,8 @@ var both = []transport.Protocol{transport.QUIC, transport.TCP}
 // or TCP where an earlier run has found that better.
 func (s *server) order(remotes []netip.AddrPort) []transport.Protocol {
 	switch {
-	case s.c.Transport != 0:
-		return []transport.Protocol{s.c.Transport}
+	case s.only() != 0:
+		return []transport.Protocol{s.only()}
 	case s.likesTCP(remotes):
 		return []transport.Protocol{transport.TCP, transport.QUIC}
 	}
@@ -26,7 +26,7 @@ func (s *server) order(remotes []netip.AddrPort) []transport.Protocol {
 }
 
 // likesTCP reports whether an earlier run has reached the server over TCP
-// better. Whoever answers has to prove that it is that server, as ever.
+// better. The server that answers must still prove who it is.
 func (s *server) likesTCP(remotes []netip.AddrPort) bool {
 	m := s.c.Paths
 	if m.IsEmpty() || len(remotes) == 0 || s.isProxied() || s.forgotten.Load() {
@@ -74,7 +74,7 @@ func (s *server) expected() (ids []certs.ServerID) {
 // across returns the transport that the connection does not use and may try; 0:
 // none.
 func (c *conn) across() transport.Protocol {
-	if c.s.c.Transport != 0 || c.s.isProxied() || !c.remote.IsValid() {
+	if c.s.only() != 0 || c.s.isProxied() || !c.remote.IsValid() {
 		return 0
 	}
 	return both[0] + both[1] - c.protocol
@@ -84,8 +84,8 @@ func (c *conn) across() transport.Protocol {
 var errNoOther = &source.Fault{What: source.Unsupported, Words: "there is no other transport to use"}
 
 // Again dials the address of the connection. More of the same goes over the
-// same transport, one across over the other. What is to take the place of a
-// useless one is tried over both transports, the other one first.
+// same transport, one across over the other. A replacement for a useless
+// connection is tried over both transports, the other one first.
 func (c *conn) Again(ctx context.Context, which source.Another) (source.Conn, error) {
 	order := []transport.Protocol{c.protocol}
 	switch other := c.across(); {
@@ -93,7 +93,7 @@ func (c *conn) Again(ctx context.Context, which source.Another) (source.Conn, er
 		return nil, errNoOther
 	case which == source.Across:
 		order[0] = other
-	case which == source.Instead && c.s.c.Transport == 0:
+	case which == source.Instead && c.s.only() == 0:
 		order = []transport.Protocol{both[0] + both[1] - c.protocol, c.protocol}
 	}
 	remotes := c.remotes

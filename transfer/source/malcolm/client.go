@@ -42,6 +42,23 @@ type Config struct {
 	// Paths says over which transport servers were reached best; nil:
 	// nothing is known.
 	Paths *paths.Memory
+	// Run is what these sources share with others of one command; nil:
+	// there are no others.
+	Run *Run
+}
+
+// A Run is what all servers of one command share. Any goroutine may use it.
+type Run struct {
+	number  [16]byte // tells its connections from those of other runs
+	windows *transport.WindowBudget
+	purses  sync.Map // of *purse, by certs.ServerID
+}
+
+// NewRun returns a run that has done nothing yet.
+func NewRun() *Run {
+	r := &Run{windows: transport.NewWindowBudget(transport.DefaultWindows)}
+	rand.Read(r.number[:]) // never fails
+	return r
 }
 
 // Sources returns the servers of one command as sources, in the order of
@@ -53,7 +70,7 @@ func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool)
 		cfg.ConnectTimeout = DefaultConnectTimeout
 	}
 	if cfg.Network == nil {
-		cfg.Network = SystemNetwork{}
+		cfg.Network = source.SystemNetwork{}
 	}
 	if all {
 		targets = spread(ctx, cfg.Network, targets, cfg.ConnectTimeout)
@@ -61,8 +78,10 @@ func Sources(ctx context.Context, cfg Config, targets []source.Target, all bool)
 	if err := cfg.Trust.ready(targets); err != nil {
 		return nil, err
 	}
-	c := &client{Config: cfg, servers: len(targets), windows: transport.NewWindowBudget(transport.DefaultWindows)}
-	rand.Read(c.run[:]) // never fails
+	if cfg.Run == nil {
+		cfg.Run = NewRun()
+	}
+	c := &client{Config: cfg, servers: len(targets)}
 	sources := make([]source.Source, len(targets))
 	for i, t := range targets {
 		s := &server{c: c, target: t}
@@ -93,10 +112,7 @@ func Voters(t Trust, targets []source.Target, all bool) []source.Voter {
 // A client is what the servers of one command share. Any goroutine may use it.
 type client struct {
 	Config
-	run     [16]byte // tells its connections from those of other runs
 	servers int
-	windows *transport.WindowBudget
-	purses  sync.Map // of *purse, by certs.ServerID
 
 	checkBuffers sync.Once
 	smallBuffers atomic.Pointer[[]source.SmallBuffer] // nil before checkBuffers
@@ -104,7 +120,7 @@ type client struct {
 
 // purse returns what the run may waste at the servers of one identity.
 func (c *client) purse(id certs.ServerID) *purse {
-	p, _ := c.purses.LoadOrStore(id, &purse{})
+	p, _ := c.Run.purses.LoadOrStore(id, &purse{})
 	return p.(*purse)
 }
 
@@ -129,8 +145,16 @@ func (s *server) proved() (id certs.ServerID) {
 	return id
 }
 
+// only returns the only transport that leads to the server; 0: any may.
+func (s *server) only() transport.Protocol {
+	if s.c.Transport != 0 {
+		return s.c.Transport
+	}
+	return s.target.Over()
+}
+
 // isProxied reports whether a proxy leads to the server over TCP.
-func (s *server) isProxied() bool { return s.proxy != nil && s.c.Transport != transport.QUIC }
+func (s *server) isProxied() bool { return s.proxy != nil && s.only() != transport.QUIC }
 
 func (s *server) Target() source.Target { return s.target }
 

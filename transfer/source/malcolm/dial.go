@@ -56,21 +56,21 @@ func (s *server) Connect(ctx context.Context) (source.Conn, error) {
 func (s *server) resolve(ctx context.Context) (remotes []netip.AddrPort, err error) {
 	timeout := s.c.ConnectTimeout
 	if s.isProxied() {
-		if s.c.Transport == transport.TCP {
+		if s.only() == transport.TCP {
 			return nil, nil
 		}
 		timeout = min(timeout/2, proxiedResolve)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	addrs, err := s.c.Network.Resolve(ctx, s.target.Host)
+	addrs, err := s.c.Network.Resolve(ctx, s.target.Absolute())
 	if err == nil && len(addrs) == 0 {
-		err = errNoSuchHost
+		err = source.ErrNoSuchHost
 	}
 	if err != nil {
-		return nil, resolveFault(s.target.Host, err)
+		return nil, source.ResolveFault(s.target.Host, err)
 	}
-	for _, addr := range inTurn(addrs) {
+	for _, addr := range source.InTurn(addrs) {
 		remotes = append(remotes, netip.AddrPortFrom(addr, s.target.Port))
 	}
 	return remotes, nil
@@ -155,7 +155,7 @@ func (d *conn) dialQUIC(ctx context.Context, o transport.DialOptions) (transport
 		share := c.Limit / int64(c.servers)
 		stream = min(stream, max(share*limitedWindow, minStreamWindow))
 	}
-	o.Windows, o.StreamWindow, o.ConnWindow, o.QLog = c.windows, stream, all, c.QLog
+	o.Windows, o.StreamWindow, o.ConnWindow, o.QLog = c.Run.windows, stream, all, c.QLog
 	return transport.Dial(ctx, pc, net.UDPAddrFromAddrPort(d.remote), o)
 }
 
@@ -198,7 +198,7 @@ func (c *client) dialProxy(ctx context.Context, _, address string) (net.Conn, er
 	}
 	addrs, err := c.Network.Resolve(ctx, host)
 	if err == nil && len(addrs) == 0 {
-		err = errNoSuchHost
+		err = source.ErrNoSuchHost
 	}
 	for _, a := range addrs {
 		var proxy net.Conn
@@ -207,29 +207,6 @@ func (c *client) dialProxy(ctx context.Context, _, address string) (net.Conn, er
 		}
 	}
 	return nil, err
-}
-
-// inTurn sorts addresses so that the families alternate, beginning with that of
-// the first one (RFC 8305, section 4).
-func inTurn(addrs []netip.Addr) []netip.Addr {
-	var families [2][]netip.Addr
-	first := addrs[0].Unmap().Is4()
-	for _, a := range addrs {
-		if a.Unmap().Is4() == first {
-			families[0] = append(families[0], a)
-		} else {
-			families[1] = append(families[1], a)
-		}
-	}
-	var sorted []netip.Addr
-	for i := range max(len(families[0]), len(families[1])) {
-		for _, f := range families {
-			if i < len(f) {
-				sorted = append(sorted, f[i])
-			}
-		}
-	}
-	return sorted
 }
 
 // isUntrusted reports whether an error says that an ID is not accepted.

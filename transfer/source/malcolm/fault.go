@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"time"
 
@@ -40,14 +39,14 @@ var (
 		wire.StreamCancelled:  {source.Lost, "the server ended a range"},
 		wire.StreamChanged:    {source.Changed, "its file changed"},
 		wire.StreamUnreadable: {source.Lost, "the server cannot read its file"},
-		wire.StreamStalled:    {source.Lost, "the server says that nothing was read for too long"},
+		wire.StreamStalled:    {source.Lost, "the server says that this side read nothing for too long"},
 		wire.StreamStopping:   {source.Lost, "the server is stopping"},
 		wire.StreamProtocol:   {source.Lost, wordsOfUs},
 		wire.StreamInternal:   {source.Lost, "the server says that it has an internal error"},
 	}
 	peerRows = map[transport.PeerKind]row{
-		transport.PeerNoALPN:    {source.Foreign, "something else than malcolm answers on this port"},
-		transport.PeerVersion:   {source.Foreign, "something else than malcolm answers on this port"},
+		transport.PeerNoALPN:    {source.Foreign, "another program than malcolm answers on this port"},
+		transport.PeerVersion:   {source.Foreign, "another program than malcolm answers on this port"},
 		transport.PeerProtocol:  {source.Lost, wordsOfUs},
 		transport.PeerRestarted: {source.Lost, "the server has forgotten the connection, as after a restart"},
 		transport.PeerRefused:   {source.Full, "the server takes no more connections"},
@@ -96,8 +95,8 @@ const (
 	toAll = toOpen | toStat | toValues | toRanges | toPath
 )
 
-// refusals says what may be refused with each status. Nothing is refused with a
-// status that it says 0 of, and anything with one that it does not know.
+// refusals says which questions each status may refuse: 0 means no question. A
+// status that is not listed may refuse any.
 var refusals = map[wire.Status]question{
 	wire.StatusOK:          0,
 	wire.StatusIndexing:    0,
@@ -200,7 +199,7 @@ func strange(s wire.Status) *source.Fault {
 	return broken(fmt.Errorf("status %q where it does not belong", s))
 }
 
-// replyFault sorts how reading a reply can fail.
+// replyFault sorts an error of reading a reply.
 func replyFault(err error, timeout time.Duration) *source.Fault {
 	if f, ok := errors.AsType[*source.Fault](err); ok {
 		return f
@@ -260,8 +259,9 @@ func isDeadline(err error) bool {
 	return ok && local.Kind == transport.LocalDeadline
 }
 
-// raceFault sorts why no way has led to a server. A server that is not trusted
-// says more than all else, then the first way over the preferred transport.
+// raceFault picks the fault to report when no way has led to a server. An
+// untrusted server says more than all else, then the first way over the
+// preferred transport.
 func (c *client) raceFault(e raceError) *source.Fault {
 	for _, lane := range e {
 		if i := slices.IndexFunc(lane.errs, isUntrusted); i >= 0 {
@@ -297,27 +297,4 @@ func (c *client) dialFault(err error) *source.Fault {
 		return lateFault(source.SlowAnswer, c.ConnectTimeout)
 	}
 	return fault(err)
-}
-
-// errNoSuchHost: a resolver returned no address and no error.
-var errNoSuchHost = errors.New("host has no address")
-
-// resolveFault says why a host has no address.
-func resolveFault(host string, err error) *source.Fault {
-	f := &source.Fault{What: source.NoHost, Words: fmt.Sprintf("host %q: %v", host, err), Err: err}
-	if _, ok := errors.AsType[*FamilyError](err); ok {
-		f.What, f.Words = source.NoFamily, fmt.Sprintf("host %q has %v", host, err)
-		return f
-	}
-	dns, ok := errors.AsType[*net.DNSError](err)
-	switch {
-	case !ok:
-	case dns.IsNotFound:
-		f.Words = fmt.Sprintf("host %q is not known", host)
-	case dns.IsTimeout:
-		f.Words = fmt.Sprintf("host %q: the name server does not answer", host)
-	default:
-		f.Words = fmt.Sprintf("host %q: the name server has no answer: %s", host, dns.Err)
-	}
-	return f
 }

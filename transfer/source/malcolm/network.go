@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"malcolm/transfer/source"
-	"malcolm/transport"
 )
 
 // A Network finds and opens the way to a server. Without one, the system's is
@@ -21,52 +20,6 @@ type Network interface {
 	Open(remote netip.AddrPort) (net.PacketConn, error)
 	// Dial makes a TCP connection.
 	Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error)
-}
-
-// A SystemNetwork is the real network. Zero: the system makes every choice.
-type SystemNetwork struct {
-	Family int        // 4 or 6: only addresses of that IP version; 0: both
-	Local  netip.Addr // address to send from; zero: the system's choice
-}
-
-// Resolve asks the system for a host's addresses.
-func (n SystemNetwork) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs := []netip.Addr(nil)
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, addr)
-	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return nil, err
-	}
-	found := len(addrs)
-	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
-		is4 := a.Unmap().Is4()
-		return n.Family == 4 && !is4 || n.Family == 6 && is4 || n.Local.IsValid() && n.Local.Unmap().Is4() != is4
-	})
-	if len(addrs) == 0 && found > 0 {
-		return nil, &FamilyError{Is4: n.Family == 4 || n.Local.Unmap().Is4()}
-	}
-	return addrs, nil
-}
-
-// A FamilyError says that a host has addresses only of the IP version that is
-// not to be used.
-type FamilyError struct{ Is4 bool } // the addresses are IPv4
-
-func (e *FamilyError) Error() string {
-	if e.Is4 {
-		return "no IPv4 address"
-	}
-	return "no IPv6 address"
-}
-
-// Open opens a connected UDP socket.
-func (n SystemNetwork) Open(remote netip.AddrPort) (net.PacketConn, error) {
-	return transport.DialUDP(n.Local, remote)
-}
-
-// Dial makes a TCP connection.
-func (n SystemNetwork) Dial(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
-	return transport.DialSocket(net.IP(n.Local.AsSlice()), remote.String())(ctx)
 }
 
 // mostServers bounds the targets that spread makes. Each host has an even share
@@ -83,14 +36,14 @@ func spread(ctx context.Context, network Network, targets []source.Target, timeo
 	var wg sync.WaitGroup
 	for i, t := range targets {
 		wg.Go(func() {
-			addrs, err := network.Resolve(ctx, t.Host)
+			addrs, err := network.Resolve(ctx, t.Absolute())
 			if err != nil || len(addrs) == 0 {
 				found[i] = []source.Target{t}
 				return
 			}
 			for _, a := range addrs[:min(len(addrs), most)] {
-				one := source.Target{Host: a.Unmap().String(), Port: t.Port}
-				if one.Host != t.Host {
+				one := t
+				if one.Host = a.Unmap().String(); one.Host != t.Host {
 					one.Name = t.Host
 				}
 				found[i] = append(found[i], one)

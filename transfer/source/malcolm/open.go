@@ -19,7 +19,7 @@ const askTime = 10 * time.Second
 
 // say returns the request that opens a connection.
 func (c *client) say(state tls.ConnectionState) []byte {
-	return wire.AppendRequest(nil, c.Trust.open(c.run, state))
+	return wire.AppendRequest(nil, c.Trust.open(c.Run.number, state))
 }
 
 // hear reads the reply to what say returned. Its error is a fault.

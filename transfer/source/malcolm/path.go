@@ -29,8 +29,8 @@ func noReports(err error) *source.Fault {
 }
 
 // Path asks once the server has accepted the connection, and takes none of the
-// places that the server allows for requests. A server that breaks the protocol
-// in its reports is hung up on.
+// places that the server allows for requests. If its reports break the
+// protocol, Path hangs up.
 //
 // Over TCP it does not ask. Each request there takes a TLS connection of its
 // own, and a server cannot tell which of the others are this connection's. What

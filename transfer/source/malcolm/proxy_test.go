@@ -22,7 +22,7 @@ import (
 // In a behind, this machine knows no names but that of its proxy, and UDP goes
 // nowhere.
 type behind struct {
-	SystemNetwork
+	source.SystemNetwork
 	mute bool // the name server does not answer
 }
 
@@ -161,7 +161,7 @@ func TestProxyFails(t *testing.T) {
 	}{
 		"password": {says("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), "proxy PROXY asks for a user and a password, as in http://USER:PASSWORD@PROXY"},
 		"refusal":  {says("HTTP/1.1 403 Forbidden\r\n\r\n"), `proxy PROXY refuses with status 403: "403 Forbidden"`},
-		"garbage":  {says("220 mail.example ESMTP\r\n\r\n"), `proxy PROXY gives no answer of HTTP: "220 mail.example ESMTP`},
+		"garbage":  {says("220 mail.example ESMTP\r\n\r\n"), `proxy PROXY does not answer in HTTP: "220 mail.example ESMTP`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, test.handle)

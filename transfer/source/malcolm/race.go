@@ -77,8 +77,8 @@ type laneError struct {
 func (e raceError) Error() string { return e[0].errs[0].Error() }
 
 // run returns the first connection whose server has proved to be who it is. If
-// all that are there lead to another server than before, it returns the first
-// one of these. The error is a raceError.
+// all of them lead to another server than before, it returns the first. The
+// error is a raceError.
 func (r *race) run(ctx context.Context) (*conn, error) {
 	n := 0
 	for _, ways := range r.lanes {
@@ -108,8 +108,8 @@ func (r *race) run(ctx context.Context) (*conn, error) {
 	return r.finish(won, other)
 }
 
-// finish ends what still runs. A race that TCP has won leaves UDP alone: that
-// goes on to find out whether anything comes back over it.
+// finish ends what still runs. If TCP has won the race, it lets UDP go on, to
+// find out whether anything comes back over it.
 func (r *race) finish(won, other *conn) (*conn, error) {
 	switch {
 	case won == nil:
@@ -185,7 +185,7 @@ func (r *race) end(o outcome) bool {
 // over reports whether nothing more is to start.
 func (r *race) over() bool { return r.ctx.Err() != nil || time.Since(r.began) >= r.timeout }
 
-// advance starts what has its time.
+// advance starts every lane and way that is due.
 func (r *race) advance() {
 	if r.over() {
 		return

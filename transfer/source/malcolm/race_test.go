@@ -156,7 +156,7 @@ func TestTCPIsAnotherProgram(t *testing.T) {
 
 		s.hole.Store(true)
 		a = attempt(t, s.source(Trust{}))
-		want := "no answer in 5s over QUIC (UDP), and something else than malcolm answers on this port over TCP"
+		want := "no answer in 5s over QUIC (UDP), and another program than malcolm answers on this port over TCP"
 		if a.err == nil || a.err.Error() != want || source.WhatOf(a.err) != source.NoAnswer {
 			t.Errorf("error %v of kind %d, want %q", a.err, source.WhatOf(a.err), want)
 		}
@@ -192,8 +192,8 @@ func TestTCPProvesAnotherID(t *testing.T) {
 	})
 }
 
-// Who may use one transport only uses no other.
-func TestTransportOnly(t *testing.T) {
+// With one transport allowed, no other is used.
+func TestOnlyTheChosenTransportIsUsed(t *testing.T) {
 	simulate(t, func(t *testing.T, s *sim) {
 		s.only = transport.TCP
 		attempt(t, s.source(Trust{})).over(transport.TCP, tcpTime).Close()
@@ -215,7 +215,7 @@ func TestTransportOnly(t *testing.T) {
 
 // More of the same is over the same transport. What takes the place of a
 // useless connection is tried over the other one first.
-func TestAgainOver(t *testing.T) {
+func TestMoreOfTheSameUsesTheSameTransport(t *testing.T) {
 	simulate(t, func(t *testing.T, s *sim) {
 		again := func(c source.Conn, which source.Another) try {
 			t.Helper()

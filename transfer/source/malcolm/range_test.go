@@ -379,7 +379,7 @@ func TestWaitingForTheLimit(t *testing.T) {
 	})
 }
 
-// Whoever closes a body tells how many bytes are left of its request.
+// Closing a body tells how many bytes are left of its request.
 func TestCloseTellsWhatIsLeft(t *testing.T) {
 	for _, test := range []struct{ read, want int64 }{{0, 1000}, {999, 1}, {400, 600}} {
 		synctest.Test(t, func(t *testing.T) {

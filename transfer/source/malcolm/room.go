@@ -12,9 +12,9 @@ import (
 // request at a time, so that nobody waits behind a connection that is refused.
 var least = wire.Limits{Streams: 1, Flight: wire.LeastLongest, Longest: wire.LeastLongest}
 
-// A room keeps the requests of one connection within the server's limits. Who
-// has to wait is let in in order; only those that ask for no bytes pass others.
-// Any goroutine may use it.
+// A room keeps the requests of one connection within the server's limits.
+// Waiting requests are let in in order; only those that ask for no bytes may
+// overtake. Any goroutine may use it.
 type room struct {
 	mu      sync.Mutex
 	limits  wire.Limits // zero: least
@@ -74,8 +74,8 @@ func (r *room) accepted(ctx context.Context, ended <-chan struct{}) bool {
 }
 
 // enter waits for a place for requests of some bytes of ranges in all; 0: for a
-// request that asks for none. Without a place it is nil: ctx or the connection
-// has ended.
+// request that asks for none. It returns nil if ctx or the connection has
+// ended.
 func (r *room) enter(ctx context.Context, ended <-chan struct{}, bytes int64) *place {
 	p := &place{room: r, wanted: bytes, ready: make(chan struct{})}
 	r.mu.Lock()

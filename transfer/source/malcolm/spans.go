@@ -80,7 +80,7 @@ func newReply(st transport.Stream, spans []wire.Span) *reply {
 }
 
 // next reads heads of frames until bytes follow or a span has failed. The reply
-// lacks bytes. It calls hear when something has come. Errors are
+// must still lack bytes. It calls hear when something has come. Errors are
 // [*source.Fault] or the stream's own.
 func (r *reply) next(hear func()) (failed *wire.FailedSpan, err error) {
 	if r.frame > 0 {

@@ -20,13 +20,14 @@ type Trust struct {
 	Policy certs.TrustPolicy
 	// Pins are the user's, Tickets those of the tickets. A server has to
 	// satisfy both. A pin for a host that is not in the run is a
-	// [PinError].
+	// [PinError], unless Joining: other servers were or will be named.
 	Pins, Tickets certs.Pins
+	Joining       bool
 	Known         *certs.Known // remembered servers; nil: nothing is remembered
 	// ReadOnly: nothing is added to Known.
 	ReadOnly bool
-	// Token is shown to every server, which has to prove that it has it
-	// too. Zero: none is needed.
+	// Token is shown to every server, which must prove that it has it too.
+	// Zero: no token is needed.
 	Token certs.Token
 }
 
@@ -81,16 +82,14 @@ func (t *Trust) checkProof(state tls.ConnectionState, theirs *[32]byte) error {
 type PinError struct{ Place string } // HOST or HOST:PORT
 
 func (e *PinError) Error() string {
-	return fmt.Sprintf("the pin of %q is for no server of this run", e.Place)
+	return fmt.Sprintf("the pin of %q fits no server of this run", e.Place)
 }
 
 // ready fails if servers cannot be trusted as t says. It is called before the
 // first is asked.
 func (t *Trust) ready(targets []source.Target) error {
-	for _, pin := range t.Pins {
-		if pin.Host != "" && !slices.ContainsFunc(targets, func(target source.Target) bool { return isAt(target, pin) }) {
-			return &PinError{strings.TrimSuffix(pin.String(), "="+pin.ID.String())}
-		}
+	if err := CheckPins(t.Pins, targets); err != nil && !t.Joining {
+		return err
 	}
 	if t.Known == nil {
 		return nil
@@ -107,16 +106,26 @@ func (t *Trust) ready(targets []source.Target) error {
 	return t.Known.Writable()
 }
 
+// CheckPins fails with a [PinError] if a pin is for none of the targets.
+func CheckPins(pins certs.Pins, targets []source.Target) error {
+	for _, pin := range pins {
+		if pin.Host != "" && !slices.ContainsFunc(targets, func(target source.Target) bool { return isAt(target, pin) }) {
+			return &PinError{strings.TrimSuffix(pin.String(), "="+pin.ID.String())}
+		}
+	}
+	return nil
+}
+
 // isAt reports whether a pin is for a server.
 func isAt(t source.Target, pin certs.Pin) bool {
-	return (pin.Host == t.Host || pin.Host == t.Name) && (pin.Port == 0 || pin.Port == t.Port)
+	isHost := pin.Host == t.Host || pin.Host == t.Name || pin.Host == strings.TrimSuffix(t.Service, ".")
+	return isHost && (pin.Port == 0 || pin.Port == t.Port || t.IsService())
 }
 
 // contact returns what is known of a server that has shown an ID.
 func (t *Trust) contact(target source.Target, id certs.ServerID) (c certs.Contact, err error) {
 	c = certs.Contact{Address: target.String(), ID: id}
-	c.Pins = t.Pins.Demands(target.Name, target.Host, target.Port)
-	c.Tickets = t.Tickets.Demands(target.Name, target.Host, target.Port)
+	c.Pins, c.Tickets = demands(t.Pins, target), demands(t.Tickets, target)
 	if t.Known == nil {
 		return c, nil
 	}
@@ -141,9 +150,13 @@ func (t *Trust) recorded(server string) (*certs.KnownServer, error) {
 // named returns the IDs that the user or a ticket names for a target, which has
 // to prove one of them. None: it may have any ID.
 func (t *Trust) named(target source.Target) []certs.ServerID {
-	c := certs.Contact{Pins: t.Pins.Demands(target.Name, target.Host, target.Port)}
-	c.Tickets = t.Tickets.Demands(target.Name, target.Host, target.Port)
-	return certs.Common(slices.Concat(c.Pins, c.Tickets))
+	return certs.Common(slices.Concat(demands(t.Pins, target), demands(t.Tickets, target)))
+}
+
+// demands returns what pins demand of a target. Those of the SRV name that led
+// there hold as well as those of its host.
+func demands(pins certs.Pins, t source.Target) [][]certs.ServerID {
+	return pins.Demands(t.Port, t.Name, t.Host, strings.TrimSuffix(t.Service, "."))
 }
 
 // judge decides whether a server with an ID is accepted. If it has passed all

@@ -22,8 +22,8 @@ type udpTry struct {
 	ended   chan struct{}
 }
 
-// fairTime is how many times as long as TCP took UDP must be silent to count as
-// that: the server may be slow, and QUIC sends a lost packet again.
+// fairTime is a factor: UDP counts as silent after fairTime times as long as
+// TCP took. The server may be slow, and QUIC sends a lost packet again.
 const fairTime = 4
 
 // follow waits beside everything else for the end of the ways of e, the only

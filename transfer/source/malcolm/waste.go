@@ -22,7 +22,8 @@ func (p *purse) open(most int) {
 	}
 }
 
-// spend takes n out of the purse. With may it does not if there is too little.
+// spend takes n out of the purse. With may it takes nothing if there is too
+// little.
 func (p *purse) spend(n int, may bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -34,9 +35,9 @@ func (p *purse) spend(n int, may bool) bool {
 }
 
 // A ledger counts which requests of a connection came to nothing in the
-// server's eyes, as package wire says, and never too few. So a client knows
-// when it must not give a request up before some of the reply has come. Any
-// goroutine may use it.
+// server's eyes, as package wire says. It may count too much, never too little.
+// So a client knows when it must not give a request up before some of the reply
+// has come. Any goroutine may use it.
 type ledger struct {
 	// pooled says that the connection is several TLS connections. What one
 	// of them has earned is no help to another, so nothing is earned.
@@ -66,8 +67,8 @@ func (l *ledger) waste() { l.spend(false) }
 // has come. Then it is counted.
 func (l *ledger) afford() bool { return l.spend(true) }
 
-// spend counts a wasted request. With may it does not if the server would close
-// the connection.
+// spend counts a wasted request. With may it counts nothing if the server would
+// then close the connection.
 func (l *ledger) spend(may bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -137,8 +137,8 @@ type held struct {
 }
 
 // Holding returns a source at a place, which offers the first of some bytes and
-// holds all of them. One that holds one file only sends that, whatever it is
-// called. Otherwise it is like [Holder].
+// holds all of them. A source with one file sends that one, whatever name it is
+// asked for. Otherwise it is like [Holder].
 func Holding(place source.Target, offer wire.Offer, all [][]byte, change func(*Conn)) *Source {
 	holds := make(map[[32]byte]held)
 	for i, data := range all {
@@ -196,7 +196,38 @@ func Holding(place source.Target, offer wire.Offer, all [][]byte, change func(*C
 	return s
 }
 
-// errNotHeld is what a source says that does not hold some bytes.
+// Mirror returns a mirror at a place, which holds files and never says what
+// they are. It answers at once. A range of a checksum that it does not know is
+// of the first file; of a tree it fails. Otherwise it is like [Holder].
+func Mirror(place source.Target, files [][]byte, change func(*Conn)) *Source {
+	s := Holding(place, wire.Offer{}, files, nil)
+	s.Mirror = true
+	dial := s.Dial
+	s.Dial = func(ctx context.Context) (source.Conn, error) {
+		plain, err := dial(ctx)
+		c := plain.(*Conn)
+		c.Is.ID = certs.ServerID{}
+		c.Can = source.Traits{MoreConns: true, Ranges: 1}
+		c.OnAgain = func(ctx context.Context, _ source.Another) (source.Conn, error) { return s.Dial(ctx) }
+		c.OnStat = func(_ context.Context, ask source.Ask, _ func(done, total int64)) (o source.Offer, _ error) {
+			o.Offer = wire.Offer{Name: "data.bin", Size: int64(len(files[0]))}
+			if ask.Want != nil {
+				o.Offer = ask.Want.Offer
+			}
+			return o, nil
+		}
+		c.OnValues = func(context.Context, source.Offer, func(bytes int)) (wire.Values, error) {
+			return wire.Values{}, &source.Fault{What: source.BytesOnly, Words: "has no values"}
+		}
+		if change != nil {
+			change(c)
+		}
+		return c, err
+	}
+	return s
+}
+
+// errNotHeld is the error of a source for bytes that it does not hold.
 var errNotHeld = &source.Fault{What: source.Changed, Words: "its file changed"}
 
 // A spanBody is the bytes of spans; nil: the span fails.

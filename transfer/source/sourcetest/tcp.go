@@ -63,8 +63,8 @@ func (t *TCP) do(f func()) {
 	t.changed = make(chan struct{})
 }
 
-// Handle has another program take all further connections, each in a goroutine.
-// That ends when the client hangs up.
+// Handle hands all further connections to another program, each in a goroutine.
+// A goroutine ends when its client hangs up.
 func (t *TCP) Handle(program func(net.Conn)) { t.do(func() { t.handle = program }) }
 
 // Dialed returns how many connections were tried.
@@ -77,7 +77,7 @@ func (t *TCP) Dialed() int {
 // Carried returns how many bytes clients have read, of all connections.
 func (t *TCP) Carried() int64 { return t.carried.Load() }
 
-// Reset ends all connections, as a server does that has forgotten them.
+// Reset ends all connections, like a server that has forgotten them.
 func (t *TCP) Reset() {
 	t.mu.Lock()
 	conns := t.conns
@@ -361,7 +361,7 @@ func (c *tcpEnd) Write(p []byte) (int, error) { return c.out.write(p, &c.writes)
 // Close sends what was written, and then the end.
 func (c *tcpEnd) Close() error {
 	if !c.closed.Swap(true) {
-		c.in.end(syscall.EPIPE) // for whoever writes on
+		c.in.end(syscall.EPIPE) // for a writer that goes on
 		c.out.finish()
 	}
 	return nil
