@@ -13,19 +13,19 @@ import (
 // While the vote is open its winner may be certain: nothing that the other
 // servers answer can change it (see [vote.Ballot.Certain]). Then the front of
 // the file is fetched ahead. The bytes wait in memory until the vote has closed
-// and the output is open. Until then nothing is shown, written or told, no
-// server is blamed, and the vote is as without it: what happens to a range is
-// kept, and is told when the schedule begins. Nothing is fetched ahead where
-// something lies under the output's names.
+// and the output is open. Until then nothing is shown, written or told, and no
+// server is blamed. The vote goes on as without it. What happens to a range is
+// kept, and told when the schedule begins. Nothing is fetched ahead if a file
+// lies under one of the output's names.
 
 const (
 	// maxAhead bounds what is fetched ahead, in bytes of memory.
 	maxAhead = 16 << 20
 	// maxAheadLen bounds a range of more than one unit, in bytes. A
-	// server's first one is one unit, each next one up to twice as long.
+	// server's first range is one unit, each next one up to twice as long.
 	maxAheadLen = 2 << 20
 	// aheadRanges is the number of ranges under way at a server that has
-	// sent bytes; at one that has not it is one.
+	// sent bytes. A server that has not sent yet has one.
 	aheadRanges = 2
 )
 
@@ -106,8 +106,8 @@ func (s *Session) goAhead(now time.Time) {
 	s.feed(now)
 }
 
-// newAhead returns the download of a file that the vote will choose. name is
-// what it would be called now.
+// newAhead returns the download of a file that the vote is going to choose.
+// name is the name that it would get now.
 func (s *Session) newAhead(g *vote.Group, e *early, name string) *download {
 	d := newDownload(s, g)
 	a := &ahead{scope: d.inner(), store: newAheadStore(), servers: make(map[*server]*aheadServer)}
@@ -224,7 +224,7 @@ func (s *Session) fetchAhead(d *download, v *server, now time.Time) {
 	a.beside(func() { ended(run.fetch()) })
 }
 
-// endedAhead runs in the loop when a range is over that was asked for ahead.
+// endedAhead runs in the loop when a range that was asked for ahead is over.
 func (s *Session) endedAhead(d *download, f *fetch, err error) {
 	a := d.ahead
 	if a.adopted {
@@ -248,7 +248,7 @@ func (s *Session) goodAhead(a *ahead, v *server, chunk int) {
 	}
 }
 
-// askAhead asks one server for the values. What it fails in is told when
+// askAhead asks one server for the values. If that fails, it is told when
 // others are asked.
 func (s *Session) askAhead(d *download) {
 	a := d.ahead
@@ -265,8 +265,8 @@ func (s *Session) askAhead(d *download) {
 }
 
 // place moves what was fetched ahead to the output, beside the loop. What still
-// comes goes there at once. all: every chunk is missing there. Else what was
-// fetched ahead is given up.
+// comes goes there at once. all says that every chunk is missing there; if not,
+// what was fetched ahead is given up.
 func (s *Session) place(store chunkStore, all bool) error {
 	a := s.download.waiting()
 	if a == nil {
@@ -280,8 +280,8 @@ func (s *Session) place(store chunkStore, all bool) error {
 	return s.loop.do(func(ctx context.Context) error { return held.moveTo(ctx, store) })
 }
 
-// adopt hands the schedule, which has just begun, what was fetched ahead and
-// what is under way, and tells what happened to it.
+// adopt runs when the schedule has just begun. It hands over what was fetched
+// ahead and what is under way, and tells what happened to it.
 func (s *Session) adopt(now time.Time) {
 	d := s.download
 	a := d.waiting()
@@ -314,7 +314,8 @@ func (s *Session) adopt(now time.Time) {
 	}
 }
 
-// askedAhead returns the asking for values that has begun ahead; nil: none has.
+// askedAhead returns the request for values that has begun ahead; nil: there is
+// no such request.
 func (d *download) askedAhead() (a *asking) {
 	if w := d.waiting(); w != nil {
 		a, w.asking = w.asking, nil

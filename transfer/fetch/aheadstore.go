@@ -19,7 +19,7 @@ type aheadStore struct {
 
 func newAheadStore() *aheadStore { return &aheadStore{claims: make(map[int]*aheadClaim)} }
 
-// then returns the store that has taken the place of the memory, or nil.
+// then returns the store that has replaced the memory, or nil.
 func (s *aheadStore) then() chunkStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *aheadStore) Marked(chunk int) bool {
 	return to != nil && to.Marked(chunk)
 }
 
-// Records is true while nobody knows what takes the place of the memory.
+// Records is true while it is not known which store replaces the memory.
 func (s *aheadStore) Records() bool {
 	to := s.then()
 	return to == nil || to.Records()

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -10,13 +11,13 @@ import (
 	"malcolm/wire"
 )
 
-// votes reports whether what a server offers counts.
+// votes reports whether a server's offer counts. If not, it is a mirror.
 func (v *server) votes() bool {
 	_, votes := v.source.Voter()
-	return votes
+	return votes && !v.mute
 }
 
-// connected runs in the loop, as do all that follow: a connection is there.
+// connected runs in the loop, as all functions below do: a connection is there.
 func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
 	if len(t.SmallBuffers) > 0 && !s.notices.buffers {
 		s.notices.buffers = true
@@ -30,7 +31,8 @@ func (s *Session) connected(v *server, p source.Peer, t source.Traits) {
 	s.otherWay(v, p)
 }
 
-// otherWay tells, once a server, that another transport leads to somebody else.
+// otherWay tells, once a server, that another transport leads to another
+// server.
 func (s *Session) otherWay(v *server, p source.Peer) {
 	if p.Other != (certs.ServerID{}) && !v.trouble.toldOther {
 		v.trouble.toldOther = true
@@ -58,7 +60,7 @@ func (s *Session) waitFor(v *server, state State) {
 		s.presence.Waits(v.index)
 	}
 	v.trouble.failures = 0
-	if s.poll != nil && v.votes() {
+	if s.counts(v) {
 		s.poll.ballot.Indexing(v.index, time.Now())
 	}
 }
@@ -72,9 +74,10 @@ func (s *Session) full(v *server, err error) {
 	}
 }
 
-// notReached says that a try to reach a server failed. final: it was the last
-// one. A failure that another try may mend counts from the second try on; the
-// user is told once, and the server stays in the vote if a later try works.
+// notReached says that a try to reach a server failed. final says that it was
+// the last try. A failure that another try may mend counts from the second try
+// on. The user is told once. If a later try works, the server is in the vote
+// again.
 func (s *Session) notReached(v *server, err error, final bool) {
 	v.trouble.failures++
 	awaited := v.state.isAwaited()
@@ -100,16 +103,20 @@ func (s *Session) outOfVote(v *server, err error) {
 		v.state = StateRefused
 	}
 	s.emit(NotReached{Target: v.target, Err: err})
-	if s.poll != nil && v.votes() {
+	s.relieve(time.Now()) // before the vote may close
+	if s.counts(v) {
 		s.poll.ballot.Fail(v.index, time.Now())
 	}
 }
 
 // answered takes a server's offer to the vote. After the vote it decides at
-// once whether the server takes part. A server that was lost and is back must
-// be what it was.
+// once whether the server takes part. A server that comes back must offer the
+// same file under the same ID.
 func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	s.accepted(v, way.Peer(), o.Accepted)
+	if s.whole != nil && !v.votes() {
+		o.Checksum = s.whole.Sum // it cannot say
+	}
 	switch {
 	case v.state == StateLost:
 		s.returned(v, &connection{way: way, opened: time.Now()}, o)
@@ -119,14 +126,23 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 		s.outOfVote(v, errOtherID)
 		return
 	case v.conns.of(way) == nil:
-		v.conns.list = []*connection{{way: way, opened: time.Now()}}
+		v.conns.list = nil
+		v.use(&connection{way: way, opened: time.Now()})
+	}
+	if !v.votes() && !s.wanting.is(o) { // it was asked for an earlier file
+		if ask, _ := s.wanting.now(); ask != v.asked { // else that is its answer
+			if v.asked = ask; ask != nil {
+				s.askAgain(v, way)
+			}
+			return
+		}
 	}
 	v.id, v.proved, v.rtt = way.Peer().ID, true, way.Stats().SmoothedRTT
 	v.state, v.err, v.offer, v.trouble.failures = StateAnswered, nil, o, 0
 	v.rank = s.roster.answers
 	s.roster.answers++
-	if s.poll != nil && v.votes() {
-		s.poll.ballot.Answer(v.index, offerOf(v.id, o), time.Now())
+	if s.counts(v) {
+		s.poll.ballot.Answer(v.index, offerOf(v, o), time.Now())
 		defer func() { s.goAhead(time.Now()) }()
 	}
 	if s.isDuplicate(v, way.Peer()) {
@@ -137,9 +153,14 @@ func (s *Session) answered(v *server, way source.Conn, o source.Offer) {
 	}
 }
 
-// offerOf returns an offer as the vote sees it.
-func offerOf(id certs.ServerID, o source.Offer) vote.Offer {
-	return vote.Offer{ID: vote.ID(id), Tree: o.Kind == wire.KindTree, Size: o.Size, Checksum: o.Checksum, Name: o.Name}
+// offerOf returns a server's offer as the vote sees it. A server that proves no
+// ID gets one that only its host has.
+func offerOf(v *server, o source.Offer) vote.Offer {
+	id := vote.ID(v.id)
+	if voter, _ := v.source.Voter(); v.id == (certs.ServerID{}) {
+		id = sha256.Sum256([]byte("host " + voter.Host))
+	}
+	return vote.Offer{ID: id, Tree: o.Kind == wire.KindTree, Size: o.Size, Checksum: o.Checksum, Name: o.Name}
 }
 
 // accepted tells, once a server, what accepting its identity meant.
@@ -162,15 +183,19 @@ func (s *Session) accepted(v *server, p source.Peer, a source.Accepted) {
 
 // isDuplicate tells of servers that were given under several names. All of them
 // vote, since the owner of one name does not decide where another leads. Only
-// one of them is used.
+// one of them is used. Mirrors are never duplicates: one address has many
+// objects.
 func (s *Session) isDuplicate(v *server, p source.Peer) bool {
 	if !p.Addr.IsValid() {
 		return false
 	}
-	if voter, votes := v.source.Voter(); votes && len(voter.IDs) == 0 { // else the ID is its host
+	if voter, _ := v.source.Voter(); v.votes() && len(voter.IDs) == 0 { // else the ID is its host
 		if other := s.roster.met.other(voter.Host, p.Addr.Addr()); other != "" {
 			s.emit(OneAddress{Hosts: [2]string{other, voter.Host}, Addr: p.Addr.Addr()})
 		}
+	}
+	if v.target.IsMirror() { // an address has many objects
+		return false
 	}
 	other := s.roster.met.used(v, p.Addr)
 	if other == nil {
@@ -206,14 +231,15 @@ func (s *Session) returned(v *server, l *connection, o source.Offer) {
 		return
 	}
 	v.offer = o
-	v.conns.list, v.state, v.err = []*connection{l}, StateAnswered, nil
+	v.conns.list, v.state, v.err = nil, StateAnswered, nil
+	v.use(l)
 	if s.download.isAgreed() {
 		s.admit(v)
 	}
 }
 
-// cameBackAs gives up a server that was lost and came back different, or is not
-// worth another try.
+// cameBackAs gives up a server that came back different, or is not worth
+// another try.
 func (s *Session) cameBackAs(v *server, err error) {
 	switch state := blame(err); {
 	case state != StateLost:
@@ -243,6 +269,7 @@ func (s *Session) emitLost(v *server) {
 	if s.download.isAgreed() {
 		left = s.presence.Serving()
 	}
+	v.share.totals.Losses++
 	s.emit(Lost{Target: v.target, State: v.state, Err: v.err, Left: left})
 }
 
@@ -261,12 +288,8 @@ func (s *Session) admit(v *server) {
 	}
 }
 
-// offersVoted reports whether a server offers the file that was voted for. A
-// source that never votes is known only by its size and, later, its bytes.
+// offersVoted reports whether a server offers the file that was voted for.
 func (s *Session) offersVoted(v *server) bool {
-	if !v.votes() {
-		return v.offer.Size == s.download.offer.Size
-	}
 	return v.offer.SameFile(s.download.offer)
 }
 
@@ -286,14 +309,14 @@ func (s *Session) leaveOut(v *server) {
 func (s *Session) admitLate(v *server) {
 	s.admit(v)
 	if v.state == StateServing {
-		s.emit(Joined{Target: v.target, Other: !s.offersVoted(v)})
+		s.emit(Joined{Target: v.target, Other: !s.offersVoted(v), Mirror: !v.votes()})
 	} else {
 		s.emit(LeftOut{Target: v.target, Tree: v.offer.Kind == wire.KindTree, Checksum: v.offer.Checksum, Size: v.offer.Size})
 	}
 }
 
-// leave takes a server out of the run. It was lost (and may come back),
-// changed, or lied.
+// leave takes a server out of the run: it is lost (and may come back), its file
+// changed, or it lied.
 func (s *Session) leave(v *server, state State, err error) {
 	switch {
 	case v.state == StateAnswered: // the vote is not over: its answer stands
@@ -312,7 +335,7 @@ func (s *Session) leave(v *server, state State, err error) {
 	s.leaveSchedule(v)
 	v.hangUp()
 	tell := true
-	if state == StateLost {
+	if state == StateLost && !source.IsFinal(err) {
 		v.trouble.failed = err
 		tell = s.presence.Lost(v.index, false)
 	} else {

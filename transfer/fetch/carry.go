@@ -44,7 +44,7 @@ type try struct {
 	err  error // why one of them was not; nil: all were
 }
 
-// endTry forgets a try. What connections are left are like all others.
+// endTry forgets a try. The connections that remain are like all others.
 func (c *conns) endTry() {
 	c.try = nil
 	for _, l := range c.list {
@@ -83,8 +83,8 @@ func (s *Session) joinCarrier(v *server, now time.Time) {
 	s.roster.carrier.Join(v.index, how)
 }
 
-// stayOver says that a server stays over the transport that has taken the place
-// of a useless connection's.
+// stayOver says that a server stays on its present transport, which has
+// replaced a useless connection's.
 func (s *Session) stayOver(v *server, now time.Time) {
 	v.conns.endTry()
 	if s.growth != nil {
@@ -144,8 +144,8 @@ func (s *Session) tryAcross(v *server) {
 	}
 }
 
-// openedAcross runs in the loop when one of them is there, or failed. With the
-// last one, the next ranges go over them.
+// openedAcross runs in the loop when one of these connections is there, or
+// failed. After the last one, the next ranges go over them.
 func (s *Session) openedAcross(v *server, t *try, way source.Conn, err error) {
 	if v.conns.try != t || v.state != StateServing || v.trouble.judging {
 		if way != nil {
@@ -158,7 +158,7 @@ func (s *Session) openedAcross(v *server, t *try, way source.Conn, err error) {
 	if err != nil {
 		t.err = err
 	} else {
-		v.conns.list = append(v.conns.list, &connection{way: way, opened: now, unproved: true, across: true, parked: true})
+		v.use(&connection{way: way, opened: now, unproved: true, across: true, parked: true})
 	}
 	if t.left > 0 {
 		return
@@ -187,7 +187,8 @@ func (c *conns) hasAcross() bool {
 	return slices.ContainsFunc(c.list, func(l *connection) bool { return l.across && !l.retired })
 }
 
-// acrossDown is called when a connection is gone that was not a server's last.
+// acrossDown is called when a connection has ended that was not a server's
+// last.
 func (s *Session) acrossDown(v *server, gone *connection) {
 	c := &v.conns
 	if gone.across && !c.hasAcross() {
@@ -257,8 +258,8 @@ func (s *Session) keepTransport(v *server, a carrier.Action, now time.Time) {
 	s.dispatch(now)
 }
 
-// overWhatIsLeft notes it where connections have died, and those that are left
-// to a server are over another transport.
+// overWhatIsLeft notes that a server's remaining connections are over another
+// transport, after the others have died.
 func (s *Session) overWhatIsLeft(v *server, now time.Time) {
 	left := v.conns.first()
 	if left == nil || left.way.Peer().Transport == v.over {
@@ -269,5 +270,5 @@ func (s *Session) overWhatIsLeft(v *server, now time.Time) {
 	s.emit(TransportChanged{Target: v.target, Transport: v.over, Why: TransportSilent})
 }
 
-// errAcrossDead is why a transport is not used that connects and no more.
+// errAcrossDead says that a transport connects and then carries nothing.
 var errAcrossDead = &source.Fault{What: source.Lost, Words: "nothing came over it"}

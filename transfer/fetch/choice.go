@@ -34,16 +34,17 @@ type PathVote struct {
 type Parts struct {
 	Votes int          // for what a filter chooses of the winner; 0: that did not decide
 	Each  []wire.Entry // the tree that each path's own majority makes; nil: that did not decide
-	// Differ are the first paths on which groups differ whose listings
-	// could be fetched, Count is how many there are; without a majority.
+	// Without a majority: Differ are the first paths on which groups differ
+	// whose listings could be fetched. Count is how many such paths there
+	// are.
 	Differ []PathVote
 	Count  int
 }
 
 // voteOnParts votes on less than whole directories, when these have no
-// majority: on what a filter chooses, and on each path if that was asked for.
-// If there is a majority then, r gets a winner. Else the paths are named on
-// which the groups differ.
+// majority: on what a filter chooses, and on each path if the user asked for
+// that. If that finds a majority, r gets a winner. If not, the paths on which
+// the groups differ are named.
 func (s *Session) voteOnParts(jury *vote.Jury, r *vote.Result, b Ballot) (p Parts, err error) {
 	listings, err := s.groupListings(r, b.Filter)
 	if err != nil || len(listings) == 0 {
@@ -88,8 +89,8 @@ func (s *Session) groupListings(r *vote.Result, f *filter.Filter) (listings []ea
 	return listings, nil
 }
 
-// mergeListings has each path decided by its own majority. If all are, r gets
-// one more group, which no server is in and which wins: the tree that they
+// mergeListings has each path decided by its own majority. If all have one, r
+// gets one more group, which has no server and wins: the tree that the paths
 // make.
 func (s *Session) mergeListings(jury *vote.Jury, r *vote.Result, listings []each.Listing) ([]wire.Entry, error) {
 	entries, err := each.Paths(jury, listings)
@@ -137,8 +138,8 @@ func differing(listings []each.Listing) (first []PathVote, count int) {
 	return first, count
 }
 
-// listingOf fetches the listing of a group from one of its servers. Nil: no one
-// sends it, or it is broken. The error is why the run ended.
+// listingOf fetches the listing of a group from one of its servers. It is nil
+// if no server sends it, or if it is broken. The error is why the run ended.
 func (s *Session) listingOf(g *vote.Group) ([]wire.Entry, error) {
 	for _, i := range g.Servers {
 		c := s.roster.servers[i].conns.pick()
@@ -163,7 +164,7 @@ func (s *Session) listingOf(g *vote.Group) ([]wire.Entry, error) {
 	return nil, nil
 }
 
-// wrongList is the fault of a server whose list is not what it says.
+// wrongList is the fault of a server whose list differs from what it announced.
 func wrongList(what string, err error) error {
 	return &source.Fault{What: source.Wrong, Words: fmt.Sprintf("its %s is wrong: %v", what, err), Err: err}
 }

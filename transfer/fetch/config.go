@@ -17,6 +17,8 @@ const DefaultPatience = 15 * time.Minute
 // Servers says where files come from.
 type Servers struct {
 	// Sources are the places of the command line, at least one, each once.
+	// Of those of one SRV name only the ones of the best priority are used
+	// while one of them is there.
 	Sources []source.Source
 	// Connections is the number of connections with each source, 1 to 64.
 	// 0: one, and more as package growth decides.
@@ -24,15 +26,18 @@ type Servers struct {
 	// Limit bounds the bytes of files a second from all sources together;
 	// 0: no limit.
 	Limit int64
+	// Shared is what the session has in common with others that run at
+	// once, also the limit; nil: it runs alone.
+	Shared *Shared
 	// Patience ends a run after this long without progress: a source is
 	// still indexing, or nobody sends wanted bytes (see package presence).
 	// 0 or less: [DefaultPatience].
 	Patience time.Duration
-	// Paths is what earlier runs found out of the ways to the sources, and
-	// notes what this one does; nil: nothing is known or noted.
+	// Paths has what earlier runs found out about the ways to the sources,
+	// and gets what this run finds out; nil: nothing is known or noted.
 	Paths *paths.Memory
 	// CPUFree reports whether this machine's processors have time for more
-	// connections; nil: the system is asked. Tests in virtual time say so.
+	// connections; nil: the system is asked. Tests in virtual time set it.
 	CPUFree func() bool
 }
 
@@ -42,8 +47,11 @@ type Ballot struct {
 	Checksum *[32]byte
 	// Tree says that Checksum is that of a directory's listing.
 	Tree bool
-	// Each takes each path's own majority, absence being an answer, when
-	// whole directories have none.
+	// Whole proves the file at the end if no server is named and no mirror
+	// can say what its chunks are; nil: then it is not fetched.
+	Whole *Whole
+	// Each takes each path's own majority when whole directories have no
+	// majority. Absence of the path is an answer too.
 	Each bool
 	// Quorum is the number of votes that the majority needs; 0: one. See
 	// [MostVotes].
@@ -73,7 +81,19 @@ type Output struct {
 	// Resume keeps the good chunks of an unfinished download. Force starts
 	// over, or replaces a file that is there (see partfile.Decide).
 	Resume, Force bool
+	// Claim is given the final path, in the session's goroutine, before
+	// anything is written. If it returns an error, that ends the run. Nil:
+	// the path is nobody else's.
+	Claim func(path string) error
 	Disk
+}
+
+// settle settles the name of an output and claims its path.
+func (d *download) settle(fsys partfile.FS, out Output) error {
+	if err := d.settleName(out.Name); err != nil || out.Claim == nil {
+		return err
+	}
+	return out.Claim(fsys.Path(d.result.Name))
 }
 
 // A Disk says how a file is written.

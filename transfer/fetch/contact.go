@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -46,14 +47,14 @@ func (c *contact) run() {
 	}
 }
 
-// away returns for how long a server that failed with err is left alone because
-// it asked for that. A tenth of patience is left for the next try.
+// away returns how long a server that failed with err is left alone, because it
+// asked for that. A tenth of patience is kept for the next try.
 func away(err error, patience time.Duration) time.Duration {
 	return min(source.WaitOf(err), longestAway, patience/10*9)
 }
 
-// visit is one try of a contact. err: the try failed, and visit has said so.
-// final: another try is of no use.
+// visit is one try of a contact. If the try failed, err says so, and visit has
+// told it. final says that another try is of no use.
 func (c *contact) visit() (final bool, err error) {
 	fail := func(err error) (bool, error) {
 		c.tell.failed(err, source.IsFinal(err))
@@ -65,8 +66,11 @@ func (c *contact) visit() (final bool, err error) {
 	}
 	defer way.Close()
 	c.tell.connected(way.Peer(), way.Traits())
-	offer, err := way.Stat(c.ctx, source.Ask{Values: c.values.Load()}, c.tell.indexing)
-	if err != nil {
+	offer, err := c.stat(way)
+	switch {
+	case err == errUnasked:
+		return c.ctx.Err() != nil, nil
+	case err != nil:
 		return fail(err)
 	}
 	select {
@@ -85,6 +89,27 @@ func (c *contact) visit() (final bool, err error) {
 	case <-c.ctx.Done():
 	}
 	return false, nil
+}
+
+// errUnasked says that a connection has ended before anything was asked on it.
+var errUnasked = errors.New("nothing was asked yet")
+
+// stat asks what the source offers. A mirror is asked only when it is known
+// what it should have.
+func (c *contact) stat(way source.Conn) (source.Offer, error) {
+	if _, votes := c.source.Voter(); votes && !c.mute {
+		o, err := way.Stat(c.ctx, source.Ask{Values: c.values.Load()}, c.tell.indexing)
+		if err == nil || source.WhatOf(err) != source.BytesOnly {
+			return o, err
+		}
+		c.mute = true
+		c.tell.muted()
+	}
+	ask, ok := c.wanting.wait(c.ctx, way.Done())
+	if !ok {
+		return source.Offer{}, errUnasked
+	}
+	return way.Stat(c.ctx, ask, nil)
 }
 
 // A backOff gives the pauses between tries: none, then half a second, doubling.

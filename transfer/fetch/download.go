@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"malcolm/transfer/content"
@@ -27,6 +26,7 @@ type download struct {
 	listed                      // the directory of which the content is; zero: a file, or a listing
 	content  *content.Content   // what is fetched; nil before the vote
 	values   wire.Values        // of a file: empty until they are obtained
+	whole    *Whole             // what proves it at the end; nil: its values do
 	ahead    *ahead             // nil: nothing was fetched ahead
 	asking   *asking            // for the values; nil: not now
 	schedule *schedule.Schedule // nil before chunks are wanted
@@ -106,7 +106,7 @@ func (d *download) size() int64 {
 // complete reports whether every chunk is good.
 func (d *download) complete() bool { return d.schedule != nil && d.schedule.Done() }
 
-// wanted reports whether bytes are wanted that no server has sent yet.
+// wanted reports whether bytes are wanted that no server has sent.
 func (d *download) wanted() bool {
 	switch {
 	case d.asking != nil:
@@ -140,16 +140,20 @@ func (s *Session) finish() *Result {
 	s.leaveHelpers()
 	d.fetches, d.partials, d.job = make(map[int]*fetch), make(map[int]*partial), nil
 	d.result.Duplicate, d.result.Refetched = d.tally.Duplicate, d.tally.Refetched
-	d.result.Elapsed = time.Since(s.begun)
+	d.result.Elapsed = time.Since(s.means.begun)
 	d.result.Servers, d.result.Tree = s.reports(), d.treeReport()
 	d.reportLacking(d.result.Servers)
 	s.publish()
 	return &d.result
 }
 
-// begin makes an empty schedule whose chunks go into store.
+// begin makes an empty schedule whose chunks go into store. Mirrors may take
+// part from now on, except where a listing is fetched, which they do not have.
 func (s *Session) begin(store chunkStore) {
 	d := s.download
+	if !d.tally.lists {
+		s.askMirrors()
+	}
 	d.schedule = schedule.New(schedule.Config{Content: d.content, Limit: s.servers.Limit})
 	d.job = s.newJob(d, d.post, store, s.gotChunk)
 	if s.watch.Map {
@@ -161,8 +165,11 @@ func (s *Session) begin(store chunkStore) {
 // the loop, to which post leads.
 func (s *Session) newJob(d *download, post func(func()), store chunkStore, good func(v *server, chunk int)) *job {
 	var values chunkValues = fileValues{d.values}
-	if d.tree != nil {
-		values = newTreeValues(d.content)
+	switch {
+	case d.whole != nil:
+		values = takenValues{d.values}
+	case d.tree != nil:
+		values = newTreeValues(d.content, s.means.tellers.now)
 	}
 	return &job{
 		means: s.means, content: d.content, values: values, store: store,
@@ -178,11 +185,12 @@ func (s *Session) newJob(d *download, post func(func()), store chunkStore, good 
 func (s *Session) fetchQueued(done func() bool) error {
 	now := time.Now()
 	s.download.flow.meter.Start(meterTime, now)
-	s.growth = growth.New(growth.Config{Fixed: s.servers.Connections})
+	s.growth = growth.New(growth.Config{Fixed: s.servers.Connections, MaxTotal: s.means.conns})
 	for _, v := range s.roster.byRank() {
 		s.joinSchedule(v, now)
 	}
 	s.adopt(now)
+	s.noteTellers()
 	s.dispatch(now)
 	return s.loop.until(done)
 }
@@ -261,7 +269,7 @@ func (s *Session) start(r schedule.Range, now time.Time) {
 	}
 	f := s.prepare(d.ctx, d.job, r, now)
 	f.resume = d.takePartials(r)
-	if how := d.schedule.Parts(r.ID); how.Len > 0 && !r.Second {
+	if how := d.schedule.Parts(r.ID); how.Len > 0 && !r.Second && f.way.Traits().Ranges == 0 {
 		f.parted = newPartedBody(f.ctx, f.way, f.spans()[0], how)
 	}
 	d.fetches[r.ID] = f
@@ -279,10 +287,11 @@ func (s *Session) prepare(ctx context.Context, j *job, r schedule.Range, now tim
 	v := s.roster.servers[r.Server]
 	conn := v.conns.pick()
 	conn.fetches++
+	v.share.totals.Asked++
 	ctx, cancel := context.WithCancel(ctx)
 	run := &rangeRun{job: j, ctx: ctx, Range: r, way: conn.way}
 	run.end.Store(int64(r.First + r.Count))
-	run.heard.Store(int64(now.Sub(s.begun)))
+	run.heard.Store(int64(now.Sub(s.means.begun)))
 	run.waiting.Store(true)
 	return &fetch{rangeRun: run, server: v, conn: conn, cancel: cancel}
 }
@@ -358,6 +367,7 @@ func (d *download) count(f *fetch) int64 {
 	n := f.arrived.Load() - f.sampled
 	f.sampled += n
 	f.server.share.arrived += n
+	f.server.share.totals.arrived(f.conn.over, n)
 	f.server.came(f.conn, n)
 	d.flow.arrived += n
 	return n
@@ -403,8 +413,8 @@ func (s *Session) ended(f *fetch, err error) {
 	s.dispatch(now)
 }
 
-// backOff lets a server rest whose range ended early without wrong bytes. If
-// that goes on, it gives the server up.
+// backOff pauses a server whose range ended early without wrong bytes. If that
+// goes on, it gives the server up.
 func (s *Session) backOff(v *server, err error, now time.Time) {
 	v.trouble.failed = err
 	pause, lost := s.presence.Failed(v.index)
@@ -414,6 +424,7 @@ func (s *Session) backOff(v *server, err error, now time.Time) {
 	}
 	pause = max(pause, away(err, s.servers.Patience))
 	s.download.tally.Retried++
+	v.share.totals.Retried++
 	s.emit(Decision{What: Retried, Target: v.target, Pause: pause, Err: err})
 	s.download.schedule.Pause(v.index, now.Add(pause))
 }
@@ -433,7 +444,8 @@ func (s *Session) gotChunk(v *server, chunk int) {
 }
 
 // refetch returns how many of a fetch's useless bytes must be fetched again
-// because they were wrong: those of a chunk that no other fetch has.
+// because they were wrong. That is the chunk's bytes, unless another fetch has
+// the chunk.
 func (d *download) refetch(f *fetch, err error, useless int64) int64 {
 	wrong, ok := errors.AsType[*wrongChunkError](err)
 	if !ok || f.Second {
@@ -464,31 +476,15 @@ func (s *Session) refused(v *server, c *connection, chunk int) {
 	if inUse := v.conns.pick(); inUse != nil {
 		c = inUse
 	}
-	way, ctx, offer, post := c.way, d.ctx, v.offer, d.post
+	way, ctx, offer, ask, post := c.way, d.ctx, v.offer, s.askNow(v), d.post
 	place := d.content.Place(chunk)
 	checksum := d.content.File(place.File).Checksum
 	judged := func(changed bool) { post(func() { s.judged(v, chunk, changed) }) }
 	d.beside(func() {
-		changed := offersElse(ctx, way, offer)
+		changed := offersElse(ctx, way, ask, offer)
 		if !changed {
 			way.Recheck(ctx, checksum, place.Chunk)
 		}
 		judged(changed)
 	})
-}
-
-// offersElse reports whether a source now offers something else than before, or
-// is hashing that. No other refusal says that the file has changed.
-func offersElse(ctx context.Context, way source.Conn, before source.Offer) bool {
-	o, err := way.Stat(ctx, source.Ask{}, nil)
-	if err != nil {
-		return source.WhatOf(err) == source.Indexing
-	}
-	return !o.SameFile(before)
-}
-
-// judging reports whether a server that sent a wrong chunk is still being
-// judged.
-func (s *Session) judging() bool {
-	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
 }

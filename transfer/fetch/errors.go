@@ -52,6 +52,8 @@ var kinds = []struct {
 }{
 	{KindIntegrity, as[*MismatchError]},
 	{KindIntegrity, as[*FinishedError]},
+	{KindIntegrity, as[*UnprovedError]},
+	{KindVote, as[*NoProofError]},
 	{KindIntegrity, as[*ListingError]},
 	{KindChanged, as[*GoneError]},
 	{KindIntegrity, as[*TreeMismatchError]},
@@ -147,8 +149,8 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the file has %d bytes, at most %d are allowed", e.Size, e.Max)
 }
 
-// A TreeOfferedError says that the servers agree on a directory, which a method
-// cannot copy.
+// A TreeOfferedError says that the servers agree on a directory, and the method
+// copies only files.
 type TreeOfferedError struct{ Name string }
 
 func (e *TreeOfferedError) Error() string {
@@ -168,13 +170,16 @@ func (e *FileOfferedError) Error() string {
 type ListingError struct{ Err error }
 
 func (e *ListingError) Error() string {
-	return "the servers agree on a directory that is refused: " + e.Err.Error()
+	return "the directory that the servers agree on is refused: " + e.Err.Error()
 }
 
 func (e *ListingError) Unwrap() error { return e.Err }
 
 // A NobodyAnsweredError says that no server answered.
-type NobodyAnsweredError struct{ Servers []ServerReport }
+type NobodyAnsweredError struct {
+	Servers []ServerReport // those that vote
+	Mirrors int            // sources that never vote
+}
 
 func (e *NobodyAnsweredError) Error() string {
 	if len(e.Servers) == 1 {
@@ -195,19 +200,23 @@ type UndecidedError struct {
 	Quorum  int
 	Servers []ServerReport
 	Parts   Parts // on which paths directories differ
+	Sizes   bool  // mirrors were to agree on a size, see [Whole]
 }
 
 func (e *UndecidedError) Error() string {
 	switch e.Result.Reason {
 	case vote.TooFewVotes:
-		return fmt.Sprintf("the majority has only %d of the %d votes that are asked for", e.Result.Groups[0].Votes, e.Quorum)
+		return fmt.Sprintf("the majority has only %d of the %d votes that --quorum asks for", e.Result.Groups[0].Votes, e.Quorum)
 	case vote.ChecksumNotOffered:
 		return "no server offers the checksum asked for"
+	}
+	if e.Sizes {
+		return "no majority: the mirrors do not agree on a size"
 	}
 	return "no majority: the servers do not agree on one " + e.what()
 }
 
-// what names what was offered.
+// what is a noun for what was offered.
 func (e *UndecidedError) what() string {
 	file, dir := false, false
 	for _, g := range e.Result.Groups {
@@ -247,7 +256,7 @@ func (e *NoServerLeftError) Error() string {
 }
 
 // kind puts causes in the order of DESIGN. A server that was only lost may come
-// back; while there is one, the network is to blame.
+// back. If there is one, the network is to blame.
 func (e *NoServerLeftError) kind() Kind {
 	kind := KindIntegrity
 	for _, s := range e.Servers {

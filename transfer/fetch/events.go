@@ -36,8 +36,8 @@ type UDPBlocked struct {
 	Refused bool
 }
 
-// WayRefused says, once a server, that another transport than the one that is
-// used leads to somebody with another ID. That way is not used.
+// WayRefused says, once a server, that its other transport leads to a server
+// with another ID. That way is not used.
 type WayRefused struct {
 	Target source.Target
 	Used   source.Transport
@@ -52,8 +52,8 @@ type FirstContact struct {
 	Recorded bool
 }
 
-// Contradicted says that a pin or a ticket has a server accepted although
-// another ID is recorded of it.
+// Contradicted says that a server was accepted by a pin or a ticket although
+// another ID is recorded for it.
 type Contradicted struct {
 	Target  source.Target
 	ID      certs.ServerID
@@ -104,11 +104,12 @@ type LeftOut struct {
 }
 
 // Joined says that a server that answered after the vote has the same file and
-// takes part. Other: it has another version of the tree, and takes part for
-// what is the same in both.
+// takes part. With Other it has another version of the tree, and takes part for
+// the files that are the same in both.
 type Joined struct {
 	Target source.Target
 	Other  bool
+	Mirror bool // it never votes, and takes part as soon as chunks are wanted
 }
 
 // Listed says that the listing of the directory that was voted for is there and
@@ -146,8 +147,8 @@ type Lacks partfile.Lack
 // where the file is now.
 type OutputMoved struct{ Path string }
 
-// SetAside says where the directory is that had the output's name: this run
-// replaced it, or an earlier run was cut off when it was about to.
+// SetAside says where the directory that had the output's name is now. This run
+// has replaced it, or an earlier run was cut off when it was about to.
 type SetAside struct {
 	Path   string
 	CutOff bool // by an earlier run, which may have been cut off
@@ -222,8 +223,8 @@ type ChunksUnreadable struct {
 	Err    error // of the first of them
 }
 
-// NotKept says what of the replaced file the finished one will not have. It
-// comes before anything is fetched, where that is known.
+// NotKept says what the finished file will lack of the replaced one. Where it
+// is known, it comes before anything is fetched.
 type NotKept struct {
 	Path string
 	What string // "owner", "group", `extended attribute "user.x"`, ...

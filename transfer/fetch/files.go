@@ -1,6 +1,9 @@
 package fetch
 
 import (
+	"context"
+	"slices"
+
 	"malcolm/transfer/source"
 	"malcolm/transfer/tree"
 	"malcolm/wire"
@@ -128,4 +131,20 @@ func (s *Session) judged(v *server, chunk int, changed bool) {
 	} else {
 		s.leave(v, StateWrong, &source.Fault{What: source.Wrong, Words: (&wrongChunkError{chunk}).Error()})
 	}
+}
+
+// offersElse reports whether a source now offers something else than before, or
+// is hashing that. No other refusal says that the file has changed.
+func offersElse(ctx context.Context, way source.Conn, ask source.Ask, before source.Offer) bool {
+	o, err := way.Stat(ctx, ask, nil)
+	if err != nil {
+		return source.WhatOf(err) == source.Indexing
+	}
+	return !o.SameFile(before)
+}
+
+// judging reports whether a server that sent a wrong chunk is still being
+// judged.
+func (s *Session) judging() bool {
+	return slices.ContainsFunc(s.roster.servers, func(v *server) bool { return v.trouble.judging })
 }

@@ -13,15 +13,20 @@ import (
 // A chunkValues says what the value of each chunk is. Any goroutine may call
 // its methods.
 type chunkValues interface {
-	// of returns the value of a chunk. If it is not known it asks a source
-	// on a way to it, whose fault the error is then.
-	of(ctx context.Context, way source.Conn, chunk int) ([32]byte, error)
+	// check reports whether a chunk that came has the right value. If the
+	// value is not known, it asks the source at the end of way; an error is
+	// then that source's fault.
+	check(ctx context.Context, way source.Conn, chunk int, value [32]byte) (right bool, err error)
 	// lacks reports whether nobody has asked for a file's values yet.
 	lacks(file int) bool
 	// expect asks a source for a file's values, which are going to be
-	// wanted, and waits for the answer. Whoever wants them then hears of an
-	// error.
+	// wanted, and waits for the answer. An error is reported to the call
+	// that wants them later.
 	expect(ctx context.Context, way source.Conn, file int)
+	// of returns the value of a chunk, as check asks for it.
+	of(ctx context.Context, way source.Conn, chunk int) ([32]byte, error)
+	// took says that a chunk with this value is there now.
+	took(chunk int, value [32]byte)
 	// good says that a chunk is good: nobody will want its value again.
 	good(chunk int)
 }
@@ -29,9 +34,15 @@ type chunkValues interface {
 // A fileValues is the chunkValues of one file, which are known.
 type fileValues struct{ wire.Values }
 
+func (v fileValues) check(_ context.Context, _ source.Conn, chunk int, value [32]byte) (right bool, err error) {
+	return v.At(chunk) == value, nil
+}
+
 func (v fileValues) of(_ context.Context, _ source.Conn, chunk int) ([32]byte, error) {
 	return v.At(chunk), nil
 }
+
+func (fileValues) took(int, [32]byte) {}
 
 func (fileValues) lacks(int) bool { return false }
 
@@ -44,6 +55,7 @@ func (fileValues) good(int) {}
 // first wanted until all of the file's chunks are good.
 type treeValues struct {
 	content *content.Content
+	tellers func() []source.Conn // ways to those that can say values
 
 	mu   sync.Mutex
 	held map[int]*heldValues // by file
@@ -57,10 +69,18 @@ type heldValues struct {
 	came   chan struct{} // closed when values were set, or the last request has failed
 }
 
-func newTreeValues(c *content.Content) *treeValues {
-	return &treeValues{content: c, held: make(map[int]*heldValues), left: make(map[int]int)}
+func newTreeValues(c *content.Content, tellers func() []source.Conn) *treeValues {
+	return &treeValues{content: c, tellers: tellers, held: make(map[int]*heldValues), left: make(map[int]int)}
 }
 
+func (v *treeValues) check(ctx context.Context, way source.Conn, chunk int, value [32]byte) (right bool, err error) {
+	want, err := v.of(ctx, way, chunk)
+	return want == value, err
+}
+
+func (*treeValues) took(int, [32]byte) {}
+
+// of returns the value of a chunk.
 func (v *treeValues) of(ctx context.Context, way source.Conn, chunk int) ([32]byte, error) {
 	p := v.content.Place(chunk)
 	if v.content.FileChunks(p.File) == 1 {
@@ -120,11 +140,29 @@ func (v *treeValues) obtain(ctx context.Context, way source.Conn, file int) (wir
 	}
 }
 
+// askOthers asks the sources that have values, since a mirror has none. An
+// error is not the mirror's fault.
+func (v *treeValues) askOthers(ctx context.Context, o source.Offer) (wire.Values, error) {
+	for _, way := range v.tellers() {
+		if values, err := way.Values(ctx, o, func(int) {}); err == nil {
+			return values, nil
+		}
+	}
+	return wire.Values{}, errNoTeller
+}
+
+// errNoTeller says that a mirror's bytes cannot be used until somebody can say
+// what they must be.
+var errNoTeller = &source.Fault{What: source.Lost, Words: "nobody is there who can say what its bytes must be"}
+
 // ask asks a source for the values of a file.
 func (v *treeValues) ask(ctx context.Context, way source.Conn, file int, h *heldValues) (wire.Values, error) {
 	f := v.content.File(file)
 	o := source.Offer{Offer: wire.Offer{Size: f.Size, Checksum: f.Checksum}}
 	values, err := way.Values(ctx, o, func(int) {})
+	if err != nil && source.WhatOf(err) == source.BytesOnly {
+		values, err = v.askOthers(ctx, o)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	h.asked--
@@ -165,8 +203,8 @@ func (v *treeValues) good(chunk int) {
 // time, with the one whose bytes come.
 const valuesAhead = 8
 
-// A valuesAsker has the values of a range's files asked for before their bytes
-// have come. It belongs to the range's goroutine.
+// A valuesAsker asks for the values of a range's files before their bytes come.
+// It belongs to the range's goroutine.
 type valuesAsker struct {
 	run    *rangeRun
 	ctx    context.Context
@@ -198,7 +236,7 @@ func (a *valuesAsker) at(chunk int) {
 	}
 }
 
-// end ends what at has begun.
+// end ends the requests that at has begun.
 func (a *valuesAsker) end() {
 	a.cancel()
 	a.wg.Wait()

@@ -43,7 +43,7 @@ func newValuesWorld(t *testing.T) *valuesWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.treeValues = newTreeValues(c)
+	w.treeValues = newTreeValues(c, func() []source.Conn { return nil })
 	w.way = w.answering(func(o source.Offer) error { return nil })
 	return w
 }
@@ -97,8 +97,8 @@ func TestTreeValues(t *testing.T) {
 	}
 }
 
-// Whoever is asked for the values, one request does for all. When it fails,
-// that is the fault of its source, and another one is asked.
+// One request for the values is enough for all that wait. When it fails, that
+// is the fault of its source, and another one is asked.
 func TestTreeValuesShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newValuesWorld(t)

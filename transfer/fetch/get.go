@@ -27,14 +27,20 @@ type Result struct {
 	Checksum     [32]byte
 	Tree         TreeReport // of a directory: then the checksum is that of its listing
 	Refusals     []ChunkRefused
+	Unproved     bool          // only a checksum of the whole proves it: see [Whole]
 	AlreadyRight bool          // the right file was there: nothing was fetched
 	Elapsed      time.Duration // since the session began
-	Fetched      int64         // bytes that were fetched and found good
-	Resumed      int64         // bytes that were kept from an earlier run
-	Duplicate    int64         // wasted bytes: second copies, and the rest of what was cancelled
-	Refetched    int64         // bytes fetched again: refused chunks, and damage to an earlier run's
-	Servers      []ServerReport
-	Map          ChunkMap // nil unless Watch.Map asked for it
+	Amounts
+	Servers []ServerReport
+	Map     ChunkMap // nil unless Watch.Map asked for it
+}
+
+// Amounts are the bytes of a run, by what became of them.
+type Amounts struct {
+	Fetched   int64 // that were fetched and found good
+	Resumed   int64 // that were kept from an earlier run
+	Duplicate int64 // wasted: second copies, and the rest of what was cancelled
+	Refetched int64 // fetched again: refused chunks, and damage to an earlier run's
 }
 
 // Get copies the file that most sources hold. It returns when the file lies
@@ -46,7 +52,7 @@ func (s *Session) Get(b Ballot, out Output) (*Result, error) {
 }
 
 func (s *Session) get(b Ballot, out Output) error {
-	root, err := obtain(s.loop, func(context.Context) (*os.Root, error) { return openDir(out.Dir) })
+	root, err := obtain(s.loop, func(context.Context) (*os.Root, error) { return OpenOutput(out.Dir) })
 	if err != nil {
 		return err
 	}
@@ -108,7 +114,7 @@ func (s *Session) fill(f *filling) (err error) {
 		}
 	}
 	options := partfile.Options{
-		Name: d.result.Name, Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.offer.Checksum,
+		Name: d.result.Name, Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.header().Checksum,
 		Action: f.decision.Action, Replace: f.decision.Replace, Original: f.original, ModTime: modTime,
 		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks:    func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
@@ -123,6 +129,9 @@ func (s *Session) fill(f *filling) (err error) {
 	if err := s.fetchAll(f); err != nil {
 		return err
 	}
+	if err := s.prove(f); err != nil {
+		return err
+	}
 	if err := s.readBack(f); err != nil {
 		return err
 	}
@@ -134,9 +143,9 @@ func (s *Session) fill(f *filling) (err error) {
 	}
 	s.tellLost(f.part, told)
 	s.tellMoved(f.fsys.Path(d.result.Name), d.result.Path)
-	// The file is there, even if the context ended meanwhile. What is still
-	// to be said of a server with a wrong chunk is said; it changes
-	// nothing.
+	// The file is there, even if the context ended meanwhile. Only the
+	// verdict on a server with a wrong chunk is awaited and told; it
+	// changes nothing.
 	_ = s.loop.until(func() bool { return !s.judging() })
 	return nil
 }
@@ -174,8 +183,9 @@ func (s *Session) checkpoint(part checkpointer) {
 	d, ctx := s.download, s.download.ctx
 	post := d.post
 	failed := func(err error) { post(func() { s.loop.fail(err) }) }
+	times := &s.means.checkpoints
 	d.beside(func() {
-		if err := checkpoints(ctx, part); err != nil {
+		if err := checkpoints(ctx, part, times); err != nil {
 			failed(err)
 		}
 	})
@@ -207,12 +217,15 @@ func (s *Session) check(f *filling, found *survey) {
 }
 
 // checkpoints makes marked chunks durable every checkpointTime, beside the
-// loop, and looks whether the part file is still there.
-func checkpoints(ctx context.Context, part checkpointer) error {
+// loop, and checks that the part file is still there. times gets how long each
+// checkpoint took.
+func checkpoints(ctx context.Context, part checkpointer, times *pace.Times) error {
 	for pace.Sleep(ctx, checkpointTime) == nil {
+		began := time.Now()
 		if err := part.Checkpoint(); err != nil {
 			return err
 		}
+		times.Took(time.Since(began))
 	}
 	return nil
 }
@@ -277,6 +290,21 @@ func existing(fsys partfile.FS, name string) string {
 		return path
 	}
 	return fsys.Path(name)
+}
+
+// OpenOutput opens the directory into which files are written. If the path ends
+// in a slash and nothing is there, it makes the directory first, with those
+// above it. Errors are [*NotDirectoryError] and [*localfile.Error]. Any
+// goroutine may call it.
+func OpenOutput(dir string) (*os.Root, error) {
+	if dir != "" && os.IsPathSeparator(dir[len(dir)-1]) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				return nil, &localfile.Error{Op: "mkdir", Path: dir, Err: err}
+			}
+		}
+	}
+	return openDir(dir)
 }
 
 func openDir(dir string) (*os.Root, error) {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
+	"malcolm/wire"
 )
 
 // A treeStore is the chunkStore in the unfinished output of a tree.
@@ -27,7 +27,7 @@ func (s *Session) getTree(b Ballot, out Output, fsys partfile.FS) error {
 	if out.SHA256 != nil { // it is of one file
 		return &TreeOfferedError{Name: s.download.result.Name}
 	}
-	if err := s.download.settleName(out.Name); err != nil {
+	if err := s.download.settle(fsys, out); err != nil {
 		return err
 	}
 	if err := s.obtainTree(b); err != nil {
@@ -38,13 +38,8 @@ func (s *Session) getTree(b Ballot, out Output, fsys partfile.FS) error {
 		return err
 	}
 	f := &treeFilling{Disk: out.Disk, fsys: fsys, decision: decision}
-	if f.RemoteTime {
-		if f.times, err = s.remoteTimes(); err != nil {
-			return err
-		}
-		if f.times == nil {
-			s.emit(NoModTime{})
-		}
+	if f.times, err = s.wantedTimes(out.Disk); err != nil {
+		return err
 	}
 	return s.fillTree(f)
 }
@@ -107,7 +102,8 @@ type treeFilling struct {
 	Disk
 	fsys     partfile.FS
 	decision partfile.Decision
-	times    []time.Time    // of the entries; nil: when they are written
+	times    *wire.Times    // nil: when it is written
+	old      *oldFiles      // that are replaced; nil: none
 	part     *partfile.Tree // nil before it is open
 }
 
@@ -117,8 +113,11 @@ func (s *Session) fillTree(f *treeFilling) (err error) {
 	post := d.post
 	options := partfile.TreeOptions{
 		Name: d.result.Name, Tree: d.tree, Listing: d.treeSum(), Action: f.decision.Action, Replace: f.decision.Replace,
-		Times: f.times, SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
+		SkipPreallocate: f.SkipPreallocate, SkipSpaceCheck: f.SkipSpaceCheck,
 		Lacks: func(l partfile.Lack) { post(func() { s.emit(Lacks(l)) }) },
+	}
+	if f.times != nil {
+		options.Times = *f.times
 	}
 	f.part, err = obtain(s.loop, func(ctx context.Context) (*partfile.Tree, error) { return partfile.OpenTree(ctx, f.fsys, options) })
 	defer func() { err = s.leaveTree(f, err) }()
@@ -148,11 +147,15 @@ func (s *Session) fillTree(f *treeFilling) (err error) {
 func (s *Session) fetchTree(f *treeFilling) error {
 	d, part := s.download, f.part
 	s.begin(treeStore{part})
-	toCheck := int64(0)
+	toCheck, old := int64(0), newChunkSet(d.content.Chunks())
 	for c := range d.content.Chunks() {
-		if part.Found(c) {
-			toCheck += d.content.Length(c, 1)
-		} else {
+		switch n := d.content.Length(c, 1); {
+		case part.Found(c):
+			toCheck += n
+		case f.old.has(d.content.Place(c).File):
+			toCheck += n
+			old.add(c, n)
+		default:
 			d.schedule.Add(c)
 		}
 	}
@@ -160,23 +163,33 @@ func (s *Session) fetchTree(f *treeFilling) error {
 	s.emit(Started{Name: d.result.Name, Tree: true, Totals: d.tally.files.totals, Size: d.content.Size(), Chunks: d.content.Chunks(), Check: toCheck})
 	s.publish()
 	s.invite()
-	s.surveyTree(part)
+	s.surveyTree(part, f.old, old)
 	s.checkpoint(part)
 	return s.fetchQueued(d.complete)
 }
 
-// surveyTree checks, beside the loop, what is here already.
-func (s *Session) surveyTree(part *partfile.Tree) {
+// surveyTree checks, beside the loop, what is here already: of an earlier run,
+// and of the files that are replaced.
+func (s *Session) surveyTree(part *partfile.Tree, old *oldFiles, chunks *chunkSet) {
 	d, ctx := s.download, s.download.ctx
 	post := d.post
 	found := func(chunk int, ok bool) { post(func() { d.found(chunk, ok) }) }
 	failed := func(err error) { post(func() { s.loop.fail(err) }) }
+	var replaced *oldCopier
+	if chunks.bytes > 0 {
+		replaced = s.oldCopier(old, chunks)
+	}
 	d.beside(func() {
-		if err := part.Survey(ctx, 0, nil, found); err != nil && ctx.Err() == nil {
-			failed(err)
-			return
+		err := part.Survey(ctx, 0, nil, found)
+		if err == nil {
+			part.SurveyDone()
+			if replaced != nil {
+				err = replaced.run(ctx)
+			}
 		}
-		part.SurveyDone()
+		if err != nil && ctx.Err() == nil {
+			failed(err)
+		}
 	})
 }
 

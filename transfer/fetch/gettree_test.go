@@ -194,7 +194,33 @@ func TestGetTreeResumes(t *testing.T) {
 		if e, ok := errors.AsType[*TargetError](err); !ok || e.Hint != partfile.HintResume || !e.Tree {
 			t.Errorf("without -r: %v, want a hint at it", err)
 		}
-		r, _, err = getTree(t, varied(), Output{Dir: dir, Resume: true}, nil)
+		p, err := treeServers(t, varied()).Plan(Ballot{}, Output{Dir: dir, Resume: true})
+		if err != nil || p.Kept != before || p.Missing != p.Size-before || p.MissingChunks == 0 || p.MissingChunks >= p.Chunks {
+			t.Errorf("dry run: %+v, %v, want that %d bytes are kept", p, err, before)
+		}
+		damaged := filepath.Join(dir, "tree.part", "a/big")
+		if b, err := os.ReadFile(damaged); err == nil {
+			whole := bytes.Clone(b)
+			b[0] ^= 1
+			os.WriteFile(damaged, b, 0o644)
+			p, err := treeServers(t, varied()).Plan(Ballot{}, Output{Dir: dir, Resume: true})
+			if err != nil || p.Kept != before-chunk {
+				t.Errorf("dry run: %+v, %v, want that damage is not kept", p, err)
+			}
+			os.WriteFile(damaged, whole, 0o644)
+		} else {
+			t.Error(err)
+		}
+		// A run that was cut off between two renames says where the
+		// directory is that it was to replace.
+		aside := filepath.Join(dir, "tree.replaced")
+		if err := os.Mkdir(aside, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r, events, err := getTree(t, varied(), Output{Dir: dir, Resume: true}, nil)
+		if !slices.Contains(events, Event(SetAside{Path: aside, CutOff: true})) {
+			t.Errorf("nothing says where the old one is: %v", events)
+		}
 		if err != nil || r.Resumed != before || r.Fetched != r.Size-before {
 			t.Fatalf("%+v, %v, want that %d bytes are kept", r, err, before)
 		}

@@ -29,9 +29,19 @@ func (s *Session) grow(now time.Time) {
 	s.growth.Step(now, s.isCPUFree(now))
 	for _, v := range s.roster.servers {
 		if v.state == StateServing && v.moreConns() && v.conns.try == nil {
-			s.adjust(v, max(s.growth.Want(v.index), v.conns.least), now)
+			s.adjust(v, max(s.growth.Want(v.index), v.conns.least, s.inTurn(v)), now)
 		}
 	}
+}
+
+// inTurn returns the least number of connections to a server. It is two if a
+// connection takes one range at a time: one brings bytes while the other waits
+// for those of its next range.
+func (s *Session) inTurn(v *server) int {
+	if c := v.conns.first(); s.servers.Connections == 0 && c != nil && c.way.Traits().Ranges == 1 {
+		return 2
+	}
+	return 0
 }
 
 // isCPUFree reports whether the processors have time for more connections.
@@ -42,8 +52,8 @@ func (s *Session) isCPUFree(now time.Time) bool {
 	return s.cpu.free(now)
 }
 
-// askPaths has a server report what its sender sees of each connection, for as
-// long as that lives. A server without reports is asked once.
+// askPaths asks a server to report what its sender sees of each connection, as
+// long as the connection lives. A server without reports is asked once.
 func (s *Session) askPaths(v *server) {
 	for _, c := range v.conns.list {
 		if c.path > 0 || c.retired || c.across || v.conns.mute {
@@ -97,14 +107,14 @@ func (s *Session) connsChanged(v *server) {
 
 // open makes, beside the loop, one more connection to a server that takes part,
 // which must prove the same identity. Its first range proves that the same file
-// is there. If instead is not nil, the new one replaces that, once the server
-// has offered the same file over it.
+// is there. If instead is not nil, the new connection replaces it once the
+// server has offered the same file over the new one.
 func (s *Session) open(v *server, instead *connection) {
-	first, why, offer := v.conns.first().way, source.More, v.offer
+	first, why, offer, ask := v.conns.first().way, source.More, v.offer, s.askNow(v)
 	if instead != nil {
 		first, why = instead.way, source.Instead
 	}
-	s.connect(v, func(ctx context.Context) (source.Conn, error) { return again(ctx, first, why, offer) },
+	s.connect(v, func(ctx context.Context) (source.Conn, error) { return again(ctx, first, why, ask, offer) },
 		func(way source.Conn, err error) { s.opened(v, way, instead, err) })
 }
 
@@ -130,14 +140,14 @@ func (s *Session) connect(v *server, dial func(context.Context) (source.Conn, er
 	})
 }
 
-// again makes one more way to the place of first; or one instead of first, if
+// again makes one more way to the place of first. With Instead it checks that
 // the same file is offered there.
-func again(ctx context.Context, first source.Conn, which source.Another, offer source.Offer) (source.Conn, error) {
+func again(ctx context.Context, first source.Conn, which source.Another, ask source.Ask, offer source.Offer) (source.Conn, error) {
 	way, err := first.Again(ctx, which)
 	if err != nil || which != source.Instead {
 		return way, err
 	}
-	o, err := way.Stat(ctx, source.Ask{}, nil)
+	o, err := way.Stat(ctx, ask, nil)
 	if err == nil && !o.SameFile(offer) {
 		err = errOtherFile
 	}
@@ -169,7 +179,7 @@ func (s *Session) opened(v *server, way source.Conn, instead *connection, err er
 	case instead != nil:
 		s.replace(v, instead, &connection{way: way, opened: now})
 	default:
-		v.conns.list = append(v.conns.list, &connection{way: way, opened: now, unproved: true})
+		v.use(&connection{way: way, opened: now, unproved: true})
 		s.connsChanged(v)
 		s.explainConns(Grown, v)
 		s.dispatch(now)
@@ -197,8 +207,8 @@ func (s *Session) furtherRefused(v *server, c *connection, err error, now time.T
 	s.notGrown(v, err, now)
 }
 
-// replace puts a connection in the place of one that brings nothing. The server
-// is no longer blamed for that silence: it may have been the path's.
+// replace puts a connection in the place of one that brings nothing. The
+// silence may have been the path's, so the server is no longer blamed for it.
 func (s *Session) replace(v *server, old, c *connection) {
 	now := time.Now()
 	over := c.way.Peer().Transport
@@ -206,7 +216,7 @@ func (s *Session) replace(v *server, old, c *connection) {
 		s.emit(TransportChanged{Target: v.target, Transport: over, Why: TransportSilent})
 	}
 	c.silence, v.over = old.silence.Next(), over
-	v.conns.list = append(v.conns.list, c)
+	v.use(c)
 	if s.growth != nil {
 		s.growth.Join(v.index) // what is known of the path is of the old one
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// helpItself has a server's connections that have nothing to do ask for parts
-// of what comes on its others.
+// helpItself lets idle connections of a server ask for parts of the ranges that
+// come on its other connections.
 func (s *Session) helpItself(v *server) {
 	d := s.download
 	if v.state != StateServing || v.trouble.judging || len(v.conns.list) < 2 {
@@ -28,8 +28,8 @@ func (s *Session) helpItself(v *server) {
 	}
 }
 
-// mostLacking returns the fetch of a server of which nobody has asked for most;
-// nil: all of them are asked for.
+// mostLacking returns the fetch of a server that has the most bytes not asked
+// for yet; nil: all bytes are asked for.
 func (d *download) mostLacking(v *server) (most *fetch) {
 	var lacks int64
 	for _, f := range d.fetches {

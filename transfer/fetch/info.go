@@ -53,8 +53,8 @@ func (s *Session) Info(b Ballot) (*InfoResult, error) {
 	case err != nil:
 		return nil, err
 	default:
-		// The vote may be over before all have answered.
-		connecting := func(v *server) bool { return v.state == StateConnecting }
+		// The vote may close before all have answered.
+		connecting := func(v *server) bool { return v.votes() && v.state == StateConnecting }
 		if err := s.loop.until(func() bool { return !s.roster.any(connecting) }); err != nil {
 			return nil, err
 		}

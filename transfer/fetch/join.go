@@ -12,12 +12,12 @@ import (
 // may hold them for hours.
 const lastDisk = 1500 * time.Millisecond
 
-// lastLook is how long is waited for the first of what is then left behind.
+// lastLook is one more short wait before the first call is left behind.
 const lastLook = 100 * time.Millisecond
 
 // A joiner waits for what runs beside the loop. Once the caller's context has
-// ended and lastDisk is over, it leaves behind what still hangs in the system,
-// which shares nothing with the loop that is read later. Only the loop's
+// ended and lastDisk is over, it leaves behind what still hangs in the system.
+// What is left behind shares nothing that the loop reads later. Only the loop's
 // goroutine uses a joiner.
 type joiner struct {
 	late context.Context // done when nothing is waited for any more

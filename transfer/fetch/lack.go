@@ -12,10 +12,10 @@ import (
 	"malcolm/wire"
 )
 
-// A server may have another version of a tree than the one that was voted for,
-// or change its own: then it does not have some of the files. It says so of
-// each span, and sends the others. So nobody needs to know beforehand what it
-// has: it is asked, and what it does not have is fetched from others.
+// A server may have another version of the tree than the one that was voted
+// for, or change its own. Then it lacks some of the files. It says so for each
+// span, and sends the others. So it is simply asked, and what it lacks is
+// fetched from others.
 
 // Lacking says, once a server, that it does not have all files of the tree, or
 // cannot read some. Others are asked for these.
@@ -49,13 +49,17 @@ func (l *lacking) Error() string { return l.err.Error() }
 func (l *lacking) Unwrap() error { return l.err }
 
 // isLack reports whether an error says that one file of a tree does not come,
-// and that the others may.
+// although the others may.
 func (f *rangeRun) isLack(err error) bool {
 	if f.content.Files() == 1 {
 		return false
 	}
 	failed, ok := errors.AsType[*source.FailedSpan](err)
-	return ok && (failed.Fault.What == source.Changed || failed.Fault.What == source.Lost)
+	if !ok {
+		return false
+	}
+	what := failed.Fault.What
+	return what == source.Changed || what == source.Lost || what == source.Absent
 }
 
 // add notes that the file of a chunk does not come, and returns the chunk of
@@ -66,7 +70,7 @@ func (l *lacking) add(c *content.Content, r schedule.Range, chunk int, err error
 	return min(c.FirstChunk(file+1), r.First+r.Count)
 }
 
-// or returns what does not come as an error, unless there is a worse one.
+// or returns err if it is worse than a lack, else the lack as an error.
 func (l *lacking) or(err error) error {
 	if err == nil && len(l.files) > 0 {
 		return l
@@ -106,11 +110,11 @@ func (s *Session) lacks(v *server, l *lacking) {
 	}
 }
 
-// isGone reports whether nobody is left who may have a file that some servers
-// do not have.
+// isGone reports whether a file that some servers lack can come from no other
+// server either.
 func (s *Session) isGone(lackers map[*server]bool) bool {
 	return !s.roster.any(func(v *server) bool {
-		return !lackers[v] && (v.state == StateServing || v.state == StateLost || v.state.isAwaited())
+		return !lackers[v] && !v.left && (v.state == StateServing || v.state == StateLost || v.state.isAwaited())
 	})
 }
 
@@ -120,8 +124,8 @@ func (s *Session) mayHelp(v *server) bool {
 	return s.download.tree != nil && v.offer.Kind == wire.KindTree
 }
 
-// invite lets servers take part that offer another version of the tree, for
-// what is the same in both.
+// invite lets servers with another version of the tree take part, for the files
+// that are the same in both.
 func (s *Session) invite() {
 	for _, v := range s.roster.servers {
 		if v.state == StateLeftOut && v.conns.pick() != nil && s.mayHelp(v) {

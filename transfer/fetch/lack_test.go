@@ -50,7 +50,7 @@ func eventsOf[E Event](events []Event) (list []E) {
 
 // A server that is a file behind has no vote for the tree, and sends all files
 // that are the same: here one that the others have no longer.
-func TestServerBehind(t *testing.T) {
+func TestServerWithAnOlderTreeStillHelps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := sample{}
 		for i := range 40 {

@@ -8,8 +8,8 @@ import (
 	"malcolm/transfer/source"
 )
 
-// learnTime is how long a server must have been busy until what it does is
-// worth remembering.
+// A server must have been busy for learnTime before its rate is worth
+// remembering.
 const learnTime = 2 * time.Second
 
 // learned is what a session finds out of the way to a server. It belongs to the
@@ -62,7 +62,7 @@ func (s *Session) learn(v *server, busy bool, now time.Time) {
 		TCP: v.over == source.TCP, Conns: v.conns.active(), Rate: int64(s.download.schedule.Rate(v.index)),
 		Other: int64(l.other), RTT: v.conns.minRTT(), Loss: l.loss, When: now,
 	}
-	// Who only believes his memory does not make it younger.
+	// A path that was only believed keeps its age.
 	if p, ok := s.servers.Paths.Recall(l.peer.ID, l.peer.Local, now); ok && p.Other > 0 && l.other == 0 && p.TCP == l.path.TCP {
 		l.path.Other, l.path.When = p.Other, p.When
 	}

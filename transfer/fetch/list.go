@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
@@ -18,6 +19,7 @@ type listed struct {
 	tree   *tree.Tree   // what is copied; nil: a file, or a listing
 	all    []wire.Entry // of the whole directory
 	chosen [32]byte     // of the listing of what a filter chose; zero: everything is copied
+	lacked [32]byte     // of the listing of what a repair fetches; zero: no repair
 }
 
 // readListing reads a listing, and chooses from it by a filter. The errors are
@@ -62,6 +64,9 @@ func listAll(ctx context.Context, all []wire.Entry, f *filter.Filter) (l listed,
 
 // treeSum returns the checksum of the listing of what is copied.
 func (d *download) treeSum() [32]byte {
+	if d.lacked != [32]byte{} {
+		return d.lacked
+	}
 	if d.chosen != [32]byte{} {
 		return d.chosen
 	}
@@ -83,7 +88,7 @@ func (e *NotInTreeError) Error() string {
 	case 1:
 		return fmt.Sprintf("the directory has no %s", quote(e.Missing[0]))
 	default:
-		return fmt.Sprintf("the directory lacks %d of the paths, the first one is %s", n, quote(e.Missing[0]))
+		return fmt.Sprintf("the directory lacks %d of the paths, the first is %s", n, quote(e.Missing[0]))
 	}
 }
 
@@ -110,8 +115,8 @@ type ListResult struct {
 	Entries []wire.Entry
 }
 
-// List lets sources vote, and returns what the file or directory of the
-// majority has. It fetches a listing at most, and writes nothing.
+// List lets sources vote, and returns the entries of the majority's file or
+// directory. At most it fetches a listing, and it writes nothing.
 func (s *Session) List(b Ballot) (*ListResult, error) {
 	s.anew()
 	isTree, err := s.agreeOnAny(b, nil)
@@ -148,11 +153,30 @@ func (s *Session) planTree(b Ballot, out Output, fsys partfile.FS) (*Plan, error
 		Name: d.result.Name, Path: fsys.Path(d.result.Name), Size: d.content.Size(), ChunkSize: d.content.LongestChunk(),
 		Chunks: d.content.Chunks(), Checksum: d.offer.Checksum, Action: decision.Action, Replace: decision.Replace, Tree: d.treeReport(),
 	}
-	if decision.Action == partfile.AlreadyRight {
-		p.Kept = p.Size
-	} else {
-		p.Missing, p.MissingChunks = p.Size, p.Chunks
+	missing := p.Chunks
+	switch decision.Action {
+	case partfile.AlreadyRight:
+		p.Kept, missing = p.Size, 0
+	case partfile.Resume:
+		if p.Kept, missing, err = s.wouldKeepTree(fsys); err != nil {
+			return nil, err
+		}
 	}
+	p.Missing, p.MissingChunks = p.Size-p.Kept, missing
 	p.Servers = s.reports()
 	return p, nil
+}
+
+// wouldKeepTree is wouldKeep for a directory.
+func (s *Session) wouldKeepTree(fsys partfile.FS) (kept int64, missing int, err error) {
+	d := s.download
+	all, o := d.content, partfile.TreeOptions{Name: d.result.Name, Tree: d.tree, Listing: d.treeSum()}
+	var bytes, chunks atomic.Int64
+	err = s.hashing(all.Size(), func(ctx context.Context, done *atomic.Int64) error {
+		return partfile.KeepableTree(ctx, fsys, o, done, func(chunk int) {
+			bytes.Add(all.Length(chunk, 1))
+			chunks.Add(1)
+		})
+	})
+	return bytes.Load(), all.Chunks() - int(chunks.Load()), err
 }

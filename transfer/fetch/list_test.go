@@ -77,9 +77,9 @@ func TestChosenIsNotThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := treeServers(t, varied())
 		for want, f := range map[string]*filter.Filter{
-			"nothing of the directory is chosen":                         choosing(t, "*.none"),
-			`the directory has no "a/none"`:                              pathList(t, "a/small", "a/none"),
-			`the directory lacks 2 of the paths, the first one is "c/d"`: pathList(t, "c/d", "c/e", "same"),
+			"nothing of the directory is chosen":                     choosing(t, "*.none"),
+			`the directory has no "a/none"`:                          pathList(t, "a/small", "a/none"),
+			`the directory lacks 2 of the paths, the first is "c/d"`: pathList(t, "c/d", "c/e", "same"),
 		} {
 			dir := t.TempDir()
 			_, err := s.Get(Ballot{Filter: f}, Output{Dir: dir})
@@ -99,10 +99,18 @@ func TestChosenIsNotThere(t *testing.T) {
 // The times of what is chosen are its own.
 func TestTimesAmong(t *testing.T) {
 	at := func(n int64) time.Time { return time.Unix(n, 0) }
-	all := []wire.Entry{{Path: "a"}, {Path: "b"}, {Path: "c"}, {Path: "d"}}
-	got := timesAmong([]time.Time{at(1), at(2), at(3), at(4)}, all, []wire.Entry{all[1], all[3]})
-	if want := []time.Time{at(2), at(4)}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	all := []wire.Entry{{Path: "a"}, {Path: "b/a"}, {Path: "c/a/b"}, {Path: "c/a/c"}, {Path: "c/b/a"}, {Path: "d/a"}}
+	times := &wire.Times{Entries: []time.Time{at(1), at(2), at(3), at(4), at(5), at(6)}}
+	for i := range 6 { // of "", b, c, c/a, c/b; one server says nothing of d
+		times.Directories = append(times.Directories, at(int64(10+i)))
+	}
+	times.Directories = times.Directories[:5]
+	got := timesAmong(times, all, []wire.Entry{all[1], all[4], all[5]})
+	if want := []time.Time{at(2), at(5), at(6)}; !slices.Equal(got.Entries, want) {
+		t.Errorf("got %v, want %v", got.Entries, want)
+	}
+	if want := []time.Time{at(10), at(11), at(12), at(14)}; !slices.Equal(got.Directories, want) {
+		t.Errorf("of directories: got %v, want %v", got.Directories, want)
 	}
 }
 

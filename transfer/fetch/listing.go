@@ -4,9 +4,9 @@ import (
 	"context"
 )
 
-// A tree is copied in two downloads. The first one is of its listing, which is
-// a file: what was voted for. It goes into memory. The second one is of the
-// content of all its files.
+// A tree is copied in two downloads. The first fetches its listing, the file
+// that was voted for, into memory. The second fetches the content of all its
+// files.
 
 // obtainTree fetches the listing of the directory that was voted for. Then
 // s.download is of its files.
@@ -26,8 +26,8 @@ func (s *Session) obtainTree(b Ballot) error {
 	return nil
 }
 
-// obtainEntries returns the entries of the directory. Those that each path's
-// own majority has are there already, and were chosen from.
+// obtainEntries returns the entries of the directory. If each path was voted
+// on, they are there already, and chosen.
 func (s *Session) obtainEntries(b Ballot) (listed, error) {
 	if all := s.download.all; all != nil {
 		return obtain(s.loop, func(ctx context.Context) (listed, error) { return listAll(ctx, all, nil) })
@@ -49,8 +49,8 @@ func (s *Session) obtainListing() ([]byte, error) {
 	if err := s.place(window, true); err != nil {
 		return nil, err
 	}
-	s.begin(window)
 	d.tally.lists = true
+	s.begin(window)
 	for c := range d.content.Chunks() {
 		d.schedule.Add(c)
 	}

@@ -96,8 +96,8 @@ func (l *loop) fail(err error) {
 }
 
 // do runs f beside the loop, which goes on, and returns f's error. f's context
-// ends with the session's, and when the run fails: then f's result does not
-// count, and the error is why the run ended. do returns when f has, or when f
+// ends with the session's, and when the run fails. Then f's result does not
+// count, and the error says why the run ended. do returns when f has, or when f
 // is left behind (see joiner).
 func (l *loop) do(f func(context.Context) error) error {
 	doing, cancel := context.WithCancelCause(l.ctx)
@@ -121,8 +121,8 @@ func (l *loop) do(f func(context.Context) error) error {
 	return err
 }
 
-// obtain is [loop.do] for an f with a result, which it also returns when the
-// run has ended meanwhile. If f was left behind, that is the zero value.
+// obtain is [loop.do] for an f with a result. It returns the result even when
+// the run has ended meanwhile; if f was left behind, it returns the zero value.
 func obtain[T any](l *loop, f func(context.Context) (T, error)) (result T, err error) {
 	got := make(chan T, 1)
 	err = l.do(func(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/tree"
+	"malcolm/transfer/tree/filter"
 	"malcolm/wire"
 )
 
@@ -19,6 +20,7 @@ type mender struct {
 	root   *os.Root
 	dir    string
 	split  bool
+	chosen *filter.Filter // nil: everything is
 	result *RepairTreeResult
 	dirs   map[string]bool // directories that were changed
 }
@@ -67,12 +69,11 @@ func (m *mender) places(p *mendPlan, remove bool) error {
 			}
 			passed[dir] = true
 			if info, err := m.root.Lstat(dir); err == nil && !info.IsDir() {
-				return &InTheWayError{Path: path.Join(m.dir, dir)}
+				return m.inTheWay(dir, wire.EntryFile)
 			}
 		}
-		const ours = fs.ModeDir | fs.ModeSymlink
-		if info, err := m.root.Lstat(at); err == nil && info.Mode().Type()&^ours != 0 {
-			return &InTheWayError{Path: path.Join(m.dir, at)}
+		if err := m.place(&p.fetch[i], passed); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -31,10 +31,16 @@ func (e *DeleteError) Error() string {
 
 // An InTheWayError says that something that is not in the tree has the place of
 // something that is.
-type InTheWayError struct{ Path string }
+type InTheWayError struct {
+	Path     string
+	Unchosen bool // a filter has not chosen it: it is not to be changed
+}
 
 func (e *InTheWayError) Error() string {
-	return fmt.Sprintf("%q is not in the tree, and is where an entry of it belongs", e.Path)
+	if e.Unchosen {
+		return fmt.Sprintf("%q was not chosen, and is in the place of an entry that was", e.Path)
+	}
+	return fmt.Sprintf("%q is not in the tree, and is in the place of an entry that is", e.Path)
 }
 
 // A mendPlan says how a local directory becomes a tree.

@@ -78,7 +78,7 @@ func TestPlanMend(t *testing.T) {
 	})
 }
 
-func TestMayDelete(t *testing.T) {
+func TestMuchIsNotDeletedUnasked(t *testing.T) {
 	tests := []struct{ extra, of, most, allows int }{ // allows -1: they are removed
 		{0, 0, 0, -1},
 		{0, 1000, 0, -1},

@@ -11,8 +11,8 @@ import (
 type NoModTime struct{}
 
 // remoteTime returns the modification time that most of the majority's servers
-// name, of those that have answered; nil: none does. In a tie the first one on
-// the command line wins.
+// name, of those that have answered; nil: no server names one. In a tie the
+// first server on the command line wins.
 func (s *Session) remoteTime() *time.Time {
 	var times []time.Time
 	for _, v := range s.roster.servers {

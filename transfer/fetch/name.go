@@ -16,11 +16,15 @@ type NameError struct {
 	Name    string // hostile if a server offered it: quote it
 	Problem string // "is empty", "contains a path separator", ...
 	Chosen  bool   // the user chose it
+	Given   bool   // a Metalink gives it
 }
 
 func (e *NameError) Error() string {
 	if e.Chosen {
 		return "the name " + quote(e.Name) + " " + e.Problem
+	}
+	if e.Given {
+		return "the Metalink gives the name " + quote(e.Name) + ", which " + e.Problem
 	}
 	return "the servers offer the name " + quote(e.Name) + ", which " + e.Problem
 }
@@ -30,6 +34,15 @@ func (e *NameError) Error() string {
 func checkOffered(name string) error {
 	if problem := offeredProblem(name); problem != "" {
 		return &NameError{Name: name, Problem: problem}
+	}
+	return nil
+}
+
+// CheckGiven applies the rules for a server's name to one that a Metalink
+// gives, which may come from anybody.
+func CheckGiven(name string) error {
+	if problem := offeredProblem(name); problem != "" {
+		return &NameError{Name: name, Problem: problem, Given: true}
 	}
 	return nil
 }

@@ -69,9 +69,9 @@ func (f *ownFile) failure(op string, err error) error {
 	return &localfile.Error{Op: op, Path: f.path, Err: err}
 }
 
-// unchanged fails if the file differs from what describe saw: what was read may
-// be of two versions. It fails too if the file does not end at the size that
-// the system reports.
+// unchanged fails if the file differs from what describe saw, since the bytes
+// read may then be of two versions. It also fails if the file does not end at
+// the size that the system reports.
 func (f *ownFile) unchanged() error {
 	ends := localfile.EndsAt(f, f.info.Size)
 	now, err := partfile.Describe(f.system)
@@ -124,8 +124,9 @@ func (e *LinksError) Error() string {
 	return fmt.Sprintf("%q has %d hard links: its other names would keep the damaged bytes", e.Path, e.Links)
 }
 
-// mendable fails, before anything is fetched, if the file cannot be replaced,
-// or should not be unless the user says so. split: the user did.
+// mendable fails, before anything is fetched, if the file cannot be replaced.
+// It also fails if the file has other names, unless split says that the user
+// accepts that.
 func (f *ownFile) mendable(fsys partfile.FS, split bool) error {
 	name := filepath.Base(f.path)
 	found, err := partfile.Look(fsys, name)

@@ -41,7 +41,7 @@ func newPartedBody(ctx context.Context, way source.Conn, span source.Span, how s
 	return &partedBody{ctx: ctx, way: way, span: span, how: how}
 }
 
-// lacks returns how many bytes nobody has asked for yet.
+// lacks returns how many bytes are not asked for yet.
 func (b *partedBody) lacks() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,8 +51,7 @@ func (b *partedBody) lacks() int64 {
 	return b.span.Length - b.asked
 }
 
-// take takes the next part that nobody has asked for; nil: somebody asks for
-// each of them.
+// take takes the next part that is not asked for; nil: all parts are.
 func (b *partedBody) take(helper func()) *part {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -91,7 +91,7 @@ func (s *partServer) asksOnce(t *testing.T, offset, length int64) {
 
 var errCut = &source.Fault{What: source.Lost, Words: "cut off"}
 
-// A span in parts is the same bytes, whoever asks for them.
+// A span in parts is the same bytes, whichever connection asks for them.
 func TestPartedBody(t *testing.T) {
 	const from, length = 1000, 8*300 + 7
 	data := file(5000, 1)

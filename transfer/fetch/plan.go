@@ -25,8 +25,8 @@ type Plan struct {
 	Missing       int64           // bytes that would be fetched
 	MissingChunks int
 	Servers       []ServerReport // in StateServing: those that would be asked
-	// Tree is of a directory. Then what an unfinished one has is not looked
-	// at, and counts as missing; the chunk size is that of the largest one.
+	// Tree is of a directory. Then the chunk size is that of the largest
+	// one.
 	Tree TreeReport
 }
 

@@ -11,6 +11,7 @@ import (
 // attend tells the presence the state of each server and does what it wants. It
 // runs at each tick, after the bytes that came were counted.
 func (s *Session) attend(now time.Time) {
+	s.relieve(now)
 	signs := make([]presence.Sign, len(s.roster.servers))
 	for i, v := range s.roster.servers {
 		signs[i], v.share.sign = v.share.sign, presence.Sign{}
@@ -51,8 +52,7 @@ func (s *Session) giveUp(why presence.Cause) {
 	s.loop.fail(&NoServerLeftError{Missing: missing, Servers: s.reports()})
 }
 
-// stopWaiting gives up a server that has said for all of the patience that it
-// will serve later.
+// stopWaiting gives up a server that has said "later" until patience was over.
 func (s *Session) stopWaiting(v *server) {
 	v.hangUp()
 	v.contact.stop()
@@ -69,7 +69,7 @@ func (s *Session) notice(now time.Time) {
 	d := s.download
 	for id, f := range d.fetches {
 		n := d.count(f)
-		heard := s.begun.Add(time.Duration(f.heard.Load()))
+		heard := s.means.begun.Add(time.Duration(f.heard.Load()))
 		waits := f.waiting.Load()
 		if !waits {
 			heard = now
@@ -109,8 +109,8 @@ func (s *Session) watchConns(v *server, wanted bool, now time.Time) {
 	}
 }
 
-// udpDoubt is how long UDP must have had no answer before that is told during a
-// run: a few packets may have been lost by chance.
+// udpDoubt is how long UDP must go without an answer before that is told during
+// a run: chance may lose a few packets.
 const udpDoubt = time.Second
 
 // tellUDP tells, once a session, that TCP carries what UDP does not.
@@ -121,7 +121,7 @@ func (s *Session) tellUDP(v *server, stats source.Stats) {
 	}
 }
 
-// lastWords tells at the end of a session what was still in doubt.
+// lastWords tells, at the end of a session, what was still in doubt.
 func (s *Session) lastWords() {
 	for _, v := range s.roster.servers {
 		for _, c := range v.conns.list {

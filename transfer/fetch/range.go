@@ -50,8 +50,8 @@ type rangeRun struct {
 	useful  atomic.Int64 // of these, in good chunks that were not there yet
 	waiting atomic.Bool  // for the network, not for malcolm itself
 	heard   atomic.Int64 // when bytes last came, in ns since the session began: the clock may be set
-	// Written by the loop: the first chunk not to fetch, because another
-	// server was given the rest.
+	// Written by the loop: the first chunk not to fetch, because the rest
+	// was given to another server.
 	end atomic.Int64
 
 	rest    *partial // of a chunk that could not be finished; nil: none
@@ -198,11 +198,11 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 		}
 	}
 	value, xxh := c.hasher.Sum()
-	switch want, err := f.values.of(f.ctx, f.way, chunk); {
+	switch right, err := f.values.check(f.ctx, f.way, chunk, value); {
 	case err != nil:
 		f.drop(c)
 		return err
-	case value != want:
+	case !right:
 		f.drop(c)
 		return &wrongChunkError{chunk}
 	}
@@ -215,6 +215,7 @@ func (f *rangeRun) fetchChunk(body source.Body, chunk int) error {
 	if err := c.claim.Mark(xxh); err != nil {
 		return err
 	}
+	f.values.took(chunk, value)
 	f.useful.Add(f.content.Length(chunk, 1) - c.from)
 	f.good(f.Server, chunk)
 	return nil
@@ -227,7 +228,14 @@ func (j *job) writeCopy(c *partial) (won bool, err error) {
 	if c.claim, won = j.store.TakeOver(c.chunk); !won {
 		return false, nil
 	}
-	return true, c.claim.WriteAt(c.copy, 0)
+	return true, j.write(c.claim, c.copy, 0)
+}
+
+// write writes bytes of a claimed chunk, and counts the time.
+func (m *means) write(claim chunkClaim, p []byte, off int64) error {
+	began := time.Now()
+	defer func() { m.writes.Took(time.Since(began)) }()
+	return claim.WriteAt(p, off)
 }
 
 // interrupt keeps what has come of a chunk when its stream ends early, for the
@@ -271,7 +279,7 @@ func (f *rangeRun) fetchPiece(body source.Body, c *partial) error {
 	f.arrived.Add(int64(n))
 	p := (*buf)[:n]
 	if c.claim != nil {
-		if err := c.claim.WriteAt(p, c.at); err != nil {
+		if err := f.write(c.claim, p, c.at); err != nil {
 			return err
 		}
 	} else {

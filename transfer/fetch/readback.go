@@ -2,9 +2,7 @@ package fetch
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"sync/atomic"
 
 	"malcolm/transfer/manifest"
@@ -26,17 +24,20 @@ func (e *FinishedError) Error() string {
 		return fmt.Sprintf("the file that the servers agree on has another SHA-256: %x", *e.SHA256)
 	}
 	if e.Bad == 1 {
-		return "1 chunk is read back from the disk differently than it was written"
+		return "1 chunk comes back from the disk with other bytes than were written"
 	}
-	return fmt.Sprintf("%d chunks are read back from the disk differently than they were written", e.Bad)
+	return fmt.Sprintf("%d chunks come back from the disk with other bytes than were written", e.Bad)
 }
 
 // readBack reads the finished file again if that was asked for.
 func (s *Session) readBack(f *filling) error {
-	if !f.Recheck && f.SHA256 == nil {
+	size, values, sum := s.download.offer.Size, s.download.values, f.SHA256
+	if w := s.download.whole; w != nil && w.SHA256 && sum != nil && *sum == w.Sum {
+		sum = nil // that has proved the file
+	}
+	if !f.Recheck && sum == nil {
 		return nil
 	}
-	size, values := s.download.offer.Size, s.download.values
 	s.emit(ReadingBack{Size: size})
 	return s.hashing(size, func(ctx context.Context, done *atomic.Int64) error {
 		if err := f.part.Sync(); err != nil {
@@ -47,9 +48,9 @@ func (s *Session) readBack(f *filling) error {
 				return err
 			}
 		}
-		if f.SHA256 != nil {
+		if sum != nil {
 			done.Store(0)
-			return checkSHA256(ctx, f.part, size, *f.SHA256, done)
+			return checkSHA256(ctx, f.part, size, *sum, done)
 		}
 		return nil
 	})
@@ -75,24 +76,11 @@ func recheck(ctx context.Context, part *partfile.File, size int64, values wire.V
 }
 
 func checkSHA256(ctx context.Context, part *partfile.File, size int64, want [32]byte, done *atomic.Int64) error {
-	h := sha256.New()
-	src := io.NewSectionReader(part, 0, size)
-	buf := make([]byte, 1<<20)
-	for {
-		n, err := src.Read(buf)
-		h.Write(buf[:n])
-		done.Add(int64(n))
-		if err == io.EOF {
-			break
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return readFailure(part, err)
-		}
-	}
-	if sum := [32]byte(h.Sum(nil)); sum != want {
+	sum, err := sha256Of(ctx, part, size, done)
+	switch {
+	case err != nil:
+		return readFailure(part, err)
+	case sum != want:
 		return &FinishedError{SHA256: &sum}
 	}
 	return nil

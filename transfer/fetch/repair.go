@@ -117,9 +117,8 @@ func (s *Session) closeMending(m *mending) {
 }
 
 // RehearseRepair is [Session.Verify] for a file that [Session.Repair] is to
-// mend. Where that would fetch nothing, since it may not replace the file or
-// use the part file that is there, the error is the same, and there is a
-// result.
+// mend. If Repair would refuse to replace the file, or to use the part file
+// that is there, RehearseRepair returns that error too, with a result.
 func (s *Session) RehearseRepair(b Ballot, l Local, m Mend) (*VerifyResult, error) {
 	r, err := s.Verify(b, l)
 	if !isMismatch(err) {
@@ -136,7 +135,7 @@ func isMismatch(err error) bool {
 	return ok
 }
 
-// mayRepair returns why a file that is wrong would not be repaired.
+// mayRepair returns why a wrong file would not be repaired.
 func (s *Session) mayRepair(l Local, m Mend) error {
 	at, err := s.openMending(l, m)
 	if err != nil {

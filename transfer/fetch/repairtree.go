@@ -3,9 +3,9 @@ package fetch
 import (
 	"context"
 	"os"
-	"time"
 
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/manifest"
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/tree"
 	"malcolm/wire"
@@ -46,9 +46,11 @@ type RepairTreeResult struct {
 }
 
 // RepairTree makes a local directory equal to the tree that most of the sources
-// hold. Right entries are left alone, wrong and missing ones are fetched and
-// put in their places, each in one step. What is not in the tree is left alone
-// without MendTree.Delete.
+// hold, or what the ballot's filter chooses of both. Right entries are left
+// alone, wrong and missing ones are fetched and put in their places, each in
+// one step. What is not in the tree is left alone without MendTree.Delete. What
+// the filter does not choose is neither read nor changed; but what an earlier
+// run has fetched and not moved is moved first, whatever that one's filter was.
 func (s *Session) RepairTree(b Ballot, dir string, m MendTree) (*RepairTreeResult, error) {
 	s.anew()
 	r := &RepairTreeResult{}
@@ -70,22 +72,27 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 	if err := s.agreeOnTree(b); err != nil {
 		return err
 	}
-	here, err := s.scanLocal(local)
+	here, err := s.scanLocal(local, b.Filter.WithDirectory(mendName))
 	if err != nil {
 		return err
 	}
-	whole := s.download.tree
-	in := &mender{root: root, dir: dir, split: m.SplitLinks, result: r, dirs: make(map[string]bool)}
-	have, err := obtain(s.loop, func(context.Context) ([]wire.Entry, error) { return in.finishMoves(whole.Entries(), here.entries) })
+	want, all := s.download.tree.Entries(), s.download.all
+	in := &mender{root: root, dir: dir, split: m.SplitLinks, chosen: b.Filter, result: r, dirs: make(map[string]bool)}
+	have, err := obtain(s.loop, func(context.Context) ([]wire.Entry, error) { return in.finishMoves(all, here.entries) })
 	if err != nil {
 		return err
 	}
-	plan := m.plan(whole.Entries(), have)
+	have = b.Filter.Entries(have)
+	plan := m.plan(want, all, have)
 	if err := in.check(&plan, len(have), m); err != nil {
 		return err
 	}
+	times, err := s.wantedTimes(m.Disk)
+	if err != nil {
+		return err
+	}
 	if len(plan.fetch) > 0 {
-		if err := s.fetchMissing(plan.fetch, m.Disk, root); err != nil {
+		if err := s.fetchMissing(plan.fetch, m.Disk, root, times, func(t *tree.Tree) *oldFiles { return newOldFiles(local, t, have) }); err != nil {
 			return err
 		}
 	}
@@ -93,6 +100,15 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 	result.Name, result.Path = "", ""
 	if err := s.loop.do(func(context.Context) error { return in.apply(&plan, have, m.Delete) }); err != nil {
 		return err
+	}
+	if times != nil {
+		late, err := obtain(s.loop, func(context.Context) (error, error) { return in.setTimes(want, times.Directories), nil })
+		if err != nil {
+			return err
+		}
+		if late != nil {
+			s.emit(Lacks{Comfort: partfile.Times, Err: late})
+		}
 	}
 	result.Path = dir
 	result.AlreadyRight = plan.isDone() && r.Removed == 0
@@ -104,7 +120,7 @@ func (s *Session) repairTree(b Ballot, dir string, m MendTree, r *RepairTreeResu
 // may not, the error is the same, and there is a result.
 func (s *Session) RehearseRepairTree(b Ballot, dir string, m MendTree) (*VerifyTreeResult, error) {
 	s.anew()
-	here, err := s.agreeBeside(b, dir)
+	here, err := s.agreeBeside(b, dir, b.Filter.WithDirectory(mendName))
 	if err != nil {
 		return nil, err
 	}
@@ -114,31 +130,32 @@ func (s *Session) RehearseRepairTree(b Ballot, dir string, m MendTree) (*VerifyT
 	}
 	defer s.closeRoot(root)
 	r, err := s.compareTree(dir, here)
-	in := &mender{root: root, dir: dir, split: m.SplitLinks}
-	if refused := in.rehearse(s.download.tree.Entries(), here.entries, m); refused != nil {
+	in := &mender{root: root, dir: dir, split: m.SplitLinks, chosen: b.Filter}
+	if refused := in.rehearse(s.download.listed, here.entries, m); refused != nil {
 		return r, refused
 	}
 	return r, err
 }
 
 // rehearse is what a repair does before it fetches, without a change.
-func (m *mender) rehearse(want, have []wire.Entry, how MendTree) error {
-	rest, moved, err := m.unmoved(want, have)
+func (m *mender) rehearse(l listed, have []wire.Entry, how MendTree) error {
+	rest, moved, err := m.unmoved(l.all, have)
 	if err != nil {
 		return err
 	}
-	have = merged(rest, moved)
-	plan := how.plan(want, have)
+	have = m.chosen.Entries(merged(rest, moved))
+	plan := how.plan(l.tree.Entries(), l.all, have)
 	return m.check(&plan, len(have), how)
 }
 
-// plan compares a tree with what lies in a directory, without what RepairTree
-// itself has left there. Both are in order.
-func (m *MendTree) plan(want, have []wire.Entry) mendPlan {
+// plan compares a tree, or what was chosen of all its entries, with what lies
+// in a directory, without what RepairTree itself has left there. All are in
+// order.
+func (m *MendTree) plan(want, all, have []wire.Entry) mendPlan {
 	if !m.Delete { // else a directory goes with what is removed from it, and is made anew
 		want = withoutFilled(want, have)
 	}
-	return planMend(want, withoutFilled(have, want))
+	return planMend(want, withoutFilled(have, all))
 }
 
 // agreeOnTree has the sources vote, and fetches the listing of their tree.
@@ -152,25 +169,22 @@ func (s *Session) agreeOnTree(b Ballot) error {
 	return s.obtainTree(b)
 }
 
-// fetchMissing fetches entries of the tree into one of their own.
-func (s *Session) fetchMissing(entries []wire.Entry, disk Disk, root *os.Root) error {
-	var times []time.Time
-	if disk.RemoteTime {
-		all, err := s.remoteTimes()
-		if err != nil {
-			return err
-		}
-		if all == nil {
-			s.emit(NoModTime{})
-		} else {
-			times = timesAmong(all, s.download.tree.Entries(), entries)
-		}
+// fetchMissing fetches entries of the tree into one of their own. Right chunks
+// of the files that old says are replaced are copied. times are those of the
+// whole tree; nil: not known.
+func (s *Session) fetchMissing(entries []wire.Entry, disk Disk, root *os.Root, times *wire.Times, old func(*tree.Tree) *oldFiles) error {
+	if times != nil {
+		times = timesAmong(times, s.download.tree.Entries(), entries)
 	}
 	part, err := tree.New(entries)
 	if err != nil {
 		return err
 	}
-	s.change(s.newTreeDownload(listed{tree: part, all: entries, chosen: s.download.chosen}))
+	l := listed{tree: part, all: entries, chosen: s.download.chosen}
+	if l.lacked, err = listedSum(entries); err != nil {
+		return err
+	}
+	s.change(s.newTreeDownload(l))
 	s.countFiles()
 	s.download.result.Name = mendName
 	fsys := disk.open(root)
@@ -178,19 +192,16 @@ func (s *Session) fetchMissing(entries []wire.Entry, disk Disk, root *os.Root) e
 	if err != nil || s.download.result.AlreadyRight {
 		return err
 	}
-	return s.fillTree(&treeFilling{Disk: disk, fsys: fsys, decision: decision, times: times})
+	return s.fillTree(&treeFilling{Disk: disk, fsys: fsys, decision: decision, times: times, old: old(part)})
 }
 
-// timesAmong returns the times of some entries, from those of all. Both are in
-// order.
-func timesAmong(times []time.Time, all, some []wire.Entry) []time.Time {
-	list := make([]time.Time, 0, len(some))
-	i := 0
-	for at := range some {
-		for all[i].Path != some[at].Path {
-			i++
-		}
-		list = append(list, times[i])
+// listedSum returns the checksum of the listing of some entries. The journal of
+// a repair has it: a later run that lacks something else numbers the chunks in
+// another way, and takes nothing from it.
+func listedSum(entries []wire.Entry) (sum [32]byte, err error) {
+	listing, err := wire.AppendListing(nil, entries)
+	if err != nil {
+		return sum, err
 	}
-	return list
+	return manifest.Sum(listing), nil
 }

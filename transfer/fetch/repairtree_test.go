@@ -1,8 +1,10 @@
 package fetch
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,8 @@ import (
 
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/sourcetest"
+	"malcolm/transfer/tree/filter"
+	"malcolm/wire"
 )
 
 // A directory becomes the tree: what is wrong is replaced, what is missing is
@@ -255,4 +259,182 @@ func TestAnyTreeIsRepaired(t *testing.T) {
 
 func isBeneath(path, dir string) bool {
 	return len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
+}
+
+// What a filter does not choose is neither read, compared nor changed, and what
+// has the place of something that is chosen is refused first.
+func TestRepairTreeOfWhatIsChosen(t *testing.T) {
+	unlike := sample{
+		"a/big": file(5*chunk+77, 9), "a/run.sh": file(200, 9), "a/extra.o": []byte("o"), "a/extra": []byte("e"), "a/gone": []byte(nil),
+		"b/hollow/x.o": []byte("o"), "b/more": []byte("m"), "same": file(100, 2), "b/link": "../a/small",
+	}
+	for _, test := range []struct {
+		name    string
+		rules   []filter.Rule
+		there   sample
+		then    sample // nil: refused
+		refused string
+	}{
+		{
+			"by a directory", rules("+a/"), unlike,
+			varied().without("b/deep/below", "b/deep/again", "b/hollow").with(sample{"b/hollow/x.o": []byte("o"), "b/more": []byte("m")}), "",
+		}, {
+			"all but a pattern", rules("-*.o"), unlike,
+			varied().without("b/hollow").with(sample{"a/extra.o": []byte("o"), "b/hollow/x.o": []byte("o")}), "",
+		}, {
+			"one file", rules("+/same"), sample{"same": []byte("x"), "b": []byte("y")}, sample{"same": file(100, 2), "b": []byte("y")}, "",
+		},
+		{"a file above that is not chosen", rules("+a/*"), sample{"a": []byte("x")}, nil, "a"},
+		{"a file beneath that is not chosen", rules("-*.o"), sample{"same/x/y.o": []byte("x"), "same/z": []byte("z")}, nil, "same/x/y.o"},
+		{"an empty directory that is not chosen", rules("-same/"), sample{"same": []byte(nil)}, nil, "same"},
+		{"a file instead of a chosen directory", rules("+hollow/"), sample{"b/hollow": []byte("x")}, nil, "b/hollow"},
+		{"an empty directory beneath that is not chosen", rules("-o/"), sample{"same/o": []byte(nil), "same/z": []byte("z")}, nil, "same/o"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m, dir := varied(), t.TempDir()
+			test.there.write(t, dir)
+			b, how := Ballot{Filter: filter.New(test.rules, nil)}, MendTree{Delete: true, MaxDelete: 10}
+			_, said := treeServers(t, m).RehearseRepairTree(b, dir, how)
+			test.there.has(t, dir)
+			_, err := treeServers(t, m).RepairTree(b, dir, how)
+			if test.then == nil {
+				e, ok := errors.AsType[*InTheWayError](err)
+				if !ok || e.Path != filepath.Join(dir, test.refused) || !e.Unchosen || said.Error() != err.Error() {
+					t.Errorf("%s: %v; its rehearsal: %v", test.name, err, said)
+				}
+				test.there.has(t, dir)
+				return
+			}
+			if err != nil || !as[*TreeMismatchError](said) {
+				t.Errorf("%s: %v; its rehearsal: %v", test.name, err, said)
+			}
+			test.then.has(t, dir)
+			if r, err := treeServers(t, m).VerifyTree(b, dir); err != nil || len(r.Differences) > 0 {
+				t.Errorf("%s: after the repair: %v, %+v", test.name, err, r)
+			}
+			if r, err := treeServers(t, m).RepairTree(b, dir, how); err != nil || !r.AlreadyRight {
+				t.Errorf("%s: a second time: %+v, %v", test.name, r, err)
+			}
+		})
+	}
+}
+
+// rules are patterns behind + to include and - to exclude.
+func rules(patterns ...string) (list []filter.Rule) {
+	for _, p := range patterns {
+		rule := filter.Exclude
+		if p[0] == '+' {
+			rule = filter.Include
+		}
+		r, err := rule(p[1:])
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// with returns the sample and another one.
+func (m sample) with(more sample) sample {
+	all := maps.Clone(m)
+	maps.Copy(all, more)
+	return all
+}
+
+// A directory that is empty only because of the filter is as the tree has it.
+func TestVerifyTreeOfWhatIsChosen(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		tree, there sample
+		rules       []filter.Rule
+	}{
+		{"empty in the tree", sample{"d": []byte(nil), "f": []byte("f")}, sample{"d/x.o": []byte("x"), "f": []byte("f")}, rules("-*.o")},
+		{"empty here", sample{"d/x.o": []byte("x"), "f": []byte("f")}, sample{"d": []byte(nil), "f": []byte("f")}, rules("-*.o")},
+		{"unread files do not count", sample{"f": []byte("f")}, sample{"f": []byte("f"), "out": "../../x"}, rules("+f")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			test.there.write(t, dir)
+			b := Ballot{Filter: filter.New(test.rules, nil)}
+			if r, err := treeServers(t, test.tree).VerifyTree(b, dir); err != nil {
+				t.Errorf("%s: %v, %+v", test.name, err, r)
+			}
+			if r, err := treeServers(t, test.tree).RepairTree(b, dir, MendTree{Delete: true}); err != nil || !r.AlreadyRight {
+				t.Errorf("%s: a repair: %+v, %v", test.name, r, err)
+			}
+			test.there.has(t, dir)
+		})
+	}
+}
+
+// A run that was cut off while it moved is finished by one with a filter.
+func TestRepairTreeOfWhatIsChosenFinishesMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, dir := varied(), t.TempDir()
+		m.without("a/small", "b/deep/below", "b/hollow").write(t, dir)
+		sample{"a/small": m["a/small"], "b/deep/below": m["b/deep/below"], "b/hollow": []byte(nil)}.write(t, filepath.Join(dir, mendName))
+		b := Ballot{Filter: filter.New(rules("+a/"), nil)}
+		if _, err := treeServers(t, m).RepairTree(b, dir, MendTree{Delete: true}); err != nil {
+			t.Fatal(err)
+		}
+		m.has(t, dir)
+	})
+}
+
+// Of a large file only the chunks that differ are fetched, also where it is
+// longer or shorter; the rest is copied, and the old file stays until then.
+func TestRepairTreeFetchesChunks(t *testing.T) {
+	big := file(5*chunk+77, 1)
+	for _, test := range []struct {
+		name    string
+		there   func([]byte) []byte
+		fetched int64
+	}{
+		{"one byte", func(b []byte) []byte { b[2*chunk+5] ^= 1; return b }, chunk},
+		{"its end", func(b []byte) []byte { return b[:3*chunk+9] }, 2*chunk + 77},
+		{"more behind it", func(b []byte) []byte { return append(b, 1, 2, 3) }, 0},
+		{"all of it", func(b []byte) []byte { return file(len(b), 9) }, 5*chunk + 77},
+		{"nothing there", func(b []byte) []byte { return nil }, 5*chunk + 77},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m, dir := sample{"d/big": big, "f": []byte("f")}, t.TempDir()
+			m.with(sample{"d/big": append([]byte{}, test.there(slices.Clone(big))...)}).write(t, dir)
+			r, err := treeServers(t, m).RepairTree(Ballot{}, dir, MendTree{})
+			if err != nil || r.Fetched != test.fetched || r.Resumed != int64(len(big))-test.fetched || r.Replaced != 1 {
+				t.Errorf("%s: %+v, %v, want %d bytes fetched", test.name, r, err, test.fetched)
+			}
+			m.has(t, dir)
+		})
+	}
+}
+
+// A chunk whose value nobody gives is fetched.
+func TestRepairTreeWithoutValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		big := file(5*chunk+77, 1)
+		m, dir := sample{"big": big, "f": []byte("f")}, t.TempDir()
+		listing, files := m.listing(t)
+		refused := 0
+		first := func(c *sourcetest.Conn) {
+			values := c.OnValues
+			c.OnValues = func(ctx context.Context, o source.Offer, came func(int)) (wire.Values, error) {
+				if refused++; refused == 1 {
+					return wire.Values{}, &source.Fault{What: source.Lost, Words: "not now"}
+				}
+				return values(ctx, o, came)
+			}
+		}
+		sources := []source.Source{sourcetest.HolderOfTree(place(0), listing, files, first)}
+		s := Open(t.Context(), Servers{Sources: sources}, Watch{})
+		defer s.Close()
+		there := slices.Clone(big)
+		there[chunk] ^= 1
+		m.with(sample{"big": there}).write(t, dir)
+		r, err := s.RepairTree(Ballot{}, dir, MendTree{})
+		if err != nil || refused < 2 || r.Fetched != 2*chunk {
+			t.Errorf("%+v, %v, asked %d times, want that the first chunk is fetched too", r, err, refused)
+		}
+		m.has(t, dir)
+	})
 }

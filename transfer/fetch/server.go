@@ -25,13 +25,21 @@ type server struct {
 	id     certs.ServerID
 	proved bool             // it has answered with that ID, and may have no other
 	over   source.Transport // of its last connection; 0: it had none yet
-	offer  source.Offer     // zero: it has not answered for this file
-	rtt    time.Duration    // smoothed, when it made the offer
-	rank   int              // 0 for the first server that answered
+	left   bool             // it was taken away (see Session.Change)
+	answer
 
 	conns   conns
 	share   share
 	trouble trouble
+}
+
+// An answer is what a server says that it has.
+type answer struct {
+	offer source.Offer  // zero: it has not answered for this file
+	rtt   time.Duration // smoothed, when it made the offer
+	rank  int           // 0 for the first server that answered
+	mute  bool          // it was to vote, and cannot say what it has
+	asked *source.Ask   // of a mirror: what its last answer may be of; nil: any file
 }
 
 // A share is what a server has contributed.
@@ -42,6 +50,7 @@ type share struct {
 	bad     int           // chunks that were refused
 	lacks   int           // files that it does not have, as far as it was asked
 	sign    presence.Sign // since the last tick
+	totals  ServerTotals
 }
 
 // trouble is what went wrong with a server, and what was told of it.
@@ -62,10 +71,11 @@ type trouble struct {
 type connection struct {
 	way     source.Conn
 	opened  time.Time
+	over    source.Transport
 	fetches int  // requests for ranges and for values under way on it
 	retired bool // gets no more of them, and is closed when it has none
-	// unproved: nothing has come yet, so that nobody knows whether the file
-	// is there. Only further connections are.
+	// unproved: nothing has come yet, so it is not known whether the file
+	// is there. Only further connections are unproved.
 	unproved bool
 	parked   bool  // gets no more of them while another transport is tried
 	across   bool  // of those over the other transport, while that is tried
@@ -216,6 +226,13 @@ func (s *server) hangUp() {
 	s.contact.lose()
 }
 
+// use adds a connection that was made to those of a server.
+func (s *server) use(c *connection) {
+	c.over = c.way.Peer().Transport
+	s.conns.list = append(s.conns.list, c)
+	s.share.totals.Connected++
+}
+
 // came notes bytes that came on one of a server's connections.
 func (s *server) came(c *connection, bytes int64) {
 	s.share.sign.Came += bytes
@@ -235,7 +252,7 @@ func (s *server) noteRequest(c *connection, waits bool) {
 
 // report returns a server's part in the run, without its rate.
 func (s *server) report() ServerReport {
-	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Transport: s.over, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err}
+	r := ServerReport{Target: s.target, ID: s.id, State: s.state, Transport: s.over, Bytes: s.share.bytes, Arrived: s.share.arrived, BadChunks: s.share.bad, Err: s.err, ServerTotals: s.share.totals}
 	if s.state == StateIndexing {
 		r.Indexing = s.trouble.indexed
 	}
@@ -256,10 +273,26 @@ type roster struct {
 
 func newRoster(sources []source.Source) *roster {
 	r := &roster{carrier: carrier.New(), met: meetings{at: make(map[netip.AddrPort]*server), hosts: make(map[netip.Addr]string), told: make(map[string]bool)}}
-	for i, src := range sources {
-		r.servers = append(r.servers, &server{index: i, source: src, target: src.Target()})
+	for _, src := range sources {
+		r.add(src)
 	}
 	return r
+}
+
+// add adds a source, and returns it as a server.
+func (r *roster) add(src source.Source) *server {
+	v := &server{index: len(r.servers), source: src, target: src.Target()}
+	r.servers = append(r.servers, v)
+	return v
+}
+
+// at returns the server of a target; nil: no server is of it.
+func (r *roster) at(t source.Target) *server {
+	i := slices.IndexFunc(r.servers, func(v *server) bool { return v.target == t })
+	if i < 0 {
+		return nil
+	}
+	return r.servers[i]
 }
 
 // byRank returns the servers that take part, in the order of their answers.
@@ -277,7 +310,7 @@ func (r *roster) byRank() []*server {
 // any reports whether f holds of a server.
 func (r *roster) any(f func(*server) bool) bool { return slices.ContainsFunc(r.servers, f) }
 
-// meetings record which servers of the command line are at one address. It
+// meetings record which servers of the command line have one address. It
 // belongs to the loop.
 type meetings struct {
 	at    map[netip.AddrPort]*server // which of them is used
@@ -286,10 +319,10 @@ type meetings struct {
 }
 
 // used returns the server that is already used at the address where s has
-// answered. nil: nobody was, and s is from now on.
+// answered; nil: there was no such server, and s is used from now on.
 func (m *meetings) used(s *server, addr netip.AddrPort) *server {
 	other := m.at[addr]
-	if other == nil || other == s || !other.state.isUsed() {
+	if other == nil || other == s || other.left || !other.state.isUsed() {
 		m.at[addr] = s
 		return nil
 	}
@@ -310,8 +343,8 @@ func (m *meetings) other(host string, addr netip.Addr) string {
 	return ""
 }
 
-// A contact keeps a way to a source while that may be of use. It runs beside
-// the loop, which it tells what happens.
+// A contact keeps a way to a source as long as the source may be of use. It
+// runs beside the loop, and tells it what happens.
 type contact struct {
 	ctx      context.Context    // lives while the source may be of use
 	stop     context.CancelFunc // ends ctx; any goroutine may call it
@@ -319,14 +352,17 @@ type contact struct {
 	source   source.Source
 	patience time.Duration
 	values   *atomic.Bool // whether values are wanted
+	wanting  *wanting     // what mirrors are to have
+	mute     bool         // the source cannot say what it has; only run uses it
 	tell     contactTold
 }
 
-// contactTold receives what happens to a contact. Each function returns once
-// the loop has room for it, and has no answer.
+// contactTold receives what happens to a contact. Each function returns when
+// the loop has room for the message; there is no answer.
 type contactTold struct {
 	connected func(source.Peer, source.Traits)
 	indexing  func(done, total int64)
+	muted     func()
 	answered  func(source.Conn, source.Offer)
 	ended     func(source.Conn, error)
 	failed    func(err error, final bool)

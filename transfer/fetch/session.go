@@ -1,21 +1,20 @@
 // Package fetch copies files from sources: into a directory, to a stream, or
-// over the damage of a local file. It proves that what arrived is what most
-// of the sources hold.
+// over the damage of a local file. It proves that what arrived is what most of
+// the sources hold.
 //
 // A [Session] is the sources of one command, connected and proved once, for
 // every file that the command copies. [Session.Get], [Session.Stream],
-// [Session.Repair], [Session.Verify], [Session.Info] and [Session.Plan]
-// belong to one goroutine. While one of them runs, that goroutine is the
-// loop: it owns all changing state, and tells of each [Event].
-// [Session.Snapshot] says how things stand, to anybody at any time.
+// [Session.Repair], [Session.Verify], [Session.Info] and [Session.Plan] belong
+// to one goroutine. While one of them runs, that goroutine is the loop: it owns
+// all changing state, and tells of each [Event]. [Session.Snapshot] says how
+// things stand, to anybody at any time.
 //
-// The state has owners, each a type with a file of its own: roster (the
-// servers and their connections), poll (the vote), download (one file), ahead
-// (what is fetched of it before the vote has closed), and the rooms presence,
-// schedule and growth. What runs beside the loop (contact,
-// rangeRun, checker, streaming) gets an immutable job and holds no such
-// state, which tests prove. It posts what it found into its scope; behind a
-// scope's end that is dropped.
+// The state has owners, each a type with a file of its own: roster (the servers
+// and their connections), poll (the vote), download (one file), ahead (what is
+// fetched of it before the vote has closed), and the rooms presence, schedule
+// and growth. What runs beside the loop (contact, rangeRun, checker, streaming)
+// gets an immutable job and holds no such state, which tests prove. It posts
+// what it found into its scope; after the scope's end, posts are dropped.
 //
 // A range walks: schedule -> rangeRun -> Body -> claim in the part file and
 // hasher -> marked -> schedule. An offer walks: contact -> Stat -> loop ->
@@ -26,8 +25,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"malcolm/transfer/growth"
 	"malcolm/transfer/pace"
@@ -52,19 +49,19 @@ const (
 type Session struct {
 	servers  Servers
 	watch    Watch
-	begun    time.Time
 	loop     *loop
 	means    *means
 	roster   *roster
+	standby  standby
 	presence *presence.Presence
 	growth   *growth.Growth // nil before the first chunk is wanted
 	cpu      cpuMeter
 	poll     *poll
 	download *download // the file that is copied now, or was last
 	sizes    sizes
-	notices  notices
-	values   atomic.Bool // whether contacts are to ask for values
-	status   atomic.Pointer[Snapshot]
+	history
+	asks
+	status atomic.Pointer[Snapshot]
 }
 
 // notices say what was told once.
@@ -76,10 +73,11 @@ type notices struct {
 
 // means are shared by everything beside the loop. Any goroutine may use them.
 type means struct {
-	begun  time.Time
-	limit  *pace.Limiter
-	pieces *bufferPool
-	copies *semaphore.Weighted // bytes of second copies
+	begun time.Time
+	*Shared
+	tellers
+
+	writes, checkpoints pace.Times
 }
 
 // Open returns a session over sources. It connects when its first method asks
@@ -89,20 +87,20 @@ func Open(ctx context.Context, servers Servers, watch Watch) *Session {
 	if servers.Patience <= 0 {
 		servers.Patience = DefaultPatience
 	}
+	if servers.Shared == nil {
+		servers.Shared = NewShared(1, servers.Limit)
+	}
 	begun := time.Now()
+	use, spare := atFirst(servers.Sources)
 	s := &Session{
-		servers: servers,
-		watch:   watch,
-		begun:   begun,
-		loop:    newLoop(ctx),
-		means: &means{
-			begun:  begun,
-			limit:  pace.NewLimiter(servers.Limit),
-			pieces: newBufferPool(pieces, pieceSize),
-			copies: semaphore.NewWeighted(maxCopyBytes),
-		},
-		roster:   newRoster(servers.Sources),
-		presence: presence.New(len(servers.Sources), servers.Patience),
+		servers:  servers,
+		watch:    watch,
+		loop:     newLoop(ctx),
+		means:    &means{begun: begun, Shared: servers.Shared},
+		roster:   newRoster(use),
+		asks:     asks{wanting: newWanting()},
+		presence: presence.New(len(use), servers.Patience),
+		standby:  standby{spare: spare, ranked: isRanked(servers.Sources)},
 	}
 	s.loop.sample = s.sample
 	s.loop.due = s.due
@@ -153,6 +151,7 @@ func (s *Session) choose(g *vote.Group, next *download) {
 
 func (s *Session) change(d *download) {
 	s.download.halt()
+	s.past = s.past.plus(s.download.tally.Counts)
 	for _, v := range s.roster.servers {
 		v.trouble.judging = false // nobody hears of it any more
 	}
@@ -166,7 +165,7 @@ func (s *Session) reach(v *server) {
 		v.contact.stop()
 	}
 	l := s.loop
-	c := &contact{source: v.source, down: make(chan struct{}, 1), patience: s.servers.Patience, values: &s.values}
+	c := &contact{source: v.source, down: make(chan struct{}, 1), patience: s.servers.Patience, values: &s.values, wanting: s.wanting, mute: v.mute}
 	c.ctx, c.stop = context.WithCancel(l.ctx)
 	post := func(f func()) {
 		l.post(func() {
@@ -178,6 +177,7 @@ func (s *Session) reach(v *server) {
 	c.tell = contactTold{
 		connected: func(p source.Peer, t source.Traits) { post(func() { s.connected(v, p, t) }) },
 		indexing:  func(done, total int64) { post(func() { s.indexing(v, done, total) }) },
+		muted:     func() { post(func() { s.muted(v) }) },
 		answered:  func(way source.Conn, o source.Offer) { post(func() { s.answered(v, way, o) }) },
 		ended:     func(way source.Conn, err error) { post(func() { s.connDown(v, way, err) }) },
 		failed:    func(err error, final bool) { post(func() { s.notReached(v, err, final) }) },
@@ -196,6 +196,7 @@ func (s *Session) sample(now time.Time) {
 		s.grow(now)
 		s.measure(now)
 		s.carry(now)
+		s.noteTellers()
 		s.dispatch(now)
 	}
 	s.publish()

@@ -118,17 +118,20 @@ func TestMirrorHasNoVote(t *testing.T) {
 		data, other := file(6*chunk, 1), file(6*chunk, 2)
 		var served [3]atomic.Int64
 		holder := func(n int, data []byte) *sourcetest.Source {
-			return sourcetest.Holder(place(n), data, func(c *sourcetest.Conn) {
+			change := func(c *sourcetest.Conn) {
 				next := c.OnRange
 				c.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 					time.Sleep(100 * time.Millisecond)
 					served[n].Add(spans[0].Length)
 					return next(ctx, spans)
 				}
-			})
+			}
+			if n > 0 {
+				return sourcetest.Mirror(place(n), [][]byte{data}, change)
+			}
+			return sourcetest.Holder(place(n), data, change)
 		}
 		honest, mirror, liar := holder(0, data), holder(1, data), holder(2, other)
-		mirror.Mirror, liar.Mirror = true, true
 		s := Open(context.Background(), Servers{Sources: []source.Source{mirror, liar, honest}}, Watch{})
 		defer s.Close()
 		var out bytes.Buffer
@@ -151,16 +154,23 @@ func TestMirrorHasNoValues(t *testing.T) {
 	for _, inline := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			data, other := file(6*chunk, 1), file(6*chunk, 2)
-			withValues := func(c *sourcetest.Conn) {
+			wrong, _ := hashes(other)
+			mirror := sourcetest.Holder(place(0), data, func(c *sourcetest.Conn) {
 				stat := c.OnStat
-				c.OnStat = func(ctx context.Context, _ source.Ask, indexing func(done, total int64)) (source.Offer, error) {
-					return stat(ctx, source.Ask{Values: inline}, indexing)
+				c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
+					o, err := stat(ctx, ask, indexing)
+					if o.Values = (wire.Values{}); inline {
+						o.Values = wrong
+					}
+					return o, err
 				}
-			}
-			mirror := sourcetest.Holder(place(0), other, withValues)
+				c.OnValues = func(context.Context, source.Offer, func(int)) (wire.Values, error) {
+					t.Error("the mirror was asked for values")
+					return wrong, nil
+				}
+			})
 			mirror.Mirror = true
 			honest := sourcetest.Holder(place(1), data, func(c *sourcetest.Conn) {
-				withValues(c)
 				stat := c.OnStat
 				c.OnStat = func(ctx context.Context, ask source.Ask, indexing func(done, total int64)) (source.Offer, error) {
 					time.Sleep(time.Second) // the mirror is first
@@ -188,8 +198,8 @@ func TestMirrorsAloneDecideNothing(t *testing.T) {
 		s := Open(context.Background(), Servers{Sources: []source.Source{mirror}}, Watch{})
 		defer s.Close()
 		_, err := s.Info(Ballot{})
-		if _, ok := errors.AsType[*NobodyAnsweredError](err); !ok {
-			t.Errorf("error = %v, want that nobody answered", err)
+		if _, ok := errors.AsType[*NoProofError](err); !ok {
+			t.Errorf("error = %v, want that nothing proves their bytes", err)
 		}
 	})
 }

@@ -418,7 +418,7 @@ func TestToldBehindTheEnd(t *testing.T) {
 
 // Records of ours that cannot be used end the run, and are not the server's
 // fault.
-func TestRecordsOfOurs(t *testing.T) {
+func TestUnusableRecordsEndTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := file(chunk, 1)
 		var broken atomic.Bool

@@ -15,9 +15,8 @@ import (
 
 // A wanted checksum says which bytes a file has, and proves a list of chunk
 // values. The size is one server's word until the last chunk has come, and the
-// first server to answer may name a false one. So, when no run with a size
-// succeeded, the servers are tried that offer the same checksum with another
-// size.
+// first server to answer may name a false one. So if no run with a size
+// succeeded, servers that offer the same checksum with another size are tried.
 
 // proofTime is how long the last chunk may make no progress while it is to
 // prove a size.
@@ -51,9 +50,9 @@ func (s *Session) overSizes(b Ballot, run func() error) (*Result, error) {
 	return result, err
 }
 
-// hasOtherSize reports whether a run that ended with err may end otherwise with
-// another size: one that was offered, or, if the size itself was the problem,
-// one that a server may still offer.
+// hasOtherSize reports whether a run that ended with err may end better with
+// another size. Servers have offered one, or, if the size itself was the
+// problem, may still offer one.
 func (s *Session) hasOtherSize(b Ballot, err error) bool {
 	d := s.download
 	if b.Checksum == nil || !d.isAgreed() || s.sizes.proved || d.result.Path != "" || d.complete() {
@@ -71,7 +70,7 @@ func (s *Session) hasOtherSize(b Ballot, err error) bool {
 		if v.state == StateLeftOut {
 			return !v.trouble.tried && v.offer.Checksum == d.offer.Checksum && v.offer.Size != d.offer.Size
 		}
-		return open && v.state.isAwaited()
+		return open && v.votes() && v.state.isAwaited()
 	})
 }
 
@@ -81,8 +80,9 @@ func (s *Session) exclude() {
 	d := s.download
 	s.sizes.retried, s.loop.fatal = true, nil
 	s.sizes.duplicate, s.sizes.refetched = d.tally.Duplicate+d.result.Fetched, d.tally.Refetched
+	d.tally.Duplicate, d.tally.Refetched = 0, 0 // the next download has them
 	for _, v := range s.roster.servers {
-		if v.trouble.tried || !s.offersVoted(v) {
+		if v.trouble.tried || !v.votes() || !s.offersVoted(v) {
 			continue
 		}
 		v.trouble.tried = true
@@ -94,9 +94,9 @@ func (s *Session) exclude() {
 	s.renew(nil)
 }
 
-// proveSize has one server show the last chunk. Only then is anything done
-// about what a run with another size left: that one may be right and this size
-// false.
+// proveSize has one server send the last chunk. Only then is anything changed
+// that a run with another size left behind: that size may be the right one, and
+// this one false.
 func (s *Session) proveSize() error {
 	d := s.download
 	if d.content.Chunks() == 0 { // the checksum was compared when it was offered
@@ -179,7 +179,7 @@ func (m *means) hashBody(ctx context.Context, way source.Conn, span source.Span,
 	})
 }
 
-// isOfFalseSize reports whether a run with a false size left this part file:
+// isOfFalseSize reports whether this part file is of a run with a false size:
 // its journal names this checksum and another size.
 func (s *Session) isOfFalseSize(part partfile.PartState, found partfile.Found) bool {
 	h, d := found.Header, s.download
@@ -190,7 +190,7 @@ func (s *Session) isOfFalseSize(part partfile.PartState, found partfile.Found) b
 var errOutHangs = errors.New("what was written before has not been read yet")
 
 // An onward is a writer for several runs that write the same bytes from the
-// start. It writes each byte once.
+// start. It passes each byte on once.
 type onward struct {
 	mu      sync.Mutex // held while out is being written to
 	out     io.Writer

@@ -44,7 +44,7 @@ func TestLastChunkMakesProgress(t *testing.T) {
 		{"stalls", proofTime + time.Second, 0, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			m := &means{limit: pace.NewLimiter(test.limit), pieces: newBufferPool(1, pieceSize)}
+			m := &means{Shared: &Shared{limit: pace.NewLimiter(test.limit), pieces: newBufferPool(1, pieceSize)}}
 			way := sourcetest.NewConn(source.Peer{})
 			way.OnRange = func(ctx context.Context, spans []source.Span) (source.Body, error) {
 				if err := pace.Sleep(ctx, test.pause); err != nil {
@@ -63,7 +63,7 @@ func TestLastChunkMakesProgress(t *testing.T) {
 }
 
 // Bytes are written once only, and nobody waits for a reader that hangs.
-func TestOnward(t *testing.T) {
+func TestOnwardWritesEachByteOnce(t *testing.T) {
 	var out bytes.Buffer
 	o := &onward{out: &out}
 	for _, run := range []string{"ab", "a", "abcd", "abcdefgh"} {

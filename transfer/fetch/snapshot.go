@@ -10,24 +10,31 @@ import (
 
 // A Snapshot is the state of a session at one time. It does not change.
 type Snapshot struct {
-	Taken    time.Time // the time
-	Phase    Phase
-	Size     int64         // of the file, or of a directory's files, those of the same bytes once; 0 before the vote
-	Good     int64         // bytes that are known to be good
-	Resumed  int64         // of these, from an earlier run
-	Checked  int64         // bytes of an earlier run checked so far
-	Check    int64         // bytes of an earlier run to check
-	Reserved int64         // bytes of the file's space that are reserved, in PhaseReserving
-	Rate     float64       // bytes a second, smoothed over about three seconds
-	Left     time.Duration // time to the end; negative: not known
-	Tree     TreeReport
-	Counts   Counts
-	Servers  []ServerReport
+	Taken   time.Time // the time
+	Phase   Phase
+	Size    int64         // of the file, or of a directory's files, those of the same bytes once; 0 before the vote
+	Good    int64         // bytes that are known to be good
+	Resumed int64         // of these, from an earlier run
+	Rate    float64       // bytes a second, smoothed over about three seconds
+	Left    time.Duration // time to the end; negative: not known
+	Tree    TreeReport
+	Counts  Counts
+	Servers []ServerReport
+	Session Totals
+	Preparing
 	Requests
 	Map ChunkMap // nil: not asked for
 }
 
-// Requests are what servers are asked for, and what not yet.
+// Preparing is what is done before bytes are fetched, or beside that.
+type Preparing struct {
+	Checked  int64 // bytes of an earlier run checked so far
+	Check    int64 // bytes of an earlier run to check
+	Reserved int64 // bytes of the file's space that are reserved, in PhaseReserving
+}
+
+// Requests are the bytes that servers are asked for, and those not asked for
+// yet.
 type Requests struct {
 	Queued int64         // bytes not asked of any server yet
 	Ranges []RangeReport // under way
@@ -59,6 +66,7 @@ type ServerReport struct {
 	// Lacked are the paths of files of the tree that it did not have when
 	// it was asked for them, in order. Only a Result has them.
 	Lacked []string
+	ServerTotals
 }
 
 // A RangeReport is a range under way.
@@ -84,17 +92,16 @@ func (s *Session) publish() {
 		Size:     d.size(),
 		Good:     d.good(),
 		Resumed:  d.result.Resumed,
-		Checked:  d.checks.checked,
-		Check:    d.checks.toCheck,
-		Reserved: d.space.done,
 		Rate:     d.flow.meter.Rate(),
 		Left:     -1,
 		Counts:   d.tally.Counts,
 		Servers:  s.reports(),
 		Tree:     d.treeReport(),
+		Session:  s.totals(),
 		Requests: Requests{Ranges: d.ranges()},
 		Map:      slices.Clone(d.result.Map),
 	}
+	p.Preparing = Preparing{Checked: d.checks.checked, Check: d.checks.toCheck, Reserved: d.space.done}
 	if d.schedule != nil {
 		p.Queued = d.schedule.Queued()
 	}

@@ -9,8 +9,8 @@ type chunkStore interface {
 	// Claim makes the caller the owner of a chunk without an owner or a
 	// mark.
 	Claim(chunk int) (chunkClaim, bool)
-	// TakeOver makes the caller the owner of a chunk without a mark,
-	// whoever owned it: for a copy whose value has matched.
+	// TakeOver makes the caller the owner of a chunk without a mark, even
+	// if it has one: for a copy whose value has matched.
 	TakeOver(chunk int) (chunkClaim, bool)
 	// Marked reports whether a chunk is known to be right.
 	Marked(chunk int) bool

@@ -95,14 +95,19 @@ func (s *Session) stream(b Ballot, out Stream) error {
 	d.schedule.Window(0, w.end(0))
 	err = s.fetchQueued(func() bool { return d.complete() && written })
 	if err == nil {
-		// All is written. What is still to be said of a server with a
-		// wrong chunk is said; it changes nothing.
+		// All is written. Only the verdict on a server with a wrong
+		// chunk is awaited and told; it changes nothing.
 		_ = s.loop.until(func() bool { return !s.judging() })
 	}
 	d.halt()
 	if err != nil {
 		w.leave()
 		return err
+	}
+	if d.whole != nil {
+		if err := s.proveTaken(true); err != nil {
+			return err
+		}
 	}
 	return w.compare()
 }

@@ -14,7 +14,7 @@ import (
 type tarTree struct {
 	*tree.Tree             // with a content for each file
 	name       string      // of the directory
-	times      []time.Time // of the entries; nil: not known
+	times      *wire.Times // nil: not known
 }
 
 // prepareStream fetches what has to be known before the first byte is written,
@@ -70,8 +70,8 @@ func (w *streaming) writeTar(ctx context.Context) error {
 func (t *tarTree) header(i int) *tar.Header {
 	e := &t.Entries()[i]
 	h := &tar.Header{Format: tar.FormatGNU, Name: t.name + "/" + e.Path, ModTime: time.Unix(0, 0), Mode: 0o644}
-	if t.times != nil && !t.times[i].IsZero() {
-		h.ModTime = t.times[i]
+	if t.times != nil && !t.times.Entries[i].IsZero() {
+		h.ModTime = t.times.Entries[i]
 	}
 	switch e.Kind {
 	case wire.EntryExecutable:

@@ -27,7 +27,7 @@ func TestStreamOfTree(t *testing.T) {
 			for range m {
 				times = append(times, time.Unix(int64(1e9+len(times)), 0))
 			}
-			list := wire.AppendTimes(nil, times)
+			list := wire.Times{Entries: times}.Append(nil)
 			offer := wire.Offer{Kind: wire.KindTree, Name: "tree", Times: sumOf(t, list), TimesSize: int64(len(list))}
 			held := append([][]byte{listing, list}, files...)
 			var sources []source.Source

@@ -31,7 +31,7 @@ func (s *Session) decide(fsys partfile.FS, out Output) (partfile.Decision, error
 // weigh settles the file's name and what to do about what lies there already.
 // It changes nothing.
 func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error) {
-	if err := s.download.settleName(out.Name); err != nil {
+	if err := s.download.settle(fsys, out); err != nil {
 		return partfile.Decision{}, err
 	}
 	name := s.download.result.Name
@@ -47,7 +47,7 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 	}
 	part := found.PartState(s.download.header())
 	d := partfile.Decide(final, part, out.Resume, out.Force)
-	if s.isOfFalseSize(part, found) {
+	if s.isOfFalseSize(part, found) || s.isOfUnproved(part, found) {
 		if d = partfile.Decide(final, partfile.PartNone, out.Resume, out.Force); d.Action == partfile.Fetch {
 			d.Action = partfile.StartOver
 		}
@@ -68,8 +68,8 @@ func (s *Session) weigh(fsys partfile.FS, out Output) (partfile.Decision, error)
 }
 
 // alreadyRight ends a run that found the right file, and removes what an
-// earlier run left beside it. It fails if the file's name could not be made
-// durable; what could not be removed stays.
+// earlier run left beside it. It fails if the file's name cannot be made
+// durable. What cannot be removed stays.
 func (s *Session) alreadyRight(fsys partfile.FS, path string) error {
 	r := &s.download.result
 	name := r.Name
@@ -83,7 +83,11 @@ func (s *Session) alreadyRight(fsys partfile.FS, path string) error {
 
 // header is what the journal of this download says of it.
 func (d *download) header() partfile.Header {
-	return partfile.Header{Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.offer.Checksum}
+	h := partfile.Header{Size: d.offer.Size, ChunkSize: manifest.ChunkSize(d.offer.Size), Checksum: d.offer.Checksum}
+	if d.whole != nil {
+		h.Checksum = d.whole.named()
+	}
+	return h
 }
 
 // settleName takes the name that the user chose, or else that of the vote.
@@ -102,7 +106,10 @@ func (d *download) settleName(chosen string) error {
 // hashFinal reads the file that has the final name and says whether it is the
 // voted one.
 func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState, error) {
-	size, want := s.download.offer.Size, s.download.offer.Checksum
+	size, want := s.download.offer.Size, Whole{Sum: s.download.offer.Checksum}
+	if w := s.download.whole; w != nil {
+		want = *w
+	}
 	state := partfile.FinalWrong
 	err := s.hashing(size, func(ctx context.Context, done *atomic.Int64) error {
 		f, found, err := partfile.OpenFinal(fsys, name)
@@ -113,11 +120,11 @@ func (s *Session) hashFinal(fsys partfile.FS, name string) (partfile.FinalState,
 		if found != size {
 			return nil
 		}
-		_, sum, err := manifest.Build(ctx, f, size, manifest.BuildOptions{Done: done})
+		right, err := want.isOf(ctx, f, size, done)
 		if err != nil {
 			return &localfile.Error{Op: "read", Path: fsys.Path(name), Err: err}
 		}
-		if sum == want {
+		if right {
 			state = partfile.FinalRight
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"slices"
 	"time"
 
@@ -25,26 +26,26 @@ type timesList struct {
 
 func timesOf(o source.Offer) timesList { return timesList{o.Times, o.TimesSize} }
 
-// remoteTimes returns the modification times of a tree's entries; nil: no
-// server gives those that most of the majority's servers name.
-func (s *Session) remoteTimes() ([]time.Time, error) {
+// remoteTimes returns the modification times of what is to be copied of a tree;
+// nil: no server gives those that most of the majority's servers name.
+func (s *Session) remoteTimes() (*wire.Times, error) {
 	d := s.download
 	voted := func(v *server) bool { return v.votes() && v.offer.SameFile(d.offer) }
 	list, ok := s.likedTimes(voted)
 	if !ok {
 		return nil, nil
 	}
-	entries := len(d.all)
+	all := d.all
 	for _, v := range s.roster.byRank() {
 		c := v.conns.pick()
 		if c == nil || !voted(v) || timesOf(v.offer) != list {
 			continue
 		}
 		way := c.way
-		times, err := obtain(s.loop, func(ctx context.Context) ([]time.Time, error) { return fetchTimes(ctx, way, list, entries) })
+		times, err := obtain(s.loop, func(ctx context.Context) (wire.Times, error) { return fetchTimes(ctx, way, list, all) })
 		switch {
 		case err == nil:
-			return timesAmong(times, d.all, d.tree.Entries()), nil
+			return timesAmong(&times, all, d.tree.Entries()), nil
 		case s.loop.ctx.Err() != nil:
 			return nil, err
 		case source.WhatOf(err) == source.Wrong:
@@ -52,6 +53,19 @@ func (s *Session) remoteTimes() ([]time.Time, error) {
 		}
 	}
 	return nil, nil
+}
+
+// wantedTimes is remoteTimes if the user wants them. It tells when nobody gives
+// them.
+func (s *Session) wantedTimes(disk Disk) (*wire.Times, error) {
+	if !disk.RemoteTime {
+		return nil, nil
+	}
+	times, err := s.remoteTimes()
+	if err == nil && times == nil {
+		s.emit(NoModTime{})
+	}
+	return times, err
 }
 
 // likedTimes returns the list that most of some servers name. In a tie the
@@ -77,23 +91,65 @@ func (s *Session) likedTimes(of func(*server) bool) (best timesList, ok bool) {
 	return best, true
 }
 
-// fetchTimes fetches a list of times, beside the loop, and checks it. The error
-// is a [*source.Fault].
-func fetchTimes(ctx context.Context, way source.Conn, list timesList, entries int) ([]time.Time, error) {
+// fetchTimes fetches the list of times of a tree with all these entries, beside
+// the loop, and checks it. The error is a [*source.Fault].
+func fetchTimes(ctx context.Context, way source.Conn, list timesList, all []wire.Entry) (times wire.Times, err error) {
 	b, err := fetchList(ctx, way, list)
 	if err != nil {
-		return nil, err
+		return times, err
 	}
-	times, err := wire.ParseTimes(b, entries)
-	if err != nil {
-		return nil, wrongList("list of times", err)
+	if times, err = wire.ParseTimes(b, len(all)); err != nil {
+		return times, wrongList("list of times", err)
 	}
-	for i, t := range times {
-		if !isStorable(t) {
-			times[i] = time.Time{}
+	left := len(times.Directories)
+	for range directories(all) {
+		left--
+	}
+	if left > 0 {
+		return times, wrongList("list of times", errManyDirectories)
+	}
+	for _, list := range [][]time.Time{times.Entries, times.Directories} {
+		for i, t := range list {
+			if !isStorable(t) {
+				list[i] = time.Time{}
+			}
 		}
 	}
 	return times, nil
+}
+
+var errManyDirectories = errors.New("it has more directories than the tree")
+
+// directories yields those of some entries; see [wire.Directories].
+func directories(entries []wire.Entry) iter.Seq[string] {
+	return wire.Directories(len(entries), func(i int) *wire.Entry { return &entries[i] })
+}
+
+// timesAmong returns the times of some entries, and of the directories they lie
+// in, from those of all. Both are in order.
+func timesAmong(times *wire.Times, all, some []wire.Entry) *wire.Times {
+	among := &wire.Times{Entries: make([]time.Time, 0, len(some))}
+	i := 0
+	for at := range some {
+		for all[i].Path != some[at].Path {
+			i++
+		}
+		among.Entries = append(among.Entries, times.Entries[i])
+	}
+	next, stop := iter.Pull(directories(all))
+	defer stop()
+	left := times.Directories
+	for path := range directories(some) {
+		for len(left) > 0 {
+			of, _ := next()
+			t := left[0]
+			if left = left[1:]; of == path {
+				among.Directories = append(among.Directories, t)
+				break
+			}
+		}
+	}
+	return among
 }
 
 // fetchList fetches a list that a server names in its offer, which must be as

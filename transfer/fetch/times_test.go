@@ -17,12 +17,16 @@ import (
 // The times of a tree are those of the list that most servers name, and that
 // the first of them to give it has.
 func TestTreeTimes(t *testing.T) {
-	m := sample{"a": file(10, 1), "b": []byte(nil), "c": "a"}
+	m := sample{"a": file(10, 1), "b": []byte(nil), "c": "a", "d/e": file(10, 2)}
 	at := func(second int64) []byte {
-		return wire.AppendTimes(nil, []time.Time{time.Unix(second, 5), time.Unix(second+1, 0), time.Unix(second+2, 0)})
+		return wire.Times{
+			Entries:     []time.Time{time.Unix(second, 5), time.Unix(second+1, 0), time.Unix(second+2, 0), time.Unix(second+3, 0)},
+			Directories: []time.Time{time.Unix(second+4, 0), time.Unix(second+5, 0)},
+		}.Append(nil)
 	}
 	right, other := at(1e9), at(2e9)
-	short := wire.AppendTimes(nil, []time.Time{time.Unix(3e9, 0)})
+	short := wire.Times{Entries: []time.Time{time.Unix(3e9, 0)}}.Append(nil)
+	long := wire.Times{Entries: make([]time.Time, 4), Directories: make([]time.Time, 3)}.Append(nil)
 	for _, test := range []struct {
 		name  string
 		named [][]byte // by each server
@@ -36,6 +40,7 @@ func TestTreeTimes(t *testing.T) {
 		{"not given by one", [][]byte{right, right}, [][]byte{nil, right}, 1e9, 0},
 		{"given by none", [][]byte{right}, [][]byte{nil}, 0, 0},
 		{"too few", [][]byte{short}, [][]byte{short}, 0, 1},
+		{"too many directories", [][]byte{long}, [][]byte{long}, 0, 1},
 		{"other bytes", [][]byte{right}, [][]byte{other}, 0, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -77,7 +82,7 @@ func TestTreeTimes(t *testing.T) {
 			if (missing > 0) != (test.want == 0) {
 				t.Errorf("%s: told %d times that there are none", test.name, missing)
 			}
-			for i, path := range []string{"a", "b", "c"} {
+			for i, path := range []string{"a", "b", "c", "d/e", ".", "d"} {
 				info, err := os.Lstat(filepath.Join(dir, "tree", path))
 				if err != nil {
 					t.Fatal(err)

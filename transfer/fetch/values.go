@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// hedgeTime: values that make no progress for this long are asked of a
-	// second server as well.
+	// hedgeTime is how long values may make no progress before a second
+	// server is asked too.
 	hedgeTime = 2 * time.Second
-	// slowValues is the least rate, in bytes a second, at which values are
-	// awaited from one server alone once slowTime has passed.
+	// slowValues is a rate in bytes a second. If values come more slowly
+	// after slowTime, another server is asked too.
 	slowValues = 16 << 10
 	slowTime   = 10 * time.Second
 )
@@ -54,10 +54,14 @@ func (s *Session) obtainValues() error {
 	})
 }
 
-// valuesAtHand takes the values of a download if they are known, or came with
-// an offer of the file, and reports whether they are there.
+// valuesAtHand takes the values of a download without asking for them: they are
+// known, or came with an offer of the file. It reports whether they are there.
 func (s *Session) valuesAtHand(d *download) bool {
 	if d.values.Len() > 0 {
+		return true
+	}
+	if d.whole != nil {
+		d.values = wire.NewValues(d.content.Chunks())
 		return true
 	}
 	if values, ok := manifest.Known(d.offer.Size, d.offer.Checksum); ok {
@@ -170,9 +174,9 @@ func (s *Session) requestValues(a *asking, v *server, c *connection) {
 	a.beside(func() { got(way.Values(ctx, offer, p.came)) })
 }
 
-// gotValues runs in the loop. A failed request is nobody's fault once the
-// values are there or another connection has replaced this one. While the vote
-// is open, nobody hears of it.
+// gotValues runs in the loop. A failed request is nobody's fault if the values
+// are there by then, or if another connection has replaced this one. While the
+// vote is open, failures are not told.
 func (s *Session) gotValues(a *asking, r *valuesRequest, values wire.Values, err error) {
 	v, replaced, d := r.server, r.conn.retired, a.download
 	a.requests = slices.DeleteFunc(a.requests, func(other *valuesRequest) bool { return other == r })

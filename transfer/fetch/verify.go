@@ -115,18 +115,55 @@ func (s *Session) compare(file *ownFile) (bad []Span, err error) {
 	var holes unreadable
 	size, values := s.download.offer.Size, s.download.values
 	err = s.hashing(min(file.info.Size, size), func(ctx context.Context, done *atomic.Int64) (err error) {
-		if bad, err = mismatches(ctx, file, size, values, done, &holes); err != nil {
-			return file.failure("read", err)
-		}
-		return file.unchanged()
+		bad, err = file.compare(ctx, size, values, done, &holes)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(holes.chunks) > 0 {
-		s.emit(ChunksUnreadable{Path: file.path, Chunks: len(holes.chunks), Err: partfile.Bare(holes.err)})
-	}
+	holes.tell(file.path, s.emit)
 	return bad, nil
+}
+
+// compare is [Session.compare] on any goroutine.
+func (f *ownFile) compare(ctx context.Context, size int64, values wire.Values, done *atomic.Int64, holes *unreadable) ([]Span, error) {
+	bad, err := mismatches(ctx, f, size, values, done, holes)
+	if err != nil {
+		return nil, f.failure("read", err)
+	}
+	return bad, f.unchanged()
+}
+
+// A Known is a file whose values are known beforehand, and proved.
+type Known struct {
+	Size     int64 // in bytes
+	Checksum [32]byte
+	Values   wire.Values
+}
+
+// VerifyKnown compares a local file, chunk by chunk, with values that are
+// known. Its result and errors are those of [Session.Verify], and what it tells
+// is too. done counts the bytes read.
+func VerifyKnown(ctx context.Context, l Local, want Known, done *atomic.Int64, tell func(Event)) (*VerifyResult, error) {
+	file, err := openOwn(l)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var holes unreadable
+	bad, err := file.compare(ctx, want.Size, want.Values, done, &holes)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	holes.tell(l.Path, tell)
+	r := &VerifyResult{Size: want.Size, LocalSize: file.info.Size, Checksum: want.Checksum, Bad: bad}
+	if !r.Right() {
+		return r, &MismatchError{Path: l.Path, Bad: len(r.Bad), Size: r.Size != r.LocalSize}
+	}
+	return r, nil
 }
 
 // mostUnreadable is the number of unreadable chunks in a row that means the
@@ -140,6 +177,13 @@ type unreadable struct {
 	chunks map[int]bool
 	row    int   // of unreadable ones, since one could be read
 	err    error // of the first
+}
+
+// tell tells of them, if there are any.
+func (u *unreadable) tell(path string, emit func(Event)) {
+	if len(u.chunks) > 0 {
+		emit(ChunksUnreadable{Path: path, Chunks: len(u.chunks), Err: partfile.Bare(u.err)})
+	}
 }
 
 // take reports whether a failed read is one bad place on the disk: not another

@@ -145,7 +145,7 @@ func TestVerifyTreeOfFiles(t *testing.T) {
 // The error counts each kind of difference in words.
 func TestTreeMismatchInWords(t *testing.T) {
 	e := &TreeMismatchError{Path: "copy/photos", Missing: 1, Wrong: 3, Extra: 2, Unread: 1}
-	want := `"copy/photos" is not right: of its entries 1 is missing, 3 differ, 2 are extra, 1 cannot be compared`
+	want := `"copy/photos" is not right: among its entries 1 is missing, 3 differ, 2 are extra, 1 cannot be compared`
 	if got := e.Error(); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

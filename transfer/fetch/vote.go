@@ -14,15 +14,16 @@ type poll struct {
 	ballot *vote.Ballot
 	most   int64     // size of a file that is accepted
 	early  *early    // nil: nothing is to be fetched ahead
+	sizes  bool      // mirrors vote, on the size
 	next   *download // that the vote will choose; nil: not certain yet
 }
 
-// voters returns sources as the vote sees them. One that never votes has no
-// host and does not answer.
-func voters(sources []source.Source) []vote.Server {
-	servers := make([]vote.Server, len(sources))
-	for i, src := range sources {
-		if v, votes := src.Voter(); votes {
+// voters returns the servers as the vote sees them. A source that never votes
+// has no host and does not answer.
+func (r *roster) voters() []vote.Server {
+	servers := make([]vote.Server, len(r.servers))
+	for i, s := range r.servers {
+		if v, votes := s.source.Voter(); votes {
 			servers[i] = voter(v)
 		}
 	}
@@ -66,19 +67,36 @@ func (s *Session) agreeOnFile(b Ballot, e *early) error {
 func (s *Session) agreeEarly(b Ballot, e *early) error {
 	s.values.Store(true)
 	s.presence.Begin()
-	ballot := vote.New(voters(s.servers.Sources), vote.Options{Checksum: b.Checksum, Tree: b.Tree, Quorum: b.Quorum})
+	ballot := vote.New(s.roster.voters(), vote.Options{Checksum: b.Checksum, Tree: b.Tree, Quorum: b.Quorum})
 	s.poll = &poll{ballot: ballot, most: b.maxSize(), early: e}
+	s.wanting.set(nil)
+	s.whole = nil
 	for _, v := range s.roster.servers {
-		if !v.votes() || v.trouble.tried {
+		if !v.votes() || v.trouble.tried || v.left {
 			s.poll.ballot.Fail(v.index, time.Now())
 		}
-		if !v.trouble.tried {
+		switch {
+		case v.left:
+			v.offer = source.Offer{}
+			if v.state.isUsed() {
+				v.state = StateLost
+			}
+		case !v.votes():
+			s.hold(v)
+		case !v.trouble.tried:
 			s.ask(v)
 		}
 	}
+	began := time.Now()
 	err := s.loop.until(func() bool { return s.poll.ballot.Closed(time.Now()) })
-	r, next := s.poll.ballot.Result(), s.poll.next
+	r, next := s.ofVoters(s.poll.ballot.Result()), s.poll.next
 	s.poll = nil
+	if err == nil && s.isUnproved(r) {
+		if b.Whole != nil {
+			return s.agreeOnSize(b)
+		}
+		err = &NoProofError{Mirrors: len(s.roster.servers)}
+	}
 	var parts Parts
 	if err == nil && r.Winner < 0 && r.Reason == vote.NoMajority && b.Checksum == nil {
 		parts, err = s.voteOnParts(ballot.Jury(), &r, b)
@@ -86,6 +104,7 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 	if err == nil && r.Winner < 0 {
 		err = s.undecided(r, parts, b.Quorum)
 	}
+	s.votes.took(began, r, err)
 	if err != nil {
 		s.drop(next)
 		return err
@@ -106,7 +125,11 @@ func (s *Session) agreeEarly(b Ballot, e *early) error {
 // undecided is the error of a vote without a winner.
 func (s *Session) undecided(r vote.Result, p Parts, quorum int) error {
 	if r.Reason == vote.NobodyAnswered {
-		return &NobodyAnsweredError{Servers: s.reports()}
+		voters, mirrors := s.voterReports()
+		if len(voters) == 0 {
+			voters, mirrors = s.reports(), 0
+		}
+		return &NobodyAnsweredError{Servers: voters, Mirrors: mirrors}
 	}
 	return &UndecidedError{Targets: s.targets(), Result: r, Quorum: quorum, Servers: s.reports(), Parts: p}
 }
@@ -144,13 +167,14 @@ func (s *Session) tryAnew(v *server) {
 // askAgain asks a server what it offers now, on one of its connections.
 func (s *Session) askAgain(v *server, way source.Conn) {
 	l, ctx, indexing := s.loop, v.contact.ctx, v.contact.tell.indexing
-	ask := source.Ask{Values: true}
+	ask := s.askNow(v)
+	ask.Values = true
 	told := func(o source.Offer, err error) { l.post(func() { s.askedAgain(v, way, o, err) }) }
 	l.beside(func() { told(way.Stat(ctx, ask, indexing)) })
 }
 
-// askedAgain takes what a server says on a connection that it had. That it says
-// nothing may be the path's fault, and does not count.
+// askedAgain takes what a server says on a connection that it already had.
+// Silence may be the path's fault, and does not count.
 func (s *Session) askedAgain(v *server, way source.Conn, o source.Offer, err error) {
 	switch {
 	case v.conns.of(way) == nil, !v.state.isAwaited():
@@ -162,11 +186,11 @@ func (s *Session) askedAgain(v *server, way source.Conn, o source.Offer, err err
 }
 
 // admitAll, once the vote is decided, lets those take part that have answered.
-// It leaves out lost servers that offered another file: they need not come
-// back.
+// Lost servers that offered another file are left out: they need not come back.
 func (s *Session) admitAll(r vote.Result) {
 	for _, v := range s.roster.servers {
 		switch {
+		case v.left:
 		case v.state == StateLost && !s.offersVoted(v):
 			s.leaveOut(v)
 		case v.state != StateAnswered:
