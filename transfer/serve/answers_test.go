@@ -247,7 +247,7 @@ func TestManyValues(t *testing.T) {
 }
 
 // Refusals that a wait can cure say how long.
-func TestWaits(t *testing.T) {
+func TestRefusalsSayHowLongToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := numbers(oneChunk, 1)
 		file := newMemFile(data)
@@ -351,6 +351,36 @@ func TestStalledSpans(t *testing.T) {
 		st.end()
 		if got := time.Since(began); st.reset != wire.StreamStalled || got != pieceTime+DefaultStallTimeout {
 			t.Errorf("reset with code %d after %v", st.reset, got)
+		}
+	})
+}
+
+// A client that asks for a version before the first one is hashed, as after a
+// restart, is told to come again, and not that it is another one.
+func TestAskedBeforeHashed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := numbers(2*oneChunk, 1)
+		hold := make(chan struct{})
+		file := newMemFile(data)
+		file.reading = func() { <-hold }
+		w := newWorld(t, file, Config{})
+		c := w.open()
+		values := wire.ValuesRequest{Checksum: sumOf(data), Count: 2}
+		want := wire.Refusal{Status: wire.StatusBusy, Wait: statWait, Text: textHashing}
+		if reply := c.request(values).end(); !bytes.Equal(reply, want.Append(nil)) {
+			t.Errorf("values: got %q, want %q", reply, want.Append(nil))
+		}
+		got, err := hostile.ReadSpans(bytes.NewReader(c.request(all(data)).end()), all(data).Spans)
+		if err != nil || len(got) != 1 || got[0].Failed == nil || *got[0].Failed != want {
+			t.Errorf("a range: got %+v, %v", got, err)
+		}
+		close(hold)
+		w.srv.index.release(readyVersion(t.Context(), w.file()))
+		if reply := c.request(values).end(); bytes.Equal(reply, want.Append(nil)) {
+			t.Error("is still told to come again")
+		}
+		if _, why := w.srv.index.hold([32]byte{1}); why == nil || why.Status != wire.StatusChanged {
+			t.Errorf("another version: %+v", why)
 		}
 	})
 }

@@ -29,9 +29,21 @@ type catalog interface {
 	// examine reads a chunk of a version from the disk again and reports
 	// whether it still has its value. The error is recheckBusy.
 	examine(v *version, chunk int) (good bool, err error)
+	// offer changes what is offered; the error is ErrOtherKind.
+	offer(c Change) error
 	isReady() bool
 	progress() Hashing
 	// close ends the catalog's own use of its versions. Nothing is offered
 	// any more.
 	close()
+}
+
+// notHeld says why a version is not held. offered: one was before it was looked
+// for. Else it may be the first one, which is being hashed: a client of before
+// a restart asks again.
+func notHeld(offered bool) *wire.Refusal {
+	if !offered {
+		return &wire.Refusal{Status: wire.StatusBusy, Wait: statWait, Text: textHashing}
+	}
+	return &wire.Refusal{Status: wire.StatusChanged, Text: textNotHeld}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
-	"malcolm/transfer/pace"
 	"malcolm/transport"
 	"malcolm/wire"
 )
@@ -27,13 +26,13 @@ const (
 // its state, each with one deadline: handshake, shaken (not opened yet), idle,
 // asking, sending. Any goroutine may call its methods.
 type clientConn struct {
-	srv     *Server
+	customer
 	virtual *virtualServer
 	conn    transport.Conn
-	rec     *admission.Conn
 	slots   chan struct{} // one token for each reply with ranges that is being written
 	opened  chan struct{} // closed once open was accepted
 	lost    atomic.Int64  // packets that virtual.lost knows of
+	packets atomic.Int64  // packets that virtual.packets knows of
 	flight  atomic.Int64  // bytes of ranges under way
 	path    pathWatch
 
@@ -42,13 +41,14 @@ type clientConn struct {
 	awaiting bool        // a stat waits for the index
 }
 
-// notOpened is why a connection is closed that is not opened in time.
+// notOpened is the reason for closing a connection that is not opened in time.
 const notOpened = "not opened in time"
 
 // serve answers a connection's requests until the connection or ctx ends.
 func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 	c := &clientConn{
-		srv: v.srv, virtual: v, conn: conn, rec: conn.Place().(*admission.Conn),
+		customer: customer{srv: v.srv, rec: conn.Place().(*admission.Conn), stats: conn.Stats},
+		virtual:  v, conn: conn,
 		slots: make(chan struct{}, connSlots), opened: make(chan struct{}),
 		path: pathWatch{moved: make(chan struct{}, 1)},
 	}
@@ -61,7 +61,7 @@ func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 		cancel()
 		wg.Wait()
 		c.deadline.Stop()
-		c.countLost()
+		c.countPackets(conn.Stats())
 	}()
 	if !c.waitTurn(ctx) {
 		return
@@ -82,9 +82,9 @@ func (v *virtualServer) serve(ctx context.Context, conn transport.Conn) {
 }
 
 // waitTurn waits until it is the connection's turn, and reports whether it
-// still lives then. It then has the same time to open.
+// still lives. The connection then has the same time to open.
 func (c *clientConn) waitTurn(ctx context.Context) bool {
-	wait := c.srv.book.Turn(c.rec, c.srv.limits.OpenTimeout/2, time.Now())
+	wait := c.turn()
 	if wait == 0 {
 		return true
 	}
@@ -98,6 +98,9 @@ func (c *clientConn) waitTurn(ctx context.Context) bool {
 	}
 	return false
 }
+
+// expel closes the connection, since others need what it has.
+func (c *clientConn) expel(why string) { c.conn.Close(uint64(wire.CloseLimit), why) }
 
 // change has the book change the connection's state, and sets the new state's
 // deadline.
@@ -119,9 +122,9 @@ func (c *clientConn) expire() {
 	switch {
 	case at.IsZero() || time.Now().Before(at): // it has changed its state meanwhile
 	case c.srv.book.State(c.rec) == admission.Shaken:
-		c.conn.Close(uint64(wire.CloseLimit), notOpened)
+		c.closeFor(ClosedUnopened, notOpened)
 	default:
-		c.conn.Close(uint64(wire.CloseLimit), "idle for too long")
+		c.closeFor(ClosedIdle, "idle for too long")
 	}
 }
 
@@ -157,56 +160,27 @@ func (c *clientConn) linger() time.Duration {
 // the server more than the client.
 func (c *clientConn) account(u admission.Use) {
 	if c.srv.book.Account(c.rec, u, time.Now()) {
-		c.conn.Close(uint64(wire.CloseLimit), "too many wasted requests")
+		c.closeFor(ClosedWasteful, "too many wasted requests")
 	}
 }
 
-// moved counts the n bytes that the client has taken. ofFile: they are of the
-// file.
+// moved counts the n bytes that the client has taken. ofFile says that they are
+// of the file.
 func (c *clientConn) moved(n int, ofFile bool) {
-	p := admission.Progress{Bytes: int64(n), File: ofFile, Window: int64(c.conn.Stats().Window)}
-	c.srv.book.Moved(c.rec, p, time.Now())
-	c.countLost()
+	stats := c.conn.Stats()
+	c.took(n, ofFile, stats)
+	c.countPackets(stats)
 	select {
 	case c.path.moved <- struct{}{}:
 	default:
 	}
 }
 
-// countLost counts the packets that were lost since the last count.
-func (c *clientConn) countLost() {
-	now := int64(c.conn.Stats().PacketsLost)
-	c.virtual.lost.Add(now - c.lost.Swap(now))
-}
-
-// excused runs do while the client waits for us, for which it is not closed.
-func (c *clientConn) excused(do func() error) error {
-	c.srv.book.Wait(c.rec, time.Now())
-	defer func() { c.srv.book.Resume(c.rec, time.Now()) }()
-	return do()
-}
-
-// pay waits until some of n bytes may be sent, and returns how many. The first
-// paid bytes are already paid for. It waits while clients hold more than they
-// may, and for the rate limit.
-func (c *clientConn) pay(ctx context.Context, n, paid int) (int, error) {
-	stats, limit := c.conn.Stats(), c.srv.limit
-	size, pause := c.srv.book.Pace(c.rec, int64(n), int64(stats.Window), stats.SmoothedRTT)
-	// Even slowed down, a client that takes what it is sent moves its
-	// charge in time.
-	if pause > 0 && pace.Sleep(ctx, pause) != nil {
-		return 0, errReset{wire.StreamStopping}
-	}
-	n = limit.Piece(int(size))
-	if n <= paid || limit == nil {
-		return n, nil
-	}
-	return n, c.excused(func() error {
-		if limit.WaitFor(ctx, c.rec, n-paid) != nil {
-			return errReset{wire.StreamStopping}
-		}
-		return nil
-	})
+// countPackets counts the packets that were sent and lost since it last did.
+func (c *clientConn) countPackets(now transport.Stats) {
+	lost, sent := int64(now.PacketsLost), int64(now.PacketsSent)
+	c.virtual.lost.Add(lost - c.lost.Swap(lost))
+	c.virtual.packets.Add(sent - c.packets.Swap(sent))
 }
 
 // fly counts n more bytes of ranges under way, unless that would be more than a
@@ -217,15 +191,4 @@ func (c *clientConn) fly(n int64) bool {
 	}
 	c.flight.Add(-n)
 	return false
-}
-
-// buffer returns a buffer for n bytes (a smaller one when memory is short) with
-// frameHead bytes in front, and what gives it back.
-func (c *clientConn) buffer(n int) (buf []byte, free func()) {
-	size := c.srv.book.Take(c.rec, int64(bufferSize(n)), time.Now())
-	b := c.srv.pools.get(int(size))
-	return *b, func() {
-		c.srv.pools.put(b)
-		c.srv.book.Give(c.rec, size, time.Now())
-	}
 }

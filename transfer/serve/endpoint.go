@@ -25,8 +25,8 @@ const (
 // errNoListener says that every socket failed while it was listening.
 var errNoListener = &localfile.Error{Op: "listen", Err: errors.New("every socket failed")}
 
-// An endpoint is one way to a virtual server: a socket and who listens on it.
-// Any goroutine may call its methods except accept.
+// An endpoint is one way to a virtual server: a socket and its listener. Any
+// goroutine may call its methods except accept.
 type endpoint struct {
 	v    *virtualServer
 	addr net.Addr
@@ -43,7 +43,7 @@ type endpoint struct {
 // address; nil: nobody can.
 func newEndpoint[S io.Closer](v *virtualServer, socket S, addr net.Addr, listen listenFunc[S], open func(net.Addr) (S, error)) *endpoint {
 	on := func(socket S) (transport.Listener, error) {
-		o, err := v.srv.listenOptions()
+		o, err := v.listenOptions()
 		if err != nil {
 			socket.Close()
 			return nil, err
@@ -66,8 +66,13 @@ func newEndpoint[S io.Closer](v *virtualServer, socket S, addr net.Addr, listen 
 // A listenFunc is transport's function for a kind of socket.
 type listenFunc[S io.Closer] func(S, transport.ListenOptions) (transport.Listener, error)
 
-func (s *Server) listenOptions() (transport.ListenOptions, error) {
+func (v *virtualServer) listenOptions() (transport.ListenOptions, error) {
+	s := v.srv
 	tls, err := s.cfg.Identity.ServerTLS(time.Now(), wire.ALPN)
+	if err != nil {
+		return transport.ListenOptions{}, err
+	}
+	web, err := s.web.options(v)
 	if err != nil {
 		return transport.ListenOptions{}, err
 	}
@@ -76,6 +81,7 @@ func (s *Server) listenOptions() (transport.ListenOptions, error) {
 		ResetKey: s.cfg.resetKey(),
 		Gate:     gate{s.book},
 		QLog:     s.cfg.QLog,
+		Web:      web,
 
 		MaxStreams:       int64(s.limits.announced().Streams) + 1, // for path reports
 		HandshakeTimeout: s.limits.HandshakeTimeout,
@@ -83,9 +89,9 @@ func (s *Server) listenOptions() (transport.ListenOptions, error) {
 	}, nil
 }
 
-// endpoints returns those of all virtual servers.
+// endpoints returns those of all virtual servers, and of HTTP without TLS.
 func (s *Server) endpoints() (all []*endpoint) {
-	for _, v := range s.virtual {
+	for _, v := range s.all() {
 		all = append(all, v.endpoints...)
 	}
 	return all
@@ -115,6 +121,7 @@ func (cfg *Config) closeSockets() {
 			ln.Close()
 		}
 	}
+	cfg.TCP.HTTP.Close()
 }
 
 // use has the endpoint listen with l.
@@ -123,7 +130,7 @@ func (e *endpoint) use(l transport.Listener) {
 	e.listening.Store(true)
 }
 
-// current returns the listener of now; nil: it never listened.
+// current returns the present listener; nil: it never listened.
 func (e *endpoint) current() transport.Listener {
 	if l := e.listener.Load(); l != nil {
 		return *l
@@ -157,8 +164,9 @@ func (e *endpoint) accept(accepting, work context.Context, onStop func()) {
 			continue
 		}
 		wg.Go(func() {
-			v.clients.Add(1)
-			defer v.clients.Add(-1)
+			clients := &v.over(conn.Protocol()).clients
+			clients.Add(1)
+			defer clients.Add(-1)
 			defer v.contain(conn)
 			v.serve(work, conn)
 		})

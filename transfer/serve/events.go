@@ -24,6 +24,7 @@ type SmallBuffers struct{ Small []transport.SmallBuffer }
 type Listening struct {
 	Addrs []net.Addr // of UDP, one for each virtual server
 	TCP   []net.Addr // of those that listen on TCP too
+	HTTP  net.Addr   // of HTTP without TLS; nil: it is not answered
 	ID    certs.ServerID
 	// SmallBuffers are the first socket's buffers that the system made
 	// smaller than wanted.
@@ -43,6 +44,9 @@ type Ready struct {
 	HardLinks int
 	ID        certs.ServerID
 	Addrs     []net.Addr
+	// Pin is the SHA-256 of the public key (SPKI) that clients of HTTP are
+	// shown over TLS; zero: one of [HTTP].Certificate, or nothing is shown.
+	Pin [32]byte
 }
 
 // LeftOut says what is not in the tree that is offered, when that has changed.
@@ -57,8 +61,13 @@ type Unsteady struct{ Pause time.Duration }
 type UnstableNumbers struct{}
 
 // Unreadable says that the file was changed and cannot, or must not, be hashed
-// anew. It is tried again; until then new clients are refused.
-type Unreadable struct{ Err error }
+// again. Serve keeps trying; until then new clients are refused.
+type Unreadable struct {
+	Err error
+	// Kept says that this is about the file that [Server.Reload] was to
+	// offer from now on. What was offered before still is.
+	Kept bool
+}
 
 // Damaged says that the disk returns other bytes for a chunk than were hashed,
 // although the file was not changed. It is hashed anew.
@@ -99,7 +108,10 @@ type Panicked struct {
 }
 
 // Stopping says that nothing new is accepted. Requests are still under way.
-type Stopping struct{ Requests int }
+type Stopping struct {
+	Requests int
+	Within   time.Duration // they have this time to finish
+}
 
 // Stopped is the last event.
 type Stopped struct{}

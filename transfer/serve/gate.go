@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"malcolm/transfer/admission"
-	"malcolm/wire"
 )
 
 // reclaimEvery is the time between two looks for connections that hold too
 // much.
 const reclaimEvery = time.Second
+
+// A resident is a connection that has a place, as [admission.Book] knows it.
+type resident interface{ expel(why string) }
 
 // A gate lets connections in to all virtual servers, by the rules of the book.
 type gate struct{ book *admission.Book }
@@ -21,20 +23,21 @@ func (g gate) MustProve(from netip.Addr) bool { return g.book.MustProve(from, ti
 // Enter implements [transport.Gate].
 func (g gate) Enter(from netip.Addr, proved bool) (any, func(), bool) {
 	rec, gone, ok := g.book.Enter(from, proved, time.Now())
-	if c, evicted := gone.(*clientConn); evicted {
-		go c.conn.Close(uint64(wire.CloseLimit), "others need the place") // it may wait, and here nobody may
+	if c, evicted := gone.(resident); evicted {
+		go c.expel("others need the place") // it may wait, and here nobody may
 	}
 	return rec, func() { g.book.Leave(rec, time.Now()) }, ok
 }
 
 // reclaim closes connections that hold bytes others need, and tells how many
-// bytes all may take. It returns when done is closed.
+// bytes all connections may take. It returns when done is closed.
 func (s *Server) reclaim(done <-chan struct{}) {
 	tick := time.NewTicker(reclaimEvery)
 	defer tick.Stop()
-	limits, granted := s.limits.admission(), int64(0)
+	granted := int64(0)
+	s.beats()
 	for {
-		if now := limits.Granted(s.book.Len()); now != granted && s.cfg.Granted != nil {
+		if now := s.book.Granted(); now != granted && s.cfg.Granted != nil {
 			granted = now
 			s.cfg.Granted(now)
 		}
@@ -43,8 +46,9 @@ func (s *Server) reclaim(done <-chan struct{}) {
 		case <-done:
 			return
 		}
+		s.beats()
 		for _, gone := range s.book.Overdue(time.Now()) {
-			gone.(*clientConn).conn.Close(uint64(wire.CloseLimit), "too little was taken of what was sent")
+			gone.(resident).expel("too little was taken of what was sent")
 		}
 	}
 }

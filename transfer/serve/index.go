@@ -5,14 +5,13 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"malcolm/transfer/localfile"
-	"malcolm/transfer/manifest/cache"
 	"malcolm/transfer/pace"
+	"malcolm/transfer/scan"
 	"malcolm/wire"
 )
 
@@ -26,25 +25,24 @@ const (
 	// file system that hangs must not delay clients that ask for what is
 	// already open.
 	nameCheckTime = time.Second
-	// forgetTime is how long the previous version is held after somebody
-	// last asked for it: its file may be large and have no name.
+	// forgetTime is how long the previous version is held after the last
+	// request for it. Its file may be large and have lost its name.
 	forgetTime = 10 * time.Minute
 )
 
 // An index makes the versions of a source, and holds the current and the
 // previous one. One goroutine runs it, any other may ask.
 type index struct {
-	source     localfile.Source
-	name       string       // what is offered
-	cache      *cache.Cache // nil: hashes are not kept
-	rehash     bool         // nothing is taken from the cache
+	hashes     Hashes
 	tell       func(Event)
 	nameChecks singleflight.Group
 	recheck    rechecks
 
-	making hashing // of the version that is being made
+	times  indexTimes
+	making scan.Progress // of the version that is being made
 
 	mu       sync.Mutex
+	origins  origins
 	current  *version      // nil before there is one
 	previous *version      // the one before, nil when nobody asks for it any more
 	failed   error         // why there is no current one; nil while it is being made
@@ -53,12 +51,9 @@ type index struct {
 	doubts   doubts        // of current
 }
 
-// hashing is the progress of hashing a file, in bytes.
-type hashing struct{ done, total atomic.Int64 }
-
 // doubts say when a version that may have changed is hashed anew. It is offered
-// meanwhile. Each doubt without a reason doubles the pause before the next,
-// since some file systems say something new of a file at each look.
+// meanwhile. Each doubt that proves unfounded doubles the pause before the next
+// one, since some file systems report something new of a file at each look.
 type doubts struct {
 	open    bool
 	quiet   time.Time // until then nothing is hashed
@@ -78,9 +73,9 @@ func (d *doubts) settled() {
 	d.quiet = time.Now().Add(d.pause)
 }
 
-func newIndex(source localfile.Source, name string, cache *cache.Cache, tell func(Event)) *index {
+func newIndex(source localfile.Source, name string, hashes Hashes, tell func(Event)) *index {
 	return &index{
-		source: source, name: name, cache: cache, tell: tell,
+		hashes: hashes, tell: tell, origins: origins{current: &origin{source, name}},
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 }
@@ -128,10 +123,11 @@ func (ix *index) version(checksum [32]byte) *version {
 // hold returns the version with a checksum, to be released, or why it is not
 // held.
 func (ix *index) hold(checksum [32]byte) (*version, *wire.Refusal) {
+	offered := ix.times.offered.Load()
 	if v := ix.version(checksum); v != nil {
 		return v, nil
 	}
-	return nil, &wire.Refusal{Status: wire.StatusChanged, Text: textNotHeld}
+	return nil, notHeld(offered)
 }
 
 // release ends one use of a version; v may be nil.
@@ -157,15 +153,18 @@ func (ix *index) isReady() bool {
 
 // progress returns the progress of the version that is being made.
 func (ix *index) progress() Hashing {
-	total := ix.making.total.Load()
-	return Hashing{Indexing: wire.Indexing{Done: min(ix.making.done.Load(), total), Total: total}}
+	total := ix.making.TotalBytes.Load()
+	return Hashing{
+		Indexing: wire.Indexing{Done: min(ix.making.Bytes.Load(), total), Total: total},
+		Made:     ix.times.made.Load(), Took: time.Duration(ix.times.took.Load()),
+	}
 }
 
 // checkName compares what has the name now with the current version. If the
 // name cannot be looked at, nothing changes while the open file is intact.
 func (ix *index) checkName() {
 	ix.mu.Lock()
-	v, numbers := ix.current, ix.doubts.numbers
+	v, numbers, source := ix.current, ix.doubts.numbers, ix.origins.current.source
 	if v == nil {
 		ix.mu.Unlock()
 		return
@@ -173,7 +172,7 @@ func (ix *index) checkName() {
 	v.users++
 	ix.mu.Unlock()
 	defer ix.release(v)
-	info, err := ix.source.Stat()
+	info, err := source.Stat()
 	intact := v.isIntact()
 	switch {
 	case errors.As(err, new(*localfile.TakeoverError)):
@@ -195,8 +194,8 @@ func (ix *index) checkName() {
 	}
 }
 
-// changed says that a version's open file no longer holds what was hashed.
-// Nobody gets a byte of it; new clients wait for a new version.
+// changed says that a version's open file no longer holds what was hashed. No
+// client gets another byte of it; new clients wait for a new version.
 func (ix *index) changed(v *version) {
 	ix.mu.Lock()
 	if ix.previous == v {
@@ -209,8 +208,8 @@ func (ix *index) changed(v *version) {
 	ix.retire(v, false)
 }
 
-// retire ends a version's time as the current one. keep: it is still intact.
-// New clients wait for a new version.
+// retire ends a version's time as the current one. keep says that it is still
+// intact. New clients wait for a new version.
 func (ix *index) retire(v *version, keep bool) {
 	ix.mu.Lock()
 	if ix.current != v {
@@ -237,7 +236,8 @@ func (ix *index) keep(v *version) (drop *version) {
 	return drop
 }
 
-// withdraw stops offering anything: what has the name now is not to be trusted.
+// withdraw stops offering anything, because the file that has the name now is
+// not to be trusted.
 func (ix *index) withdraw(v *version, err error) {
 	ix.mu.Lock()
 	before := ix.previous
@@ -247,7 +247,7 @@ func (ix *index) withdraw(v *version, err error) {
 	ix.retire(v, false)
 }
 
-// doubt has a version hashed anew while it is offered.
+// doubt has a version hashed again while it is still offered.
 func (ix *index) doubt(v *version) {
 	ix.mu.Lock()
 	first := ix.current == v && !ix.doubts.open
@@ -276,20 +276,29 @@ func (ix *index) run(ctx context.Context) error {
 	var told error
 	pause := rebuildPause
 	for first := true; ; {
-		v, err := ix.build(ctx)
+		began := time.Now()
+		from := ix.from()
+		v, err := ix.build(ctx, from)
+		ix.times.ended(began, v != nil)
 		switch {
 		case ctx.Err() != nil:
 			discard(v)
 			return nil
 		case v != nil:
 			first, told, pause = false, nil, rebuildPause
-			ix.publish(v)
+			ix.publish(v, from)
 			if ix.await(ctx) != nil {
 				return nil
 			}
 			continue
 		case err != nil && first:
 			return err
+		case err != nil && ix.refuse(from):
+			ix.tell(Unreadable{Err: err, Kept: true})
+			if ix.await(ctx) != nil {
+				return nil
+			}
+			continue
 		case ix.isReady(): // what is offered is still good, as far as anybody knows
 		case err != nil:
 			ix.fail(err)
@@ -314,13 +323,16 @@ func discard(v *version) {
 	}
 }
 
-// publish makes v the current version. If the one it replaces has the same
-// bytes, nobody is told: the file was touched, or its number changed.
-func (ix *index) publish(v *version) {
+// publish makes v, made from an origin, the current version. If the old one has
+// the same name and bytes, nothing is told: the file was only touched, or its
+// number changed.
+func (ix *index) publish(v *version, from *origin) {
 	ix.mu.Lock()
 	old := ix.current
+	renamed := ix.origins.adopt(from)
 	v.users = 1
 	ix.current, ix.failed = v, nil
+	ix.times.offered.Store(true)
 	closeOnce(ix.ready)
 	same := old != nil && old.offer.Checksum == v.offer.Checksum
 	unstable := same && !ix.doubts.numbers && old.compare(v.info) == otherNumber
@@ -343,8 +355,8 @@ func (ix *index) publish(v *version) {
 	if unstable {
 		ix.tell(UnstableNumbers{})
 	}
-	if !same {
-		ix.tell(Ready{Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum})
+	if !same || renamed {
+		ix.tell(Ready{Name: from.name, Offered: v.offer.Name, Size: v.offer.Size, Checksum: v.offer.Checksum})
 	}
 }
 
@@ -353,7 +365,7 @@ func (ix *index) publish(v *version) {
 func (ix *index) await(ctx context.Context) error {
 	for {
 		ix.mu.Lock()
-		wanted := ix.current == nil || ix.doubts.wanted()
+		wanted := ix.current == nil || ix.origins.next != nil || ix.doubts.wanted()
 		later := time.NewTimer(ix.later())
 		ix.mu.Unlock()
 		if wanted {
@@ -373,8 +385,8 @@ func (ix *index) await(ctx context.Context) error {
 	}
 }
 
-// later returns the time until the index has work for which nobody rouses it.
-// The caller holds mu.
+// later returns the time until the index has work on its own. The caller holds
+// mu.
 func (ix *index) later() time.Duration {
 	d := forgetTime
 	if ix.previous != nil {
@@ -399,7 +411,7 @@ func (ix *index) forget() {
 	ix.release(v)
 }
 
-// fail tells those who wait that the file cannot be hashed; that is tried
+// fail tells those who wait that the file cannot be hashed. Hashing is tried
 // again.
 func (ix *index) fail(err error) {
 	ix.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"malcolm/transfer/localfile"
+	"malcolm/transfer/scan"
 )
 
 // An indexed is an index that runs in a bubble, and the events it told.
@@ -27,7 +28,7 @@ type indexed struct {
 
 func startIndex(t *testing.T, source localfile.Source) *indexed {
 	x := &indexed{t: t, told: make(chan Event, 100), ended: make(chan error, 1)}
-	x.index = newIndex(source, "x", nil, func(e Event) { x.told <- e })
+	x.index = newIndex(source, "x", Hashes{}, func(e Event) { x.told <- e })
 	ctx, cancel := context.WithCancel(t.Context())
 	x.cancel = cancel
 	go func() { x.ended <- x.run(ctx) }()
@@ -207,9 +208,15 @@ func TestSizeThatLies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ix := newIndex(source, "x", nil, func(e Event) { t.Errorf("told %T", e) })
-		if err := ix.run(t.Context()); !errors.Is(err, errSizeLies) {
-			t.Errorf("%s: %v, want %v", path, err, errSizeLies)
+		ctx, stop := context.WithCancel(t.Context())
+		ix := newIndex(source, "x", Hashes{}, func(e Event) {
+			t.Errorf("told %T", e)
+			stop()
+		})
+		err = ix.run(ctx)
+		stop()
+		if !errors.Is(err, scan.ErrMadeUp) {
+			t.Errorf("%s: %v, want %v", path, err, scan.ErrMadeUp)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestIndexInvalidation(t *testing.T) {
 		src := newMemFile(data)
 		n := &memName{file: src}
 		ready := make(chan Ready, 10)
-		ix := newIndex(n, "x", nil, func(e Event) { ready <- e.(Ready) })
+		ix := newIndex(n, "x", Hashes{}, func(e Event) { ready <- e.(Ready) })
 		v, made, err := ix.acquire(t.Context()) // nobody runs it yet
 		if v != nil || err != nil || ix.isReady() {
 			t.Fatal("a version before run")
@@ -75,7 +75,7 @@ func TestIndexInvalidation(t *testing.T) {
 func TestReplacedVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &memName{file: newMemFile(filled(oneChunk, 1))}
-		ix := newIndex(n, "x", nil, func(Event) {})
+		ix := newIndex(n, "x", Hashes{}, func(Event) {})
 		stop := runIndex(t, ix)
 		var sums [][32]byte
 		for i := range 6 {
@@ -115,7 +115,7 @@ func TestReplacedVersions(t *testing.T) {
 func TestNameThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &hangingName{memFile: newMemFile(filled(oneChunk, 1)), hang: make(chan struct{})}
-		ix := newIndex(src, "x", nil, func(Event) {})
+		ix := newIndex(src, "x", Hashes{}, func(Event) {})
 		stop := runIndex(t, ix)
 		ix.release(readyVersion(t.Context(), ix))
 		src.hangs.Store(true)
@@ -157,7 +157,7 @@ func TestFileThatAlwaysChanges(t *testing.T) {
 			hashed.Add(1)
 			src.replace(data)
 		}
-		stop := runIndex(t, newIndex(src, "x", nil, func(Event) {}))
+		stop := runIndex(t, newIndex(src, "x", Hashes{}, func(Event) {}))
 		time.Sleep(10 * time.Hour)
 		if n := hashed.Load(); n < 100 || n > 400 {
 			t.Errorf("hashed %d times in 10 h, want about 120, twice a read", n)
@@ -171,7 +171,7 @@ func TestFileThatAlwaysChanges(t *testing.T) {
 func TestRecheckIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newMemFile(filled(3*oneChunk, 1))
-		ix := newIndex(src, "x", nil, func(Event) {})
+		ix := newIndex(src, "x", Hashes{}, func(Event) {})
 		stop := runIndex(t, ix)
 		v := readyVersion(t.Context(), ix)
 		before, looks := src.read, 0

@@ -13,8 +13,8 @@ import (
 // defaults. None can be switched off; a negative one is refused.
 type Limits struct {
 	// Places bounds the connections of all virtual servers together,
-	// half-open ones included. When they run out, idle clients have to go:
-	// see [admission].
+	// half-open ones included. When they run out, idle clients are sent
+	// away: see [admission].
 	Places int
 	// Bytes bounds what clients can make the server hold beyond their
 	// places: buffers, requests, and what is sent and not acknowledged.
@@ -22,9 +22,9 @@ type Limits struct {
 	// Streams bounds a connection's requests under way. One of them is
 	// kept for path reports; 1 allows one of each.
 	Streams int
-	// HandshakeRate bounds the handshakes begun each second. Without a
-	// proof of the client's address it counts for all together, with one
-	// for each address.
+	// HandshakeRate bounds the handshakes begun each second. It bounds
+	// those of one address with a proof of it, and all those without a
+	// proof together.
 	HandshakeRate int
 	// Wasted bounds wasted requests: those that were refused, or cancelled
 	// before a byte of the reply was taken, and every stat after the first.
@@ -40,6 +40,7 @@ type Limits struct {
 	StallTimeout     time.Duration // without progress of a reply
 	IdleTimeout      time.Duration // without a reply under way
 	IndexingTimeout  time.Duration // until the file is hashed
+	DrainTime        time.Duration // for requests under way when the server stops
 }
 
 // The defaults of [Limits] that are not transport's or admission's.
@@ -47,6 +48,7 @@ const (
 	DefaultRequestTimeout  = 10 * time.Second
 	DefaultStallTimeout    = 30 * time.Second
 	DefaultIndexingTimeout = time.Hour
+	DefaultDrainTime       = 5 * time.Second
 )
 
 const (
@@ -104,6 +106,7 @@ func (l Limits) orDefaults() (Limits, error) {
 		{"the time without progress", &l.StallTimeout, DefaultStallTimeout},
 		{"the time without a request", &l.IdleTimeout, admission.DefaultIdleTime},
 		{"the time for indexing", &l.IndexingTimeout, DefaultIndexingTimeout},
+		{"the time to drain", &l.DrainTime, DefaultDrainTime},
 	} {
 		if err := orDefault(f.name, f.field, f.value); err != nil {
 			return l, err

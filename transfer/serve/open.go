@@ -31,18 +31,19 @@ func checkTokens(tokens []certs.Token) error {
 }
 
 // prove checks the proof that a client sends of a token, and returns ours of
-// the same one; nil: none is needed. A key of which no token has the name, and
-// no key, take the time of a wrong proof.
+// the same one; nil: none is needed. An unknown key, and no key at all, take as
+// long as a wrong proof.
 func (s *Server) prove(cs tls.ConnectionState, o wire.Open) (ours *[32]byte, ok bool) {
-	if len(s.cfg.Tokens) == 0 {
+	tokens := s.tokens()
+	if len(tokens) == 0 {
 		return nil, true
 	}
 	exporter, err := certs.TokenExporter(cs)
 	if err != nil {
 		return nil, false
 	}
-	token, named := s.cfg.Tokens[0], 0
-	for _, t := range s.cfg.Tokens {
+	token, named := tokens[0], 0
+	for _, t := range tokens {
 		name := t.KeyName()
 		if subtle.ConstantTimeCompare(name[:], o.Key[:]) == 1 {
 			token, named = t, 1

@@ -118,7 +118,7 @@ func TestNothingBeforeOpen(t *testing.T) {
 }
 
 // A first request that is not open is malformed, and ends the connection.
-func TestFirstIsOpen(t *testing.T) {
+func TestFirstRequestMustBeOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newMemFile(filled(1, 1)), Config{})
 		c := w.dial()
@@ -167,8 +167,9 @@ func token(t *testing.T, s string) certs.Token {
 	return tok
 }
 
-// A server holds two tokens, and proves the one that the client has. Whoever
-// has neither gets the same answer, whatever is wrong, and his connection ends.
+// A server holds two tokens, and proves the one that the client has. A client
+// that has neither gets the same answer, whatever is wrong, and its connection
+// ends.
 func TestTokens(t *testing.T) {
 	one, two, other := token(t, "the first token of this server"), token(t, "the second token of this server"), token(t, "a token of another server")
 	client, server := handshake(t)

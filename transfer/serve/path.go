@@ -26,9 +26,10 @@ type pathWatch struct {
 	moved   chan struct{} // has a token when something was sent
 }
 
-// path reports what is seen of the way to the client until that cancels, or the
-// server stops. It is no use of the connection, and the server does not wait
-// for it. The first request of a connection is never wasted.
+// path sends reports of what it sees of the way to the client, until the client
+// cancels or the server stops. It does not count as use of the connection, and
+// the server does not wait for it. The first request of a connection is never
+// wasted.
 func (r *reply) path(ctx context.Context) admission.Use {
 	repeated := r.c.path.asked.Swap(true)
 	u := r.use(admission.UsePart, r.reports(ctx))
@@ -41,9 +42,9 @@ func (r *reply) path(ctx context.Context) admission.Use {
 // reports ends with an error.
 func (r *reply) reports(ctx context.Context) error {
 	c := r.c
-	// Over TCP a request has a TLS connection of its own. Which others of
-	// its run make up the client's one is not known here, and the kernel
-	// tells no single round trips to rank losses by.
+	// Over TCP a request has its own TLS connection. It is not known here
+	// which others of its run make up the client's connection. The kernel
+	// also tells no single round trips to rank losses by.
 	if c.conn.Protocol() != transport.QUIC {
 		return r.refuse(wire.StatusUnsupported, 0, "path reports are of connections over QUIC")
 	}
@@ -73,9 +74,9 @@ func (r *reply) reports(ctx context.Context) error {
 	return errReset{wire.StreamStopping}
 }
 
-// watch looks at the connection, and sends a report when one is due. A client
-// that does not take a report holds one, and the looks. It returns when ctx
-// ends, or with the stream's error.
+// watch looks at the connection, and sends a report when one is due. If the
+// client does not take a report, the next report and the looks wait. It returns
+// when ctx ends, or with the stream's error.
 func (r *reply) watch(ctx context.Context) error {
 	conn, began := r.c.conn, time.Now()
 	w, due := newSampler(conn.Stats()), time.Duration(0)
@@ -105,8 +106,8 @@ func (r *reply) watch(ctx context.Context) error {
 	}
 }
 
-// sendReport sends a report. It is no progress of the connection, so nobody is
-// told that it moved.
+// sendReport sends a report. It is no progress of the connection, so it does
+// not count as moving.
 func (r *reply) sendReport(p wire.PathReport) error {
 	body := p.Append(nil)
 	frame := wire.Header{Status: wire.StatusOK, Length: len(body)}.Append(nil)
@@ -115,7 +116,8 @@ func (r *reply) sendReport(p wire.PathReport) error {
 	return err
 }
 
-// stepAside says that the request is answered, but is no use of the connection.
+// stepAside says that the request is answered without counting as use of the
+// connection.
 func (r *reply) stepAside() {
 	r.aside = true
 	r.c.srv.active.end()

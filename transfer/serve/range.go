@@ -12,11 +12,11 @@ import (
 )
 
 // flightWait is how long a client is told to stay away that asks for more bytes
-// at a time than it was told that it may.
+// at a time than it may.
 const flightWait = 100 * time.Millisecond
 
-// A rangeSender sends the bytes of spans. A span that fails is answered by
-// that, and the next one follows. It belongs to one goroutine.
+// A rangeSender sends the bytes of spans. A span that fails is reported, and
+// the next one follows. It belongs to one goroutine.
 type rangeSender struct {
 	r       *reply
 	spans   spanReader
@@ -30,8 +30,8 @@ type rangeSender struct {
 	blocked time.Duration // of writing since the last progress
 }
 
-// An openFrame is what the client was promised and has not got: the rest of a
-// frame of which a part was written. The zero openFrame owes nothing.
+// An openFrame is the rest of a frame whose beginning was written: the client
+// was promised it. The zero openFrame owes nothing.
 type openFrame struct {
 	head []byte // the rest of its header
 	owed int    // bytes of its body
@@ -49,6 +49,7 @@ func (r *reply) ranges(ctx context.Context, req wire.RangesRequest) (admission.U
 	if !r.c.fly(total) {
 		return 0, r.refuse(wire.StatusBusy, flightWait, "too many bytes under way on this connection")
 	}
+	r.c.virtual.asked.Add(1)
 	r.c.countRanges(1, len(req.Spans))
 	defer r.c.countRanges(-1, -len(req.Spans))
 	s := &rangeSender{
@@ -57,6 +58,9 @@ func (r *reply) ranges(ctx context.Context, req wire.RangesRequest) (admission.U
 	}
 	defer s.close()
 	err := s.sendAll(ctx)
+	if rtt := r.c.conn.Stats().SmoothedRTT; rtt > 0 {
+		r.c.srv.trips.Took(rtt)
+	}
 	switch {
 	case s.failed == 0:
 		return admission.UseWhole, err
@@ -80,8 +84,8 @@ func (s *rangeSender) close() {
 	s.r.c.srv.limit.Refund(s.paid)
 }
 
-// sendAll sends all spans. At the end of the server it says of the rest that it
-// does not come.
+// sendAll sends all spans. When the server stops, it reports the remaining ones
+// as failed.
 func (s *rangeSender) sendAll(ctx context.Context) error {
 	for s.left > 0 {
 		err := s.useSlot(ctx)
@@ -130,8 +134,8 @@ func (s *rangeSender) useSlot(ctx context.Context) error {
 }
 
 // sendPiece reads a piece into a buffer and sends what the client takes of it
-// in time. It does its own waiting before it takes the buffer. If there is
-// nothing to send, failure says why the next span fails.
+// in time. It waits before it takes the buffer. If there is nothing to send,
+// failure says why the next span fails.
 func (s *rangeSender) sendPiece(ctx context.Context) (failure *wire.Refusal, err error) {
 	n := min(int64(s.size.bytes), s.left)
 	if s.frame.owed > 0 {
@@ -151,7 +155,9 @@ func (s *rangeSender) sendPiece(ctx context.Context) (failure *wire.Refusal, err
 	p = p[:min(may, len(p))]
 	var filled int
 	_ = s.r.c.excused(func() error {
+		began := time.Now()
 		filled, failure = s.spans.fill(p, s.at, s.size.grown())
+		s.r.c.srv.reads.Took(time.Since(began))
 		return nil
 	})
 	if filled == 0 {
@@ -196,7 +202,7 @@ func (s *rangeSender) advance(n int) {
 	s.sent += int64(n)
 	s.paid -= n
 	c.flight.Add(-int64(n))
-	c.virtual.sent.Add(int64(n))
+	c.virtual.over(c.conn.Protocol()).sent.Add(int64(n))
 	c.moved(n, true)
 }
 
@@ -220,16 +226,17 @@ func (s *rangeSender) send(p []byte, patience time.Duration) (sent int, err erro
 	return sent, nil
 }
 
-// fail answers the span of the next byte by a failure. Within a frame that was
-// promised it can only reset the stream.
+// fail reports the span of the next byte as failed. Within a frame that was
+// begun it can only reset the stream.
 func (s *rangeSender) fail(failure *wire.Refusal) error {
+	s.r.c.srv.refused[failure.Status].Add(1)
 	if s.frame.owed > 0 {
 		return errReset{codeOf(failure.Status)}
 	}
 	return s.r.write(s.skip(nil, *failure))
 }
 
-// stop answers all the spans that are left: the server ends.
+// stop reports all remaining spans as failed, since the server stops.
 func (s *rangeSender) stop() error {
 	var frames []byte
 	for s.left > 0 {
@@ -239,7 +246,7 @@ func (s *rangeSender) stop() error {
 }
 
 // skip passes over the rest of the span of the next byte, and appends the frame
-// that says so to b.
+// that reports it to b.
 func (s *rangeSender) skip(b []byte, failure wire.Refusal) []byte {
 	b = wire.FailedSpan{Index: s.at.span, Refusal: failure}.Append(b)
 	rest := s.spans.spans[s.at.span].Length - s.at.done

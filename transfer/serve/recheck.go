@@ -65,8 +65,8 @@ func (ix *index) examine(v *version, chunk int) (good bool, err error) {
 	}
 	offset, length := manifest.Span(v.offer.Size, chunk)
 	ix.tell(Damaged{Chunk: chunk, Offset: offset, Length: length, Err: readErr})
-	if key, ok := cache.KeyOf(v.info); ok && ix.cache != nil {
-		ix.cache.Drop(key)
+	if key, ok := cache.KeyOf(v.info); ok && ix.hashes.Cache != nil {
+		ix.hashes.Cache.Drop(key)
 	}
 	ix.changed(v)
 	return false, nil

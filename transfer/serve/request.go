@@ -12,8 +12,8 @@ import (
 	"malcolm/wire"
 )
 
-// leftWait is how long a client is told to stay away that has given up too many
-// requests which still wait for the disk.
+// leftWait is how long a client is told to stay away whose abandoned requests
+// still wait for the disk, when they are too many.
 const leftWait = time.Second
 
 // A reply is the work for one request, from the request's first byte on. It
@@ -22,7 +22,7 @@ type reply struct {
 	c        *clientConn
 	st       transport.Stream
 	accepted bool
-	aside    bool  // it is no use of the connection
+	aside    bool  // it does not count as use of the connection
 	taken    int64 // bytes of the reply that the client has taken
 }
 
@@ -50,8 +50,7 @@ func (r *reply) end() {
 }
 
 // answer reads the request and replies to it. It gives up when the client does.
-// The first stream opens the connection before; nothing of another one is read
-// until then.
+// The first stream opens the connection; until then no other stream is read.
 func (r *reply) answer(ctx context.Context) admission.Use {
 	c, st := r.c, r.st
 	if st.First() {
@@ -125,7 +124,7 @@ func (r *reply) use(u admission.Use, err error) admission.Use {
 	}
 	code := resetCode(err)
 	if code == wire.StreamStalled && r.c.conn.Protocol() == transport.TCP { // nothing follows what is not taken
-		r.c.conn.Close(uint64(wire.CloseLimit), "too little was taken of what was sent")
+		r.c.closeFor(ClosedStalled, "too little was taken of what was sent")
 	}
 	r.st.CancelWrite(uint64(code))
 	switch {
@@ -171,6 +170,7 @@ func (e errRefused) Error() string { return "refused: " + e.status.String() }
 // refuse ends the reply with a refusal. The error is errRefused, or the
 // stream's.
 func (r *reply) refuse(status wire.Status, wait time.Duration, text string) error {
+	r.c.srv.refused[status].Add(1)
 	refusal := wire.Refusal{Status: status, Wait: wait, Text: text}
 	if err := r.write(refusal.Append(nil)); err != nil {
 		return err

@@ -23,11 +23,12 @@ const (
 	shortestLook = 5 * time.Millisecond
 	longestLook  = 25 * time.Millisecond
 	// eventHalves is how long a loss event lasts from its first loss, in
-	// half round trips. What was sent until then is lost in the same queue,
-	// but seen when that has drained: the sender has rested meanwhile.
+	// half round trips. Packets sent until then are lost in the same queue.
+	// Their loss is seen when it has drained, and the sender has rested
+	// meanwhile.
 	eventHalves = 3
-	// fullPacket is the size in bytes from which what was sent between two
-	// looks is more than acknowledgements and a report.
+	// fullPacket is a size in bytes. If less was sent between two looks, it
+	// was only acknowledgements and a report.
 	fullPacket = 1000
 	// restTime is how long nothing was sent when a sampler needs to look no
 	// more.
@@ -113,7 +114,7 @@ func (w *sampler) report(at time.Duration) wire.PathReport {
 	return p
 }
 
-// reported returns a round trip that was measured as a report has it.
+// reported returns a round trip in the form of a report.
 func reported(rtt time.Duration) time.Duration {
 	return min(max(rtt.Truncate(time.Microsecond), time.Microsecond), wire.MaxRTT)
 }
@@ -132,8 +133,8 @@ func (r *rttRing) add(rtt, at time.Duration) {
 }
 
 // rank returns the share of the round trips that are shorter than rtt, in
-// thousandths. If rtt or the others are not known it is the highest: then a
-// loss is no sign of a free path.
+// thousandths. If rtt or the others are not known, it is the highest rank: then
+// a loss is no sign of a free path.
 func (r *rttRing) rank(rtt time.Duration) uint64 {
 	if r.count == 0 || rtt == 0 {
 		return wire.MaxRank

@@ -3,24 +3,27 @@
 // the same numbers, under one identity.
 //
 // A [Server] is made by [NewServer] and served by [Server.Run], which returns
-// when the server has stopped. [Server.Status] says what it does, to anybody
-// at any time; an [Event] is something that happened.
+// when the server has stopped. [Server.Status] says what it does, to anybody at
+// any time; an [Event] is something that happened.
 //
 // A file is hashed before it is offered, and again when it changes: the index
-// holds the current version, and the one before it for those who still read
-// it. A connection is accepted (virtual), accounted for (conn), opened (open),
-// and asks (request): for the offer (stat), for values, for ranges. Whom a
-// server lets in, who goes, and who has which memory is decided by package
-// admission.
+// holds the current version, and the one before it for those who still read it.
+// A connection is accepted (virtual), accounted for (conn), opened (open), and
+// asks (request): for the offer (stat), for values, for ranges. Package
+// admission decides whom a server lets in, who goes, and how memory is shared.
+//
+// HTTP is answered by package web; the files web*.go here have the sockets, and
+// the same limits for its clients.
 package serve
 
 import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
+	"time"
 
 	"malcolm/certs"
 	"malcolm/transfer/admission"
@@ -28,7 +31,6 @@ import (
 	"malcolm/transfer/manifest/cache"
 	"malcolm/transfer/pace"
 	"malcolm/transport"
-	"malcolm/wire"
 )
 
 // Hashes say where the hashes of a file come from.
@@ -37,6 +39,9 @@ type Hashes struct {
 	Cache *cache.Cache
 	// Rehash hashes the file even if the cache knows it.
 	Rehash bool
+	// SHA256 also computes the SHA-256 in the same reading, and keeps it in
+	// the cache.
+	SHA256 bool
 }
 
 // Config says what a [Server] serves, and where.
@@ -65,17 +70,17 @@ type Config struct {
 	Reopen func(net.Addr) (net.PacketConn, error)
 	// TCP are the sockets beside those of UDP; the zero TCP: UDP alone.
 	TCP TCP
-	// Tokens are those of which clients must prove one before they are told
-	// anything of the file, at most MaxTokens; empty: none is needed.
+	// Tokens, if any, protect the file: a client must prove one of them
+	// before it is told anything. At most MaxTokens.
 	Tokens []certs.Token
 	// Limit bounds the bytes a second of all virtual servers together; 0:
 	// no limit.
 	Limit int64
 	// Limits bounds what clients can cost; its zero value is the defaults.
 	Limits Limits
-	// Granted is called with the bytes of memory that clients may take in
-	// all, beside what the server needs without them: at the start, and
-	// after each change. It must not block. Nil: nobody is told.
+	// Granted is called with the bytes of memory that all clients together
+	// may take, beside what the server itself needs: at the start, and
+	// after each change. It must not block. nil: nobody is told.
 	Granted func(bytes int64)
 	// QLog gets the packets of all connections; nil: nobody does.
 	QLog *transport.QLog
@@ -96,6 +101,9 @@ type TCP struct {
 	// Congestion is the name of the congestion control with which they
 	// send, for clients to choose by; empty: nothing is said.
 	Congestion string
+	// HTTP says how browsers, curl and others are answered; the zero HTTP:
+	// not at all.
+	HTTP HTTP
 }
 
 // Serve makes a server and runs it: see [NewServer] and [Server.Run].
@@ -113,16 +121,17 @@ type Server struct {
 	limits  Limits
 	book    *admission.Book // of the connections of all virtual servers
 	index   catalog
-	name    string // that clients are told
+	live    live
 	limit   *pace.Limiter
 	pools   bufferPools
 	virtual []*virtualServer
 	events  eventQueue
 
+	web *webSide // never nil
+
 	active  activity // requests being read or answered
 	stopped atomic.Bool
-	panics  atomic.Int64
-	denied  atomic.Int64 // connections without the token
+	meters
 
 	stopping context.Context // ends when nothing new is answered any more
 	stop     context.CancelFunc
@@ -148,35 +157,37 @@ func NewServer(cfg Config) (*Server, error) {
 		limit:  pace.NewFairLimiter(cfg.Limit, book),
 		events: newEventQueue(cfg.Events),
 	}
+	s.meters.began = time.Now()
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.name = offerable(cfg.Name)
+	s.live.set(cfg.Name, cfg.Tokens)
 	if cfg.Tree != nil {
-		s.index = newTreeIndex(cfg.Tree, s.name, s.tell)
+		s.index = newTreeIndex(cfg.Tree, cfg.Name, s.tell)
 	} else {
-		file := newIndex(cfg.Source, s.name, cfg.Cache, s.tell)
-		file.rehash = cfg.Rehash
-		s.index = file
+		s.index = newIndex(cfg.Source, cfg.Name, cfg.Hashes, s.tell)
 	}
+	s.web = newWebSide(s)
 	for i := range cfg.Conns {
 		s.virtual = append(s.virtual, s.newVirtual(i))
 	}
 	return s, nil
 }
 
-// offerable returns the name to offer for a file: name, or "" when the protocol
-// cannot carry it.
-func offerable(name string) string {
-	if len(name) > wire.MaxNameLen || !utf8.ValidString(name) {
-		return ""
+// all returns the virtual servers; the last one answers HTTP without TLS, if
+// that is on.
+func (s *Server) all() []*virtualServer {
+	if s.web.plain == nil {
+		return s.virtual
 	}
-	return name
+	return append(slices.Clone(s.virtual), s.web.plain)
 }
 
 // tell is called by the index. It tells of an event, with what only the server
 // knows.
 func (s *Server) tell(e Event) {
 	if r, ok := e.(Ready); ok {
-		r.Name, r.ID, r.Addrs = s.cfg.Name, s.cfg.Identity.ID(), s.addrs()
+		s.live.name.Store(&r.Name)
+		r.ID, r.Addrs, r.Pin = s.cfg.Identity.ID(), s.addrs(), s.web.pin()
+		s.web.ready(r)
 		e = r
 	}
 	s.events.post(e)
@@ -192,18 +203,20 @@ func (s *Server) addrs() []net.Addr {
 
 // tcpAddrs returns the addresses of the TCP sockets.
 func (s *Server) tcpAddrs() (addrs []net.Addr) {
-	for _, e := range s.endpoints() {
-		if e.addr.Network() == "tcp" {
-			addrs = append(addrs, e.addr)
+	for _, v := range s.virtual {
+		for _, e := range v.endpoints {
+			if e.addr.Network() == "tcp" {
+				addrs = append(addrs, e.addr)
+			}
 		}
 	}
 	return addrs
 }
 
 // Run offers the file until ctx ends. Then it accepts nothing new, lets
-// requests under way finish for up to 5 s, closes every connection with a code
-// that clients understand, and returns nil within 2 s more: it does not wait
-// for a disk that hangs.
+// requests under way finish for [Limits].DrainTime, closes every connection
+// with a code that clients understand, and returns nil within 2 s more: it does
+// not wait for a disk that hangs.
 //
 // The error says that the source could not be read when it was hashed for the
 // first time, or that no socket could be used: a [*localfile.Error] or a
@@ -224,7 +237,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.start(&wg, accepting, work, stopAccepting)
 	s.events.emit(Listening{
 		Addrs: s.addrs(), TCP: s.tcpAddrs(), ID: s.cfg.Identity.ID(),
-		SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]),
+		SmallBuffers: transport.SmallBuffers(s.cfg.Conns[0]), HTTP: s.web.addr(),
 	})
 	s.events.run()
 
@@ -256,10 +269,11 @@ func (s *Server) start(wg *sync.WaitGroup, accepting, work context.Context, stop
 	})
 	wg.Go(func() {
 		if err := s.index.run(accepting); err != nil {
-			stop(readFailure(s.cfg.Name, err))
+			stop(readFailure(s.title(), err))
 		}
 	})
 	wg.Go(func() { s.reclaim(work.Done()) })
+	wg.Go(func() { s.web.run(accepting, work) })
 }
 
 // readFailure names the file in an error that does not.

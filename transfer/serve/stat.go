@@ -11,16 +11,16 @@ const (
 	// indexingEvery is the time between two frames that tell a client the
 	// progress of hashing.
 	indexingEvery = 500 * time.Millisecond
-	// statWait is how long a client is told to stay away that asked while
-	// the file is hashed, and may ask again.
+	// statWait is how long a client is told to stay away that asks while
+	// the file is hashed.
 	statWait = time.Second
 )
 
-// stat waits for the index, reports progress meanwhile, and sends the offer,
-// with the values behind it if they were asked for, are few, and say more than
-// the checksum.
+// stat waits for the index and reports progress meanwhile. Then it sends the
+// offer. The values follow if the client asked for them, they are few, and they
+// say more than the checksum.
 func (r *reply) stat(ctx context.Context, req wire.StatRequest) error {
-	if req.Selector != "" && req.Selector != r.c.srv.name {
+	if req.Selector != "" && req.Selector != wire.OfferableName(r.c.srv.title()) {
 		return r.refuse(wire.StatusNotFound, 0, "this server has one file, and no other name for it")
 	}
 	v, err := r.awaitIndex(ctx)
@@ -81,7 +81,7 @@ func (r *reply) awaitIndex(ctx context.Context) (*version, error) {
 		case <-ready:
 		case <-time.After(indexingEvery):
 		case <-patience.C:
-			return nil, r.refuse(wire.StatusBusy, statWait, "the file is still being hashed")
+			return nil, r.refuse(wire.StatusBusy, statWait, textHashing)
 		case <-ctx.Done():
 			return nil, errReset{wire.StreamStopping}
 		}

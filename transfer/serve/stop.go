@@ -5,14 +5,9 @@ import (
 	"time"
 )
 
-const (
-	// drainTime is how long requests under way may go on when a server
-	// stops.
-	drainTime = 5 * time.Second
-	// leaveTime is how long a server then waits for work on connections
-	// that it has closed. A read of a disk that hangs may never end.
-	leaveTime = 2 * time.Second
-)
+// leaveTime is how long a server that has drained waits for work on connections
+// that it has closed. A read of a disk that hangs may never end.
+const leaveTime = 2 * time.Second
 
 // drain refuses new requests and waits for those under way.
 func (s *Server) drain() {
@@ -20,8 +15,9 @@ func (s *Server) drain() {
 		e.current().StopAccepting()
 	}
 	s.stop()
-	s.events.emit(Stopping{Requests: s.active.count()})
-	waitFor(s.active.idle(), drainTime)
+	s.web.drain()
+	s.events.emit(Stopping{Requests: s.active.count(), Within: s.limits.DrainTime})
+	waitFor(s.active.idle(), s.limits.DrainTime)
 }
 
 func (s *Server) isStopping() bool { return s.stopping.Err() != nil }

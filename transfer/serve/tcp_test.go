@@ -227,8 +227,8 @@ func TestTCP(t *testing.T) {
 // untilClosed reads a connection until the server closes it.
 func untilClosed(conn net.Conn) { io.Copy(io.Discard, conn) }
 
-// Whoever does not go on with a handshake, or with opening, loses its place in
-// time, byte by byte too. Honest clients are served meanwhile.
+// A client that does not go on with a handshake, or with opening, loses its
+// place in time, byte by byte too. Honest clients are served meanwhile.
 func TestHostileTCPSlowLoris(t *testing.T) {
 	for name, attack := range map[string]struct {
 		do   func(conn net.Conn)

@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"time"
 
@@ -41,22 +42,22 @@ type treeVersion struct {
 func newTreeVersion(ctx context.Context, ix *treeIndex, s *scan.Snapshot) (*treeVersion, error) {
 	t := &treeVersion{index: ix, snapshot: s, users: 1, gone: make(map[int]bool)}
 	var err error
-	if t.listing, err = inMemory(ctx, s.Listing(), s.ModTime()); err != nil {
+	if t.listing, err = inMemory(ctx, s.Listing(), s.Listing().Size(), s.ModTime()); err != nil {
 		return nil, err
 	}
-	if t.times, err = inMemory(ctx, s.Times(), s.ModTime()); err != nil {
+	if t.times, err = inMemory(ctx, bytes.NewReader(s.Times()), int64(len(s.Times())), s.ModTime()); err != nil {
 		return nil, err
 	}
 	o := &t.listing.offer
-	o.Kind, o.Name = wire.KindTree, ix.name
+	o.Kind, o.Name = wire.KindTree, wire.OfferableName(ix.name)
 	o.Times, o.TimesSize = t.times.offer.Checksum, t.times.offer.Size
 	return t, nil
 }
 
-// inMemory returns the version of a file that is in memory. The error is that
-// of ctx.
-func inMemory(ctx context.Context, b []byte, modified time.Time) (*version, error) {
-	f := memory{bytes.NewReader(b), modified}
+// inMemory returns the version of a file of size bytes that is in memory. The
+// error is that of ctx.
+func inMemory(ctx context.Context, b io.ReaderAt, size int64, modified time.Time) (*version, error) {
+	f := memory{b, size, modified}
 	values, sum, err := manifest.Build(ctx, f, f.Size(), manifest.BuildOptions{})
 	return &version{
 		file: f, info: f, values: values,
@@ -66,9 +67,12 @@ func inMemory(ctx context.Context, b []byte, modified time.Time) (*version, erro
 
 // A memory is a file in memory, and describes itself.
 type memory struct {
-	*bytes.Reader
+	io.ReaderAt
+	size     int64
 	modified time.Time
 }
+
+func (m memory) Size() int64 { return m.size }
 
 func (m memory) Close() error               { return nil }
 func (m memory) Stat() (fs.FileInfo, error) { return m, nil }

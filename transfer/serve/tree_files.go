@@ -75,10 +75,14 @@ func openEntry(at fileOf) (v *version, doubtful bool, err error) {
 		return nil, false, err
 	}
 	e := at.tree.snapshot.Entry(at.entry)
-	return &version{
+	v = &version{
 		file: f, info: info, tree: at.tree, entry: at.entry,
 		offer: wire.Offer{Size: e.Size, ModTime: info.ModTime(), Checksum: e.Checksum},
-	}, doubtful, nil
+	}
+	if sum, ok := at.tree.snapshot.SHA256(at.entry); ok {
+		v.sha256 = &sum
+	}
+	return v, doubtful, nil
 }
 
 // use returns an entry's file if it is open. The caller holds mu.

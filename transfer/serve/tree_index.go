@@ -17,16 +17,16 @@ import (
 // previous one. It scans when somebody asks, or when a file was found changed.
 // One goroutine runs it, any other may ask.
 type treeIndex struct {
-	scanner *scan.Scanner // of the goroutine that runs it
-	name    string        // what is offered
-	rescan  time.Duration // the least time between two scans
+	scanned // of the goroutine that runs it; rescan under mu
 	tell    func(Event)
 	making  scan.Progress
+	times   indexTimes
 	recheck rechecks
 	open    *openFiles
 	told    // of the goroutine that runs it
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	next *scanned // what to scan from now on; nil: the same
 	treeVersions
 	failed error         // why there is no current one; nil while it is being made
 	ready  chan struct{} // closed when current or failed is set
@@ -56,14 +56,10 @@ type scans struct {
 }
 
 func newTreeIndex(t *Tree, name string, tell func(Event)) *treeIndex {
-	ix := &treeIndex{
-		scanner: scan.New(t.Scan), name: name, rescan: t.Rescan, tell: tell, open: newOpenFiles(),
+	return &treeIndex{
+		scanned: t.scanned(name), tell: tell, open: newOpenFiles(),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
-	if ix.rescan == 0 {
-		ix.rescan = DefaultRescan
-	}
-	return ix
 }
 
 // use adds a user of a version.
@@ -131,7 +127,7 @@ func (ix *treeIndex) rouse() {
 // hold returns the bytes with a checksum: a listing, a list of times, or a file
 // of the current version or the one before.
 func (ix *treeIndex) hold(checksum [32]byte) (*version, *wire.Refusal) {
-	why := &wire.Refusal{Status: wire.StatusChanged, Text: textNotHeld}
+	why := notHeld(ix.times.offered.Load())
 	for _, t := range ix.versions() {
 		defer ix.leave(t)
 		v, refusal := ix.holdOf(t, checksum)
@@ -281,6 +277,7 @@ func (ix *treeIndex) progress() Hashing {
 	return Hashing{
 		Indexing: wire.Indexing{Done: min(p.Bytes.Load(), bytes), Total: bytes},
 		Files:    min(p.Files.Load(), files), TotalFiles: files,
+		Made: ix.times.made.Load(), Took: time.Duration(ix.times.took.Load()),
 	}
 }
 

@@ -18,7 +18,9 @@ func (ix *treeIndex) run(ctx context.Context) error {
 	var told error
 	pause := rebuildPause
 	for first := true; ; {
+		began := time.Now()
 		err := ix.scan(ctx)
+		ix.times.ended(began, err == nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -44,13 +46,28 @@ func (ix *treeIndex) run(ctx context.Context) error {
 	}
 }
 
-// scan looks whether the tree has changed, and makes a new version if so.
+// scan looks whether the tree has changed, and makes a new version if so. If
+// what is to be scanned from now on cannot be, that is told, and forgotten.
 func (ix *treeIndex) scan(ctx context.Context) error {
 	defer ix.ended()
+	left := ix.adopt()
+	err := ix.look(ctx, left != nil)
+	if err == nil || left == nil || ctx.Err() != nil {
+		return err
+	}
+	ix.restored(left)
+	ix.tell(Unreadable{Err: err, Kept: true})
+	return nil
+}
+
+// look is scan. anew: nothing that was scanned before is compared.
+func (ix *treeIndex) look(ctx context.Context, anew bool) error {
 	base, doubts := ix.begin()
 	var before *scan.Snapshot
 	if base != nil {
 		defer ix.leave(base)
+	}
+	if base != nil && !anew {
 		before = base.snapshot
 	}
 	for _, path := range doubts {
@@ -159,8 +176,9 @@ func (ix *treeIndex) publish(t *treeVersion) {
 	before, drop := ix.base, ix.current
 	t.users++ // as base, and as current
 	ix.base, ix.current, ix.failed = t, t, nil
+	ix.times.offered.Store(true)
 	closeOnce(ix.ready)
-	same := before != nil && before.listing.offer.Checksum == t.listing.offer.Checksum
+	same := before != nil && before.listing.offer.Checksum == t.listing.offer.Checksum && before.listing.offer.Name == t.listing.offer.Name
 	if drop != nil && !same {
 		drop.asked = time.Now()
 		drop, ix.previous = ix.previous, drop
@@ -175,7 +193,7 @@ func (ix *treeIndex) publish(t *treeVersion) {
 	}
 	if !same {
 		totals := t.snapshot.Totals()
-		ix.tell(Ready{Offered: ix.name, Size: totals.Bytes, Checksum: t.listing.offer.Checksum, Tree: &totals, HardLinks: t.snapshot.HardLinks()})
+		ix.tell(Ready{Name: ix.name, Offered: t.listing.offer.Name, Size: totals.Bytes, Checksum: t.listing.offer.Checksum, Tree: &totals, HardLinks: t.snapshot.HardLinks()})
 	}
 	if left := t.snapshot.LeftOut(); !left.Equal(ix.left) {
 		ix.left = left
@@ -222,7 +240,7 @@ func (ix *treeIndex) await(ctx context.Context) error {
 func (ix *treeIndex) due() (wait time.Duration, wanted bool) {
 	s := &ix.scans
 	switch {
-	case s.ended != nil || ix.current == nil:
+	case s.ended != nil || ix.current == nil || ix.next != nil:
 		return 0, true
 	case s.soon:
 		return time.Until(s.last.Add(min(soonest, ix.rescan))), true

@@ -13,16 +13,17 @@ import (
 // The texts of refusals for people.
 const (
 	textNotHeld = "this version is not held"
+	textHashing = "the file is still being hashed"
 	textChanged = "the file has changed"
 	textDamaged = "the disk does not give what was hashed"
 )
 
 // held returns the version that a client names, acquired, if it is held and the
-// open file still matches it. Else a refusal has been sent.
+// open file still matches it. If not, it has sent a refusal.
 func (r *reply) held(checksum [32]byte) (*version, error) {
 	v, why := r.c.srv.index.hold(checksum)
 	if v == nil {
-		return nil, r.refuse(why.Status, 0, why.Text)
+		return nil, r.refuse(why.Status, why.Wait, why.Text)
 	}
 	if !v.isIntact() {
 		r.c.srv.index.changed(v)
@@ -83,8 +84,8 @@ func (r *reply) sendValues(ctx context.Context, v *version, first, count int) er
 	return nil
 }
 
-// prove refuses values of a tree's file that do not merge to its checksum: what
-// keeps them was damaged.
+// prove refuses the values of a tree's file if they do not merge to its
+// checksum: the place that kept them was damaged.
 func (r *reply) prove(v *version) error {
 	if v.tree == nil || v.provesValues() {
 		return nil
@@ -93,7 +94,7 @@ func (r *reply) prove(v *version) error {
 	return r.refuse(wire.StatusChanged, 0, textDamaged)
 }
 
-// recheck checks a chunk of which a client got bytes that do not match its
+// recheck checks a chunk whose bytes, as a client got them, did not match its
 // value.
 func (r *reply) recheck(req wire.RecheckRequest) error {
 	v, err := r.held(req.Checksum)

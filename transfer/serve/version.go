@@ -8,6 +8,7 @@ import (
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/manifest"
 	"malcolm/transfer/manifest/cache"
+	"malcolm/transfer/scan"
 	"malcolm/wire"
 )
 
@@ -18,6 +19,7 @@ type version struct {
 	info   fs.FileInfo // of file, before it was hashed
 	offer  wire.Offer
 	values wire.Values // nil of a tree's file
+	sha256 *[32]byte   // nil: not asked for, or a listing or list of times
 
 	tree   *treeVersion // nil: the file belongs to no tree
 	entry  int          // of the tree
@@ -81,11 +83,7 @@ func (v *version) provesValues() bool {
 // now.
 func (v *version) isIntact() bool {
 	info, err := v.file.Stat()
-	return err == nil && sameContent(v.info, info)
-}
-
-func sameContent(a, b fs.FileInfo) bool {
-	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return err == nil && scan.SameContent(v.info, info)
 }
 
 // A difference is how a hashed file has changed since, as the system reports.
@@ -108,7 +106,7 @@ const (
 // compare says how the file has changed since it was hashed; now is what the
 // system says.
 func (v *version) compare(now fs.FileInfo) difference {
-	if !sameContent(v.info, now) {
+	if !scan.SameContent(v.info, now) {
 		return otherContent
 	}
 	hashed, ok1 := cache.KeyOf(v.info)

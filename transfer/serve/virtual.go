@@ -28,9 +28,10 @@ type virtualServer struct {
 
 	congestion string // control of what is sent over TCP; empty: nothing is said
 
-	clients atomic.Int64
+	ways    [3]way // over UDP, over TCP, of HTTP
 	ranges  atomic.Int64
-	sent    atomic.Int64 // bytes of the file
+	asked   atomic.Int64 // requests for ranges since the start
+	packets atomic.Int64 // that were sent
 	lost    atomic.Int64 // packets; falls when a late one is acknowledged
 }
 
@@ -79,10 +80,14 @@ func (v *virtualServer) contain(conn transport.Conn) {
 	if p == nil {
 		return
 	}
-	e := Panicked{
-		Server: v.addr, Client: conn.RemoteAddr(), Value: fmt.Sprintf("%.*q", maxPanicValue, fmt.Sprint(p)),
-		Count: v.srv.panics.Add(1), Stack: debug.Stack(),
-	}
 	conn.Close(uint64(wire.CloseInternal), "")
-	v.srv.events.offer(e)
+	v.panicked(conn.RemoteAddr(), p)
+}
+
+// panicked tells of a panic that was recovered from.
+func (v *virtualServer) panicked(client net.Addr, value any) {
+	v.srv.events.offer(Panicked{
+		Server: v.addr, Client: client, Value: fmt.Sprintf("%.*q", maxPanicValue, fmt.Sprint(value)),
+		Count: v.srv.panics.Add(1), Stack: debug.Stack(),
+	})
 }
