@@ -61,9 +61,9 @@ func TestLongestRequest(t *testing.T) {
 	})
 }
 
-// The bytes that are announced may be under way on a connection. Who asks for
-// one more is told when to come back, and others are not concerned.
-func TestBytesUnderWay(t *testing.T) {
+// The bytes that are announced may be under way on a connection. A client that
+// asks for one more is told when to come back, and others are not concerned.
+func TestBytesUnderWayKeepToTheAnnouncedLimit(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -176,7 +176,8 @@ func TestWastedAreAnnounced(t *testing.T) {
 // A run keeps below what a server says that it may waste. Nobody is closed,
 // although one server is so slow that its ranges are fetched from the other one
 // again and again, before a byte of them has come.
-func TestWastedAreKept(t *testing.T) {
+func TestRunKeepsToTheWasteBudget(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {
 		data := file(64*chunk, 1)

@@ -59,6 +59,7 @@ var directions = [...]string{fromServer: "from the server", toServer: "to the se
 // A link that carries nothing in one direction any more is a stall. Another
 // server soon has the work, even a slower one.
 func TestOneWayHole(t *testing.T) {
+	withoutRace(t)
 	for dir, name := range directions {
 		for _, other := range []float64{400 << 10, 100 << 10} {
 			t.Run(fmt.Sprintf("%s, the other with %.0f bytes a second", name, other), func(t *testing.T) {
@@ -103,6 +104,7 @@ func TestOneWayHole(t *testing.T) {
 // With no other server, such a hole costs at most what was under way when it
 // began. Nothing that has arrived is asked for again.
 func TestOneWayHoleAlone(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for dir, name := range directions {
 		t.Run(name, func(t *testing.T) {

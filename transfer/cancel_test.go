@@ -109,6 +109,7 @@ func (w *world) interrupted(share float64, cfg getConfig) *outcome {
 // When less of a journal can be read the second time, chunks are fetched again.
 // None is forgotten.
 func TestResumeOfAJournalThatGetsShorter(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)

@@ -91,6 +91,7 @@ func TestTCPCarriesMore(t *testing.T) {
 
 // Servers of one network follow the first.
 func TestServersFollow(t *testing.T) {
+	withoutRace(t)
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(160*chunk, 1)
 		servers := w.holders(data, data, data)
@@ -109,6 +110,7 @@ func TestServersFollow(t *testing.T) {
 
 // Where QUIC carries more it stays.
 func TestQUICCarriesMore(t *testing.T) {
+	withoutRace(t)
 	shortWay(t, 512<<10, func(t *testing.T, w *world, s *server, data []byte) {
 		o := w.get(getConfig{Targets: s.targets})
 		o.has("data.bin", data)
@@ -124,6 +126,7 @@ func TestQUICCarriesMore(t *testing.T) {
 // A TCP that is refused, falls silent or leads to somebody else costs the trial
 // alone.
 func TestTrialFails(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -179,6 +182,7 @@ func TestTrialFails(t *testing.T) {
 
 // When TCP falls far below what QUIC carried, QUIC takes over again.
 func TestTCPFalls(t *testing.T) {
+	withoutRace(t)
 	shortWay(t, 3<<20, func(t *testing.T, w *world, s *server, data []byte) {
 		o := w.get(getConfig{Targets: s.targets, Events: func(e fetch.Event) {
 			if c, ok := e.(fetch.TransportChanged); ok && c.Transport == source.TCP {
@@ -194,7 +198,8 @@ func TestTCPFalls(t *testing.T) {
 }
 
 // Small files, a fixed transport, a limit and a long path leave all as it is.
-func TestNoTrial(t *testing.T) {
+func TestTransportIsNotTriedWithoutNeed(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -229,6 +234,7 @@ func TestNoTrial(t *testing.T) {
 // On a long path TCP with BBR is compared where QUIC lacks connections to make
 // up for losses, and nowhere else.
 func TestBBROnALongPath(t *testing.T) {
+	withoutRace(t)
 	for _, test := range []struct {
 		name   string
 		chunks int
@@ -259,7 +265,8 @@ func pinned(id int) malcolm.Trust { return malcolm.Trust{Pins: certs.Pins{{ID: t
 
 // What a run has found out the next one begins with: it dials TCP at once, and
 // QUIC beside it if TCP is gone.
-func TestRemembered(t *testing.T) {
+func TestNextRunUsesWhatIsRemembered(t *testing.T) {
+	withoutRace(t)
 	shortWay(t, 4<<20, func(t *testing.T, w *world, s *server, data []byte) {
 		memory := paths.NewMemory(nil, nil)
 		w.get(getConfig{Targets: s.targets, Paths: memory}).has("data.bin", data)
@@ -321,6 +328,7 @@ func TestRemembered(t *testing.T) {
 // A memory with anything in it does no harm: who answers has to prove who he
 // is, and the number of connections is bounded.
 func TestHostileMemory(t *testing.T) {
+	withoutRace(t)
 	shortWay(t, 4<<20, func(t *testing.T, w *world, s *server, data []byte) {
 		m := paths.NewMemory(nil, nil)
 		for _, id := range testIDs {
@@ -344,7 +352,7 @@ func TestHostileMemory(t *testing.T) {
 }
 
 // A session that copies nothing notes nothing.
-func TestNothingNoted(t *testing.T) {
+func TestSessionWithoutACopyNotesNothing(t *testing.T) {
 	shortWay(t, 4<<20, func(t *testing.T, w *world, s *server, data []byte) {
 		m := paths.NewMemory(nil, nil)
 		cfg := getConfig{Targets: s.targets, Paths: m, Network: w, Dir: t.TempDir()}

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	chaosSeeds     = 40
+	chaosSeeds     = 16
 	chaosSeedsRace = 6               // with the race detector
 	chaosPatience  = 4 * time.Minute // longer than chaosSteps take
 	chaosIdle      = time.Minute     // of the servers

@@ -11,6 +11,7 @@ import (
 // A status lists the host that is being served, over all virtual servers, and
 // nobody once it has gone.
 func TestClients(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)

@@ -21,12 +21,13 @@ var wallClock = []string{"Unix", "UnixNano", "UnixMilli", "UnixMicro", "UTC", "L
 // files, certificates and records, and are shown or kept.
 var wallClockIn = []string{
 	"certs/identity.go", "certs/known.go", "certs/known_text.go", "certs/trust.go", "transfer/fetch/modtime.go", "transfer/fetch/tar.go",
-	"transfer/manifest/cache/key.go", "transfer/manifest/cache/stamp.go", "transfer/scan/snapshot.go",
+	"transfer/manifest/cache/key.go", "transfer/manifest/cache/stamp.go", "transfer/scan/snapshot.go", "transfer/scan/walk.go",
 	"transfer/partfile/journal.go", "transfer/partfile/layout.go", "transfer/partfile/sys_unix.go",
 	"transfer/hostile/server.go", "transfer/partfile/sys_windows.go", "wire/codec.go",
 	"transport/sockets.go", "transport/tcplink.go", "transfer/serve/path.go", // a deadline that has passed
-	"transfer/paths/paths.go",   // what is kept for a day
-	"transfer/serve/sampler.go", // cuts durations
+	"transfer/paths/paths.go",                                                          // what is kept for a day
+	"transfer/serve/sampler.go",                                                        // cuts durations
+	"certs/link.go", "transfer/serve/web/conditions.go", "transfer/serve/web/pages.go", // what HTTP says and shows
 }
 
 // Durations are measured by the monotonic clock everywhere. A clock that is set

@@ -34,7 +34,7 @@ func crashSeeds(t *testing.T) (seeds, skip int) {
 	if testing.Short() || raceEnabled {
 		return len(crashPlans), 40
 	}
-	return len(crashPlans), 0
+	return len(crashPlans), 6
 }
 
 // A crashPlan is one way through get.

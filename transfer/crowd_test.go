@@ -32,7 +32,7 @@ func alive(conn transport.Conn) bool {
 }
 
 // A connection that only asks stays no longer than one that is silent.
-func TestAskingIsIdle(t *testing.T) {
+func TestAskingCountsAsIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const idle = 15 * time.Second
 		s := w.ready(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})
@@ -51,6 +51,7 @@ func TestAskingIsIdle(t *testing.T) {
 // A client that moves to another address goes on there, even if another client
 // has that address. Its counts are those of its first address.
 func TestClientMovesToAnotherAddress(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -133,9 +134,7 @@ func (r *slowReaders) end() {
 // its own. They have another port, so that the network is no shared limit.
 func TestQuickBesideSlow(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		t.Skip("it takes minutes with the race detector")
-	}
+	withoutRace(t)
 	const chunks, calm = 64, 16 << 20 // bytes a second that its path carries
 	data := file(chunks*chunk, 1)
 	ask := rangeOf(checksum(data), 0, chunks*chunk)
@@ -181,9 +180,7 @@ func TestQuickBesideSlow(t *testing.T) {
 // client of its address gets the file at once.
 func TestOfficeOfConnections(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		t.Skip("it takes minutes with the race detector")
-	}
+	withoutRace(t)
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		s := w.serve(newSource(data), 0, 4, serve.Config{})
@@ -203,9 +200,7 @@ func TestOfficeOfConnections(t *testing.T) {
 // 200 clients of one address, each on four ports, all finish.
 func TestOfficeOfClients(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		t.Skip("it takes minutes with the race detector")
-	}
+	withoutRace(t)
 	bubble(t, func(t *testing.T, w *world) {
 		const clients = 200
 		data := file(2*chunk, 1)
@@ -252,6 +247,7 @@ func TestOfficeOfClients(t *testing.T) {
 // When all places are taken, idle clients make room for newcomers of an office.
 // A client whose bytes move keeps its connection.
 func TestPlacesMakeRoom(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const places = 64
@@ -304,6 +300,7 @@ func (m *mute) WriteTo(p []byte, to net.Addr) (int, error) {
 // Clients that stop acknowledging go after 10 seconds. What all hold keeps to
 // the budget, and other clients get on meanwhile.
 func TestUnacknowledgedBytes(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const budget, attackers = 4 << 20, 8

@@ -172,7 +172,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // Too little room is found out before a byte is fetched.
-func TestTooFullDisk(t *testing.T) {
+func TestTooLittleRoomIsFoundFirst(t *testing.T) {
 	for _, skip := range []bool{false, true} { // the check finds out, or the reservation
 		bubble(t, func(t *testing.T, w *world) {
 			data := file(3*chunk, 1)

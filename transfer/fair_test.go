@@ -152,6 +152,7 @@ const ms = time.Millisecond
 // Growth is as quick as it has to be, and no quicker, in a selection of courses
 // that take little time.
 func TestFair(t *testing.T) {
+	withoutRace(t)
 	for name, c := range map[string]course{
 		"lossy":     {links: []pathLink{{50, 30, 0.5}}, queue: 50 * ms, mb: 12, soon: 6, seconds: 8},
 		"clean":     {links: []pathLink{{40, 20, 0}}, queue: 100 * ms, mb: 10, most: 1, seconds: 4},

@@ -80,6 +80,7 @@ func wantMoved(t *testing.T, failed *server, others []*server, at time.Time) {
 // The chunks of a stalled server move to others. It keeps its connection and is
 // not lost.
 func TestStalledServer(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(48*chunk, 1) // so that it is asked again after it stalled
@@ -109,7 +110,7 @@ func TestStalledServer(t *testing.T) {
 }
 
 // Losses of packets on every link cost time and nothing else.
-func TestLoss(t *testing.T) {
+func TestPacketLossCostsOnlyTime(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)
@@ -131,6 +132,7 @@ func TestLoss(t *testing.T) {
 // A server lets a client open only one stream, and stalls on it. It does not
 // keep the chunks that were planned for further streams.
 func TestStreamThatCannotBeOpened(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, announced := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {

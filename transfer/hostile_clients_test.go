@@ -52,6 +52,7 @@ func (s *server) honest(data []byte) *outcome {
 
 // The baseline rates are what a client gets without an attack.
 func TestBaselineRates(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for chunks := range baselineRates {
 		overBoth(t, func(t *testing.T, w *world) {
@@ -453,6 +454,7 @@ func TestHostilePanics(t *testing.T) {
 // An address gets one share of a limited rate, however many connections and
 // streams it has.
 func TestHostileShareOfALimitedRate(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, test := range []struct{ addresses, conns int }{{1, 1}, {1, 2}, {1, 8}, {3, 2}} {
 		t.Run(fmt.Sprintf("%d addresses, %d connections of each", test.addresses, test.conns), func(t *testing.T) {

@@ -58,9 +58,9 @@ var costNames = [costs]string{"packets sent", "bytes sent", "bytes read", "reque
 // does not choose how many packets arrive, so they have no bound.
 //
 // Over TCP a connection that is closed has a window under way, which is lost,
-// and the next one begins with an empty one. Who closes and comes back may
-// spend in these seconds what handshakes an office may make at once. Of each
-// reply that is not taken one piece waits in the connection.
+// and the next one begins with an empty one. A client that closes and comes
+// back may spend in these seconds what handshakes an office may make at once.
+// Of each reply that is not taken one piece waits in the connection.
 func (b bill) most(tcp bool) bill {
 	if tcp {
 		b[packetsSent] *= 2
@@ -265,16 +265,15 @@ func slowHandshakes() []costly {
 
 // One attacking address costs at most what one honest client costs.
 func TestHostileCost(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	testCosts(t, bubble, costConns, costConns*transport.DefaultMaxStreams, nil)
 }
 
 // Over TCP it costs at most that, too. There a connection is several of TLS.
 func TestHostileCostOverTCP(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
-	if raceEnabled {
-		t.Skip("it counts; TestHostileCost has run the same code")
-	}
 	testCosts(t, bubbleTCP, costConns/mostLinks, costConns, slowHandshakes())
 }
 
@@ -299,9 +298,6 @@ func testCosts(t *testing.T, within func(*testing.T, func(*testing.T, *world)), 
 		t.Fatalf("the honest client did not do what it may: %v", honest)
 	}
 	for _, a := range append(attacks(t, sum, conns), more...) {
-		if raceEnabled {
-			a.span /= 8 // what it costs is not the subject then
-		}
 		t.Run(a.name, func(t *testing.T) {
 			got, most := cost(a), honest.most(conns < costConns)
 			if got[packetsReceived] < 10 {

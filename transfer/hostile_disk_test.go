@@ -38,6 +38,7 @@ func asks(conn transport.Conn, n int, ask []byte) (streams []transport.Stream) {
 // up. The reads that it leaves behind are bounded; then it is told to stay
 // away. Others are not, and all is over when the disk is back.
 func TestHostileReadsLeftBehind(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {
 		data := file(16*chunk, 1)

@@ -74,6 +74,7 @@ const runs = 12
 // back, all the time. Nothing gets to where the link leads. The file gets to
 // where the directory is.
 func TestHostileDirectoryBecomesALink(t *testing.T) {
+	withoutRace(t)
 	parent := t.TempDir()
 	forbidden, before := outside(t, parent)
 	dir, link := filepath.Join(parent, "copy"), filepath.Join(parent, "link")
@@ -168,6 +169,7 @@ func (f trapFS) Remove(name string) error {
 // A name becomes a link right before each operation in turn. Get may fail, but
 // what the link leads to stays as it is.
 func TestHostileNamesBecomeLinks(t *testing.T) {
+	withoutRace(t)
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name string

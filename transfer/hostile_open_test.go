@@ -120,6 +120,7 @@ var badOpens = []struct {
 // A server that replies to open with anything but the truth is named and out.
 // The others decide, and wait little for it. Alone, it is why nobody answered.
 func TestHostileOpens(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(2*chunk+1, 1)
 	wantOut := func(t *testing.T, what source.What, err error) {

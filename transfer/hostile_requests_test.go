@@ -122,6 +122,7 @@ func badRequests(sum [32]byte) map[string]badRequest {
 // A bad request gets its status and nothing of the file, and many of them cost
 // the connection.
 func TestHostileRequests(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(2*chunk, 1)
 	for name, bad := range badRequests(checksum(data)) {

@@ -112,6 +112,7 @@ var lengths = []uint64{4 << 30, quicvarint.Max}
 // A length that is too large is refused when it is read, in whatever message.
 // Nothing is allocated for it, and nothing is waited for.
 func TestHostileLengths(t *testing.T) {
+	withoutRace(t)
 	data := file(2*chunk+1, 1)
 	for _, test := range []struct {
 		name  string
@@ -331,6 +332,7 @@ var liars = []liar{
 // A liar is out after its first lie, whatever it sends. No byte of it gets into
 // the finished file, and no more is taken from it than was in flight.
 func TestHostileLiars(t *testing.T) {
+	withoutRace(t)
 	data := file(16*chunk, 1)
 	for _, test := range liars {
 		start := func(w *world) (m *hostile.Server, asked *atomic.Int64) {

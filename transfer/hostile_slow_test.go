@@ -103,6 +103,7 @@ func TestHostileByteASecondAlone(t *testing.T) {
 // A server says for ever that it is indexing. At the allowed rate it is waited
 // for until patience ends. Above that rate it is out at once.
 func TestHostileIndexing(t *testing.T) {
+	withoutRace(t)
 	const patience = 20 * time.Second
 	data := file(chunk, 1)
 	for _, test := range []struct {
@@ -241,6 +242,7 @@ func TestHostileHandshake(t *testing.T) {
 // A server drops every connection after its offer. It is dialled less and less
 // often, and reported once.
 func TestHostileReconnects(t *testing.T) {
+	withoutRace(t)
 	overEither(t, func(t *testing.T, w *world) {
 		data := file(chunk, 1)
 		var conn atomic.Pointer[transport.Conn]
@@ -272,6 +274,7 @@ func TestHostileReconnects(t *testing.T) {
 
 // A server that comes back with another file is out.
 func TestHostileOfferAfterReconnect(t *testing.T) {
+	withoutRace(t)
 	data := file(12*chunk, 1)
 	for _, test := range []struct {
 		name   string
@@ -317,7 +320,7 @@ var nasty = strings.Repeat("\x1b[2J\x1b]0;x\a\r\n\u202e\u0085\x9b\xff", 40)
 
 // The words of a server that closes, refuses or resets are shown in a plain and
 // short form.
-func TestHostileReasons(t *testing.T) {
+func TestHostileReasonsAreShownPlain(t *testing.T) {
 	data := file(3*chunk, 1)
 	closing := func(m *hostile.Server) func(code uint64) {
 		var conn atomic.Pointer[transport.Conn]

@@ -98,6 +98,7 @@ func TestFailedSpanGoesOn(t *testing.T) {
 
 // A server whose span fails is not waited for while others have the bytes.
 func TestFailedSpanIsFetchedFromOthers(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(6*chunk+5, 1)
 	for _, test := range []struct {
@@ -197,6 +198,7 @@ func (l *load) change(streams, flight int64) {
 // A client keeps the limits that a server announces, the least that are allowed
 // too, and uses most of what it may.
 func TestAnnouncedLimitsAreKept(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	const least = wire.LeastLongest
 	data := file(40<<20, 1)

@@ -23,6 +23,7 @@ import (
 // Over TCP a client that gives a request up gives a connection up, and pays
 // with a handshake for the next. It costs an honest client nothing.
 func TestHostileRapidResetsOverTCP(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, reset := range hostile.RapidResets {
 		t.Run(reset.Name, func(t *testing.T) {
@@ -100,8 +101,8 @@ func clientHello(t *testing.T) []byte {
 }
 
 // A flood of what is no TLS, or not a client's, ends each connection at once
-// and costs an honest client nothing. Who stops in the middle of a handshake
-// keeps a place for the time of one.
+// and costs an honest client nothing. A client that stops in the middle of a
+// handshake keeps a place for the time of one.
 func TestHostileTLSGarbage(t *testing.T) {
 	t.Parallel()
 	record := func(kind byte, b []byte) []byte {

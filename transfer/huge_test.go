@@ -196,9 +196,7 @@ func (h *heap) look() {
 // The largest possible file lacks three chunks, and then all turn out to be
 // missing. Memory stays within its bound a chunk.
 func TestHugeFile(t *testing.T) {
-	if raceEnabled {
-		t.Skip("memory is not what is measured with the race detector, and a million chunks take long")
-	}
+	withoutRace(t)
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func TestIndexingServer(t *testing.T) {
 }
 
 // A server that is indexing is waited for until patience ends.
-func TestPatience(t *testing.T) {
+func TestIndexingUsesUpPatience(t *testing.T) {
 	for _, patience := range []time.Duration{2 * time.Second, 20 * time.Second} {
 		bubble(t, func(t *testing.T, w *world) {
 			src := newSource(file(chunk, 1))

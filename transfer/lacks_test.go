@@ -42,7 +42,7 @@ func (poorFile) Lock() (bool, error) { return false, syscall.ENOSYS }
 
 // What a file system lacks is told, before the first byte if it is known by
 // then. The file arrives all the same, also after an interrupt.
-func TestPoorFileSystem(t *testing.T) {
+func TestLacksOfTheFileSystemAreTold(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)
 		s := w.holders(data)[0]

@@ -35,7 +35,7 @@ func lie(s *server) func() int {
 }
 
 // A server is out with its first wrong chunk, and the others deliver the file.
-func TestHostileLiar(t *testing.T) {
+func TestHostileWrongChunkPutsServerOut(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(10*chunk, 1)
@@ -92,7 +92,7 @@ func TestSlowLiarAtTheEnd(t *testing.T) {
 }
 
 // A run whose only server lies fails, and keeps the chunks that were right.
-func TestOnlyLiar(t *testing.T) {
+func TestOnlyServerLies(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(8*chunk, 1)

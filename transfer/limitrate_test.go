@@ -82,6 +82,7 @@ func dieAndReturn(w *world, past time.Duration, _ fetch.Snapshot) {
 // Whatever the servers do, no window of 5 s has more than 1.02 times the limit.
 // While they send as they can, none has less than 0.98 times.
 func TestLimitIsExact(t *testing.T) {
+	withoutRace(t)
 	stall, together, die := []trouble{stallInTurn}, []trouble{stallTogether}, []trouble{dieAndReturn}
 	for _, test := range []struct {
 		name        string
@@ -103,9 +104,6 @@ func TestLimitIsExact(t *testing.T) {
 		// Then the server was never lost.
 		{"all of it", 256 << 10, 28, 4, 2, append(stall, die...), counts{fetches: 4, eaten: 20, killed: 3}},
 	} {
-		if raceEnabled && len(test.troubles) == 1 {
-			continue // the last one has them all
-		}
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, w *world) {

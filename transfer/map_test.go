@@ -85,7 +85,7 @@ func TestMapOfASecondCopy(t *testing.T) {
 }
 
 // Without a wish for a map none is made.
-func TestNoMap(t *testing.T) {
+func TestMapIsMadeOnlyOnDemand(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(2*chunk, 1)
 		o := w.get(getConfig{Targets: targetsOf(w.holders(data)...)})

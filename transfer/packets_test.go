@@ -10,6 +10,7 @@ import (
 // Packets that are lost in one direction, overtake each other, come twice or
 // have a wrong bit cost time and nothing else.
 func TestBadPackets(t *testing.T) {
+	withoutRace(t)
 	for _, test := range []struct {
 		name  string
 		set   func(v *way)

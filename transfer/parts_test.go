@@ -10,6 +10,7 @@ import (
 // A server with several slow connections sends the last chunks over all of
 // them, and each byte once.
 func TestLastChunksOverAllConnections(t *testing.T) {
+	withoutRace(t)
 	const (
 		connections = 4
 		rate        = 128 << 10 // bytes a second, of each

@@ -57,6 +57,7 @@ func pathOf(t *testing.T, s *server, span time.Duration) (all []source.PathRepor
 // Path reports tell losses by chance from those in a full queue: the ranks of
 // the first are about a half, and nothing waits; the others rank high.
 func TestPathReportsTellLossesApart(t *testing.T) {
+	withoutRace(t)
 	const span = 40 * time.Second
 	for _, tt := range []struct {
 		name        string
@@ -142,6 +143,7 @@ func TestPathDoesNotHoldAServer(t *testing.T) {
 // goroutine each, and nothing in silence but keep-alives. They are
 // as idle as if they had not asked.
 func TestPathCrowd(t *testing.T) {
+	withoutRace(t)
 	bubble(t, func(t *testing.T, w *world) {
 		const crowd, idle = 100, 2 * time.Minute
 		s := w.ready(file(chunk, 1), serve.Config{Limits: serve.Limits{IdleTimeout: idle}})

@@ -19,7 +19,7 @@ import (
 
 // A reader may pause for longer than the patience and the server's idle
 // timeout. The server may restart meanwhile.
-func TestStreamPauses(t *testing.T) {
+func TestReaderPausesBeyondTheTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -55,6 +55,7 @@ func TestStreamPauses(t *testing.T) {
 // The check of a part file may take longer than the server's idle timeout,
 // whether something is missing or not.
 func TestResumeChecksForHours(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *world) {
@@ -87,6 +88,7 @@ func TestResumeChecksForHours(t *testing.T) {
 // The comparison of a local file may take as long. What differs is fetched
 // after it.
 func TestRepairComparesForHours(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(40*chunk, 1)
@@ -209,7 +211,7 @@ func TestValuesHaveAnEnd(t *testing.T) {
 
 // A lost server that comes back as something else, which is not tried again, is
 // not waited for.
-func TestLostForGood(t *testing.T) {
+func TestServerThatReturnsAsAnotherIsNotAwaited(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		conns := make(chan transport.Conn, 10)
 		m := w.malicious(file(3*chunk, 1), 0, func(m *hostile.Server) {
@@ -289,6 +291,7 @@ func TestBlameOfOneServer(t *testing.T) {
 // offered. If that is refused, whatever the reason, the connection is given up,
 // and the next one is tried later and later. The server keeps its first one.
 func TestFurtherConnectionRefused(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, status := range []wire.Status{wire.StatusChanged, wire.StatusBusy, wire.StatusUnsupported} {
 		t.Run(status.String(), func(t *testing.T) {
@@ -331,6 +334,7 @@ func TestFurtherConnectionRefused(t *testing.T) {
 
 // At the lowest limit of the rate no server takes its client for a stalled one.
 func TestLowestLimit(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(4*chunk, 1)

@@ -11,7 +11,7 @@ import (
 
 // Files of all kinds of sizes arrive from one server and from several, and are
 // fetched once.
-func TestPlain(t *testing.T) {
+func TestFilesOfAllSizesArrive(t *testing.T) {
 	t.Parallel()
 	for _, servers := range []int{1, 4} {
 		for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 9*chunk + 123} {

@@ -151,6 +151,7 @@ func (p longPart) WriteAt(b []byte, off int64) (int, error) {
 // 60 s, while a chunk of 16 MiB takes longer than two minutes. Every chunk
 // arrives, and hardly a byte comes twice.
 func TestProgressOnBadLink(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	const (
 		rate     = 1e6 / 8
@@ -164,11 +165,7 @@ func TestProgressOnBadLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		missing := []int{3, 1024, 2048}
-		if raceEnabled {
-			missing = missing[2:]
-		}
-		long := newLongFile(t, root, missing...)
+		long := newLongFile(t, root, 3, 1024, 2048)
 		long.journal(t)
 		clear(long.written)
 		s := long.serve(t, w)

@@ -74,6 +74,7 @@ var badStats = []struct {
 // A server that replies to stat with anything but an offer is named and out.
 // The others decide.
 func TestHostileOffers(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(2*chunk+1, 1)
 	for _, test := range badStats {

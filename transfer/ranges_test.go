@@ -212,6 +212,7 @@ func TestUnreadableSpan(t *testing.T) {
 // Replies of many spans that nobody reads hold the smallest buffer, for two of
 // a connection's ranges, and 48 bytes a span.
 func TestHostileSpansNeverRead(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const conns, span = 4, 16 << 10
@@ -272,6 +273,7 @@ func (b blank) ReadAt(p []byte, off int64) (int, error) {
 // Values are asked for by the number of the first, and how many. They come in
 // one frame up to 4,096 of them, and with the offer up to 2,048.
 func TestValuesEdges(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	for _, chunks := range []int{0, 1, 2, 2048, 4096} {
 		t.Run(fmt.Sprintf("%d chunks", chunks), func(t *testing.T) {

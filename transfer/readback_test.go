@@ -140,14 +140,14 @@ func TestReadBackInterrupted(t *testing.T) {
 }
 
 // The error of a finished file says what is wrong with it.
-func TestFinishedWords(t *testing.T) {
+func TestFinishedErrorSaysWhatIsWrong(t *testing.T) {
 	sum := [32]byte{0xab}
 	for _, test := range []struct {
 		err  fetch.FinishedError
 		want string
 	}{
-		{fetch.FinishedError{Bad: 1}, "1 chunk is read back from the disk differently than it was written"},
-		{fetch.FinishedError{Bad: 2}, "2 chunks are read back from the disk differently than they were written"},
+		{fetch.FinishedError{Bad: 1}, "1 chunk comes back from the disk with other bytes than were written"},
+		{fetch.FinishedError{Bad: 2}, "2 chunks come back from the disk with other bytes than were written"},
 		{fetch.FinishedError{SHA256: &sum}, "the file that the servers agree on has another SHA-256: ab00000000000000000000000000000000000000000000000000000000000000"},
 	} {
 		if got := test.err.Error(); got != test.want {

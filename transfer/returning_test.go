@@ -97,7 +97,7 @@ func restart(s *server, change func(s *server)) {
 }
 
 // A server that comes back with another identity or file is out.
-func TestHostileReturn(t *testing.T) {
+func TestHostileServerReturnsAsAnother(t *testing.T) {
 	t.Parallel()
 	data := file(12*chunk, 1)
 	for _, test := range []struct {

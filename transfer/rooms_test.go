@@ -27,6 +27,8 @@ transfer/content: transfer/manifest
 transfer/tree: transfer/content transfer/manifest wire
 transfer/tree/filter: wire
 transfer/scan: transfer/localfile transfer/manifest transfer/manifest/cache transfer/tree transfer/tree/filter wire golang.org/x/sync
+transfer/beside: transfer/localfile transfer/manifest transfer/scan transfer/tree wire
+transfer/metalink: wire
 transfer/tree/names: wire
 transfer/tree/each: transfer/tree transfer/vote wire
 transfer/growth:
@@ -43,6 +45,10 @@ transfer/partfile/crashfs:
 transfer/localfile: transfer/partfile golang.org/x/sys
 transfer/source: certs transport wire
 transfer/source/malcolm: certs transfer/manifest transfer/paths transfer/source transport wire
+transfer/source/https: transfer/source transport wire
+transfer/source/described: transfer/beside transfer/manifest transfer/source transfer/tree wire
+transfer/source/pool: transfer/source wire
+transfer/source/srv: transfer/source
 transfer/source/sourcetest: certs transfer/manifest transfer/source wire
 transfer/hostile: certs transfer/manifest transfer/source transport wire
 transfer/fetch: transfer/carrier transfer/content transfer/growth transfer/localfile transfer/manifest transfer/pace transfer/partfile transfer/presence transfer/schedule transfer/source transfer/vote
@@ -50,20 +56,30 @@ transfer/fetch: transfer/scan transfer/tree transfer/tree/each transfer/tree/fil
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace certs golang.org/x/sync
 transfer/fetch: transfer/paths certs wire golang.org/x/sync golang.org/x/sys
 transfer/serve: transfer/admission transfer/localfile transfer/manifest transfer/manifest/cache transfer/pace transfer/scan transfer/tree certs golang.org/x/sync
-transfer/serve: golang.org/x/sys transport wire
+transfer/serve: transfer/serve/web golang.org/x/sys transport wire
+transfer/serve/web: certs transfer/manifest transfer/metalink wire
 transfer:
 cmd/malcolm/human:
+cmd/malcolm/deploy/image: github.com/google/go-containerregistry
 cmd/malcolm/spool:
 cmd/malcolm/screen: cmd/malcolm/spool golang.org/x/term
 cmd/malcolm/screen/emulator:
-cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
+cmd/malcolm/flags: cmd/malcolm/human certs transfer/source transfer/source/https transfer/tree/filter wire github.com/alecthomas/kong golang.org/x/net/http/httpproxy
 cmd/malcolm/view: cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool certs transfer/fetch transfer/localfile transfer/pace
-cmd/malcolm/view: transfer/scan transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport wire
+cmd/malcolm/view: transfer/beside transfer/scan transfer/partfile transfer/serve transfer/source transfer/tree transfer/vote transport wire
 cmd/malcolm/view/schema:
+cmd/malcolm/config: cmd/malcolm/human github.com/BurntSushi/toml
+cmd/malcolm/manual: github.com/alecthomas/kong
+cmd/malcolm/batch: transfer/localfile
 cmd/malcolm/completion: cmd/malcolm/flags cmd/malcolm/human github.com/alecthomas/kong
-cmd/malcolm: cmd/malcolm/completion cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
+cmd/malcolm/metrics: cmd/malcolm/human transfer/fetch transfer/localfile transfer/pace transfer/serve transfer/source wire
+cmd/malcolm/metrics: github.com/prometheus/client_golang github.com/prometheus/common/expfmt
+cmd/malcolm: cmd/malcolm/batch cmd/malcolm/completion cmd/malcolm/config cmd/malcolm/flags cmd/malcolm/human cmd/malcolm/manual cmd/malcolm/metrics cmd/malcolm/screen cmd/malcolm/spool cmd/malcolm/view
+cmd/malcolm/systemd: golang.org/x/sys
+cmd/malcolm: cmd/malcolm/systemd
 cmd/malcolm: github.com/alecthomas/kong certs transfer/admission transfer/fetch transfer/localfile transfer/manifest
-cmd/malcolm: transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/scan transfer/serve transfer/source transfer/source/malcolm transfer/tree/filter transfer/vote transport wire
+cmd/malcolm: transfer/serve/web
+cmd/malcolm: transfer/beside transfer/metalink transfer/manifest/cache transfer/partfile transfer/paths transfer/paths/disk transfer/scan transfer/serve transfer/source transfer/source/described transfer/source/https transfer/source/malcolm transfer/source/pool transfer/source/srv transfer/tree/filter transfer/vote transport wire
 cmd/bench: certs transfer/fetch transfer/localfile transfer/manifest transfer/manifest/cache transfer/partfile transfer/serve
 cmd/bench: transfer/source transfer/source/malcolm transport github.com/alecthomas/kong github.com/quic-go/quic-go golang.org/x
 `

@@ -50,6 +50,7 @@ func (w *world) take(s *server, c crowd, ask wire.Request) {
 // Addresses share a limited rate evenly, within one its runs, within one its
 // connections. So neither connections nor run numbers get an address more.
 func TestRunsShare(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	const rate = 1 << 20
 	for _, test := range []struct {

@@ -183,6 +183,7 @@ func (c *contest) stalledFirst(m *hostile.Server, rest []byte, pause time.Durati
 // Either may end first, by much or by little. The chunk is right in all cases,
 // the slower server stops, and no honest one is blamed.
 func TestStalledFirstReturns(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	const firstPause = 20 * time.Millisecond
 	for _, test := range []struct {
@@ -191,11 +192,7 @@ func TestStalledFirstReturns(t *testing.T) {
 	}{{"honest", false}, {"lying", true}} {
 		t.Run(test.name, func(t *testing.T) {
 			before, after := 0, 0 // how often the first came to its end before the second, and how often not
-			step := firstPause / 40
-			if raceEnabled {
-				step = firstPause / 5
-			}
-			for pause := firstPause * 3 / 10; pause <= firstPause*7/10; pause += step {
+			for pause := firstPause * 3 / 10; pause <= firstPause*7/10; pause += firstPause / 40 {
 				bubble(t, func(t *testing.T, w *world) {
 					if stalledFirstReturns(t, w, test.lies, firstPause, pause) {
 						before++

@@ -52,6 +52,7 @@ func TestPatienceWithASilentServer(t *testing.T) {
 
 // A server that sends again in time has lost nothing.
 func TestSilenceThatEnds(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)
@@ -70,6 +71,7 @@ func TestSilenceThatEnds(t *testing.T) {
 // While nobody reads the stream, servers are silent because nothing is asked of
 // them.
 func TestSilenceOfAFullWindow(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(32*chunk, 1)

@@ -73,6 +73,16 @@ type world struct {
 	ended []chan struct{} // closed when processes that were killed have ended
 }
 
+// withoutRace skips a test that takes minutes with the race detector. The
+// recipe that runs all tests with it finds these calls, and runs their tests
+// once more without it.
+func withoutRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("it takes minutes with the race detector")
+	}
+}
+
 // bubble runs f in a world of its own. No goroutine may be left in it when f
 // has returned and the servers have been stopped.
 func bubble(t *testing.T, f func(t *testing.T, w *world)) {

@@ -12,6 +12,7 @@ import (
 
 // A socket that has really failed is opened again, and its clients come back.
 func TestSocketThatFailed(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(24*chunk, 1)

@@ -13,6 +13,7 @@ import (
 // time until it is noticed. Small packets still pass: the connection lives, and
 // brings nothing.
 func TestPathBecomesNarrower(t *testing.T) {
+	withoutRace(t)
 	data := file(60*chunk, 1)
 	t.Run("alone", func(t *testing.T) {
 		t.Parallel()
@@ -69,6 +70,7 @@ func TestPathBecomesNarrower(t *testing.T) {
 // A server that is silent while others send is called silent, once. It is asked
 // again when it sends.
 func TestServerIsCalledSilent(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(64*chunk, 1)
@@ -106,6 +108,7 @@ func waysTold(o *outcome) (kinds []fetch.DecisionKind) {
 // It is told which of two connections to a server stays, and why it is the
 // first.
 func TestSilentWayStays(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(40*chunk, 1)
 	t.Run("it sends again", func(t *testing.T) {

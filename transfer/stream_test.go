@@ -92,6 +92,7 @@ func TestStreamOfAnyName(t *testing.T) {
 // What does not fit into the window is not asked for, however slow the reader
 // is. His slowness is no fault of the servers.
 func TestStreamToASlowReader(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		const window = 4
@@ -127,7 +128,7 @@ func TestStreamToASlowReader(t *testing.T) {
 }
 
 // A reader that does not read uses up no patience.
-func TestStreamPatience(t *testing.T) {
+func TestPausedReaderUsesNoPatience(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
@@ -148,6 +149,7 @@ func TestStreamPatience(t *testing.T) {
 // One slow server does not set the pace, whether it is slow from the start or
 // falls back.
 func TestStreamWithASlowServer(t *testing.T) {
+	withoutRace(t)
 	data := file(100*chunk, 1)
 	alone := time.Duration(float64(len(data)) / (1 << 20) * float64(time.Second))
 	for name, after := range map[string]float64{"from the start": 0, "later": 0.3} {
@@ -177,6 +179,7 @@ func TestStreamWithASlowServer(t *testing.T) {
 // A server that dies with the front of the window delays it only until its
 // silence is noticed.
 func TestStreamWithADyingServer(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(60*chunk, 1)
@@ -204,6 +207,7 @@ func TestStreamWithADyingServer(t *testing.T) {
 
 // A liar's bytes are not written, and it is named.
 func TestStreamWithALiar(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(40*chunk, 1), &sink{}
@@ -219,7 +223,7 @@ func TestStreamWithALiar(t *testing.T) {
 }
 
 // When only liars are left, what was written is the front of the file.
-func TestStreamOfLies(t *testing.T) {
+func TestStreamFromLiarsIsARightFront(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
 		data, out := file(20*chunk, 1), &sink{}

@@ -102,6 +102,7 @@ var tamperings = []tampering{
 // file, or ends with a local error and leaves everything as it is. Nothing
 // outside of the directory is touched.
 func TestTamperBeforeResume(t *testing.T) {
+	withoutRace(t)
 	for _, test := range tamperings {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +135,7 @@ func TestTamperBeforeResume(t *testing.T) {
 
 // Somebody tampers with a download under way. It ends with a local error at the
 // next checkpoint, long before the last byte, and nothing gets the final name.
-func TestTamperMeanwhile(t *testing.T) {
+func TestTamperDuringADownload(t *testing.T) {
 	for _, test := range []tampering{
 		{name: "part deleted", do: func(t *testing.T, p *workFiles) { must(t, os.Remove(p.part)) }},
 		{name: "part renamed", do: func(t *testing.T, p *workFiles) { must(t, os.Rename(p.part, p.part+"2")) }},

@@ -108,7 +108,7 @@ func TestRefusedID(t *testing.T) {
 }
 
 // A run goes on without a refused server if a majority is left.
-func TestRefusedMinority(t *testing.T) {
+func TestMajorityWithoutTheRefusedServer(t *testing.T) {
 	overBoth(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		servers := w.holders(data, data, data)
@@ -145,7 +145,7 @@ func TestRefusedAndUndecided(t *testing.T) {
 }
 
 // A server that comes back under another key is refused.
-func TestRefusedReturn(t *testing.T) {
+func TestServerReturnsWithAnotherKey(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, w *world) {
 		data := file(12*chunk, 1)
@@ -173,7 +173,7 @@ func TestRefusedReturn(t *testing.T) {
 
 // An identity that cannot be recorded is told once and stops nobody, unless
 // only known servers are to be trusted.
-func TestNotRemembered(t *testing.T) {
+func TestIdentityThatCannotBeRecorded(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		overBoth(t, func(t *testing.T, w *world) {
 			data := file(chunk, 1)
@@ -255,7 +255,7 @@ func TestPinsOfAllAddresses(t *testing.T) {
 
 // Another process has recorded another ID since the file was read. This run is
 // no first contact any more.
-func TestRecordedMeanwhile(t *testing.T) {
+func TestAnotherProcessRecordsAnotherID(t *testing.T) {
 	overBoth(t, func(t *testing.T, w *world) {
 		s := w.serve(newSource(file(chunk, 1)), 0, 1, serve.Config{})
 		known, dir := knownServers(t)

@@ -31,7 +31,7 @@ func TestValuesAreAskedFor(t *testing.T) {
 }
 
 // Values that one server has sent with its offer are not asked for again.
-func TestValuesOfAnother(t *testing.T) {
+func TestValuesComeWithAnotherOffer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		m := w.malicious(data, 0, withoutInline)
@@ -184,6 +184,7 @@ var badValues = []struct {
 // Bad values are told, and their server is out. Another server's values are
 // used.
 func TestHostileValues(t *testing.T) {
+	withoutRace(t)
 	t.Parallel()
 	data := file(2*chunk+1, 1)
 	for _, test := range badValues {

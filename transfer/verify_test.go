@@ -169,7 +169,7 @@ func TestVerifyInterrupted(t *testing.T) {
 }
 
 // The words of a mismatch name the number of chunks and the size.
-func TestMismatchWords(t *testing.T) {
+func TestMismatchErrorSaysWhatDiffers(t *testing.T) {
 	for _, test := range []struct {
 		err  fetch.MismatchError
 		want string

@@ -21,7 +21,7 @@ import (
 
 // The file of the majority is fetched, and the servers with another one are
 // left out.
-func TestMinority(t *testing.T) {
+func TestMinorityIsLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data, other := file(3*chunk, 1), file(3*chunk, 2)
 		servers := w.holders(other, data, data)
@@ -313,7 +313,7 @@ func TestLateServer(t *testing.T) {
 }
 
 // The servers of the majority may be gone before the vote is over.
-func TestMajorityIsGone(t *testing.T) {
+func TestMajorityLeavesBeforeTheClose(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		data := file(3*chunk, 1)
 		servers := w.holders(data, data)

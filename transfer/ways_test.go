@@ -42,6 +42,7 @@ func (o *outcome) carriedBy(p source.Transport) {
 
 // Where QUIC answers, TCP is not tried.
 func TestQUICFirst(t *testing.T) {
+	withoutRace(t)
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(20*chunk, 1)
 		servers := w.holders(data, data)
@@ -74,9 +75,10 @@ func TestFirstByteWithoutUDP(t *testing.T) {
 	})
 }
 
-// A network that eats UDP is told of once, and all else is as ever: the vote,
-// the checks, and who is refused.
+// A network that eats UDP is told of once, and all else stays the same: the
+// vote, the checks, and who is refused.
 func TestWithoutUDP(t *testing.T) {
+	withoutRace(t)
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(200*chunk, 1)
 		var servers []*server
@@ -151,6 +153,7 @@ func TestUDPDies(t *testing.T) {
 
 // When TCP dies in the middle of a run, it goes on over QUIC if that works now.
 func TestTCPDies(t *testing.T) {
+	withoutRace(t)
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)
 		s := w.holders(data)[0]
@@ -169,6 +172,7 @@ func TestTCPDies(t *testing.T) {
 // over QUIC. Nobody tells of its packets here, so that its silence may be that
 // of a server that lives.
 func TestTCPFallsSilent(t *testing.T) {
+	withoutRace(t)
 	bothWays(t, func(t *testing.T, w *world) {
 		data := file(100*chunk, 1)
 		s := w.holders(data)[0]

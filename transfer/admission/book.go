@@ -9,9 +9,8 @@ import (
 // A Book has a record of each connection and of each client. Any goroutine may
 // call its methods. The times given to them must come from one clock.
 type Book struct {
-	limits Limits
-
 	mu       sync.Mutex
+	limits   Limits
 	conns    []*Conn // those that have a place
 	numbers  uint64  // given out so far
 	clients  map[netip.Addr]*client
@@ -22,6 +21,8 @@ type Book struct {
 	sending  int       // clients with a reply under way
 	pass     int64     // the start of the last piece: see share.go
 	counts   Counts
+	passed   Passed
+	present  int // clients with a connection whose handshake is complete
 }
 
 // A client is one address, as [Client] returns it.
@@ -77,6 +78,24 @@ type Conn struct {
 // New returns an empty book.
 func New(l Limits) *Book {
 	return &Book{limits: l.orDefaults(), clients: make(map[netip.Addr]*client), networks: make(map[netip.Addr]*network)}
+}
+
+// Change sets how much there is to share out: Places, Bytes, Handshakes and
+// IdleTime of l. No connection has to go at once; those beyond the new limits
+// go by the rules. The other limits stay: connections were promised them.
+func (b *Book) Change(l Limits) {
+	l = l.orDefaults()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limits.Places, b.limits.Bytes, b.limits.Handshakes, b.limits.IdleTime = l.Places, l.Bytes, l.Handshakes, l.IdleTime
+}
+
+// Granted returns the bytes of memory that the connections of now may take in
+// all.
+func (b *Book) Granted() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limits.Granted(len(b.conns))
 }
 
 // Len returns how many connections have a place.
@@ -188,13 +207,15 @@ func (b *Book) remove(c *Conn, now time.Time) {
 	c.at = -1
 
 	cl := c.client
-	if c.life.stage == HalfOpen {
-		cl.halfOpen--
-	}
+	b.watchPresence(cl, func() {
+		if c.life.stage == HalfOpen {
+			cl.halfOpen--
+		}
+		cl.places--
+	})
 	b.silence(c)
 	c.leaveRun()
 	b.charged -= c.held.charge()
-	cl.places--
 	cl.network.places--
 	b.depart(cl, now)
 }

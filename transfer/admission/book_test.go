@@ -57,7 +57,7 @@ func TestOfficeIsLetIn(t *testing.T) {
 }
 
 // A handshake in another's name.
-func TestUnprovedHandshakes(t *testing.T) {
+func TestHandshakesInAnothersName(t *testing.T) {
 	b := New(Limits{Places: 100, Handshakes: 1000})
 	victim := numbered(1, 1)
 	taken := 0

@@ -93,10 +93,11 @@ const (
 	MostBuffer  = 128 << 10
 )
 
-// Take returns the size of the buffer for a connection that wants want bytes.
-// It is want, or LeastBuffer if the connection's run would then hold more in
-// buffers than its even part of what is left of the budget, among the runs of
-// its client. So one client gets at most half of them. Nobody waits.
+// Take returns the size of the buffer for a connection that wants want bytes:
+// want, or LeastBuffer if its run would then hold more than its share in
+// buffers. The share is what is left of the budget, divided by the client's
+// sending runs. So the buffers of one client take at most half of the budget.
+// Nobody waits.
 func (b *Book) Take(c *Conn, want int64, now time.Time) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,6 +173,7 @@ func (b *Book) Overdue(now time.Time) (gone []any) {
 			break
 		}
 		b.evict(c, now)
+		b.passed.Overdue++
 		gone = append(gone, c.owner)
 	}
 	return gone

@@ -87,7 +87,7 @@ func TestRequestsAreCharged(t *testing.T) {
 // A connection that holds more than its share is slowed to half of its window
 // in a round trip, but only while the budget is spent. A newcomer is not
 // slowed.
-func TestPace(t *testing.T) {
+func TestPaceSlowsLargeShares(t *testing.T) {
 	b := New(Limits{Bytes: 14 * mib})
 	const rtt = 100 * time.Millisecond
 	pace := func(name string, c *Conn, window, want int64, pause time.Duration) {

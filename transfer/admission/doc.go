@@ -19,7 +19,7 @@
 //
 // A connection whose bytes move never goes. One whose client has gone keeps its
 // place until its requests are over, which a disk that hangs may prevent. A
-// client that has left too many of these behind may not have the file used.
+// client that has left too many of these behind gets no more reads of the file.
 //
 // A first packet can be sent in anybody's name. So handshakes without a proof
 // of the address are limited in three ways: they have a rate, get at most half
@@ -43,12 +43,12 @@
 //     part of a sixteenth of the budget is not slowed, so newcomers always get
 //     on.
 //
-// Nobody gets a large buffer for which there is no room.
+// Large buffers are given only while there is room.
 //
 // # Shares
 //
 // Limited things are shared evenly between clients, then between the runs of
 // one client, then between the connections of one run. A client is an IPv4
 // address, an IPv6 /64, or a link. A run is what a client calls one, by a
-// number of its choice: more numbers get a client no more.
+// number of its choice: further numbers gain a client nothing.
 package admission

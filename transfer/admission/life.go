@@ -41,8 +41,9 @@ func (b *Book) Shake(c *Conn, owner any, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.owner = owner
+	b.passed.Shaken++
 	if c.at >= 0 {
-		c.client.halfOpen--
+		b.watchPresence(c.client, func() { c.client.halfOpen-- })
 	}
 	c.life.stage, c.life.since = Shaken, now
 }
@@ -64,8 +65,8 @@ func (b *Book) Accept(c *Conn, now time.Time) {
 	b.hold(c, now, func(h *held) { h.asking-- })
 }
 
-// Aside says that a request is answered by something that is no use of the
-// connection: it does not keep an idle one alive. EndAside ends it.
+// Aside says that a request is answered without counting as use: it does not
+// keep an idle connection alive. EndAside ends it.
 func (b *Book) Aside(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +74,7 @@ func (b *Book) Aside(c *Conn, now time.Time) {
 	b.hold(c, now, func(h *held) { h.asking-- })
 }
 
-// EndAside says that a request of which Aside was told is over.
+// EndAside ends one Aside.
 func (b *Book) EndAside(c *Conn, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,9 +109,9 @@ func (b *Book) settle(c *Conn, now time.Time) {
 	}
 }
 
-// MayRead reports whether a connection may have the file used. It may not while
-// its client has given up mostLeft requests that are not over. A read of a disk
-// that hangs cannot be ended, and a client can come back at once.
+// MayRead reports whether the file may be read for a connection. It may not
+// while mostLeft abandoned requests of its client are still at work. A read of
+// a disk that hangs cannot be ended, and a client can come back at once.
 func (b *Book) MayRead(c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

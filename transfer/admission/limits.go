@@ -58,8 +58,8 @@ const (
 	// connections may take: a quarter.
 	halfOpenPart = 4
 
-	// mostLeft is how many requests one client may have given up whose work
-	// is not over, before it may begin no more.
+	// mostLeft is how many abandoned requests of one client may still be at
+	// work before it may begin no more.
 	mostLeft = 128
 
 	// A connection that moves less than stillBytes in stillSpan may go when

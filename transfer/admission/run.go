@@ -22,6 +22,7 @@ func (b *Book) Opened(c *Conn, number [16]byte, now time.Time) {
 	if c.life.stage == Idle {
 		return
 	}
+	b.passed.Opened++
 	c.life.stage, c.life.since = Idle, now
 	c.still = meter{at: c.watch.read(now)}
 	if c.at < 0 {

@@ -29,6 +29,41 @@ type Load struct {
 	Held  int64 // the sum of all charges, in bytes
 }
 
+// Passed is how far connections came since the book was made.
+type Passed struct {
+	Begun   int64 // handshakes of those that got a place
+	Shaken  int64 // of these, handshakes that were completed
+	Opened  int64 // of these, those that were opened
+	Overdue int64 // that lost their place since they held too much; [Counts].Evicted has them too
+}
+
+// Passed returns how far connections came, and how many clients have one whose
+// handshake is complete. Unlike [Book.Clients] it takes the same time however
+// many there are.
+func (b *Book) Passed() (passed Passed, clients int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	passed = b.passed
+	passed.Begun = int64(b.numbers)
+	return passed, b.present
+}
+
+// isPresent reports whether a client has a connection whose handshake is
+// complete.
+func (cl *client) isPresent() bool { return cl.places > cl.halfOpen }
+
+// watchPresence changes what a client has, and counts whether it is present.
+func (b *Book) watchPresence(cl *client, change func()) {
+	before := cl.isPresent()
+	change()
+	switch after := cl.isPresent(); {
+	case after && !before:
+		b.present++
+	case before && !after:
+		b.present--
+	}
+}
+
 // Load returns what connections take now, and what the book has decided so far.
 func (b *Book) Load() (Load, Counts) {
 	b.mu.Lock()
@@ -41,8 +76,8 @@ func (b *Book) Load() (Load, Counts) {
 func (b *Book) Clients(most int) (list []Status, others int) {
 	b.mu.Lock()
 	for _, cl := range b.clients {
-		if open := cl.places - cl.halfOpen; open > 0 {
-			list = append(list, Status{Addr: cl.host, Conns: open, Ranges: cl.ranges, Sent: cl.sent})
+		if cl.isPresent() {
+			list = append(list, Status{Addr: cl.host, Conns: cl.places - cl.halfOpen, Ranges: cl.ranges, Sent: cl.sent})
 		}
 	}
 	b.mu.Unlock()

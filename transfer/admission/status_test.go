@@ -55,9 +55,19 @@ func TestCounts(t *testing.T) {
 	for range 2 { // the first has its turn at once
 		b.Turn(conns[places-1], time.Second, now)
 	}
+	if passed, clients := b.Passed(); passed != (Passed{Begun: places + 1, Shaken: places, Opened: places}) || clients != places-1 {
+		t.Errorf("passed: %+v, %d clients; want one more begun than shaken, and that the evicted one is no client", passed, clients)
+	}
 	load, got := b.Load()
 	if want := (Counts{Retried: 1, Refused: 1, Evicted: 1, Wasted: wasted, Delayed: 1}); got != want {
 		t.Errorf("counts = %+v, want %+v", got, want)
+	}
+	for _, c := range conns {
+		b.Leave(c, now)
+		b.End(c, true, now)
+	}
+	if _, clients := b.Passed(); clients != 0 {
+		t.Errorf("%d clients once all have gone, want 0", clients)
 	}
 	if load.Conns != places {
 		t.Errorf("load = %+v, want %d connections", load, places)

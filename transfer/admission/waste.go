@@ -32,9 +32,9 @@ func (a *account) forgive(now time.Time, limit int) {
 
 // Account counts what a request was good for. tooMany reports whether the
 // connection must be closed: it, or all of its client, have wasted more
-// requests than allowed. What a connection has wasted is less one for each
-// request that was answered whole; that is no help to others. The first stat of
-// a connection counts for the connection only: the pace of handshakes limits
+// requests than allowed. A request that was answered whole takes one off what
+// its connection has wasted, and helps no other connection. The first stat of a
+// connection counts for the connection only: the pace of handshakes limits
 // those of a client.
 func (b *Book) Account(c *Conn, u Use, now time.Time) (tooMany bool) {
 	b.mu.Lock()

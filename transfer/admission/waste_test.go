@@ -39,7 +39,7 @@ func TestWasteOfAConnection(t *testing.T) {
 
 // What a client owes is forgiven with time, does not count for others, and is
 // remembered when it comes back.
-func TestWaste(t *testing.T) {
+func TestWasteIsForgivenWithTime(t *testing.T) {
 	const limit, most = 10, 30 * time.Second
 	b := New(Limits{Wasted: limit})
 	now := start

@@ -15,13 +15,14 @@
 //     four CUBIC flows, measured. A server is tried once it has sent for half
 //     a second, if enough is left to gain by it.
 //   - The trial gives its next ranges to two connections over the other
-//     transport for half a second. What carries more stays: a tenth more, since less
-//     is noise. One server is tried at a time: two would disturb each other.
+//     transport for half a second. What carries more stays: a tenth more,
+//     since less is noise. One server is tried at a time: two would disturb
+//     each other.
 //   - Servers below 5 ms in the same network follow without a trial of their
 //     own. What differs between the transports there is the work of the
 //     machines for each packet, not the path.
-//   - Who has changed is watched. Should it fall below half of what the former
-//     transport carried, that takes over again, and stays.
+//   - A server that has changed is watched. If it falls below half of what
+//     the former transport carried, it goes back, and stays there.
 //   - Where an earlier run has found the other transport better, it is used at
 //     once.
 package carrier
@@ -61,8 +62,8 @@ const (
 	// it, followLeft for a change without one.
 	leastLeft  = time.Second
 	followLeft = 500 * time.Millisecond
-	// watchTime is how long a changed server must have carried less than
-	// fallen times what it did before, to go back.
+	// A changed server goes back if it has carried less than fallen times
+	// its former rate for watchTime.
 	watchTime = 3 * time.Second
 	fallen    = 0.5
 	// firstPause is the time after a trial that showed nothing. It doubles.
@@ -104,8 +105,8 @@ type Carrier struct {
 // New returns a Carrier without servers.
 func New() *Carrier { return &Carrier{servers: make(map[int]*server)} }
 
-// Join says that a server takes part, for the first time or again. What was
-// found out about it in this session holds on.
+// Join says that a server takes part, for the first time or again. What this
+// session has found out about it still holds.
 func (c *Carrier) Join(id int, how Server) {
 	s := c.servers[id]
 	if s == nil {
@@ -153,8 +154,8 @@ func (c *Carrier) Sample(id int, what Sample) {
 }
 
 // Opened says that the connections that [Try] asked for are there. From now on
-// the next ranges go over them. measured: they are compared, so that what runs
-// over the former ones disturbs.
+// the next ranges go over them. measured says that they are compared: what runs
+// over the former ones then disturbs.
 func (c *Carrier) Opened(id int, now time.Time) (measured bool) {
 	s := c.servers[id]
 	if s == nil || s.state != opening && s.state != following {

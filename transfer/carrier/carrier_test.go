@@ -188,7 +188,7 @@ func TestTrial(t *testing.T) {
 
 // A run in which work ends in the middle of a trial shows nothing, and is tried
 // again later.
-func TestVoidTrial(t *testing.T) {
+func TestInterruptedTrialIsRepeated(t *testing.T) {
 	t.Parallel()
 	m := newModel(quick(100*megabyte, 105*megabyte))
 	m.run(900 * time.Millisecond)
@@ -202,7 +202,7 @@ func TestVoidTrial(t *testing.T) {
 
 // Servers of one network follow the first, one of another network is tried
 // itself, and no two are measured at a time.
-func TestFollow(t *testing.T) {
+func TestServersOfOneNetworkFollow(t *testing.T) {
 	t.Parallel()
 	m := newModel(quick(100*megabyte, 200*megabyte), quick(90*megabyte, 80*megabyte), quick(100*megabyte, 50*megabyte))
 	m.c = New()
@@ -228,8 +228,9 @@ func TestFollow(t *testing.T) {
 	m.did(t, "0 try 0", "0 change 0", "1 try 0", "1 keep 3")
 }
 
-// Who falls far below what the former transport carried goes back, and stays.
-func TestGoBack(t *testing.T) {
+// A server that falls far below what the former transport carried goes back,
+// and stays there.
+func TestSlowerTransportGoesBack(t *testing.T) {
 	t.Parallel()
 	changed := func() *model {
 		m := newModel(quick(100*megabyte, 200*megabyte), quick(100*megabyte, 200*megabyte))
@@ -274,7 +275,7 @@ func TestGoBack(t *testing.T) {
 }
 
 // What was found holds when a server is lost and comes back.
-func TestLostAndBack(t *testing.T) {
+func TestResultOutlivesALoss(t *testing.T) {
 	t.Parallel()
 	m := newModel(quick(100*megabyte, 200*megabyte))
 	m.run(800 * time.Millisecond)

@@ -196,7 +196,7 @@ func (s *server) change(a Action) {
 // rates are the bytes of a few seconds in which a server was always busy.
 type rates struct {
 	looks  []looked
-	lasted time.Duration // of all looks there were
+	lasted time.Duration // of all looks so far
 }
 
 type looked struct {

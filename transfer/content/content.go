@@ -44,8 +44,8 @@ type Cut func(size int64) int64
 // chunk. The error is [ErrTooMany].
 func Of(files ...File) (*Content, error) { return OfCut(manifest.ChunkSize, files...) }
 
-// OfCut is [Of] for files that are cut in another way than malcolm cuts them:
-// for tests of who works with a content.
+// OfCut is [Of] for files that are cut in another way than malcolm cuts them,
+// for tests.
 func OfCut(cut Cut, files ...File) (*Content, error) {
 	c := &Content{
 		files: files, cut: cut, starts: make([]int64, 0, len(files)+1), firsts: make([]int32, 0, len(files)+1),
@@ -198,7 +198,8 @@ func (c *Content) WholeBefore(end int, n int64) int {
 	return end - first
 }
 
-// endOf returns the chunk behind those of files from one on, that have chunks.
+// endOf returns the chunk behind the next files files, from file on, that have
+// chunks.
 func (c *Content) endOf(file, files int) int {
 	if !c.empty {
 		return int(c.firsts[min(file+files, len(c.files))])

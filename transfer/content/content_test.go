@@ -112,7 +112,7 @@ func TestWholeBefore(t *testing.T) {
 }
 
 // Files may be cut in another way.
-func TestCut(t *testing.T) {
+func TestFilesCutInAnotherWay(t *testing.T) {
 	c, err := OfCut(func(size int64) int64 { return 10 }, File{Size: 25}, File{Size: 3})
 	if err != nil || c.Chunks() != 4 || c.LongestChunk() != 10 {
 		t.Fatalf("%v, %+v", err, c)

@@ -14,11 +14,12 @@ const (
 	// where many flows fill a queue it hardly varies, and ranks say little.
 	ownTime   = 30 * time.Second
 	clearRank = 0.6
-	// From a mean rank of fullRank + fullNoise / sqrt(events) on, losses
-	// are those of a full queue.
+	// Losses whose mean rank is at least fullRank + fullNoise /
+	// sqrt(events) are those of a full queue.
 	fullRank  = 0.7
 	fullNoise = 0.3
-	// keepShare is the share of the rate with which the half is enough.
+	// Half of the connections are enough if they carry keepShare of the
+	// rate.
 	keepShare = 0.85
 	// Others need a while until they have taken what was given back: they
 	// add a packet a round trip each.

@@ -6,8 +6,8 @@
 //
 // A NewReno connection on a lossy, long path carries a small part of what the
 // link can: each loss costs it 30 % of its window, whatever the cause of the
-// loss. Several connections carry more. But at a full link every loss is a word
-// of the others who are there, and more connections take their share away. So:
+// loss. Several connections carry more. But at a full link a loss means that
+// others are there too, and more connections take their share away. So:
 //
 //   - Connections are added only while losses come without a queue. The sender
 //     sees both. The rank of a loss is the share of recent round trips that
@@ -20,10 +20,10 @@
 //   - If a queue stands later, half of the connections are given back. They
 //     are opened again only if nobody takes what they carried.
 //
-// So capacity that nobody can use is taken, and a share that somebody uses is
-// not: who stands at a full queue becomes one NewReno flow, like any other.
-// Bottlenecks without a queue that can be measured (below 4 ms, or a twentieth
-// of the round trip) are seen only by the judgement of a step.
+// So malcolm takes capacity that nobody uses, and leaves the shares of others:
+// at a full queue it becomes one NewReno flow, like any other. Bottlenecks
+// without a queue that can be measured (below 4 ms, or a twentieth of the round
+// trip) are seen only by the judgement of a step.
 //
 // A server that lies in its reports gets the connections that the limits allow,
 // and no more.
@@ -39,14 +39,15 @@ import (
 // Below it NewReno recovers quickly.
 const LeastRTT = 5 * time.Millisecond
 
+// MostTotal is [Config].MaxTotal when that is zero. It bounds the client's
+// memory: a connection begins with a receive window of 256 KiB.
+const MostTotal = 96
+
 const (
 	// defaultPerServer is above what most lossy paths need: 33 for
 	// 200 Mbit/s at 100 ms and 0.1 %. A server allows an address 128 and
 	// more.
 	defaultPerServer = 48
-	// defaultTotal bounds the client's memory: a connection begins with a
-	// receive window of 256 KiB.
-	defaultTotal = 96
 	// mostRTT bounds what a server may say of its round trips.
 	mostRTT = time.Minute
 )
@@ -56,7 +57,7 @@ const (
 type Config struct {
 	Fixed        int // connections to each server, whatever MaxPerServer is; 0: Growth decides
 	MaxPerServer int // connections to one server; 0: 48
-	MaxTotal     int // connections to all servers; each may have one in any case; 0: 96
+	MaxTotal     int // connections to all servers; each may have one in any case; 0: [MostTotal]
 }
 
 // A Growth decides how many connections each server should have. It belongs to
@@ -72,7 +73,7 @@ func New(cfg Config) *Growth {
 		cfg.MaxPerServer = defaultPerServer
 	}
 	if cfg.MaxTotal <= 0 {
-		cfg.MaxTotal = defaultTotal
+		cfg.MaxTotal = MostTotal
 	}
 	return &Growth{cfg: cfg, servers: make(map[int]*server)}
 }

@@ -64,7 +64,7 @@ func TestLossyPaths(t *testing.T) {
 // A path lacks connections if losses come without a queue and those that it may
 // have do not fill it. Neither a path that is full lacks some, nor one beside
 // others at a full queue.
-func TestLacks(t *testing.T) {
+func TestLacksConnectionsOnlyWithoutAQueue(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		cfg    Config
@@ -130,7 +130,7 @@ func TestBesideOthers(t *testing.T) {
 
 // When others come later and fill the link, connections are given back. When
 // they are gone, they are opened again.
-func TestGivesBack(t *testing.T) {
+func TestGivesConnectionsBack(t *testing.T) {
 	const come, leave = 10 * time.Second, 80 * time.Second
 	for _, queue := range []time.Duration{20 * ms, 50 * ms} {
 		before, with, after := 0, 0, 0
@@ -188,7 +188,7 @@ func TestWithoutReports(t *testing.T) {
 
 // What forbids more connections: a short path, a busy processor, too little to
 // do, a full client.
-func TestNoMore(t *testing.T) {
+func TestWhatForbidsMoreConnections(t *testing.T) {
 	never := func(time.Duration) bool { return false }
 	short := longLossy()
 	short.rtt, short.loss = 4*ms, 0.02
@@ -237,7 +237,7 @@ func TestLimits(t *testing.T) {
 
 // A number that the user has set stays, within what all servers together may
 // have.
-func TestFixed(t *testing.T) {
+func TestFixedNumberStays(t *testing.T) {
 	for _, c := range []struct{ servers, want int }{{1, 64}, {2, 48}, {3, 32}, {200, 1}} {
 		g := New(Config{Fixed: 64})
 		for id := range c.servers {

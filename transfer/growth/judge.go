@@ -23,7 +23,7 @@ const (
 	restMost = 30 * time.Second
 )
 
-// A trial is a change of the number whose effect is waited for.
+// A trial is a change of the number that is not judged yet.
 type trial struct {
 	from int     // the number before it; 0: there is no trial
 	rate float64 // what that carried, bytes a second

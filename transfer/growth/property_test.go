@@ -27,7 +27,7 @@ func trips(t *rapid.T, name string) time.Duration {
 
 // Whatever servers say, the numbers stay within the limits, and every figure is
 // a number.
-func TestLies(t *testing.T) {
+func TestLyingReportsKeepTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		servers := rapid.IntRange(1, 5).Draw(t, "servers")
 		cfg := Config{MaxPerServer: rapid.IntRange(0, 20).Draw(t, "a server"), MaxTotal: rapid.IntRange(0, 40).Draw(t, "total")}
@@ -120,7 +120,7 @@ func TestLiarBesideHonest(t *testing.T) {
 }
 
 // Packets that a queue loses at once when it runs over say nothing of the path.
-func TestOverflow(t *testing.T) {
+func TestOverflowSaysNothingOfThePath(t *testing.T) {
 	g := New(Config{})
 	g.Join(0)
 	g.Report(0, 1, Report{Sent: 5, Lost: 0})

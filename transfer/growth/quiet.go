@@ -14,19 +14,19 @@ const (
 	// lossTime is the time over which losses are counted. It has some of
 	// them on a path that one connection cannot fill.
 	lossTime = 8 * time.Second
-	// fewRanks loss events say whether losses come with a queue; one does
-	// if there was no queue at all for clearTime or clearRTTs, whichever is
-	// more. rankTime is the least time over which ranks count, if it has
-	// enoughRanks of them.
+	// fewRanks loss events are needed to tell whether losses come with a
+	// queue. One is enough if there was no queue at all for clearTime or
+	// clearRTTs, whichever is more. Ranks count over rankTime, or longer
+	// until there are enoughRanks of them.
 	fewRanks    = 6
 	enoughRanks = 8
 	rankTime    = 3 * time.Second
 	clearTime   = 2 * time.Second
 	clearRTTs   = 20
-	// randomRank is the mean rank of losses that come at any time. What is
-	// measured may be above it by rankNoise / sqrt(events), the standard
-	// deviation of a few of them being 0.29 / sqrt(events), and by no more
-	// than rankSlack. Losses of full queues ranked 0.83 to 0.99.
+	// randomRank is the mean rank of losses that come at any time. A
+	// measured mean may be above it by rankNoise / sqrt(events), but by
+	// rankSlack at most. The standard deviation of a few of them is 0.29 /
+	// sqrt(events). Losses of full queues ranked 0.83 to 0.99.
 	randomRank = 0.5
 	rankNoise  = 0.5
 	rankSlack  = 0.2

@@ -3,8 +3,8 @@ package growth
 import "time"
 
 const (
-	// openTime is how long connections that are wanted may lack. Then the
-	// server should have those that it has.
+	// openTime is how long wanted connections may be missing. After that
+	// the server should have those that it has.
 	openTime = 5 * time.Second
 	// settleRTTs is the time from the opening of connections until they
 	// count: the request, its first bytes, and a round trip of slow start.

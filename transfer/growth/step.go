@@ -7,15 +7,15 @@ import (
 
 const (
 	// A NewReno connection with beta 0.7, which rests for a round trip
-	// after each cut, carries
-	// renoFactor × payload / (round trip × sqrt(loss)). The model says
-	// 1.68; a little less lets a step add rather one more.
+	// after each cut, carries renoFactor × payload / (round trip ×
+	// sqrt(loss)). The model says 1.68; a little less makes a step add one
+	// too many rather than one too few.
 	renoFactor = 1.6
 	// payload is the bytes of a file in a packet.
 	payload = 1400
-	// A step aims at goalFactor times the rate of now: the link may have
-	// that. If a queue stood of late, it aims at the rate that filled the
-	// link then, and none is made from nearFull of that on.
+	// A step aims at goalFactor times the present rate, which the link may
+	// have. If a queue stood lately, it aims at the rate that filled the
+	// link then. From nearFull of that rate on, no step is made.
 	goalFactor = 2
 	nearFull   = 0.8
 	// mostFactor is how many times more connections a step may bring. It

@@ -17,7 +17,7 @@ const maxHandles = 32
 // are joined by "/"; "" is the directory itself. No link is followed: neither
 // at the end of a path nor on the way, whatever is replaced meanwhile. It keeps
 // at most 32 directories open, beside those in use. Any goroutine may call its
-// methods, but for Close, which must come last.
+// methods. Close must come last.
 type Beneath struct {
 	top handle
 
@@ -186,8 +186,8 @@ func openDirectory(in *os.Root, name string) (*os.Root, error) {
 	return root, nil
 }
 
-// keep puts a directory that was opened among those that stay open. If another
-// goroutine was quicker, it returns that one's.
+// keep adds an opened directory to those that stay open. If another goroutine
+// was quicker, it returns that one's.
 func (b *Beneath) keep(h *handle) *handle {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -34,7 +34,7 @@ func beneath(t *testing.T, paths ...string) (*Beneath, string) {
 
 // Many directories, opened by several goroutines, are open at most 32 at a
 // time, and each file is the one of its path.
-func TestHandles(t *testing.T) {
+func TestOpenDirectoriesAreBounded(t *testing.T) {
 	var paths []string
 	for i := range 100 {
 		paths = append(paths, fmt.Sprintf("a/%d/f", i))
@@ -68,7 +68,7 @@ func TestHandles(t *testing.T) {
 }
 
 // No link is followed, neither at the end nor on the way, not even within.
-func TestNoLinkBeneath(t *testing.T) {
+func TestNoLinkIsFollowed(t *testing.T) {
 	b, dir := beneath(t, "d/f")
 	os.Symlink("d", filepath.Join(dir, "l"))
 	os.Symlink("d/f", filepath.Join(dir, "g"))

@@ -13,18 +13,17 @@ var ErrChanged = errors.New("was replaced while it was opened")
 // the Err of an [Error].
 var ErrNotDirectory = errors.New("is not a directory")
 
-// A Directory is the directory under a path, for a server, as [Offered] is for
-// a file: a name that was no symbolic link must not become one, and its owner
-// must stay. Make one with [OfferDirectory]. Any goroutine may call its
-// methods.
+// A Directory is the directory under a path, for a server. As with [Offered], a
+// name that was no symbolic link must not become one, and its owner must stay.
+// Make one with [OfferDirectory]. Any goroutine may call its methods.
 type Directory struct {
 	path   string
 	linked bool
 	owner  owner
 }
 
-// OfferDirectory returns what is a directory under a path now and later. Its
-// errors are [*Error].
+// OfferDirectory returns the directory under a path, which may be read again
+// and again. Its errors are [*Error].
 func OfferDirectory(path string) (*Directory, error) {
 	d := &Directory{path: path}
 	info, err := os.Lstat(path)

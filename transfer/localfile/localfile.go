@@ -36,9 +36,9 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
-// EndsAt reports whether a file ends where the system says, at size bytes: a
-// read behind that finds the end, and neither a byte nor an error. Files that
-// the system makes up as they are read (/proc, /sys) may not.
+// EndsAt reports whether a file ends at size bytes, as the system says: a read
+// behind that returns the end, and neither a byte nor an error. Files that the
+// system makes up as they are read (/proc, /sys) may not.
 func EndsAt(f io.ReaderAt, size int64) bool {
 	n, err := f.ReadAt(make([]byte, 1), size)
 	return n == 0 && errors.Is(err, io.EOF)
@@ -56,8 +56,8 @@ type systemFile struct {
 	raw syscall.RawConn
 }
 
-// Named is the source of the regular file that has a path, whatever gets it.
-// Its errors are [*Error].
+// Named is the source of the regular file at a path, whichever file that is at
+// the time. Its errors are [*Error].
 type Named string
 
 // Stat describes what has the path now.
@@ -127,18 +127,19 @@ func (path Named) failure(op string, err error) error {
 	return &Error{Op: op, Path: string(path), Err: err}
 }
 
-// An Offered is the source of the regular file under a path, for a server that
-// may read more than those who may change the directory. A later file under the
-// name must not lead elsewhere: a name that was no symbolic link must not
-// become one, and its owner must stay. Make one with [Offer].
+// An Offered is the source of the regular file under a path. It is for a
+// server, which may be allowed to read more than the people who can change the
+// directory. So a later file under the name must not lead elsewhere: a name
+// that was no symbolic link must not become one, and its owner must stay. Make
+// one with [Offer].
 type Offered struct {
 	Named
 	linked bool
 	owner  owner
 }
 
-// Offer returns the source of what has a path now and later. Its errors are
-// [*Error].
+// Offer returns the source of the file at a path, which may be opened again and
+// again. Its errors are [*Error].
 func Offer(path string) (*Offered, error) {
 	f := &Offered{Named: Named(path)}
 	info, err := os.Lstat(path)

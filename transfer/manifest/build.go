@@ -19,6 +19,10 @@ import (
 type BuildOptions struct {
 	Workers int           // chunks hashed at once; 0 or less: GOMAXPROCS
 	Done    *atomic.Int64 // gets the bytes hashed added as they are, unless nil
+	// SHA256 gets the SHA-256 of the file, unless it is nil. It is made of
+	// the bytes that the values are made of, in one reading. It needs them
+	// in order, so it bounds the rate to that of one core.
+	SHA256 *[32]byte
 }
 
 // Build reads a file of size bytes from src and returns its values and its
@@ -41,17 +45,24 @@ func build(ctx context.Context, src io.ReaderAt, size, chunkSize int64, o BuildO
 	s := scan{src: src, size: size, chunkSize: chunkSize, done: o.Done}
 	s.each = func(chunk int, h *Hasher, whole bool) error {
 		if !whole {
-			return fmt.Errorf("read chunk %d of %d: the source has fewer than %d bytes: %w",
-				chunk, values.Len(), size, io.ErrUnexpectedEOF)
+			return tooShort(chunk, values.Len(), size)
 		}
 		value, _ := h.Sum()
 		values.Set(chunk, value)
 		return nil
 	}
-	if err := s.run(ctx, o.Workers); err != nil {
+	run := s.run
+	if o.SHA256 != nil {
+		run = func(ctx context.Context, n int) error { return inOrder(ctx, &s, n, values, o.SHA256) }
+	}
+	if err := run(ctx, o.Workers); err != nil {
 		return wire.Values{}, [32]byte{}, err
 	}
 	return values, Checksum(values), nil
+}
+
+func tooShort(chunk, chunks int, size int64) error {
+	return fmt.Errorf("read chunk %d of %d: the source has fewer than %d bytes: %w", chunk, chunks, size, io.ErrUnexpectedEOF)
 }
 
 // MatchOptions are the choices that [Match] leaves to its caller. The zero
@@ -179,22 +190,29 @@ func (s *scan) hash(ctx context.Context, w *worker, chunk int) (whole bool, err 
 			return false, err
 		}
 		b := w.buf[:min(readLen, w.h.Remaining())]
-		n, err := s.src.ReadAt(b, at)
-		switch {
-		case err != nil && !errors.Is(err, io.EOF):
-			return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, err)
-		case n < len(b) && err == nil:
-			return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, io.ErrNoProgress)
-		case n < len(b):
-			return false, nil
+		if whole, err := s.read(b, at, chunk); !whole {
+			return false, err
 		}
 		if _, err := w.h.Write(b); err != nil {
 			return false, err
 		}
-		at += int64(n)
+		at += int64(len(b))
 		if s.done != nil {
-			s.done.Add(int64(n))
+			s.done.Add(int64(len(b)))
 		}
 	}
 	return true, nil
+}
+
+// read fills b with bytes of a chunk from at on. whole is false, without an
+// error, if the source ends before.
+func (s *scan) read(b []byte, at int64, chunk int) (whole bool, err error) {
+	n, err := s.src.ReadAt(b, at)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, err)
+	case n < len(b) && err == nil:
+		return false, fmt.Errorf("read chunk %d at byte %d: %w", chunk, at, io.ErrNoProgress)
+	}
+	return n == len(b), nil
 }

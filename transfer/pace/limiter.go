@@ -11,6 +11,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"malcolm/transfer/admission"
@@ -28,12 +29,12 @@ const (
 
 // A Limiter holds the sum of what passes it to a rate, in bytes a second. Only
 // one piece at a time is paid for. A book of connections decides whose piece is
-// next and shares the rate evenly. Without a book it is the one that has waited
-// longest. A nil Limiter lets everything pass. Any goroutine may call its
-// methods.
+// next and shares the rate evenly. Without a book the piece that has waited
+// longest is next. A nil Limiter lets everything pass. Any goroutine may call
+// its methods.
 type Limiter struct {
-	rate float64         // bytes a second
 	book *admission.Book // nil: nobody's connections
+	rate atomic.Int64    // bytes a second; 0: no limit
 
 	mu      sync.Mutex
 	free    time.Time // when everything that has passed is paid for
@@ -49,23 +50,35 @@ type passage struct {
 
 // NewLimiter returns a limiter for rate bytes a second; nil when rate is 0 or
 // less.
-func NewLimiter(rate int64) *Limiter { return NewFairLimiter(rate, nil) }
-
-// NewFairLimiter is NewLimiter for the connections of a book.
-func NewFairLimiter(rate int64, book *admission.Book) *Limiter {
+func NewLimiter(rate int64) *Limiter {
 	if rate <= 0 {
 		return nil
 	}
-	return &Limiter{rate: float64(rate), book: book}
+	return NewFairLimiter(rate, nil)
 }
+
+// NewFairLimiter returns a limiter for the connections of a book, whose rate
+// can be changed. 0 or less is no limit.
+func NewFairLimiter(rate int64, book *admission.Book) *Limiter {
+	l := &Limiter{book: book}
+	l.SetRate(rate)
+	return l
+}
+
+// SetRate changes the rate, to bytes a second; 0 or less is no limit. A piece
+// that is being paid for is paid at the rate before.
+func (l *Limiter) SetRate(rate int64) { l.rate.Store(max(rate, 0)) }
+
+// IsOff reports whether everything passes.
+func (l *Limiter) IsOff() bool { return l == nil || l.rate.Load() == 0 }
 
 // Piece returns how many of n bytes to pass at once, so that those who share
 // the limiter take turns: a hundredth of a second's worth, at least 1 KiB.
 func (l *Limiter) Piece(n int) int {
-	if l == nil {
+	if l.IsOff() {
 		return n
 	}
-	return min(n, max(int(l.rate/limitSteps), minPiece))
+	return min(n, max(int(l.rate.Load()/limitSteps), minPiece))
 }
 
 // Wait blocks until n bytes may pass, and counts them as passed;
@@ -75,7 +88,7 @@ func (l *Limiter) Wait(ctx context.Context, n int) error { return l.WaitFor(ctx,
 
 // WaitFor is Wait for bytes of a connection in the limiter's book.
 func (l *Limiter) WaitFor(ctx context.Context, conn *admission.Conn, n int) error {
-	if l == nil || ctx.Err() != nil {
+	if l.IsOff() || ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err := l.enter(ctx, conn); err != nil {
@@ -150,10 +163,10 @@ func (l *Limiter) take(n int, now time.Time) time.Duration {
 	return l.free.Sub(now)
 }
 
-// Refund takes back n bytes that were counted as passed and did not pass.
-// Pieces that come later get them; those that wait already do not.
+// Refund takes back n bytes that were counted as passed and did not pass. Later
+// pieces get them, waiting ones do not.
 func (l *Limiter) Refund(n int) {
-	if l == nil {
+	if n == 0 || l.IsOff() {
 		return
 	}
 	l.mu.Lock()
@@ -163,5 +176,9 @@ func (l *Limiter) Refund(n int) {
 
 // time returns how long n bytes take.
 func (l *Limiter) time(n int) time.Duration {
-	return time.Duration(float64(n) / l.rate * float64(time.Second))
+	rate := l.rate.Load()
+	if rate == 0 { // the limit was lifted this moment
+		return 0
+	}
+	return time.Duration(float64(n) / float64(rate) * float64(time.Second))
 }

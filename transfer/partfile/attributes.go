@@ -274,7 +274,7 @@ func (f *File) checkOriginal() error {
 		if err != nil {
 			return err
 		}
-		if unsteady { // the rest has to do
+		if unsteady { // the other fields must be enough
 			before.ID = final.ID
 		}
 	}

@@ -255,7 +255,7 @@ func TestOriginalIsChecked(t *testing.T) {
 }
 
 // ResumeOwn takes only files of which a journal says that malcolm made them.
-func TestResumeOwn(t *testing.T) {
+func TestResumeOwnTakesOnlyMalcolmsFiles(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		journal func(path string) error

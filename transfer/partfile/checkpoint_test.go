@@ -308,7 +308,7 @@ func TestSurveyDone(t *testing.T) {
 
 // Claims of an earlier run are taken back before the first byte is written. All
 // who wait share one append.
-func TestVoid(t *testing.T) {
+func TestClaimsAreTakenBackBeforeTheWrite(t *testing.T) {
 	fsys := newTestFS(t)
 	right := rightBytes(testHeader.Size)
 	f := openTest(t, fsys, testOptions(Fetch))

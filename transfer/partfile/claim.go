@@ -11,9 +11,10 @@ func (f *output) Claim(chunk int) (*Claim, bool) {
 	return f.claim(chunk, func(owner uint64) bool { return owner < firstOwner })
 }
 
-// TakeOver makes the caller the owner of the chunk, whoever owned it, after a
-// write in progress has ended. It is false if the chunk is marked. Use it for a
-// copy in memory whose value has matched, and write and mark that at once.
+// TakeOver makes the caller the owner of the chunk, even if it has another
+// owner, after a write in progress has ended. It is false if the chunk is
+// marked. Use it for a copy in memory whose value has matched, and write and
+// mark that at once.
 func (f *output) TakeOver(chunk int) (*Claim, bool) {
 	return f.claim(chunk, func(owner uint64) bool { return owner != marked })
 }
@@ -31,9 +32,9 @@ func (f *output) claim(chunk int, allowed func(owner uint64) bool) (*Claim, bool
 }
 
 // MarkExisting marks a chunk whose bytes on disk were found right. xxh is their
-// xxh3-128, for the journal unless it has the chunk. It is false, and marks
-// nothing, if the chunk was claimed in this run: its bytes may have changed
-// since they were read. It is true if the chunk is marked already.
+// xxh3-128, for the journal unless it has the chunk. It is true if the chunk is
+// marked already. It is false, and marks nothing, if the chunk was claimed in
+// this run: its bytes may have changed since they were read.
 func (f *output) MarkExisting(chunk int, xxh [16]byte) bool {
 	marked, full := f.markExisting(chunk, xxh)
 	if full {

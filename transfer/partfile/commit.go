@@ -18,7 +18,7 @@ import (
 // take back. After an error of "find" it has its name, but its directory was
 // moved, and nobody knows to where.
 //
-// path is where the file is now. With a path, an error only says that the
+// path is where the file is now. If there is a path and an error, only the
 // journal could not be removed. A time that could not be set is a [Lack]; see
 // [File.Lost] too.
 func (f *File) Commit() (path string, err error) {
@@ -127,11 +127,10 @@ func (f *File) renameExclusively() error {
 	return nil
 }
 
-// Close ends the use of the part and its lock. One that is not committed stays,
-// to be resumed. If this run created or emptied the part and wrote nothing,
-// Close removes it, and the journal too if this run created it and recorded
-// nothing. Marks since the last Sync are not recorded. A second Close does
-// nothing.
+// Close ends the use of the part and its lock. An uncommitted part stays, to be
+// resumed. If this run created or emptied the part and wrote nothing, Close
+// removes it, and the journal too if this run created it and recorded nothing.
+// Marks since the last Sync are not recorded. A second Close does nothing.
 func (f *output) Close() error {
 	f.end.Lock()
 	defer f.end.Unlock()

@@ -101,7 +101,7 @@ var (
 	errLinks        = errors.New("has more than one hard link")
 	errLocked       = errors.New("in use by another download")
 	errReplaced     = errors.New("replaced by another file meanwhile")
-	errNoJournal    = errors.New("is no journal of malcolm's")
+	errNoJournal    = errors.New("is not a journal of malcolm")
 	errForeign      = errors.New("no journal says that malcolm made it")
 )
 

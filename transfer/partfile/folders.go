@@ -21,6 +21,7 @@ type folders struct {
 	root Folder
 	open map[string]*folder
 	used *list.List // of *folder, the last used first
+	look bool       // nothing is made
 }
 
 // A folder is an open directory. It stays open while it has users.
@@ -66,7 +67,7 @@ func (d *folders) find(path string) (*folder, error) {
 	}
 	defer d.release(parent)
 	opened, err := parent.OpenDir(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !d.look {
 		if err = parent.Mkdir(name); err == nil || errors.Is(err, fs.ErrExist) {
 			opened, err = parent.OpenDir(name)
 		}

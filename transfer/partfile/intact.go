@@ -128,9 +128,9 @@ const (
 
 // proveSame reports whether h is the file under the part file's name, though
 // their identities differ. Some file systems (FUSE without inode numbers) make
-// up a new identity at every look. Only if the name alone changes its identity
-// from one look to the next, h changes the size, and the name is checked for
-// that change.
+// up a new identity at every look. So if the identity of the name changes from
+// one look to the next, proveSame changes the size through h, and checks that
+// the name shows it.
 func (f *File) proveSame(h Handle, opened, named Info) (same bool, err error) {
 	final, err := lstat(f.fs, f.name)
 	if err != nil || final.Kind == Regular && final.ID == opened.ID {

@@ -11,7 +11,7 @@ import (
 	"malcolm/transfer/partfile/crashfs"
 )
 
-// Who comes to own a chunk, and what happens to it then, in every possible
+// How a chunk gets its owner, and what happens to it then, in every possible
 // order of the steps. The steps are those of some fetchers, of a checkpoint,
 // and of the check of what an earlier run left. The locks of a File make a step
 // atomic: a call, half of a WriteAt that takes back what the journal claims, or

@@ -138,9 +138,9 @@ func parseHeader(b []byte) (Header, bool) {
 	return h, true
 }
 
-// Holder says who holds a part file. It comes from the journal, where whoever
-// can write may claim anything. Host is at most 255 bytes of any value: quote
-// it where it is shown.
+// Holder says who holds a part file. It comes from the journal, where everybody
+// who can write may claim anything. Host is at most 255 bytes of any value:
+// quote it where it is shown.
 type Holder struct {
 	Host  string
 	PID   int64     // process ID on that host

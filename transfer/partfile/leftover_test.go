@@ -149,8 +149,8 @@ func TestJournalOfTheNextRunStays(t *testing.T) {
 }
 
 // A run that begins when the file has just got its name makes a journal of its
-// own. Whoever is about to remove the old journal finds that run's part file,
-// and leaves the journal alone, even if it looked at the journal before.
+// own. A run that is about to remove the old journal finds that run's part
+// file, and leaves the journal alone, even if it looked at the journal before.
 func TestJournalOfARunThatBegins(t *testing.T) {
 	begin := func(t *testing.T, fsys *testFS) {
 		os.Remove(filepath.Join(fsys.path, "x.part.journal"))

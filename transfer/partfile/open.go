@@ -315,11 +315,11 @@ func (f *File) grow(ctx context.Context, o Options) error {
 	return nil
 }
 
-// mostInterrupted is how many times in a row a signal may end a call: a file
-// system that answers so each time would keep this process busy for ever.
+// mostInterrupted bounds how often in a row a signal may end a call. A file
+// system that always answers so would keep this process busy for ever.
 const mostInterrupted = 1000
 
-// reserve checks ctx between its steps, and between the tries of one.
+// reserve checks ctx between its steps, and between the tries of one step.
 func (f *File) reserve(ctx context.Context, reserved func(done int64)) error {
 	interrupted := 0
 	for off := int64(0); off < f.size; {

@@ -37,8 +37,8 @@
 //     is empty, and only if it holds nothing that is not of the tree.
 //   - A directory that is replaced is kept, as NAME.replaced.
 //
-// The journal is a hint: whoever can write it can write the part file too. Its
-// layout is at the head of layout.go.
+// The journal is a hint: a program that can write it can write the part file
+// too. Its layout is at the head of layout.go.
 //
 // Everything that touches the disk goes through [FS] and [Handle]; [Dir]
 // implements them over an os.Root.

@@ -19,9 +19,9 @@ type naming int
 // The ways, the best first. The last one is not exclusive: it replaces another
 // program's file that appears between the look and the rename. Creating the
 // final name with O_EXCL first, and renaming over it, would not be exclusive
-// either: whoever opens the name without O_EXCL then writes into a file that
-// goes. Readers would also find an empty file under the final name and take it
-// for the finished one, after a power failure until the next run.
+// either: a program that opens the name without O_EXCL then writes into a file
+// that goes. Readers would also find an empty file under the final name and
+// take it for the finished one, after a power failure until the next run.
 const (
 	byRename naming = iota // a rename that does not replace
 	byLink                 // a second link; the first goes once the second is durable

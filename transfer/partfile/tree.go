@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"malcolm/transfer/content"
 	"malcolm/transfer/tree"
@@ -32,7 +31,7 @@ type Tree struct {
 	parent TreeFS
 	folder Folder // NAME.part
 	tree   *tree.Tree
-	times  []time.Time // of the entries when they are finished; nil: unchanged
+	times  wire.Times // see TreeOptions
 
 	content *content.Content
 	folders folders
@@ -67,9 +66,9 @@ type TreeOptions struct {
 	Action  Action
 	Replace bool // a directory under the final name becomes NAME.replaced
 
-	Times           []time.Time // modification times of the entries, in the listing's order; nil, and zero for one: when it was written
-	SkipPreallocate bool        // leave large files sparse
-	SkipSpaceCheck  bool        // do not ask for free space and files: for file systems that lie about them
+	Times           wire.Times // modification times; without one, and zero: when it was written
+	SkipPreallocate bool       // leave large files sparse
+	SkipSpaceCheck  bool       // do not ask for free space and files: for file systems that lie about them
 
 	// Lacks, if not nil, is told what the file system cannot do, by the
 	// goroutine that calls OpenTree or Commit.
@@ -283,8 +282,8 @@ func newTree(fsys FS, o TreeOptions) (*Tree, error) {
 		err = fmt.Errorf("%T is no TreeFS", fsys)
 	case o.Action != Fetch && o.Action != Resume && o.Action != StartOver:
 		err = fmt.Errorf("no action to open a tree with: %d", o.Action)
-	case o.Times != nil && len(o.Times) != len(o.Tree.Entries()):
-		err = fmt.Errorf("%d times for %d entries", len(o.Times), len(o.Tree.Entries()))
+	case o.Times.Entries != nil && len(o.Times.Entries) != len(o.Tree.Entries()):
+		err = fmt.Errorf("%d times for %d entries", len(o.Times.Entries), len(o.Tree.Entries()))
 	}
 	if err != nil {
 		return nil, reasoned(fsys, "open", o.Name, Internal, err)

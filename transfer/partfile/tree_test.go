@@ -363,7 +363,7 @@ func TestTreeManyWriters(t *testing.T) {
 		})
 	}
 	must(t, g.Wait())
-	for chunk := range f.Chunks() { // whoever marked it last may have lost it to another
+	for chunk := range f.Chunks() { // its last marker may have lost it to another
 		if !f.Marked(chunk) {
 			must(t, s.fetch(f, chunk))
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,11 +25,11 @@ const ReplacedSuffix = ".replaced"
 // the error is Exists. With it a directory of that name becomes NAME.replaced;
 // if that name is taken, the error is Exists too.
 //
-// After an error NAME.part is kept, as after an error of [File.Commit]. Between
-// the two renames of a replacement a crash leaves no NAME, but NAME.replaced
-// and a finished NAME.part: [TreeFound.CutOff] tells that, and a run that
-// resumes gives it its name. If ctx ends before the rename, the error is ctx's
-// cause. path is as with [File.Commit].
+// After an error NAME.part is kept, as after an error of [File.Commit]. A crash
+// between the two renames of a replacement leaves NAME.replaced, a finished
+// NAME.part and no NAME. [TreeFound.CutOff] tells that, and a run that resumes
+// gives it its name. If ctx ends before the rename, the error is ctx's cause.
+// path is as with [File.Commit].
 func (t *Tree) Commit(ctx context.Context) (path string, err error) {
 	t.end.Lock()
 	defer t.end.Unlock()
@@ -88,19 +89,41 @@ func (t *Tree) finish(ctx context.Context) (times error, err error) {
 			}
 		}
 	}
-	for i := range t.times {
-		if t.times[i].IsZero() {
-			continue
+	return t.setTimes(ctx)
+}
+
+// setTimes sets the times of the entries, then those of the directories, in
+// which nothing is made any more. times is why one could not be set.
+func (t *Tree) setTimes(ctx context.Context) (times error, err error) {
+	set := func(path string, at time.Time) {
+		if at.IsZero() {
+			return
+		}
+		dir, name := split(path)
+		if path == "" {
+			name = "."
+		}
+		err := t.in(dir, "set time", path, func(d Folder) error { return d.SetTime(name, at) })
+		if err != nil && times == nil {
+			times = err
+		}
+	}
+	for i, at := range t.times.Entries {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		set(t.entry(i).Path, at)
+	}
+	left := t.times.Directories
+	for path := range wire.Directories(len(t.tree.Entries()), t.entry) {
+		if len(left) == 0 {
+			break
 		}
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		path := t.entry(i).Path
-		dir, name := split(path)
-		err := t.in(dir, "set time", path, func(d Folder) error { return d.SetTime(name, t.times[i]) })
-		if err != nil && times == nil {
-			times = err
-		}
+		set(path, left[0])
+		left = left[1:]
 	}
 	return times, nil
 }

@@ -60,7 +60,7 @@ func (d dir) isNamed(opened *os.File, name string) error {
 	if os.SameFile(named, info) {
 		return nil
 	}
-	// Where identities change at every look, the name has to do.
+	// Where identities change at every look, the name must be enough.
 	if again, err := d.root.Lstat(name); err == nil && again.IsDir() && !os.SameFile(named, again) {
 		return nil
 	}

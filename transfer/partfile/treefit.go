@@ -22,8 +22,8 @@ const (
 	linkTarget = "." // of the scratch link
 )
 
-// What foldSuffix is, if cases, Unicode forms and full foldings are not told
-// apart.
+// What foldSuffix becomes where cases, Unicode forms or full foldings are not
+// told apart.
 const (
 	foldedCase  = PartSuffix + ".TELL\u00e9\u00df"
 	foldedForm  = PartSuffix + ".telle\u0301\u00df"

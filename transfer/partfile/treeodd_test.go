@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -337,22 +338,42 @@ func TestTreeOpensFewFiles(t *testing.T) {
 	}
 }
 
+// Times are set when all is written: of the entries, and of the directories
+// that hold them, also those that a resumed run has found there.
 func TestTreeTimes(t *testing.T) {
-	fsys := newTestFS(t)
-	s := newSample(t, variedLeaves()...)
-	o := s.options(Fetch)
-	for i := range s.tree.Entries() {
-		o.Times = append(o.Times, time.Unix(int64(1e9+i), 5000))
-	}
-	f := openTree(t, Dir(fsys.root), o)
-	must(t, s.fetchAll(f))
-	path, err := f.Commit(t.Context())
-	must(t, err)
-	for i, e := range s.tree.Entries() {
-		info, err := os.Lstat(filepath.Join(path, e.Path))
+	for _, resumed := range []bool{false, true} {
+		fsys := newTestFS(t)
+		s := newSample(t, variedLeaves()...)
+		o := s.options(Fetch)
+		entry := func(i int) *wire.Entry { return &s.tree.Entries()[i] }
+		var paths []string
+		for path := range wire.Directories(len(s.tree.Entries()), entry) {
+			o.Times.Directories = append(o.Times.Directories, time.Unix(int64(2e9+len(paths)), 0))
+			paths = append(paths, path)
+		}
+		if len(paths) < 3 {
+			t.Fatalf("the tree has few directories: %q", paths)
+		}
+		for i, e := range s.tree.Entries() {
+			o.Times.Entries = append(o.Times.Entries, time.Unix(int64(1e9+i), 5000))
+			paths = append(paths, e.Path)
+		}
+		if resumed {
+			f := openTree(t, Dir(fsys.root), o)
+			must(t, s.fetchAll(f))
+			must(t, f.Close())
+			o.Action = Resume
+		}
+		f := openTree(t, Dir(fsys.root), o)
+		must(t, s.fetchAll(f))
+		path, err := f.Commit(t.Context())
 		must(t, err)
-		if got := info.ModTime(); !got.Equal(o.Times[i]) {
-			t.Errorf("%s has the time %v, want %v", e.Path, got, o.Times[i])
+		for i, want := range slices.Concat(o.Times.Directories, o.Times.Entries) {
+			info, err := os.Lstat(filepath.Join(path, paths[i]))
+			must(t, err)
+			if got := info.ModTime(); !got.Equal(want) {
+				t.Errorf("resumed: %t: %q has the time %v, want %v", resumed, paths[i], got, want)
+			}
 		}
 	}
 }

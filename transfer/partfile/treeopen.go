@@ -196,7 +196,8 @@ func (t *Tree) checkRoom(o TreeOptions) error {
 	return nil
 }
 
-// directories counts the directories that are no entries: they have some.
+// directories counts the directories that are no entries of their own, because
+// they hold some.
 func directories(t *tree.Tree) (n int) {
 	before := ""
 	for i := range t.Entries() {

@@ -89,15 +89,15 @@ func (p Path) fitted() Path {
 }
 
 // holds reports whether a path is young enough to be believed. A clock that was
-// set back makes none old.
+// set back makes no path old.
 func (p Path) holds(now time.Time) bool { return now.Sub(p.When).Abs() < Lasts }
 
 // A Table is the paths that are remembered.
 type Table map[Place]Path
 
-// Parse reads a table. Each line that it does not understand costs that path,
-// and a text with another head all of them: the table may be damaged, hostile,
-// or of another version.
+// Parse reads a table. A line that it does not understand costs that path; an
+// unknown head costs all paths. The text may be damaged, hostile, or of another
+// version.
 func Parse(text []byte) Table {
 	t := make(Table)
 	rest, ok := bytes.CutPrefix(text[:min(len(text), MaxLen)], []byte(header))

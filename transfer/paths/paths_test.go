@@ -264,7 +264,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Who reads the file learns neither servers nor networks.
+// A reader of the file learns neither servers nor networks.
 func TestPlacesAreHashes(t *testing.T) {
 	t.Parallel()
 	id := [32]byte([]byte("the server's id, 32 bytes of key"))

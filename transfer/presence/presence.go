@@ -17,11 +17,11 @@
 //   - The process did not run: a tick counts for at most tickMost.
 //
 // A good chunk ends the count. Bytes pay back the time that they would take at
-// [trickle]. So a slow link never uses up patience, and a server that sends a
-// byte now and then does.
+// [trickle]. So a slow link never uses up patience. A server that sends a byte
+// now and then does.
 //
 // A run gives up when patience has run out. It gives up at once if bytes are
-// wanted, no server is there, and none may come.
+// wanted, no server is there, and no server may come.
 //
 // A server that says that it will serve later (it is indexing, or full) is
 // waited for with a patience of its own.
@@ -41,13 +41,14 @@ const (
 	// trickle is the rate, in bytes a second, below which a server does not
 	// serve.
 	trickle = 16
-	// sayEvery is the time between two messages of waiting. sayFirst is how
-	// long no server must be there for the first one.
+	// sayEvery is the time between two messages about waiting. sayFirst is
+	// how long no server must be there before the first message.
 	sayEvery = QuietTime
 	sayFirst = time.Second
 	// retryPause is how long a server is not asked after a range that ended
 	// early. It doubles with each further one, up to retryMost. After
-	// mostFailing without a good chunk between them the server is lost.
+	// mostFailing such ranges without a good chunk in between, the server
+	// is lost.
 	retryPause  = 250 * time.Millisecond
 	retryMost   = 15 * time.Second
 	mostFailing = 8
@@ -102,6 +103,9 @@ func New(n int, patience time.Duration) *Presence {
 	return &Presence{patience: patience, servers: make([]server, n)}
 }
 
+// Join adds a server, in state Trying. Its number is the next one.
+func (p *Presence) Join() { p.servers = append(p.servers, server{}) }
+
 // Waits says that a server that takes no part says that it will serve later.
 // Its waiting times for one file add up, whatever happened between them.
 func (p *Presence) Waits(s int) { p.servers[s].state = Waiting }
@@ -145,7 +149,7 @@ func (p *Presence) Lost(s int, matters bool) (tell bool) {
 }
 
 // Good says that a chunk of a server was good. back reports whether the server
-// has come back by that after it was told lost.
+// is back after its loss was told.
 func (p *Presence) Good(s int) (back bool) {
 	v := &p.servers[s]
 	back = v.lostBefore && v.state == Serving

@@ -165,7 +165,7 @@ func TestWaitingForAnotherFile(t *testing.T) {
 
 // Waiting is told after a second without servers, after half a minute of
 // silence, and then every half minute.
-func TestSay(t *testing.T) {
+func TestWaitingIsTold(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		before func(p *Presence)
@@ -204,7 +204,7 @@ func TestSay(t *testing.T) {
 
 // A loss is told once until something good has come, and only when something is
 // wanted.
-func TestTellLost(t *testing.T) {
+func TestLossIsToldOnce(t *testing.T) {
 	p := New(2, patience)
 	now := time.Unix(1e9, 0)
 	look := func(wanted bool) []int {
@@ -243,7 +243,7 @@ func TestTellLost(t *testing.T) {
 
 // A server is called silent once, if it sends nothing for half a minute and
 // others do.
-func TestQuiet(t *testing.T) {
+func TestSilentServerIsToldOnce(t *testing.T) {
 	p := New(2, patience)
 	p.Serves(0)
 	p.Serves(1)
@@ -269,7 +269,7 @@ func TestQuiet(t *testing.T) {
 
 // Ranges that end early cause pauses that double. In the end the server is
 // lost.
-func TestFailed(t *testing.T) {
+func TestEarlyEndsDoubleThePause(t *testing.T) {
 	p := New(1, patience)
 	p.Serves(0)
 	want := retryPause
@@ -292,7 +292,7 @@ func TestFailed(t *testing.T) {
 // A connection that owes bytes and brings none is useless after ten seconds, or
 // after two if no packet comes. Another way is tried at once, and then less and
 // less often, also by the connection that takes its place.
-func TestWay(t *testing.T) {
+func TestUselessConnectionIsReplaced(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tries := func(w *Way, lasts time.Duration, seen func(i int) Seen) (at []time.Duration) {
 		for i := range int(lasts / tick) {

@@ -5,10 +5,10 @@ import "time"
 const (
 	// useless is how long a connection may owe bytes and bring none.
 	// noPacket is the same while no packet at all comes, though a
-	// keep-alive asks for one each second. Where the system does not tell
-	// of packets, it is not known that none comes. On a long path noPacket
-	// is noAnswer round trips instead: quic-go asks after 1.5 probe
-	// time-outs, and one of those may be 3 round trips (RFC 9002, 6.2).
+	// keep-alive asks for one each second. It does not apply where the
+	// system does not count packets. On a long path noPacket is noAnswer
+	// round trips instead: quic-go asks after 1.5 probe time-outs, and one
+	// of those may be 3 round trips (RFC 9002, 6.2).
 	useless  = 10 * time.Second
 	noPacket = 2 * time.Second
 	noAnswer = 6
@@ -16,8 +16,8 @@ const (
 	// doubles with each try, until a connection has brought enough bytes.
 	againMost = time.Minute
 	enough    = 64 << 10
-	// A silence of suspect goes on counting even after the work went to
-	// others and nothing is owed.
+	// A silence longer than suspect goes on counting after the work went to
+	// others and nothing is owed any more.
 	suspect = time.Second
 )
 

@@ -67,8 +67,9 @@ func (s *Schedule) endgame(a *Actions, o outlook) {
 	}
 }
 
-// pass says that what was tried cannot be taken from a server, one of the two.
-// In one file its other ranges cannot help more: their chunks are as long.
+// pass notes that the range that was tried, tail or last, cannot be taken from
+// a server. In one file the server's other ranges cannot help either: their
+// chunks are as long.
 func (e *endgame) pass(v *server, tail, last *rangeState) {
 	if e.passed == nil {
 		e.passed = make(map[*rangeState]bool)
@@ -406,9 +407,9 @@ func (e *endgame) mayCopy(length, cost int64) bool {
 	return cost == 0 || e.waste+cost <= max(e.content.Size()/duplicateShare, duplicateUnits*e.longestUnit())
 }
 
-// busyFinish returns the seconds until the soonest of the busy servers that
-// have a chunk, not counting except, would have sent its length bytes after its
-// own work.
+// busyFinish returns the seconds that the soonest busy server needs to send a
+// chunk of length bytes after its own work. Only servers that have the chunk
+// count, and except does not.
 func (e *endgame) busyFinish(except *server, chunk int, length int64) float64 {
 	soonest := math.Inf(1)
 	for _, v := range e.order {

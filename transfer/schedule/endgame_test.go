@@ -208,7 +208,7 @@ func crawling(t *testing.T, chunk int64) (*desk, schedule.Range) {
 
 // A chunk that has begun is fetched a second time when that gains more than two
 // round trips, and then no third time; the loser is cancelled once.
-func TestSecond(t *testing.T) {
+func TestSecondCopyIfItGains(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		rtt  time.Duration
@@ -247,7 +247,7 @@ func TestSecond(t *testing.T) {
 
 // If the first copy is quicker after all, the second is cancelled, unless it is
 // just ending by itself.
-func TestSecondLoses(t *testing.T) {
+func TestSlowerSecondCopyIsCancelled(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		came int64 // bytes of the second copy
@@ -322,7 +322,7 @@ func secondWaits(t *testing.T, silent bool) {
 }
 
 // Second copies at once are bounded in bytes, but one is always allowed.
-func TestSecondBytes(t *testing.T) {
+func TestSecondCopiesAreBoundedInBytes(t *testing.T) {
 	tests := []struct {
 		name  string
 		chunk int64
@@ -367,7 +367,7 @@ func TestSecondBytes(t *testing.T) {
 // Second copies from servers that are not silent waste at most 2 % of the file
 // or four chunks. Wasted is what the first copy has by then, or the whole
 // second copy if it is not sure to win.
-func TestSecondsAreBounded(t *testing.T) {
+func TestSecondCopiesWasteLittle(t *testing.T) {
 	tests := []struct {
 		name   string
 		chunks int
@@ -461,7 +461,7 @@ func TestSilentSecondGivesWay(t *testing.T) {
 
 // A second copy that is alone now, and silent, gives way when another needs its
 // room.
-func TestLoneSilentSecond(t *testing.T) {
+func TestSilentLoneCopyGivesWay(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		bytes int64
@@ -491,7 +491,7 @@ func TestLoneSilentSecond(t *testing.T) {
 }
 
 // Chunks at the end of a range that turned out good are cut off.
-func TestTrim(t *testing.T) {
+func TestGoodTailIsCutOff(t *testing.T) {
 	d, r := last(t, 0)
 	d.Good(9)
 	d.join(1, 10*mb, 0)
@@ -642,7 +642,7 @@ func TestIdleConnection(t *testing.T) {
 
 // What a connection would need more than 4 s for goes back to the queue: it
 // shares the path with others now.
-func TestOverlong(t *testing.T) {
+func TestOverlongWorkGoesBackToTheQueue(t *testing.T) {
 	for _, tt := range []struct {
 		connections int
 		want        []schedule.Shrink

@@ -19,9 +19,10 @@ type forecast struct {
 	}
 }
 
-// tooSlow reports whether others that have a unit would have done all that
-// before v finishes it. Pieces are of its class. It is never true of all
-// working servers that have it: the end is when some of them finish a piece.
+// tooSlow reports whether others that have a unit would finish the whole
+// forecast before v finishes the unit. Pieces are of its class. It is never
+// true of all working servers that have it: the end is when some of them finish
+// a piece.
 func (f *forecast) tooSlow(v *server, u unit) bool {
 	if v.rate.Rate() == 0 {
 		return false

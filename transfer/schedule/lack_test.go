@@ -11,7 +11,7 @@ import (
 )
 
 // Runs that touch or overlap become one, and the next chunk is found.
-func TestAbsent(t *testing.T) {
+func TestAbsentRunsAreJoined(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 40
 		var a absent
@@ -74,7 +74,7 @@ func TestChunkSetFrom(t *testing.T) {
 
 // A server is never asked for what it does not have, in whichever way others
 // end, and all of the rest is fetched.
-func TestLack(t *testing.T) {
+func TestServerIsNotAskedForWhatItLacks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var files []content.File
 		for _, size := range rapid.SliceOfN(rapid.Int64Range(1, 3<<18), 2, 60).Draw(t, "sizes") {

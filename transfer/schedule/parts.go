@@ -30,7 +30,7 @@ const (
 // Parts says how a range that has just been planned is to be asked for.
 type Parts struct {
 	Len   int64 // of a part, in bytes; 0: the range is asked for at once
-	Ahead int64 // bytes to come with which its own connection asks for the next part
+	Ahead int64 // its own connection asks for the next part when this many bytes are to come
 }
 
 // partLen returns the bytes of a part for a connection's rate in bytes a

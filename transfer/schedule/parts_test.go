@@ -298,7 +298,7 @@ func TestParts(t *testing.T) {
 }
 
 // A range that was asked for before the schedule began is like any other.
-func TestGive(t *testing.T) {
+func TestRangeFromBeforeTheSchedule(t *testing.T) {
 	d := newDesk(t, layout(10*mb, mb))
 	d.join(1, mb, 0)
 	d.join(2, mb, 0)

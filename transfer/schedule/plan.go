@@ -44,7 +44,7 @@ func (s *Schedule) rounds(a *Actions, o outlook) {
 	}
 }
 
-// Who takes part in a round.
+// The servers that take part in a round.
 const (
 	idleOnly = true
 	everyone = false

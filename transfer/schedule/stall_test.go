@@ -138,7 +138,7 @@ func TestSilence(t *testing.T) {
 
 // Silence begins when a server begins to owe. Time in which malcolm did not
 // read does not count.
-func TestNoSilence(t *testing.T) {
+func TestSilenceBeginsWithOwing(t *testing.T) {
 	t.Run("owes nothing", func(t *testing.T) {
 		d := newDesk(t, layout(2*mb, mb))
 		d.join(0, 0, 0)
@@ -176,7 +176,7 @@ func TestNoSilence(t *testing.T) {
 }
 
 // Nothing is cancelled while nobody else could do better.
-func TestSilentAlone(t *testing.T) {
+func TestNothingIsCancelledWithoutABetterServer(t *testing.T) {
 	tests := []struct {
 		name  string
 		other func(d *desk, r schedule.Range)

@@ -1,10 +1,9 @@
 package vote
 
-// Certain returns the result so far, and whether its winner stays the winner
-// whatever the other servers answer until the vote closes, or fail to. The
-// votes, the groups behind it and its name may still change. Once it is
-// certain, it stays so. Where a checksum decides, nothing is certain before the
-// close, which comes with the first server that offers it.
+// Certain returns the result so far. ok says that its winner is final, whatever
+// the other servers do until the vote closes. The votes, the groups behind the
+// winner and its name may still change. Once true, ok stays true. With
+// [Options].Checksum it is true only after the close.
 func (b *Ballot) Certain() (r Result, ok bool) {
 	r = b.Result()
 	if r.Winner < 0 || b.checksum != nil {
@@ -14,22 +13,22 @@ func (b *Ballot) Certain() (r Result, ok bool) {
 	return r, b.standing(w.file()).wins(r.Total, b.quorum)
 }
 
-// A standing is the worst that can become of a group.
+// A standing is the worst case for a group.
 type standing struct {
 	least  int // its votes
 	others int // the most votes of any other group
 	total  int // the most votes of all
 }
 
-// wins reports whether a group wins that has now the majority of total votes.
-// Two groups have the majority, and neither wins, if IDs answer for both. total
-// does not fall.
+// wins reports whether a group that now has the majority of total votes is sure
+// to win. total does not fall. If IDs answer for two groups, both can have the
+// majority: then neither wins.
 func (s standing) wins(total, quorum int) bool {
 	return 2*s.least > s.total && 2*s.others <= total && s.least >= quorum
 }
 
-// standing returns the worst that can become of a group when those servers
-// answer that have not.
+// standing returns the worst case for a group, whatever the servers without an
+// answer do.
 func (b *Ballot) standing(f file) standing {
 	heard, coming := b.answered(), b.mayCome()
 	all, agree := make(map[host]int), make(map[host]int)

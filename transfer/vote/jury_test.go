@@ -78,7 +78,7 @@ func compareWithBallot(t *rapid.T, j *vote.Jury, says []int, groups []vote.Group
 }
 
 // Without an answer there is no winner.
-func TestJuryOfNobody(t *testing.T) {
+func TestJuryWithoutAnswersHasNoWinner(t *testing.T) {
 	j := vote.New(nil, vote.Options{}).Jury()
 	if winner, why := j.Decide(nil); winner != -1 || why != vote.NobodyAnswered {
 		t.Errorf("group %d wins (%d)", winner, why)

@@ -269,7 +269,7 @@ func TestOrderOfAnswersDoesNotMatter(t *testing.T) {
 
 // A host has one vote, however many ports, keys and addresses it adds, and
 // whatever they say.
-func TestHostsWeighOne(t *testing.T) {
+func TestHostHasOneVote(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		others := rapid.SliceOfN(drawOffer, 0, 6).Draw(t, "others")
 		servers := on("", len(others))

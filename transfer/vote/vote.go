@@ -5,7 +5,7 @@
 // # Votes
 //
 // What a server shows of itself is free: keys, ports, DNS answers, even another
-// server's identity, since whoever forwards packets shows that. What the user
+// server's identity, which a server shows by forwarding packets. What the user
 // typed is not. So there is one vote a host, and one vote an identity:
 //
 //   - A server has answered when it proved its ID and sent a valid offer. The
@@ -151,6 +151,24 @@ func New(servers []Server, o Options) *Ballot {
 		b.checksum = &want
 	}
 	return b
+}
+
+// Join adds a server, with the next number. In an open ballot it is waited for.
+func (b *Ballot) Join(s Server, now time.Time) {
+	open := !b.Closed(now)
+	b.servers = append(b.servers, server{Server: Server{Host: s.Host, IDs: slices.Clone(s.IDs)}})
+	if open {
+		b.settle(now)
+	}
+}
+
+// Withdraw takes back what a server has said, if the ballot is open: it counts
+// as failed.
+func (b *Ballot) Withdraw(server int, now time.Time) {
+	if !b.Closed(now) {
+		b.servers[server].state, b.servers[server].offer = failed, Offer{}
+		b.settle(now)
+	}
 }
 
 // Answer counts what a server offered, even after a failure. It is ignored if

@@ -282,7 +282,7 @@ func TestResultIsComplete(t *testing.T) {
 	}
 }
 
-func TestName(t *testing.T) {
+func TestNameWithMostVotesWins(t *testing.T) {
 	tests := []struct {
 		name   string
 		hosts  string

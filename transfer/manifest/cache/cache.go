@@ -124,6 +124,7 @@ func (c *Cache) Drop(k Key) {
 	}
 	defer root.Close()
 	_ = root.Remove(entryName(k))
+	_ = root.Remove(shaName(k))
 }
 
 // Store keeps the values of the file with key k, and replaces those stored
@@ -157,7 +158,7 @@ func (c *Cache) store(k Key, values wire.Values) error {
 	}
 	defer root.Close()
 	name := entryName(k)
-	if err := replaceEntry(root, name, k, values); err != nil {
+	if err := replaceEntry(root, name, func(w io.Writer) error { return writeEntry(w, k, values) }); err != nil {
 		return err
 	}
 	return evict(root, name, c.maxBytes())
@@ -194,11 +195,12 @@ func entryName(k Key) string {
 	return hex.EncodeToString(sum[:16]) + entrySuffix
 }
 
-// isEntryName reports whether name may come from entryName or treeName.
+// isEntryName reports whether name may come from entryName, shaName or
+// treeName.
 func isEntryName(name string) bool {
 	digits, ending, _ := strings.Cut(name, ".")
 	return len(digits) == entryDigits && strings.Trim(digits, "0123456789abcdef") == "" &&
-		("."+ending == entrySuffix || "."+ending == treeSuffix)
+		slices.Contains([]string{entrySuffix, shaSuffix, treeSuffix}, "."+ending)
 }
 
 // isTempName reports whether name is that of an unfinished entry.
@@ -271,13 +273,13 @@ func decodeEntry(b []byte, k Key) (values wire.Values, checksum [32]byte, err er
 
 // replaceEntry writes the entry under another name and renames it once it is on
 // the disk.
-func replaceEntry(root *os.Root, name string, k Key, values wire.Values) error {
+func replaceEntry(root *os.Root, name string, write func(io.Writer) error) error {
 	temp := name + "." + rand.Text() + tempSuffix
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = writeEntry(f, k, values)
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}

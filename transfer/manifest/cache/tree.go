@@ -24,18 +24,19 @@ import (
 //
 //	bytes   field
 //	8       magic, "mlctree\n"
-//	4       version, 1
+//	4       version: 1, or 2 = the files have a SHA-256
 //	32      name: which tree
 //	32 × n  values
 //	        files, each: varint length of the path, path, varint size, 8 bytes
 //	        file number, 8 mtime, 8 ctime, 32 checksum, varint number of its
-//	        first value
+//	        first value; in version 2 then 32 SHA-256
 //	8       n
 //	8       number of files
 //	32      BLAKE3-256 of all that is before it
 const (
 	treeMagic   = "mlctree\n"
 	treeVersion = 1
+	treeWithSHA = 2
 	treeHeadLen = len(treeMagic) + 4 + 32
 	treeTailLen = 8 + 8 + 32
 	treeSuffix  = ".tree"
@@ -47,7 +48,8 @@ type TreeFile struct {
 	Size     int64
 	Stamp    Stamp
 	Checksum [32]byte
-	First    uint32 // number of its first value in the tree; without meaning if it has one chunk
+	First    uint32   // number of its first value in the tree; without meaning if it has one chunk
+	SHA256   [32]byte // zero in a tree that has none
 }
 
 // A Tree is what is kept of the files of one tree: it holds one file open, and
@@ -57,6 +59,7 @@ type Tree struct {
 	f      *os.File
 	values int64 // in number
 	files  uint64
+	sha256 bool // each file has one
 	next   *bufio.Reader
 }
 
@@ -132,7 +135,8 @@ func (t *Tree) check(size int64, name [32]byte) error {
 	if _, err := t.f.ReadAt(tail, size-int64(treeTailLen)); err != nil {
 		return err
 	}
-	if !bytes.Equal(head, treeHead(name)) || sum != [32]byte(tail[16:]) {
+	t.sha256 = bytes.Equal(head, treeHead(name, treeWithSHA))
+	if !t.sha256 && !bytes.Equal(head, treeHead(name, treeVersion)) || sum != [32]byte(tail[16:]) {
 		return errDamaged
 	}
 	values := binary.BigEndian.Uint64(tail)
@@ -167,11 +171,17 @@ func (t *Tree) Next() (TreeFile, bool) {
 	}
 	t.files--
 	f, err := readTreeFile(t.next)
+	if err == nil && t.sha256 {
+		_, err = io.ReadFull(t.next, f.SHA256[:])
+	}
 	if err != nil {
 		t.files = 0
 	}
 	return f, err == nil
 }
+
+// HasSHA256 reports whether each file has a SHA-256.
+func (t *Tree) HasSHA256() bool { return t.sha256 }
 
 func readTreeFile(r *bufio.Reader) (f TreeFile, err error) {
 	length, err := binary.ReadUvarint(r)
@@ -218,24 +228,35 @@ func (t *Tree) Close() error { return t.f.Close() }
 
 func treeName(name [32]byte) string { return hex.EncodeToString(name[:16]) + treeSuffix }
 
-func treeHead(name [32]byte) []byte {
+func treeHead(name [32]byte, version uint32) []byte {
 	b := append(make([]byte, 0, treeHeadLen), treeMagic...)
-	b = binary.BigEndian.AppendUint32(b, treeVersion)
+	b = binary.BigEndian.AppendUint32(b, version)
 	return append(b, name[:]...)
 }
 
-// StoreTree keeps the files of a tree, in this order, under a name, and
-// replaces what was kept before. values calls its argument with all values,
-// one piece after another; count is their number. Like [Cache.Store] it removes
-// what was used least recently, and nothing changes after an error.
-func (c *Cache) StoreTree(name [32]byte, count uint32, values func(func([]byte) error) error, files iter.Seq[TreeFile]) error {
-	if err := c.storeTree(name, count, values, files); err != nil {
+// A TreeContent is what [Cache.StoreTree] keeps.
+type TreeContent struct {
+	// Values calls its argument with all values, one piece after another;
+	// Count is their number.
+	Values func(func([]byte) error) error
+	Count  uint32
+	// Files yields the files of the tree, in the order of its paths.
+	Files iter.Seq[TreeFile]
+	// SHA256 says that each file has one.
+	SHA256 bool
+}
+
+// StoreTree keeps the files of a tree under a name, and replaces what was kept
+// before. Like [Cache.Store] it removes what was used least recently, and
+// nothing changes after an error.
+func (c *Cache) StoreTree(name [32]byte, content TreeContent) error {
+	if err := c.storeTree(name, content); err != nil {
 		return fmt.Errorf("store index in %q: %w", c.Dir, err)
 	}
 	return nil
 }
 
-func (c *Cache) storeTree(name [32]byte, count uint32, values func(func([]byte) error) error, files iter.Seq[TreeFile]) error {
+func (c *Cache) storeTree(name [32]byte, content TreeContent) error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}
@@ -251,7 +272,7 @@ func (c *Cache) storeTree(name [32]byte, count uint32, values func(func([]byte) 
 		return err
 	}
 	w := &treeWriter{w: bufio.NewWriterSize(f, 128<<10), left: c.maxBytes()}
-	err = w.write(name, count, values, files)
+	err = w.write(name, content)
 	if err == nil {
 		err = appendSum(f, w.n)
 	}
@@ -295,19 +316,23 @@ func (w *treeWriter) put(b []byte) error {
 	return err
 }
 
-func (w *treeWriter) write(name [32]byte, count uint32, values func(func([]byte) error) error, files iter.Seq[TreeFile]) error {
-	if err := w.put(treeHead(name)); err != nil {
+func (w *treeWriter) write(name [32]byte, content TreeContent) error {
+	version := uint32(treeVersion)
+	if content.SHA256 {
+		version = treeWithSHA
+	}
+	if err := w.put(treeHead(name, version)); err != nil {
 		return err
 	}
-	if err := values(w.put); err != nil {
+	if err := content.Values(w.put); err != nil {
 		return err
 	}
-	if w.n != int64(treeHeadLen)+int64(count)*wire.ValueLen {
-		return fmt.Errorf("%d bytes of values, not %d values", w.n-int64(treeHeadLen), count)
+	if w.n != int64(treeHeadLen)+int64(content.Count)*wire.ValueLen {
+		return fmt.Errorf("%d bytes of values, not %d values", w.n-int64(treeHeadLen), content.Count)
 	}
 	var b []byte
 	var n uint64
-	for f := range files {
+	for f := range content.Files {
 		b = binary.AppendUvarint(b[:0], uint64(len(f.Path)))
 		b = append(b, f.Path...)
 		b = binary.AppendUvarint(b, uint64(f.Size))
@@ -316,12 +341,15 @@ func (w *treeWriter) write(name [32]byte, count uint32, values func(func([]byte)
 		b = binary.BigEndian.AppendUint64(b, uint64(f.Stamp.ChangeTime))
 		b = append(b, f.Checksum[:]...)
 		b = binary.AppendUvarint(b, uint64(f.First))
+		if content.SHA256 {
+			b = append(b, f.SHA256[:]...)
+		}
 		n++
 		if err := w.put(b); err != nil {
 			return err
 		}
 	}
-	b = binary.BigEndian.AppendUint64(b[:0], uint64(count))
+	b = binary.BigEndian.AppendUint64(b[:0], uint64(content.Count))
 	if err := w.put(binary.BigEndian.AppendUint64(b, n)); err != nil {
 		return err
 	}

@@ -16,12 +16,12 @@ import (
 
 const (
 	fileName = "paths"
-	// tempName is the table that is being written. Who has made it may
-	// write, so it is the lock as well.
+	// tempName is the table that is being written. The process that made it
+	// may write, so it is the lock as well.
 	tempName = fileName + ".tmp"
 
-	// The lock is tried every tryEvery for tryFor. Older than staleTemp, a
-	// dead process has left it.
+	// The lock is tried every tryEvery for tryFor. A lock older than
+	// staleTemp was left by a dead process.
 	tryEvery  = 10 * time.Millisecond
 	tryFor    = 300 * time.Millisecond
 	staleTemp = 10 * time.Second
