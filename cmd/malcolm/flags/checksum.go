@@ -19,14 +19,14 @@ const (
 // checksumPrefixes are written before the digits of a kind.
 var checksumPrefixes = map[ChecksumKind]string{OfTree: "tree:", OfSHA256: "sha256:"}
 
-// A Checksum is 64 hex digits of a BLAKE3, after "tree:" of that of a
-// directory, after "sha256:" of a SHA-256.
+// A Checksum is 64 hex digits: a file's BLAKE3, after "tree:" a directory's,
+// after "sha256:" a SHA-256.
 type Checksum struct {
 	Sum  [32]byte
 	Kind ChecksumKind
 }
 
-// UnmarshalText reads what b3sum prints, "tree:" and what malcolm prints of a
+// UnmarshalText reads what b3sum prints, "tree:" and what malcolm prints for a
 // directory, or "sha256:" and what sha256sum prints.
 func (c *Checksum) UnmarshalText(text []byte) error {
 	digits := text

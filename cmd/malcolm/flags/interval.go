@@ -83,7 +83,7 @@ func parseTime(s string, least, most time.Duration, zeroAllowed bool) (time.Dura
 	case looksNegative(s):
 		return 0, fmt.Errorf("%s is negative", human.Quote(s))
 	case plainSeconds.MatchString(s):
-		// The only error left is overflow, for which the value is +Inf.
+		// Only overflow is left as an error, and its value is +Inf.
 		seconds, _ = strconv.ParseFloat(s, 64)
 	case goDuration.MatchString(s):
 		d, err := time.ParseDuration(s)

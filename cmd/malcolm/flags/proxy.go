@@ -2,7 +2,9 @@ package flags
 
 import (
 	"errors"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
@@ -38,8 +40,9 @@ func (p *Proxy) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Of returns the proxy of each server; nil: no proxy. HTTPS_PROXY and
-// NO_PROXY count where no proxy is given.
+// Of returns the proxy of each server and mirror; nil: no proxy. HTTPS_PROXY
+// and NO_PROXY count where no proxy is given, and http_proxy for mirrors with
+// http://.
 func (p Proxy) Of(getenv func(string) string) func(source.Target) *url.URL {
 	switch {
 	case p.none:
@@ -53,13 +56,17 @@ func (p Proxy) Of(getenv func(string) string) func(source.Target) *url.URL {
 		}
 		return getenv(strings.ToLower(name))
 	}
-	env := httpproxy.Config{HTTPSProxy: either("HTTPS_PROXY"), NoProxy: either("NO_PROXY")}
-	if env.HTTPSProxy == "" {
+	env := httpproxy.Config{HTTPProxy: either("http_proxy"), HTTPSProxy: either("HTTPS_PROXY"), NoProxy: either("NO_PROXY")}
+	if env.HTTPSProxy == "" && env.HTTPProxy == "" {
 		return nil
 	}
 	find := env.ProxyFunc()
 	return func(t source.Target) *url.URL {
-		u, err := find(&url.URL{Scheme: "https", Host: t.String()})
+		scheme := "https"
+		if IsPlain(t) {
+			scheme = "http"
+		}
+		u, err := find(&url.URL{Scheme: scheme, Host: net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port)))})
 		if err != nil {
 			return nil
 		}

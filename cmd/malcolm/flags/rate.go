@@ -13,8 +13,8 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// Bounds of a rate that is not 0, in bytes a second. With a smaller number
-// somebody probably forgot the unit.
+// Bounds of a rate that is not 0, in bytes a second. A smaller number probably
+// lacks its unit.
 const (
 	minRate = 1 << 10
 	maxRate = 1 << 50

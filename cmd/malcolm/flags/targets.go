@@ -3,8 +3,10 @@ package flags
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -21,7 +23,7 @@ const (
 )
 
 // Addresses are the values of --address, one a flag, as typed. Unlike kong's
-// own slices they are not cut at commas, which may be between ports, and
+// own slices they are not cut at commas, which may separate ports, and
 // `-a=HOST` works.
 type Addresses []string
 
@@ -109,7 +111,7 @@ func checkTargetText(s string) error {
 		if strings.EqualFold(scheme, "malcolm") {
 			return fmt.Errorf("%s: an address has no scheme; leave out malcolm:// and write HOST:PORT", human.Quote(s))
 		}
-		return fmt.Errorf("%s is a URL; only malcolm servers can be asked, written HOST:PORT", human.Quote(s))
+		return fmt.Errorf("%s: write a malcolm server as HOST:PORT, and a mirror as https://… or http://…", human.Quote(withoutSecrets(s)))
 	}
 	if strings.Contains(s, "/") {
 		return fmt.Errorf("%s has a %q in it; an address is HOST or HOST:PORT, without a path", human.Quote(s), "/")
@@ -167,7 +169,7 @@ func checkHost(host string) (string, error) {
 		return addr.String(), nil
 	}
 	if isDigits(host) {
-		return "", fmt.Errorf("%s is a number and no host; ports are given with -p or as HOST:PORT", human.Quote(host))
+		return "", fmt.Errorf("%s is a number, not a host; ports are given with -p or as HOST:PORT", human.Quote(host))
 	}
 	name := strings.TrimSuffix(host, ".")
 	if len(name) > maxHostLen {
@@ -192,15 +194,17 @@ func checkHost(host string) (string, error) {
 	return strings.ToLower(host), nil
 }
 
-// Targets lists the servers to ask, first those of addresses, then those of
-// positional, each host's in the order of its ports. The ports apply to every
-// address without ports of its own. A server named more than once is used once
-// and named in a warning.
+// Targets lists the servers and mirrors to ask, first those of addresses, then
+// those of positional, each host's in the order of its ports. The ports apply
+// to every address without ports of its own. A server named more than once is
+// used once and named in a warning. A mirror is an address that begins with
+// https:// or http://. An SRV name, srv:NAME, is a target without a host, of
+// which DNS says later where it leads.
 //
-// If no address uses the ports, that is only a warning: every address says
-// where to go, and ports that an environment meant for serve must not make `get
-// HOST:PORT` useless. These are errors: a word that is not a port, an address
-// without a port, no address at all, and more than 1,024 targets.
+// If no address uses the ports, that is only a warning: the environment may
+// have set them for serve, and `get HOST:PORT` must still work. These are
+// errors: a word that is not a port, an address without a port, no address at
+// all, and more than 1,024 targets.
 func Targets(addresses []string, ports PortWords, positional []string) ([]source.Target, []string, error) {
 	shared, err := checkPorts(ports)
 	if err != nil {
@@ -209,6 +213,20 @@ func Targets(addresses []string, ports PortWords, positional []string) ([]source
 	var list targetList
 	sharedUsed := false
 	for _, address := range slices.Concat(addresses, positional) {
+		if isURL(address) || isService(address) {
+			parse := ParseURL
+			if isService(address) {
+				parse = parseService
+			}
+			t, err := parse(address)
+			if err == nil {
+				err = list.addTarget(t)
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		var at HostPorts
 		if at.Host, at.Words, err = ParseTarget(address); err != nil {
 			return nil, nil, err
@@ -229,7 +247,7 @@ func Targets(addresses []string, ports PortWords, positional []string) ([]source
 		}
 	}
 	if len(list.targets) == 0 {
-		return nil, nil, errors.New("no address: add -a HOST -p PORT or write HOST:PORT")
+		return nil, nil, errors.New("no address: add -a HOST -p PORT, or write HOST:PORT or https://…")
 	}
 	warnings := list.warnings()
 	if len(shared) > 0 && !sharedUsed {
@@ -268,27 +286,40 @@ type targetList struct {
 }
 
 func (l *targetList) add(host string, ports []PortWord) error {
-	if l.given == nil {
-		l.given = make(map[source.Target]int)
-	}
 	for _, w := range ports {
-		t := source.Target{Host: host, Port: w.Port}
-		l.given[t]++
-		if l.given[t] > 1 {
-			continue
+		if err := l.addTarget(source.Target{Host: host, Port: w.Port}); err != nil {
+			return err
 		}
-		if len(l.targets) == MaxPorts {
-			return fmt.Errorf("more than %s targets", human.Comma(MaxPorts))
-		}
-		l.targets = append(l.targets, t)
 	}
 	return nil
 }
 
-// warnings names each target that was given more than once.
+func (l *targetList) addTarget(t source.Target) error {
+	if l.given == nil {
+		l.given = make(map[source.Target]int)
+	}
+	l.given[t]++
+	if l.given[t] > 1 {
+		return nil
+	}
+	if len(l.targets) == MaxPorts {
+		return fmt.Errorf("more than %s targets", human.Comma(MaxPorts))
+	}
+	l.targets = append(l.targets, t)
+	return nil
+}
+
+// warnings names each target that was given more than once, and each host that
+// is asked over http.
 func (l *targetList) warnings() []string {
 	var out []string
 	for _, t := range l.targets {
+		if IsPlain(t) {
+			host := strings.TrimSuffix(net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))), ":80")
+			if w := "http://" + host + ": anybody on the way sees what is sent, and may change it"; !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
 		switch n := l.given[t]; {
 		case n == 2:
 			out = append(out, t.String()+": given twice, used once")

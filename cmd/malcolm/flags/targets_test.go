@@ -75,11 +75,11 @@ func TestParseTargetErrors(t *testing.T) {
 		{"ho\x1bst", "a space or control character"},
 		{"malcolm://host:1", "leave out malcolm://"},
 		{"MALCOLM://host:1", "leave out malcolm://"},
-		{"https://example.com/x", "is a URL"},
+		{"ftp://example.com/x?secret", `"ftp://example.com/x": write a malcolm server as`},
 		{"host/path", `has a "/" in it`},
 		{"host:1/path", `has a "/" in it`},
 		{"me@host", "no user name"},
-		{"10001", "is a number and no host"},
+		{"10001", "is a number, not a host"},
 		{"300.1.1.1", "is no IPv4 address"},
 		{"1.2.3", "is no IPv4 address"},
 		{"1.2.3.4.5", "is no IPv4 address"},
@@ -184,6 +184,9 @@ func TestTargets(t *testing.T) {
 		{"::1 0::1", "1", "", "[::1]:1", "[::1]:1: given twice, used once"},
 		{"a:1", "", "a:1-2", "a:1 a:2", "a:1: given twice, used once"},
 		{"a:1", "5", "", "a:1", "the ports of -p are not used: every address has its own"},
+		{"srv:_Malcolm._udp.Example.com", "", "SRV:_malcolm._tcp.example.com. a:1", "srv:_malcolm._udp.example.com srv:_malcolm._tcp.example.com. a:1", ""},
+		{"", "", "srv:malcolm.service.consul srv:malcolm.service.consul", "srv:malcolm.service.consul", "srv:malcolm.service.consul: given twice, used once"},
+		{"", "5", "srv:x", "srv:x", "the ports of -p are not used: every address has its own"},
 		{"a", "1-1024", "", "", ""},
 		{"a", "1-1024", "a:7", "", "a:7: given twice, used once"},
 	}
@@ -207,8 +210,8 @@ func TestTargets(t *testing.T) {
 
 func TestTargetsErrors(t *testing.T) {
 	tests := []struct{ addresses, ports, positional, want string }{
-		{"", "", "", "no address: add -a HOST -p PORT or write HOST:PORT"},
-		{"", "1", "", "no address: add -a HOST -p PORT or write HOST:PORT"},
+		{"", "", "", "no address: add -a HOST -p PORT, or write HOST:PORT or https://…"},
+		{"", "1", "", "no address: add -a HOST -p PORT, or write HOST:PORT or https://…"},
 		{"a", "", "", `"a" has no port: add -p PORT or write "a:PORT"`},
 		{"::1", "", "", `"::1" has no port: add -p PORT or write "[::1]:PORT"`},
 		{"a:1", "", "b", `"b" has no port: add -p PORT or write "b:PORT"`},
@@ -222,6 +225,12 @@ func TestTargetsErrors(t *testing.T) {
 		{"a", "1-1024", "b:1", "more than 1,024 targets"},
 		{"a b", "1-513", "", "more than 1,024 targets"},
 		{"a", "1", ":1", `":1" has no host before the colon`},
+		{"srv:", "", "", `"srv:" lacks the name, as in srv:_malcolm._udp.example.com`},
+		{"", "", "srv:_malcolm._udp", `"srv:_malcolm._udp" has no domain behind its labels, as in srv:_malcolm._udp.example.com`},
+		{"", "", "srv:x:1", `"srv:x:1" has the port "1": the ports of an SRV name are in DNS; write "srv:x"`},
+		{"", "", "srv:10.0.0.1", `"srv:10.0.0.1": "10.0.0.1" is an address, and no name`},
+		{"", "", "srv:a..b", `"srv:a..b": "a..b" is no host name`},
+		{"", "", "srv:a/b", `"a/b" has a "/" in it; an address is HOST or HOST:PORT, without a path`},
 	}
 	for _, test := range tests {
 		got, warnings, err := Targets(strings.Fields(test.addresses), strings.Fields(test.ports), strings.Fields(test.positional))

@@ -1,5 +1,5 @@
 // Package flags holds the types of the command line's values: how they are
-// typed, what they may be, and what is said of wrong ones.
+// typed, what they may be, and the errors for wrong ones.
 package flags
 
 import (
@@ -13,8 +13,8 @@ import (
 	"malcolm/cmd/malcolm/human"
 )
 
-// decode takes a flag's value and reads it with parse. what names the value ("a
-// rate").
+// decode takes a flag's value and reads it with parse. what is a name for the
+// value ("a rate").
 func decode[T any](ctx *kong.DecodeContext, into *T, what string, parse func(string) (T, error)) error {
 	text, err := popValue(ctx, what)
 	if err != nil {
@@ -30,8 +30,8 @@ func decode[T any](ctx *kong.DecodeContext, into *T, what string, parse func(str
 
 // popValue takes a flag's value: "x" of `-f x`, `-fx`, `-f=x`, `--flag x` and
 // `--flag=x`. A negative number is a value too, so that the caller can say what
-// is wrong with it. Any other word with a leading "-" is a flag, and then the
-// value, which what names ("a port"), is missing.
+// is wrong with it. Any other word with a leading "-" is a flag: then the value
+// is missing. what is a name for the value ("a port").
 func popValue(ctx *kong.DecodeContext, what string) (string, error) {
 	t := ctx.Scan.Peek()
 	text := t.String()

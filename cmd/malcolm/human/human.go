@@ -100,7 +100,7 @@ func Percent(done, total int64) string {
 	return fmt.Sprintf("%d.%d %%", permille/10, permille%10)
 }
 
-// Comma writes n with a Comma before every third digit: "1,024".
+// Comma writes n with a comma before every third digit: "1,024".
 func Comma(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
@@ -183,8 +183,8 @@ func Quote(s string) string {
 // characters become escapes in $'…' (bash, zsh, ksh, POSIX.1-2024), so that
 // what is pasted is what is seen.
 func ShellQuote(word string) string {
-	// Before a command, and in zsh at the beginning of a word, "=" is
-	// special.
+	// "=" is special before a command, and in zsh at the beginning of a
+	// word.
 	safe := word != "" && (word[0] == '-' || !strings.Contains(word, "="))
 	visible := utf8.ValidString(word)
 	for _, r := range word {

@@ -34,9 +34,9 @@ type Output interface {
 
 // A Screen draws frames at the lower end of a terminal, each over the last one,
 // while messages scroll above them. It writes a frame, and the messages since
-// the last one, in one piece, and only if something is new. It leaves nothing
-// behind that must be undone: the cursor is hidden only within one write, and
-// [LastWill] clears the progress in the tab.
+// the last one, in one piece, and only if something is new. Nothing must be
+// undone after it: the cursor is hidden only within one write, and [LastWill]
+// clears the progress in the tab.
 type Screen struct {
 	out    Output
 	notice func(spool.Gap) []byte // says which messages were left out, unless nil
@@ -110,7 +110,7 @@ func (s *Screen) draw() {
 		}
 	}()
 	width, height := s.size()
-	f := s.render(width, height) // not under the lock: render may wait for somebody who is in Write
+	f := s.render(width, height) // without the lock: render may wait for a goroutine in Write
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
@@ -133,7 +133,7 @@ func (s *Screen) draw() {
 	s.write(text)
 }
 
-// write writes what must not be left out: the next frame relies on it.
+// write writes text that the next frame relies on. It must not be left out.
 func (s *Screen) write(text []byte) {
 	if len(text) > 0 {
 		s.out.Put(spool.Result, text)
@@ -195,7 +195,7 @@ func (s *Screen) die() {
 	s.write(text)
 }
 
-// A LastWill must be done before the process ends, however it ends. Any
+// A LastWill is what must be done before the process ends, however it ends. Any
 // goroutine may call its methods; a nil LastWill does nothing.
 type LastWill struct {
 	mu sync.Mutex

@@ -43,7 +43,7 @@ func (p Tab) sequence() string {
 
 // showsTab reports whether the terminal is known to understand the sequence.
 // Others may take it for a notification to pop up. Within tmux and screen the
-// variables are those of the terminal outside, which does not get it.
+// variables are those of the outer terminal, which does not get the sequence.
 func showsTab(getenv func(string) string) bool {
 	term := getenv("TERM")
 	if getenv("TMUX") != "" || strings.HasPrefix(term, "screen") || strings.HasPrefix(term, "tmux") {

@@ -138,7 +138,7 @@ func (l Look) Bar(width int, done, kept, total int64) string {
 	done = min(max(done, 0), total)
 	columns := func(part int64) int { return int(math.Round(float64(width) * float64(part) / float64(total))) }
 	filled := columns(done)
-	if done < total { // what is not whole is not shown as whole
+	if done < total { // an unfinished bar never looks full
 		filled = min(filled, width-1)
 	}
 	before := min(max(columns(kept), 0), filled)

@@ -79,7 +79,7 @@ func (w *Writer) Write(text []byte) (int, error) {
 }
 
 // PutWait writes a [Result] once the reader is at most 1 MiB behind. If quit is
-// closed it leaves the piece out instead of waiting.
+// closed first, the piece is left out.
 func (w *Writer) PutWait(text []byte, quit <-chan struct{}) {
 	w.mu.Lock()
 	for !w.broken && w.queue.Bytes() > room[Event] {
@@ -94,8 +94,8 @@ func (w *Writer) PutWait(text []byte, quit <-chan struct{}) {
 }
 
 // Flush waits until everything is written, and returns whether it is. It gives
-// up if nothing can be written any more, or when the time while has passed
-// after quit was closed.
+// up if writing fails for good, or when quit has been closed for the time
+// while.
 func (w *Writer) Flush(quit <-chan struct{}, while time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -219,9 +219,9 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// TestAgain: an output that another program has made non-blocking loses
-// nothing.
-func TestAgain(t *testing.T) {
+// TestNonBlockingOutputLosesNothing: an output that another program has made
+// non-blocking loses nothing.
+func TestNonBlockingOutputLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		close(r.let)

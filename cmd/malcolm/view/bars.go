@@ -163,9 +163,13 @@ func (l painter) totalLine(f getFrame, width int) string {
 
 // askingLine shows the progress of the vote.
 func askingLine(p fetch.Snapshot) string {
-	answered, indexing, full := 0, 0, 0
+	answered, indexing, full, mirrors := 0, 0, 0, 0
 	for _, s := range p.Servers {
 		switch s.State {
+		case fetch.StateConnecting, fetch.StateNotReached:
+			if s.Target.IsMirror() {
+				mirrors++
+			}
 		case fetch.StateAnswered, fetch.StateServing:
 			answered++
 		case fetch.StateIndexing:
@@ -174,7 +178,7 @@ func askingLine(p fetch.Snapshot) string {
 			full++
 		}
 	}
-	text := fmt.Sprintf("asking %s: %d answered", human.Plural(len(p.Servers), "server", "servers"), answered)
+	text := fmt.Sprintf("asking %s: %d answered", plural(len(p.Servers), mirrors), answered)
 	if indexing > 0 {
 		text += fmt.Sprintf(", %d still hashing the file", indexing)
 	}
@@ -252,7 +256,7 @@ func (l painter) serverRow(name string, state screen.Cell, s fetch.ServerReport,
 	}
 	row := []screen.Cell{
 		{Text: name}, state, {Text: share(s.Bytes, fetched)}, {Text: human.Bytes(s.Bytes)},
-		{}, {}, {}, {Text: overOf(s.Transport)}, wrong,
+		{}, {}, {}, {Text: overTo(s.Target, s.Transport)}, wrong,
 	}
 	if s.State == fetch.StateServing || s.Conns > 0 {
 		row[4].Text = human.Rate(s.Rate)

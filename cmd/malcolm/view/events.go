@@ -10,7 +10,7 @@ import (
 	"malcolm/cmd/malcolm/spool"
 )
 
-// A Failure is how a run went wrong.
+// A Failure says how a run went wrong.
 type Failure struct {
 	Exit    int    // code
 	Kind    string // the code as a word
@@ -27,7 +27,7 @@ func (f Failure) Event() Event {
 	}
 }
 
-// Dropped is the event in the place of missing events.
+// Dropped is the event that stands for missing events.
 func Dropped(g spool.Gap) Event {
 	return droppedEvent{head: is("dropped"), Events: g.Events, Reports: g.Reports}
 }
@@ -38,7 +38,8 @@ func Compared(size int64, same bool) Event {
 	return comparedEvent{head: is("compared"), Bytes: size, Same: same}
 }
 
-// Hashed shows whether a file of size bytes has a checksum.
+// Hashed shows whether a file of size bytes has the checksum that was asked
+// for.
 func Hashed(on Printer, path string, size int64, checksum [32]byte, right bool) {
 	on.Emit(verifiedEvent{
 		head: is("verified"), Path: jsonText(path), Right: right, Bytes: size, TotalBytes: size, Checksum: human.Hex(checksum),

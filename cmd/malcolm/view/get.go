@@ -28,7 +28,7 @@ type Outcome struct {
 	Mended   *fetch.RepairTreeResult // of RepairTree; else nil
 	Path     string                  // of the file or directory that was verified
 	Err      error
-	Unread   bool     // nobody reads why it ended
+	Unread   bool     // nobody will read the reason
 	Late     error    // why a file that is there has no receipt; nil: it has, or none is wanted
 	Hints    []string // what to do about Err
 	Resume   []string // how to continue with what is kept
@@ -58,8 +58,8 @@ type getWatcher interface {
 // NewGet returns a view of a run that is about to start.
 func NewGet(on Terminal, r Run) *Get {
 	text := &getText{Terminal: on, run: r, silent: on.JSON}
-	// What draws comes first: it restores the terminal before the end is
-	// told.
+	// The view that draws comes first: it restores the terminal before the
+	// end is told.
 	g := &Get{watchers: []getWatcher{text}, pace: on.Pace(r.Interval)}
 	switch {
 	case on.Drawn && r.Interval > 0:

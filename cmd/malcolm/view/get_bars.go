@@ -74,7 +74,7 @@ func (b *getBars) progressAt(p fetch.Snapshot, now time.Time) {
 	b.f.p, b.has = p, true
 }
 
-// frame is what to draw now. What is over within a second is not drawn.
+// frame is what to draw now. A phase that ends within a second is not drawn.
 func (b *getBars) frame(width, height int) screen.Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +117,7 @@ func (b *getBars) last(o Outcome) {
 	r := o.Got
 	b.giveUp, b.checked = time.Time{}, time.Time{}
 	if r == nil || r.AlreadyRight || !b.drawn {
-		b.has = false // the lines after it say all
+		b.has = false // the lines after it say it all
 		return
 	}
 	p := &b.f.p

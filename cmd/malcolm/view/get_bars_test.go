@@ -100,7 +100,7 @@ func TestLastFrame(t *testing.T) {
 	}
 	servers := fetching().Servers[:2]
 	servers[0].Conns, servers[0].RTT = 0, 0 // its connections are closed
-	r := &fetch.Result{Size: 200 * miB, Fetched: 190 * miB, Resumed: 10 * miB, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
+	r := &fetch.Result{Size: 200 * miB, Amounts: fetch.Amounts{Fetched: 190 * miB, Resumed: 10 * miB}, Elapsed: 10 * time.Second, Servers: servers, Map: marks("ABAB")}
 	b.last(Outcome{Got: r})
 	golden(t, "the last frame", b.on.painter().getLines(b.f, 80, 24), `
 ABAB
@@ -123,7 +123,7 @@ func TestLastFrameOfAFailure(t *testing.T) {
 	b := newTestBars(0)
 	b.progress(fetching())
 	b.frame(80, 24)
-	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Fetched: 90 * miB, Elapsed: 9 * time.Second}, Err: errors.New("odd")})
+	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Amounts: fetch.Amounts{Fetched: 90 * miB}, Elapsed: 9 * time.Second}, Err: errors.New("odd")})
 	f := b.frame(80, 24)
 	if last := f.Lines[len(f.Lines)-1]; strings.Contains(last, "left") || strings.Contains(last, " in ") || !strings.Contains(last, "45.0 %") {
 		t.Errorf("the last line is %q", last)
@@ -134,7 +134,7 @@ func TestLastFrameOfAFailure(t *testing.T) {
 func TestNoLastFrame(t *testing.T) {
 	b := newTestBars(0)
 	b.progress(fetching())
-	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Fetched: 200 * miB, Elapsed: time.Second}})
+	b.last(Outcome{Got: &fetch.Result{Size: 200 * miB, Amounts: fetch.Amounts{Fetched: 200 * miB}, Elapsed: time.Second}})
 	if f := b.frame(80, 24); len(f.Lines) > 0 {
 		t.Errorf("the last frame is %q, want none", f.Lines)
 	}

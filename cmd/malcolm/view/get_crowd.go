@@ -44,8 +44,8 @@ func (c *crowd) admit(reason string, t source.Target, now time.Time) bool {
 // due reports whether it is time to tell of the rest.
 func (c *crowd) due(now time.Time) bool { return c.shown != nil && now.Sub(c.since) >= crowdTime }
 
-// rest returns a line for each reason that further servers share, and forgets
-// all.
+// rest returns a line for each reason that further servers share, and empties
+// the crowd.
 func (c *crowd) rest() (lines []string) {
 	for _, reason := range slices.Sorted(maps.Keys(c.more)) {
 		more := c.more[reason]
@@ -56,7 +56,7 @@ func (c *crowd) rest() (lines []string) {
 }
 
 // sayCrowd tells of the counted servers when it is time: before the vote,
-// before waiting, at the end (e is nil), and after a while.
+// before a wait, after a while, and at the end (e is nil).
 func (v *getText) sayCrowd(e fetch.Event) {
 	switch e.(type) {
 	case nil, fetch.Voted, fetch.Waiting:
@@ -68,14 +68,14 @@ func (v *getText) sayCrowd(e fetch.Event) {
 	v.sayRest()
 }
 
-// sayRest tells of a crowd's counted servers.
+// sayRest tells of all counted servers.
 func (v *getText) sayRest() {
 	for _, line := range v.crowd.rest() {
 		v.Warn("%s", line)
 	}
 }
 
-// advise says what to do about a server, once for all its ports.
+// advise says what to do about a server, once for all its host's ports.
 func (v *getText) advise(t source.Target, err error) {
 	if v.run.Advice == nil {
 		return

@@ -29,7 +29,7 @@ func (v *getText) ofServers(e fetch.Event) {
 	case fetch.Duplicate:
 		v.Warn("%s: is the same server as %s, used once", e.Target, e.Of)
 	case fetch.OneAddress:
-		v.Warn("%s and %s are at one address, %s: two hosts have two votes, also on one machine", e.Hosts[0], e.Hosts[1], e.Addr)
+		v.Warn("%s and %s have one address, %s: they still have two votes", e.Hosts[0], e.Hosts[1], e.Addr)
 	case fetch.UDPBlocked:
 		v.udpBlocked(e)
 	case fetch.WayRefused:
@@ -63,15 +63,19 @@ func (v *getText) ofServers(e fetch.Event) {
 }
 
 func (v *getText) joined(e fetch.Joined) {
+	if e.Mirror {
+		v.Explain("%s takes part", e.Target)
+		return
+	}
 	if e.Other {
-		v.Say("%s has another version of the directory: it is asked for what is the same", e.Target)
+		v.Say("%s has another version of the directory: it is asked for the files that are the same", e.Target)
 		return
 	}
 	v.Say("%s answered late and has the same %s: it takes part", e.Target, noun(v.tree))
 }
 
-// udpBlocked says that the network lets TCP through and not UDP, and to whom to
-// turn with that.
+// udpBlocked says that the network lets TCP through and not UDP, and whom to
+// ask about it.
 func (v *getText) udpBlocked(e fetch.UDPBlocked) {
 	what := "gets no answer, and TCP does"
 	if e.Refused {
@@ -80,7 +84,9 @@ func (v *getText) udpBlocked(e fetch.UDPBlocked) {
 	v.Warn("UDP to %s %s: the copy goes over TCP", e.Target, what)
 	var ports []int
 	for _, t := range v.run.Targets {
-		ports = append(ports, int(t.Port))
+		if t.Port > 0 && !t.IsMirror() { // else DNS knows it
+			ports = append(ports, int(t.Port))
+		}
 	}
 	slices.Sort(ports)
 	v.WarnHint("for QUIC, firewalls must let UDP through to port " + strings.Join(human.PortRanges(slices.Compact(ports)), ", ") +
@@ -149,7 +155,7 @@ func (v *getText) contradicted(e fetch.Contradicted) {
 func (v *getText) lost(e fetch.Lost) {
 	var left string
 	if e.Left >= 0 {
-		left = fmt.Sprintf("; %s left", human.Plural(e.Left, "server", "servers"))
+		left = fmt.Sprintf("; %s left", pluralAmong(e.Left, v.run.Targets))
 		switch e.Left {
 		case 0:
 		case 1:
@@ -175,13 +181,16 @@ func (v *getText) chunkRefused(e fetch.ChunkRefused) {
 	case e.Path != "":
 		what, changed = human.Quote(e.Path)+", chunk", "its directory changed"
 	}
+	if e.Target.IsMirror() {
+		changed = "it has another file now"
+	}
 	if e.Changed {
-		v.Warn("%s: %s: %s %d (%s at %s) is refused, and the server is out for this run",
-			e.Target, changed, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+		v.Warn("%s: %s: %s %d (%s at %s) is refused, and the %s is out for this run",
+			e.Target, changed, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset), sourceKind(e.Target))
 		return
 	}
-	v.Warn("%s sent wrong bytes: %s %d (%s at %s) is refused, and the server is out for this run",
-		e.Target, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset))
+	v.Warn("%s sent wrong bytes: %s %d (%s at %s) is refused, and the %s is out for this run",
+		e.Target, what, e.Chunk, human.Bytes(e.Length), human.Bytes(e.Offset), sourceKind(e.Target))
 }
 
 // sayIDs names each server ID with the servers that proved it.
@@ -208,8 +217,7 @@ func (v *getText) firstContact(s shownID) string {
 	return ""
 }
 
-// sayDiffering names the first paths on which directories differ that have no
-// majority.
+// sayDiffering names the first paths that have no majority.
 func (v *getText) sayDiffering(err error) {
 	const most = 10
 	e, ok := errors.AsType[*fetch.UndecidedError](err)
@@ -228,7 +236,11 @@ func (v *getText) sayDiffering(err error) {
 // sayFailedServers lists what a person needs to know after a failed vote or a
 // run without servers.
 func (v *getText) sayFailedServers(err error) {
-	if e, ok := errors.AsType[*fetch.UndecidedError](err); ok {
+	if e, ok := errors.AsType[*fetch.UndecidedError](err); ok && e.Sizes {
+		for _, g := range e.Result.Groups {
+			v.Say("%s: %s: %s", standing(g, e.Result), human.Bytes(g.Size), names(e.Targets, g.Servers))
+		}
+	} else if ok {
 		v.sayIDs()
 		for _, g := range e.Result.Groups {
 			v.Say("%s: %s, %s: %s", standing(g, e.Result), sizeOf(g.Tree, g.Size), proofOf(g.Tree, g.Checksum), names(e.Targets, g.Servers))

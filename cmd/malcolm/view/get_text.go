@@ -30,6 +30,8 @@ func (v *getText) event(e fetch.Event) {
 	switch e := e.(type) {
 	case fetch.Voted:
 		v.voted(e)
+	case fetch.SizeAgreed:
+		v.sizeAgreed(e)
 	case fetch.FileDone:
 		v.Explain("%s: %s", human.Quote(e.Path), human.Bytes(e.Size))
 	case fetch.Started:
@@ -49,7 +51,7 @@ func (v *getText) event(e fetch.Event) {
 	case fetch.SmallBuffers:
 		v.Warn("%s", smallBuffers(e.Small))
 	case fetch.ChunksUnreadable:
-		v.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), e.Err.Error())
+		unreadableChunks(v, e)
 	case fetch.NotKept:
 		v.Warn("%s: its %s cannot be kept: %s", human.ShellQuote(e.Path), e.What, e.Err.Error())
 	case fetch.ReadingBack:
@@ -86,16 +88,41 @@ func (v *getText) ended(o Outcome) {
 
 // verified lists the chunks that differ. Others tell the error.
 func (v *getText) verified(o Outcome) {
-	if r := o.Verified; r != nil {
-		for _, b := range r.Bad {
-			v.Result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
-		}
-		if r.LocalSize != r.Size {
-			v.Say("%s has %s bytes, the servers' file %s", human.ShellQuote(o.Path), human.Comma(r.LocalSize), human.Comma(r.Size))
-		}
+	if o.Verified != nil {
+		wrongChunks(v, o.Path, o.Verified, "the servers' file")
 	}
 	if o.Err != nil {
 		v.sayFailedServers(o.Err)
+	}
+}
+
+// wrongChunks lists the chunks of a file that differ from another's.
+func wrongChunks(on Printer, path string, r *fetch.VerifyResult, other string) {
+	for _, b := range r.Bad {
+		on.Result(fmt.Sprintf("%d\t%d\t%d", b.Chunk, b.Offset, b.Length))
+	}
+	if r.LocalSize != r.Size {
+		on.Say("%s has %s bytes, %s %s", human.ShellQuote(path), human.Comma(r.LocalSize), other, human.Comma(r.Size))
+	}
+}
+
+// Checked shows the result of comparing a file with known values.
+func Checked(on Printer, path string, r *fetch.VerifyResult) {
+	wrongChunks(on, path, r, "the file of these values")
+	emitVerified(on, path, r)
+	if r.Right() {
+		Right(on, path, r.Size, r.Checksum)
+	}
+}
+
+func unreadableChunks(on Printer, e fetch.ChunksUnreadable) {
+	on.Warn("%s: %s cannot be read: %s; the disk may be failing", human.ShellQuote(e.Path), human.Plural(e.Chunks, "chunk", "chunks"), e.Err.Error())
+}
+
+// Unreadable shows an event of comparing a file with known values.
+func Unreadable(on Printer, e fetch.Event) {
+	if e, ok := e.(fetch.ChunksUnreadable); ok {
+		unreadableChunks(on, e)
 	}
 }
 
@@ -127,7 +154,7 @@ func (v *getText) started(e fetch.Started) {
 	}
 }
 
-// lacking says what a file system cannot do, and what follows.
+// lacking says what a file system cannot do, and the consequence.
 var lacking = map[partfile.Comfort]string{
 	partfile.Locks:          "this file system has no locks: another malcolm that writes the same file is noticed by its traces, which takes some seconds",
 	partfile.ExclusiveNames: "this file system always replaces: a file that another program makes under the final name at the last moment is lost",
@@ -137,8 +164,11 @@ var lacking = map[partfile.Comfort]string{
 
 // origin names what is there already.
 func (v *getText) origin() string {
-	if v.run.Local {
+	switch {
+	case v.run.Local:
 		return "the local file"
+	case v.run.Mending != "":
+		return "what is here"
 	}
 	return "an earlier run"
 }
@@ -207,7 +237,7 @@ func share(bytes, all int64) string {
 	return fmt.Sprintf("%d %%", (bytes*100+all/2)/all)
 }
 
-// done tells of the end of a run that has its file.
+// done tells how a run ended that has its file.
 func (v *getText) done(r *fetch.Result) {
 	if r.AlreadyRight {
 		v.Say("%s is there already and right: %s, %s", human.Quote(r.Name), human.Bytes(r.Size), proofOf(r.Tree.Voted, r.Checksum))
@@ -255,23 +285,33 @@ func sources(servers []fetch.ServerReport) string {
 	for _, s := range used[:min(len(used), most)] {
 		list = append(list, fmt.Sprintf("%s %s", s.Target, human.Bytes(s.Bytes)))
 	}
-	text := fmt.Sprintf("%s (%s)", human.Plural(len(used), "server", "servers"), strings.Join(list, ", "))
+	mirrors := 0
+	for _, s := range used {
+		if s.Target.IsMirror() {
+			mirrors++
+		}
+	}
+	text := fmt.Sprintf("%s (%s)", plural(len(used), mirrors), strings.Join(list, ", "))
 	if more := len(used) - most; more > 0 {
 		text = strings.TrimSuffix(text, ")") + fmt.Sprintf(", %d more)", more)
 	}
 	return text
 }
 
-// failed tells of the end of a run without a file: what went wrong, what is
-// kept, and how to continue.
+// failed tells how a run ended that has no file: what went wrong, what is kept,
+// and how to continue.
 func (v *getText) failed(o Outcome) {
 	v.sayFailedServers(o.Err)
 	v.Fail(o.Err)
 	for _, h := range o.Hints {
 		v.Hint(h)
 	}
-	if r := o.Got; o.Kept() && partfile.ReasonOf(o.Err) != partfile.Changed { // else nobody knows what is good
-		v.Say("kept %s: %s of %s are good", human.ShellQuote(r.Part), human.Bytes(r.Fetched+r.Resumed), human.Bytes(r.Size))
+	if r := o.Got; o.Kept() && partfile.ReasonOf(o.Err) != partfile.Changed { // else nobody knows which bytes are good
+		are := "good"
+		if r.Unproved {
+			are = "there, and nothing has proved them"
+		}
+		v.Say("kept %s: %s of %s are %s", human.ShellQuote(r.Part), human.Bytes(r.Fetched+r.Resumed), human.Bytes(r.Size), are)
 	}
 	for _, h := range o.Resume {
 		v.Hint(h)

@@ -121,7 +121,7 @@ func TestTotalLine(t *testing.T) {
 	}{
 		{fetch.Snapshot{Phase: fetch.PhaseFinishing}, "total  100 %  making it durable"},
 		{fetch.Snapshot{Phase: fetch.PhasePreparing}, "asking for the chunk values"},
-		{fetch.Snapshot{Phase: fetch.PhasePreparing, Check: 2048, Checked: 1024}, "checking what is there: 1.0 KiB of 2.0 KiB"},
+		{fetch.Snapshot{Phase: fetch.PhasePreparing, Preparing: fetch.Preparing{Check: 2048, Checked: 1024}}, "checking what is there: 1.0 KiB of 2.0 KiB"},
 		{fetch.Snapshot{Phase: fetch.PhaseFetching, Size: 2048, Good: 2047, Left: -1}, "total  99.9 %  2.0 KiB of 2.0 KiB  0 B/s"},
 	}
 	for _, test := range tests {
@@ -144,7 +144,7 @@ func TestEventLines(t *testing.T) {
 			"malcolm: warning: 127.0.0.1:10001: connection refused\n"},
 		{fetch.Duplicate{Target: source.Target{Host: "localhost", Port: 1}, Of: here}, "malcolm: warning: localhost:1: is the same server as 127.0.0.1:10001, used once\n"},
 		{fetch.OneAddress{Hosts: [2]string{"a", "b"}, Addr: netip.MustParseAddr("10.0.0.1")},
-			"malcolm: warning: a and b are at one address, 10.0.0.1: two hosts have two votes, also on one machine\n"},
+			"malcolm: warning: a and b have one address, 10.0.0.1: they still have two votes\n"},
 		{fetch.Joined{Target: here}, "127.0.0.1:10001 answered late and has the same file"},
 		{fetch.LeftOut{Target: here, Checksum: sum9f, Size: 5}, "malcolm: warning: 127.0.0.1:10001 answered late and has another file (9f86d081…, 5 B): left out\n"},
 		{fetch.Started{Name: "data", Size: giB, Chunks: 4096}, "getting \"data\": 1.0 GiB in 4,096 chunks\n"},
@@ -203,7 +203,7 @@ func TestVotedNamesEachID(t *testing.T) {
 func TestDoneLines(t *testing.T) {
 	result := fetch.Result{
 		Path: "copy/data", Name: "data", Size: 4 << 20, Checksum: sum9f, Elapsed: 2 * time.Second,
-		Fetched: 3 << 20, Resumed: 1 << 20, Servers: []fetch.ServerReport{{Target: here, Bytes: 3 << 20}},
+		Amounts: fetch.Amounts{Fetched: 3 << 20, Resumed: 1 << 20}, Servers: []fetch.ServerReport{{Target: here, Bytes: 3 << 20}},
 	}
 	term, out, stderr := newTestTerminal()
 	(&getText{Terminal: term}).done(&result)
@@ -224,7 +224,7 @@ func TestDoneLines(t *testing.T) {
 // TestFailedLines: in this order, the servers behind an error, the error, what
 // to do about it, what is kept, how to continue.
 func TestFailedLines(t *testing.T) {
-	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
+	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Amounts: fetch.Amounts{Fetched: 1 << 20, Resumed: 1 << 20}}
 	const keptLine = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\n"
 	const hint, resume = "malcolm: hint: do this\n", "malcolm: hint: to continue: that\n"
 	odd := errors.New("odd")

@@ -8,6 +8,7 @@ import (
 	"malcolm/cmd/malcolm/human"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/transfer/pace"
+	"malcolm/transfer/scan"
 )
 
 // Hashing shows the progress of hashing the file at path, whose bytes done
@@ -18,17 +19,34 @@ func Hashing(on Terminal, interval time.Duration, path string, done *atomic.Int6
 	if err != nil || interval == 0 || !on.Drawn {
 		return every(interval, func() { on.Say("checking: %s", human.Bytes(done.Load())) })
 	}
-	h := &hashing{painter: on.painter(), done: done, total: info.Size(), begun: time.Now()}
+	var total atomic.Int64
+	total.Store(info.Size())
+	return on.drawHashing("checking", done, &total)
+}
+
+// Indexing shows the progress of hashing a file or directory, as Hashing does.
+func Indexing(on Terminal, interval time.Duration, p *scan.Progress) (stop func()) {
+	if interval == 0 || !on.Drawn {
+		return every(interval, func() {
+			on.Say("indexing: %s of %s", human.Bytes(p.Bytes.Load()), human.Bytes(p.TotalBytes.Load()))
+		})
+	}
+	return on.drawHashing("indexing", &p.Bytes, &p.TotalBytes)
+}
+
+// drawHashing draws a bar until stop is called.
+func (t Terminal) drawHashing(label string, done, total *atomic.Int64) (stop func()) {
+	h := &hashing{painter: t.painter(), label: label, done: done, total: total, begun: time.Now()}
 	h.meter.Start(rateTime, h.begun)
-	return on.Draw(h.frame)
+	return t.Draw(h.frame)
 }
 
 // A hashing is one bar without events.
 type hashing struct {
 	painter
-	done  *atomic.Int64
-	total int64
-	begun time.Time
+	label       string
+	done, total *atomic.Int64
+	begun       time.Time
 
 	// The screen's.
 	meter pace.Meter
@@ -36,15 +54,16 @@ type hashing struct {
 }
 
 func (h *hashing) frame(width, _ int) screen.Frame {
-	now, done := time.Now(), h.done.Load()
+	now, total := time.Now(), h.total.Load()
+	done := min(h.done.Load(), total)
 	h.meter.Add(done-h.seen, now)
 	h.seen = done
 	if now.Sub(h.begun) < slowTime {
 		return screen.Frame{}
 	}
-	g := gauge{label: "checking", done: done, total: h.total, rate: h.meter.Rate()}
-	if done < h.total {
-		g.after = human.Left(h.total-done, g.rate) + " left"
+	g := gauge{label: h.label, done: done, total: total, rate: h.meter.Rate()}
+	if done < total {
+		g.after = human.Left(total-done, g.rate) + " left"
 	}
-	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, h.total)}
+	return screen.Frame{Lines: []string{h.line(width-1, g)}, Tab: screen.TabOf(done, total)}
 }

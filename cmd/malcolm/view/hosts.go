@@ -12,7 +12,7 @@ import (
 // mostHosts is the largest number of hosts in a ticket.
 const mostHosts = 8
 
-// anyInterface is a placeholder for an interface of the reader's own machine.
+// anyInterface stands for the name of an interface of the reader's machine.
 const anyInterface = "INTERFACE"
 
 // advertised is where to reach serve, for the command to paste and the ticket.
@@ -23,8 +23,8 @@ type advertised struct {
 	linkLocal bool     // host contains anyInterface
 }
 
-// hostOf returns how others reach what listens on bind. advertise is what the
-// user says. Both may be empty.
+// hostOf returns how others reach what listens on bind. advertise is the host
+// that the user gave. Both may be empty.
 func hostOf(bind netip.Addr, advertise string) advertised {
 	switch {
 	case advertise != "":
@@ -105,8 +105,8 @@ func interfaceAddrs() (all [][]netip.Addr) {
 	return all
 }
 
-// ticketOf returns the ticket of what is served; empty: the host is of no use
-// to others. It names further hosts while there is room.
+// ticketOf returns the ticket of what is served; empty: others cannot use the
+// host. It names further hosts while there is room.
 func ticketOf(e serve.Ready, at advertised) string {
 	t := certs.Ticket{IDs: []certs.ServerID{e.ID}, Tree: e.Tree != nil, Checksum: e.Checksum, Name: e.Offered}
 	for _, a := range e.Addrs {

@@ -26,8 +26,8 @@ func NewInfo(on Terminal, r Run) *Info {
 	return i
 }
 
-// Ask begins to ask for the status at the run's interval: indexing may take
-// long.
+// Ask begins to ask for the status at the run's interval, since indexing may
+// take long.
 func (i *Info) Ask(status func() fetch.Snapshot) {
 	i.reports.begin(i.pace, func() {
 		now := status()
@@ -46,7 +46,7 @@ func (i *Info) Event(e fetch.Event) {
 		if i.json != nil {
 			i.json.event(e)
 		}
-		if full, ok := e.(fetch.Full); ok { // the result tells all else
+		if full, ok := e.(fetch.Full); ok { // the result tells everything else
 			i.text.event(full)
 		}
 	})
@@ -91,6 +91,7 @@ type infoServer struct {
 	RTT      float64 `json:"rtt"`
 	// Transport is what carried the offer.
 	Transport string `json:"transport"`
+	Source    string `json:"source"` // server, mirror
 }
 
 // infoOf returns the event of a result.
@@ -104,7 +105,7 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 	for _, s := range r.Servers {
 		v := infoServer{
 			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Reason: reasonOf(s.Err), RTT: seconds(s.RTT),
-			Transport: overOf(s.Transport),
+			Transport: overTo(s.Target, s.Transport), Source: sourceKind(s.Target),
 		}
 		if s.Offered {
 			v.Name, v.Kind, v.Bytes, v.Modified = jsonText(s.Name), jsonKind(s.Tree), s.Size, modified(s.ModTime)
@@ -115,7 +116,7 @@ func infoOf(r *fetch.InfoResult) infoEvent {
 	return e
 }
 
-// modified is a modification time in words that machines read, too. Years
+// modified is a modification time in a form that machines read too. Years
 // outside of RFC 3339's range are cut to it.
 func modified(t time.Time) string {
 	t = t.UTC()
@@ -138,6 +139,12 @@ func infoLines(r *fetch.InfoResult) (lines []string) {
 			line += ", the majority"
 		}
 		lines = append(lines, line)
+		for _, j := range g.Servers {
+			if s := r.Servers[j]; s.ID == (certs.ServerID{}) { // a mirror, by its file of values
+				told[j] = true
+				lines = append(lines, "    "+offerLine(s))
+			}
+		}
 		for _, id := range g.IDs {
 			lines = append(lines, "  server ID "+certs.ServerID(id).String())
 			for j, s := range r.Servers {
@@ -154,6 +161,8 @@ func infoLines(r *fetch.InfoResult) (lines []string) {
 		case s.Offered: // after the vote
 			lines = append(lines, fmt.Sprintf("late: %s, %s", sizeOf(s.Tree, s.Size), proofOf(s.Tree, s.Checksum)),
 				"  server ID "+s.ID.String(), "    "+offerLine(s))
+		case s.Target.IsMirror() && s.Err == nil:
+			lines = append(lines, fmt.Sprintf("%s: a mirror, which sends bytes and does not vote", s.Target))
 		case s.Err != nil:
 			lines = append(lines, fmt.Sprintf("%s: %s", s.Target, s.Err.Error()))
 		default:
@@ -169,7 +178,7 @@ func offerLine(s fetch.InfoServer) string {
 	if s.Name != "" {
 		name = human.Quote(s.Name)
 	}
-	return fmt.Sprintf("%-21s  %-4s  %s  modified %s  %s", s.Target, overOf(s.Transport), formatRTT(s.RTT), modified(s.ModTime), name)
+	return fmt.Sprintf("%-21s  %-4s  %s  modified %s  %s", s.Target, overTo(s.Target, s.Transport), formatRTT(s.RTT), modified(s.ModTime), name)
 }
 
 // formatRTT writes a round trip in milliseconds.

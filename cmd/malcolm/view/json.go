@@ -25,14 +25,14 @@ const schemaVersion = 1
 // maxJSONText is the largest size of a text in an event, in bytes.
 const maxJSONText = 4096
 
-// ClassOf says what becomes of an event when stdout is read slowly. wait: its
-// writer waits for the reader, since a result may have any number of such
+// ClassOf says what happens to an event when stdout is read slowly. With wait
+// its writer waits for the reader, since a result may have any number of such
 // events.
 func ClassOf(e Event) (class spool.Class, wait bool) {
 	switch e.(type) {
-	case mismatchEvent, pathVoteEvent, differsEvent, entryEvent, knownServerEvent:
+	case batchFileEvent, mismatchEvent, pathVoteEvent, differsEvent, entryEvent, knownServerEvent, settingEvent:
 		return spool.Result, true
-	case progressEvent, statusEvent, indexingEvent:
+	case progressEvent, batchProgressEvent, statusEvent, indexingEvent:
 		return spool.Report, false
 	case serverEvent, serverLostEvent, serverBackEvent, contradictedEvent, oneAddressEvent, chunkRefusedEvent, lackingEvent, fileEvent, clientEvent, changedEvent, readyEvent, leftOutEvent:
 		return spool.Event, false
@@ -63,3 +63,6 @@ func jsonText(s string) string {
 	}
 	return s + "…"
 }
+
+// is returns the beginning of an event.
+func is(event string) head { return head{event, schemaVersion} }

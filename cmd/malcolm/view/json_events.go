@@ -10,10 +10,6 @@ type head struct {
 	V     int    `json:"v"`
 }
 
-func (h head) name() string { return h.Event }
-
-func is(event string) head { return head{event, schemaVersion} }
-
 // The events of get, repair, verify and demo.
 type (
 	startEvent struct {
@@ -24,6 +20,7 @@ type (
 	serverEvent struct {
 		head
 		Address string `json:"address"`
+		Source  string `json:"source"` // server, mirror
 		ID      string `json:"id"`
 		State   string `json:"state"`
 		Reason  string `json:"reason"`
@@ -70,6 +67,16 @@ type (
 		IDs      []string `json:"ids"`
 		Servers  []string `json:"servers"`
 	}
+	// unprovedEvent says that mirrors agree on the size of a file that is
+	// proved only at the end.
+	unprovedEvent struct {
+		head
+		Size    int64    `json:"size"`
+		Sum     string   `json:"sum"`  // what proves it
+		Kind    string   `json:"kind"` // of the sum: blake3, sha256
+		Servers []string `json:"servers"`
+		Untied  []string `json:"untied"` // of these, whose ranges only the size ties together
+	}
 	contradictedEvent struct {
 		head
 		Address   string `json:"address"`
@@ -103,6 +110,7 @@ type (
 		Connections int     `json:"connections"`
 		BadChunks   int     `json:"bad_chunks"`
 		Transport   string  `json:"transport"`
+		Source      string  `json:"source"`
 	}
 	chunkRefusedEvent struct {
 		head
@@ -160,6 +168,7 @@ type (
 		BadChunks int    `json:"bad_chunks"`
 		State     string `json:"state"`
 		Transport string `json:"transport"`
+		Source    string `json:"source"`
 
 		Lacked []jsonPath `json:"lacked"`
 	}
@@ -214,6 +223,29 @@ type (
 		ID        string `json:"id"`
 		FirstSeen string `json:"first_seen"`
 	}
+	settingEvent struct {
+		head
+		Command string   `json:"command"`
+		Flag    string   `json:"flag"`
+		Values  []string `json:"values"`
+		From    string   `json:"from"` // default, environment or file
+		Place   string   `json:"place"`
+	}
+	versionEvent struct {
+		head
+		Version  string          `json:"version"`
+		Revision string          `json:"revision"`
+		Time     string          `json:"time"`
+		Dirty    bool            `json:"dirty"`
+		Go       string          `json:"go"`
+		Platform string          `json:"platform"`
+		Modules  []versionModule `json:"modules"`
+	}
+	versionModule struct {
+		Path    string `json:"path"`
+		Version string `json:"version"`
+		Sum     string `json:"sum"`
+	}
 	forgottenEvent struct {
 		head
 		Server string `json:"server"`
@@ -229,6 +261,7 @@ type (
 		ID        string   `json:"id"`
 		Addresses []string `json:"addresses"`     // of UDP
 		TCP       []string `json:"tcp_addresses"` // those that listen on TCP too
+		HTTP      string   `json:"http_address"`  // of HTTP without TLS; empty: it is not answered
 	}
 	indexingEvent struct {
 		head
@@ -260,6 +293,7 @@ type (
 		Address string `json:"address"`
 		State   string `json:"state"`
 		Clients int    `json:"clients"`
+		HTTP    int    `json:"http_clients"` // of these, those that speak HTTP
 		Ranges  int    `json:"ranges"`
 		Bytes   int64  `json:"bytes"`
 		Rate    int64  `json:"rate"`
@@ -283,3 +317,44 @@ type (
 		Bytes int64 `json:"bytes"`
 	}
 )
+
+// The events of a batch.
+type (
+	// batchFileEvent: the file of a line of the list is there, or failed.
+	batchFileEvent struct {
+		head
+		Line     int          `json:"line"`
+		State    string       `json:"state"` // done, there, failed
+		Exit     int          `json:"exit"`
+		Kind     string       `json:"kind"` // of the failure
+		Message  string       `json:"message"`
+		Hint     string       `json:"hint"`
+		Path     string       `json:"path"`
+		Bytes    int64        `json:"bytes"`
+		Seconds  float64      `json:"seconds"`
+		Checksum string       `json:"checksum"`
+		Servers  []doneServer `json:"servers"`
+		Refused  []refusal    `json:"refused"`
+	}
+	batchProgressEvent struct {
+		head
+		Files    int   `json:"files"`
+		Done     int   `json:"done"`
+		There    int   `json:"there"`
+		Failed   int   `json:"failed"`
+		UnderWay int   `json:"under_way"`
+		Bytes    int64 `json:"bytes"`
+		Rate     int64 `json:"rate"`
+	}
+	batchEvent struct {
+		head
+		Files   int     `json:"files"`
+		Done    int     `json:"done"`
+		There   int     `json:"there"`
+		Failed  int     `json:"failed"`
+		Bytes   int64   `json:"bytes"`
+		Seconds float64 `json:"seconds"`
+	}
+)
+
+func (h head) name() string { return h.Event }

@@ -69,6 +69,8 @@ func (g *getJSON) event(e fetch.Event) {
 		won := &e.Result.Groups[e.Result.Winner]
 		g.tree, g.checksum = won.Tree, won.Checksum
 		g.voted(e)
+	case fetch.SizeAgreed:
+		g.sizeAgreed(e)
 	case fetch.Listed:
 		g.listed(e)
 	case fetch.FileDone:
@@ -79,6 +81,8 @@ func (g *getJSON) event(e fetch.Event) {
 		g.out.Emit(lackingEvent{
 			head: is("lacking"), Address: e.Target.String(), ID: idOf(g.ids[e.Target]), jsonPath: pathOf(e.Path), Reason: reasonOf(e.Err),
 		})
+	case fetch.SetAside:
+		g.out.Emit(setAsideEvent{head: is("set_aside"), Path: jsonText(e.Path), CutOff: e.CutOff})
 	case fetch.LeftOut:
 		g.server(e.Target, stateName(fetch.StateLeftOut), "has "+anotherThan(g.tree, e.Tree)+": "+human.Checksum(e.Tree, e.Checksum))
 	case fetch.ChunkRefused:
@@ -104,14 +108,14 @@ func (g *getJSON) notReached(e fetch.NotReached) {
 func (g *getJSON) joined(e fetch.Joined) {
 	why := ""
 	if e.Other {
-		why = "has another version of the directory: it is asked for what is the same"
+		why = "has another version of the directory: it is asked for the files that are the same"
 	}
 	g.server(e.Target, stateName(fetch.StateServing), why)
 }
 
 func (g *getJSON) server(t source.Target, state, why string) {
 	g.out.Emit(serverEvent{
-		head: is("server"), Address: t.String(), ID: idOf(g.ids[t]), State: state, Reason: why, Transport: overOf(g.over[t]),
+		head: is("server"), Address: t.String(), Source: sourceKind(t), ID: idOf(g.ids[t]), State: state, Reason: why, Transport: overTo(t, g.over[t]),
 	})
 }
 
@@ -139,6 +143,29 @@ func (g *getJSON) voted(e fetch.Voted) {
 			if !g.twice[targets[s]] {
 				g.server(targets[s], stateName(state), why)
 			}
+		}
+	}
+}
+
+// sizeAgreed tells that a fetch begins that is proved only at its end.
+func (g *getJSON) sizeAgreed(e fetch.SizeAgreed) {
+	won := e.Result.Groups[e.Result.Winner]
+	kind := "blake3"
+	if e.Whole.SHA256 {
+		kind = "sha256"
+	}
+	event := unprovedEvent{head: is("unproved"), Size: won.Size, Sum: human.Hex(e.Whole.Sum), Kind: kind, Servers: []string{}, Untied: addresses(e.Untied)}
+	for _, s := range won.Servers {
+		event.Servers = append(event.Servers, e.Targets[s].String())
+	}
+	g.out.Emit(event)
+	for i, group := range e.Result.Groups {
+		state, why := fetch.StateServing, ""
+		if i != e.Result.Winner {
+			state, why = fetch.StateLeftOut, "has a file of another size"
+		}
+		for _, s := range group.Servers {
+			g.server(e.Targets[s], stateName(state), why)
 		}
 	}
 }
@@ -180,7 +207,7 @@ func (g *getJSON) progress(p fetch.Snapshot) {
 		e.Servers = append(e.Servers, progressServer{
 			Address: s.Target.String(), ID: idOf(s.ID), State: stateName(s.State), Bytes: s.Bytes,
 			Rate: wholeRate(s.Rate), RTT: seconds(s.RTT), Connections: s.Conns, BadChunks: s.BadChunks,
-			Transport: overOf(s.Transport),
+			Transport: overTo(s.Target, s.Transport), Source: sourceKind(s.Target),
 		})
 	}
 	g.out.Emit(e)
@@ -202,16 +229,21 @@ func (g *getJSON) ended(o Outcome) {
 	}
 	switch {
 	case o.Verified != nil:
-		for _, b := range o.Verified.Bad {
-			g.out.Emit(mismatchEvent{head: is("mismatch"), Chunk: b.Chunk, Offset: b.Offset, Bytes: b.Length, Unreadable: b.Unreadable})
-		}
-		g.out.Emit(verifiedEvent{
-			head: is("verified"), Path: jsonText(o.Path), Right: o.Verified.Right(), Bytes: o.Verified.LocalSize,
-			TotalBytes: o.Verified.Size, Checksum: human.Hex(o.Verified.Checksum), BadChunks: len(o.Verified.Bad),
-		})
+		emitVerified(g.out, o.Path, o.Verified)
 	case o.Got != nil && o.Err == nil && o.Late == nil: // else the event "error" has the path
 		g.out.Emit(doneOf(o))
 	}
+}
+
+// emitVerified tells which chunks of a file differ.
+func emitVerified(on Printer, path string, r *fetch.VerifyResult) {
+	for _, b := range r.Bad {
+		on.Emit(mismatchEvent{head: is("mismatch"), Chunk: b.Chunk, Offset: b.Offset, Bytes: b.Length, Unreadable: b.Unreadable})
+	}
+	on.Emit(verifiedEvent{
+		head: is("verified"), Path: jsonText(path), Right: r.Right(), Bytes: r.LocalSize,
+		TotalBytes: r.Size, Checksum: human.Hex(r.Checksum), BadChunks: len(r.Bad),
+	})
 }
 
 // doneOf is the receipt of a run: who supplied what, and who was refused.
@@ -242,7 +274,7 @@ func doneOf(o Outcome) doneEvent {
 	for _, s := range r.Servers {
 		e.Servers = append(e.Servers, doneServer{
 			Address: s.Target.String(), ID: idOf(s.ID), Bytes: s.Bytes, BadChunks: s.BadChunks, State: stateName(s.State),
-			Transport: overOf(s.Transport), Lacked: pathsOf(s.Lacked),
+			Transport: overTo(s.Target, s.Transport), Source: sourceKind(s.Target), Lacked: pathsOf(s.Lacked),
 		})
 	}
 	return e
@@ -265,6 +297,25 @@ func overOf(t source.Transport) string {
 		return ""
 	}
 	return t.String()
+}
+
+// overTo is what carries the connection to a source as a word.
+func overTo(target source.Target, t source.Transport) string {
+	switch {
+	case t == 0 || !target.IsMirror():
+		return overOf(t)
+	case strings.HasPrefix(target.String(), "http:"):
+		return "http"
+	}
+	return "https"
+}
+
+// sourceKind says what kind of source a target is.
+func sourceKind(t source.Target) string {
+	if t.IsMirror() {
+		return "mirror"
+	}
+	return "server"
 }
 
 // idOf is a server ID, "" when none has been proved.

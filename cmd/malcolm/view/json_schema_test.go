@@ -16,15 +16,17 @@ import (
 
 // jsonEvents are all events.
 var jsonEvents = map[string]Event{
-	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "progress": progressEvent{},
+	"start": startEvent{}, "server": serverEvent{}, "vote": voteEvent{}, "unproved": unprovedEvent{}, "progress": progressEvent{},
 	"chunk_refused": chunkRefusedEvent{}, "server_lost": serverLostEvent{}, "server_back": serverBackEvent{}, "contradicted": contradictedEvent{}, "one_address": oneAddressEvent{},
+	"set_aside":   setAsideEvent{},
 	"udp_blocked": udpBlockedEvent{}, "way_refused": wayRefusedEvent{}, "transport_changed": transportChangedEvent{}, "dropped": droppedEvent{},
 	"done": doneEvent{}, "error": errorEvent{}, "mismatch": mismatchEvent{}, "verified": verifiedEvent{},
-	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{},
+	"compared": comparedEvent{}, "known_server": knownServerEvent{}, "forgotten": forgottenEvent{}, "setting": settingEvent{}, "version": versionEvent{},
 	"listening": listeningEvent{}, "indexing": indexingEvent{}, "ready": readyEvent{}, "status": statusEvent{},
-	"left_out": leftOutEvent{}, "path_vote": pathVoteEvent{},
+	"indexed": indexedEvent{}, "left_out": leftOutEvent{}, "path_vote": pathVoteEvent{},
 	"listing": listingEvent{}, "file": fileEvent{},
 	"entry": entryEvent{}, "differs": differsEvent{}, "lacking": lackingEvent{},
+	"batch_file": batchFileEvent{}, "batch_progress": batchProgressEvent{}, "batch": batchEvent{},
 	"info": infoEvent{}, "plan": planEvent{}, "client": clientEvent{}, "changed": changedEvent{}, "stopped": stoppedEvent{},
 }
 
@@ -89,7 +91,7 @@ func TestSchemaRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := `{"event":"server","v":1,"address":"h:1","id":"","state":"serving","reason":"","transport":"quic"}`
+	good := `{"event":"server","v":1,"address":"h:1","source":"server","id":"","state":"serving","reason":"","transport":"quic"}`
 	if _, err := root.Check(good); err != nil {
 		t.Fatalf("a good event: %v", err)
 	}
@@ -103,6 +105,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"unknown state":   strings.Replace(good, "serving", "resting", 1),
 		"wrong type":      strings.Replace(good, `""`, `7`, 1),
 		"no address":      strings.Replace(good, "h:1", "h", 1),
+		"a query":         strings.Replace(good, "h:1", "https://h/x?secret", 1),
+		"unknown source":  strings.Replace(good, `"server","id"`, `"friend","id"`, 1),
 		"no ID":           strings.Replace(good, `"id":""`, `"id":"x"`, 1),
 		"invalid UTF-8":   strings.Replace(good, `"reason":""`, "\"reason\":\"\xff\"", 1),
 		"text too long":   strings.Replace(good, `"reason":""`, `"reason":"`+strings.Repeat("x", maxJSONText+1)+`"`, 1),

@@ -2,7 +2,6 @@ package view
 
 import (
 	"net"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 // A serveJSON writes what Serve does as events.
 type serveJSON struct {
 	out  Printer
-	file string     // as the user named it
+	file *shownFile
 	host advertised // that clients are told
 
 	ready   bool // a version is offered, or was
@@ -27,10 +26,11 @@ func (s *serveJSON) event(e serve.Event) {
 	case serve.Listening:
 		s.before = time.Now()
 		s.out.Emit(listeningEvent{
+			HTTP: socketName(e.HTTP),
 			head: is("listening"), Time: s.before.Format(time.RFC3339), ID: idOf(e.ID),
 			Addresses: socketNames(e.Addrs), TCP: socketNames(e.TCP),
 		})
-		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file)})
+		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file.String())})
 	case serve.Ready:
 		s.offers(e)
 	case serve.LeftOut:
@@ -38,9 +38,11 @@ func (s *serveJSON) event(e serve.Event) {
 	case serve.Unsteady:
 		s.change("changed while it was hashed")
 	case serve.Damaged:
-		s.change(damaged(filepath.Base(s.file), e))
+		s.change(damaged(s.file.name(), e))
 	case serve.Unreadable:
-		s.change("cannot be read: " + e.Err.Error())
+		if !e.Kept {
+			s.change("cannot be read: " + e.Err.Error())
+		}
 	case serve.Stopped:
 		s.out.Emit(stoppedEvent{head: is("stopped"), Bytes: s.sent()})
 	}
@@ -55,7 +57,7 @@ func (s *serveJSON) offers(e serve.Ready) {
 	}
 	s.ready, s.changed = true, false
 	ready := readyEvent{
-		head: is("ready"), File: jsonText(s.file), Kind: jsonKind(e.Tree != nil), Bytes: e.Size,
+		head: is("ready"), File: jsonText(s.file.String()), Kind: jsonKind(e.Tree != nil), Bytes: e.Size,
 		Checksum: human.Checksum(e.Tree != nil, e.Checksum), ID: idOf(e.ID),
 		Ticket: ticketOf(e, s.host), Addresses: []string{},
 	}
@@ -70,13 +72,13 @@ func (s *serveJSON) offers(e serve.Ready) {
 
 func (s *serveJSON) change(why string) {
 	s.changed = true
-	s.out.Emit(changedEvent{head: is("changed"), File: jsonText(s.file), Reason: jsonText(why)})
+	s.out.Emit(changedEvent{head: is("changed"), File: jsonText(s.file.String()), Reason: jsonText(why)})
 }
 
 // status tells of all virtual servers, and of the progress of hashing.
 func (s *serveJSON) status(st serve.Status, now time.Time) {
 	if !st.Indexed && st.Indexing.Done != s.last.Indexing.Done {
-		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total, Files: st.Files, TotalFiles: st.TotalFiles})
+		s.out.Emit(indexingEvent{head: is("indexing"), File: jsonText(s.file.String()), Bytes: st.Indexing.Done, TotalBytes: st.Indexing.Total, Files: st.Files, TotalFiles: st.TotalFiles})
 	}
 	e := statusEvent{head: is("status"), Servers: []statusServer{}}
 	for i, v := range st.Servers {
@@ -85,7 +87,7 @@ func (s *serveJSON) status(st serve.Status, now time.Time) {
 			before = s.last.Servers[i].Sent
 		}
 		e.Servers = append(e.Servers, statusServer{
-			Address: v.Addr.String(), State: v.State.String(), Clients: v.Clients, Ranges: v.Ranges, Bytes: v.Sent,
+			Address: v.Addr.String(), State: v.State.String(), Clients: v.Clients, HTTP: v.HTTP.Clients, Ranges: v.Ranges, Bytes: v.Sent,
 			Rate: wholeRate(float64(v.Sent-before) / now.Sub(s.before).Seconds()), Lost: v.Lost,
 		})
 	}
@@ -126,6 +128,14 @@ func (s *serveJSON) sent() (n int64) {
 		n += v.Sent
 	}
 	return n
+}
+
+// socketName names a socket; it may be nil.
+func socketName(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
 }
 
 func socketNames(addrs []net.Addr) []string {

@@ -35,7 +35,7 @@ var actionNames = map[partfile.Action]string{
 func Plan(on Printer, p *fetch.Plan) {
 	from := []string{}
 	for _, s := range p.Servers {
-		if s.State == fetch.StateServing {
+		if s.State == fetch.StateServing || s.State == fetch.StateConnecting && s.Target.IsMirror() {
 			from = append(from, s.Target.String())
 		}
 	}
@@ -64,10 +64,6 @@ func planLine(p *fetch.Plan) string {
 	case partfile.AlreadyRight:
 		return "nothing: the " + noun(p.Tree.Voted) + " is there and right"
 	case partfile.Resume:
-		if p.Tree.Voted {
-			line = "keep what is right of an earlier run, fetch at most " + human.Bytes(p.Missing)
-			break
-		}
 		line = fmt.Sprintf("keep %s of an earlier run, %s", human.Bytes(p.Kept), missing)
 	case partfile.StartOver:
 		line = "drop the unfinished download that is there, " + missing

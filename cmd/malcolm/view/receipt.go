@@ -4,10 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"malcolm/transfer/localfile"
 	"malcolm/transfer/partfile"
@@ -35,14 +32,11 @@ func OpenReceipt(path string) (*Receipt, error) {
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
 		return nil, r.failure(errReceiptKind) // opening it may wait, or do something
 	}
-	temp, _, err := r.create()
+	draft, err := r.draft()
 	if err != nil {
 		return nil, err
 	}
-	temp.Close()
-	if err := os.Remove(temp.Name()); err != nil {
-		return nil, r.failure(err)
-	}
+	draft.Discard()
 	return r, nil
 }
 
@@ -50,13 +44,10 @@ func (r *Receipt) failure(err error) error {
 	return &localfile.Error{Op: "write the receipt", Path: r.path, Err: err}
 }
 
-// create makes a new file beside the receipt, with the permissions of an
-// earlier one. path is its final place.
-func (r *Receipt) create() (temp *os.File, path string, err error) {
-	path = r.path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
+// draft makes a new file beside the receipt, with the permissions of an
+// earlier one.
+func (r *Receipt) draft() (*localfile.Draft, error) {
+	path := localfile.Behind(r.path)
 	old, err := os.Open(path)
 	if err == nil {
 		defer old.Close()
@@ -65,20 +56,19 @@ func (r *Receipt) create() (temp *os.File, path string, err error) {
 		old, err = nil, nil
 	}
 	if err != nil {
-		return nil, path, r.failure(err)
+		return nil, r.failure(err)
 	}
-	name := "." + filepath.Base(path) + "." + strconv.FormatUint(rand.Uint64(), 36)
-	temp, err = os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err == nil && old != nil {
-		if err = partfile.GiveAccessOf(old, temp); err != nil {
-			temp.Close()
-			os.Remove(temp.Name())
+	draft, err := localfile.NewDraft(path, 0o666)
+	if err != nil {
+		return nil, r.failure(err)
+	}
+	if old != nil {
+		if err := partfile.GiveAccessOf(old, draft.File); err != nil {
+			draft.Discard()
+			return nil, r.failure(err)
 		}
 	}
-	if err != nil {
-		return nil, path, r.failure(err)
-	}
-	return temp, path, nil
+	return draft, nil
 }
 
 // checkReceipt fails unless an open file is a receipt, or empty.
@@ -99,22 +89,19 @@ func checkReceipt(f *os.File) error {
 
 // Write puts an event in the receipt's place.
 func (r *Receipt) Write(e Event) error {
-	temp, path, err := r.create()
+	draft, err := r.draft()
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(Line(e))
+	defer draft.Discard()
+	_, err = draft.Write(Line(e))
 	if err == nil {
-		err = temp.Sync()
-	}
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
+		err = draft.Sync()
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), path)
+		err = draft.Replace()
 	}
 	if err != nil {
-		os.Remove(temp.Name())
 		return r.failure(err)
 	}
 	return nil

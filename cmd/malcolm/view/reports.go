@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// drawnInterval is the longest time between two drawn reports, and the shortest
-// that the eye can use.
+// drawnInterval is the longest time between two drawn reports. Shorter ones
+// would be of no use to the eye.
 const drawnInterval = 200 * time.Millisecond
 
 // Pace returns the time between two reports: interval, as the user asked, or
@@ -18,8 +18,8 @@ func (t Terminal) Pace(interval time.Duration) time.Duration {
 	return interval
 }
 
-// reports has a view ask for the status at an interval, but not while an event
-// is shown. The zero value is ready to use.
+// reports asks for the status at an interval and shows it, but never while an
+// event is shown. The zero value is ready to use.
 type reports struct {
 	mu   sync.Mutex
 	quit func() // nil: there are no reports

@@ -46,7 +46,7 @@ func TestServeReports(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &recorder{}
-			s := &Serve{watchers: []serveWatcher{r}, pace: interval}
+			s := &Serve{file: newShownFile("data"), watchers: []serveWatcher{r}, pace: interval}
 			var asked int64
 			s.Ask(func() serve.Status { asked++; return serve.Status{Panics: asked} })
 			s.Event(serve.Listening{})

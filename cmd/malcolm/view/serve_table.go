@@ -98,6 +98,8 @@ func anyTCP(s serve.Status) bool {
 // which of them alone this one has.
 func portCell(v serve.VirtualStatus, tcp bool) string {
 	switch port := portOf(v.Addr); {
+	case v.Web:
+		return port + " HTTP"
 	case !tcp || v.UDP == v.TCP:
 		return port
 	case v.UDP:
@@ -163,6 +165,7 @@ func (l painter) virtualRows(f serveFrame, most int) (rows [][]screen.Cell) {
 
 func add(sum *serve.VirtualStatus, v serve.VirtualStatus) {
 	sum.Clients += v.Clients
+	sum.HTTP.Clients += v.HTTP.Clients
 	sum.Ranges += v.Ranges
 	sum.Sent += v.Sent
 	sum.Lost += v.Lost
@@ -172,8 +175,12 @@ func (l painter) virtualRow(name string, state screen.Cell, v serve.VirtualStatu
 	if v.State == serve.StateStopped {
 		rate = 0
 	}
+	clients := human.Comma(int64(v.Clients))
+	if v.HTTP.Clients > 0 && !v.Web {
+		clients += ", " + human.Comma(int64(v.HTTP.Clients)) + " HTTP"
+	}
 	return []screen.Cell{
-		{Text: name}, state, {Text: human.Comma(int64(v.Clients))}, {Text: human.Comma(int64(v.Ranges))},
+		{Text: name}, state, {Text: clients}, {Text: human.Comma(int64(v.Ranges))},
 		{Text: human.Rate(rate)}, {Text: human.Bytes(v.Sent)}, {Text: human.Comma(v.Lost)},
 	}
 }

@@ -16,7 +16,7 @@ import (
 type serveText struct {
 	Terminal
 	offer Offer
-	name  string // of the file
+	file  *shownFile
 	host  advertised
 
 	silent bool // no lines at the interval
@@ -28,7 +28,7 @@ type serveText struct {
 func (v *serveText) event(e serve.Event) {
 	switch e := e.(type) {
 	case serve.Listening:
-		v.Say("listening on %s; hashing %s", listening(e), human.ShellQuote(v.name))
+		v.Say("listening on %s; hashing %s", listening(e), human.ShellQuote(v.file.name()))
 		if len(e.SmallBuffers) > 0 {
 			v.Warn("%s", smallBuffers(e.SmallBuffers))
 		}
@@ -37,13 +37,17 @@ func (v *serveText) event(e serve.Event) {
 	case serve.LeftOut:
 		v.leftOut(e)
 	case serve.Unsteady:
-		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.name), e.Pause)
+		v.Warn("%s changed while it was hashed: hashing it again in %s", human.ShellQuote(v.file.name()), e.Pause)
 	case serve.UnstableNumbers:
-		v.Warn("the file system of %s gives it another inode number at each look: only size and times are looked at from now on", human.ShellQuote(v.name))
+		v.Warn("the file system of %s gives it another inode number at each look: from now on only size and times are compared", human.ShellQuote(v.file.name()))
 	case serve.Damaged:
-		v.Warn("%s", damaged(v.name, e))
+		v.Warn("%s", damaged(v.file.name(), e))
 	case serve.Unreadable:
-		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.name), e.Err.Error())
+		if e.Kept {
+			v.Warn("the new offer fails: %s; the old one stays", e.Err.Error())
+			return
+		}
+		v.Warn("%s is not offered any more: %s; looking again, at least every 5 minutes", human.ShellQuote(v.file.name()), e.Err.Error())
 	case serve.CacheFailed:
 		v.Warn("the index is not kept for the next time: %s", e.Err.Error())
 	case serve.ServerFailed:
@@ -57,7 +61,7 @@ func (v *serveText) event(e serve.Event) {
 		}
 	case serve.Stopping:
 		if e.Requests > 0 {
-			v.Say("stopping: %s may finish within 5 seconds; ^C again stops at once", human.Plural(e.Requests, "request", "requests"))
+			v.Say("stopping: %s may finish within %s; ^C again stops at once", human.Plural(e.Requests, "request", "requests"), human.WholeSeconds(e.Within))
 		}
 	case serve.Stopped:
 		v.Say("stopped")
@@ -86,6 +90,7 @@ func (v *serveText) greet(e serve.Ready) {
 	if ticket := ticketOf(e, v.host); ticket != "" {
 		v.Say("or, with nothing left to trust: %s", v.Green("malcolm get "+v.tokenFlag()+human.ShellQuote(ticket)))
 	}
+	v.greetWeb(e)
 	if v.host.linkLocal {
 		v.Say("%s stands for the network interface of the machine that copies, such as eth0", anyInterface)
 	}
@@ -95,7 +100,7 @@ func (v *serveText) greet(e serve.Ready) {
 	if !v.offer.Token {
 		v.Say("anyone who can reach these ports can read %s", human.ShellQuote(e.Name))
 	} else {
-		v.Say("only who holds the token can read %s", human.ShellQuote(e.Name))
+		v.Say("only holders of the token can read %s", human.ShellQuote(e.Name))
 	}
 }
 
@@ -103,12 +108,12 @@ func (v *serveText) greet(e serve.Ready) {
 // the file.
 func (v *serveText) pasteable(addrs []net.Addr) string {
 	dir := "copy"
-	if served, err := filepath.Abs(v.offer.File); err == nil {
+	if served, err := filepath.Abs(v.file.String()); err == nil {
 		if copied, err := filepath.Abs(dir); err == nil && filepath.Dir(served) == copied {
 			dir = "copy2"
 		}
 	}
-	return fmt.Sprintf("mkdir -p %s && malcolm get %s-o %s -a %s -r -p %s", dir, v.tokenFlag(), dir, human.ShellQuote(v.host.host), portWords(addrs))
+	return fmt.Sprintf("malcolm get %s-o %s/ -a %s -r -p %s", v.tokenFlag(), dir, human.ShellQuote(v.host.host), portWords(addrs))
 }
 
 // tokenFlag is what clients have to add for the token, and a space. It never
@@ -156,13 +161,17 @@ func socketOf(a net.Addr) string {
 // listening names the ports that a server listens on.
 func listening(e serve.Listening) string {
 	ports := portList(e.Addrs)
+	web := ""
+	if e.HTTP != nil {
+		web = "; HTTP on " + e.HTTP.String()
+	}
 	switch portList(e.TCP) {
 	case "":
-		return "UDP " + ports
+		return "UDP " + ports + web
 	case ports:
-		return "UDP and TCP " + ports
+		return "UDP and TCP " + ports + web
 	}
-	return "UDP " + ports + " and TCP " + portList(e.TCP)
+	return "UDP " + ports + " and TCP " + portList(e.TCP) + web
 }
 
 // status writes a line for each virtual server whose numbers changed, and one
@@ -204,7 +213,7 @@ func countOf(n int, noun string) string {
 	return fmt.Sprintf("%-10s", human.Plural(n, noun, noun+"s"))
 }
 
-// damaged says what a check of our own file has found.
+// damaged says what a check of the served file has found.
 func damaged(name string, e serve.Damaged) string {
 	what := "gives other bytes than were hashed, though the file was not changed"
 	if e.Err != nil {

@@ -68,7 +68,7 @@ func newTestServeView(t *testing.T) (v *serveText, said func() string) {
 			t.Errorf("stdout %q, want nothing", out)
 		}
 	})
-	v = &serveText{Terminal: term, offer: Offer{File: "data", Interval: time.Second}, name: "data", host: advertised{host: "127.0.0.1", reachable: true}}
+	v = &serveText{Terminal: term, offer: Offer{Interval: time.Second}, file: newShownFile("data"), host: advertised{host: "127.0.0.1", reachable: true}}
 	return v, func() string {
 		defer stderr.Reset()
 		return stderr.String()
@@ -78,12 +78,12 @@ func newTestServeView(t *testing.T) (v *serveText, said func() string) {
 func TestPasteable(t *testing.T) {
 	v, _ := newTestServeView(t)
 	for file, want := range map[string]string{
-		"data":        "mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 1-2",
-		"copy/data":   "mkdir -p copy2 && malcolm get -o copy2 -a 127.0.0.1 -r -p 1-2",
-		"./copy/data": "mkdir -p copy2 && malcolm get -o copy2 -a 127.0.0.1 -r -p 1-2",
-		"x/copy/data": "mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 1-2",
+		"data":        "malcolm get -o copy/ -a 127.0.0.1 -r -p 1-2",
+		"copy/data":   "malcolm get -o copy2/ -a 127.0.0.1 -r -p 1-2",
+		"./copy/data": "malcolm get -o copy2/ -a 127.0.0.1 -r -p 1-2",
+		"x/copy/data": "malcolm get -o copy/ -a 127.0.0.1 -r -p 1-2",
 	} {
-		v.offer.File = file
+		v.file = newShownFile(file)
 		if got := v.pasteable(addrsOf(2, 1)); got != want {
 			t.Errorf("%s: got %q, want %q", file, got, want)
 		}
@@ -109,7 +109,7 @@ func TestServeEvents(t *testing.T) {
 	ready := serve.Ready{Name: "data", Offered: "data", Size: 2048, Checksum: sum9f, Addrs: addrsOf(10001, 10002)}
 	v.event(ready)
 	want := "data: 2.0 KiB, BLAKE3 " + human.Hex(sum9f) + "\nserver ID " + ready.ID.String() + "\n" +
-		"to copy it: mkdir -p copy && malcolm get -o copy -a 127.0.0.1 -r -p 10001-10002\n" +
+		"to copy it: malcolm get -o copy/ -a 127.0.0.1 -r -p 10001-10002\n" +
 		"or, with nothing left to trust: malcolm get '" + ticketOf(ready, advertised{host: "127.0.0.1"}) + "'\n" +
 		"anyone who can reach these ports can read data\n"
 	if got := said(); got != want {
@@ -123,8 +123,8 @@ func TestServeEvents(t *testing.T) {
 	if got := said(); got != "" {
 		t.Errorf("stopping with nothing under way: got %q, want nothing", got)
 	}
-	v.event(serve.Stopping{Requests: 2})
-	if got := said(); !strings.HasPrefix(got, "stopping: 2 requests may finish within 5 seconds; ^C again") {
+	v.event(serve.Stopping{Requests: 2, Within: 5 * time.Second})
+	if got := said(); !strings.HasPrefix(got, "stopping: 2 requests may finish within 5s; ^C again") {
 		t.Errorf("stopping: got %q", got)
 	}
 	v.event(serve.ServerFailed{Addr: addrsOf(10001)[0], Err: &transport.NetworkError{Kind: transport.SocketFailed, Err: fs.ErrClosed}})
@@ -209,6 +209,29 @@ func TestDebugShowsTheStack(t *testing.T) {
 		NewServe(term, Offer{File: "data"}).Event(serve.Panicked{Client: addrsOf(10001)[0], Value: `"odd"`, Stack: []byte("goroutine 1\nmain.go:1")})
 		if got := stderr.String(); strings.Count(got, "\n") != want || strings.Contains(got, "main.go") != debug {
 			t.Errorf("debug %t: got %q, want %d lines", debug, got, want)
+		}
+	}
+}
+
+// TestNextFile: another file is shown once it is offered, and not if it never
+// is.
+func TestNextFile(t *testing.T) {
+	s := Serve{file: newShownFile("/srv/old")}
+	for _, step := range []struct {
+		next string
+		e    serve.Event
+		want string
+	}{
+		{"/srv/gone", serve.Unreadable{}, "/srv/old"},
+		{"/srv/gone", serve.Unreadable{Kept: true}, "/srv/old"},
+		{"", serve.Ready{}, "/srv/old"},
+		{"/srv/new", serve.Ready{}, "/srv/new"},
+		{"", serve.Ready{}, "/srv/new"},
+	} {
+		s.Next(step.next)
+		s.file.event(step.e)
+		if got := s.file.String(); got != step.want {
+			t.Errorf("%+v: got %q, want %q", step, got, step.want)
 		}
 	}
 }

@@ -69,11 +69,15 @@ func (v *serveText) leftOut(e serve.LeftOut) {
 		v.Say("nothing is left out any more")
 		return
 	}
-	for _, l := range e.First {
-		v.Warn("%s is left out: %s", human.Quote(l.Path), whyLeft(l))
+	warnLeft(v, scan.LeftOut(e))
+}
+
+func warnLeft(on Printer, l scan.LeftOut) {
+	for _, left := range l.First {
+		on.Warn("%s is left out: %s", human.Quote(left.Path), whyLeft(left))
 	}
-	if more := e.Count - len(e.First); more > 0 {
-		v.Warn("%s more are left out", human.Comma(int64(more)))
+	if more := l.Count - len(l.First); more > 0 {
+		on.Warn("%s more are left out", human.Comma(int64(more)))
 	}
 }
 
@@ -89,10 +93,12 @@ type leftEntry struct {
 	Reason string `json:"reason"`
 }
 
-func (s *serveJSON) leftOut(e serve.LeftOut) {
-	out := leftOutEvent{head: is("left_out"), Count: e.Count, First: []leftEntry{}}
-	for _, l := range e.First {
-		out.First = append(out.First, leftEntry{pathOf(l.Path), jsonText(whyLeft(l))})
+func (s *serveJSON) leftOut(e serve.LeftOut) { s.out.Emit(leftOf(scan.LeftOut(e))) }
+
+func leftOf(l scan.LeftOut) leftOutEvent {
+	e := leftOutEvent{head: is("left_out"), Count: l.Count, First: []leftEntry{}}
+	for _, left := range l.First {
+		e.First = append(e.First, leftEntry{pathOf(left.Path), jsonText(whyLeft(left))})
 	}
-	s.out.Emit(out)
+	return e
 }

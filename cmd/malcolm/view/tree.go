@@ -126,6 +126,11 @@ type (
 		jsonPath        // of the first file that the server does not have
 		Reason   string `json:"reason"`
 	}
+	setAsideEvent struct {
+		head
+		Path   string `json:"path"` // where it is now
+		CutOff bool   `json:"cut_off"`
+	}
 	fileEvent struct {
 		head
 		jsonPath

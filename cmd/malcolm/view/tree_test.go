@@ -69,7 +69,7 @@ func TestTreeLines(t *testing.T) {
 	v.event(fetch.ChunkRefused{Target: here, Path: "a/b", Chunk: 3, Offset: 768 << 10, Length: 256 << 10})
 	v.event(fetch.ChunkRefused{Target: here, Listing: true, Chunk: 0, Length: 256 << 10, Changed: true})
 	v.done(&fetch.Result{
-		Size: giB, Fetched: giB, Elapsed: 10 * time.Second, Checksum: sum9f, Path: "copy/photos",
+		Size: giB, Amounts: fetch.Amounts{Fetched: giB}, Elapsed: 10 * time.Second, Checksum: sum9f, Path: "copy/photos",
 		Tree: fetch.TreeReport{Voted: true, Listed: true, Totals: someTotals, FilesDone: 10000},
 	})
 	want := strings.TrimPrefix(`
@@ -77,7 +77,7 @@ func TestTreeLines(t *testing.T) {
 malcolm: warning: 127.0.0.1:10001 answered late and has another directory (tree:9f86d081…, listing of 512 B): left out
 malcolm: warning: 127.0.0.1:10001 answered late and has a file (9f86d081…, 512 B): left out
 127.0.0.1:10001 answered late and has the same directory: it takes part
-127.0.0.1:10001 has another version of the directory: it is asked for what is the same
+127.0.0.1:10001 has another version of the directory: it is asked for the files that are the same
 getting "photos": 10,000 files, 1 empty directory, 2 links, 1.5 GiB, 1.0 GiB without what is there twice
 mending 'my photos': fetching 10,000 files, 1 empty directory, 2 links, 1.5 GiB
 "a\n/b": 4.0 KiB

@@ -17,18 +17,18 @@ const (
 	unread  = "unread" // it could not be compared
 )
 
-// A differsEvent is a path of a local directory that is not as the servers have
-// it.
+// A differsEvent is a path at which a local directory differs from the
+// servers'.
 type differsEvent struct {
 	head
 	jsonPath
-	// How is missing, extra or unread; of what is there and wrong it is
-	// kind, target, content or mode, the first of these that is true.
+	// How is missing, extra or unread. For an entry that is there and wrong
+	// it is the first of kind, target, content and mode that is wrong.
 	How string `json:"how"`
 }
 
-// howOf says in a word how a local entry differs from the servers', for people,
-// and more exactly for programs.
+// howOf says in one word how a local entry differs from the servers': word for
+// people, exact for programs.
 func howOf(c tree.Change) (word, exact string) {
 	switch {
 	case c == tree.Added:
@@ -77,7 +77,7 @@ func difference(on Printer, word, exact, path string) {
 	on.Emit(differsEvent{head: is("differs"), jsonPath: pathOf(path), How: exact})
 }
 
-// mended tells of the end of a run that has repaired a directory.
+// mended tells how a run ended that has repaired a directory.
 func (v *getText) mended(r *fetch.RepairTreeResult) {
 	for _, path := range r.Extra[:min(len(r.Extra), mostExtra)] {
 		v.Say("extra: %s", human.ShellQuote(path))
@@ -97,8 +97,8 @@ func (v *getText) mended(r *fetch.RepairTreeResult) {
 	v.Result(r.Path)
 }
 
-// mostExtra bounds the paths that are named of what a directory has and the
-// servers' has not.
+// mostExtra bounds how many paths are named that a directory has and the
+// servers' directory does not.
 const mostExtra = 10
 
 // doneIn says what a repair has changed: "3 replaced, 1 made, 2 removed".

@@ -134,7 +134,7 @@ func TestOtherVersion(t *testing.T) {
 		text.event(e)
 		events.event(e)
 	}
-	want := here.String() + " has another version of the directory: it is asked for what is the same\n" +
+	want := here.String() + " has another version of the directory: it is asked for the files that are the same\n" +
 		here.String() + " answered late and has the same file: it takes part\n" +
 		"malcolm: warning: " + here.String() + ` does not have "a\x1b/b" (and perhaps others): others are asked` + "\n"
 	if got := said.String(); got != want {
@@ -142,7 +142,7 @@ func TestOtherVersion(t *testing.T) {
 	}
 	_, lines := checkedLines(t, out.String())
 	for i, want := range []string{
-		`"state":"serving","reason":"has another version of the directory: it is asked for what is the same"`, `"state":"serving","reason":""`,
+		`"state":"serving","reason":"has another version of the directory: it is asked for the files that are the same"`, `"state":"serving","reason":""`,
 		`{"event":"lacking","v":1,"address":"127.0.0.1:10001","id":"","path":"a\u001b/b","raw":"","reason":"the file changed"}`,
 	} {
 		if !strings.Contains(lines[i], want) {

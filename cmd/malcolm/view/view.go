@@ -13,8 +13,8 @@ import (
 	"malcolm/cmd/malcolm/screen"
 )
 
-// A Printer writes what views say. Any goroutine may call its methods. They do
-// not wait for the reader, except where they say so.
+// A Printer writes what views say. Any goroutine may call its methods. Only
+// those that say so wait for the reader.
 type Printer interface {
 	// Result writes a line to stdout; with --json, nothing. It waits for
 	// the reader.

@@ -24,7 +24,7 @@ func voteLine(e fetch.Voted) string {
 	}
 	asked := len(r.Answered) + len(r.Failed) + len(r.Silent)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %s", len(won.Servers), human.Plural(asked, "server", "servers"))
+	fmt.Fprintf(&b, "%d of %s", len(won.Servers), pluralOfVoters(asked, e.Targets, won.Servers))
 	if r.Total > 1 {
 		fmt.Fprintf(&b, ", %s,", votesFor(won, r))
 	}
@@ -51,7 +51,7 @@ func voteLine(e fetch.Voted) string {
 	return b.String()
 }
 
-// choiceLine says how a vote ended that only what is chosen has decided.
+// choiceLine says how a vote on the chosen part ended.
 func choiceLine(e fetch.Voted) string {
 	won := e.Result.Groups[e.Result.Winner]
 	what := fmt.Sprintf("%s, %s", human.ChecksumShort(won.Tree, won.Checksum), sizeOf(won.Tree, won.Size))
@@ -96,7 +96,7 @@ func votesFor(g vote.Group, r vote.Result) string {
 // vote for a file that at most half of its servers offer.
 func standing(g vote.Group, r vote.Result) string {
 	if g.Votes == 0 {
-		return "no vote: no more than half of the servers of " + hostsOf(g) + " offer it"
+		return "no vote: at most half of the servers of " + hostsOf(g) + " offer it"
 	}
 	return votesFor(g, r)
 }

@@ -11,12 +11,27 @@ import (
 // out, and knows the sequences of drawing.
 type Terminal struct {
 	width, height int
-	rows          [][]rune
+	rows          [][]cell
+	style         style
 	top           int // the first row that is not scrolled out
 	row, column   int
 	Hidden        bool     // the cursor
 	Tabs          []string // what OSC 9;4 said
 	Unknown       []string // sequences that it does not know
+}
+
+// A cell is one character and how it is drawn.
+type cell struct {
+	r rune
+	style
+}
+
+// A style is how characters are drawn.
+type style struct {
+	// color and ground are those of a character and what is behind it, such
+	// as "#ef6b73"; empty: those of the terminal.
+	color, ground string
+	bold, dim     bool
 }
 
 // New returns an empty terminal.
@@ -56,9 +71,9 @@ func (e *Terminal) put(r rune) {
 		e.rows = append(e.rows, nil)
 	}
 	for len(e.rows[e.row]) <= e.column {
-		e.rows[e.row] = append(e.rows[e.row], ' ')
+		e.rows[e.row] = append(e.rows[e.row], cell{r: ' '})
 	}
-	e.rows[e.row][e.column] = r
+	e.rows[e.row][e.column] = cell{r, e.style}
 	e.column++
 }
 
@@ -89,6 +104,7 @@ func (e *Terminal) escape(text string) (rest string) {
 	case parameters == "?25" && (final == 'l' || final == 'h'):
 		e.Hidden = final == 'l'
 	case final == 'm':
+		e.style.set(parameters)
 	default:
 		e.Unknown = append(e.Unknown, "\x1b["+body[:end+1])
 	}
@@ -99,7 +115,49 @@ func (e *Terminal) escape(text string) (rest string) {
 func (e *Terminal) Text() string {
 	var lines []string
 	for _, r := range e.rows {
-		lines = append(lines, strings.TrimRight(string(r), " "))
+		lines = append(lines, strings.TrimRight(textOf(r), " "))
 	}
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
+
+func textOf(row []cell) string {
+	var b strings.Builder
+	for _, c := range row {
+		b.WriteRune(c.r)
+	}
+	return b.String()
+}
+
+// set does what the parameters of an SGR sequence say (ECMA-48, 8.3.117; the
+// 256 colours are xterm's).
+func (s *style) set(parameters string) {
+	words := strings.Split(parameters, ";")
+	for i := 0; i < len(words); i++ {
+		n, _ := strconv.Atoi(words[i])
+		switch {
+		case n == 0:
+			*s = style{}
+		case n == 1:
+			s.bold = true
+		case n == 2:
+			s.dim = true
+		case n == 22:
+			s.bold, s.dim = false, false
+		case n == 39:
+			s.color = ""
+		case n == 49:
+			s.ground = ""
+		case n >= 30 && n <= 37:
+			s.color = inks[n-30]
+		case n >= 40 && n <= 47:
+			s.ground = inks[n-40]
+		case (n == 38 || n == 48) && i+2 < len(words) && words[i+1] == "5":
+			number, _ := strconv.Atoi(words[i+2])
+			if i += 2; n == 38 {
+				s.color = xterm(number)
+			} else {
+				s.ground = xterm(number)
+			}
+		}
+	}
 }

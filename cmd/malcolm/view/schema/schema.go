@@ -1,5 +1,4 @@
-// Package schema checks the events of --json for what schema.json says, in
-// tests.
+// Package schema checks the events of --json against schema.json, in tests.
 package schema
 
 import (
