@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/human"
@@ -20,25 +18,56 @@ import (
 
 // ChooseFlags are the flags that choose from a directory.
 type ChooseFlags struct {
-	Include   flags.Includes `placeholder:"PATTERN" help:"Of a directory, only what PATTERN takes in: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, also with --exclude: the first one that takes a path in decides."`
-	Exclude   flags.Excludes `placeholder:"PATTERN" help:"Of a directory, not what PATTERN takes in."`
-	Each      bool           `help:"Of directories that differ, take each path's own majority, also that it is not there. Without the flag there must be a majority for the whole."`
+	Include   flags.Includes `placeholder:"PATTERN" help:"Of a directory, choose only what matches PATTERN: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, and mixed with --exclude: the first match decides."`
+	Exclude   flags.Excludes `placeholder:"PATTERN" help:"Of a directory, leave out what matches PATTERN."`
+	Each      bool           `help:"If directories differ, take the majority of each path; it may be that the path is absent. Without this flag one whole directory needs a majority."`
 	FilesFrom flags.Path     `placeholder:"FILE" help:"Of a directory, only the paths in FILE, one a line, or each ended by a NUL byte; - is stdin."`
 }
 
 // filter returns what the flags choose; nil: everything.
 func (f *ChooseFlags) filter(t *terminal) (*filter.Filter, error) {
+	chosen, _, err := f.read(t)
+	return chosen, err
+}
+
+// read is filter. words tell two choices apart; empty: everything.
+func (f *ChooseFlags) read(t *terminal) (chosen *filter.Filter, words string, err error) {
 	var paths *filter.Paths
+	rules := flags.Rules(f.Include, f.Exclude)
+	if len(rules) > 0 {
+		words = fmt.Sprintf("%#v", rules)
+	}
 	if f.FilesFrom != "" {
 		text, err := f.readPaths(t)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if paths, err = filter.ParsePaths(text); err != nil {
-			return nil, usage("--files-from " + human.Quote(string(f.FilesFrom)) + ": " + err.Error())
+			return nil, "", usage("--files-from " + human.Quote(string(f.FilesFrom)) + ": " + err.Error())
 		}
+		words += "\n" + string(text)
 	}
-	return filter.New(flags.Rules(f.Include, f.Exclude), paths), nil
+	return filter.New(rules, paths), words, nil
+}
+
+// chooseFrom sets what the flags choose from a local directory and from the
+// servers' directory. From a local file they choose nothing.
+func (f *ChooseFlags) chooseFrom(local string, q *query, t *terminal) (err error) {
+	q.ballot.Each = f.Each
+	q.ballot.Filter, err = f.filterFor(local, t)
+	return err
+}
+
+// filterFor is filter, for what lies under a local path.
+func (f *ChooseFlags) filterFor(local string, t *terminal) (*filter.Filter, error) {
+	chosen, err := f.filter(t)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(local); chosen != nil && err == nil && !info.IsDir() {
+		return nil, usage(human.Quote(local) + ": --include, --exclude and --files-from choose from a directory, and this is a file")
+	}
+	return chosen, nil
 }
 
 // readPaths reads the list of paths, which is at most as long as a listing.
@@ -84,7 +113,8 @@ func (s *sumsFile) failure(err error) error {
 	return &localfile.Error{Op: "write the checksums", Path: s.path, Err: inner(err)}
 }
 
-// check finds out, before anything else is done, what is in the way.
+// check finds out, before anything else is done, whether something is in the
+// way.
 func (s *sumsFile) check() error {
 	info, err := os.Lstat(s.path)
 	switch {
@@ -110,39 +140,22 @@ func (s *sumsFile) write(r *fetch.Result, t *terminal) error {
 	if left > 0 {
 		t.Warn("%s: %s left out: b3sum reads no names that are not UTF-8", human.ShellQuote(s.path), human.Plural(left, "file is", "files are"))
 	}
-	name := ".malcolm-sums-" + strconv.FormatUint(rand.Uint64(), 36)
-	temp, err := os.OpenFile(filepath.Join(filepath.Dir(s.path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	draft, err := localfile.NewDraft(s.path, 0o666)
 	if err != nil {
 		return s.failure(err)
 	}
-	defer os.Remove(temp.Name())
-	_, err = io.WriteString(temp, text)
+	defer draft.Discard()
+	_, err = io.WriteString(draft, text)
 	if err == nil {
-		err = temp.Sync()
+		err = draft.Sync()
 	}
-	if closed := temp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = s.place(temp.Name())
+	if err == nil && s.replace {
+		err = draft.Replace()
+	} else if err == nil {
+		err = draft.Take()
 	}
 	if err != nil {
 		return s.failure(err)
 	}
 	return nil
-}
-
-// place gives the finished file its name.
-func (s *sumsFile) place(temp string) error {
-	if !s.replace {
-		err := os.Link(temp, s.path)
-		if err == nil || errors.Is(err, os.ErrExist) {
-			return err
-		}
-		// The file system has no links.
-		if _, there := os.Lstat(s.path); !errors.Is(there, os.ErrNotExist) {
-			return errSumsThere
-		}
-	}
-	return os.Rename(temp, s.path)
 }

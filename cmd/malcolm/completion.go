@@ -28,6 +28,7 @@ func (c *completionCmd) run(_ context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	t.Result(completion.Script(c.Shell, parser.Model.Node))
+	app := parser.Model.Node
+	t.write(completion.Script(c.Shell, app, completion.Words{"help": helpWords(app)}))
 	return nil
 }

@@ -21,6 +21,10 @@ var completions = []struct {
 }{
 	{"malcolm tr", []string{"trust"}},
 	{"malcolm trust f", []string{"forget"}},
+	{"malcolm help exi", []string{"exit-codes"}},
+	{"malcolm help ser", []string{"serve"}},
+	{"malcolm config verif", []string{"verify"}},
+	{"malcolm get --conf", []string{"--config"}},
 	{"malcolm trust forget --js", []string{"--json"}},
 	{"malcolm completion ", []string{"bash", "fish", "zsh"}},
 	{"malcolm get --remote", []string{"--remote-time"}},

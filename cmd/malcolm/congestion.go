@@ -11,7 +11,8 @@ import (
 )
 
 // control returns the congestion control with which TCP sends; empty: it is not
-// known, or differs. It warns if that is not the one of the flag.
+// known, or the sockets differ. It warns if it is not the one that the flag
+// asks for.
 func (c *serveCmd) control(t *terminal, tcp []net.Listener) (name string) {
 	names := make(map[string]bool)
 	var refused error

@@ -59,7 +59,7 @@ Examples:
 }
 
 func (c *demoCmd) run(ctx context.Context, _ []string, t *terminal) (err error) {
-	t.mute = true // the copy's path is of no use: it is removed
+	t.mute = true // the copy will be removed, so its path is of no use
 	dir, err := os.MkdirTemp("", "malcolm-demo-")
 	if err != nil {
 		return demoError("make a temporary directory", err)
@@ -211,8 +211,8 @@ func (d *demo) show(ctx context.Context) error {
 	return d.compare()
 }
 
-// demoSockets are the sockets of one process, on ports of the same numbers. Nil
-// of TCP: another program has that port.
+// demoSockets are the sockets of one process, UDP and TCP on the same port
+// numbers. A nil TCP socket: another program has that port.
 type demoSockets struct {
 	udp []net.PacketConn
 	tcp []net.Listener
@@ -273,7 +273,7 @@ func (d *demo) compare() error {
 	if !same {
 		return errors.New("the copy differs from the original")
 	}
-	d.Say("%s", d.Green("compared byte by byte: the copy is the original"))
+	d.Say("%s", d.Green("compared byte by byte: the copy equals the original"))
 	return nil
 }
 

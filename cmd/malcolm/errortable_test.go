@@ -105,10 +105,10 @@ var placeholder = regexp.MustCompile(`‹([^›]+)›`)
 // placeholders are what some placeholders of the table match. The others match
 // any text.
 var placeholders = map[string]string{
-	"server": `(?:\[[0-9A-Fa-f:.%a-z]+\]|[^\s:"]+):[0-9]{1,5}`, "port": `(?:[0-9]{1,5}(?:[-,][0-9]{1,5})*(?: and [0-9]+ more)?|a free port)`,
+	"server": `(?:srv:[0-9a-z_.-]+|https?://[^\s?#]+|(?:\[[0-9A-Fa-f:.%a-z]+\]|[^\s:"]+):[0-9]{1,5})`, "port": `(?:[0-9]{1,5}(?:[-,][0-9]{1,5})*(?: and [0-9]+ more)?|a free port)`,
 	"N": `[0-9][0-9,]*`, "M": `[0-9][0-9,]*`, "operation": `[a-z]+(?: [a-z]+)*`, "hex": `[0-9a-f]+`,
 	"ID": `[A-Z2-7]{7}(?:-[A-Z2-7]{7}){7}`, "size": `[0-9.]+ [KMGTPE]?i?B`, "time": `[0-9.]+(?:ms|[smhd])(?:[0-9.]+[smhd])*`,
-	"date": `[0-9]{4}-[0-9]{2}-[0-9]{2}`, "checksum": `(?:tree:)?[0-9a-f]+(?:…|\.\.\.)?`, "flag": `-{0,2}[a-zA-Z0-9-]+(?:=\S+)?`, "path": `[^"]*(?:\\.[^"]*)*`,
+	"date": `[0-9]{4}-[0-9]{2}-[0-9]{2}`, "checksum": `(?:tree:)?[0-9a-f]+(?:…|\.\.\.)?`, "flag": `-{0,2}[a-zA-Z0-9-]+(?:=\S+)?`, "config": `\S+\.toml`, "path": `[^"]*(?:\\.[^"]*)*`,
 }
 
 // textPattern returns what a text of the table matches.
@@ -129,7 +129,7 @@ func textPattern(text string) (*regexp.Regexp, error) {
 
 // lostServer matches the words around a reason when a server is lost or left
 // out.
-var lostServer = regexp.MustCompile(`^(?:lost )?(\S+:[0-9]+: )(?:left out: )?(.*?)(?:; [0-9]+ servers? left(?:, which takes? its work)?)?$`)
+var lostServer = regexp.MustCompile(`^(?:lost )?(\S+: )(?:left out: )?(.*?)(?:; [0-9]+ (?:server|mirror|source)s? left(?:, which takes? its work)?)?$`)
 
 // clockOfLine matches the time before a line that nobody watches.
 var clockOfLine = regexp.MustCompile(`^20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} `)
@@ -175,7 +175,7 @@ var style = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func stripStyle(s string) string { return style.ReplaceAllString(s, "") }
 
 // errorPackages are those whose errors reach people.
-var errorPackages = []string{"transfer/fetch", "transfer/source", "transfer/source/malcolm", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote", "transfer/scan"}
+var errorPackages = []string{"transfer/fetch", "transfer/source", "transfer/source/malcolm", "certs", "transport", "transfer/localfile", "transfer/partfile", "wire", "transfer/manifest", "transfer/vote", "transfer/scan", "cmd/malcolm/config", "cmd/malcolm/systemd", "transfer/beside", "transfer/metalink"}
 
 // kindTypes are the types whose values tell errors apart.
 var kindTypes = []string{
@@ -184,7 +184,10 @@ var kindTypes = []string{
 }
 
 // noErrors are values of such types that no user sees as errors.
-var noErrors = []string{"wire.StatusOK", "wire.StatusIndexing", "vote.Decided", "source.Unsupported"}
+var noErrors = []string{
+	"certs.ErrNoLink", "certs.ErrLinkExpired", "certs.ErrLinkForged", // what a page of HTTP says
+	"wire.StatusOK", "wire.StatusIndexing", "vote.Decided", "source.Unsupported",
+}
 
 // TestErrorTableIsComplete: every exported error type and kind has a row, and
 // every name in the table exists.

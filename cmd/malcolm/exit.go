@@ -4,8 +4,11 @@ import (
 	"errors"
 
 	"malcolm/certs"
+	"malcolm/cmd/malcolm/metrics"
+	"malcolm/cmd/malcolm/systemd"
 	"malcolm/cmd/malcolm/view"
 	"malcolm/transfer/fetch"
+	"malcolm/transfer/scan"
 	"malcolm/transfer/source/malcolm"
 )
 
@@ -37,11 +40,23 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
+	if _, ok := errors.AsType[*metrics.NameError](err); ok {
+		return exitUsage
+	}
+	if _, ok := errors.AsType[*systemd.SocketError](err); ok { // its unit is wrong, as a flag can be
+		return exitUsage
+	}
 	if e, ok := errors.AsType[*fetch.NameError](err); ok && e.Chosen {
 		return exitUsage
 	}
 	if _, ok := errors.AsType[*malcolm.PinError](err); ok {
 		return exitUsage
+	}
+	if _, ok := errors.AsType[*valuesError](err); ok {
+		return exitVote
+	}
+	if errors.Is(err, scan.ErrUnsteady) {
+		return exitChanged
 	}
 	switch fetch.KindOf(err) {
 	case fetch.KindIntegrity:
@@ -60,15 +75,27 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*listenError](err); ok {
 		return exitNetwork
 	}
-	if _, ok := errors.AsType[*certs.TokenError](err); ok { // an error of its words is one of usage
+	if _, ok := errors.AsType[*plainListenError](err); ok {
+		return exitNetwork
+	}
+	if _, ok := errors.AsType[*measureError](err); ok {
+		return exitNetwork
+	}
+	if _, ok := errors.AsType[*certs.TokenError](err); ok { // an error in a token's text is one of usage
 		return exitLocal
 	}
 	return exitUnexpected
 }
 
-// describe says what went wrong, in the error's own text. If the error is about
-// the network and its text is for programs, it says it in words.
+// describe says what went wrong, in the error's own text. For network errors,
+// whose text is for programs, it finds words.
 func describe(err error) string {
+	if e, ok := errors.AsType[*batchError](err); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*view.LineError](err); ok {
+		return (&view.LineError{Line: e.Line, Err: errors.New(describe(e.Err))}).Error()
+	}
 	if e, ok := errors.AsType[*certs.TrustError](err); ok {
 		return e.Problem()
 	}

@@ -46,6 +46,7 @@ func TestExitCode(t *testing.T) {
 		{&fetch.NobodyAnsweredError{}, 7},
 		{&fetch.SilentError{}, 7},
 		{&listenError{ports: 3}, 7},
+		{&plainListenError{}, 7},
 		{left(fetch.StateLost), 7},
 		{left(fetch.StateWrong, fetch.StateChanged, fetch.StateLost), 7},
 		{left(fetch.StateWrong, fetch.StateChanged), 8},

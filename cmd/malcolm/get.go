@@ -15,30 +15,38 @@ import (
 	"malcolm/transfer/fetch"
 	"malcolm/transfer/source"
 	"malcolm/transfer/source/malcolm"
+	"malcolm/transfer/source/srv"
 )
 
 type getCmd struct {
-	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; a mirror, https://host/data.bin; a Metalink, data.bin.meta4; a ticket, as serve prints it; srv:NAME, an SRV name of DNS; or @FILE, a file with one of these a line."`
 
-	Output     flags.Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into; it must exist. Default: here. With - the file goes to stdout, in order."`
+	Output     flags.Path `short:"o" default:"." placeholder:"DIR" help:"Directory to write into. With a slash at the end it is made if nothing is there. Default: here. With - the file goes to stdout, in order."`
 	Window     flags.Size `default:"64M" placeholder:"SIZE" help:"With -o -: bytes fetched ahead of the reader, in memory; at least two chunks. Default ${default}."`
-	RemoteTime bool       `short:"R" help:"Set the file's modification time to the one that most servers name. A right file that is already there keeps its own."`
+	RemoteTime bool       `short:"R" help:"Set the modification time of the file, or of all in the directory, to the one that most servers name. A right file that is already there keeps its own."`
 	DryRun     bool       `help:"Connect, vote, and say what would be fetched; write nothing."`
-	Name       flags.Path `placeholder:"NAME" help:"Name of the file, instead of the servers' one."`
-	Resume     bool       `short:"r" help:"Continue an unfinished download: keep its good chunks."`
-	Force      bool       `help:"Start over, and replace a file that is there."`
-	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
-	Sums       flags.Path `placeholder:"FILE" help:"At the end, write the checksums of all files to FILE, for b3sum --check in the output directory."`
+	NameFlags
+	Limit flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	Sums  flags.Path `placeholder:"FILE" help:"At the end, write the checksums of all files to FILE, for b3sum --check in the output directory."`
+	BatchFlags
 	ChooseFlags
-	MapFlags
+	ShowFlags
 	WriteFlags
 	ServerFlags
 
-	variables map[string]string // the environment's variables used, by the long names of flags
+	settings map[string]setting // those used of the environment and of files, by the long names of flags
 }
 
-// uses tells the command which of its flags come from the environment.
-func (c *getCmd) uses(variables map[string]string) { c.variables = variables }
+// uses gives the command the settings of its flags that are not from the
+// command line.
+func (c *getCmd) uses(s *settings) { c.settings = s.used }
+
+// NameFlags are the flags about the file's name and a file that already has it.
+type NameFlags struct {
+	Name   flags.Path `placeholder:"NAME" help:"Name for the file, instead of the one that the servers give."`
+	Resume bool       `short:"r" help:"Continue an unfinished download: keep its good chunks."`
+	Force  bool       `help:"Start over, and replace a file that is there."`
+}
 
 // MapFlags are the flags of commands that can show who delivered what.
 type MapFlags struct {
@@ -51,7 +59,7 @@ type WriteFlags struct {
 	NoSpaceCheck bool       `help:"Do not check for free space first: for file systems that report it wrongly."`
 	Recheck      bool       `help:"Read the whole file back from the disk before it gets its name."`
 	Receipt      flags.Path `placeholder:"FILE" help:"At the end, write to FILE who supplied what and who was refused: the last event of --json."`
-	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file, or a directory whose files together are, larger than SIZE, such as 500M or 10G (powers of 1024). Default ${default}."`
+	MaxSize      flags.Size `default:"16T" placeholder:"SIZE" help:"Refuse a file, or a directory's files together, larger than SIZE, such as 500M or 10G (powers of 1024). Default ${default}."`
 }
 
 // disk returns how a query's file is written, and sets its largest size.
@@ -62,20 +70,20 @@ func (f *WriteFlags) disk(q *query) fetch.Disk {
 	}
 }
 
-// PathFlags say which ways to the servers are taken.
+// PathFlags say which ways to the servers may be used.
 type PathFlags struct {
 	IPv4         bool        `name:"ipv4" short:"4" xor:"family" help:"Use IPv4 only."`
 	IPv6         bool        `name:"ipv6" short:"6" xor:"family" help:"Use IPv6 only."`
 	Interface    netip.Addr  `placeholder:"ADDR" help:"Local address to send from."`
 	AllAddresses bool        `help:"Use each address of a host name as a server. They share the host's vote."`
 	Transport    string      `enum:"auto,quic,tcp" default:"auto" placeholder:"HOW" help:"auto tries QUIC, and TCP beside it when that does not answer at once; on quick networks TCP is tried as well, and used if it is faster. quic or tcp uses only that. Default ${default}."`
-	ForgetPaths  bool        `help:"Begin as if nothing were remembered of the ways to the servers, and remember nothing of this run."`
+	ForgetPaths  bool        `help:"Use nothing that earlier runs found out about the ways to the servers, and remember nothing of this run."`
 	Proxy        flags.Proxy `placeholder:"URL" help:"HTTP proxy for TCP, as http://HOST:PORT, also with USER:PASSWORD@; none turns it off. Default: HTTPS_PROXY, without the hosts of NO_PROXY."`
 }
 
 // network returns the network of these flags.
-func (f *PathFlags) network() malcolm.SystemNetwork {
-	n := malcolm.SystemNetwork{Local: f.Interface}
+func (f *PathFlags) network() source.SystemNetwork {
+	n := source.SystemNetwork{Local: f.Interface}
 	switch {
 	case f.IPv4:
 		n.Family = 4
@@ -93,17 +101,24 @@ type ServerFlags struct {
 	Quorum         int             `placeholder:"N" help:"At least N votes must agree. Each host has one, and each pinned server ID."`
 	ConnectTimeout flags.Timeout   `default:"5" placeholder:"SECONDS" help:"Time for a server to answer. Default ${default}."`
 	Patience       flags.Timeout   `default:"15m" placeholder:"TIME" help:"Give up after this long without progress: while a server is indexing or full, all servers are lost, or none sends. Default ${default}."`
-	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and up to 48 on long paths that lose packets although no queue stands."`
+	Connections    *int            `placeholder:"N" help:"Connections to each server, 1 to 64. Default: one, and up to 48 on long paths that lose packets without congestion."`
 	PathFlags
 	TrustFlags
+	MirrorFlags
 	QLogFlags
 	Interval flags.Interval `short:"i" default:"1" placeholder:"SECONDS" help:"Time between status reports; 0 turns them off. Default ${default}."`
 	OutputFlags
+
+	batch *reach // that the files of a batch share; nil: this is no such file
 }
 
 // query returns what the flags and the positional targets say. It warns of what
 // it does not use.
 func (f *ServerFlags) query(positional []string, t *terminal) (q query, err error) {
+	positional, m, err := takeSourceFiles(positional, f, t)
+	if err != nil {
+		return q, err
+	}
 	positional, pins, sum, err := takeTickets(positional)
 	if err != nil {
 		return q, err
@@ -112,8 +127,13 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 	if err != nil {
 		return q, &usageError{err}
 	}
+	if q.moving, err = f.move(m, targets); err != nil {
+		return q, err
+	}
 	for _, w := range warnings {
-		t.Warn("%s", w)
+		if f.batch.isNew(w) {
+			t.Warn("%s", w)
+		}
 	}
 	q.targets, q.all, q.interval, q.files = targets, f.AllAddresses, f.Interval.Duration(), t.flags.Verbose
 	q.reach = malcolm.Config{
@@ -130,20 +150,58 @@ func (f *ServerFlags) query(positional []string, t *terminal) (q query, err erro
 	if err := q.want(f.Checksum, sum); err != nil {
 		return q, err
 	}
-	if q.reach.QLog, err = t.openQLog(f.QLogFlags); err != nil {
+	if err := f.open(&q, t); err != nil {
 		return q, err
 	}
-	if q.reach.Trust, err = f.trust(t); err != nil {
-		return q, err
-	}
-	q.reach.Trust.Tickets = pins
-	if !f.ForgetPaths {
-		q.remember(t)
-	}
+	q.reach.Trust.Tickets, q.reach.Trust.Joining = pins, len(services(targets)) > 0
 	if err := checkTickets(q.reach.Trust.Pins, pins); err != nil {
 		return q, err
 	}
+	if q.supply, err = f.supply(&q, t); err != nil {
+		return q, err
+	}
+	if f.batch == nil { // else it is shared, and no line names files
+		q.supply.https.Again = again(q.moving)
+	}
 	return q, checkQuorum(q)
+}
+
+// move returns how the sources of a command may change while it runs; nil: they
+// do not.
+func (f *ServerFlags) move(m *moving, targets []source.Target) (*moving, error) {
+	for _, t := range targets {
+		if t.IsService() && t.Over() == source.TCP && transports[f.Transport] == source.QUIC {
+			return nil, usage("--transport quic: " + t.String() + " is a name for TCP")
+		}
+	}
+	if len(m.files) == 0 && len(services(targets)) == 0 {
+		return nil, nil
+	}
+	if m.book = f.batch.knows(); m.book == nil {
+		m.own = true
+		m.book = srv.NewBook(srv.System(), askEvery, f.ConnectTimeout.Duration(), m.warn)
+	}
+	return m, nil
+}
+
+// open opens what is read and written beside the copy: the log of packets, the
+// remembered servers, and the memory of the ways to them. The files of a batch
+// share it.
+func (f *ServerFlags) open(q *query, t *terminal) (err error) {
+	if f.batch != nil {
+		f.batch.lend(q)
+		return nil
+	}
+	if q.reach.QLog, err = t.openQLog(f.QLogFlags); err != nil {
+		return err
+	}
+	if q.reach.Trust, err = f.trust(t, slices.ContainsFunc(q.targets, source.Target.IsMirror)); err != nil {
+		return err
+	}
+	if !f.ForgetPaths {
+		q.remember(t)
+	}
+	return nil
 }
 
 // transports are the values of --transport.
@@ -151,7 +209,7 @@ var transports = map[string]source.Transport{"quic": source.QUIC, "tcp": source.
 
 // checkQuorum refuses a quorum that no vote can reach.
 func checkQuorum(q query) error {
-	most := fetch.MostVotes(malcolm.Voters(q.reach.Trust, q.targets, q.all))
+	most := fetch.MostVotes(q.voters())
 	switch {
 	case q.ballot.Quorum < 0:
 		return usage(fmt.Sprintf("--quorum %d: a number of votes is 1 or more", q.ballot.Quorum))
@@ -173,13 +231,19 @@ The path of the finished file or directory goes to stdout, everything else to st
 }
 
 func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
+	if c.InputFile != "" {
+		return c.runBatch(ctx, args, t)
+	}
+	if done, err := c.runMetalink(ctx, args, t); done {
+		return err
+	}
 	if c.Output == stdoutName {
 		if err := c.checkStdout(t); err != nil {
 			return err
 		}
 	}
 	if c.DryRun && c.Receipt != "" {
-		return usage("--receipt: with --dry-run nothing is done that there could be a receipt of")
+		return usage("--receipt: --dry-run does nothing, so there is no receipt")
 	}
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
@@ -187,17 +251,29 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err := c.openSums(t); err != nil {
 		return err
 	}
-	q, err := c.query(c.Targets, t)
+	targets, described, err := takeMetalink(c.Targets, string(c.Name), t)
+	if err != nil {
+		return err
+	}
+	q, err := c.query(targets, t)
 	if err != nil {
 		return err
 	}
 	if q.ballot.Filter, err = c.filter(t); err != nil {
 		return err
 	}
+	name, err := described.hold(&q, string(c.Name))
+	if err != nil {
+		return err
+	}
 	q.ballot.Each = c.Each
+	q.provedAtEnd()
 	q.showMap = c.Map
+	if q.metrics, err = t.measure(ctx, c.MetricsFlags, "get", q.interval); err != nil {
+		return err
+	}
 	q.limit(c.Limit)
-	out := fetch.Output{Dir: string(c.Output), Name: string(c.Name), Resume: c.Resume, Force: c.Force, Disk: c.disk(&q)}
+	out := fetch.Output{Dir: string(c.Output), Name: name, Resume: c.Resume, Force: c.Force, Disk: c.disk(&q)}
 	out.RemoteTime = c.RemoteTime
 	if c.Name != "" {
 		if err := fetch.CheckName(string(c.Name)); err != nil {
@@ -210,7 +286,7 @@ func (c *getCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if c.DryRun {
 		return plan(ctx, t, q, out)
 	}
-	return runGet(ctx, t, q, out, resumeCommand(args))
+	return runGet(ctx, t, q, out, resumeCommand(t.shown(args)))
 }
 
 // openSums checks that the file of checksums can be written.
@@ -219,7 +295,7 @@ func (c *getCmd) openSums(t *terminal) error {
 		return nil
 	}
 	if c.DryRun {
-		return usage("--sums: with --dry-run nothing is copied that there could be checksums of")
+		return usage("--sums: --dry-run copies nothing, so there are no checksums")
 	}
 	t.sums = &sumsFile{path: string(c.Sums), replace: c.Force}
 	return t.sums.check()
@@ -253,7 +329,7 @@ func runGet(ctx context.Context, t *terminal, q query, out fetch.Output, resume 
 // needs 49 to 55 and no more of the processors.
 const getGCPercent = 75
 
-// watchRun has do copy a file, and tells what happens.
+// watchRun runs do, which copies a file, and tells what happens.
 func watchRun(ctx context.Context, t *terminal, q query, resume string, do func(*fetch.Session) (*fetch.Result, error)) error {
 	show := view.NewGet(t.view(), q.run())
 	result, err := session(ctx, q, show, do)
@@ -268,7 +344,7 @@ func resumeCommand(args []string) string {
 	words := []string{"malcolm"}
 	for i, a := range args {
 		words = append(words, typed(a))
-		if i == 0 && !slices.ContainsFunc(args, isResume) {
+		if i == commandIndex(args) && !slices.ContainsFunc(args, isResume) {
 			words = append(words, "-r")
 		}
 	}
@@ -278,9 +354,30 @@ func resumeCommand(args []string) string {
 // proxyPassword is the password in a proxy's address.
 var proxyPassword = regexp.MustCompile(`(?i)(http://[^/@:\s]*:)\S*@`)
 
-// typed returns an argument as it can be typed again, but for a password.
-func typed(arg string) string {
-	return human.ShellQuote(proxyPassword.ReplaceAllString(arg, "${1}PASSWORD@"))
+// typed returns an argument as it can be typed again, without a password.
+func typed(arg string) string { return human.ShellQuote(withoutPassword(arg)) }
+
+// withoutPassword replaces the password in each proxy's address.
+func withoutPassword(text string) string {
+	return proxyPassword.ReplaceAllString(text, "${1}PASSWORD@")
+}
+
+// urlQuery is the query of a mirror's address.
+var urlQuery = regexp.MustCompile(`(?i)^((?:-a=?|--address=)?https?://[^?]*)\?.*$`)
+
+// shown returns args as a command that continues may show them. The query of an
+// address is often a signature: it opens the file to everybody who has it. It
+// is shown on the terminal of the user who typed it, to be pasted there. A log
+// or a pipe gets the command without it.
+func (t *terminal) shown(args []string) []string {
+	if t.screen != nil {
+		return args
+	}
+	args = slices.Clone(args)
+	for i := range args {
+		args[i] = urlQuery.ReplaceAllString(args[i], "${1}?QUERY")
+	}
+	return args
 }
 
 func isResume(arg string) bool { return arg == "-r" || arg == "--resume" }

@@ -62,7 +62,7 @@ func TestEachAddressIsNamed(t *testing.T) {
 // command that continues. A signal is not an error, and a pipe that nobody
 // reads gets nothing.
 func TestEndOfARun(t *testing.T) {
-	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Fetched: 1 << 20, Resumed: 1 << 20}
+	kept := &fetch.Result{Part: "my copy/data.part", Size: 4 << 20, Amounts: fetch.Amounts{Fetched: 1 << 20, Resumed: 1 << 20}}
 	const keptLines = "kept 'my copy/data.part': 2.0 MiB of 4.0 MiB are good\nmalcolm: hint: to continue: malcolm get -r h:1\n"
 	full := &partfile.Error{Op: "write", Name: "x", Err: syscall.ENOSPC}
 	tests := []struct {

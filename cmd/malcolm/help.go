@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -14,24 +15,26 @@ var flagGroups = []struct {
 	title string
 	flags []string
 }{
-	{"What to serve:", []string{"file", "as", "rehash"}},
-	{"What to get:", []string{"checksum", "quorum", "max-size", "list"}},
+	{"What to serve:", []string{"file", "as", "rehash", "https", "http", "tls-cert", "tls-key", "sha256"}},
+	{"What to get:", []string{"checksum", "quorum", "max-size", "values", "list"}},
+	{"Many files:", []string{"input-file", "jobs", "batch-journal"}},
 	{"Of a directory:", []string{"include", "exclude", "files-from", "each", "strict", "allow-empty", "rescan"}},
 	{"Where to write:", []string{
-		"output", "name", "resume", "force", "split-links", "delete", "max-delete", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt", "sums",
+		"output", "name", "resume", "force", "metalink", "mirror", "split-links", "delete", "max-delete", "dry-run", "remote-time", "window", "preallocate", "no-space-check", "recheck", "receipt", "sums",
 	}},
 	{"Servers:", []string{
-		"number", "address", "port", "no-tcp", "congestion", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "forget-paths", "connect-timeout", "patience",
+		"number", "address", "port", "no-tcp", "congestion", "bind", "advertise", "ipv4", "ipv6", "interface", "all-addresses", "transport", "proxy", "header", "forget-paths", "connect-timeout", "patience",
 	}},
-	{"Trust:", []string{"identity", "pin", "trust", "token"}},
+	{"Trust:", []string{"identity", "pin", "ca", "trust", "token", "expires", "url"}},
 	{"Speed:", []string{"limit", "connections"}},
 	{"Limits for clients:", []string{
 		"max-clients", "max-held", "max-streams", "max-wasted", "handshake-rate", "handshake-timeout",
-		"open-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout",
+		"open-timeout", "request-timeout", "stall-timeout", "idle-timeout", "indexing-timeout", "drain",
 	}},
 	{"What is shown:", []string{
-		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "log-time", "qlog",
+		"interval", "map", "quiet", "verbose", "color", "color-printing", "json", "log-format", "log-time", "qlog", "metrics", "metrics-file", "pprof",
 	}},
+	{"Settings:", []string{"config"}},
 	{"Help:", []string{"help", "version"}},
 }
 
@@ -48,7 +51,24 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		return nil, err
 	}
 	arrange(parser.Model.Node)
+	nameCommands(parser.Model.Node)
 	return parser, nil
+}
+
+// nameCommands makes the other commands the possible words of malcolm config.
+func nameCommands(app *kong.Node) {
+	words := []string{allCommands}
+	var of *kong.Positional
+	for _, command := range app.Children {
+		if command.Name == "config" {
+			of = command.Positional[0]
+		}
+		if !command.Hidden {
+			words = append(words, command.Name)
+		}
+	}
+	of.Enum = strings.Join(words, ",")
+	of.Tag.Enum = of.Enum
 }
 
 // arrange sorts the flags of a command, and of its subcommands, into groups.

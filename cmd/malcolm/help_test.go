@@ -89,7 +89,7 @@ func wantParsed(t *testing.T, example string) {
 
 // TestFlagGroups: the groups name every flag once, and nothing else.
 func TestFlagGroups(t *testing.T) {
-	known := map[string]bool{"help": true, "version": true}
+	known := map[string]bool{"help": true, "version": true, "config": true}
 	for name, node := range commands(t) {
 		for _, f := range node.Flags {
 			known[f.Name] = true

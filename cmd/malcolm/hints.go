@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"malcolm/transfer/partfile"
 	"malcolm/transfer/scan"
 	"malcolm/transfer/source"
+	"malcolm/transfer/source/https"
 	"malcolm/transfer/source/malcolm"
 	"malcolm/transfer/vote"
 )
@@ -31,7 +33,7 @@ func hints(err error) []string {
 		return []string{fmt.Sprintf("nothing was written; --max-size %d takes it", e.Size)}
 	case *fetch.NotDirectoryError:
 		if e.Missing {
-			return []string{"make it: mkdir -p " + human.ShellQuote(e.Path) + "; to choose the file's name: -o DIR --name FILE"}
+			return []string{"a slash at the end makes it: -o " + human.ShellQuote(e.Path+"/") + "; to choose the file's name: -o DIR --name FILE"}
 		}
 		return []string{"-o takes a directory; the file's name goes into --name: -o DIR --name FILE"}
 	case *fetch.NameError:
@@ -40,11 +42,18 @@ func hints(err error) []string {
 		}
 		return []string{"--name NAME chooses another one"}
 	case *malcolm.PinError:
-		return []string{"a pin's host is written as the server's is; without a host it is for every server"}
+		return []string{"write a pin's host as the server's; a pin without a host is for every server"}
 	case *fetch.NobodyAnsweredError:
 		return nobodyHints(e)
 	case *fetch.UndecidedError:
 		return voteHints(e)
+	case *fetch.NoProofError:
+		return []string{"name a malcolm server that has the file, or --values FILE, or --checksum HEX (also sha256:HEX), which proves the whole at the end"}
+	case *fetch.UnprovedError:
+		if e.Streamed {
+			return []string{"do not use what was written: it is not what was asked for"}
+		}
+		return []string{"add a malcolm server or --values, which show who sends wrong bytes, and -r to fetch it anew; without them --force starts over"}
 	case *fetch.TreeOfferedError:
 		return []string{"malcolm get copies it: malcolm get -o DIR HOST:PORT"}
 	case *fetch.FileOfferedError:
@@ -56,6 +65,9 @@ func hints(err error) []string {
 	case *fetch.DeleteError:
 		return []string{fmt.Sprintf("is it the right directory? nothing was changed; --max-delete %d removes them", e.Extra)}
 	case *fetch.InTheWayError:
+		if e.Unchosen {
+			return []string{"nothing was changed; move it away, or choose it as well and remove it with --delete"}
+		}
 		return []string{"--delete removes it"}
 	case *fetch.ListingError:
 		return []string{"nothing was written: a path or link of it would lead out of the directory, or the listing is broken"}
@@ -90,6 +102,9 @@ func hintsWithin(err error) []string {
 		}
 		return []string{"the file is there and right; only its receipt is missing"}
 	}
+	if _, ok := errors.AsType[*unknownTopicError](err); ok {
+		return []string{"malcolm help lists the commands and the topics"}
+	}
 	if _, ok := errors.AsType[*terminalOutputError](err); ok {
 		return []string{"pipe it on, as malcolm get -o - … | tar x; --force lets it go to the terminal"}
 	}
@@ -104,6 +119,12 @@ func hintsWithin(err error) []string {
 	}
 	if e, ok := errors.AsType[*scan.LeftOutError](err); ok {
 		return []string{"without --strict it is left out: " + view.LeftOut(e.LeftOut)}
+	}
+	if errors.Is(err, scan.ErrUnsteady) {
+		return []string{"nothing was written; run this again when nobody writes to it"}
+	}
+	if errors.Is(err, errSaysElse) {
+		return []string{"--force replaces it; -o FILE writes elsewhere"}
 	}
 	if errors.Is(err, scan.ErrEmpty) {
 		return []string{"is something to be mounted there? --allow-empty offers it as it is"}
@@ -158,8 +179,8 @@ func finishing(h partfile.Header) string {
 	return "--checksum " + sum + " finishes that version, if a server still has it"
 }
 
-// insteadOf says what can be done with a file that is not the right one. With
-// -r, --force keeps an unfinished download beside it.
+// insteadOf says what can be done if a file is not the right one. With -r,
+// --force keeps an unfinished download beside it.
 func insteadOf(path string) string {
 	return "malcolm repair " + human.ShellQuote(path) + " HOST:PORT keeps what is right of it; -r --force replaces it"
 }
@@ -182,7 +203,7 @@ func partHints(e *partfile.Error) []string {
 	case e.Reason == partfile.Exists && strings.HasSuffix(e.Name, partfile.PartSuffix):
 		return []string{"-r continues an unfinished download; --force drops it and starts over"}
 	case e.Reason == partfile.Exists: // it appeared while the file was fetched
-		return []string{"everything is fetched: -r --force puts it in the place of what is there, or move that away and use -r"}
+		return []string{"everything is fetched: -r --force replaces what is there; or move that away and use -r"}
 	case e.Reason == partfile.Locked:
 		return []string{"another malcolm get is writing it: wait for it, or write elsewhere with -o DIR or --name NAME"}
 	case e.Reason == partfile.NotRegular, e.Reason == partfile.NotDirectory:
@@ -194,7 +215,7 @@ func partHints(e *partfile.Error) []string {
 	case e.Reason == partfile.Changed && e.Op == "replace":
 		return []string{"nothing was replaced: run the same again when nobody writes to the file"}
 	case e.Reason == partfile.System && e.Op == "replace":
-		return []string{"mend that, or leave the file: get -o DIR writes elsewhere, and a copy of it can be repaired elsewhere"}
+		return []string{"mend that, or write elsewhere: malcolm get -o DIR fetches it there, and a copy of the file can be repaired"}
 	case e.Reason == partfile.Changed && e.Op != "find":
 		return []string{"another program uses this name: begin again, or write elsewhere with -o DIR or --name NAME"}
 	case errors.Is(e, fs.ErrPermission):
@@ -216,12 +237,20 @@ var diskHints = map[partfile.DiskFault]string{
 }
 
 func nobodyHints(e *fetch.NobodyAnsweredError) []string {
+	if e.Mirrors > 0 {
+		return append(serversHints(e), "beside a malcolm server, even a dead one, mirrors only send bytes and have no vote: leave out a server that is gone")
+	}
+	return serversHints(e)
+}
+
+// serversHints says what to do about servers that did not answer.
+func serversHints(e *fetch.NobodyAnsweredError) []string {
 	if len(e.Servers) == 1 {
 		if advice := serverHints(e.Servers[0].Target, e.Servers[0].Err); len(advice) > 0 {
 			return advice
 		}
 	}
-	for _, s := range e.Servers { // each was told of, with a hint
+	for _, s := range e.Servers { // each was told, with a hint
 		if d, ok := errors.AsType[*malcolm.DeniedError](s.Err); ok {
 			return deniedHints(d)
 		}
@@ -243,6 +272,9 @@ func nobodyHints(e *fetch.NobodyAnsweredError) []string {
 }
 
 func voteHints(e *fetch.UndecidedError) []string {
+	if e.Sizes {
+		return []string{"nothing was written: name the mirrors of one size only"}
+	}
 	switch e.Result.Reason {
 	case vote.TooFewVotes:
 		return []string{"a host has one vote, and so has a server ID: ask other hosts as well, pin the IDs of these with --pin, or lower --quorum"}
@@ -277,7 +309,7 @@ func checksums(groups []vote.Group) string {
 	return strings.Join(list, " ")
 }
 
-// resumeHints says how to continue from what a run has left: with command,
+// resumeHints says how to continue with what a run has left. It names command
 // unless that would end the same way.
 func resumeHints(o view.Outcome, command string) []string {
 	if !o.Kept() || hasOwnWay(o.Err) {
@@ -287,7 +319,7 @@ func resumeHints(o view.Outcome, command string) []string {
 	if _, ok := errors.AsType[*fetch.NoServerLeftError](o.Err); ok {
 		switch fetch.KindOf(o.Err) {
 		case fetch.KindIntegrity:
-			how = "with a server that has the right bytes added, this continues: "
+			how = "add a server that has the right bytes, and continue: "
 		case fetch.KindChanged:
 			how = "if a server still has that version, this continues: "
 			if !strings.Contains(command, " --checksum") {
@@ -303,6 +335,9 @@ func resumeHints(o view.Outcome, command string) []string {
 func hasOwnWay(err error) bool {
 	if e, ok := errors.AsType[*fetch.FinishedError](err); ok {
 		return e.SHA256 != nil
+	}
+	if _, ok := errors.AsType[*fetch.UnprovedError](err); ok {
+		return true
 	}
 	if e, ok := errors.AsType[*partfile.Error](err); ok {
 		switch e.Reason {
@@ -321,6 +356,12 @@ func serverHints(t source.Target, err error) []string {
 	if e, ok := errors.AsType[*malcolm.DeniedError](err); ok {
 		return deniedHints(e)
 	}
+	if t.IsMirror() {
+		return mirrorHints(err)
+	}
+	if t.IsService() {
+		return []string{"dig +short SRV " + t.Service + " shows what DNS says; such a name is written srv:_malcolm._udp.DOMAIN"}
+	}
 	if source.WhatOf(err) == source.NoAnswer {
 		return []string{fmt.Sprintf("is UDP %d open? nothing came back: a firewall, another port, or no malcolm serve", t.Port)}
 	}
@@ -328,6 +369,30 @@ func serverHints(t source.Target, err error) []string {
 		return []string{hint}
 	}
 	return nil
+}
+
+// mirrorHints says what to do about a mirror that is not reached.
+func mirrorHints(err error) []string {
+	switch what := source.WhatOf(err); what {
+	case source.Untrusted:
+		return []string{certificateHint(err)}
+	case source.NoAnswer, source.NoPort, source.Foreign:
+		return []string{"is that its port, and does a web server listen there?"}
+	case source.NoHost, source.NoFamily, source.NoRoute, source.Prohibited, source.NoInterface:
+		return []string{faultHints[what]}
+	}
+	return nil
+}
+
+// certificateHint says what to do about a mirror's certificate.
+func certificateHint(err error) string {
+	if errors.Is(err, https.ErrPinned) {
+		return "somebody else may answer in its place; if its key was changed on purpose, pin the new one"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "if you trust that authority, name its certificate with --ca FILE"
+	}
+	return "its owner can mend that; until then, leave the mirror out"
 }
 
 var faultHints = map[source.What]string{

@@ -32,8 +32,6 @@ import (
 // What hostile peers cost the memory of real processes, over loopback. Not with
 // the race detector, which has memory of its own for each byte and goroutine.
 
-const mib = 1 << 20
-
 // servedSize is the size of the file that is served, in bytes.
 const servedSize = 64 * mib
 

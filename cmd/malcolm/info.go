@@ -8,7 +8,7 @@ import (
 )
 
 type infoCmd struct {
-	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; or a ticket, as serve prints it."`
+	Targets []string `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000; a ticket, as serve prints it; or @FILE, a file with one of these a line."`
 	List    bool     `help:"Show what the majority's directory has, one entry a line: size in bytes, a tab, the path. Only the listing is fetched."`
 	ChooseFlags
 	ServerFlags
@@ -38,7 +38,7 @@ func (c *infoCmd) run(ctx context.Context, _ []string, t *terminal) error {
 		return list(ctx, t, q)
 	}
 	if q.ballot.Filter != nil {
-		return usage("info: what --include, --exclude and --files-from choose is shown by --list")
+		return usage("info: add --list to see what --include, --exclude and --files-from choose")
 	}
 	show := view.NewInfo(t.view(), q.run())
 	r, err := session(ctx, q, show, func(s *fetch.Session) (*fetch.InfoResult, error) { return s.Info(q.ballot) })

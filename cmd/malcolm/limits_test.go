@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"runtime/debug"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -22,7 +23,7 @@ func TestHostileLimitsAreFlags(t *testing.T) {
 		Wasted: admission.DefaultWasted, HandshakeRate: admission.DefaultHandshakes,
 		HandshakeTimeout: transport.DefaultHandshakeTimeout, OpenTimeout: admission.DefaultOpenTime,
 		RequestTimeout: serve.DefaultRequestTimeout, StallTimeout: serve.DefaultStallTimeout,
-		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: serve.DefaultIndexingTimeout,
+		IdleTimeout: admission.DefaultIdleTime, IndexingTimeout: serve.DefaultIndexingTimeout, DrainTime: serve.DefaultDrainTime,
 	}
 	if got := c.Serve.limits(1 << 30); got != want {
 		t.Errorf("limits = %+v, want %+v", got, want)
@@ -78,4 +79,37 @@ func parsed(args ...string) (*cli, error) {
 	}
 	_, err = parser.Parse(args)
 	return &c, err
+}
+
+const mib = 1 << 20
+
+// TestMemoryLimit: another file that needs more raises the limit, a smaller one
+// does not lower it.
+func TestMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("GOMEMLIMIT", "")
+	m := newMemoryLimit(100 * mib)
+	m.most = 1000 * mib
+	for _, step := range []struct {
+		do   func()
+		want int64
+	}{
+		{func() { m.grant(10 * mib) }, 110 * mib},
+		{func() { m.need(200 * mib) }, 210 * mib},
+		{func() { m.need(50 * mib) }, 210 * mib},
+		{func() { m.grant(900 * mib) }, 1000 * mib},
+	} {
+		step.do()
+		if got := debug.SetMemoryLimit(-1); got != step.want {
+			t.Errorf("got %d, want %d", got, step.want)
+		}
+	}
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	debug.SetMemoryLimit(500 * mib)
+	m = newMemoryLimit(100 * mib)
+	m.grant(10 * mib)
+	if got := debug.SetMemoryLimit(-1); got != 500*mib {
+		t.Errorf("GOMEMLIMIT does not hold: got %d", got)
+	}
 }

@@ -23,6 +23,7 @@ func start(stdout, stderr io.Writer) {
 	ctx, stop := withSignals(context.Background(), exit)
 	code := run(ctx, os.Args[1:], system{
 		stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, will: &will, exit: exit,
+		configs: configPlaces(systemConfig),
 	})
 	stop()
 	os.Exit(code)

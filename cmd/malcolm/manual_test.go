@@ -4,16 +4,19 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"malcolm/cmd/malcolm/metrics"
 )
 
 var updateManual = flag.Bool("update", false, "write the manual's flag tables anew")
 
-// TestManualFlags: the manual's flags and their words are the parser's. `just
-// manual` writes them.
+// TestManualFlags: the manual's flags, metrics and their words are the
+// program's. `just manual` writes them.
 func TestManualFlags(t *testing.T) {
 	const path = "README.md"
 	text, err := os.ReadFile(path)
@@ -22,10 +25,18 @@ func TestManualFlags(t *testing.T) {
 	}
 	manual := string(text)
 	all := commands(t)
-	for name, write := range map[string]func(*kong.Node) string{
-		"serve": flagTable, "get": flagTable,
+	places := map[string]func(*kong.Node) string{
+		"serve": flagTable, "get": flagTable, "index": flagTable,
+		"trust list": flagList(all["get"]), "trust forget": flagList(all["get"]), "config": flagList(all["get"]), "demo": flagList(all["get"]), "version": flagList(all["get"]), "link": flagTable,
 		"info": flagList(all["get"]), "verify": flagList(all["get"]), "repair": flagList(all["get"]),
-	} {
+	}
+	for name, command := range all {
+		own := slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return !f.Hidden && f.Name != "help" })
+		if own && places[name] == nil {
+			t.Errorf("the flags of %s are not in %s", name, path)
+		}
+	}
+	for name, write := range places {
 		begin := "<!-- flags of " + name + ": written by `just manual` -->\n"
 		before, rest, ok := strings.Cut(manual, begin)
 		old, after, closed := strings.Cut(rest, "<!-- /flags -->\n")
@@ -38,6 +49,16 @@ func TestManualFlags(t *testing.T) {
 		}
 		manual = before + begin + want + "<!-- /flags -->\n" + after
 	}
+	begin := "<!-- metrics: written by `just manual` -->\n"
+	before, rest, ok := strings.Cut(manual, begin)
+	old, after, closed := strings.Cut(rest, "<!-- /metrics -->\n")
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the metrics", path)
+	}
+	if old != metrics.Table() && !*updateManual {
+		t.Errorf("%s has other metrics than the program: run just manual", path)
+	}
+	manual = before + begin + metrics.Table() + "<!-- /metrics -->\n" + after
 	if *updateManual {
 		if err := os.WriteFile(path, []byte(manual), 0o644); err != nil {
 			t.Fatal(err)

@@ -17,16 +17,16 @@ import (
 type OutputFlags struct {
 	JSON      bool   `name:"json" help:"Write one JSON object a line to stdout, for scripts."`
 	Quiet     bool   `short:"q" xor:"loudness" help:"Write errors only."`
-	Verbose   bool   `short:"v" xor:"loudness" help:"Also say what is decided: what is tried again, moved, or fetched twice."`
+	Verbose   bool   `short:"v" xor:"loudness" help:"Also say what malcolm decides: what it tries again, moves, or fetches twice."`
 	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Format of stderr: text, or json with one record a line. Default ${default}."`
-	LogTime   string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Begin each line of stderr with the time: auto, always or never. auto: with serve, get, repair and verify, unless stderr is a terminal or the journal."`
+	LogTime   string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Begin each line of stderr with the time: auto, always or never. auto: with serve, get, repair, verify and index, unless stderr is a terminal or the journal."`
 	ColorFlags
 }
 
 // output gives [run] the flags of its command.
 func (f OutputFlags) output() OutputFlags { return f }
 
-// use makes t write as the flags say, instead of as before.
+// use makes t write as the flags say.
 func (t *terminal) use(f OutputFlags, timed bool) {
 	t.flags, t.least, t.log = f, levelReport, slog.New(lineHandler{t, timed})
 	switch {
@@ -44,22 +44,22 @@ func (t *terminal) use(f OutputFlags, timed bool) {
 	slog.SetDefault(t.log)
 }
 
-// isTimed reports whether a command's lines begin with the time. A command that
-// is over soon has none by default, and none has on a terminal, where a person
-// sees when.
+// isTimed reports whether a command's lines begin with the time. By default
+// short commands have no times, and a terminal has none: a person sees when a
+// line comes.
 func (f OutputFlags) isTimed(cmd command, sys system) bool {
 	if f.LogTime != "auto" {
 		return f.LogTime == "always"
 	}
 	switch cmd.(type) {
-	case *getCmd, *serveCmd, *repairCmd, *verifyCmd:
+	case *getCmd, *serveCmd, *repairCmd, *verifyCmd, *indexCmd:
 		file, _ := sys.stderr.(*os.File)
 		return !screen.IsTerminal(file) && sys.getenv("JOURNAL_STREAM") == "" // systemd.exec(5)
 	}
 	return false
 }
 
-// askedFor returns the flags that also matter when the command line is wrong.
+// askedFor returns the flags that matter even when the command line is wrong.
 func askedFor(args []string, getenv func(string) string) OutputFlags {
 	f := OutputFlags{LogFormat: getenv("MALCOLM_LOG_FORMAT")}
 	f.JSON, _ = strconv.ParseBool(getenv("MALCOLM_JSON"))
@@ -94,7 +94,7 @@ func (t *terminal) view() view.Terminal {
 // [terminal.finish].
 func (t *terminal) ended(show *view.Get, o view.Outcome, command string) error {
 	if t.receipt != nil && o.Err == nil && o.Got != nil {
-		if err := t.receipt.Done(o); err != nil { // the file is told all the same
+		if err := t.receipt.Done(o); err != nil { // the file is told even so
 			t.receipt = nil // no second try for the error
 			o.Late = &lateReceiptError{path: o.Got.Path, err: err}
 		}

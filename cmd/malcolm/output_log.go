@@ -11,9 +11,9 @@ import (
 	"malcolm/cmd/malcolm/spool"
 )
 
-// The levels of stderr beyond those of slog. Hints belong to the line before
-// them: an error's are written when it is. A report is the status, valid until
-// the next one.
+// The levels of stderr beyond those of slog. A hint belongs to the line before
+// it: it is written if that line is. A report is the status, valid until the
+// next one.
 const (
 	levelReport   = slog.LevelInfo - 1
 	levelWarnHint = slog.LevelWarn + 1
@@ -49,7 +49,7 @@ func (t *terminal) tell(level slog.Level, text string) {
 	t.log.Log(context.Background(), level, text)
 }
 
-// put writes lines to the present sink of a terminal's stderr.
+// put writes lines where a terminal's stderr lines go now.
 func (t *terminal) put(level slog.Level, lines []byte) {
 	t.mu.Lock()
 	to := t.said
@@ -58,7 +58,7 @@ func (t *terminal) put(level slog.Level, lines []byte) {
 }
 
 // divert sends the lines for stderr to another sink until restore is called.
-// The sink must not write to t itself. Bars keep lines above them by it.
+// The sink must not write to t itself. Bars use it to keep lines above them.
 func (t *terminal) divert(to sink) (restore func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

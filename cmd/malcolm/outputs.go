@@ -69,7 +69,7 @@ func (o *outputs) flush() bool {
 	return out && err
 }
 
-// leftOut is the line in the place of lines that were left out.
+// leftOut is the line that stands for lines left out.
 func (t *terminal) leftOut(g spool.Gap) []byte {
 	return t.lineOf(slog.LevelWarn, fmt.Sprintf("%s and %s are left out here: stderr did not take them in time",
 		human.Plural(g.Events, "line", "lines"), human.Plural(g.Reports, "status line", "status lines")))

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// slowEndTime after a signal, the user is told that the end takes long.
+	// After a signal the user is told after slowEndTime that the end takes
+	// long.
 	slowEndTime = 3 * time.Second
-	// endTime after a signal, a run that has not ended is left behind. A
+	// A run that has not ended endTime after a signal is left behind. A
 	// system call that hangs, such as one to a dead NFS server, cannot be
-	// ended; what it would have kept is fetched again.
+	// ended. What the run would have kept is fetched again.
 	endTime = 30 * time.Second
 )
 
@@ -27,8 +28,8 @@ func (e *overdueError) Error() string {
 
 func (e *overdueError) Unwrap() error { return e.cause }
 
-// watchEnd has exit end the process if the run does not end after ctx has
-// ended, until stop is called.
+// watchEnd calls exit if the run does not end in time after ctx has ended. stop
+// ends the watching.
 func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code int)) (stop func()) {
 	command := ""
 	if len(args) > 0 {
@@ -68,7 +69,7 @@ func (t *terminal) watchEnd(ctx context.Context, args []string, exit func(code i
 func (t *terminal) leaveBehind(err error, command string, args []string) {
 	var advice []string
 	if command == "get" {
-		advice = append(advice, "to continue: "+resumeCommand(args))
+		advice = append(advice, "to continue: "+resumeCommand(t.shown(args)))
 	}
 	t.fail(err)
 	for _, h := range advice {

@@ -12,9 +12,9 @@ import (
 // file system that hangs must not hold up the end of a run.
 const saveTime = 500 * time.Millisecond
 
-// remember has the run begin with what earlier ones found out of the ways to
-// its servers, and keeps what it finds out itself. Without a place for that, or
-// with a damaged one, the run is as the first: -v says why.
+// remember lets the run begin with what earlier runs found out about the ways
+// to its servers, and keeps what it finds out itself. If there is no place for
+// that, or it is damaged, the run begins without: -v says why.
 func (q *query) remember(t *terminal) {
 	dir, err := certs.CacheDir()
 	if err != nil {

@@ -13,15 +13,17 @@ import (
 
 type repairCmd struct {
 	File    flags.Path `arg:"" help:"The local file or directory."`
-	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000, or a mirror, https://host/data.bin."`
 
 	DryRun     bool       `help:"Only list the chunks that would be fetched, or what differs in a directory."`
-	Delete     bool       `help:"In a directory, remove what the servers' one does not have."`
-	MaxDelete  int        `placeholder:"N" help:"Remove up to N entries. Default: 100, or a tenth of those that are there if that is less."`
+	Delete     bool       `help:"In a directory, remove what the servers' directory does not have."`
+	MaxDelete  int        `placeholder:"N" help:"Remove up to N entries. Default: 100, or a tenth of all entries if that is less."`
 	SplitLinks bool       `help:"Repair files even if they have other names (hard links), which keep the old bytes."`
-	RemoteTime bool       `short:"R" help:"In a directory, set the modification times of the files that are fetched to those that most servers name."`
+	RemoteTime bool       `short:"R" help:"In a directory, set the modification times of the files that are fetched, and of all directories, to those that most servers name."`
 	Limit      flags.Rate `placeholder:"RATE" help:"Bytes of the file a second, over all servers, such as 10M (powers of 1024); 0 is no limit."`
+	ChooseFlags
 	MapFlags
+	MetricsFlags
 	WriteFlags
 	ServerFlags
 }
@@ -35,18 +37,24 @@ func (*repairCmd) Help() string {
 
 What is right of the file is copied into FILE.part beside it, the rest is fetched, and the file is replaced in one step: it stays as it is until then, and needs its size once more in free space. Owner, mode and extended attributes stay; what cannot be kept is said first. With --dry-run the chunks go to stdout, one a line: chunk, offset and length in bytes.
 
-In a directory, files that are right stay, wrong ones are replaced one by one, missing ones are fetched. What the servers' directory does not have is left alone, or removed with --delete. With --dry-run the paths go to stdout, as verify shows them.`
+In a directory, files that are right stay, wrong ones are replaced one by one, missing ones are fetched. What the servers' directory does not have is left alone, or removed with --delete. What --include, --exclude and --files-from do not choose is neither read nor changed. With --dry-run the paths go to stdout, as verify shows them.`
 }
 
 func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if c.DryRun && c.Receipt != "" {
-		return usage("--receipt: with --dry-run nothing is done that there could be a receipt of")
+		return usage("--receipt: --dry-run does nothing, so there is no receipt")
 	}
 	if err := t.openReceipt(c.Receipt); err != nil {
 		return err
 	}
 	q, err := c.query(c.Targets, t)
 	if err != nil {
+		return err
+	}
+	if err := c.chooseFrom(string(c.File), &q, t); err != nil {
+		return err
+	}
+	if q.metrics, err = t.measure(ctx, c.MetricsFlags, "repair", q.interval); err != nil {
 		return err
 	}
 	q.showMap = c.Map
@@ -75,7 +83,7 @@ func (c *repairCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if result == nil { // there was no session
 		result = new(fetch.Result)
 	}
-	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(args))
+	return t.ended(show, view.Outcome{Got: result, Err: err}, commandLine(t.shown(args)))
 }
 
 // repairTree mends a directory.
@@ -99,7 +107,7 @@ func (c *repairCmd) repairTree(ctx context.Context, args []string, t *terminal, 
 	if r == nil { // there was no session
 		r = &fetch.RepairTreeResult{Result: new(fetch.Result)}
 	}
-	return t.ended(show, view.Outcome{Got: r.Result, Mended: r, Err: err}, commandLine(args))
+	return t.ended(show, view.Outcome{Got: r.Result, Mended: r, Err: err}, commandLine(t.shown(args)))
 }
 
 // commandLine returns args as they can be typed again.

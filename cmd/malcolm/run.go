@@ -6,12 +6,13 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"malcolm/cmd/malcolm/config"
+	"malcolm/cmd/malcolm/flags"
 	"malcolm/cmd/malcolm/screen"
 )
 
@@ -26,6 +27,7 @@ type system struct {
 	cause          func() error     // why it has to end
 	exit           func(code int)   // ends the process; nil: nothing does
 	wait           time.Duration    // longest wait of a line for its reader; 0: a short default
+	configs        []config.Place   // where config files may be, the strongest first
 }
 
 // A command runs one of the subcommands. args are the words after the program's
@@ -52,11 +54,23 @@ type cli struct {
 	Info   infoCmd   `cmd:"" help:"Show what servers offer and how they vote; fetch nothing."`
 	Verify verifyCmd `cmd:"" help:"Check a local file or directory against what most servers hold."`
 	Repair repairCmd `cmd:"" help:"Mend a local file or directory: fetch only what differs."`
+	Index  indexCmd  `cmd:"" help:"Write beside a file or directory what it holds, so that any copy can be checked."`
+	Link   linkCmd   `cmd:"" help:"Print a signed address of what serve offers, for browsers and curl."`
 	Trust  trustCmd  `cmd:"" help:"Show or forget remembered servers."`
 	Demo   demoCmd   `cmd:"" help:"Show the main job on this machine: five servers, one liar, one that dies."`
 
+	Topics     helpCmd       `cmd:"" name:"help" help:"Print the help of a command, or a topic of the manual."`
+	Settings   configCmd     `cmd:"" name:"config" help:"Show what the environment and the config files set."`
 	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete malcolm's command lines."`
+	Build      versionCmd    `cmd:"" name:"version" help:"Show what was built: version, revision, Go, modules."`
+	Man        manCmd        `cmd:"" hidden:"" help:"Write the man pages."`
 
+	ProgramFlags
+}
+
+// ProgramFlags are the flags of every command.
+type ProgramFlags struct {
+	Config  flags.Path       `placeholder:"FILE" help:"Read FILE instead of config.toml in the user's configuration directory and in /etc/malcolm."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -79,6 +93,7 @@ func run(ctx context.Context, args []string, sys system) int {
 		err = cause
 	}
 	code := t.finish(err)
+	t.metrics.Close(code)
 	delivered = t.flush() && delivered
 	cause = context.Cause(ctx)
 	if isPipe(cause) || !stopped && !delivered && cause != nil {
@@ -105,45 +120,78 @@ func (t *terminal) carryOut(ctx context.Context, args []string, sys system) erro
 	return cmd.run(ctx, args, t)
 }
 
-// quietQUIC keeps quic-go from writing to the terminal. Its one remark, on
-// socket buffers, comes from malcolm where it matters.
+// quietQUIC keeps quic-go from writing to the terminal. Malcolm itself says the
+// one thing it would say, about socket buffers.
 func quietQUIC() { os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") }
 
 // parse returns the command; nil: there is nothing to run, because of a usage
 // error, or since help or the version have been printed.
 func parse(args []string, sys system, t *terminal) (command, error) {
-	var c cli
+	cmd, advice, err := parseLine(args, newSettings(sys.getenv, sys.configs), t.stdout, t.stderr)
+	if err != nil && advice != "" {
+		t.fail(err)
+		t.Hint(advice)
+		return nil, &reportedError{err: &usageError{err}, more: []string{advice}}
+	}
+	return cmd, err
+}
+
+// reread parses the command line again, with the present environment and config
+// files, and writes nothing.
+func (t *terminal) reread(args []string) (command, error) {
+	cmd, _, err := parseLine(args, newSettings(t.getenv, t.configs), io.Discard, io.Discard)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return cmd, nil
+}
+
+// parseLine returns the command of a command line; nil: help or the version
+// have been written. hint belongs to an error of the line.
+func parseLine(args []string, s *settings, stdout, stderr io.Writer) (cmd command, hint string, err error) {
 	exited := false
-	env := newEnvironment(sys.getenv)
-	parser, err := newParser(&c,
-		kong.Writers(t.stdout, t.stderr),
+	parser, err := newParser(new(cli),
+		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
-		kong.Resolvers(env),
+		kong.Resolvers(s),
+		kong.WithBeforeResolve(s.load),
 	)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(splitShortValues(args, parser))
-	switch {
-	case exited:
-		return nil, nil
-	case err != nil:
-		advice := meant(parser, err).FullPath() + " --help shows the flags, with examples"
-		if env.err != nil {
-			err = env.err
+	if exited {
+		return nil, "", nil
+	}
+	if err == nil {
+		err = s.targets(k)
+	}
+	if err != nil {
+		if s.err != nil {
+			return nil, configHint(s.err, meant(parser, err)), s.err
 		}
-		t.fail(err)
-		t.Hint(advice)
-		return nil, &reportedError{err: &usageError{err}, more: []string{advice}}
+		return nil, helpHint(meant(parser, err)), err
 	}
-	cmd := k.Selected().Target.Addr().Interface().(command)
-	if c, ok := cmd.(interface{ uses(map[string]string) }); ok {
-		c.uses(env.used)
+	cmd = k.Selected().Target.Addr().Interface().(command)
+	if c, ok := cmd.(interface{ uses(*settings) }); ok {
+		c.uses(s)
 	}
-	return cmd, nil
+	return cmd, "", nil
+}
+
+func helpHint(command *kong.Node) string {
+	return command.FullPath() + " --help shows the flags, with examples"
+}
+
+// configHint is the hint for an error of the settings.
+func configHint(err error, command *kong.Node) string {
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return "malcolm config --config FILE shows what another file sets; " + os.DevNull + " is an empty one"
+	}
+	return helpHint(command)
 }
 
 // meant returns the command that a wrong line names, or the program.
@@ -170,30 +218,30 @@ func splitShortValues(args []string, parser *kong.Kong) []string {
 		}
 	}
 	out := make([]string, len(args))
+	word := args[commandIndex(args)]
 	for i, a := range args {
 		if a == "--" {
 			copy(out[i:], args[i:])
 			break
 		}
 		out[i] = a
-		if m := shortValue.FindStringSubmatch(a); m != nil && long[args[0]+m[1]] != "" {
-			out[i] = "--" + long[args[0]+m[1]] + "=" + m[2]
+		if m := shortValue.FindStringSubmatch(a); m != nil && long[word+m[1]] != "" {
+			out[i] = "--" + long[word+m[1]] + "=" + m[2]
 		}
 	}
 	return out
 }
 
-// version says what was built, as the toolchain recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "malcolm (unknown version)"
+// commandIndex returns the place of the command among args, which have one:
+// behind --config FILE, or first.
+func commandIndex(args []string) int {
+	switch {
+	case args[0] == "--config" && len(args) > 2:
+		return 2
+	case strings.HasPrefix(args[0], "--config=") && len(args) > 1:
+		return 1
 	}
-	v := info.Main.Version
-	if v == "" || v == "(devel)" {
-		v = "development"
-	}
-	return strings.Join([]string{"malcolm", v, info.GoVersion}, " ")
+	return 0
 }
 
 // A usageError says that the command line cannot be carried out.

@@ -255,6 +255,25 @@ func TestDoneOnATerminal(t *testing.T) {
 	}
 }
 
+// TestListOnATerminal: the paths of finished files stand above the bars, and no
+// bar of a finished file stays.
+func TestListOnATerminal(t *testing.T) {
+	port := serveOnPipe(t, 2<<20)
+	home := t.TempDir()
+	var list strings.Builder
+	for i := range 4 {
+		fmt.Fprintf(&list, "127.0.0.1:%s\n  dir=copy%d/\n", port, i)
+	}
+	if err := os.WriteFile(filepath.Join(home, "list"), []byte(list.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	get := onTerminal(t, home, []string{"NO_COLOR=1"}, "get", "--input-file", "list", "-j", "2", "--limit", "4M")
+	text := get.exits(exitDone).Text()
+	if strings.Count(text, "\"data.bin\"") > 0 || strings.Count(text, "\ncopy") != 4 || strings.Count(text, "█") == 0 {
+		t.Errorf("the screen is\n%s\nwant four paths and the bar of all files", text)
+	}
+}
+
 // TestServeOnATerminal: one table is drawn again and again, and stays.
 func TestServeOnATerminal(t *testing.T) {
 	home := t.TempDir()

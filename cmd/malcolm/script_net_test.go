@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
@@ -17,6 +20,7 @@ import (
 //	ports VAR...      set each VAR to a port that nobody uses
 //	hold VAR          take a port, so that nobody else can, and set VAR to it
 //	udpecho VAR       answer each datagram with itself
+//	says URL CODE RE  wait until a GET is answered by CODE and a body with RE
 //	otherquic VAR     speak QUIC, but another protocol than malcolm's
 
 // freePorts hands out ports that nobody uses, none twice. They are below those
@@ -61,6 +65,27 @@ func (s *script) ports(args []string) {
 		s.Check(err)
 		s.set(name, strconv.Itoa(port))
 	}
+}
+
+func (s *script) says(args []string) {
+	s.want(args, 3, "says URL CODE REGEXP")
+	re, err := regexp.Compile("(?m)" + args[2])
+	s.Check(err)
+	var last string
+	for begun := time.Now(); time.Since(begun) < hangTime; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(args[0])
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		last = resp.Status + "\n" + string(body)
+		if err == nil && strconv.Itoa(resp.StatusCode) == args[1] && re.Match(body) {
+			return
+		}
+	}
+	s.Fatalf("%s says:\n%s", args[0], last)
 }
 
 // take opens a socket that lives as long as the script.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The commands of scripts about whoever reads what malcolm writes:
+// The commands of scripts about the readers of malcolm's output:
 //
 //	unread NAME OUTPUT ARG...  start malcolm with OUTPUT, stdout or stderr, a pipe that is full and that
 //	                           nobody reads

@@ -35,11 +35,13 @@ import (
 //	refused CODE ARG...     run malcolm, and demand the exit code, an empty stdout, and every file
 //	                        outside of the homes as it was
 //	again CODE              run the command that the last stderr says continues
+//	tabbed FILE LINE...     make a file of lines, in which \t is a tab
 //	snapshot, unchanged     remember every file outside of the homes; compare with it
 //
-// and those of script_files_test.go, script_net_test.go, script_repair_test.go
-// and script_readers_test.go. What is still running at the end of a script is
-// sent SIGINT and must then exit with 0.
+// and those of script_files_test.go, script_net_test.go, script_http_test.go,
+// script_dns_test.go, script_repair_test.go and script_readers_test.go. What is
+// still running at the end of a script is sent SIGINT and must then exit with
+// 0.
 
 // hangTime is when a script gives up on a process: far beyond any wait, on slow
 // machines too.
@@ -83,6 +85,11 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"b3sum":     withoutNeg((*script).b3sum),
 	"ports":     withoutNeg((*script).ports),
 	"hold":      withoutNeg((*script).hold),
+	"mirror":    withoutNeg((*script).mirror),
+	"values":    withoutNeg((*script).values),
+	"lines":     withoutNeg((*script).lines),
+	"sha256":    withoutNeg((*script).sha256),
+	"says":      withoutNeg((*script).says),
 	"udpecho":   withoutNeg((*script).udpEcho),
 	"otherquic": withoutNeg((*script).otherQUIC),
 	"cut":       withoutNeg((*script).cut),
@@ -94,6 +101,10 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"unread":    withoutNeg((*script).unread),
 	"drain":     withoutNeg((*script).drainNow),
 	"appears":   withoutNeg((*script).appears),
+	"http":      withoutNeg((*script).http),
+	"httplink":  withoutNeg((*script).httpLink),
+	"tabbed":    withoutNeg((*script).tabbed),
+	"dns":       withoutNeg((*script).dns),
 }
 
 // A script is one script's run. The script's goroutine calls its methods.
@@ -106,6 +117,7 @@ type script struct {
 	tree                   map[string]string // of snapshot
 	cleanup                func(func())
 	overheard              string // directory; see overhear
+	names                  *nameServer
 }
 
 // scriptKey is the key of a script among its testscript's values.
@@ -143,6 +155,8 @@ func setUpScript(e *testscript.Env) error {
 	}
 	e.Setenv("LC_ALL", "C.UTF-8")
 	e.Setenv("MALCOLM_LOG_TIME", "never")
+	e.Setenv(systemConfigVar, filepath.Join(e.WorkDir, "etc", "config.toml"))
+	s.vars = append(s.vars, systemConfigVar)
 	// The race detector's own pause at each exit would take most of the
 	// time.
 	e.Setenv("GORACE", e.Getenv("GORACE")+" atexit_sleep_ms=0")
@@ -373,7 +387,7 @@ func (s *script) begin(p *process) *process {
 var (
 	listeningLine = regexp.MustCompile(`(?m)^listening on UDP(?: and TCP)? ([0-9 ]+)(?: and TCP [0-9 ]+)?;`)
 	idLine        = regexp.MustCompile(`(?m)^server ID ([A-Z2-7-]+)$`)
-	readyLine     = regexp.MustCompile(`(?m)^(anyone who can reach|only who holds)`)
+	readyLine     = regexp.MustCompile(`(?m)^(anyone who can reach|only holders)`)
 )
 
 func (s *script) serve(args []string) {

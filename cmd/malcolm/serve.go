@@ -40,13 +40,14 @@ type serveCmd struct {
 	Limit     flags.Rate    `placeholder:"RATE" help:"Bytes a second that all servers together send, such as 10M or 1.5G (powers of 1024); 0 is no limit."`
 	TreeFlags
 	LimitFlags
-	QLogFlags
+	WatchFlags
 }
 
-// TCPFlags are the flags of serve that are of TCP.
+// TCPFlags are the flags of serve about TCP.
 type TCPFlags struct {
-	NoTCP      bool   `name:"no-tcp" xor:"tcp" help:"Listen on UDP only. Else clients whose network lets no UDP through come over TCP."`
+	NoTCP      bool   `name:"no-tcp" xor:"tcp" help:"Listen on UDP only. Without this flag, clients whose network blocks UDP come over TCP."`
 	Congestion string `xor:"tcp" placeholder:"NAME" help:"Congestion control with which TCP sends, such as bbr, where this system has it; clients are told. Default: the system's."`
+	HTTPFlags
 }
 
 // Help is what kong prints after the flags.
@@ -56,11 +57,11 @@ func (*serveCmd) Help() string {
   malcolm serve -f photos/ -p 10001-10004 --bind 192.168.1.5 --limit 10M
   malcolm serve -f bin/ -f README.md --as release
 
-Anyone who can reach the ports can read what is offered. ^C stops: transfers under way have 5 seconds to finish; a second ^C stops at once.`
+Anyone who can reach the ports can read what is offered. ^C stops: transfers under way have --drain seconds to finish; a second ^C stops at once. Without a terminal, SIGHUP reads the config file, the tokens and what is offered again, and ends nothing.`
 }
 
-func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
-	ports, err := c.ports(t)
+func (c *serveCmd) run(ctx context.Context, args []string, t *terminal) error {
+	at, err := c.where(t)
 	if err != nil {
 		return err
 	}
@@ -76,44 +77,70 @@ func (c *serveCmd) run(ctx context.Context, _ []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	qlog, err := t.openQLog(c.QLogFlags)
+	qlog, shown, err := t.openWatch(ctx, c.WatchFlags, "serve", c.Interval.Duration())
 	if err != nil {
 		return err
 	}
-	conns, tcp, err := c.listen(t, ports)
+	show := c.show(t, what)
+	conns, tcp, web, err := c.sockets(t, at, show)
 	if err != nil {
 		return err
 	}
-	show := view.NewServe(t.view(), view.Offer{
-		File: what.shown, Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
-	})
-	memory, _ := serve.MemoryLimit()
+	limit, _ := serve.MemoryLimit()
+	memory := newMemoryLimit(what.memory)
+	service := t.newService(ctx)
+	events, collected := collectOften(t, what.tree, show.Event, service.event)
+	defer collected()
 	server, err := serve.NewServer(serve.Config{
 		Source:   what.file,
 		Tree:     what.tree,
-		Hashes:   serve.Hashes{Cache: indexCache(), Rehash: c.Rehash},
+		Hashes:   serve.Hashes{Cache: indexCache(), Rehash: c.Rehash, SHA256: c.SHA256},
 		Name:     what.name,
 		Identity: identity, Machine: machine,
 		Tokens: tokens,
 		Conns:  conns,
-		Reopen: func(a net.Addr) (net.PacketConn, error) { return c.open(uint16(a.(*net.UDPAddr).Port)) },
+		Reopen: at.reopen(c.openAgain),
 		TCP: serve.TCP{
-			Sockets: tcp, Congestion: c.control(t, tcp),
-			Reopen: func(a net.Addr) (net.Listener, error) { return c.openTCP(uint16(a.(*net.TCPAddr).Port)) },
+			Sockets: tcp, Congestion: c.control(t, tcp), HTTP: web,
+			Reopen: at.reopenTCP(c.openTCPAgain),
 		},
 		Limit:   int64(c.Limit),
-		Limits:  c.limits(memory),
-		Granted: what.granted,
+		Limits:  c.limits(limit),
+		Granted: memory.grant,
 		QLog:    qlog,
-		Events:  show.Event,
+		Events:  events,
 	})
 	if err != nil {
 		return err
 	}
 	show.Ask(server.Status)
+	shown.Serve(server)
+	end := service.begin(t, server, func(anew bool) error { return c.reload(t, args, running{server, show, memory}, anew) })
 	err = server.Run(ctx)
+	end()
 	show.Ended()
 	return err
+}
+
+// sockets opens those of the virtual servers, and says how HTTP is answered.
+func (c *serveCmd) sockets(t *terminal, at where, show *view.Serve) (udp []net.PacketConn, tcp []net.Listener, web serve.HTTP, err error) {
+	if web, err = c.http(show); err == nil {
+		if udp, tcp = at.udp, at.tcp; len(udp) == 0 {
+			udp, tcp, err = c.listen(t, at.ports)
+		}
+	}
+	if err != nil {
+		web.Close()
+	}
+	return udp, tcp, web, err
+}
+
+// show returns the view of the run.
+func (c *serveCmd) show(t *terminal, what offered) *view.Serve {
+	return view.NewServe(t.view(), view.Offer{
+		File: what.shown, Bind: c.Bind, Advertise: c.Advertise, Token: len(c.Tokens) > 0, Interval: c.Interval.Duration(),
+		Web: view.Web{HTTPS: c.HTTPS, Own: c.TLSCert == ""},
+	})
 }
 
 // ports returns the ports to bind; 0 is any free one. It warns of a word that
@@ -146,7 +173,7 @@ func (c *serveCmd) ports(t *terminal) ([]uint16, error) {
 		ports = append(ports, w.Port)
 	}
 	if len(ports) == 0 {
-		return nil, usage("none of the words behind -p is a port")
+		return nil, usage("no word behind -p is a port")
 	}
 	return ports, nil
 }
@@ -159,8 +186,7 @@ func (e *listenError) Error() string {
 }
 
 // listen opens a UDP socket for each port, and beside it a TCP socket on the
-// port of the same number; nil: without. It warns of those that cannot be
-// bound.
+// same port number; nil: no TCP socket. It warns of those that cannot be bound.
 func (c *serveCmd) listen(t *terminal, ports []uint16) (udp []net.PacketConn, tcp []net.Listener, err error) {
 	failed, withoutTCP := make(map[string][]int), make(map[string][]int)
 	for _, port := range ports {
@@ -192,13 +218,18 @@ func (c *serveCmd) listen(t *terminal, ports []uint16) (udp []net.PacketConn, tc
 	return udp, tcp, nil
 }
 
+// openAgain opens the UDP socket at an address again, openTCPAgain that of TCP.
+func (c *serveCmd) openAgain(a net.Addr) (net.PacketConn, error) { return c.open(addrOf(a).Port()) }
+
+func (c *serveCmd) openTCPAgain(a net.Addr) (net.Listener, error) { return c.openTCP(addrOf(a).Port()) }
+
 // open opens the UDP socket of a virtual server.
 func (c *serveCmd) open(port uint16) (net.PacketConn, error) {
 	return transport.ListenUDP(c.bind(), port)
 }
 
 // openTCP opens the TCP socket of a virtual server. The interface is nil after
-// an error. Whether it got the congestion control is said by control, once.
+// an error. control says, once, whether it got the congestion control.
 func (c *serveCmd) openTCP(port uint16) (net.Listener, error) {
 	ln, err := transport.OpenTCP(c.bind(), port)
 	if err == nil && c.Congestion != "" {
@@ -246,7 +277,8 @@ func indexCache() *cache.Cache {
 	return &cache.Cache{Dir: dir}
 }
 
-// identity returns who serves, and the machine's secret stored beside it.
+// identity returns the key that proves who serves, and the machine's secret
+// stored beside it.
 func (c *serveCmd) identity() (*certs.Identity, [32]byte, error) {
 	if c.Identity != "" {
 		id, err := certs.LoadOrCreateFile(string(c.Identity))

@@ -36,7 +36,7 @@ func TestServePorts(t *testing.T) {
 		{"more", n(1), flags.PortWords{"1", "2"}, nil, 0, "-n 1 asks for 1 server, but -p names 2 ports"},
 		{"some bad", nil, flags.PortWords{"x", "7", "70000", "7", "0"}, []uint16{7}, 4, ""},
 		{"bad ones count for -n", n(2), flags.PortWords{"x", "7"}, []uint16{7}, 1, ""},
-		{"all bad", nil, flags.PortWords{"x", "0"}, nil, 2, "none of the words behind -p is a port"},
+		{"all bad", nil, flags.PortWords{"x", "0"}, nil, 2, "no word behind -p is a port"},
 		{"more than 1,024", nil, flags.PortWords{"1-1024", "2000"}, nil, 0, "more than 1,024 ports"},
 	}
 	for _, test := range tests {

@@ -13,29 +13,44 @@ import (
 	"malcolm/transfer/tree/filter"
 )
 
-// TreeFlags are the flags of serve that are of directories, or of several
-// files.
+// TreeFlags are the flags of serve for directories, or for several files.
 type TreeFlags struct {
-	As         string         `placeholder:"NAME" help:"Offer it under this name; of several, the directory in which clients find them side by side."`
-	Include    flags.Includes `placeholder:"PATTERN" help:"Of a directory, offer only what PATTERN takes in: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, also with --exclude: the first one that takes a path in decides."`
-	Exclude    flags.Excludes `placeholder:"PATTERN" help:"Of a directory, do not offer what PATTERN takes in."`
-	Strict     bool           `help:"Refuse a directory with anything that cannot be offered: sockets, devices, unreadable files, links that lead out. Else that is left out and said."`
+	As string `placeholder:"NAME" help:"Offer it under this name. With several paths: the name of the directory in which clients find them side by side."`
+	PickFlags
+	Rescan flags.Timeout `default:"10" placeholder:"SECONDS" help:"Least time between two looks for changes in a directory. Default ${default}."`
+}
+
+// PickFlags say what of a directory is offered.
+type PickFlags struct {
+	Include    flags.Includes `placeholder:"PATTERN" help:"Of a directory, offer only what matches PATTERN: *.txt at any depth, docs/ with all beneath, a/**/b. May be repeated, and mixed with --exclude: the first match decides."`
+	Exclude    flags.Excludes `placeholder:"PATTERN" help:"Of a directory, do not offer what matches PATTERN."`
+	Strict     bool           `help:"Refuse a directory with anything that cannot be offered: sockets, devices, unreadable files, links that lead out. Without this flag they are left out with a warning."`
 	AllowEmpty bool           `help:"Offer a directory with nothing in it, which may be a forgotten mount."`
-	Rescan     flags.Timeout  `default:"10" placeholder:"SECONDS" help:"Least time between two looks for changes in a directory. Default ${default}."`
+}
+
+// ofDirectories refuses flags that have no meaning for a file.
+const ofDirectories = "--include, --exclude, --strict and --allow-empty are for directories"
+
+// scan says how a directory is scanned, but for its parts.
+func (f *PickFlags) scan(rehash bool) *scan.Config {
+	return &scan.Config{
+		Filter: filter.New(flags.Rules(f.Include, f.Exclude), nil), Strict: f.Strict, AllowEmpty: f.AllowEmpty,
+		Rehash: rehash, Cache: indexCache(),
+	}
 }
 
 // isUsed reports whether a flag is given that has no meaning for a file.
-func (f *TreeFlags) isUsed() bool {
+func (f *PickFlags) isUsed() bool {
 	return len(f.Include) > 0 || len(f.Exclude) > 0 || f.Strict || f.AllowEmpty
 }
 
 // An offered is what serve offers.
 type offered struct {
-	file    localfile.Source // nil: it is a tree
-	tree    *serve.Tree      // nil: it is a file
-	name    string           // for clients
-	shown   string           // the path as the user named it, or the name of several
-	granted func(int64)      // see keepMemory
+	file   localfile.Source // nil: it is a tree
+	tree   *serve.Tree      // nil: it is a file
+	name   string           // for clients
+	shown  string           // the path as the user named it, or the name of several
+	memory int64            // what serve needs for it without clients, in bytes
 }
 
 // offered finds what -f names.
@@ -48,11 +63,9 @@ func (c *serveCmd) offered() (o offered, err error) {
 	if len(c.Files) == 1 && (err != nil || !info.IsDir()) {
 		return c.offeredFile(path)
 	}
-	o.tree = &serve.Tree{Rescan: c.Rescan.Duration(), Scan: scan.Config{
-		Filter: filter.New(flags.Rules(c.Include, c.Exclude), nil), Strict: c.Strict, AllowEmpty: c.AllowEmpty,
-		Rehash: c.Rehash, Cache: indexCache(),
-	}}
-	o.name, o.shown, o.granted = c.As, c.As, keepMemoryOf(memoryOfTree)
+	o.tree = &serve.Tree{Rescan: c.Rescan.Duration(), Scan: *c.scan(c.Rehash)}
+	o.tree.Scan.SHA256 = c.SHA256
+	o.name, o.shown, o.memory = c.As, c.As, memoryOfTree
 	if len(c.Files) == 1 {
 		o.shown = path
 	}
@@ -68,7 +81,7 @@ func (c *serveCmd) offered() (o offered, err error) {
 			}
 			part.Name = ""
 		} else if other, ok := names[part.Name]; ok {
-			return o, usage(fmt.Sprintf("%s and %s have one name: they cannot lie side by side", human.Quote(other), human.Quote(string(path))))
+			return o, usage(fmt.Sprintf("%s and %s have the same name: they cannot be offered side by side", human.Quote(other), human.Quote(string(path))))
 		}
 		names[part.Name] = string(path)
 		o.tree.Scan.Parts = append(o.tree.Scan.Parts, part)
@@ -79,7 +92,7 @@ func (c *serveCmd) offered() (o offered, err error) {
 // offeredFile is offered for one file.
 func (c *serveCmd) offeredFile(path string) (o offered, err error) {
 	if c.isUsed() {
-		return o, usage("--include, --exclude, --strict and --allow-empty are of directories")
+		return o, usage(ofDirectories)
 	}
 	source, err := localfile.Offer(path)
 	if err != nil {
@@ -89,7 +102,7 @@ func (c *serveCmd) offeredFile(path string) (o offered, err error) {
 	if err != nil {
 		return o, err
 	}
-	o.file, o.name, o.shown, o.granted = source, c.As, path, keepMemory(size)
+	o.file, o.name, o.shown, o.memory = source, c.As, path, memoryOf(size)
 	if o.name == "" {
 		o.name = filepath.Base(path)
 	}

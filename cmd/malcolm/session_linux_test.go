@@ -8,81 +8,90 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"malcolm/cmd/malcolm/screen/emulator"
 )
 
-// A session on a terminal, for the README: `just session` writes it.
+// A session on a terminal, as a picture for the README: `just session` draws
+// it.
 
-var sessionFlag = flag.String("session", "", "the README, by its absolute path, to write a session into")
+var sessionFlag = flag.Bool("session", false, "draw session.svg anew, from real processes")
 
-// These lines of the README enclose the session.
 const (
-	sessionBegin = "<!-- session: written by `just session` -->\n```text\n"
-	sessionEnd   = "```\n<!-- /session -->\n"
-
-	sessionSize  = 96 << 20
-	sessionWidth = 100
+	sessionPicture = "session.svg"
+	sessionSize    = 96 << 20
+	sessionWidth   = 100
+	sessionHeight  = 24
+	sessionStep    = 300 * time.Millisecond // between two frames
+	sessionRest    = 5 * time.Second        // after the last one
 )
 
-// TestSession writes a session into the README if asked to. Else it fails when
-// the session there shows what is no longer drawn.
+// TestSession draws a session if asked to. Else it fails when the picture shows
+// what is no longer drawn.
 func TestSession(t *testing.T) {
-	path := "../../README.md"
-	if *sessionFlag != "" {
-		path = *sessionFlag
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(text), sessionBegin)
-	session, after, ended := strings.Cut(rest, sessionEnd)
-	if !ok || !ended {
-		t.Fatal("the README has no place for a session")
-	}
-	if *sessionFlag != "" {
-		if err := os.WriteFile(path, []byte(before+sessionBegin+takeSession(t)+sessionEnd+after), 0o644); err != nil {
+	if *sessionFlag {
+		if err := os.WriteFile(sessionPicture, []byte(takeSession(t)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	for _, want := range []string{"a cell is", "\nmalcolm: warning: lost ", "100.0 %", "\ncopy/data.bin\n"} {
-		if !strings.Contains(session, want) {
-			t.Errorf("the README's session lacks %q: run just session", want)
+	picture, err := os.ReadFile(sessionPicture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a cell is", "warning:", "lost 127.0.0.2:10001: ", "has another file", ">100.0 %", ">copy/data.bin<"} {
+		if !strings.Contains(string(picture), want) {
+			t.Errorf("the session lacks %q: run just session", want)
 		}
 	}
 }
 
-// takeSession copies a file from three servers of two hosts, one of which is
-// killed. It returns the terminal's content soon after that and at the end.
+// takeSession copies a file from four servers of three hosts. One of them has
+// another file, and one is killed. It returns the picture.
 func takeSession(t *testing.T) string {
 	home := t.TempDir()
 	data := make([]byte, sessionSize)
 	rand.NewChaCha8([32]byte{1}).Read(data)
-	file := filepath.Join(home, "data.bin")
+	file, other := filepath.Join(home, "data.bin"), filepath.Join(t.TempDir(), "data.bin")
 	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(other, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	sessionServer(t, file, "--bind", "127.0.0.1", "-p", "10001-10002")
 	victim := sessionServer(t, file, "--bind", "127.0.0.2", "-p", "10001")
+	sessionServer(t, other, "--bind", "127.0.0.3", "-p", "10001")
 	if err := os.Mkdir(filepath.Join(home, "copy"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"get", "-o", "copy", "--map", "127.0.0.1:10001-10002", "127.0.0.2:10001"}
-	get := startOnTerminal(t, sessionWidth, malcolmIn(home, append(args, "--limit", "16M", "-i", "0.2")...), []string{"NO_COLOR=1"})
-	get.await(` 3\d\.\d %`)
-	victim.Process.Kill()
-	get.await(`127.0.0.2:10001  lost (?s:.*)\d\.\d %(?s:.*)127.0.0.2:10001  lost (?s:.*)\d\.\d %`)
-	frames := get.text()
-	frames = frames[:strings.LastIndex(frames, "\x1b[?25h")]
-	get.exits(exitDone)
-	command := "$ malcolm " + strings.Join(args, " ") + "\n"
-	_, end, ok := strings.Cut(sessionScreen(get.text()), "which take its work\n") // what is above is as before
-	if !ok {
-		t.Fatalf("the screen is\n%s", end)
+	args := []string{"get", "-o", "copy", "--map", "127.0.0.1:10001-10002", "127.0.0.2:10001", "127.0.0.3:10001"}
+	shown := malcolmIn(home, append(args, "--limit", "16M", "-i", "0.2")...)
+	get := startOnTerminal(t, sessionWidth, shown, nil)
+	recording := emulator.NewRecording(sessionWidth, sessionHeight)
+	begun := time.Now()
+	frame := func() {
+		e := emulator.New(sessionWidth, sessionHeight)
+		e.Write([]byte("\x1b[1m$ malcolm " + strings.Join(args, " ") + "\x1b[22m\r\n" + get.text()))
+		recording.Add(time.Since(begun), e)
 	}
-	return command + sessionScreen(frames) + "\n        … and in the end:\n\n" + end
+	tick := time.NewTicker(sessionStep)
+	defer tick.Stop()
+	for running := true; running; frame() {
+		select {
+		case <-get.ended:
+			running = false
+		case <-tick.C:
+			if victim != nil && strings.Contains(get.text(), " 3") && time.Since(begun) > 3*time.Second {
+				victim.Process.Kill()
+				victim = nil
+			}
+		}
+	}
+	get.exits(exitDone)
+	return recording.SVG(sessionRest)
 }
 
 // sessionServer starts a server with an identity of its own.
@@ -110,11 +119,4 @@ func sessionServer(t *testing.T, file string, args ...string) *exec.Cmd {
 		}
 	}()
 	return cmd
-}
-
-// sessionScreen is the content of a terminal that wraps no line.
-func sessionScreen(text string) string {
-	e := emulator.New(1000, 100)
-	e.Write([]byte(text))
-	return e.Text() + "\n"
 }

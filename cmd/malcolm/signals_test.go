@@ -69,7 +69,7 @@ func TestSecondSignal(t *testing.T) {
 			signals, done, exited := make(chan os.Signal), make(chan struct{}), 0
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer close(done)
-			go obey(signals, done, cancel, func(code int) { exited = code })
+			go obey(signals, done, nil, cancel, func(code int) { exited = code })
 			signals <- c.first
 			<-ctx.Done()
 			time.Sleep(c.after)

@@ -49,8 +49,8 @@ func (c *getCmd) checkStdout(t *terminal) error {
 		{c.Preallocate != "auto", "--preallocate", "preallocate", "no space is reserved for stdout"},
 		{c.NoSpaceCheck, "--no-space-check", "no-space-check", "nobody asks for free space for stdout"},
 	} {
-		if name := c.variables[f.name]; f.set && name != "" {
-			return usage(name + " with -o -: " + f.why)
+		if s, ok := c.settings[f.name]; f.set && ok {
+			return usage(s.named(f.name) + " with -o -: " + f.why)
 		}
 		if f.set {
 			return usage(f.flag + " with -o -: " + f.why)
@@ -91,8 +91,8 @@ func (w stdoutWriter) Write(p []byte) (int, error) {
 	return n, outputError("stdout", err)
 }
 
-// close closes stdout, whatever it is. Only then do network file systems say
-// that written bytes could not be stored; that may take time.
+// close closes stdout, whatever it is. Network file systems say only then that
+// written bytes could not be stored, and that may take time.
 func (w stdoutWriter) close(ctx context.Context) error {
 	file, ok := w.raw.(io.Closer)
 	if !ok {

@@ -10,14 +10,14 @@ package main
 // Text is in lower case and in sentences of one line. An error begins with
 // "malcolm: error: ", advice on what to do next with "malcolm: hint: ", a
 // problem that does not end the run with "malcolm: warning: "; all other lines
-// have no prefix. Names that somebody else chose are quoted. Where nobody
-// watches, the lines of a command that lasts begin with the time (see
+// have no prefix. Names that somebody else chose are quoted. If no person
+// watches, the lines of a long command begin with the time (see
 // [OutputFlags.isTimed]).
 //
-// Each interval there is one line for each server whose numbers changed and one
-// for the total; nothing while nothing changes. On a terminal that can be drawn
-// on, a frame replaces these lines (see [screen.Screen]): all other lines
-// scroll above it, and the last frame stays.
+// Each interval writes one line for each server whose numbers changed, and one
+// for the total. While nothing changes, it writes nothing. On a terminal that
+// can be drawn on, a frame replaces these lines (see [screen.Screen]): all
+// other lines scroll above it, and the last frame stays.
 
 import (
 	"errors"
@@ -28,6 +28,8 @@ import (
 	"strings"
 	"sync"
 
+	"malcolm/cmd/malcolm/config"
+	"malcolm/cmd/malcolm/metrics"
 	"malcolm/cmd/malcolm/screen"
 	"malcolm/cmd/malcolm/spool"
 	"malcolm/cmd/malcolm/view"
@@ -42,17 +44,24 @@ type terminal struct {
 	least       slog.Level   // least level that is written
 	debug       bool         // MALCOLM_DEBUG is set: say what helps only to find bugs
 	outputs
+	records
 
-	receipt *view.Receipt   // nil: not wanted, or it could not be written
-	sums    *sumsFile       // nil: not wanted
-	qlog    *transport.QLog // nil: not wanted
-	screen  *os.File        // stderr, if it is a terminal to draw on; else nil
+	screen  *os.File // stderr, if it is a terminal to draw on; else nil
 	will    *screen.LastWill
 	in      io.Reader
 	getenv  func(string) string
+	configs []config.Place // where config files may be
 
 	mu   sync.Mutex
 	said sink // where lines for stderr go: a screen, or stderr itself
+}
+
+// records are what a command writes besides its output; nil: not wanted.
+type records struct {
+	receipt *view.Receipt // nil also if it could not be written
+	sums    *sumsFile
+	qlog    *transport.QLog
+	metrics *metrics.Metrics
 }
 
 // A sink takes lines and never waits for their reader.
@@ -61,7 +70,7 @@ type sink interface {
 }
 
 func newTerminal(sys system, mode screen.ColorMode) *terminal {
-	t := &terminal{Look: screen.LookOf(sys.getenv), in: sys.stdin, will: sys.will, getenv: sys.getenv, least: levelReport}
+	t := &terminal{Look: screen.LookOf(sys.getenv), in: sys.stdin, will: sys.will, getenv: sys.getenv, configs: sys.configs, least: levelReport}
 	t.debug = sys.getenv("MALCOLM_DEBUG") != ""
 	t.outputs = newOutputs(sys, t.leftOut)
 	t.said = t.stderr
@@ -81,11 +90,29 @@ func (t *terminal) color(mode screen.ColorMode, sys system) {
 }
 
 // Result writes a line to stdout. With --json, which writes events there, it
-// does nothing.
+// does nothing. On a terminal with bars it writes the line above them.
 func (t *terminal) Result(line string) {
-	if !t.flags.JSON && !t.mute {
-		t.stdout.PutWait([]byte(t.inLocale(line)+"\n"), t.quit)
+	if t.flags.JSON || t.mute {
+		return
 	}
+	text := []byte(t.inLocale(line) + "\n")
+	if to := t.drawn(); to != nil {
+		to.Put(spool.Result, text)
+		return
+	}
+	t.stdout.PutWait(text, t.quit)
+}
+
+// drawn returns the screen that is drawn on the terminal to which stdout goes;
+// nil: stdout goes elsewhere, or nothing is drawn.
+func (t *terminal) drawn() *screen.Screen {
+	if file, ok := t.raw.(*os.File); !ok || !screen.IsTerminal(file) {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, _ := t.said.(*screen.Screen)
+	return s
 }
 
 // Say writes a line to stderr.

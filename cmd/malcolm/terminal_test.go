@@ -134,10 +134,10 @@ func (d *fullFile) Write(p []byte) (int, error) {
 	return d.Buffer.Write(p)
 }
 
-// TestFullLog: a log on a full disk does not end a run, which says afterwards
-// how much the log lacks. A pipe that nobody reads ends it, once, and so does a
-// lost stdout.
-func TestFullLog(t *testing.T) {
+// TestLogOnAFullDiskDoesNotEndTheRun: a log on a full disk does not end a run,
+// which says afterwards how much the log lacks. A pipe that nobody reads ends
+// it, once, and so does a lost stdout.
+func TestLogOnAFullDiskDoesNotEndTheRun(t *testing.T) {
 	var ends []error
 	log, out := new(fullFile), new(fullFile)
 	term := newTerminal(system{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,11 +18,11 @@ import (
 	"malcolm/transfer/source/malcolm"
 )
 
-// TrustFlags are the flags about who a server has to be.
+// TrustFlags are the flags that say which servers are accepted.
 type TrustFlags struct {
-	Pins  []flags.Pin       `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID. May be repeated: one must match."`
+	Pins  []flags.Pin       `name:"pin" sep:"none" placeholder:"ID" help:"Server ID that every server must have, or HOST=ID, HOST:PORT=ID. For mirrors: sha256//KEY, as curl takes it, or HOST=sha256//KEY. May be repeated: one must match."`
 	Trust certs.TrustPolicy `default:"first" placeholder:"WHOM" help:"Servers without a pin: first accepts and remembers new ones, strict refuses new ones, pinned refuses all. Default ${default}."`
-	Token *flags.Token      `placeholder:"WHERE" help:"Shared secret, which each side proves to have: @FILE, env:NAME, or - for standard input."`
+	Token *flags.Token      `placeholder:"WHERE" help:"Shared secret that each side must prove to have: @FILE, env:NAME, or - for standard input."`
 }
 
 // readToken returns the token; zero: none is wanted.
@@ -66,15 +67,33 @@ func (t *terminal) readTokens(from []flags.Token) (tokens []certs.Token, err err
 	return tokens, nil
 }
 
-// trust returns what the flags say, and the remembered servers.
-func (f *TrustFlags) trust(t *terminal) (malcolm.Trust, error) {
+// readTokensAgain is readTokens for a run that has read them before. A token
+// that it made is there now. Standard input is over.
+func (t *terminal) readTokensAgain(from []flags.Token) ([]certs.Token, error) {
+	again := slices.Clone(from)
+	for i, f := range again {
+		if f.Where == "-" {
+			return nil, usage("--token -: a token of standard input cannot be read again; --token @FILE can")
+		}
+		if file, made := strings.CutPrefix(f.Where, "new:"); made {
+			again[i].Where = "@" + file
+		}
+	}
+	return t.readTokens(again)
+}
+
+// trust returns what the flags say, and the remembered servers. mirrors says
+// whether the command names mirrors.
+func (f *TrustFlags) trust(t *terminal, mirrors bool) (malcolm.Trust, error) {
 	trust := malcolm.Trust{Policy: f.Trust}
 	for _, p := range f.Pins {
-		trust.Pins = append(trust.Pins, p.Pin)
+		if p.OfServers(mirrors) {
+			trust.Pins = append(trust.Pins, p.Pin)
+		}
 	}
 	var err error
 	if f.Token != nil && strings.HasPrefix(f.Token.Where, "new:") {
-		return trust, usage("--token new:FILE makes a token, which is for serve; here it is @FILE, env:NAME or -")
+		return trust, usage("--token new:FILE makes a token and is for serve; use @FILE, env:NAME or - here")
 	}
 	if trust.Token, err = t.readToken(f.Token); err != nil {
 		return trust, err
@@ -98,8 +117,8 @@ func openKnown() (*certs.Known, error) {
 }
 
 // takeTickets replaces tickets among the positional targets by their addresses,
-// and returns what else they say. All tickets must be of one file or directory;
-// sum is nil without a ticket.
+// and returns what else they say. All tickets must be for one file or
+// directory; sum is nil without a ticket.
 func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *flags.Checksum, err error) {
 	for _, word := range positional {
 		if !certs.IsTicket(word) {
@@ -115,7 +134,7 @@ func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *f
 			of.Kind = flags.OfTree
 		}
 		if sum != nil && *sum != of {
-			return nil, nil, nil, usage("the tickets are of different files")
+			return nil, nil, nil, usage("the tickets are for different files")
 		}
 		sum = &of
 		pins = append(pins, ticket.Pins()...)
@@ -131,7 +150,7 @@ func takeTickets(positional []string) (targets []string, pins certs.Pins, sum *f
 // checkTickets refuses tickets whose servers cannot satisfy the pins too.
 func checkTickets(pins, tickets certs.Pins) error {
 	for _, p := range tickets {
-		lists := append(pins.Demands("", p.Host, p.Port), tickets.IDs(p.Host, p.Port))
+		lists := append(pins.Demands(p.Port, p.Host), tickets.IDs(p.Host, p.Port))
 		if len(certs.Common(lists)) == 0 {
 			return usage("--pin and the ticket name different server IDs")
 		}

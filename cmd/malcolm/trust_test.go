@@ -31,7 +31,7 @@ func TestPinsOfFlagsAndTickets(t *testing.T) {
 		{"one of two servers", certs.Pins{at("h", 2, b)}, certs.Pins{at("h", 1, a), at("h", 2, a)}, nil},
 	} {
 		err := checkTickets(test.flags, test.tickets)
-		lists := slices.Concat(test.flags.Demands("", "h", 1), test.tickets.Demands("", "h", 1))
+		lists := slices.Concat(test.flags.Demands(1, "h"), test.tickets.Demands(1, "h"))
 		if got := certs.Common(lists); (err != nil) != (test.want == nil) || err == nil && !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, %v, want %v", test.name, got, err, test.want)
 		}

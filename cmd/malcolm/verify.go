@@ -14,7 +14,9 @@ import (
 
 type verifyCmd struct {
 	File    flags.Path `arg:"" help:"The local file or directory."`
-	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000."`
+	Targets []string   `arg:"" optional:"" name:"target" help:"The same as -a: host:10001-10004 other:9000. Or files of values, as index writes them, and no servers: data.mp4.malcolm."`
+	ChooseFlags
+	MetricsFlags
 	ServerFlags
 }
 
@@ -22,7 +24,7 @@ type verifyCmd struct {
 func (*verifyCmd) Help() string {
 	return `Examples:
   malcolm verify data.mp4 host:10001-10004 other:9000
-  malcolm verify photos/ host:10001-10004 other:9000
+  malcolm verify data.mp4 data.mp4.malcolm
   malcolm verify f.iso --checksum 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
 The chunks that differ go to stdout, one a line: chunk, offset and length in bytes. Exit code 3 when there are any. Of a directory these are the paths, behind one of the words missing, differs, extra, unread. Without servers, --checksum can only say right or wrong.`
@@ -32,9 +34,19 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if c.Checksum != nil && c.Checksum.Kind == flags.OfSHA256 {
 		return usage("verify takes a BLAKE3; for a SHA-256 there is sha256sum")
 	}
+	shown, err := t.measure(ctx, c.MetricsFlags, "verify", c.Interval.Duration())
+	if err != nil {
+		return err
+	}
+	if files, others := valuesFiles(c.Targets); len(files) > 0 {
+		if len(others)+len(c.Addresses)+len(c.Ports) > 0 {
+			return usage("name servers or a file of values, not both: each alone decides what is right")
+		}
+		return c.checkBeside(ctx, t, files)
+	}
 	if c.Checksum != nil && len(c.Addresses)+len(c.Targets) == 0 {
 		if c.Checksum.Kind == flags.OfTree {
-			return usage("--checksum tree:HEX needs servers: the listing has what the files must be")
+			return usage("--checksum tree:HEX needs servers: only they have the listing")
 		}
 		return c.checkOnly(ctx, t)
 	}
@@ -42,11 +54,15 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := c.chooseFrom(string(c.File), &q, t); err != nil {
+		return err
+	}
+	q.metrics = shown
 	if isDirectory(string(c.File)) {
 		dir := string(c.File)
 		err := compareTree(ctx, t, q, dir, func(s *fetch.Session) (*fetch.VerifyTreeResult, error) { return s.VerifyTree(q.ballot, dir) })
 		if _, differs := errors.AsType[*fetch.TreeMismatchError](err); differs {
-			return &mendableError{err: err, command: repairCommand(args)}
+			return &mendableError{err: err, command: repairCommand(t.shown(args))}
 		}
 		return err
 	}
@@ -55,7 +71,7 @@ func (c *verifyCmd) run(ctx context.Context, args []string, t *terminal) error {
 		return s.Verify(q.ballot, fetch.Local{Path: path})
 	})
 	if _, differs := errors.AsType[*fetch.MismatchError](err); differs {
-		return &mendableError{err: err, command: repairCommand(args)}
+		return &mendableError{err: err, command: repairCommand(t.shown(args))}
 	}
 	if err != nil {
 		return err
@@ -85,7 +101,7 @@ func repairCommand(args []string) string {
 	return commandLine(args)
 }
 
-// compare has a session compare a file, and lists the chunks that differ.
+// compare compares a file in a session, and lists the chunks that differ.
 func compare(ctx context.Context, t *terminal, q query, path string, do func(*fetch.Session) (*fetch.VerifyResult, error)) (*fetch.VerifyResult, error) {
 	show := view.NewGet(t.view(), q.run())
 	r, err := session(ctx, q, show, do)
@@ -99,7 +115,7 @@ func isDirectory(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// compareTree has a session compare a directory, and lists the paths that
+// compareTree compares a directory in a session, and lists the paths that
 // differ.
 func compareTree(ctx context.Context, t *terminal, q query, path string, do func(*fetch.Session) (*fetch.VerifyTreeResult, error)) error {
 	show := view.NewGet(t.view(), q.run())

@@ -24,10 +24,14 @@ import (
 	"malcolm/cmd/malcolm/flags"
 )
 
+// Words are possible arguments of commands whose arguments the parser does not
+// list, by the words of the command.
+type Words map[string][]string
+
 // Script returns the script of a shell, "bash", "zsh" or "fish", for malcolm.
-func Script(shell string, app *kong.Node) string {
+func Script(shell string, app *kong.Node, words Words) string {
 	scripts := map[string]func([]completion) string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}
-	return strings.TrimSuffix(scripts[shell](completionsOf(app)), "\n")
+	return scripts[shell](completionsOf(app, words))
 }
 
 // A completion is what can follow some words of the command line.
@@ -52,11 +56,12 @@ type completedFlag struct {
 }
 
 // completionsOf returns the completions of a command, and of those beneath it.
-func completionsOf(node *kong.Node) []completion {
+func completionsOf(node *kong.Node, words Words) []completion {
 	c := completion{}
 	if node.Parent != nil {
 		c.words = strings.Fields(node.FullPath())[1:]
 	}
+	c.values = words[strings.Join(c.words, " ")]
 	for _, p := range node.Positional {
 		if p.Enum != "" {
 			c.values = p.EnumSlice()
@@ -72,7 +77,7 @@ func completionsOf(node *kong.Node) []completion {
 	for _, child := range node.Children {
 		if !child.Hidden {
 			all[0].commands = append(all[0].commands, named{child.Name, child.Help})
-			all = append(all, completionsOf(child)...)
+			all = append(all, completionsOf(child, words)...)
 		}
 	}
 	return all
