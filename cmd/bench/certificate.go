@@ -9,14 +9,15 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
 )
 
 // newCertificate makes a self-signed certificate on P-256, which every TLS
-// library knows.
-func newCertificate() (tls.Certificate, error) {
+// library knows, for IP addresses.
+func newCertificate(addrs ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -26,6 +27,9 @@ func newCertificate() (tls.Certificate, error) {
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(48 * time.Hour),
 		DNSNames:     []string{"bench"},
+	}
+	for _, addr := range addrs {
+		template.IPAddresses = append(template.IPAddresses, net.ParseIP(addr))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -40,7 +44,7 @@ func (l *lab) certificate() (cert, key string, err error) {
 	if l.cert != "" {
 		return l.cert, l.key, nil
 	}
-	made, err := newCertificate()
+	made, err := newCertificate(loopback.addr, vethAddr)
 	if err != nil {
 		return "", "", err
 	}

@@ -69,8 +69,8 @@ var (
 	checkedLine  = regexp.MustCompile(` kept from an earlier run`)
 )
 
-// measureResume makes a copy that lacks its last chunk. It times get from the
-// line that says that it checks to the end, since get fetches while it checks.
+// measureResume makes a copy that lacks its last chunk. It times get from its
+// line "checking" to its end, since get fetches while it checks.
 func measureResume(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	env := l.malcolmEnv("")
 	size := l.source.size
@@ -182,8 +182,8 @@ func measureMemory(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 
 // measureSparse compares the cost of a GB of a file of four times the size with
 // that of half the size: 8 GB and 1 GB if the size is 2 GB. The cost includes
-// what the system takes for pages of memory that nobody had for a while. The
-// plain file shows how much that is.
+// the system's work for pages of memory that were unused for a while; the plain
+// file shows how much that is.
 func measureSparse(ctx context.Context, l *lab, c *runCmd) ([]figure, error) {
 	small, large := int64(c.Size)/2, int64(c.Size)*4
 	if reason := l.room(large + large/8); reason != "" {

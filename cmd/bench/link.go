@@ -22,6 +22,9 @@ type link struct {
 // mtu is that of the veth pair, in bytes.
 const mtu = 1500
 
+// vethAddr is the address of the servers over the veth pair.
+const vethAddr = "10.77.7.1"
+
 var loopback = &link{name: "loopback", addr: "127.0.0.1"}
 
 // at returns c run in a network namespace.
@@ -48,7 +51,7 @@ func vethMissing() string {
 // returns the function that removes them.
 func newVeth(ctx context.Context) (*link, func() error, error) {
 	name := "malcolm-bench-" + strconv.Itoa(os.Getpid())
-	l := &link{name: "veth", addr: "10.77.7.1", servers: name + "-s", clients: name + "-c"}
+	l := &link{name: "veth", addr: vethAddr, servers: name + "-s", clients: name + "-c"}
 	const serverEnd, clientEnd = "bench0", "bench1"
 	remove := func() error {
 		return errors.Join(ip(context.Background(), "netns", "del", l.servers), ip(context.Background(), "netns", "del", l.clients))

@@ -6,10 +6,11 @@
 // veth pair of MTU 1500 between two network namespaces that it makes and
 // removes (Linux, root and iproute2). The file and its copy lie in memory
 // (--dir, by default /dev/shm if it exists). A round runs every row once. Each
-// round begins with another row, and nothing else is timed meanwhile. A figure
-// is the median of the rounds. A ratio is the median of the ratios of each
-// round, with the least and the greatest of them. A target of a ratio has the
-// interval of 95 % instead, and is reached if that reaches it.
+// round begins with another row, and no two rows run at once. A figure is the
+// median of the rounds. A ratio is the median of the ratios of each round, with
+// the least and the greatest of them. The table of targets gives the 95 %
+// interval of the ratio instead; a target is reached if that interval reaches
+// it.
 //
 // malcolm is the real program: `malcolm serve` and `malcolm get`, with all
 // checks on. The servers are ready before the clock starts, and their index is
@@ -28,6 +29,8 @@
 //   - curl, aria2, aria2-sha256: from nginx with TLS 1.3 and AES-128-GCM,
 //     malcolm's cipher. aria2 has four URLs, one for each of its four ports,
 //     and does not preallocate.
+//   - mirrors: malcolm from those four URLs, checked by the file of values beside
+//     the file.
 //   - scp from an sshd of its own; rsync from its daemon, which does not
 //     encrypt.
 //

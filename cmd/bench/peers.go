@@ -26,12 +26,14 @@ func peerMissing(programs ...string) string {
 	return missing(programs...)
 }
 
-// peerRows are other programs that copy files.
+// peerRows are other programs that copy files, and malcolm from the server that
+// they copy from.
 func peerRows() []row {
 	return []row{
 		{name: "curl", title: "curl, 1 TLS source", missing: peerMissing("nginx", "curl"), copies: true, serve: serveCurl},
 		{name: "aria2", title: "aria2, 4 TLS sources", missing: peerMissing("nginx", "aria2c"), copies: true, serve: serveAria2(false)},
 		{name: "aria2-sha256", title: "aria2, 4 TLS sources, SHA-256 checked", missing: peerMissing("nginx", "aria2c"), copies: true, serve: serveAria2(true)},
+		{name: "mirrors", title: "malcolm, 4 TLS mirrors (nginx)", missing: peerMissing("nginx"), copies: true, serve: serveMirrors},
 		{name: "scp", title: "scp", missing: peerMissing("scp", "ssh", "sshd", "ssh-keygen"), copies: true, serve: serveSCP},
 		{name: "rsync", title: "rsync from its daemon, not encrypted", missing: peerMissing("rsync"), copies: true, serve: serveRsync},
 	}
@@ -57,6 +59,26 @@ func serveAria2(checked bool) func(context.Context, *lab, *link, string) ([]*pro
 		}
 		return servers, command{args: append(args, urls...)}, nil
 	}
+}
+
+// serveMirrors has malcolm copy what aria2 copies. The file of values lies
+// beside the file.
+func serveMirrors(ctx context.Context, l *lab, k *link, dir string) ([]*process, command, error) {
+	env := l.malcolmEnv("")
+	if _, err := os.Stat(l.source.path + ".malcolm"); err != nil {
+		p, err := start(ctx, command{env: env, args: []string{l.binary, "index", "-q", l.source.path}})
+		if err != nil {
+			return nil, command{}, err
+		}
+		if err := p.wait(); err != nil {
+			return nil, command{}, err
+		}
+	}
+	servers, urls, err := l.serveNginx(ctx, k)
+	if err != nil {
+		return nil, command{}, err
+	}
+	return servers, l.getMalcolm(dir, urls, env, "--ca", l.cert), nil
 }
 
 const nginxConf = `daemon off; worker_processes auto; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log;

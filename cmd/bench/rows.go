@@ -46,8 +46,8 @@ var variants = []variant{
 	{remembers, ", which remembers its transport", "auto", nil},
 }
 
-// remembers is the variant whose later rounds begin with what the first has
-// found out. All others begin as if they were the first.
+// remembers marks the variant whose later rounds use what the first has found
+// out. All others begin each round as if it were the first.
 const remembers = "-again"
 
 // malcolmRows are malcolm over QUIC, with and without GRO and joined sends,

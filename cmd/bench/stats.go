@@ -59,11 +59,11 @@ func seconds(s sample) float64 { return s.Seconds }
 
 func cpuSeconds(s sample) float64 { return s.CPU }
 
-// interval returns the least and the most that the median of what the values
-// were drawn from is, with a confidence of 95 % or more. It needs no
-// distribution: whether a value is above the median is a coin (David and
-// Nagaraja, Order Statistics, section 7.1). Fewer than six values cannot be
-// that sure; then it returns the least and the greatest.
+// interval returns the bounds between which the true median lies with a
+// confidence of at least 95 %. It needs no distribution: whether a value is
+// above the median is a coin (David and Nagaraja, Order Statistics, section
+// 7.1). Fewer than six values cannot be that sure; then it returns the least
+// and the greatest.
 func interval(values []float64) (least, most float64) {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)

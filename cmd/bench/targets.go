@@ -27,6 +27,8 @@ var quicknessTargets = []quickness{
 	{"malcolm, 4 servers: TCP against QUIC (0.70 of the time)", "malcolm-4-tcp", "malcolm-4", 1 / 0.70},
 	{"malcolm over TCP, 4 servers, against aria2, unverified", "malcolm-4-tcp", "aria2", 1.2},
 	{"malcolm over TCP, 4 servers, against aria2, SHA-256 checked", "malcolm-4-tcp", "aria2-sha256", 1.7},
+	{"malcolm, 4 mirrors, against aria2, unverified", "mirrors", "aria2", 1.0},
+	{"malcolm, 4 mirrors, against aria2, SHA-256 checked", "mirrors", "aria2-sha256", 1.5},
 	{"malcolm over TCP, 1 server, against curl, unverified", "malcolm-1-tcp", "curl", 1.0},
 }
 
